@@ -1,0 +1,24 @@
+"""Landmarks on lateral cephalograms with MONAI.
+
+Research use, not a medical device; a trained person reviews every result.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from monai_ceph.version import __version__
+
+if TYPE_CHECKING:
+    from monai_ceph.detection import CephalogramDetector, Detection
+
+__all__ = ["CephalogramDetector", "Detection", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    # torch and MONAI take seconds to import: only who detects pays for them
+    if name in ("CephalogramDetector", "Detection"):
+        from monai_ceph import detection
+
+        return getattr(detection, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

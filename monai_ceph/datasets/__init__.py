@@ -1,0 +1,32 @@
+"""Annotated films: the ISBI 2015 challenge, any folder with a table, and synthetic phantoms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from monai_ceph.datasets.film import Film, as_dictionaries
+from monai_ceph.datasets.folder import folder
+from monai_ceph.datasets.folds import split_fold
+from monai_ceph.datasets.isbi2015 import GroundTruth, Split, is_isbi2015, isbi2015
+from monai_ceph.errors import DatasetError
+
+__all__ = ["Film", "as_dictionaries", "folder", "is_isbi2015", "isbi2015", "open_dataset", "split_fold"]
+
+
+def open_dataset(
+    root: str | Path, split: Split = "train", ground_truth: GroundTruth = "mean", doubles: bool = True
+) -> list[Film]:
+    """Return the films of a dataset folder, whichever layout it has.
+
+    Split, ground truth and doubles are those of :func:`~monai_ceph.datasets.isbi2015.isbi2015`; a folder with a
+    table (:func:`~monai_ceph.datasets.folder.folder`) has one truth and no splits.
+
+    Raises:
+        DatasetError: if the folder has neither layout.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise DatasetError(f"{root}: no such folder")
+    if is_isbi2015(root):
+        return isbi2015(root, split, ground_truth, doubles)
+    return folder(root)

@@ -1,0 +1,42 @@
+"""One annotated film of a dataset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Film", "as_dictionaries"]
+
+
+@dataclass(frozen=True)
+class Film:
+    """An image and its landmarks.
+
+    Attributes:
+        name: unique in its dataset.
+        image: the file.
+        landmarks: (N, 2) float64, (row, column) in pixels of the source image, pixel centres at integers; NaN where
+            a landmark is not annotated.
+        pixel_spacing: mm per pixel; NaN if unknown.
+    """
+
+    name: str
+    image: Path
+    landmarks: np.ndarray
+    pixel_spacing: float
+
+
+def as_dictionaries(films: list[Film]) -> list[dict[str, Any]]:
+    """Return the films as MONAI's dictionary transforms and datasets take them."""
+    return [
+        {
+            "name": film.name,
+            "image": str(film.image),
+            "landmarks": film.landmarks,
+            "pixel_spacing": film.pixel_spacing,
+        }
+        for film in films
+    ]

@@ -1,0 +1,91 @@
+"""Any folder of films with a table of landmarks."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+
+import numpy as np
+
+from monai_ceph.datasets.film import Film
+from monai_ceph.errors import DatasetError
+from monai_ceph.landmarks import LANDMARKS, SYMBOLS
+
+__all__ = ["TABLE", "folder", "template"]
+
+TABLE = "landmarks.csv"
+_REQUIRED = ("file", "symbol", "x", "y")
+
+
+def template(file: str = "film-001.png") -> str:
+    """Return the text of an empty table for one film: one row per landmark, to fill in and to repeat."""
+    rows = [f"{file},{landmark.name},{landmark.symbol},,,\n" for landmark in LANDMARKS]
+    return "file,landmark,symbol,x,y,pixel_spacing\n" + "".join(rows)
+
+
+def _number(row: dict[str, str], column: str, where: str) -> float:
+    text = (row.get(column) or "").strip()
+    if not text:
+        return math.nan
+    try:
+        value = float(text)
+    except ValueError:
+        raise DatasetError(f"{where}: {column} is {text!r}, not a number") from None
+    if math.isinf(value):
+        raise DatasetError(f"{where}: {column} is not finite")
+    return value
+
+
+def folder(root: str | Path, symbols: tuple[str, ...] = SYMBOLS) -> list[Film]:
+    """Return the films of a folder that has a ``landmarks.csv``.
+
+    The table has one row per film and landmark, in any order, with a header. Columns: ``file`` (relative to the
+    folder), ``symbol`` (see :mod:`monai_ceph.landmarks`), ``x`` and ``y`` (pixels of the image, x right, y down,
+    pixel centres at integers; empty or NaN if not annotated), and optionally ``pixel_spacing`` (mm per pixel, the
+    same in every row of a film). Other columns are left alone, so that the table of ``monai-ceph detect`` fits. A
+    landmark without a row is not annotated.
+
+    Args:
+        root: the folder.
+        symbols: the landmarks, in the order of the channels.
+
+    Raises:
+        DatasetError: if the table or a film is missing, or a row is wrong; it names file and line.
+    """
+    root = Path(root)
+    table = root / TABLE
+    if not table.is_file():
+        raise DatasetError(f"{table}: no such file; a dataset folder needs one (monai-ceph template prints it)")
+    order = {symbol: index for index, symbol in enumerate(symbols)}
+    points: dict[str, np.ndarray] = {}
+    spacing: dict[str, float] = {}
+    seen: set[tuple[str, str]] = set()
+    with table.open(newline="", encoding="utf-8-sig") as stream:
+        reader = csv.DictReader(stream)
+        if lacking := [column for column in _REQUIRED if column not in (reader.fieldnames or [])]:
+            raise DatasetError(f"{table}: no column {', '.join(lacking)} in the header")
+        for row in reader:
+            where = f"{table}, line {reader.line_num}"
+            file, symbol = (row["file"] or "").strip(), (row["symbol"] or "").strip()
+            if symbol not in order:
+                raise DatasetError(f"{where}: no landmark has the symbol {symbol!r}")
+            if (file, symbol) in seen:
+                raise DatasetError(f"{where}: {symbol} of {file} stands twice")
+            seen.add((file, symbol))
+            place = points.setdefault(file, np.full((len(symbols), 2), math.nan))
+            place[order[symbol]] = _number(row, "y", where), _number(row, "x", where)
+            here = _number(row, "pixel_spacing", where)
+            if here <= 0:
+                raise DatasetError(f"{where}: pixel_spacing is {here}, not positive")
+            before = spacing.setdefault(file, here)
+            if not math.isnan(here):
+                if not math.isnan(before) and before != here:
+                    raise DatasetError(f"{where}: pixel_spacing of {file} is {here} here and {before} before")
+                spacing[file] = here
+    if not points:
+        raise DatasetError(f"{table}: no film in it")
+    for file in points:
+        if not (root / file).is_file():
+            raise DatasetError(f"{table}: {file} is not in the folder")
+    return [Film(file, root / file, place, spacing[file]) for file, place in sorted(points.items())]

@@ -1,0 +1,33 @@
+"""k folds of a list of films, the same on every machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+
+__all__ = ["split_fold"]
+
+T = TypeVar("T")
+
+
+def split_fold(films: Sequence[T], fold: int | None, folds: int, seed: int) -> tuple[list[T], list[T]]:
+    """Return the films to train on and the films to validate on.
+
+    The films are shuffled once by ``seed`` and dealt to ``folds`` groups of as equal a size as possible; group
+    ``fold`` (from 0) validates. With ``fold`` None every film trains, and validation shows the first group again:
+    a sign of life, not a measure.
+
+    Raises:
+        ValueError: if there are fewer films than folds, fewer than two folds, or no such fold.
+    """
+    if not 2 <= folds <= len(films):
+        raise ValueError(f"{folds} folds need 2 to {len(films)} groups for {len(films)} films")
+    if fold is not None and not 0 <= fold < folds:
+        raise ValueError(f"fold must be None or in 0..{folds - 1}, got {fold}")
+    groups = np.array_split(np.random.RandomState(seed).permutation(len(films)), folds)
+    held_out = set(groups[fold or 0].tolist())
+    validate = [film for index, film in enumerate(films) if index in held_out]
+    train = [film for index, film in enumerate(films) if fold is None or index not in held_out]
+    return train, validate

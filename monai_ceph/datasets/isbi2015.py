@@ -1,0 +1,110 @@
+"""The cephalograms of the ISBI 2015 grand challenge (Wang et al. 2016, Med. Image Anal. 31:63)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+
+from monai_ceph.datasets.film import Film
+from monai_ceph.errors import DatasetError
+from monai_ceph.landmarks import NUM_LANDMARKS
+
+__all__ = [
+    "DOUBLES_IN_TEST1",
+    "DOUBLES_OF_TRAINING",
+    "PIXEL_SPACING",
+    "GroundTruth",
+    "Split",
+    "is_isbi2015",
+    "isbi2015",
+]
+
+Split = Literal["train", "test1", "test2"]
+GroundTruth = Literal["mean", "senior", "junior"]
+
+# mm; the challenge scores at this scale by convention (the films' own scale is unknown)
+PIXEL_SPACING = 0.1
+
+_FOLDERS: dict[str, tuple[str, range]] = {
+    "train": ("TrainingData", range(1, 151)),
+    "test1": ("Test1Data", range(151, 301)),
+    "test2": ("Test2Data", range(301, 401)),
+}
+_SUFFIXES = (".bmp", ".png", ".jpg", ".jpeg")
+
+# Test1 films that are a second scan of a training film (training: test1), found by comparing pixels and annotations
+DOUBLES_OF_TRAINING: dict[str, str] = {
+    "038": "283", "001": "275", "144": "173", "010": "295", "014": "287", "123": "276", "118": "285",
+    "088": "297", "141": "279", "108": "289", "138": "281", "028": "296", "062": "288", "007": "293",
+    "132": "291", "137": "292", "103": "201", "126": "299", "080": "282", "056": "280",
+}  # fmt: skip
+# pairs of the same film inside Test1
+DOUBLES_IN_TEST1: tuple[tuple[str, str], ...] = (("196", "277"), ("188", "294"), ("159", "278"))
+
+
+def is_isbi2015(root: str | Path) -> bool:
+    """Tell whether a folder has the challenge's layout."""
+    return (Path(root) / "RawImage").is_dir()
+
+
+def _image(folder: Path, name: str) -> Path:
+    for suffix in _SUFFIXES:
+        if (path := folder / f"{name}{suffix}").is_file():
+            return path
+    raise DatasetError(f"{folder}: no film {name} with a suffix of {', '.join(_SUFFIXES)}")
+
+
+def _annotation(path: Path) -> np.ndarray:
+    """Return (19, 2) landmarks as (row, column); the class lines after them, if any, are left alone."""
+    try:
+        lines = path.read_text(encoding="ascii").split()[:NUM_LANDMARKS]
+        points = np.array([[float(value) for value in line.split(",")] for line in lines])
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path}: cannot read the annotation ({error})") from error
+    if points.shape != (NUM_LANDMARKS, 2):
+        raise DatasetError(f"{path}: expected {NUM_LANDMARKS} lines 'x,y' at the start, got {len(lines)}")
+    return points[:, ::-1].copy()
+
+
+def isbi2015(
+    root: str | Path, split: Split = "train", ground_truth: GroundTruth = "mean", doubles: bool = True
+) -> list[Film]:
+    """Return the films of one split of the challenge's folder.
+
+    The layout is the challenge's: ``RawImage/{TrainingData,Test1Data,Test2Data}/NNN.bmp`` (``.png`` and ``.jpg``
+    too) and ``400_senior/NNN.txt``, ``400_junior/NNN.txt``, at the top or under ``AnnotationsByMD``; an annotation
+    is 19 lines ``x,y``, with or without the 8 lines of classes.
+
+    Args:
+        root: the folder.
+        split: ``train`` (001-150), ``test1`` (151-300) or ``test2`` (301-400).
+        ground_truth: ``senior``, ``junior``, or the ``mean`` of both.
+        doubles: False leaves out the films of Test1 that are a second scan of a training film.
+
+    Raises:
+        DatasetError: if a folder, a film or an annotation is missing or broken; it names the file.
+    """
+    root = Path(root)
+    if split not in _FOLDERS or ground_truth not in get_args(GroundTruth):
+        raise DatasetError(f"no split {split!r} with ground truth {ground_truth!r} in the ISBI 2015 films")
+    name, numbers = _FOLDERS[split]
+    folder = root / "RawImage" / name
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such folder; the ISBI 2015 layout has RawImage/{name}")
+    notes = next((f for f in (root / "AnnotationsByMD", root) if (f / "400_senior").is_dir()), None)
+    if notes is None:
+        raise DatasetError(f"{root}: neither 400_senior nor AnnotationsByMD/400_senior is there")
+    doctors = ("senior", "junior") if ground_truth == "mean" else (ground_truth,)
+    left_out = set() if doubles else set(DOUBLES_OF_TRAINING.values())
+    return [
+        Film(
+            name=film,
+            image=_image(folder, film),
+            landmarks=np.mean([_annotation(notes / f"400_{doctor}" / f"{film}.txt") for doctor in doctors], axis=0),
+            pixel_spacing=PIXEL_SPACING,
+        )
+        for film in (f"{number:03d}" for number in numbers)
+        if film not in left_out
+    ]

@@ -1,0 +1,207 @@
+"""One cephalogram in, one detection out: the only place that joins both stages, and the public API."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from monai.bundle import ConfigParser
+from monai.data import MetaTensor
+from monai.transforms import Compose
+from pydantic import BaseModel, ConfigDict, Field
+
+from monai_ceph import weights
+from monai_ceph.errors import CephError, RejectedError
+from monai_ceph.landmarks import LANDMARKS
+from monai_ceph.plausibility import check_film, check_landmarks
+from monai_ceph.readers import Radiograph, read_radiograph
+from monai_ceph.transforms import landmarks_to_source
+from monai_ceph.version import __version__
+
+__all__ = ["CephalogramDetector", "DetectedLandmark", "Detection", "ModelIdentity", "Stage", "Status"]
+
+Status = Literal["ok", "uncertain", "missing"]
+Stage = Literal["global", "local"]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DetectedLandmark(_Record):
+    """One landmark on one film."""
+
+    number: int = Field(description="number in the ISBI 2015 order, from 1")
+    name: str
+    symbol: str
+    x: float | None = Field(description="column in pixels of the source image; None if missing")
+    y: float | None = Field(description="row in pixels of the source image; None if missing")
+    score: float = Field(ge=0, le=1, description="highest probability of the landmark's merged heatmap")
+    status: Status
+
+
+class ModelIdentity(_Record):
+    """Which weights computed a detection."""
+
+    name: str
+    version: str
+    weights_sha256: str
+    software: str = Field(default=f"monai-ceph {__version__}")
+
+
+class Detection(_Record):
+    """What was found on one film. Coordinates: x right, y down, pixel centres at integers, source pixels."""
+
+    file: str
+    image_uid: str | None
+    rows: int
+    columns: int
+    pixel_spacing: tuple[float, float] | None = Field(description="(row, column) in mm; None if unknown")
+    spacing_source: str
+    landmarks: tuple[DetectedLandmark, ...]
+    model: ModelIdentity
+    warnings: tuple[str, ...]
+    seconds: dict[str, float] = Field(description="time per part: reading, framing, stage 1, stage 2, decoding")
+
+    def points(self) -> np.ndarray:
+        """Return (19, 2) landmarks as (row, column) in source pixels; NaN where missing."""
+        return np.array(
+            [(np.nan, np.nan) if mark.y is None else (mark.y, mark.x) for mark in self.landmarks],
+            dtype=np.float64,
+        )
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - start
+
+
+class CephalogramDetector:
+    """Finds the 19 landmarks of a lateral cephalogram with both stages of Zhong et al. 2019.
+
+    Every parameter comes from ``bundles/inference.json``, so that the detector and the bundle are one.
+
+    Args:
+        device: a torch device; by default the GPU if there is one.
+        overlays: further bundle configs that change single keys, such as ``bundles/no_expansion.json``.
+        overrides: values of single config keys, such as ``{"local_weights": "runs/local/final.pt"}``.
+
+    Raises:
+        CephError: if the weights or a config cannot be read.
+
+    Example:
+        >>> from monai_ceph import CephalogramDetector
+        >>> detection = CephalogramDetector()("film.dcm")
+        >>> print(detection.landmarks[0])
+    """
+
+    def __init__(
+        self,
+        device: str | torch.device | None = None,
+        overlays: Sequence[str | Path] = (),
+        overrides: dict[str, Any] | None = None,
+    ) -> None:
+        config = ConfigParser()
+        inference = str(files("monai_ceph") / "bundles" / "inference.json")
+        try:
+            config.read_config([inference, *map(str, overlays)])
+        except (OSError, ValueError) as error:
+            raise CephError(f"cannot read the config {[inference, *map(str, overlays)]}: {error}") from error
+        if device is not None:
+            config["device"] = f"$torch.device('{device}')"
+        for key, value in (overrides or {}).items():
+            config[key] = value
+        for key in ("local_weights", "global_weights"):
+            file = config.get_parsed_content(key)
+            weights.load(config.get_parsed_content(f"{key.removesuffix('_weights')}_network_def"), file)
+        self.device = config.get_parsed_content("device")
+        self.network = config.get_parsed_content("network").eval()
+        self.inferer = config.get_parsed_content("inferer")
+        self.inferer.global_network.eval()
+        self._frame = Compose(config.get_parsed_content("frame_transforms"))
+        self._decode = config.get_parsed_content("decoder")
+        self._uncertain_below = float(config.get_parsed_content("uncertain_below"))
+        self._shape_limits = config.get_parsed_content("rejection")
+        known = weights.model()
+        self.identity = ModelIdentity(
+            name=known["name"],
+            version=known["version"],
+            weights_sha256=weights.sha256(
+                config.get_parsed_content("global_weights"), config.get_parsed_content("local_weights")
+            ),
+        )
+
+    def __call__(self, source: str | Path | Radiograph, *, force: bool = False, stage: Stage = "local") -> Detection:
+        """Detect the landmarks of one film.
+
+        Args:
+            source: a file, or a radiograph that was read already.
+            force: keep what does not look like a cephalogram, with a warning.
+            stage: ``global`` stops after the first stage; its scores are those of the global heatmaps.
+
+        Raises:
+            ReadError: if the file cannot be read as a radiograph.
+            RejectedError: if the image does not look like a lateral cephalogram.
+        """
+        clock = _Clock()
+        if isinstance(source, Radiograph):
+            radiograph = source
+        else:
+            with clock.part("reading"):
+                radiograph = read_radiograph(source)
+        warnings = list(radiograph.warnings)
+        check_film(radiograph)
+        with clock.part("framing"):
+            pixels = MetaTensor(torch.from_numpy(radiograph.pixels)[None], affine=torch.eye(3, dtype=torch.float64))
+            film = self._frame({"image": pixels})["image"].to(self.device)
+        with clock.part("stage 1"):
+            guide = self.inferer.guide(film)
+        points, scores = guide.landmarks, guide.peaks
+        if stage == "local":
+            with clock.part("stage 2"):
+                windows = self.inferer.local.explore(film, guide.landmarks, self.network)
+            with clock.part("decoding"):
+                points = self._decode(windows.heatmaps) + windows.starts
+                scores = windows.heatmaps.flatten(1).amax(dim=1)
+        places = landmarks_to_source(points, film.affine).numpy()
+        if problem := check_landmarks(places, scores.cpu().numpy(), **self._shape_limits):
+            if not force:
+                raise RejectedError(f"{radiograph.path}: no lateral cephalogram: {problem}")
+            warnings.append(f"Kept by force: {problem}.")
+        return Detection(
+            file=str(radiograph.path),
+            image_uid=radiograph.image_uid,
+            rows=radiograph.pixels.shape[0],
+            columns=radiograph.pixels.shape[1],
+            pixel_spacing=radiograph.pixel_spacing,
+            spacing_source=str(radiograph.spacing_source),
+            landmarks=tuple(self._landmark(*item) for item in zip(LANDMARKS, places, scores.tolist(), strict=True)),
+            model=self.identity,
+            warnings=tuple(warnings),
+            seconds=clock.seconds,
+        )
+
+    def _landmark(self, landmark: Any, place: np.ndarray, score: float) -> DetectedLandmark:
+        found = bool(np.isfinite(place).all())
+        status: Status = "missing" if not found else "uncertain" if score < self._uncertain_below else "ok"
+        return DetectedLandmark(
+            number=landmark.number,
+            name=landmark.name,
+            symbol=landmark.symbol,
+            x=float(place[1]) if found else None,
+            y=float(place[0]) if found else None,
+            score=min(max(score, 0.0), 1.0),
+            status=status,
+        )

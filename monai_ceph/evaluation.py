@@ -1,0 +1,107 @@
+"""The challenge's measures of a detector on an annotated dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from monai_ceph.datasets import Film
+from monai_ceph.detection import CephalogramDetector, Stage
+from monai_ceph.errors import CephError, DatasetError
+from monai_ceph.landmarks import LANDMARKS
+from monai_ceph.metrics import (
+    SDR_THRESHOLDS,
+    mean_radial_error,
+    radial_error_sd,
+    radial_errors,
+    successful_detection_rate,
+)
+
+__all__ = ["Evaluation", "Row", "evaluate"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the paper's table 1: errors in mm, rates in per cent."""
+
+    label: str
+    films: int
+    mre: float
+    sd: float
+    sdr: tuple[float, ...]
+
+    def as_dictionary(self) -> dict[str, Any]:
+        """Return the row as JSON takes it."""
+        rates = {f"sdr_{threshold:g}mm": rate for threshold, rate in zip(SDR_THRESHOLDS, self.sdr, strict=True)}
+        return {"label": self.label, "films": self.films, "mre_mm": self.mre, "sd_mm": self.sd, **rates}
+
+
+def _row(label: str, errors: torch.Tensor) -> Row:
+    return Row(
+        label,
+        len(errors),
+        mean_radial_error(errors),
+        radial_error_sd(errors),
+        tuple(successful_detection_rate(errors, threshold) for threshold in SDR_THRESHOLDS),
+    )
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Radial errors of every landmark on every film.
+
+    Attributes:
+        names: of the films.
+        errors: (films, landmarks) in mm; NaN if not annotated, infinite if not found.
+        seconds: mean time per film of each part of the detection.
+    """
+
+    names: tuple[str, ...]
+    errors: torch.Tensor
+    seconds: dict[str, float]
+
+    def total(self, label: str, without: frozenset[str] = frozenset()) -> Row:
+        """Return the row over all landmarks and all films but those named."""
+        kept = [index for index, name in enumerate(self.names) if name not in without]
+        return _row(label, self.errors[kept])
+
+    def per_landmark(self) -> list[Row]:
+        """Return a row per landmark over all films."""
+        return [
+            _row(f"{mark.number} {mark.name}", self.errors[:, index : index + 1])
+            for index, mark in enumerate(LANDMARKS)
+        ]
+
+
+def evaluate(
+    films: Sequence[Film],
+    detector: CephalogramDetector,
+    stage: Stage = "local",
+    on_film: Callable[[Film], None] = lambda film: None,
+) -> Evaluation:
+    """Detect on every film and compare with its truth. No film is left out: rejection is overridden.
+
+    Raises:
+        DatasetError: if a film has no known scale, so that there is no error in mm.
+        ReadError: if a film cannot be read.
+    """
+    if unscaled := [film.name for film in films if not np.isfinite(film.pixel_spacing)]:
+        raise DatasetError(f"no pixel_spacing for {', '.join(unscaled[:5])}: errors in mm need a known scale")
+    if not films:
+        raise CephError("no film to evaluate on")
+    errors, seconds = [], []
+    for film in films:
+        detection = detector(film.image, force=True, stage=stage)
+        found = torch.from_numpy(detection.points()) * film.pixel_spacing
+        errors.append(radial_errors(found, torch.from_numpy(film.landmarks) * film.pixel_spacing))
+        seconds.append(detection.seconds)
+        on_film(film)
+    return Evaluation(
+        tuple(film.name for film in films),
+        torch.stack(errors),
+        {part: float(np.mean([each[part] for each in seconds])) for part in seconds[0]},
+    )

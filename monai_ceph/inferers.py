@@ -1,0 +1,210 @@
+"""Inference of the local stage with Expansive Exploration, and of both stages, as MONAI inferers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from monai.inferers import Inferer
+
+from monai_ceph.transforms.geometry import affine_of, landmarks_to_grid, landmarks_to_source
+from monai_ceph.transforms.heatmaps_to_landmarks import HeatmapsToLandmarks
+from monai_ceph.transforms.rand_landmark_patch import crop_patch
+from monai_ceph.transforms.square_film import SquareFilm
+
+__all__ = ["AttentionGuidedInferer", "ExpansiveExplorationInferer", "Guide", "Windows", "patch_offsets"]
+
+Arrangement = Literal["corners-and-centre", "centre"]
+
+
+def patch_offsets(patch_size: int, expansion: float, arrangement: Arrangement) -> list[tuple[int, int]]:
+    """Return the first pixels, (row, column), of the patches inside the expanded square.
+
+    ``corners-and-centre`` is figure 2 of Zhong et al. 2019: four patches in the corners of a square of
+    ``expansion`` x ``patch_size`` pixels and a fifth in its centre. ``centre`` is the paper's "no Expand".
+    """
+    if arrangement == "centre":
+        return [(0, 0)]
+    far = round(expansion * patch_size) - patch_size
+    return [(0, 0), (0, far), (far, 0), (far, far), (far // 2, far // 2)]
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The proposal regions of one film: the merged heatmap of each landmark, where it is not known to be 0.
+
+    Attributes:
+        heatmaps: (N, side, side), each landmark's own channel of H_M around its guide.
+        starts: (N, 2) first pixels, (row, column) in the film's grid; they may lie outside the film.
+    """
+
+    heatmaps: torch.Tensor
+    starts: torch.Tensor
+
+    def paste(self, size: tuple[int, int]) -> torch.Tensor:
+        """Return the whole H_M (N, row, column): 0 outside the regions."""
+        whole = self.heatmaps.new_zeros((len(self.heatmaps), *size))
+        side = self.heatmaps.shape[-1]
+        for channel, (row, column) in enumerate(self.starts.tolist()):
+            top, left = max(row, 0), max(column, 0)
+            bottom, right = min(row + side, size[0]), min(column + side, size[1])
+            if top < bottom and left < right:
+                whole[channel, top:bottom, left:right] = self.heatmaps[
+                    channel, top - row : bottom - row, left - column : right - column
+                ]
+        return whole
+
+
+class ExpansiveExplorationInferer(Inferer):
+    """Run the local network on patches around coarse positions and merge what it sees.
+
+    Zhong et al. 2019, section 2 and figure 2: around each coarse landmark a square of ``expansion`` x
+    ``patch_size`` is covered by five patches; the landmark's heatmap is the softmax channel of the patches,
+    averaged where they overlap, and 0 where there is none. Each landmark takes its channel from its own five
+    patches. How the square is covered (:func:`patch_offsets`, :meth:`explore`) and how patches are merged
+    (:meth:`merge`) are apart. What hangs over the border is 0 in the input and in the merged heatmap.
+
+    Args:
+        patch_size: side of a patch, in pixels of the grid (150 in the paper).
+        expansion: side of the square over the side of a patch, in 1..2 (1.8 in the paper).
+        arrangement: ``corners-and-centre`` (the paper's), or ``centre``: no expansion, one patch.
+        batch_size: patches per forward pass.
+    """
+
+    def __init__(
+        self,
+        patch_size: int,
+        expansion: float,
+        arrangement: Arrangement = "corners-and-centre",
+        batch_size: int = 19,
+    ) -> None:
+        super().__init__()
+        if patch_size < 1 or batch_size < 1:
+            raise ValueError(f"patch_size and batch_size must be positive, got {patch_size} and {batch_size}")
+        if not 1 <= expansion <= 2:
+            raise ValueError(f"expansion must be in 1..2, or the square has uncovered pixels, got {expansion}")
+        if arrangement not in ("corners-and-centre", "centre"):
+            raise ValueError(f"arrangement must be corners-and-centre or centre, got {arrangement!r}")
+        self.patch_size, self.batch_size = patch_size, batch_size
+        self.offsets = patch_offsets(patch_size, expansion, arrangement)
+        self.side = max(max(offset) for offset in self.offsets) + patch_size
+
+    def __call__(
+        self,
+        inputs: torch.Tensor,
+        network: Callable[..., torch.Tensor],
+        *args: Any,
+        guide: torch.Tensor,
+        **kwargs: Any,
+    ) -> torch.Tensor:
+        """Return H_M (batch, N, row, column), without background, for films (batch, 1, row, column).
+
+        Args:
+            inputs: films on the grid of the local stage.
+            network: returns logits with N landmark channels and the background, last.
+            args: further arguments of the network.
+            guide: (batch, N, 2) coarse landmarks, (row, column) in pixels of the grid; NaN gives a heatmap of 0.
+            kwargs: further arguments of the network.
+        """
+        size = (inputs.shape[-2], inputs.shape[-1])
+        return torch.stack(
+            [
+                self.explore(film, points, lambda batch: network(batch, *args, **kwargs)).paste(size)
+                for film, points in zip(inputs, guide, strict=True)
+            ]
+        )
+
+    def explore(
+        self, film: torch.Tensor, guide: torch.Tensor, network: Callable[[torch.Tensor], torch.Tensor]
+    ) -> Windows:
+        """Return the windows of one film (1, row, column) around its guide (N, 2)."""
+        pixels = film.as_subclass(torch.Tensor)
+        known = ~guide.isnan().any(dim=-1)
+        centres = torch.nan_to_num(guide.double(), nan=0.0).cpu()
+        starts = torch.floor(centres - (self.side - 1) / 2 + 0.5).long()
+        heatmaps = pixels.new_zeros((len(guide), self.side, self.side))
+        jobs = [(channel, offset) for channel in range(len(guide)) if bool(known[channel]) for offset in self.offsets]
+        patches = pixels.new_zeros((len(jobs), self.patch_size, self.patch_size))
+        for first in range(0, len(jobs), self.batch_size):
+            batch = jobs[first : first + self.batch_size]
+            crops = [
+                crop_patch(
+                    pixels, (int(starts[c, 0]) + offset[0], int(starts[c, 1]) + offset[1]), self.patch_size
+                ).as_subclass(torch.Tensor)
+                for c, offset in batch
+            ]
+            with torch.no_grad():
+                probability = network(torch.stack(crops)).softmax(dim=1)
+            channels = torch.tensor([c for c, _ in batch], device=probability.device)
+            patches[first : first + len(batch)] = probability[torch.arange(len(batch)), channels]
+        for channel in range(len(guide)):
+            own = [index for index, (c, _) in enumerate(jobs) if c == channel]
+            if own:
+                heatmaps[channel] = self.merge(patches[own])
+        return self._cut_outside(Windows(heatmaps, starts), (pixels.shape[-2], pixels.shape[-1]))
+
+    def merge(self, patches: torch.Tensor) -> torch.Tensor:
+        """Return the (side, side) mean of overlapping patches (count, patch, patch); 0 where there is none."""
+        total = patches.new_zeros((self.side, self.side))
+        count = patches.new_zeros((self.side, self.side))
+        for patch, (row, column) in zip(patches, self.offsets, strict=True):
+            total[row : row + self.patch_size, column : column + self.patch_size] += patch
+            count[row : row + self.patch_size, column : column + self.patch_size] += 1
+        return total / count.clamp(min=1)
+
+    def _cut_outside(self, windows: Windows, size: tuple[int, int]) -> Windows:
+        for heatmap, (row, column) in zip(windows.heatmaps, windows.starts.tolist(), strict=True):
+            heatmap[: max(-row, 0)] = 0
+            heatmap[max(size[0] - row, 0) :] = 0
+            heatmap[:, : max(-column, 0)] = 0
+            heatmap[:, max(size[1] - column, 0) :] = 0
+        return windows
+
+
+@dataclass(frozen=True)
+class Guide:
+    """What the global stage says of one film.
+
+    Attributes:
+        landmarks: (N, 2), (row, column) in pixels of the grid of the local stage; NaN without a maximum.
+        peaks: (N,) probability at the maxima.
+    """
+
+    landmarks: torch.Tensor
+    peaks: torch.Tensor
+
+
+class AttentionGuidedInferer(Inferer):
+    """Both stages of Zhong et al. 2019 on a film that has the grid of the local stage.
+
+    The film is scaled to the grid of the global stage, whose maxima guide the local stage.
+
+    Args:
+        global_network: returns logits with N landmark channels and the background, last.
+        global_size: rows and columns of the global stage's grid (290 in the paper).
+        local: how the local stage searches around the guide.
+    """
+
+    def __init__(self, global_network: torch.nn.Module, global_size: int, local: ExpansiveExplorationInferer) -> None:
+        super().__init__()
+        self.global_network, self.local = global_network, local
+        self.to_global_grid = SquareFilm(global_size)
+        self.to_landmarks = HeatmapsToLandmarks("argmax")
+
+    def __call__(
+        self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
+    ) -> torch.Tensor:
+        """Return H_M (batch, N, row, column), without background, for films (batch, 1, row, column)."""
+        self.global_network.eval().to(inputs.device)
+        guide = torch.stack([self.guide(film).landmarks for film in inputs])
+        return self.local(inputs, network, *args, guide=guide, **kwargs)
+
+    def guide(self, film: torch.Tensor) -> Guide:
+        """Run the global stage on one film (1, row, column)."""
+        small = self.to_global_grid(film)
+        with torch.no_grad():
+            heatmaps = self.global_network(small.as_subclass(torch.Tensor)[None]).softmax(dim=1)[0, :-1]
+        source = landmarks_to_source(self.to_landmarks(heatmaps), affine_of(small))
+        return Guide(landmarks_to_grid(source, affine_of(film)), heatmaps.flatten(1).amax(dim=1))

@@ -1,0 +1,61 @@
+"""The network of both stages: MONAI's UNet on grids of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from monai.networks.nets import UNet
+from torch import nn
+from torch.nn import functional as F
+
+from monai_ceph.landmarks import NUM_LANDMARKS
+
+__all__ = ["HeatmapUNet"]
+
+
+class HeatmapUNet(nn.Module):
+    """MONAI's :class:`~monai.networks.nets.UNet` that regresses one channel per landmark and a shared background.
+
+    Zhong et al. 2019, section 2: both stages share this structure and end in a softmax over channels, which is
+    left to the loss and to the post-processing (the output is logits). The paper's 290 and 100 pixels are not
+    divisible by the network's stride: the input is padded with 0 at the bottom and at the right, and the
+    output is cut back, here and nowhere else.
+
+    Args:
+        channels: of the encoder's levels; each level halves the grid.
+        num_landmarks: the output has one channel more, the background, last.
+        num_res_units: see MONAI's UNet.
+        norm: see MONAI's UNet.
+        act: see MONAI's UNet.
+        dropout: see MONAI's UNet.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int] = (32, 64, 128, 256, 512),
+        num_landmarks: int = NUM_LANDMARKS,
+        num_res_units: int = 0,
+        norm: str = "batch",
+        act: str = "prelu",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.stride = 2 ** (len(channels) - 1)
+        self.unet = UNet(
+            spatial_dims=2,
+            in_channels=1,
+            out_channels=num_landmarks + 1,
+            channels=channels,
+            strides=(2,) * (len(channels) - 1),
+            num_res_units=num_res_units,
+            norm=norm,
+            act=act,
+            dropout=dropout,
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return logits (batch, landmarks + 1, row, column) from films (batch, 1, row, column) in about 0..1."""
+        rows, columns = x.shape[-2], x.shape[-1]
+        padded = F.pad(x, (0, -columns % self.stride, 0, -rows % self.stride))
+        return self.unet(padded)[..., :rows, :columns]

@@ -1,0 +1,187 @@
+"""PNG, JPEG, BMP, TIFF and MetaImage files, decoded by ITK.
+
+Of these, only MetaImage states a pixel spacing that means something. The resolution in PNG, JPEG, BMP and
+TIFF is that of a printer or a screen (72, 96 and 300 dpi are defaults), so these files have no scale.
+
+Pillow reads the headers first: it names the true format whatever the suffix, and the size before any memory
+is spent. It also decodes what ITK gets wrong or cannot read: TIFF other than plain grey or RGB (ITK returns
+grey with alpha as interleaved values and has no Python type for palettes) and one-bit BMP.
+"""
+
+from __future__ import annotations
+
+import struct
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from monai_ceph.errors import ReadError
+from monai_ceph.readers.pixels import WORKING_FOLDER, check_size, finite, grey, one_image
+from monai_ceph.readers.radiograph import Radiograph, SpacingSource, anisotropy_warnings, header_spacing
+
+RASTER_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+META_SUFFIXES = (".mha", ".mhd")
+
+_FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
+_GREY_MODES = ("L", "I;16", "I;16B", "I", "F")
+_EXIF_ORIENTATION = 0x0112
+_TIFF_PHOTOMETRIC = 262
+
+
+def read_raster(path: Path) -> Radiograph:
+    """Read a PNG, JPEG, BMP or TIFF file. It has no scale.
+
+    Raises:
+        ReadError: not one of these formats, truncated, more than one page, too small or too large.
+    """
+    kind, mode, orientation, white_is_zero = _probe(path)
+    if kind == "JPEG":
+        _check_jpeg(path)
+    elif kind == "BMP":
+        _check_bmp(path)
+    if mode == "1" or (kind == "TIFF" and mode not in (*_GREY_MODES, "RGB")):
+        pixels = _decode_with_pillow(path)
+    else:
+        pixels, _ = _decode_with_itk(path, f"{kind}ImageIO")
+        if white_is_zero and pixels.dtype.kind == "u":
+            pixels = np.iinfo(pixels.dtype).max - pixels
+    pixels, notes = finite(grey(pixels))
+    if orientation not in (None, 1):
+        notes.append(f"The EXIF orientation {orientation} is not applied: the pixels are used as they are stored.")
+    return Radiograph(pixels, path, warnings=tuple(notes))
+
+
+def read_meta_image(path: Path) -> Radiograph:
+    """Read a MetaImage file. Its spacing counts unless it is exactly 1.0 in both directions, the default.
+
+    Raises:
+        ReadError: not a MetaImage, truncated, the raw file missing, more than one slice, complex pixels.
+    """
+    pixels, io = _decode_with_itk(path, "MetaImageIO")
+    pixels, notes = finite(grey(pixels))
+    spacing = header_spacing(io.GetSpacing(1), io.GetSpacing(0))
+    if any(abs(io.GetDirection(axis)[axis] - 1) > 1e-6 for axis in range(2)):
+        notes.append("The direction in the header is not applied: the pixels are used as they are stored.")
+    return Radiograph(
+        pixels,
+        path,
+        pixel_spacing=spacing,
+        spacing_source=SpacingSource.HEADER if spacing else SpacingSource.NONE,
+        warnings=(*notes, *anisotropy_warnings(spacing)),
+    )
+
+
+def _probe(path: Path) -> tuple[str, str, int | None, bool]:
+    """The format ("PNG", "JPEG", "BMP", "TIFF"), the Pillow mode, the JPEG's EXIF orientation, white is zero.
+
+    White is zero where a TIFF says so; ITK does not undo it.
+    """
+    with warnings.catch_warnings():
+        # Pillow's own bomb warning comes before check_size can name the real limit.
+        warnings.simplefilter("ignore")
+        try:
+            image = Image.open(path, formats=_FORMATS)
+        except Image.DecompressionBombError as error:
+            raise ReadError("more pixels than the limit of 250 million") from error
+        except Image.UnidentifiedImageError as error:
+            raise ReadError("not a PNG, JPEG, BMP or TIFF image, or its header is damaged") from error
+        with image:
+            kind = "JPEG" if image.format == "MPO" else str(image.format)
+            frames = getattr(image, "n_frames", 1) if kind == "TIFF" else 1
+            one_image((frames, image.height, image.width))
+            check_size(image.height, image.width)
+            orientation = image.getexif().get(_EXIF_ORIENTATION) if kind == "JPEG" else None
+            tags = getattr(image, "tag_v2", {})
+            white_is_zero = kind == "TIFF" and tags.get(_TIFF_PHOTOMETRIC) == 0
+            return kind, image.mode, orientation, white_is_zero
+
+
+def _check_jpeg(path: Path) -> None:
+    """Look for the end marker of the picture: libjpeg fills what is missing with grey and only warns."""
+    data = path.read_bytes()
+    position = 2
+    # Walk over the segments up to the first scan, so that the end marker of a thumbnail in one does not
+    # count.
+    while position + 4 <= len(data) and data[position] == 0xFF and data[position + 1] != 0xDA:
+        if data[position + 1] == 0xFF:
+            position += 1
+            continue
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    if data.find(b"\xff\xd9", position) < 0:
+        raise ReadError("truncated, the JPEG data stops before its end marker")
+
+
+def _check_bmp(path: Path) -> None:
+    """Compare the size of the file with the header: ITK leaves what is missing undefined."""
+    with path.open("rb") as file:
+        head = file.read(54)
+    if len(head) < 54:
+        return
+    offset, width, height, bits, compression = (
+        struct.unpack_from(code, head, at)[0]
+        for code, at in (("<I", 10), ("<i", 18), ("<i", 22), ("<H", 28), ("<I", 30))
+    )
+    needed = offset + (width * bits + 31) // 32 * 4 * abs(height)
+    if compression == 0 and path.stat().st_size < needed:
+        raise ReadError(f"truncated, {path.stat().st_size} bytes of the {needed} that its header announces")
+
+
+def _decode_with_pillow(path: Path) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(path, formats=_FORMATS) as image:
+            if image.mode in ("LA", "La", "1"):
+                return np.asarray(image.convert("L"))
+            return np.asarray(image.convert("RGB"))
+
+
+def _itk(io_name: str) -> Any:
+    """Load ITK and what of it is used here; the first time takes seconds, so it is not done at import time."""
+    with WORKING_FOLDER:
+        import itk
+
+        for name in (io_name, "CommonEnums", "Image", "VectorImage", "ImageFileReader", "array_view_from_image"):
+            getattr(itk, name)
+    return itk
+
+
+def _decode_with_itk(path: Path, io_name: str) -> tuple[np.ndarray, Any]:
+    """Decode to (row, column[, channel]) and the ITK ImageIO object that holds the header."""
+    itk = _itk(io_name)
+    io = getattr(itk, io_name).New()
+    if not io.CanReadFile(str(path)) and io_name == "MetaImageIO":
+        raise ReadError("not a MetaImage, or its header is damaged")
+    io.SetFileName(str(path))
+    io.ReadImageInformation()
+    # ITK counts x first, so the dimensions are turned round to be a numpy shape.
+    shape = tuple(io.GetDimensions(axis) for axis in reversed(range(io.GetNumberOfDimensions())))
+    if len(shape) < 2:
+        raise ReadError("has one dimension, an image has two")
+    one_image(shape)
+    check_size(*shape[-2:])
+    if "complex" in io.GetPixelTypeAsString(io.GetPixelType()):
+        raise ReadError("has complex pixels, a radiograph has real ones")
+    component = {
+        itk.CommonEnums.IOComponent_UCHAR: itk.UC,
+        itk.CommonEnums.IOComponent_USHORT: itk.US,
+        itk.CommonEnums.IOComponent_SHORT: itk.SS,
+        itk.CommonEnums.IOComponent_DOUBLE: itk.D,
+    }.get(io.GetComponentType(), itk.F)
+    channels = io.GetNumberOfComponents()
+    image_type = (itk.Image if channels == 1 else itk.VectorImage)[component, max(2, min(len(shape), 4))]
+    reader = itk.ImageFileReader[image_type].New()
+    reader.SetImageIO(io)
+    reader.SetFileName(str(path))
+    try:
+        reader.Update()
+    except RuntimeError as error:
+        if io_name != "MetaImageIO":
+            raise
+        raise ReadError("the pixels are missing, or fewer than the header announces") from error
+    view = itk.array_view_from_image(reader.GetOutput())
+    # The view borrows the memory of the ITK image, which ends with this function.
+    pixels = np.array(view.reshape(shape[-2:] if channels == 1 else (*shape[-2:], channels)))
+    return pixels, io

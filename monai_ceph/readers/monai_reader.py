@@ -1,0 +1,73 @@
+"""The readers behind MONAI's `LoadImage` and `LoadImaged`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from monai.config import PathLike
+from monai.data import ImageReader
+from monai.utils import MetaKeys, ensure_tuple
+
+from monai_ceph.readers import is_candidate, read_radiograph
+from monai_ceph.readers.radiograph import Radiograph
+
+
+class RadiographReader(ImageReader):
+    """A MONAI image reader for radiographs, with rows first and the pixel grid as the world.
+
+    Unlike MONAI's own readers it returns (row, column), not (column, row), undoes MONOCHROME1 for every
+    format, and has a 3x3 identity affine: world coordinates are pixels of the source image, in (row, column)
+    order.
+
+    The meta data adds `row_spacing` and `column_spacing` (mm, NaN if unknown), `spacing_source`, `image_uid`
+    (empty if unknown) and `warnings` (one string) as plain values that a DataLoader collates.
+
+    Args:
+        pixel_spacing: spacing in mm, for rows and columns, that replaces what the files say.
+
+    Example:
+        >>> from monai.transforms import LoadImaged
+        >>> load = LoadImaged(keys="image", reader=RadiographReader, ensure_channel_first=True)
+        >>> load({"image": "ceph.dcm"})["image"].shape  # doctest: +SKIP
+        (1, 2400, 1935)
+    """
+
+    def __init__(self, pixel_spacing: float | None = None) -> None:
+        super().__init__()
+        self.pixel_spacing = pixel_spacing
+
+    def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
+        """True if each file has a suffix that the readers know, or carries a DICOM preamble."""
+        return all(is_candidate(name) for name in ensure_tuple(filename))
+
+    def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> Radiograph:
+        """Read one file. `LoadImage` turns the error into a RuntimeError that contains its text.
+
+        Raises:
+            ReadError: the file cannot be read as a radiograph.
+            ValueError: several files; a radiograph is one.
+        """
+        names = ensure_tuple(data)
+        if len(names) != 1:
+            raise ValueError(f"RadiographReader reads one file at a time, not {len(names)}.")
+        return read_radiograph(names[0], pixel_spacing=self.pixel_spacing)
+
+    def get_data(self, img: Radiograph) -> tuple[np.ndarray, dict[str, Any]]:
+        """The float32 pixels, shape (row, column), and the meta data."""
+        row, column = img.pixel_spacing or (math.nan, math.nan)
+        meta = {
+            MetaKeys.AFFINE.value: np.eye(3),
+            MetaKeys.ORIGINAL_AFFINE.value: np.eye(3),
+            MetaKeys.ORIGINAL_CHANNEL_DIM.value: "no_channel",
+            MetaKeys.SPATIAL_SHAPE.value: np.array(img.pixels.shape),
+            "filename_or_obj": str(img.path),
+            "row_spacing": row,
+            "column_spacing": column,
+            "spacing_source": img.spacing_source.value,
+            "image_uid": img.image_uid or "",
+            "warnings": " ".join(img.warnings),
+        }
+        return img.pixels, meta

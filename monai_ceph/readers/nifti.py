@@ -1,0 +1,116 @@
+"""NIfTI files, read by nibabel.
+
+Which way is up follows from the affine (RAS+ millimetres) when its axes run along the body's axes:
+
+=========  ==================  ==================
+plane      columns run to      rows run to
+=========  ==================  ==================
+axial      left                posterior
+coronal    left                inferior
+sagittal   anterior            inferior
+=========  ==================  ==================
+
+The first line is what ITK writes for an ordinary picture (identity in LPS), so that a PNG that ITK converted
+comes back as it was. The last line is a lateral cephalogram whose face looks right. Without an affine (both
+form codes 0), with an exact identity, which is what `nibabel.Nifti1Image(array, np.eye(4))` stores when
+nobody knows, and with an oblique one the array order decides: the first axis runs along the columns, the
+second along the rows.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from monai_ceph.errors import ReadError
+from monai_ceph.readers.pixels import check_size, finite, grey
+from monai_ceph.readers.radiograph import Radiograph, SpacingSource, anisotropy_warnings, header_spacing
+
+NIFTI_SUFFIXES = (".nii", ".nii.gz")
+
+_MM = {"mm": 1.0, "unknown": 1.0, "meter": 1000.0, "micron": 0.001}
+_DISPLAY = {frozenset("LP"): "LP", frozenset("LI"): "LI", frozenset("AI"): "AI"}
+_FLIPPED = {"R": "L", "A": "P", "S": "I", "L": "R", "P": "A", "I": "S"}
+
+
+def read_nifti(path: Path) -> Radiograph:
+    """Read a NIfTI file with one slice.
+
+    The spacing counts unless it is exactly 1.0 in both directions, the default. Units that are not stated are
+    taken as mm, as every NIfTI reader does.
+
+    Raises:
+        ReadError: not a NIfTI file, truncated, more than one slice, complex pixels.
+    """
+    import nibabel
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError
+
+    try:
+        image = nibabel.load(path)
+    except (ImageFileError, HeaderDataError) as error:
+        raise ReadError("not a NIfTI image, or its header is damaged") from error
+    shape = image.shape
+    axes = [axis for axis, length in enumerate(shape) if length > 1]
+    if len(axes) != 2:
+        raise ReadError(f"has the shape {shape}, a radiograph has one slice with two axes")
+    if axes[1] > 2:
+        raise ReadError(f"has the shape {shape}, a series over time and not one radiograph")
+    check_size(shape[axes[1]], shape[axes[0]])
+    dtype = image.get_data_dtype()
+    if dtype.kind == "c":
+        raise ReadError("has complex pixels, a radiograph has real ones")
+    if dtype.names:
+        stored = np.asarray(image.dataobj)
+        pixels = grey(np.stack([np.squeeze(stored[name]) for name in dtype.names], axis=-1))
+    else:
+        pixels = np.squeeze(image.get_fdata(dtype=np.float32, caching="unchanged"))
+    to_mm = _MM.get(image.header.get_xyzt_units()[0], 1.0)
+    zooms = [float(zoom) * to_mm for zoom in image.header.get_zooms()]
+
+    column, row, flips, orientation, notes = _display_axes(image, axes)
+    pixels = pixels.transpose() if (column, row) == tuple(axes) else pixels
+    if "row" in flips:
+        pixels = pixels[::-1]
+    if "column" in flips:
+        pixels = pixels[:, ::-1]
+    pixels, bad = finite(np.ascontiguousarray(pixels))
+    spacing = header_spacing(zooms[row], zooms[column])
+    return Radiograph(
+        pixels,
+        path,
+        pixel_spacing=spacing,
+        spacing_source=SpacingSource.HEADER if spacing else SpacingSource.NONE,
+        patient_orientation=orientation,
+        warnings=(*notes, *bad, *anisotropy_warnings(spacing)),
+    )
+
+
+def _display_axes(image: Any, axes: list[int]) -> tuple[int, int, set[str], tuple[str, str] | None, list[str]]:
+    """The array axis of the columns and of the rows, which of them to flip, the orientation, and warnings."""
+    import nibabel
+
+    as_stored: tuple[int, int, set[str], None] = (axes[0], axes[1], set(), None)
+    affine = np.asarray(image.affine, dtype=float)
+    header = image.header
+    if int(header["sform_code"]) == 0 and int(header["qform_code"]) == 0:
+        return *as_stored, []
+    if np.array_equal(affine, np.eye(4)):
+        return *as_stored, []
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    if not np.all(np.isfinite(affine)) or np.any(lengths == 0):
+        return *as_stored, ["The affine in the header is not valid: the pixels are used as they are stored."]
+    if np.any(np.count_nonzero(np.abs(affine[:3, :3] / lengths) > 1e-4, axis=0) != 1):
+        return *as_stored, ["The affine in the header is oblique: the pixels are used as they are stored."]
+    codes = nibabel.aff2axcodes(affine)
+    for column, row in ((axes[0], axes[1]), (axes[1], axes[0])):
+        for flip_column in (False, True):
+            for flip_row in (False, True):
+                right = _FLIPPED[codes[column]] if flip_column else codes[column]
+                down = _FLIPPED[codes[row]] if flip_row else codes[row]
+                if _DISPLAY.get(frozenset((right, down))) == right + down:
+                    flips = {name for name, flip in (("column", flip_column), ("row", flip_row)) if flip}
+                    return column, row, flips, ("A", "F") if right == "A" else None, []
+    return *as_stored, ["The affine in the header is not valid: the pixels are used as they are stored."]

@@ -1,0 +1,92 @@
+"""What all routes share: size limits, colour to grey, and a cause in one sentence."""
+
+from __future__ import annotations
+
+import re
+import threading
+
+import numpy as np
+
+from monai_ceph.errors import ReadError
+
+MIN_SIDE = 16
+MAX_PIXELS = 250_000_000
+
+WORKING_FOLDER = threading.RLock()
+"""Held while ITK loads, since it changes the process's working folder for that time: other threads wait."""
+
+LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+"""Weights of red, green and blue by ITU-R BT.601."""
+
+
+def check_size(rows: int, columns: int) -> None:
+    """Check the size before the pixels are decoded.
+
+    Raises:
+        ReadError: a side below 16 pixels, or more than 250 million pixels (a decompression bomb).
+    """
+    if rows < MIN_SIDE or columns < MIN_SIDE:
+        raise ReadError(f"{columns} x {rows} pixels is too small, each side needs at least {MIN_SIDE}")
+    if rows * columns > MAX_PIXELS:
+        raise ReadError(f"{columns} x {rows} pixels is too large, the limit is {MAX_PIXELS // 10**6} million pixels")
+
+
+def one_image(shape: tuple[int, ...]) -> None:
+    """Check that the axes before (row, column) all have length 1.
+
+    Raises:
+        ReadError: a stack of images.
+    """
+    count = int(np.prod(shape[:-2], dtype=np.int64))
+    if count != 1:
+        raise ReadError(f"holds {count} frames or slices, a radiograph has one")
+
+
+def grey(pixels: np.ndarray) -> np.ndarray:
+    """Turn (row, column) or (row, column, channel) into float32 (row, column).
+
+    Two channels are grey and alpha, three are red, green, blue, four add alpha. Alpha is ignored. Colour
+    becomes ITU-R BT.601 luma; where the three channels are equal, which is how many programs store a grey
+    film, the values stay exact.
+    """
+    if pixels.ndim == 2:
+        return np.ascontiguousarray(pixels, dtype=np.float32)
+    red = pixels[..., 0]
+    if pixels.shape[-1] < 3:
+        return np.ascontiguousarray(red, dtype=np.float32)
+    green, blue = pixels[..., 1], pixels[..., 2]
+    if np.array_equal(red, green) and np.array_equal(red, blue):
+        return np.ascontiguousarray(red, dtype=np.float32)
+    luma = red * LUMA[0]
+    luma += green * LUMA[1]
+    luma += blue * LUMA[2]
+    return luma.astype(np.float32, copy=False)
+
+
+def finite(pixels: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Replace pixels that are not finite by the lowest finite value (air), and say so in a warning.
+
+    Raises:
+        ReadError: no pixel is finite.
+    """
+    good = np.isfinite(pixels)
+    bad = pixels.size - int(np.count_nonzero(good))
+    if bad == 0:
+        return pixels, []
+    if bad == pixels.size:
+        raise ReadError("no pixel holds a finite value")
+    pixels = np.where(good, pixels, pixels[good].min()).astype(np.float32, copy=False)
+    return pixels, [f"{bad} pixels were not finite (NaN or infinite) and were set to the lowest value."]
+
+
+def cause(error: BaseException) -> str:
+    """Condense an exception of a decoder, such as the many lines of an ITK exception, to one short line."""
+    text = str(error)
+    _, marker, after = text.rpartition("ITK ERROR:")
+    lines = [line.strip() for line in (after if marker else text).splitlines() if line.strip()]
+    # "PNGImageIO(0x55d0): Error while reading": the address of a C++ object helps nobody.
+    line = re.sub(r"^\w+\(0x[0-9a-f]+\):\s*", "", lines[0]) if lines else type(error).__name__
+    if line.endswith(":") and len(lines) > 1:
+        line = f"{line} {lines[1]}"
+    line = line.rstrip(" .:")
+    return line if len(line) <= 200 else f"{line[:197]}..."

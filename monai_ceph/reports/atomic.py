@@ -1,0 +1,26 @@
+"""Write beside, then rename: a file is there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["written_beside"]
+
+
+@contextmanager
+def written_beside(target: Path) -> Iterator[Path]:
+    """Yield a path beside ``target`` to write to; it takes the target's place at the end, or vanishes on an error.
+
+    Raises:
+        OSError: if the folder cannot be written.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        yield part
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,82 @@
+"""The film with its landmarks drawn on it, to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from monai_ceph.detection import Detection
+from monai_ceph.readers import Radiograph
+from monai_ceph.reports.atomic import written_beside
+
+__all__ = ["draw_overlay", "save_overlay"]
+
+# longest side in pixels: more detail than a screen shows would only cost time and disk
+_LONGEST = 1400
+_COLOURS = {"ok": (80, 220, 100), "uncertain": (255, 170, 30)}
+NOTICE = "Research use, not a medical device. A trained person reviews every result."
+
+
+def _grey(pixels: np.ndarray) -> np.ndarray:
+    low, high = np.percentile(pixels[::4, ::4], (0.5, 99.5))
+    scaled = (pixels - low) * (255 / max(float(high - low), 1e-6))
+    return np.clip(scaled, 0, 255).astype(np.uint8)
+
+
+def draw_overlay(radiograph: Radiograph, detection: Detection) -> Image.Image:
+    """Return the film with a cross and the symbol at each landmark: green if ok, orange if uncertain."""
+    film = Image.fromarray(_grey(radiograph.pixels))
+    scale = min(1.0, _LONGEST / max(film.size))
+    size = (max(1, round(film.width * scale)), max(1, round(film.height * scale)))
+    picture = film.resize(size, Image.Resampling.BOX).convert("RGB")
+    draw = ImageDraw.Draw(picture)
+    unit = max(picture.size) / _LONGEST
+    font = ImageFont.load_default(size=max(10.0, 17 * unit))
+    arm = max(4.0, 9 * unit)
+    for mark in detection.landmarks:
+        if mark.x is None or mark.y is None:
+            continue
+        # pixel centres at integers: the drawing's own grid counts centres the same way after scaling
+        x, y = (mark.x + 0.5) * scale - 0.5, (mark.y + 0.5) * scale - 0.5
+        colour = _COLOURS[mark.status]
+        for width, line in ((max(3, round(4 * unit)), (0, 0, 0)), (max(1, round(2 * unit)), colour)):
+            draw.line((x - arm, y, x + arm, y), fill=line, width=width)
+            draw.line((x, y - arm, x, y + arm), fill=line, width=width)
+        draw.text(
+            (x + arm, y - arm),
+            mark.symbol,
+            fill=colour,
+            font=font,
+            anchor="lb",
+            stroke_width=2,
+            stroke_fill=0,
+        )
+    for symbols, status in ((_missing(detection), "missing"),):
+        if symbols:
+            draw.text((10, 10), f"{status}: {symbols}", fill=(255, 90, 90), font=font, stroke_width=2, stroke_fill=0)
+    draw.text(
+        (10, picture.height - 10),
+        NOTICE,
+        fill=(230, 230, 230),
+        font=font,
+        anchor="lb",
+        stroke_width=2,
+        stroke_fill=0,
+    )
+    return picture
+
+
+def _missing(detection: Detection) -> str:
+    return ", ".join(mark.symbol for mark in detection.landmarks if mark.status == "missing")
+
+
+def save_overlay(target: Path, radiograph: Radiograph, detection: Detection) -> None:
+    """Write the overlay as PNG, beside its place first.
+
+    Raises:
+        OSError: if the file cannot be written.
+    """
+    with written_beside(target) as part:
+        draw_overlay(radiograph, detection).save(part, format="PNG", compress_level=3)

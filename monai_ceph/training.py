@@ -1,0 +1,122 @@
+"""What the bundles' configs call: the films of a run, and where it goes on."""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+from monai_ceph.datasets import GroundTruth, as_dictionaries, open_dataset, split_fold
+from monai_ceph.datasets.folder import TABLE
+from monai_ceph.errors import CephError
+from monai_ceph.readers import find_radiographs
+
+__all__ = ["films", "inference_films", "latest_checkpoint", "training_films"]
+
+logger = logging.getLogger(__name__)
+
+# phantoms are drawn at the local stage's grid: more pixels would be thrown away
+_PHANTOM_HEIGHT, _PHANTOM_WIDTH = 1200, 968
+
+
+def _phantoms(folder: Path, count: int, seed: int) -> Path:
+    """Draw phantoms once per folder."""
+    from monai_ceph.datasets.phantom import write_phantoms
+
+    folder = folder / f"{count}-seed-{seed}"
+    if not (folder / TABLE).is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_phantoms(folder, count, seed, file_format="png", height=_PHANTOM_HEIGHT, width=_PHANTOM_WIDTH)
+    return folder
+
+
+def training_films(
+    dataset_dir: str | None,
+    phantom_dir: str,
+    ground_truth: GroundTruth,
+    fold: int | None,
+    folds: int,
+    seed: int,
+    phantoms: int,
+) -> dict[str, list[dict[str, Any]]]:
+    """Return the films to train and to validate on, as dictionaries.
+
+    Args:
+        dataset_dir: a dataset folder, of which the training split is used; None trains on phantoms alone.
+        phantom_dir: where phantoms are drawn.
+        ground_truth: of ISBI 2015.
+        fold: the group that validates; None trains on all films.
+        folds: number of groups.
+        seed: of the groups and of the phantoms.
+        phantoms: how many phantoms join the films to train on; without a dataset, how many there are.
+
+    Raises:
+        DatasetError: if the dataset does not have a known layout.
+    """
+    if dataset_dir is None:
+        logger.warning(
+            "NO DATASET: training on %d SYNTHETIC phantoms. The weights will be of no use on patients. "
+            "Give --dataset_dir PATH to train on films.",
+            phantoms,
+        )
+        train, validate = split_fold(open_dataset(_phantoms(Path(phantom_dir), phantoms, seed)), fold, folds, seed)
+    else:
+        train, validate = split_fold(open_dataset(dataset_dir, "train", ground_truth), fold, folds, seed)
+        if phantoms:
+            train = train + open_dataset(_phantoms(Path(phantom_dir), phantoms, seed))
+    logger.info("%d films to train on, %d to validate on", len(train), len(validate))
+    return {"train": as_dictionaries(train), "validate": as_dictionaries(validate)}
+
+
+def films(
+    dataset_dir: str | None,
+    phantom_dir: str,
+    split: Any,
+    ground_truth: GroundTruth,
+    doubles: bool,
+    phantoms: int,
+) -> list[dict[str, Any]]:
+    """Return the films to evaluate on, as dictionaries; phantoms if there is no dataset."""
+    if dataset_dir is None:
+        logger.warning("NO DATASET: evaluating on %d SYNTHETIC phantoms. Give --dataset_dir PATH.", phantoms)
+        return as_dictionaries(open_dataset(_phantoms(Path(phantom_dir), phantoms, seed=10_000)))
+    return as_dictionaries(open_dataset(dataset_dir, split, ground_truth, doubles))
+
+
+def inference_films(dataset_dir: str | None, phantom_dir: str, phantoms: int) -> list[dict[str, Any]]:
+    """Return the films of a file or a folder as dictionaries with ``image`` and ``file``; phantoms without one.
+
+    Raises:
+        CephError: if there is no film.
+    """
+    if dataset_dir is None:
+        logger.warning("NO DATASET: detecting on %d SYNTHETIC phantoms. Give --dataset_dir PATH.", phantoms)
+        dataset_dir = str(_phantoms(Path(phantom_dir), phantoms, seed=10_000))
+    found = find_radiographs([dataset_dir])
+    if not found:
+        raise CephError(f"{dataset_dir}: no film in it")
+    return [{"image": str(path), "file": str(path)} for path in found]
+
+
+def latest_checkpoint(folder: str, max_epochs: int) -> str | None:
+    """Return the newest checkpoint of an interrupted run, None if there is none.
+
+    Raises:
+        CephError: if the run in this folder already reached ``max_epochs``.
+    """
+    found = {
+        int(match[1]): path
+        for path in Path(folder).glob("checkpoint_epoch=*.pt")
+        if (match := re.fullmatch(r"checkpoint_epoch=(\d+)\.pt", path.name))
+    }
+    if not found:
+        return None
+    epoch = max(found)
+    if epoch >= max_epochs:
+        raise CephError(
+            f"{found[epoch]}: the run in this folder already has {epoch} of {max_epochs} epochs; "
+            "give a larger --max_epochs or another --output_dir"
+        )
+    logger.warning("going on after epoch %d: %s", epoch, found[epoch])
+    return str(found[epoch])

@@ -1,0 +1,72 @@
+"""The shipped weights, in half precision, and what is known of them (``model.json``).
+
+``global.pt`` and ``local.pt`` are state dictionaries of :class:`monai_ceph.networks.HeatmapUNet`. How they were
+trained, and on what, stands in docs/model_card.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from monai_ceph.errors import CephError
+
+__all__ = ["export", "load", "model", "path", "sha256"]
+
+_FOLDER = Path(__file__).parent
+
+
+def path(stage: str) -> str:
+    """Return the file of a stage, ``global`` or ``local``."""
+    return str(_FOLDER / f"{stage}.pt")
+
+
+@cache
+def model() -> dict[str, Any]:
+    """Return ``model.json``: name, version, and the figures that were read off the training films."""
+    return json.loads((_FOLDER / "model.json").read_text(encoding="utf-8"))
+
+
+@cache
+def sha256(*files: str) -> str:
+    """Return the hash of the given files' bytes, in the given order."""
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(Path(file).read_bytes())
+    return digest.hexdigest()
+
+
+def load(network: torch.nn.Module, file: str) -> torch.nn.Module:
+    """Load weights into a network and set it to evaluation.
+
+    Takes a state dictionary, or a training checkpoint that has one under ``network``.
+
+    Raises:
+        CephError: if the file is missing, is no checkpoint, or does not fit the network; it names the file.
+    """
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+        network.load_state_dict(state.get("network", state))
+    except Exception as error:  # torch raises a different class for each way in which a file can be wrong
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CephError(f"{file}: no weights for this network: {first}") from error
+    return network.eval()
+
+
+def export(checkpoint: str, target: str) -> None:
+    """Write the network of a training checkpoint as a half-precision state dictionary.
+
+    Integer buffers keep their type. The file is written beside the target and renamed.
+    """
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    state = state.get("network", state)
+    half = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
+    part = Path(f"{target}.part")
+    torch.save(half, part)
+    os.replace(part, target)

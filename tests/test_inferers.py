@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import math
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from monai.data import MetaTensor
+from torch import nn
+
+from monai_ceph.inferers import (
+    Arrangement,
+    AttentionGuidedInferer,
+    ExpansiveExplorationInferer,
+    Windows,
+    patch_offsets,
+)
+from monai_ceph.transforms import SquareFilm, affine_of, landmarks_to_grid
+
+NAN = math.nan
+SIZE = (30, 37)
+FILM = torch.from_numpy(np.random.RandomState(0).uniform(0.1, 1, (1, *SIZE))).float()
+
+
+def of_pixels(patches: torch.Tensor) -> torch.Tensor:
+    """Logits of 2 landmarks and the background that depend on each pixel and on the patch's mean."""
+    mean = patches.mean(dim=(2, 3), keepdim=True)
+    return torch.cat((3 * patches + mean, 2 * mean - patches, torch.zeros_like(patches)), dim=1)
+
+
+def naive(film: np.ndarray, guide: list[list[float]], patch: int, expansion: float, centre: bool) -> np.ndarray:
+    """Figure 2, pixel by pixel: every patch adds its softmax channel to the pixels that it covers."""
+    side = patch if centre else round(expansion * patch)
+    far = side - patch
+    offsets = [(0, 0)] if centre else [(0, 0), (0, far), (far, 0), (far, far), (far // 2, far // 2)]
+    rows, columns = film.shape
+    merged = np.zeros((len(guide), rows, columns))
+    for channel, (row, column) in enumerate(guide):
+        if math.isnan(row) or math.isnan(column):
+            continue
+        total, count = np.zeros_like(film), np.zeros_like(film)
+        first = math.floor(row - (side - 1) / 2 + 0.5), math.floor(column - (side - 1) / 2 + 0.5)
+        for offset in offsets:
+            places = [(first[0] + offset[0] + r, first[1] + offset[1] + c) for r in range(patch) for c in range(patch)]
+            inside = [0 <= r < rows and 0 <= c < columns for r, c in places]
+            values = np.array([film[place] if ok else 0 for place, ok in zip(places, inside, strict=True)])
+            logits = np.stack((3 * values + values.mean(), 2 * values.mean() - values, 0 * values))
+            share = np.exp(logits) / np.exp(logits).sum(axis=0)
+            for place, ok, value in zip(places, inside, share[channel], strict=True):
+                if ok:
+                    total[place] += value
+                    count[place] += 1
+        merged[channel] = total / np.maximum(count, 1)
+    return merged
+
+
+def test_offsets_of_the_paper() -> None:
+    """Patches of 150 px and an expansion of 1.8: a square of 270 px."""
+    offsets = patch_offsets(150, 1.8, "corners-and-centre")
+    assert offsets == [(0, 0), (0, 120), (120, 0), (120, 120), (60, 60)]
+    assert ExpansiveExplorationInferer(150, 1.8).side == 270
+    assert patch_offsets(150, 1.8, "centre") == [(0, 0)]
+    assert ExpansiveExplorationInferer(150, 1.8, "centre").side == 150
+
+
+@given(patch=st.integers(1, 40), expansion=st.floats(1, 2))
+@settings(deadline=None, max_examples=60)
+def test_every_pixel_of_the_square_is_covered(patch: int, expansion: float) -> None:
+    inferer = ExpansiveExplorationInferer(patch, expansion)
+    assert inferer.side == max(patch, round(expansion * patch))
+    merged = inferer.merge(torch.ones(5, patch, patch))
+    assert torch.allclose(merged, torch.ones(inferer.side, inferer.side))
+
+
+coordinate = st.one_of(st.floats(-12, 45), st.just(NAN))
+
+
+@given(
+    guide=st.lists(st.tuples(coordinate, coordinate), min_size=2, max_size=2),
+    patch=st.integers(3, 12),
+    expansion=st.floats(1, 2),
+    arrangement=st.sampled_from(get_args(Arrangement)),
+    batch_size=st.sampled_from([1, 3, 19]),
+)
+@settings(deadline=None, max_examples=40)
+def test_the_merged_map_is_the_naive_one(
+    guide: list[tuple[float, float]],
+    patch: int,
+    expansion: float,
+    arrangement: Arrangement,
+    batch_size: int,
+) -> None:
+    inferer = ExpansiveExplorationInferer(patch, expansion, arrangement, batch_size)
+    points = torch.tensor([guide], dtype=torch.float64)
+    merged = inferer(FILM[None], of_pixels, guide=points)
+    assert merged.shape == (1, 2, *SIZE)
+    expected = naive(FILM[0].numpy(), points[0].tolist(), patch, expansion, arrangement == "centre")
+    np.testing.assert_allclose(merged[0].numpy(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("guide", [[[15.2, 17.6], [3.0, 35.0]], [[-4.0, 18.0], [29.9, -0.4]]])
+def test_windows_hold_all_that_is_not_0(guide: list[list[float]]) -> None:
+    inferer = ExpansiveExplorationInferer(9, 1.8)
+    windows = inferer.explore(FILM, torch.tensor(guide), of_pixels)
+    dense = inferer(FILM[None], of_pixels, guide=torch.tensor([guide]))[0]
+    assert windows.heatmaps.shape == (2, 16, 16)
+    assert torch.equal(windows.paste(SIZE), dense)
+    # what hangs over the border is 0 in the window too: as much mass there as in the whole map
+    assert windows.heatmaps.sum().item() == pytest.approx(dense.sum().item(), rel=1e-6)
+    for channel, (row, column) in enumerate(windows.starts.tolist()):
+        rest = dense[channel].clone()
+        rest[max(row, 0) : max(row + 16, 0), max(column, 0) : max(column + 16, 0)] = 0
+        assert (rest == 0).all()
+        # the guide is the middle of the window
+        assert abs(row + 7.5 - guide[channel][0]) <= 0.5
+        assert abs(column + 7.5 - guide[channel][1]) <= 0.5
+
+
+def test_windows_far_outside_paste_nothing() -> None:
+    windows = Windows(torch.ones(3, 4, 4), torch.tensor([[-4, 0], [30, 0], [2, 100]]))
+    assert (windows.paste(SIZE) == 0).all()
+
+
+def test_without_a_guide_nothing_is_run() -> None:
+    calls = []
+
+    def network(patches: torch.Tensor) -> torch.Tensor:
+        calls.append(len(patches))
+        return of_pixels(patches)
+
+    inferer = ExpansiveExplorationInferer(6, 1.5, batch_size=3)
+    nothing = inferer(FILM[None], network, guide=torch.full((1, 2, 2), NAN))
+    assert (nothing == 0).all()
+    assert calls == []
+    inferer(FILM[None], network, guide=torch.tensor([[[10.0, 10.0], [NAN, NAN]]]))
+    assert calls == [3, 2]
+
+
+def test_films_of_a_batch_are_independent_and_arguments_reach_the_network() -> None:
+    films = torch.stack((FILM, 1 - FILM))
+    guides = torch.tensor([[[10.0, 10.0], [20.0, 20.0]], [[5.0, 30.0], [NAN, 1.0]]])
+    inferer = ExpansiveExplorationInferer(8, 1.8)
+
+    def network(patches: torch.Tensor, factor: float, *, shift: float) -> torch.Tensor:
+        return of_pixels(patches) * factor + shift
+
+    both = inferer(films, network, 1.0, guide=guides, shift=2.0)
+    for film, guide, merged in zip(films, guides, both, strict=True):
+        assert torch.equal(inferer(film[None], of_pixels, guide=guide[None]).gt(0), merged[None].gt(0))
+        assert torch.allclose(inferer(film[None], of_pixels, guide=guide[None])[0], merged, atol=1e-6)
+    with pytest.raises(ValueError, match="zip"):
+        inferer(films, of_pixels, guide=guides[:1])
+
+
+def test_wrong_arguments() -> None:
+    for expansion in (0.99, 2.01, NAN):
+        with pytest.raises(ValueError, match="expansion"):
+            ExpansiveExplorationInferer(10, expansion)
+    with pytest.raises(ValueError, match="arrangement"):
+        ExpansiveExplorationInferer(10, 1.5, "diagonal")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="patch_size"):
+        ExpansiveExplorationInferer(0, 1.5)
+    with pytest.raises(ValueError, match="batch_size"):
+        ExpansiveExplorationInferer(10, 1.5, batch_size=0)
+
+
+class Brightness(nn.Module):
+    """One landmark, where the film is brightest."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat((8 * x, torch.full_like(x, 4)), dim=1)
+
+
+def film_with_a_dot(row: float, column: float) -> MetaTensor:
+    rows, columns = torch.arange(160.0)[:, None], torch.arange(120.0)[None]
+    dot = torch.exp(-((rows - row) ** 2 + (columns - column) ** 2) / (2 * 6.0**2))
+    return SquareFilm(60)(MetaTensor(dot[None], affine=torch.eye(3)))
+
+
+def test_the_global_stage_guides_the_local_stage() -> None:
+    places = torch.tensor([[100.0, 40.0], [75.0, 90.5]], dtype=torch.float64)
+    films = [film_with_a_dot(*place) for place in places.tolist()]
+    inferer = AttentionGuidedInferer(Brightness(), 20, ExpansiveExplorationInferer(10, 1.8))
+    for film, place in zip(films, places, strict=True):
+        on_grid = landmarks_to_grid(place[None], affine_of(film))
+        guide = inferer.guide(film)
+        assert guide.landmarks.shape == (1, 2)
+        assert (guide.landmarks - on_grid).abs().max() < 0.5
+        # the film's maximum is about 1, less what antialiasing takes
+        assert 0.9 < guide.peaks.item() < 1 / (1 + math.exp(-4))
+    merged = inferer(torch.stack([film.as_subclass(torch.Tensor) for film in films]), Brightness())
+    with_affine = inferer(MetaTensor(torch.stack(films)), Brightness())
+    assert torch.equal(merged, with_affine.as_subclass(torch.Tensor))
+    for heatmap, film, place in zip(merged, films, places, strict=True):
+        on_grid = landmarks_to_grid(place[None], affine_of(film))[0].round().int().tolist()
+        peak = heatmap[0].argmax().item()
+        assert abs(peak // 60 - on_grid[0]) <= 1
+        assert abs(peak % 60 - on_grid[1]) <= 1
+        assert (heatmap > 0).sum() == 18 * 18
+
+
+def test_without_a_peak_there_is_no_guide() -> None:
+    class Broken(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.full((1, 2, *x.shape[2:]), NAN)
+
+    inferer = AttentionGuidedInferer(Broken(), 20, ExpansiveExplorationInferer(10, 1.8))
+    assert inferer.guide(FILM[:, :30, :30]).landmarks.isnan().all()
+    assert (inferer(FILM[None, :, :30, :30], Brightness()) == 0).all()

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional
+
+from monai_ceph.landmarks import NUM_LANDMARKS
+from monai_ceph.networks import HeatmapUNet
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 30), (25, 9), (1, 3)])
+def test_any_grid(size: tuple[int, int]) -> None:
+    network = HeatmapUNet((4, 8, 16), num_landmarks=3).eval()
+    assert network.stride == 4
+    with torch.no_grad():
+        logits = network(torch.rand(2, 1, *size))
+    assert logits.shape == (2, 4, *size)
+    assert logits.isfinite().all()
+
+
+def test_padding_is_0_at_the_bottom_and_the_right_and_is_cut_away() -> None:
+    torch.manual_seed(0)
+    network = HeatmapUNet((4, 8, 16)).eval()
+    film = torch.rand(1, 1, 13, 18)
+    with torch.no_grad():
+        padded = network.unet(functional.pad(film, (0, 2, 0, 3)))
+        assert torch.equal(network(film), padded[..., :13, :18])
+        # a grid that fits goes through as it is
+        fitting = torch.rand(1, 1, 12, 16)
+        assert torch.equal(network(fitting), network.unet(fitting))
+
+
+def test_one_channel_per_landmark_and_the_background_by_default() -> None:
+    network = HeatmapUNet().eval()
+    assert network.stride == 16
+    with torch.no_grad():
+        logits = network(torch.zeros(1, 1, 20, 20))
+    assert logits.shape == (1, NUM_LANDMARKS + 1, 20, 20)
+    # logits, not probabilities: the softmax belongs to the loss and to the post-processing
+    assert not torch.allclose(logits.sum(dim=1), torch.ones(1, 20, 20))
+
+
+def test_every_parameter_learns() -> None:
+    torch.manual_seed(0)
+    network = HeatmapUNet((4, 8, 16), num_landmarks=2)
+    network(torch.rand(2, 1, 18, 18)).square().sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+    assert sum(float(p.grad.abs().sum()) > 0 for p in network.parameters() if p.grad is not None) > 10

@@ -1,0 +1,38 @@
+"""MONAI transforms for landmarks on radiographs, one per file. Import them as ``monai_ceph.transforms``."""
+
+from __future__ import annotations
+
+from monai_ceph.transforms.geometry import affine_of, landmarks_to_grid, landmarks_to_source, resample
+from monai_ceph.transforms.heatmaps_to_landmarks import HeatmapsToLandmarks, HeatmapsToLandmarksd
+from monai_ceph.transforms.landmarks_to_heatmaps import LandmarksToHeatmaps, LandmarksToHeatmapsd
+from monai_ceph.transforms.load_radiograph import LoadRadiograph, LoadRadiographd
+from monai_ceph.transforms.rand_film_affine import RandFilmAffine, RandFilmAffined
+from monai_ceph.transforms.rand_film_elastic import RandFilmElastic, RandFilmElasticd
+from monai_ceph.transforms.rand_guide import RandGuide, RandGuided
+from monai_ceph.transforms.rand_landmark_patch import RandLandmarkPatch, RandLandmarkPatchd
+from monai_ceph.transforms.save_landmarks import SaveLandmarksd
+from monai_ceph.transforms.square_film import SquareFilm, SquareFilmd
+
+__all__ = [
+    "HeatmapsToLandmarks",
+    "HeatmapsToLandmarksd",
+    "LandmarksToHeatmaps",
+    "LandmarksToHeatmapsd",
+    "LoadRadiograph",
+    "LoadRadiographd",
+    "RandFilmAffine",
+    "RandFilmAffined",
+    "RandFilmElastic",
+    "RandFilmElasticd",
+    "RandGuide",
+    "RandGuided",
+    "RandLandmarkPatch",
+    "RandLandmarkPatchd",
+    "SaveLandmarksd",
+    "SquareFilm",
+    "SquareFilmd",
+    "affine_of",
+    "landmarks_to_grid",
+    "landmarks_to_source",
+    "resample",
+]

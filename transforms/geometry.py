@@ -1,0 +1,75 @@
+"""Exact resampling and the two ways between source and grid coordinates, shared by the spatial transforms.
+
+A film keeps a 3x3 ``affine`` that maps homogeneous (row, column, 1) of its current grid to (row, column) of the
+source image, pixel centres at integers. Landmarks stay in source coordinates for good: moving the pixels means
+changing the affine, and the landmarks follow. This is MONAI's own convention for points in world coordinates.
+"""
+
+from __future__ import annotations
+
+import torch
+from monai.data import MetaTensor
+from torch.nn import functional as F
+
+__all__ = ["affine_of", "landmarks_to_grid", "landmarks_to_source", "resample", "with_affine"]
+
+
+def affine_of(image: torch.Tensor) -> torch.Tensor:
+    """Return the 3x3 grid-to-source matrix of a film, float64; the identity for a plain tensor.
+
+    Raises:
+        ValueError: if the image carries an affine that is not 3x3 (a reader for volumes was used).
+    """
+    if not isinstance(image, MetaTensor):
+        return torch.eye(3, dtype=torch.float64)
+    affine = torch.as_tensor(image.affine, dtype=torch.float64, device="cpu")
+    if affine.shape[-2:] != (3, 3):
+        raise ValueError(f"a radiograph needs a 3x3 affine, got {tuple(affine.shape)}: read with RadiographReader")
+    return affine
+
+
+def with_affine(pixels: torch.Tensor, source: torch.Tensor, affine: torch.Tensor) -> MetaTensor:
+    """Return ``pixels`` with the metadata of ``source`` and a new 3x3 ``affine``."""
+    meta = {k: v for k, v in source.meta.items() if k != "affine"} if isinstance(source, MetaTensor) else {}
+    return MetaTensor(pixels.as_subclass(torch.Tensor), affine=affine, meta=meta)
+
+
+def _apply(matrix: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+    return points @ matrix[..., :2, :2].mT + matrix[..., None, :2, 2]
+
+
+def landmarks_to_grid(landmarks: torch.Tensor, affine: torch.Tensor) -> torch.Tensor:
+    """Map (..., N, 2) landmarks, (row, column) of the source, to the grid of ``affine`` (..., 3, 3). NaN stays NaN."""
+    landmarks = torch.as_tensor(landmarks, dtype=torch.float64).as_subclass(torch.Tensor)
+    return _apply(torch.linalg.inv(torch.as_tensor(affine, dtype=torch.float64)), landmarks)
+
+
+def landmarks_to_source(landmarks: torch.Tensor, affine: torch.Tensor) -> torch.Tensor:
+    """Map (..., N, 2) landmarks, (row, column) of the grid of ``affine`` (..., 3, 3), to the source. NaN stays NaN."""
+    landmarks = torch.as_tensor(landmarks, dtype=torch.float64).as_subclass(torch.Tensor)
+    return _apply(torch.as_tensor(affine, dtype=torch.float64), landmarks)
+
+
+def resample(image: torch.Tensor, matrix: torch.Tensor, size: tuple[int, int]) -> MetaTensor:
+    """Sample a film on a new grid: bilinear, 0 outside.
+
+    Args:
+        image: (channel, row, column).
+        matrix: 3x3, maps (row, column, 1) of the new grid to (row, column) of the present one.
+        size: rows and columns of the new grid.
+    """
+    matrix = matrix.to(torch.float64)
+    old, new = image.shape[-2:], size
+    # grid_sample speaks (x, y) in -1..1 between the centres of the first and the last pixel
+    unit_to_new = torch.tensor(
+        [[0, (new[0] - 1) / 2, (new[0] - 1) / 2], [(new[1] - 1) / 2, 0, (new[1] - 1) / 2], [0, 0, 1]],
+        dtype=torch.float64,
+    )
+    old_to_unit = torch.tensor(
+        [[0, 2 / max(old[1] - 1, 1), -1], [2 / max(old[0] - 1, 1), 0, -1], [0, 0, 1]], dtype=torch.float64
+    )
+    theta = (old_to_unit @ matrix @ unit_to_new)[None, :2].to(image.device, image.dtype)
+    plain = image.as_subclass(torch.Tensor)[None]
+    grid = F.affine_grid(theta, [1, image.shape[0], *new], align_corners=True)
+    sampled = F.grid_sample(plain, grid, mode="bilinear", padding_mode="zeros", align_corners=True)[0]
+    return with_affine(sampled, image, affine_of(image) @ matrix)

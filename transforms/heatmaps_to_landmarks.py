@@ -1,0 +1,127 @@
+"""Heatmaps back to landmarks: the maximum, and the paper's threshold and mean."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Literal
+
+import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform, Transform
+
+from monai_ceph.transforms.geometry import affine_of, landmarks_to_source
+
+__all__ = ["HeatmapsToLandmarks", "HeatmapsToLandmarksd"]
+
+Method = Literal["argmax", "mean"]
+
+
+def _vertex(before: torch.Tensor, middle: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+    """Vertex of the parabola through three log values, relative to the middle one; NaN if it has no maximum."""
+    low, mid, high = (value.double().clamp(min=1e-12).log() for value in (before, middle, after))
+    curvature = low - 2 * mid + high
+    return torch.where(curvature < 0, 0.5 * (low - high) / curvature, torch.nan)
+
+
+class HeatmapsToLandmarks(Transform):
+    """Find the landmark of every heatmap, sub-pixel.
+
+    ``argmax`` takes the maximum and moves it to the vertex of the parabola through the logarithms of its
+    neighbours, in rows and in columns: exact for a Gaussian. ``mean`` is the paper's (section 3): the channel is
+    normalised to 0..1, what lies below ``threshold`` is cut, and the landmark is the mean position of what is
+    left. A channel without a positive finite maximum gives NaN: no evidence, no landmark.
+
+    Args:
+        method: ``argmax`` or ``mean``.
+        threshold: of ``mean``, as a share of the channel's maximum.
+        refine: of ``argmax``; False gives whole pixels, as the paper's first stage.
+    """
+
+    def __init__(self, method: Method, threshold: float = 0.5, refine: bool = True) -> None:
+        if method not in ("argmax", "mean"):
+            raise ValueError(f"method must be argmax or mean, got {method!r}")
+        if not 0 < threshold <= 1:
+            raise ValueError(f"threshold must be in (0, 1], got {threshold}")
+        self.method, self.threshold, self.refine = method, threshold, refine
+
+    def __call__(self, heatmaps: torch.Tensor) -> torch.Tensor:
+        """Return (N, 2) float64 landmarks, (row, column) in pixels of the grid, from (N, row, column)."""
+        maps = torch.as_tensor(heatmaps).as_subclass(torch.Tensor).detach()
+        flat = maps.flatten(1)
+        peak, index = flat.max(dim=1)
+        points = self._mean(maps, peak) if self.method == "mean" else self._argmax(maps, index)
+        # NaN anywhere in a channel makes its maximum NaN, which fails this comparison too
+        points[~((peak > 0) & peak.isfinite()).cpu()] = torch.nan
+        return points
+
+    def _mean(self, maps: torch.Tensor, peak: torch.Tensor) -> torch.Tensor:
+        kept = (maps >= self.threshold * peak[:, None, None]) & (maps > 0)
+        per_row, per_column = kept.sum(dim=2).double().cpu(), kept.sum(dim=1).double().cpu()
+        count = per_row.sum(dim=1)
+        rows = per_row @ torch.arange(per_row.shape[1], dtype=torch.float64) / count
+        columns = per_column @ torch.arange(per_column.shape[1], dtype=torch.float64) / count
+        return torch.stack((rows, columns), dim=1)
+
+    def _argmax(self, maps: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        height, width = maps.shape[1:]
+        row, column = index // width, index % width
+        points = torch.stack((row, column), dim=1).double()
+        if self.refine:
+            channel = torch.arange(len(maps), device=maps.device)
+            if height >= 3:
+                # at the border the parabola goes through the three pixels next to it
+                middle = row.clamp(1, height - 2)
+                points[:, 0] = self._refined(
+                    row, middle, *(maps[channel, middle + step, column] for step in (-1, 0, 1))
+                )
+            if width >= 3:
+                middle = column.clamp(1, width - 2)
+                points[:, 1] = self._refined(
+                    column, middle, *(maps[channel, row, middle + step] for step in (-1, 0, 1))
+                )
+        return points.cpu()
+
+    def _refined(self, peak: torch.Tensor, middle: torch.Tensor, *values: torch.Tensor) -> torch.Tensor:
+        """Return the vertex, at most half a pixel from the peak."""
+        vertex = middle + _vertex(*values)
+        return torch.where(vertex.isnan(), peak.double(), vertex.clamp(peak - 0.5, peak + 0.5))
+
+
+class HeatmapsToLandmarksd(MapTransform):
+    """Dictionary form of :class:`HeatmapsToLandmarks`: landmarks in the source image.
+
+    Args:
+        keys: heatmaps, (N + 1, row, column) with the background last, or (N, row, column).
+        ref_key: the film whose affine leads from the grid to the source.
+        target_key: where the landmarks go, (N, 2), (row, column) in pixels of the source image.
+        background: whether the last channel is the background, and no landmark.
+        method: see :class:`HeatmapsToLandmarks`.
+        threshold: see :class:`HeatmapsToLandmarks`.
+        refine: see :class:`HeatmapsToLandmarks`.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        ref_key: str,
+        target_key: str,
+        method: Method,
+        background: bool,
+        threshold: float = 0.5,
+        refine: bool = True,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        if len(self.keys) != 1:
+            raise ValueError(f"one heatmaps key per target, got {self.keys}")
+        self.ref_key, self.target_key, self.background = ref_key, target_key, background
+        self.to_landmarks = HeatmapsToLandmarks(method, threshold, refine)
+
+    def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
+        """Add the landmarks."""
+        result = dict(data)
+        for key in self.key_iterator(result):
+            maps = result[key][:-1] if self.background else result[key]
+            points = self.to_landmarks(maps)
+            result[self.target_key] = landmarks_to_source(points, affine_of(result[self.ref_key]))
+        return result

@@ -1,0 +1,45 @@
+"""MONAI's LoadImage with the radiograph readers and no other."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+
+from monai.config import KeysCollection
+from monai.data import ImageReader
+from monai.transforms import LoadImage, LoadImaged
+
+from monai_ceph.readers.monai_reader import RadiographReader
+
+__all__ = ["LoadRadiograph", "LoadRadiographd"]
+
+# MONAI says for every LoadImage made that an optional GPU decoder of its own readers is not installed
+logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
+
+
+class LoadRadiograph(LoadImage):
+    """Read a film as (1, row, column) float32 with a 3x3 identity affine.
+
+    This is :class:`~monai.transforms.LoadImage` with :class:`~monai_ceph.readers.monai_reader.RadiographReader`,
+    but a file that this reader refuses is an error. LoadImage itself goes on to its other readers then, which
+    return columns first, all colours, and no rule for the scale.
+
+    Raises:
+        RuntimeError: if the file cannot be read; it names file and cause.
+    """
+
+    def __init__(self) -> None:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*nvImageCodec")
+            super().__init__(reader=RadiographReader, image_only=True, ensure_channel_first=True)
+        self.readers: list[ImageReader] = [RadiographReader()]
+
+
+class LoadRadiographd(LoadImaged):
+    """Dictionary form of :class:`LoadRadiograph`."""
+
+    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*nvImageCodec")
+            super().__init__(keys, image_only=True, ensure_channel_first=True, allow_missing_keys=allow_missing_keys)
+        self._loader = LoadRadiograph()

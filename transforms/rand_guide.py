@@ -1,0 +1,77 @@
+"""Coarse positions for the local stage when no global stage is at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform, Randomizable
+
+from monai_ceph.transforms.geometry import affine_of, landmarks_to_grid
+
+__all__ = ["RandGuide", "RandGuided"]
+
+
+class RandGuide(Randomizable):
+    """Move landmarks by normal noise, as a first stage would miss them.
+
+    Args:
+        error_sd: standard deviation in rows and in columns, in source pixels.
+    """
+
+    def __init__(self, error_sd: float) -> None:
+        if error_sd < 0:
+            raise ValueError(f"error_sd must not be negative, got {error_sd}")
+        self.error_sd = error_sd
+        self.noise = np.zeros((0, 2))
+
+    def randomize(self, data: tuple[int, ...]) -> None:
+        """Draw the errors for landmarks of this shape."""
+        self.noise = self.R.normal(scale=self.error_sd, size=data) if self.error_sd else np.zeros(data)
+
+    def __call__(self, landmarks: torch.Tensor) -> torch.Tensor:
+        """Return (N, 2) guide positions from (N, 2) landmarks, both (row, column) in the source image."""
+        self.randomize(tuple(landmarks.shape))
+        return torch.as_tensor(landmarks, dtype=torch.float64) + torch.from_numpy(self.noise)
+
+
+class RandGuided(Randomizable, MapTransform):
+    """Dictionary form of :class:`RandGuide`: the guide on the film's grid, as the inferer takes it.
+
+    Args:
+        keys: landmarks, (N, 2), (row, column) in the source image.
+        ref_key: the film whose affine leads from its grid to the source.
+        target_key: where the guide goes, (N, 2), (row, column) in pixels of the grid.
+        error_sd: standard deviation in rows and in columns, in source pixels.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        ref_key: str,
+        target_key: str,
+        error_sd: float,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        MapTransform.__init__(self, keys, allow_missing_keys)
+        self.ref_key, self.target_key = ref_key, target_key
+        self.guide = RandGuide(error_sd)
+
+    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> RandGuided:
+        """Seed the draws."""
+        super().set_random_state(seed, state)
+        self.guide.set_random_state(seed, state)
+        return self
+
+    def randomize(self, data: tuple[int, ...]) -> None:
+        """Draw the errors."""
+        self.guide.randomize(data)
+
+    def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
+        """Add the guide."""
+        result = dict(data)
+        for key in self.key_iterator(result):
+            result[self.target_key] = landmarks_to_grid(self.guide(result[key]), affine_of(result[self.ref_key]))
+        return result
