@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -34,7 +35,7 @@ EXIT_SOME_FAILED = 1
 EXIT_NOTHING_DONE = 2
 
 app = typer.Typer(
-    help="Landmarks on lateral cephalograms. Research use, not a medical device; a trained person reviews every result.",
+    help="Landmarks on lateral cephalograms. Research use, not a medical device; a trained person reviews all results.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -215,11 +216,11 @@ def evaluate(
     except (CephError, OSError) as error:
         _stop(error)
     truth = f"{split.value}, {ground_truth.value}" if is_isbi2015(dataset) else dataset.name
-    rows = [result.total(f"{truth}, {method.value}")]
+    rows = [result.total(f"all {len(films)} films")]
     if is_isbi2015(dataset) and split is Split.TEST1:
         doubles = frozenset(DOUBLES_OF_TRAINING.values())
-        rows.append(result.total(f"{truth}, {method.value}, without doubles of training films", doubles))
-    console.print(_table("all landmarks", rows))
+        rows.append(result.total(f"without the {len(doubles)} doubled", doubles))
+    console.print(_table(f"{truth}, {method.value}", rows))
     landmarks = result.per_landmark()
     console.print(_table("per landmark", landmarks))
     console.print("mean seconds per film: " + ", ".join(f"{k} {v:.3f}" for k, v in result.seconds.items()))
@@ -246,12 +247,12 @@ def evaluate(
 def _table(title: str, rows: list[Row]) -> Table:
     from monai_ceph.metrics import SDR_THRESHOLDS
 
-    rates = [f"SDR {threshold:g} mm %" for threshold in SDR_THRESHOLDS]
-    table = Table("", "films", "MRE mm", "SD mm", *rates, title=title)
+    table = Table(title=title, caption="MRE and SD in mm, SDR in % within", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("", no_wrap=True, min_width=24)
+    for name in ("MRE", "SD", *(f"{threshold:g} mm" for threshold in SDR_THRESHOLDS)):
+        table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
-        table.add_row(
-            row.label, str(row.films), f"{row.mre:.3f}", f"{row.sd:.3f}", *(f"{rate:.2f}" for rate in row.sdr)
-        )
+        table.add_row(row.label, f"{row.mre:.3f}", f"{row.sd:.3f}", *(f"{rate:.2f}" for rate in row.sdr))
     return table
 
 

@@ -7,12 +7,14 @@ import re
 from pathlib import Path
 from typing import Any
 
+from monai.optimizers import WarmupCosineSchedule
+
 from monai_ceph.datasets import GroundTruth, as_dictionaries, open_dataset, split_fold
 from monai_ceph.datasets.folder import TABLE
 from monai_ceph.errors import CephError
 from monai_ceph.readers import find_radiographs
 
-__all__ = ["films", "inference_films", "latest_checkpoint", "training_films"]
+__all__ = ["ResumableWarmupCosineSchedule", "films", "inference_films", "latest_checkpoint", "training_films"]
 
 logger = logging.getLogger(__name__)
 
@@ -120,3 +122,16 @@ def latest_checkpoint(folder: str, max_epochs: int) -> str | None:
         )
     logger.warning("going on after epoch %d: %s", epoch, found[epoch])
     return str(found[epoch])
+
+
+class ResumableWarmupCosineSchedule(WarmupCosineSchedule):
+    """MONAI's linear warm-up and cosine decay, whose length and height are those of the present run.
+
+    A resumed run takes from its checkpoint how far it is, not how long the interrupted run was meant to be: with
+    another ``max_epochs`` or ``learning_rate`` the curve follows the new values.
+    """
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on at the checkpoint's step."""
+        own = ("t_total", "warmup_steps", "warmup_multiplier", "cycles", "end_lr", "base_lrs")
+        super().load_state_dict({**state_dict, **{key: getattr(self, key) for key in own}})

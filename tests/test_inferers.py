@@ -190,7 +190,7 @@ def test_the_global_stage_guides_the_local_stage() -> None:
         assert guide.landmarks.shape == (1, 2)
         assert (guide.landmarks - on_grid).abs().max() < 0.5
         # the film's maximum is about 1, less what antialiasing takes
-        assert 0.9 < guide.peaks.item() < 1 / (1 + math.exp(-4))
+        assert 0.85 < guide.peaks.item() < 1 / (1 + math.exp(-4))
     merged = inferer(torch.stack([film.as_subclass(torch.Tensor) for film in films]), Brightness())
     with_affine = inferer(MetaTensor(torch.stack(films)), Brightness())
     assert torch.equal(merged, with_affine.as_subclass(torch.Tensor))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +39,24 @@ def _number(row: dict[str, str], column: str, where: str) -> float:
     return value
 
 
+def _rows(table: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield every row with the place where it stands, for messages."""
+    content = table.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DatasetError(f"{table}, line {line}: not UTF-8; save the table as CSV UTF-8") from error
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        if lacking := [column for column in _REQUIRED if column not in (reader.fieldnames or [])]:
+            raise DatasetError(f"{table}, line 1: no column {', '.join(lacking)} in the header")
+        for row in reader:
+            yield f"{table}, line {reader.line_num}", row
+    except csv.Error as error:
+        raise DatasetError(f"{table}, line {reader.line_num + 1}: {error}") from error
+
+
 def folder(root: str | Path, symbols: tuple[str, ...] = SYMBOLS) -> list[Film]:
     """Return the films of a folder that has a ``landmarks.csv``.
 
@@ -61,31 +81,28 @@ def folder(root: str | Path, symbols: tuple[str, ...] = SYMBOLS) -> list[Film]:
     points: dict[str, np.ndarray] = {}
     spacing: dict[str, float] = {}
     seen: set[tuple[str, str]] = set()
-    with table.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream)
-        if lacking := [column for column in _REQUIRED if column not in (reader.fieldnames or [])]:
-            raise DatasetError(f"{table}: no column {', '.join(lacking)} in the header")
-        for row in reader:
-            where = f"{table}, line {reader.line_num}"
-            file, symbol = (row["file"] or "").strip(), (row["symbol"] or "").strip()
-            if symbol not in order:
-                raise DatasetError(f"{where}: no landmark has the symbol {symbol!r}")
-            if (file, symbol) in seen:
-                raise DatasetError(f"{where}: {symbol} of {file} stands twice")
-            seen.add((file, symbol))
-            place = points.setdefault(file, np.full((len(symbols), 2), math.nan))
-            place[order[symbol]] = _number(row, "y", where), _number(row, "x", where)
-            here = _number(row, "pixel_spacing", where)
-            if here <= 0:
-                raise DatasetError(f"{where}: pixel_spacing is {here}, not positive")
-            before = spacing.setdefault(file, here)
-            if not math.isnan(here):
-                if not math.isnan(before) and before != here:
-                    raise DatasetError(f"{where}: pixel_spacing of {file} is {here} here and {before} before")
-                spacing[file] = here
+    for where, row in _rows(table):
+        file, symbol = (row["file"] or "").strip(), (row["symbol"] or "").strip()
+        if file not in points and not (file and (root / file).is_file()):
+            raise DatasetError(f"{where}: {file!r} is not a file in the folder")
+        if symbol not in order:
+            raise DatasetError(f"{where}: no landmark has the symbol {symbol!r}")
+        if (file, symbol) in seen:
+            raise DatasetError(f"{where}: {symbol} of {file} stands twice")
+        seen.add((file, symbol))
+        place = points.setdefault(file, np.full((len(symbols), 2), math.nan))
+        x, y = _number(row, "x", where), _number(row, "y", where)
+        if math.isnan(x) != math.isnan(y):
+            raise DatasetError(f"{where}: {symbol} has only one of x and y")
+        place[order[symbol]] = y, x
+        here = _number(row, "pixel_spacing", where)
+        if here <= 0:
+            raise DatasetError(f"{where}: pixel_spacing is {here}, not positive")
+        before = spacing.setdefault(file, here)
+        if not math.isnan(here):
+            if not math.isnan(before) and before != here:
+                raise DatasetError(f"{where}: pixel_spacing of {file} is {here} here and {before} before")
+            spacing[file] = here
     if not points:
         raise DatasetError(f"{table}: no film in it")
-    for file in points:
-        if not (root / file).is_file():
-            raise DatasetError(f"{table}: {file} is not in the folder")
     return [Film(file, root / file, place, spacing[file]) for file, place in sorted(points.items())]

@@ -69,4 +69,4 @@ def export(checkpoint: str, target: str) -> None:
     half = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
     part = Path(f"{target}.part")
     torch.save(half, part)
-    os.replace(part, target)
+    part.replace(target)

@@ -1,0 +1,45 @@
+# Set-up in a virtual environment of its own, the demo, and the tests. Every target can be run first.
+
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+TORCH := torch==2.13.0
+
+# without a GPU the CPU build does, and saves gigabytes; an index that does not answer is skipped
+ifeq ($(shell command -v nvidia-smi 2>/dev/null),)
+TORCH_INDEX := --extra-index-url https://download.pytorch.org/whl/cpu --retries 0 --timeout 15
+endif
+
+.PHONY: help setup demo test lint types clean
+
+help:
+	@echo "make demo   set up, draw synthetic DICOM cephalograms, detect on them"
+	@echo "make test   set up, lint, check types, run the tests"
+	@echo "make setup  set up only: $(VENV)"
+
+setup: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install $(TORCH_INDEX) "$(TORCH)"
+	$(PIP) install -e ".[dev]"
+	@touch $@
+
+demo: setup
+	$(BIN)/monai-ceph phantom demo/films --count 4 --seed 2026
+	$(BIN)/monai-ceph detect demo/films --out demo/results
+	@echo "Look at the pictures in demo/results/overlays; the true landmarks stand in demo/films/landmarks.csv."
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+test: lint types
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf $(VENV) demo build dist *.egg-info

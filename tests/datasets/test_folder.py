@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import csv
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from monai_ceph.datasets import as_dictionaries, folder, open_dataset
+from monai_ceph.datasets.folder import template
+from monai_ceph.errors import DatasetError
+from monai_ceph.landmarks import NUM_LANDMARKS, SYMBOLS, index_of
+
+HEADER = "file,symbol,x,y,pixel_spacing\n"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for name in ("a.png", "b.png"):
+        Image.fromarray(np.zeros((4, 5), dtype=np.uint8)).save(tmp_path / name)
+    return tmp_path
+
+
+def write(root: Path, text: str) -> Path:
+    (root / "landmarks.csv").write_text(text, encoding="utf-8")
+    return root
+
+
+def test_rows_in_any_order_and_x_y_become_row_column(root: Path) -> None:
+    films = folder(write(root, HEADER + "b.png,Pog',3,4,0.2\na.png,N,1.5,2.25,\nb.png,S,10,20,\na.png,A,,,0.1\n"))
+    assert [film.name for film in films] == ["a.png", "b.png"]
+    a, b = films
+    assert a.image == root / "a.png"
+    assert a.landmarks.shape == (NUM_LANDMARKS, 2)
+    assert a.landmarks.dtype == np.float64
+    assert a.landmarks[index_of("N")].tolist() == [2.25, 1.5]
+    assert b.landmarks[index_of("S")].tolist() == [20, 10]
+    assert b.landmarks[index_of("Pog'")].tolist() == [4, 3]
+    assert np.isfinite(a.landmarks).sum() == 2
+    assert np.isfinite(b.landmarks).sum() == 4
+    # the spacing may stand in any row of the film
+    assert (a.pixel_spacing, b.pixel_spacing) == (0.1, 0.2)
+
+
+def test_as_dictionaries(root: Path) -> None:
+    [item] = as_dictionaries(folder(write(root, HEADER + "a.png,S,1,2,\n")))
+    assert item["name"] == "a.png"
+    assert item["image"] == str(root / "a.png")
+    assert item["landmarks"][0].tolist() == [2, 1]
+    assert math.isnan(item["pixel_spacing"])
+
+
+def test_the_template_lists_every_landmark_and_annotates_none(root: Path) -> None:
+    text = template("a.png")
+    assert [row["symbol"] for row in csv.DictReader(io.StringIO(text))] == list(SYMBOLS)
+    [film] = folder(write(root, text))
+    assert np.isnan(film.landmarks).all()
+    assert math.isnan(film.pixel_spacing)
+    # filled in, it is a truth
+    [film] = folder(write(root, text.replace(",S,,,", ",S,7,8,0.1")))
+    assert film.landmarks[0].tolist() == [8, 7]
+    assert film.pixel_spacing == 0.1
+
+
+def test_further_columns_a_byte_order_mark_and_windows_lines(root: Path) -> None:
+    text = (
+        "file,landmark,symbol,x,y,confidence,warnings\r\n"
+        'a.png,Sella,S,835.25,996.5,0.93,"low contrast, check"\r\n'
+        "a.png,Nasion,N,nan,NaN,0.01,\r\n"
+    )
+    (root / "landmarks.csv").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    [film] = folder(root)
+    assert film.landmarks[index_of("S")].tolist() == [996.5, 835.25]
+    assert np.isnan(film.landmarks[index_of("N")]).all()
+
+
+def test_films_in_a_folder_below(root: Path) -> None:
+    (root / "below").mkdir()
+    (root / "a.png").rename(root / "below" / "c.png")
+    [film] = folder(write(root, HEADER + "below/c.png,S,1,2,\n"))
+    assert film.image == root / "below" / "c.png"
+
+
+def test_other_landmarks(root: Path) -> None:
+    [film] = folder(write(root, HEADER + "a.png,tip,1,2,\n"), symbols=("base", "tip"))
+    assert np.isnan(film.landmarks[0]).all()
+    assert film.landmarks[1].tolist() == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("file,symbol,x\na.png,S,1\n", 1, "no column y"),
+        ("", 1, "no column file, symbol, x, y"),
+        ("file;symbol;x;y\na.png;S;1;2\n", 1, "no column"),
+        (HEADER + "a.png,S,1,2,\na.png,Q,1,2,\n", 3, "'Q'"),
+        (HEADER + "a.png\n", 2, "symbol ''"),
+        (HEADER + "a.png,S,1,2,\na.png,N,3,4,\na.png,S,1,2,\n", 4, "twice"),
+        (HEADER + "a.png,S,one,2,\n", 2, "x is 'one'"),
+        (HEADER + "a.png,S,1,inf,\n", 2, "y is not finite"),
+        (HEADER + "a.png,S,1,,\n", 2, "only one of x and y"),
+        (HEADER + "a.png,S,1,2,0\n", 2, "not positive"),
+        (HEADER + "a.png,S,1,2,-0.1\n", 2, "not positive"),
+        (HEADER + "a.png,S,1,2,0.1 mm\n", 2, "pixel_spacing is '0.1 mm'"),
+        (HEADER + "a.png,S,1,2,0.1\na.png,N,1,2,0.2\n", 3, "0.2 here and 0.1 before"),
+        (HEADER + "a.png,S,1,2,\nc.png,S,1,2,\n", 3, "'c.png' is not a file"),
+        (HEADER + ",S,1,2,\n", 2, "'' is not a file"),
+        (HEADER + "a.png,S,1,2,\n" + "a.png,N,3,4," + "0" * 140_000 + "\n", 3, "field larger"),
+        (HEADER + '"a.png",S,"1\n",2,\na.png,Q,1,2,\n', 4, "'Q'"),
+    ],
+)
+def test_errors_name_file_line_and_cause(root: Path, text: str, line: int, words: str) -> None:
+    with pytest.raises(DatasetError) as error:
+        folder(write(root, text))
+    assert str(error.value).startswith(f"{root / 'landmarks.csv'}, line {line}: ")
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize("where", ["header", "row"])
+def test_a_table_in_another_encoding(root: Path, where: str) -> None:
+    text = HEADER if where == "row" else HEADER.replace("file,", "file,größe,")
+    (root / "landmarks.csv").write_bytes((text + "größe.png,S,1,2,\n").encode("cp1252"))
+    with pytest.raises(DatasetError, match=rf"landmarks\.csv, line {1 if where == 'header' else 2}: .*UTF-8"):
+        folder(root)
+
+
+def test_no_table_and_no_rows(root: Path) -> None:
+    with pytest.raises(DatasetError, match=r"landmarks\.csv: no such file.*template"):
+        folder(root)
+    with pytest.raises(DatasetError, match=r"landmarks\.csv: no film"):
+        folder(write(root, HEADER))
+
+
+def test_open_dataset_takes_the_layout_that_is_there(root: Path) -> None:
+    assert [film.name for film in open_dataset(write(root, HEADER + "a.png,S,1,2,\n"), "test1", "junior")] == ["a.png"]
+    with pytest.raises(DatasetError, match="no such folder"):
+        open_dataset(root / "nowhere")
+    (root / "RawImage").mkdir()
+    with pytest.raises(DatasetError, match="RawImage/TrainingData"):
+        open_dataset(root)
