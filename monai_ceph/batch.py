@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monai_ceph.detection import CephalogramDetector, Detection
-from monai_ceph.errors import CephError, ReadError
+from monai_ceph.errors import CephError, ReadError, RejectedError
 from monai_ceph.readers import Radiograph, find_radiographs, read_radiograph
 from monai_ceph.reports.overlay import save_overlay
 from monai_ceph.reports.tables import ERROR_COLUMNS, LANDMARK_COLUMNS, TableWriter, landmark_rows
 
 __all__ = ["Summary", "detect_films", "overlay_names"]
+
+
+_KINDS = {ReadError: "unreadable", RejectedError: "rejected"}
 
 
 @dataclass
@@ -27,11 +30,22 @@ class Summary:
 def overlay_names(films: Sequence[Path]) -> list[str]:
     """Return a file name per film, unique in one folder: the film's own, numbered where two share it."""
     seen: dict[str, int] = {}
-    names = []
+    taken: set[str] = set()
+    names: list[str] = []
     for film in films:
-        seen[film.name.lower()] = count = seen.get(film.name.lower(), 0) + 1
-        names.append(f"{film.name}.png" if count == 1 else f"{film.name}.{count}.png")
+        count = seen.get(film.name.lower(), 0) + 1
+        while (name := f"{film.name}.png" if count == 1 else f"{film.name}.{count}.png").lower() in taken:
+            count += 1
+        seen[film.name.lower()] = count
+        taken.add(name.lower())
+        names.append(name)
     return names
+
+
+def _films(paths: Sequence[Path], pictures: Path) -> list[Path]:
+    """The films in files and folders, but the overlays of a run before, unless they are named."""
+    named, pictures = set(map(Path, paths)), pictures.resolve()
+    return [film for film in find_radiographs(paths) if film in named or pictures not in film.resolve().parents]
 
 
 def detect_films(
@@ -51,7 +65,7 @@ def detect_films(
     goes on. The next film is read while the network works on this one.
 
     Args:
-        paths: files, and folders that are searched to any depth.
+        paths: files, and folders that are searched to any depth; overlays already in ``out`` are left out.
         out: made if it is not there.
         detector: does the work.
         pixel_spacing: mm, replaces what the files say.
@@ -64,7 +78,7 @@ def detect_films(
         CephError: if there is no file at all.
         OSError: if ``out`` cannot be written.
     """
-    films = find_radiographs(paths)
+    films = _films(paths, out / "overlays")
     if not films:
         raise CephError(f"no film in {', '.join(map(str, paths))}")
     on_start(len(films))
@@ -85,7 +99,7 @@ def detect_films(
                 finally:
                     if index + 1 < len(films):
                         reading = ahead.submit(read_radiograph, films[index + 1], pixel_spacing)
-                detection = detector(radiograph, force=force)
+                detection = _detect(detector, radiograph, force)
             except CephError as error:
                 errors.write([[str(film), _cause(film, error)]])
                 summary.failed += 1
@@ -99,7 +113,17 @@ def detect_films(
     return summary
 
 
+def _detect(detector: CephalogramDetector, radiograph: Radiograph, force: bool) -> Detection:
+    try:
+        return detector(radiograph, force=force)
+    except CephError:
+        raise
+    except Exception as error:  # such as a film that is too large for the memory: the others may still go well
+        lines = str(error).strip().splitlines() or [""]
+        raise CephError(f"{radiograph.path}: {type(error).__name__}: {lines[0]}".rstrip(": ")) from error
+
+
 def _cause(film: Path, error: CephError) -> str:
     """The message without the file's name, which has its own column."""
-    kind = "unreadable" if isinstance(error, ReadError) else "rejected"
+    kind = next((kind for each, kind in _KINDS.items() if isinstance(error, each)), "failed")
     return f"{kind}: {str(error).removeprefix(f'{film}: ')}"

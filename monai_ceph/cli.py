@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -76,8 +77,16 @@ class FileFormat(str, Enum):
 
 
 def _stop(error: Exception | str, code: int = EXIT_NOTHING_DONE) -> NoReturn:
-    messages.print(f"monai-ceph: {error}", style="bold red", markup=False, highlight=False, soft_wrap=True)
+    text = _reason(error) if isinstance(error, Exception) else error
+    messages.print(f"monai-ceph: {text}", style="bold red", markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(code)
+
+
+def _reason(error: Exception) -> str:
+    """The message, with the file first where the operating system refused one."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def _progress() -> Progress:
@@ -127,6 +136,8 @@ def detect(
     """
     if pixel_spacing is not None and not 0 < pixel_spacing < 10:
         _stop(f"--pixel-spacing {pixel_spacing} is no length of a pixel in mm")
+    if out.exists() and not out.is_dir():
+        _stop(f"--out {out} is a file, and must be a folder")
     from monai_ceph.batch import detect_films
     from monai_ceph.detection import CephalogramDetector
 
@@ -160,6 +171,7 @@ def detect(
     console.print(
         f"{summary.done} films done, {summary.failed} in errors.csv. Written to {out}: landmarks.csv, errors.csv"
         + (", overlays/" if overlays and summary.done else ""),
+        markup=False,
         highlight=False,
         soft_wrap=True,
     )
@@ -176,7 +188,7 @@ def _print_detections(detections: list[Detection], count: int) -> None:
         status = [mark.status for mark in each.landmarks]
         counts = [str(status.count(name)) for name in ("ok", "uncertain", "missing")]
         score = sum(mark.score for mark in each.landmarks) / len(each.landmarks)
-        table.add_row(Path(each.file).name, *counts, f"{score:.2f}", f"{sum(each.seconds.values()):.2f}")
+        table.add_row(escape(Path(each.file).name), *counts, f"{score:.2f}", f"{sum(each.seconds.values()):.2f}")
     console.print(table)
     if count > len(detections):
         console.print(f"... and {count - len(detections)} more")
@@ -200,6 +212,8 @@ def evaluate(
     from monai_ceph.detection import CephalogramDetector
     from monai_ceph.evaluation import evaluate as run
 
+    if json_file is not None and json_file.is_dir():
+        _stop(f"--json {json_file} is a folder, and must be a file")
     bundles = files("monai_ceph") / "bundles"
     overlays = [str(bundles / "no_expansion.json")] if method is Method.NO_EXPANSION else []
     try:
@@ -215,7 +229,8 @@ def evaluate(
             )
     except (CephError, OSError) as error:
         _stop(error)
-    truth = f"{split.value}, {ground_truth.value}" if is_isbi2015(dataset) else dataset.name
+    name = dataset.resolve().name
+    truth = f"{split.value}, {ground_truth.value}" if is_isbi2015(dataset) else name
     rows = [result.total(f"all {len(films)} films")]
     if is_isbi2015(dataset) and split is Split.TEST1:
         doubles = frozenset(DOUBLES_OF_TRAINING.values())
@@ -226,7 +241,7 @@ def evaluate(
     console.print("mean seconds per film: " + ", ".join(f"{k} {v:.3f}" for k, v in result.seconds.items()))
     if json_file is not None:
         figures = {
-            "dataset": dataset.name,
+            "dataset": name,
             "split": split.value,
             "ground_truth": ground_truth.value,
             "method": method.value,
@@ -252,7 +267,7 @@ def _table(title: str, rows: list[Row]) -> Table:
     for name in ("MRE", "SD", *(f"{threshold:g} mm" for threshold in SDR_THRESHOLDS)):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
-        table.add_row(row.label, f"{row.mre:.3f}", f"{row.sd:.3f}", *(f"{rate:.2f}" for rate in row.sdr))
+        table.add_row(escape(row.label), f"{row.mre:.3f}", f"{row.sd:.3f}", *(f"{rate:.2f}" for rate in row.sdr))
     return table
 
 
@@ -271,7 +286,7 @@ def phantom(
         written = write_phantoms(out, count, seed, file_format=file_format.value)
     except (CephError, OSError) as error:
         _stop(error)
-    console.print(f"{len(written)} phantoms and landmarks.csv in {out}", highlight=False, soft_wrap=True)
+    console.print(f"{len(written)} phantoms and landmarks.csv in {out}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 from monai.transforms import Compose
 from pydantic import BaseModel, ConfigDict, Field
+from yaml import YAMLError
 
 from monai_ceph import weights
 from monai_ceph.errors import CephError, RejectedError
@@ -88,6 +90,31 @@ class _Clock:
         self.seconds[name] = time.perf_counter() - start
 
 
+def _read_config(paths: list[str]) -> ConfigParser:
+    config = ConfigParser()
+    for number, path in enumerate(paths, start=1):
+        try:
+            config.read_config(paths[:number])
+        except (OSError, ValueError, YAMLError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+            raise CephError(f"{path}: cannot be read as a config: {reason}") from error
+    return config
+
+
+def _usable(device: str | torch.device) -> torch.device:
+    try:
+        return torch.zeros(1, device=device).device
+    except (RuntimeError, AssertionError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise CephError(f"device {device} cannot be used: {first}") from error
+
+
+def _root_cause(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
 class CephalogramDetector:
     """Finds the 19 landmarks of a lateral cephalogram with both stages of Zhong et al. 2019.
 
@@ -99,7 +126,7 @@ class CephalogramDetector:
         overrides: values of single config keys, such as ``{"local_weights": "runs/local/final.pt"}``.
 
     Raises:
-        CephError: if the weights or a config cannot be read.
+        CephError: if the weights or a config cannot be read, or the device cannot be used.
 
     Example:
         >>> from monai_ceph import CephalogramDetector
@@ -113,16 +140,18 @@ class CephalogramDetector:
         overlays: Sequence[str | Path] = (),
         overrides: dict[str, Any] | None = None,
     ) -> None:
-        config = ConfigParser()
-        inference = str(files("monai_ceph") / "bundles" / "inference.json")
-        try:
-            config.read_config([inference, *map(str, overlays)])
-        except (OSError, ValueError) as error:
-            raise CephError(f"cannot read the config {[inference, *map(str, overlays)]}: {error}") from error
+        config = _read_config([str(files("monai_ceph") / "bundles" / "inference.json"), *map(str, overlays)])
         if device is not None:
-            config["device"] = f"$torch.device('{device}')"
+            config["device"] = f"$torch.device('{_usable(device)}')"
         for key, value in (overrides or {}).items():
             config[key] = value
+        try:
+            self._build(config)
+        except RuntimeError as error:
+            # MONAI says which part of the config failed, and the error below it says why
+            raise CephError(f"the config does not work: {_root_cause(error)}") from error
+
+    def _build(self, config: ConfigParser) -> None:
         for key in ("local_weights", "global_weights"):
             file = config.get_parsed_content(key)
             weights.load(config.get_parsed_content(f"{key.removesuffix('_weights')}_network_def"), file)
@@ -175,13 +204,15 @@ class CephalogramDetector:
             with clock.part("decoding"):
                 points = self._decode(windows.heatmaps) + windows.starts
                 scores = windows.heatmaps.flatten(1).amax(dim=1)
+        scores = scores.nan_to_num(nan=0.0)
         places = landmarks_to_source(points, film.affine).numpy()
         if problem := check_landmarks(places, scores.cpu().numpy(), **self._shape_limits):
             if not force:
                 raise RejectedError(f"{radiograph.path}: no lateral cephalogram: {problem}")
             warnings.append(f"Kept by force: {problem}.")
         return Detection(
-            file=str(radiograph.path),
+            # a name that is not UTF-8 becomes readable text
+            file=os.fsencode(radiograph.path).decode("utf-8", errors="backslashreplace"),
             image_uid=radiograph.image_uid,
             rows=radiograph.pixels.shape[0],
             columns=radiograph.pixels.shape[1],

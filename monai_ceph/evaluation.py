@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,9 +36,11 @@ class Row:
     sdr: tuple[float, ...]
 
     def as_dictionary(self) -> dict[str, Any]:
-        """Return the row as JSON takes it."""
+        """Return the row as JSON takes it: null for what is not finite (a landmark not annotated, or not found)."""
         rates = {f"sdr_{threshold:g}mm": rate for threshold, rate in zip(SDR_THRESHOLDS, self.sdr, strict=True)}
-        return {"label": self.label, "films": self.films, "mre_mm": self.mre, "sd_mm": self.sd, **rates}
+        figures = {"mre_mm": self.mre, "sd_mm": self.sd, **rates}
+        finite = {key: value if math.isfinite(value) else None for key, value in figures.items()}
+        return {"label": self.label, "films": self.films, **finite}
 
 
 def _row(label: str, errors: torch.Tensor) -> Row:
@@ -90,7 +93,11 @@ def evaluate(
         ReadError: if a film cannot be read.
     """
     if unscaled := [film.name for film in films if not np.isfinite(film.pixel_spacing)]:
-        raise DatasetError(f"no pixel_spacing for {', '.join(unscaled[:5])}: errors in mm need a known scale")
+        more = f" and {len(unscaled) - 5} more" if len(unscaled) > 5 else ""
+        raise DatasetError(
+            f"no pixel_spacing for {', '.join(unscaled[:5])}{more}: errors in mm need a known scale; "
+            "fill in the column pixel_spacing (mm) of landmarks.csv"
+        )
     if not films:
         raise CephError("no film to evaluate on")
     errors, seconds = [], []

@@ -18,7 +18,7 @@ def check_film(radiograph: Radiograph) -> None:
     """Refuse what cannot be a film of a head at all.
 
     Raises:
-        RejectedError: if the image is constant, tiny, or a strip; it names the file.
+        RejectedError: if the image is (nearly) constant, tiny, or a strip; it names the file.
     """
     rows, columns = radiograph.pixels.shape
     if min(rows, columns) < _MIN_SIDE:
@@ -27,6 +27,9 @@ def check_film(radiograph: Radiograph) -> None:
         raise RejectedError(f"{radiograph.path}: no lateral cephalogram: a strip of {columns} x {rows} pixels")
     if float(np.ptp(radiograph.pixels)) == 0:
         raise RejectedError(f"{radiograph.path}: no lateral cephalogram: every pixel has the same value")
+    low, high = np.percentile(radiograph.pixels[::4, ::4], (0.5, 99.5))
+    if low == high:
+        raise RejectedError(f"{radiograph.path}: no lateral cephalogram: nearly every pixel has the same value")
 
 
 def shape_residual(points: np.ndarray, mean_shape: np.ndarray) -> float:

@@ -7,6 +7,8 @@ from typing import TypeVar
 
 import numpy as np
 
+from monai_ceph.errors import DatasetError
+
 __all__ = ["split_fold"]
 
 T = TypeVar("T")
@@ -20,12 +22,14 @@ def split_fold(films: Sequence[T], fold: int | None, folds: int, seed: int) -> t
     a sign of life, not a measure.
 
     Raises:
-        ValueError: if there are fewer films than folds, fewer than two folds, or no such fold.
+        DatasetError: if there are fewer films than folds, fewer than two folds, or no such fold.
     """
     if not 2 <= folds <= len(films):
-        raise ValueError(f"{folds} folds need 2 to {len(films)} groups for {len(films)} films")
+        raise DatasetError(
+            f"{len(films)} films cannot be split into {folds} folds: give 2 or more, at most a film each"
+        )
     if fold is not None and not 0 <= fold < folds:
-        raise ValueError(f"fold must be None or in 0..{folds - 1}, got {fold}")
+        raise DatasetError(f"fold must be None or in 0..{folds - 1}, got {fold}")
     groups = np.array_split(np.random.RandomState(seed).permutation(len(films)), folds)
     held_out = set(groups[fold or 0].tolist())
     validate = [film for index, film in enumerate(films) if index in held_out]

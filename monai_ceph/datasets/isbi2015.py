@@ -93,10 +93,10 @@ def isbi2015(
     folder = root / "RawImage" / name
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder; the ISBI 2015 layout has RawImage/{name}")
-    notes = next((f for f in (root / "AnnotationsByMD", root) if (f / "400_senior").is_dir()), None)
-    if notes is None:
-        raise DatasetError(f"{root}: neither 400_senior nor AnnotationsByMD/400_senior is there")
     doctors = ("senior", "junior") if ground_truth == "mean" else (ground_truth,)
+    notes = next((f for f in (root / "AnnotationsByMD", root) if (f / f"400_{doctors[0]}").is_dir()), None)
+    if notes is None:
+        raise DatasetError(f"{root}: neither 400_{doctors[0]} nor AnnotationsByMD/400_{doctors[0]} is there")
     left_out = set() if doubles else set(DOUBLES_OF_TRAINING.values())
     return [
         Film(

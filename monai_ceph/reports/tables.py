@@ -48,7 +48,8 @@ class TableWriter:
         self._columns = list(columns)
         self._context = written_beside(target)
         self._part = self._context.__enter__()
-        self._stream: TextIO = self._part.open("w", newline="", encoding="utf-8")
+        # a file name that is not UTF-8 becomes readable text, not the end of the run
+        self._stream: TextIO = self._part.open("w", newline="", encoding="utf-8", errors="backslashreplace")
         self._writer = csv.writer(self._stream, lineterminator="\n")
         self._writer.writerow(self._columns)
 
@@ -63,9 +64,11 @@ class TableWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stream.close()
         # what was computed before an interruption is worth keeping: the table always takes its place
-        self._context.__exit__(None, None, None)
+        try:
+            self._stream.close()
+        finally:
+            self._context.__exit__(None, None, None)
 
 
 def save_landmarks(target: Path, file: str, points: np.ndarray) -> None:

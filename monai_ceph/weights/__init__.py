@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import torch
 
 from monai_ceph.errors import CephError
+from monai_ceph.reports.atomic import written_beside
 
 __all__ = ["export", "load", "model", "path", "sha256"]
 
@@ -33,7 +33,6 @@ def model() -> dict[str, Any]:
     return json.loads((_FOLDER / "model.json").read_text(encoding="utf-8"))
 
 
-@cache
 def sha256(*files: str) -> str:
     """Return the hash of the given files' bytes, in the given order."""
     digest = hashlib.sha256()
@@ -51,22 +50,38 @@ def load(network: torch.nn.Module, file: str) -> torch.nn.Module:
         CephError: if the file is missing, is no checkpoint, or does not fit the network; it names the file.
     """
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-        network.load_state_dict(state.get("network", state))
+        network.load_state_dict(_state(file))
     except Exception as error:  # torch raises a different class for each way in which a file can be wrong
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CephError(f"{file}: no weights for this network: {first}") from error
+        raise CephError(f"{file}: no weights for this network: {_cause(error)}") from error
     return network.eval()
+
+
+def _state(file: str) -> dict[str, torch.Tensor]:
+    state = torch.load(file, map_location="cpu", weights_only=True)
+    return state.get("network", state)
+
+
+def _cause(error: Exception) -> str:
+    """Return the first lines that say something: torch begins with the class of the network, then goes on."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = " ".join(lines[:2]) or type(error).__name__
+    return text if len(text) <= 200 else f"{text[:197]}..."
 
 
 def export(checkpoint: str, target: str) -> None:
     """Write the network of a training checkpoint as a half-precision state dictionary.
 
     Integer buffers keep their type. The file is written beside the target and renamed.
+
+    Raises:
+        CephError: if the checkpoint is missing or is none; it names the file.
+        OSError: if the target cannot be written.
     """
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    state = state.get("network", state)
-    half = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
-    part = Path(f"{target}.part")
-    torch.save(half, part)
-    part.replace(target)
+    try:
+        half = {key: value.half() if value.is_floating_point() else value for key, value in _state(checkpoint).items()}
+    except Exception as error:
+        raise CephError(f"{checkpoint}: no checkpoint: {_cause(error)}") from error
+    with written_beside(Path(target)) as part:
+        torch.save(half, part)

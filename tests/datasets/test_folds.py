@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monai_ceph.datasets import split_fold
+from monai_ceph.errors import DatasetError
 
 
 @given(count=st.integers(2, 60), folds=st.integers(2, 8), seed=st.integers(0, 2**32 - 1))
@@ -41,5 +42,5 @@ def test_without_a_fold_every_film_trains() -> None:
 
 @pytest.mark.parametrize(("fold", "folds"), [(0, 1), (0, 4), (-1, 2), (2, 2)])
 def test_wrong_folds(fold: int, folds: int) -> None:
-    with pytest.raises(ValueError, match="fold"):
+    with pytest.raises(DatasetError, match="fold"):
         split_fold([1, 2, 3], fold, folds, 0)

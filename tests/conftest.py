@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+
+from monai_ceph.datasets import folder
+from monai_ceph.datasets.phantom import write_phantoms
+from monai_ceph.detection import CephalogramDetector, DetectedLandmark, Detection, ModelIdentity
+from monai_ceph.landmarks import LANDMARKS
+
+# the grid of the local stage, so that nothing is drawn only to be thrown away
+HEIGHT, WIDTH = 1200, 968
+SEED = 3
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset folder: two films as 8-bit PNG, and their landmarks.csv."""
+    root = tmp_path_factory.mktemp("phantoms")
+    write_phantoms(root, 2, SEED, file_format="png", height=HEIGHT, width=WIDTH)
+    return root
+
+
+@pytest.fixture(scope="session")
+def film(phantoms: Path) -> Path:
+    return phantoms / "001.png"
+
+
+@pytest.fixture(scope="session")
+def truth(phantoms: Path) -> np.ndarray:
+    """(19, 2), (row, column), of `film`."""
+    return folder(phantoms)[0].landmarks
+
+
+@pytest.fixture(scope="session")
+def spacing(phantoms: Path) -> float:
+    return folder(phantoms)[0].pixel_spacing
+
+
+@pytest.fixture(scope="session")
+def dicom(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The film of `film` as DICOM DX, 12 bits, MONOCHROME2."""
+    return write_phantoms(tmp_path_factory.mktemp("dicom"), 1, SEED, height=HEIGHT, width=WIDTH)[0]
+
+
+@pytest.fixture(scope="session")
+def monochrome1(dicom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The film of `dicom`, stored with air white."""
+    dataset = pydicom.dcmread(dicom)
+    dataset.PixelData = (2**dataset.BitsStored - 1 - dataset.pixel_array).astype(np.uint16).tobytes()
+    dataset.PhotometricInterpretation = "MONOCHROME1"
+    if "PresentationLUTShape" in dataset:
+        dataset.PresentationLUTShape = "INVERSE"
+    path = tmp_path_factory.mktemp("monochrome1") / "film.dcm"
+    dataset.save_as(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def detector() -> CephalogramDetector:
+    return CephalogramDetector("cpu")
+
+
+@pytest.fixture(scope="session")
+def detect(detector: CephalogramDetector) -> Callable[[Path], Detection]:
+    """Both stages on a file, once per file."""
+    return cache(lambda path: detector(path, force=True))
+
+
+@pytest.fixture
+def detection() -> Detection:
+    """Landmarks of a film of 300 x 400 pixels that nobody computed: x = 20, 30, ..., y = 50, 60, ..."""
+    return Detection(
+        file="film.png",
+        image_uid=None,
+        rows=400,
+        columns=300,
+        pixel_spacing=None,
+        spacing_source="none",
+        landmarks=tuple(
+            DetectedLandmark(
+                number=mark.number,
+                name=mark.name,
+                symbol=mark.symbol,
+                x=20.0 + 10 * index,
+                y=50.0 + 10 * index,
+                score=0.9,
+                status="ok",
+            )
+            for index, mark in enumerate(LANDMARKS)
+        ),
+        model=ModelIdentity(name="none", version="0", weights_sha256="0"),
+        warnings=(),
+        seconds={"reading": 0.1},
+    )

@@ -1,0 +1,389 @@
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigParser
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import monai_ceph
+from monai_ceph import CephalogramDetector
+from monai_ceph.datasets import folder as dataset
+from monai_ceph.evaluation import evaluate
+from monai_ceph.landmarks import NAMES, NUM_LANDMARKS, SYMBOLS
+
+BUNDLES = Path(__file__).parents[1] / "bundles"
+STAGES = ("global", "local")
+WHOLE = ("evaluate", "inference")
+
+
+def raw(name: str) -> dict[str, Any]:
+    return json.loads((BUNDLES / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def parsed(name: str, *keys: str) -> list[Any]:
+    config = ConfigParser()
+    config.read_config(str(BUNDLES / f"{name}.json"))
+    return [config.get_parsed_content(key) for key in keys]
+
+
+class TestFiles:
+    @pytest.mark.parametrize("path", sorted(BUNDLES.glob("*.json")), ids=lambda path: path.name)
+    def test_json_without_a_key_twice(self, path: Path) -> None:
+        def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+            keys = [key for key, _ in pairs]
+            assert len(keys) == len(set(keys)), f"twice in {path.name}: {sorted(keys)}"
+            return dict(pairs)
+
+        assert json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=once)
+
+    @pytest.mark.parametrize("name", [*STAGES, *WHOLE])
+    def test_every_reference_leads_somewhere(self, name: str) -> None:
+        config = raw(name)
+
+        def texts(value: Any) -> Iterator[str]:
+            if isinstance(value, dict):
+                for each in value.values():
+                    yield from texts(each)
+            elif isinstance(value, list):
+                for each in value:
+                    yield from texts(each)
+            elif isinstance(value, str):
+                yield value
+
+        for text in texts(config):
+            for reference in re.findall(r"@([A-Za-z_]\w*(?:#\w+)*)", text):
+                place: Any = config
+                for part in reference.split("#"):
+                    assert part in place, f"{name}.json: @{reference} in {text!r}"
+                    place = place[part]
+
+    def test_the_package_has_the_same_files(self) -> None:
+        inside = Path(monai_ceph.__file__).parent / "bundles"
+        assert {path.name for path in inside.glob("*.json")} == {path.name for path in BUNDLES.glob("*.json")}
+
+    @pytest.mark.parametrize(
+        ("name", "run"),
+        [("global", "training"), ("local", "training"), ("evaluate", "evaluating"), ("inference", "inferring")],
+    )
+    def test_run_is_another_name_of_each_run(self, name: str, run: str) -> None:
+        config = raw(name)
+        assert isinstance(config[run], list)
+        assert config["run"] == f"%{run}"
+
+    def test_overlays_change_what_is_there(self) -> None:
+        overlay = raw("no_expansion")
+        for name in WHOLE:
+            assert set(overlay) <= set(raw(name)), name
+        assert overlay["patch_size"] == raw("local")["train_patch_size"]
+
+    def test_metadata(self) -> None:
+        metadata = raw("metadata")
+        assert metadata["version"] == monai_ceph.__version__
+        channels = metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
+        assert tuple(channels[str(index)] for index in range(NUM_LANDMARKS)) == NAMES
+        assert channels[str(NUM_LANDMARKS)] == "background"
+
+
+class TestOneTruth:
+    """What several bundles need is the same in all of them."""
+
+    @pytest.mark.parametrize("key", ["crop_side", "scale", "grid_size", "patch_size", "expansion", "decode_threshold"])
+    def test_local_stage(self, key: str) -> None:
+        assert raw("local")[key] == raw("evaluate")[key] == raw("inference")[key]
+
+    def test_global_stage(self) -> None:
+        for name in WHOLE:
+            assert raw(name)["crop_side"] == raw("global")["crop_side"]
+            assert raw(name)["global_scale"] == raw("global")["scale"]
+            assert parsed(name, "global_grid_size") == parsed("global", "grid_size")
+
+    @pytest.mark.parametrize("stage", STAGES)
+    def test_networks(self, stage: str) -> None:
+        assert all(raw(name)[f"{stage}_network_def"] == raw(stage)["network_def"] for name in WHOLE)
+
+    @pytest.mark.parametrize(
+        "key", ["focal_epoch", "focal_alpha", "focal_gamma", "focal_threshold", "loss", "folds", "ground_truth"]
+    )
+    def test_both_trainings(self, key: str) -> None:
+        assert raw("global")[key] == raw("local")[key]
+
+    def test_frames(self) -> None:
+        load, *frame = raw("local")["frame_transforms"]
+        assert raw("global")["frame_transforms"] == [load, *frame]
+        for name in WHOLE:
+            assert raw(name)["load_transform"] == load
+            assert raw(name)["frame_transforms"] == frame
+
+    @pytest.mark.parametrize(
+        "key",
+        [
+            "global_weights",
+            "local_weights",
+            "arrangement",
+            "local_inferer",
+            "inferer",
+            "dataloader",
+            "patches_per_batch",
+        ],
+    )
+    def test_evaluating_and_inferring(self, key: str) -> None:
+        assert raw("evaluate")[key] == raw("inference")[key]
+
+    def test_decoding(self) -> None:
+        evaluate, inference = (raw(name)["postprocessing"]["transforms"][0] for name in WHOLE)
+        assert evaluate == inference == raw("local")["validate"]["postprocessing"]["transforms"][0]
+        assert raw("inference")["decoder"]["method"] == inference["method"]
+        assert raw("inference")["decoder"]["threshold"] == inference["threshold"]
+
+
+class TestPaper:
+    """The values of Zhong et al. 2019 stand in the JSON."""
+
+    @pytest.mark.parametrize(("stage", "scale", "side"), [("global", 0.15, 290), ("local", 0.5, 968)])
+    def test_grid(self, stage: str, scale: float, side: int) -> None:
+        config = raw(stage)
+        assert config["crop_side"] == 1935
+        assert config["scale"] == scale
+        assert parsed(stage, "grid_size") == [side]
+
+    @pytest.mark.parametrize(("stage", "width"), [("global", 40), ("local", 30)])
+    def test_heatmaps(self, stage: str, width: int) -> None:
+        assert raw(stage)["heatmap_width"] == width
+        assert parsed(stage, "sigma") == [width / 6]
+
+    @pytest.mark.parametrize("stage", STAGES)
+    def test_loss(self, stage: str) -> None:
+        config = raw(stage)
+        assert config["focal_epoch"] == 60
+        assert config["focal_threshold"] == 0.01
+        assert (config["focal_alpha"], config["focal_gamma"]) == (0.25, 2.0)
+
+    def test_patches(self) -> None:
+        config = raw("local")
+        assert config["train_patch_size"] == 100
+        assert config["patch_size"] == 150
+        assert config["expansion"] == 1.8
+        assert config["decode_threshold"] == 0.5
+        for name in WHOLE:
+            assert raw(name)["arrangement"] == "corners-and-centre"
+
+    @pytest.mark.parametrize("stage", STAGES)
+    def test_network_has_a_background(self, stage: str) -> None:
+        (network,) = parsed(stage, "network_def")
+        assert network.eval()(torch.zeros(1, 1, 16, 16)).shape[1] == NUM_LANDMARKS + 1
+
+
+# a film of 240 pixels and a network of two levels: the same run in a second
+TINY = {
+    "device": "$torch.device('cpu')",
+    "phantoms": 4,
+    "folds": 2,
+    "network_def#channels": "[4,8]",
+    "crop_side": 240,
+    "validation_interval": 1,
+    "warmup_iterations": 1,
+}
+TINY_STAGE: dict[str, dict[str, Any]] = {
+    "global": {"scale": 0.3, "batch_size": 2, "heatmap_width": 12},
+    "local": {
+        "batch_size": 4,
+        "patches_per_film": 8,
+        "train_patch_size": 32,
+        "augmentation_margin": 8,
+        "max_offset": 10,
+        "patch_size": 32,
+    },
+}
+TINY_WHOLE = {
+    "device": "$torch.device('cpu')",
+    "phantoms": 2,
+    "crop_side": 240,
+    "global_scale": 0.3,
+    "patch_size": 32,
+    "global_network_def#channels": "[4,8]",
+    "local_network_def#channels": "[4,8]",
+}
+
+# several command lines, literally, in one process: importing torch and MONAI costs more than the runs
+DRIVER = """
+import json, runpy, sys, traceback
+for arguments in json.loads(sys.argv[1]):
+    print(f"=== {arguments[0]}", flush=True)
+    sys.argv = ["monai.bundle", *arguments[1:]]
+    try:
+        runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
+    except Exception:
+        traceback.print_exc()
+    sys.stdout.flush(), sys.stderr.flush()
+"""
+
+
+def command(run: str, name: str, **options: Any) -> list[str]:
+    flags = [text for key, value in options.items() for text in (f"--{key}", str(value))]
+    return ["run", run, "--config_file", str(BUNDLES / f"{name}.json"), *flags]
+
+
+def execute(arguments: list[str], folder: Path) -> str:
+    result = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=300,
+        check=False,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    assert result.returncode == 0, result.stdout
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The working folder of all runs: not that of the bundles, and a name that a shell must quote."""
+    return tmp_path_factory.mktemp("a folder")
+
+
+@pytest.fixture(scope="module")
+def logs(folder: Path) -> dict[str, str]:
+    """The output of every run, by name."""
+    tiny = {stage: {**TINY, **TINY_STAGE[stage]} for stage in STAGES}
+    # as the README has it, in a process of its own
+    first = execute(["-m", "monai.bundle", *command("training", "local", max_epochs=2, **tiny["local"])], folder)
+    weights = {f"{stage}_weights": folder / "runs" / stage / "final.pt" for stage in STAGES}
+    commands = {
+        "local, further": command("training", "local", max_epochs=3, **tiny["local"]),
+        "local, finished": command("training", "local", max_epochs=3, **tiny["local"]),
+        "global": command("run", "global", max_epochs=2, **tiny["global"]),
+        "inference": command("inferring", "inference", **TINY_WHOLE, **weights),
+        "evaluate": command("evaluating", "evaluate", **TINY_WHOLE, **weights),
+        "no dataset folder": command("training", "global", dataset_dir="nowhere", output_dir="elsewhere"),
+    }
+    output = execute(["-c", DRIVER, json.dumps([[name, *each] for name, each in commands.items()])], folder)
+    parts = re.split(r"^=== (.+)\n", output, flags=re.MULTILINE)
+    assert parts[1::2] == list(commands)
+    return {"local": first, **dict(zip(parts[1::2], parts[2::2], strict=True))}
+
+
+def error_line(log: str) -> str:
+    """Return the package's own message in a traceback."""
+    (line,) = {line for line in log.splitlines() if line.startswith("monai_ceph.errors.")}
+    return line
+
+
+def detector_like(folder: Path) -> CephalogramDetector:
+    """The detector with the networks and the parameters of the tiny runs."""
+    overrides: dict[str, Any] = {key: [4, 8] if "#" in key else value for key, value in TINY_WHOLE.items()}
+    overrides |= {f"{stage}_weights": str(folder / "runs" / stage / "final.pt") for stage in STAGES}
+    return CephalogramDetector("cpu", overrides={key: v for key, v in overrides.items() if key != "device"})
+
+
+FINE = ("local", "local, further", "global", "inference", "evaluate")
+
+
+class TestRuns:
+    @pytest.mark.parametrize("name", FINE)
+    def test_no_error_line(self, logs: dict[str, str], name: str) -> None:
+        assert "Traceback" not in logs[name], logs[name]
+        assert not re.search(r"\b(ERROR|CRITICAL)\b", logs[name]), logs[name]
+
+    @pytest.mark.parametrize("name", FINE)
+    def test_no_dataset_is_said_loudly(self, logs: dict[str, str], name: str) -> None:
+        (line,) = [line for line in logs[name].splitlines() if "NO DATASET" in line]
+        assert "WARNING" in line
+        assert "SYNTHETIC" in line
+        assert "--dataset_dir" in line
+
+    @pytest.mark.parametrize("stage", STAGES)
+    def test_training_leaves_what_goes_on_and_what_is_used(
+        self, logs: dict[str, str], folder: Path, stage: str
+    ) -> None:
+        out = folder / "runs" / stage
+        epochs = {"local": 3, "global": 2}[stage]
+        assert (out / f"checkpoint_epoch={epochs}.pt").is_file()
+        assert list(out.glob("best_*.pt"))
+        assert list(out.glob("events.out.tfevents*"))
+        final = torch.load(out / "final.pt", weights_only=True)
+        values = [value for value in final.values() if value.is_floating_point()]
+        assert values
+        assert all(value.isfinite().all() for value in values)
+
+    @pytest.mark.parametrize("name", ["local", "global"])
+    def test_validation_reports_the_error_in_mm(self, logs: dict[str, str], name: str) -> None:
+        found = [float(value) for value in re.findall(r"Metrics -- mre_mm: (\S+)", logs[name])]
+        assert len(found) == 2
+        assert all(0 < value < 200 for value in found)
+        best = re.findall(r"Key metric: mre_mm best value: (\S+) at epoch", logs[name])
+        assert float(best[-1]) == pytest.approx(min(found), abs=1e-3)
+
+    def test_the_loss_is_finite(self, logs: dict[str, str], folder: Path) -> None:
+        for stage in STAGES:
+            losses = []
+            for path in (folder / "runs" / stage).glob("events.out.tfevents*"):
+                events = EventAccumulator(str(path)).Reload()
+                if "loss" in events.Tags()["scalars"]:
+                    losses += [event.value for event in events.Scalars("loss")]
+            assert losses, stage
+            assert all(math.isfinite(loss) for loss in losses)
+
+    def test_a_second_call_goes_on(self, logs: dict[str, str]) -> None:
+        log = logs["local, further"]
+        assert "going on after epoch 2: " in log
+        assert "Restored all variables from " in log
+        assert re.findall(r"Epoch\[(\d+)\] Metrics", log) == ["3"]
+
+    def test_a_finished_run_says_what_to_do(self, logs: dict[str, str]) -> None:
+        line = error_line(logs["local, finished"])
+        assert "checkpoint_epoch=3.pt" in line
+        assert "already has 3 of 3 epochs" in line
+        assert "--max_epochs" in line
+        assert "--output_dir" in line
+
+    def test_a_dataset_that_is_not_there(self, logs: dict[str, str]) -> None:
+        assert "nowhere: no such folder" in error_line(logs["no dataset folder"])
+
+    def test_inferring_and_the_detector_are_one(self, logs: dict[str, str], folder: Path) -> None:
+        detector = detector_like(folder)
+        films = sorted((folder / "runs" / "inference" / "phantoms").rglob("*.png"))
+        assert len(films) == 2
+        for film in films:
+            with (folder / "runs" / "inference" / f"{film.name}.landmarks.csv").open(newline="") as stream:
+                rows = list(csv.DictReader(stream))
+            assert {Path(row["file"]).name for row in rows} == {film.name}
+            assert tuple(row["symbol"] for row in rows) == SYMBOLS
+            found = np.array([(float(row["y"] or "nan"), float(row["x"] or "nan")) for row in rows])
+            expected = detector(film, force=True).points()
+            # the table has two decimals
+            assert np.allclose(found, expected, atol=0.01, equal_nan=True)
+            assert np.isfinite(found).all()
+
+    def test_evaluating_writes_what_it_prints(self, logs: dict[str, str], folder: Path) -> None:
+        (printed,) = re.findall(r"Metrics -- (.*)", logs["evaluate"])
+        values = dict(re.findall(r"(\w+): (\S+)", printed))
+        assert {"mre_mm", "sd_mm", "sdr_2_0mm_percent", "sdr_4_0mm_percent"} <= set(values)
+        lines = (folder / "runs" / "evaluate" / "metrics.csv").read_text().splitlines()
+        saved = dict(re.split(r"[\t,]", line)[:2] for line in lines)
+        for name, value in values.items():
+            assert float(saved[name]) == pytest.approx(float(value), abs=1e-3)
+
+    def test_evaluating_and_the_detector_agree(self, logs: dict[str, str], folder: Path) -> None:
+        detector = detector_like(folder)
+        (table,) = (folder / "runs" / "evaluate" / "phantoms").rglob("landmarks.csv")
+        row = evaluate(dataset(table.parent), detector).total("all")
+        (printed,) = re.findall(r"Metrics -- (.*)", logs["evaluate"])
+        values = dict(re.findall(r"(\w+): (\S+)", printed))
+        assert float(values["mre_mm"]) == pytest.approx(row.mre, abs=1e-3)
+        assert float(values["sd_mm"]) == pytest.approx(row.sd, abs=1e-3)
+        assert float(values["sdr_4_0mm_percent"]) == pytest.approx(row.sdr[3], abs=1e-3)

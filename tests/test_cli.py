@@ -1,0 +1,318 @@
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from samples import save_grey
+from typer.testing import CliRunner
+
+import monai_ceph
+from monai_ceph import batch
+from monai_ceph.cli import app
+from monai_ceph.datasets import folder
+from monai_ceph.landmarks import NAMES, NUM_LANDMARKS, SYMBOLS
+
+# one patch per landmark and not five: the same code in a fraction of the time
+QUICK = ("--device", "cpu", "--config", str(Path(monai_ceph.__file__).parent / "bundles" / "no_expansion.json"))
+
+
+def run(*arguments: object) -> Any:
+    return CliRunner().invoke(app, [str(each) for each in arguments])
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def one_line(result: Any) -> str:
+    """What stopped a command: exit code 2, one line, no traceback."""
+    assert result.exit_code == 2, result.output
+    assert isinstance(result.exception, SystemExit)
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("monai-ceph: ")
+    return line.removeprefix("monai-ceph: ")
+
+
+@pytest.fixture
+def films(tmp_path: Path, film: Path, dicom: Path) -> Path:
+    """What a folder of films looks like: two good ones, and three that are none."""
+    root = tmp_path / "films"
+    (root / "visit 2").mkdir(parents=True)
+    (root / "good.dcm").write_bytes(dicom.read_bytes())
+    (root / "visit 2" / "good.png").write_bytes(film.read_bytes())
+    (root / "truncated.dcm").write_bytes(dicom.read_bytes()[: dicom.stat().st_size // 2])
+    (root / "text.dcm").write_text("this is no film\n")
+    save_grey(root / "visit 2" / "constant.png", np.full((1200, 968), 128))
+    (root / "notes.txt").write_text("left alone\n")
+    return root
+
+
+class TestDetect:
+    def test_with_trained_weights_a_phantom_needs_no_force(self, films: Path, tmp_path: Path) -> None:
+        result = run("detect", films, "--out", tmp_path / "out", *QUICK)
+        assert result.exit_code == 1, result.output
+        assert "2 films done, 3 in errors.csv" in result.stdout
+        statuses = [row["status"] for row in table(tmp_path / "out" / "landmarks.csv")]
+        assert len(statuses) == 2 * NUM_LANDMARKS
+        assert statuses.count("ok") >= 30
+
+    def test_a_folder_with_films_and_others(self, films: Path, tmp_path: Path) -> None:
+        """From a shell, in a process of its own; the weights' quality plays no part (--force)."""
+        command = [sys.executable, "-m", "monai_ceph", "detect", "films", "--out", "out", "--force", *QUICK]
+        result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+        assert result.returncode == 1, result.stderr
+        out = tmp_path / "out"
+
+        lines = (out / "landmarks.csv").read_text(encoding="utf-8").splitlines()
+        assert lines[0] == "file,landmark,symbol,x,y,score,status"
+        rows = table(out / "landmarks.csv")
+        good = ["films/good.dcm", "films/visit 2/good.png"]
+        assert [row["file"] for row in rows] == [name for name in good for _ in range(NUM_LANDMARKS)]
+        for index in range(2):
+            part = rows[index * NUM_LANDMARKS : (index + 1) * NUM_LANDMARKS]
+            assert tuple(row["symbol"] for row in part) == SYMBOLS
+            assert tuple(row["landmark"] for row in part) == NAMES
+        for row in rows:
+            assert row["status"] in ("ok", "uncertain", "missing")
+            assert 0 <= float(row["score"]) <= 1
+            if row["status"] != "missing":
+                assert -200 < float(row["x"]) < 1200
+                assert -200 < float(row["y"]) < 1400
+
+        errors = table(out / "errors.csv")
+        assert list(errors[0]) == ["file", "error"]
+        causes = {row["file"]: row["error"] for row in errors}
+        assert list(causes) == ["films/text.dcm", "films/truncated.dcm", "films/visit 2/constant.png"]
+        assert causes["films/text.dcm"].startswith("unreadable: not a DICOM file")
+        assert causes["films/truncated.dcm"].startswith("unreadable: truncated")
+        assert causes["films/visit 2/constant.png"].startswith("rejected: ")
+        assert sorted(path.name for path in (out / "overlays").iterdir()) == ["good.dcm.png", "good.png.png"]
+        assert sorted(path.name for path in out.iterdir()) == ["errors.csv", "landmarks.csv", "overlays"]
+
+        assert "2 films done, 3 in errors.csv" in result.stdout
+        assert "reviews every result" in result.stdout
+        # what went wrong stands on the screen too, each with its file, and no traceback
+        for name in causes:
+            assert sum(line.startswith(f"{name}: ") for line in result.stderr.splitlines()) == 1
+        assert "Traceback" not in result.stderr
+
+    def test_all_done(self, film: Path, tmp_path: Path) -> None:
+        result = run("detect", film, "--out", tmp_path / "out", "--force", "--no-overlays", *QUICK)
+        assert result.exit_code == 0, result.output
+        assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["errors.csv", "landmarks.csv"]
+        assert "overlays" not in result.stdout
+        assert table(tmp_path / "out" / "errors.csv") == []
+
+    def test_nothing_done(self, tmp_path: Path) -> None:
+        (tmp_path / "text.dcm").write_text("no film")
+        result = run("detect", tmp_path, tmp_path / "nowhere.dcm", "--out", tmp_path / "out", *QUICK)
+        assert result.exit_code == 2
+        assert [row["error"] for row in table(tmp_path / "out" / "errors.csv")] == [
+            "unreadable: not a DICOM file.",
+            "unreadable: no such file.",
+        ]
+        assert table(tmp_path / "out" / "landmarks.csv") == []
+
+    def test_names_with_brackets_are_names(self, film: Path, tmp_path: Path) -> None:
+        path = tmp_path / "[a] film[1].png"
+        path.write_bytes(film.read_bytes())
+        result = run("detect", path, "--out", tmp_path / "[b]", "--force", "--no-overlays", *QUICK)
+        assert result.exit_code == 0, result.output
+        assert "[a] film[1].png" in result.stdout
+        assert str(tmp_path / "[b]") in result.stdout
+
+    def test_a_name_that_is_not_utf_8(self, dicom: Path, tmp_path: Path) -> None:
+        path = os.fsdecode(os.fsencode(tmp_path) + b"/M\xfcller.dcm")
+        try:
+            Path(path).write_bytes(dicom.read_bytes())
+        except OSError:
+            pytest.skip("this file system takes only UTF-8 names")
+        result = run("detect", tmp_path, "--out", tmp_path / "out", "--force", "--no-overlays", *QUICK)
+        assert result.exit_code == 0, result.output
+        assert {row["file"] for row in table(tmp_path / "out" / "landmarks.csv")} == {str(tmp_path / "M\\xfcller.dcm")}
+
+    def test_an_empty_folder(self, tmp_path: Path) -> None:
+        (tmp_path / "films").mkdir()
+        message = one_line(run("detect", tmp_path / "films", "--out", tmp_path / "out", *QUICK))
+        assert message == f"no film in {tmp_path / 'films'}"
+        assert not (tmp_path / "out").exists()
+
+    def test_a_file_in_place_of_the_folder(self, film: Path, tmp_path: Path) -> None:
+        (tmp_path / "out").write_text("a file")
+        message = one_line(run("detect", film, "--out", tmp_path / "out", *QUICK))
+        assert message == f"--out {tmp_path / 'out'} is a file, and must be a folder"
+        message = one_line(run("detect", film, "--out", tmp_path / "out" / "deeper", *QUICK))
+        assert str(tmp_path / "out") in message
+        assert (tmp_path / "out").read_text() == "a file"
+
+    @pytest.mark.parametrize("value", ["0", "-0.1", "nan", "inf", "100"])
+    def test_a_pixel_spacing_that_is_none(self, film: Path, tmp_path: Path, value: str) -> None:
+        message = one_line(run("detect", film, "--out", tmp_path / "out", f"--pixel-spacing={value}", *QUICK))
+        assert message.startswith("--pixel-spacing ")
+        assert "mm" in message
+
+    def test_a_pixel_spacing_in_words(self, film: Path, tmp_path: Path) -> None:
+        result = run("detect", film, "--out", tmp_path / "out", "--pixel-spacing", "0,1")
+        assert result.exit_code == 2
+        assert "--pixel-spacing" in result.stderr
+
+    def test_a_device_that_is_not_there(self, film: Path, tmp_path: Path) -> None:
+        message = one_line(run("detect", film, "--out", tmp_path / "out", "--device", "gpu"))
+        assert message.startswith("device gpu cannot be used: ")
+
+    def test_a_config_that_is_not_there(self, film: Path, tmp_path: Path) -> None:
+        message = one_line(run("detect", film, "--out", tmp_path / "out", "--config", tmp_path / "a.json"))
+        assert message == f"{tmp_path / 'a.json'}: cannot be read as a config: No such file or directory"
+
+    def test_no_out(self, film: Path) -> None:
+        result = run("detect", film)
+        assert result.exit_code == 2
+        assert "--out" in result.stderr
+
+    def test_an_interruption(self, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def interrupted(*args: object, **options: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(batch, "detect_films", interrupted)
+        result = run("detect", film, "--out", tmp_path / "out", *QUICK)
+        assert result.exit_code == 130
+        assert f"what was done stands in {tmp_path / 'out'}" in result.stderr
+
+
+class TestEvaluate:
+    def test_the_figures_printed_are_those_in_the_json(self, phantoms: Path, tmp_path: Path) -> None:
+        result = run("evaluate", phantoms, "--json", tmp_path / "new" / "figures.json", *QUICK)
+        assert result.exit_code == 0, result.output
+        figures = json.loads((tmp_path / "new" / "figures.json").read_text(), parse_constant=pytest.fail)
+        assert figures["dataset"] == phantoms.name
+        assert figures["method"] == "full"
+        assert figures["model"]["weights_sha256"]
+        assert len(figures["rows"]) == 1
+        assert [row["label"] for row in figures["landmarks"]] == [
+            f"{number} {name}" for number, name in enumerate(NAMES, start=1)
+        ]
+        keys = ("mre_mm", "sd_mm", "sdr_2mm", "sdr_2.5mm", "sdr_3mm", "sdr_4mm")
+        printed = [line.split() for line in result.stdout.splitlines()]
+        for row in (*figures["rows"], *figures["landmarks"]):
+            assert row["films"] == 2
+            numbers = [f"{row[key]:.{3 if key.endswith('_mm') else 2}f}" for key in keys]
+            label = row["label"].split()
+            assert any(line[:-6] == label and line[-6:] == numbers for line in printed), (row, result.stdout)
+
+    def test_the_overall_row_is_the_mean_of_the_landmarks(self, phantoms: Path, tmp_path: Path) -> None:
+        result = run("evaluate", phantoms, "--method", "global", "--json", tmp_path / "a.json", "--device", "cpu")
+        assert result.exit_code == 0, result.output
+        figures = json.loads((tmp_path / "a.json").read_text())
+        for key in ("mre_mm", "sdr_2mm", "sdr_4mm"):
+            mean = np.mean([row[key] for row in figures["landmarks"]])
+            assert figures["rows"][0][key] == pytest.approx(mean, abs=1e-6)
+
+    def test_landmarks_without_annotation_are_null_in_the_json(self, phantoms: Path, tmp_path: Path) -> None:
+        for path in phantoms.glob("*.png"):
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+        lines = (phantoms / "landmarks.csv").read_text().splitlines()
+        (tmp_path / "landmarks.csv").write_text("\n".join(line for line in lines if ",Ar," not in line) + "\n")
+        result = run("evaluate", tmp_path, "--method", "global", "--json", tmp_path / "a.json", "--device", "cpu")
+        assert result.exit_code == 0, result.output
+        text = (tmp_path / "a.json").read_text()
+        figures = json.loads(text, parse_constant=pytest.fail)
+        assert figures["landmarks"][-1]["mre_mm"] is None
+        assert figures["rows"][0]["mre_mm"] > 0
+
+    def test_without_a_known_scale(self, phantoms: Path, tmp_path: Path) -> None:
+        (tmp_path / "001.png").write_bytes((phantoms / "001.png").read_bytes())
+        (tmp_path / "landmarks.csv").write_text("file,symbol,x,y\n001.png,S,1,2\n")
+        message = one_line(run("evaluate", tmp_path, *QUICK))
+        assert "001.png" in message
+        assert "need a known scale" in message
+        assert "pixel_spacing" in message
+
+    def test_no_dataset(self, tmp_path: Path) -> None:
+        assert one_line(run("evaluate", tmp_path / "nowhere")) == f"{tmp_path / 'nowhere'}: no such folder"
+        assert "landmarks.csv" in one_line(run("evaluate", tmp_path))
+
+    def test_a_film_that_cannot_be_read(self, tmp_path: Path) -> None:
+        (tmp_path / "a.png").write_text("no image")
+        (tmp_path / "landmarks.csv").write_text("file,symbol,x,y,pixel_spacing\na.png,S,1,2,0.1\n")
+        assert str(tmp_path / "a.png") in one_line(run("evaluate", tmp_path, *QUICK))
+
+    def test_a_folder_in_place_of_the_json(self, phantoms: Path, tmp_path: Path) -> None:
+        assert "--json" in one_line(run("evaluate", phantoms, "--json", tmp_path))
+
+    def test_words_it_does_not_know(self, phantoms: Path) -> None:
+        result = run("evaluate", phantoms, "--split", "test3")
+        assert result.exit_code == 2
+        assert "test1" in result.stderr
+
+
+class TestPhantom:
+    def test_a_dataset_that_opens(self, tmp_path: Path) -> None:
+        result = run("phantom", tmp_path / "new" / "films", "--count", "1", "--seed", "5")
+        assert result.exit_code == 0, result.output
+        assert str(tmp_path / "new" / "films") in result.stdout
+        (found,) = folder(tmp_path / "new" / "films")
+        assert found.name == "001.dcm"
+        assert np.isfinite(found.landmarks).all()
+        assert found.pixel_spacing == pytest.approx(0.1, rel=0.1)
+
+    @pytest.mark.parametrize("options", [("--count", "0"), ("--seed", "-1"), ("--format", "jpeg")])
+    def test_options_that_make_no_sense(self, tmp_path: Path, options: tuple[str, str]) -> None:
+        result = run("phantom", tmp_path / "films", *options)
+        assert result.exit_code == 2
+        assert options[0] in result.stderr
+        assert not (tmp_path / "films").exists()
+
+    def test_a_file_in_place_of_the_folder(self, tmp_path: Path) -> None:
+        (tmp_path / "films").touch()
+        assert one_line(run("phantom", tmp_path / "films", "--count", "1")) == f"{tmp_path / 'films'}: File exists"
+
+
+class TestTemplate:
+    def test_filled_in_it_is_a_dataset(self, tmp_path: Path) -> None:
+        result = run("template", "a.png")
+        assert result.exit_code == 0
+        save_grey(tmp_path / "a.png", np.zeros((20, 20)))
+        (tmp_path / "landmarks.csv").write_text(result.stdout)
+        (empty,) = folder(tmp_path)
+        assert np.isnan(empty.landmarks).all()
+        header, *lines = result.stdout.splitlines()
+        filled = [line.removesuffix(",,,") + f",{x},{x + 1},0.1" for x, line in enumerate(lines)]
+        (tmp_path / "landmarks.csv").write_text("\n".join([header, *filled]) + "\n")
+        (found,) = folder(tmp_path)
+        assert found.landmarks.tolist() == [[x + 1, x] for x in range(NUM_LANDMARKS)]
+        assert found.pixel_spacing == 0.1
+
+
+def test_help_and_version_without_torch() -> None:
+    code = """
+import sys
+from typer.testing import CliRunner
+from monai_ceph.cli import app
+
+names = ("detect", "evaluate", "phantom", "template")
+for arguments in (["--help"], ["--version"], *([name, "--help"] for name in names)):
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, (arguments, result.output)
+print(*sorted({"torch", "monai", "itk", "pydicom", "numpy"} & set(sys.modules)))
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == ""
+
+
+def test_version() -> None:
+    assert run("--version").stdout == f"monai-ceph {monai_ceph.__version__}\n"
+
+
+def test_no_command_shows_what_there_is() -> None:
+    output = run().output
+    assert all(name in output for name in ("detect", "evaluate", "phantom", "template"))
+    assert "not a medical device" in output

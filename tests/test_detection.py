@@ -1,0 +1,265 @@
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import torch
+from conftest import HEIGHT, WIDTH
+from PIL import Image
+from samples import noise, save_grey
+
+import monai_ceph
+from monai_ceph import CephalogramDetector, weights
+from monai_ceph.errors import CephError, ReadError, RejectedError
+from monai_ceph.landmarks import NAMES, NUM_LANDMARKS, SYMBOLS
+from monai_ceph.readers import read_radiograph
+
+Detect = Callable[[Path], monai_ceph.Detection]
+
+
+def distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(one - other, axis=1)
+
+
+def fields(detection: monai_ceph.Detection) -> dict:
+    """Everything but the file and the times."""
+    return detection.model_dump(exclude={"file", "seconds"})
+
+
+class TestWithTrainedWeights:
+    """These hold for weights that were trained to the end; a first epoch does not pass them."""
+
+    def test_landmarks_lie_where_the_phantom_has_them(
+        self, detect: Detect, film: Path, truth: np.ndarray, spacing: float
+    ) -> None:
+        errors = distances(detect(film).points(), truth) * spacing
+        assert np.mean(errors) < 2.0
+        assert np.median(errors) < 1.5
+
+    def test_the_phantom_is_taken_for_a_head(self, detect: Detect, film: Path, dicom: Path) -> None:
+        for path in (film, dicom):
+            assert not detect(path).warnings
+            assert [mark.status for mark in detect(path).landmarks].count("ok") >= 15
+
+    def test_the_first_stage_alone_comes_close(
+        self, detector: CephalogramDetector, film: Path, truth: np.ndarray, spacing: float
+    ) -> None:
+        errors = distances(detector(film, stage="global").points(), truth) * spacing
+        assert np.mean(errors) < 4.0
+
+    def test_eight_bits_do(self, detect: Detect, film: Path, dicom: Path) -> None:
+        moved = distances(detect(film).points(), detect(dicom).points())
+        assert np.median(moved) < 0.5
+        assert np.percentile(moved, 90) < 2
+
+    def test_twice_as_large(self, detect: Detect, film: Path, tmp_path: Path) -> None:
+        # coordinates are those of the source image, so they follow its pixels
+        with Image.open(film) as opened:
+            large = opened.resize((2 * WIDTH, 2 * HEIGHT), Image.Resampling.BICUBIC)
+        large.save(tmp_path / "large.png")
+        found = detect(tmp_path / "large.png")
+        assert (found.rows, found.columns) == (2 * HEIGHT, 2 * WIDTH)
+        expected = (detect(film).points() + 0.5) * 2 - 0.5
+        moved = distances(found.points(), expected)
+        assert np.median(moved) < 2
+        assert np.percentile(moved, 90) < 8
+
+    @pytest.mark.parametrize("kind", ["noise", "ramp", "upside down", "mirrored"])
+    def test_what_is_no_head_is_rejected(
+        self, detector: CephalogramDetector, film: Path, tmp_path: Path, kind: str
+    ) -> None:
+        with Image.open(film) as opened:
+            pixels = np.asarray(opened)
+        images = {
+            "noise": noise(HEIGHT, WIDTH),
+            "ramp": np.tile(np.linspace(0, 255, WIDTH), (HEIGHT, 1)),
+            "upside down": pixels[::-1],
+            "mirrored": pixels[:, ::-1],
+        }
+        path = save_grey(tmp_path / f"{kind}.png", images[kind])
+        with pytest.raises(RejectedError) as caught:
+            detector(path)
+        assert str(caught.value).startswith(f"{path}: no lateral cephalogram: ")
+
+
+class TestTheSameFilm:
+    def test_with_air_white_or_black(self, detect: Detect, dicom: Path, monochrome1: Path) -> None:
+        assert distances(detect(monochrome1).points(), detect(dicom).points()).max() < 0.01
+
+    def test_twice(self, detector: CephalogramDetector, detect: Detect, film: Path) -> None:
+        assert fields(detector(film, force=True)) == fields(detect(film))
+
+    def test_read_before(self, detector: CephalogramDetector, film: Path) -> None:
+        radiograph = read_radiograph(film)
+        before = radiograph.pixels.copy()
+        found = detector(radiograph, force=True, stage="global")
+        assert fields(found) == fields(detector(str(film), force=True, stage="global"))
+        assert np.array_equal(radiograph.pixels, before)
+        assert "reading" not in found.seconds
+
+
+class TestDetection:
+    def test_all_landmarks_in_their_order(self, detect: Detect, film: Path) -> None:
+        found = detect(film)
+        assert [mark.number for mark in found.landmarks] == list(range(1, NUM_LANDMARKS + 1))
+        assert tuple(mark.symbol for mark in found.landmarks) == SYMBOLS
+        assert tuple(mark.name for mark in found.landmarks) == NAMES
+        assert found.points().shape == (NUM_LANDMARKS, 2)
+        assert all((mark.x, mark.y) == (x, y) for mark, (y, x) in zip(found.landmarks, found.points(), strict=True))
+
+    def test_what_it_says_of_a_png(self, detect: Detect, film: Path) -> None:
+        found = detect(film)
+        assert found.file == str(film)
+        assert (found.rows, found.columns) == (HEIGHT, WIDTH)
+        assert found.image_uid is None
+        assert found.pixel_spacing is None
+        assert found.spacing_source == "none"
+        assert set(found.seconds) == {"reading", "framing", "stage 1", "stage 2", "decoding"}
+        assert all(value >= 0 for value in found.seconds.values())
+
+    def test_what_it_says_of_a_dicom_film(self, detect: Detect, dicom: Path, spacing: float) -> None:
+        found = detect(dicom)
+        assert found.image_uid == pydicom.dcmread(dicom, stop_before_pixels=True).SOPInstanceUID
+        assert found.pixel_spacing == pytest.approx((spacing, spacing), rel=1e-3)
+        assert found.spacing_source == "PixelSpacing, calibrated"
+
+    def test_the_scale_given_by_the_user(self, detector: CephalogramDetector, dicom: Path) -> None:
+        found = detector(read_radiograph(dicom, pixel_spacing=0.35), force=True, stage="global")
+        assert found.pixel_spacing == (0.35, 0.35)
+        assert found.spacing_source == "given by the user"
+        assert any("0.35 mm replaces" in warning for warning in found.warnings)
+
+    def test_status_follows_the_score(self, detect: Detect, film: Path) -> None:
+        for mark in detect(film).landmarks:
+            assert 0 <= mark.score <= 1
+            assert mark.status == ("missing" if mark.x is None else "uncertain" if mark.score < 0.25 else "ok")
+
+    def test_json_there_and_back(self, detect: Detect, dicom: Path) -> None:
+        found = detect(dicom)
+        assert monai_ceph.Detection.model_validate_json(found.model_dump_json()) == found
+        assert json.loads(found.model_dump_json())["landmarks"][0]["symbol"] == "S"
+
+    def test_a_missing_landmark_there_and_back(self, detection: monai_ceph.Detection) -> None:
+        gone = detection.landmarks[2].model_copy(update={"x": None, "y": None, "score": 0.0, "status": "missing"})
+        found = detection.model_copy(update={"landmarks": (*detection.landmarks[:2], gone, *detection.landmarks[3:])})
+        assert monai_ceph.Detection.model_validate_json(found.model_dump_json()) == found
+        assert np.isnan(found.points()[2]).all()
+        assert np.isfinite(np.delete(found.points(), 2, axis=0)).all()
+
+    def test_which_model(self, detect: Detect, film: Path) -> None:
+        model = detect(film).model
+        assert model.name == weights.model()["name"]
+        assert model.version == weights.model()["version"]
+        assert model.weights_sha256 == weights.sha256(weights.path("global"), weights.path("local"))
+        assert model.software == f"monai-ceph {monai_ceph.__version__}"
+
+
+class TestRefused:
+    @pytest.mark.parametrize(
+        ("shape", "why"),
+        [((90, 90), "only 90 x 90 pixels"), ((150, 900), "a strip of 900 x 150 pixels")],
+    )
+    @pytest.mark.parametrize("force", [False, True])
+    def test_by_its_size(
+        self, detector: CephalogramDetector, tmp_path: Path, shape: tuple[int, int], why: str, force: bool
+    ) -> None:
+        path = save_grey(tmp_path / "film.png", noise(*shape))
+        with pytest.raises(RejectedError, match=rf"film\.png: no lateral cephalogram: {why}"):
+            detector(path, force=force)
+
+    @pytest.mark.parametrize("value", [0, 255])
+    def test_a_constant_image(self, detector: CephalogramDetector, tmp_path: Path, value: int) -> None:
+        path = save_grey(tmp_path / "film.png", np.full((400, 300), value))
+        with pytest.raises(RejectedError, match=r"film\.png: .* same value"):
+            detector(path)
+
+    def test_a_dot_on_black(self, detector: CephalogramDetector, tmp_path: Path) -> None:
+        pixels = np.zeros((400, 300))
+        pixels[200:205, 100:105] = 255
+        with pytest.raises(RejectedError, match=r"dot\.png: .* nearly every pixel has the same value"):
+            detector(save_grey(tmp_path / "dot.png", pixels))
+
+    def test_noise_kept_by_force(self, detector: CephalogramDetector, tmp_path: Path) -> None:
+        path = save_grey(tmp_path / "noise.png", noise(400, 320))
+        with pytest.raises(RejectedError, match=r"noise\.png: no lateral cephalogram: "):
+            detector(path, stage="global")
+        found = detector(path, force=True, stage="global")
+        assert found.warnings[-1].startswith("Kept by force: ")
+        assert found.warnings[-1].endswith(".")
+
+    def test_a_file_that_cannot_be_read(self, detector: CephalogramDetector, tmp_path: Path) -> None:
+        (tmp_path / "film.png").write_text("no image")
+        with pytest.raises(ReadError, match=r"film\.png"):
+            detector(tmp_path / "film.png")
+
+    @pytest.mark.parametrize("shape", [(400, 400), (128, 380), (300, 128), (401, 257)])
+    def test_films_of_any_size_are_no_error(self, detector: CephalogramDetector, tmp_path: Path, shape: tuple) -> None:
+        found = detector(save_grey(tmp_path / "film.png", noise(*shape)), force=True, stage="global")
+        assert (found.rows, found.columns) == shape
+
+
+class TestConfigs:
+    def test_the_first_stage_alone(self, detector: CephalogramDetector, film: Path) -> None:
+        found = detector(film, force=True, stage="global")
+        assert set(found.seconds) == {"reading", "framing", "stage 1"}
+        assert np.isfinite(found.points()).all()
+
+    def test_an_overlay_and_an_override(self) -> None:
+        overlay = Path(monai_ceph.__file__).parent / "bundles" / "no_expansion.json"
+        detector = CephalogramDetector("cpu", overlays=[overlay], overrides={"patches_per_batch": 7})
+        assert detector.inferer.local.offsets == [(0, 0)]
+        assert detector.inferer.local.patch_size == 100
+        assert detector.inferer.local.batch_size == 7
+
+    def test_other_weights_have_another_hash(self, detector: CephalogramDetector, tmp_path: Path) -> None:
+        state = torch.load(weights.path("local"), weights_only=True)
+        state = {name: value + 1 if value.is_floating_point() else value for name, value in state.items()}
+        torch.save({"network": state}, tmp_path / "mine.pt")
+        other = CephalogramDetector("cpu", overrides={"local_weights": str(tmp_path / "mine.pt")})
+        assert other.identity.weights_sha256 != detector.identity.weights_sha256
+
+    def test_weights_that_give_no_number(self, film: Path, tmp_path: Path) -> None:
+        state = torch.load(weights.path("local"), weights_only=True)
+        state = {k: torch.full_like(v, math.nan) if v.is_floating_point() else v for k, v in state.items()}
+        torch.save(state, tmp_path / "mine.pt")
+        overlay = Path(monai_ceph.__file__).parent / "bundles" / "no_expansion.json"
+        broken = CephalogramDetector("cpu", overlays=[overlay], overrides={"local_weights": str(tmp_path / "mine.pt")})
+        with pytest.raises(RejectedError, match="score"):
+            broken(film)
+        found = broken(film, force=True)
+        assert {mark.status for mark in found.landmarks} == {"missing"}
+        assert {mark.score for mark in found.landmarks} == {0.0}
+
+    @pytest.mark.parametrize("key", ["local_weights", "global_weights"])
+    def test_weights_that_are_not_there(self, tmp_path: Path, key: str) -> None:
+        with pytest.raises(CephError, match=r"none\.pt: no weights for this network: No such file"):
+            CephalogramDetector("cpu", overrides={key: str(tmp_path / "none.pt")})
+
+    @pytest.mark.parametrize("device", ["gpu0", "cuda:99"])
+    def test_a_device_that_is_not_there(self, device: str) -> None:
+        with pytest.raises(CephError, match=f"device {device} cannot be used: ."):
+            CephalogramDetector(device)
+
+    @pytest.mark.parametrize(
+        ("name", "text", "why"),
+        [
+            ("a.json", None, "No such file"),
+            ("a.json", '{"patch_size": ', "line 1"),
+            ("a.yaml", "a: [1\nb: }", "line 2"),
+            ("a.txt", "{}", "unknown file"),
+        ],
+    )
+    def test_a_config_that_cannot_be_read(self, tmp_path: Path, name: str, text: str | None, why: str) -> None:
+        if text is not None:
+            (tmp_path / name).write_text(text)
+        with pytest.raises(CephError, match=f"{name}: cannot be read as a config: (.|\n)*{why}"):
+            CephalogramDetector("cpu", overlays=[tmp_path / name])
+
+    def test_a_config_that_makes_no_sense(self) -> None:
+        with pytest.raises(CephError, match=r"expansion must be in 1\.\.2"):
+            CephalogramDetector("cpu", overrides={"expansion": 9})

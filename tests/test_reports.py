@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from samples import changed, radiograph
+
+from monai_ceph.detection import Detection
+from monai_ceph.landmarks import NUM_LANDMARKS
+from monai_ceph.readers import Radiograph
+from monai_ceph.reports import overlay
+from monai_ceph.reports.atomic import written_beside
+from monai_ceph.reports.overlay import draw_overlay, save_overlay
+from monai_ceph.reports.tables import LANDMARK_COLUMNS, TableWriter, landmark_rows, save_landmarks
+
+GREEN, ORANGE = (80, 220, 100), (255, 170, 30)
+
+
+def rows_of(path: Path) -> list[list[str]]:
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.reader(stream))
+
+
+def left_over(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.name.endswith(".part")]
+
+
+class TestWrittenBeside:
+    def test_the_file_appears_at_the_end(self, tmp_path: Path) -> None:
+        target = tmp_path / "new" / "folder" / "file.txt"
+        with written_beside(target) as part:
+            part.write_text("new")
+            assert not target.exists()
+            assert part.parent == target.parent
+            assert part.name.startswith(".")
+        assert target.read_text() == "new"
+        assert not left_over(target.parent)
+
+    def test_an_error_leaves_the_old_file(self, tmp_path: Path) -> None:
+        target = tmp_path / "file.txt"
+        target.write_text("old")
+
+        def fail() -> None:
+            with written_beside(target) as part:
+                part.write_text("half")
+                raise KeyError
+
+        with pytest.raises(KeyError):
+            fail()
+        assert target.read_text() == "old"
+        assert not left_over(tmp_path)
+
+    def test_nothing_written_is_an_error(self, tmp_path: Path) -> None:
+        target = tmp_path / "file.txt"
+        with pytest.raises(FileNotFoundError), written_beside(target):
+            pass
+        assert not target.exists()
+
+    def test_a_file_in_place_of_the_folder(self, tmp_path: Path) -> None:
+        (tmp_path / "out").write_text("a file")
+        with pytest.raises(OSError, match="out"), written_beside(tmp_path / "out" / "file.txt"):
+            pytest.fail("there is no folder to write to")
+        assert (tmp_path / "out").read_text() == "a file"
+
+
+class TestTables:
+    def test_one_row_per_landmark(self, detection: Detection) -> None:
+        rows = landmark_rows(changed(detection, 1, x=1.005, y=-2.5, score=0.1235, status="uncertain"))
+        assert len(rows) == NUM_LANDMARKS
+        assert {len(row) for row in rows} == {len(LANDMARK_COLUMNS)}
+        assert rows[0] == ["film.png", "Sella", "S", "20.00", "50.00", "0.900", "ok"]
+        assert rows[1][2:] == ["N", "1.00", "-2.50", "0.123", "uncertain"]
+
+    def test_a_missing_landmark_has_empty_places(self, detection: Detection) -> None:
+        rows = landmark_rows(changed(detection, 4, x=None, y=None, score=0.0, status="missing"))
+        assert rows[4] == ["film.png", "Subspinale (A point)", "A", "", "", "0.000", "missing"]
+
+    def test_names_that_csv_must_quote(self, tmp_path: Path, detection: Detection) -> None:
+        name = 'Müller, "Anna"\nfilm.png'
+        with TableWriter(tmp_path / "t.csv", LANDMARK_COLUMNS) as table:
+            table.write(landmark_rows(detection.model_copy(update={"file": name})))
+        assert {row[0] for row in rows_of(tmp_path / "t.csv")[1:]} == {name}
+
+    def test_a_name_that_is_not_utf_8(self, tmp_path: Path) -> None:
+        with TableWriter(tmp_path / "t.csv", ["file"]) as table:
+            table.write([["M\udcfcller.png"]])
+        assert rows_of(tmp_path / "t.csv")[1] == ["M\\udcfcller.png"]
+
+    def test_rows_so_far_survive_an_interruption(self, tmp_path: Path) -> None:
+        target = tmp_path / "t.csv"
+        target.write_text("of the run before\n")
+
+        def interrupted() -> None:
+            with TableWriter(target, ["a", "b"]) as table:
+                table.write([[1, 2], [3, 4]])
+                assert target.read_text() == "of the run before\n"
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
+        assert rows_of(target) == [["a", "b"], ["1", "2"], ["3", "4"]]
+        assert not left_over(tmp_path)
+
+    def test_rows_are_on_disk_at_once(self, tmp_path: Path) -> None:
+        with TableWriter(tmp_path / "t.csv", ["a"]) as table:
+            table.write([[1]])
+            (part,) = tmp_path.glob(".*.part")
+            assert rows_of(part) == [["a"], ["1"]]
+
+    def test_an_empty_table_has_its_header(self, tmp_path: Path) -> None:
+        with TableWriter(tmp_path / "t.csv", ["a", "b"]):
+            pass
+        assert (tmp_path / "t.csv").read_bytes() == b"a,b\n"
+
+    def test_a_file_in_place_of_the_folder(self, tmp_path: Path) -> None:
+        (tmp_path / "out").touch()
+        with pytest.raises(OSError, match="out"):
+            TableWriter(tmp_path / "out" / "t.csv", ["a"])
+
+    def test_points_of_one_film(self, tmp_path: Path) -> None:
+        points = np.arange(2 * NUM_LANDMARKS, dtype=float).reshape(-1, 2)
+        points[2] = np.nan
+        save_landmarks(tmp_path / "t.csv", "film.png", points)
+        rows = rows_of(tmp_path / "t.csv")
+        assert rows[0] == ["file", "landmark", "symbol", "x", "y"]
+        assert rows[1] == ["film.png", "Sella", "S", "1.00", "0.00"]
+        assert rows[3][3:] == ["", ""]
+        assert len(rows) == 1 + NUM_LANDMARKS
+
+
+def black(rows: int, columns: int) -> Radiograph:
+    pixels = np.zeros((rows, columns), dtype=np.float32)
+    pixels[0, 0] = 1
+    return Radiograph(pixels, Path("film.png"))
+
+
+class TestOverlay:
+    def test_the_cross_lies_on_the_landmark(self, detection: Detection) -> None:
+        picture = draw_overlay(black(400, 300), detection)
+        assert picture.size == (300, 400)
+        assert picture.mode == "RGB"
+        for mark in detection.landmarks:
+            assert mark.x is not None
+            assert mark.y is not None
+            x, y = round(mark.x), round(mark.y)
+            for place in ((x, y), (x - 3, y), (x, y + 3)):
+                assert picture.getpixel(place) == GREEN
+
+    def test_the_arms_are_balanced(self, detection: Detection) -> None:
+        alone = detection.model_copy(update={"landmarks": detection.landmarks[:1]})
+        colours = np.asarray(draw_overlay(black(400, 300), alone))
+        # the symbol stands right of and above the cross: left of it and below it there is only the cross
+        rows = np.flatnonzero((colours[50:200, 20] == GREEN).all(axis=-1))
+        columns = np.flatnonzero((colours[50, :21] == GREEN).all(axis=-1))
+        assert rows.max() == 20 - columns.min()
+
+    @pytest.mark.parametrize(("rows", "columns"), [(2800, 2100), (1000, 4200), (1401, 900)])
+    def test_downscaled_to_the_size_limit(self, detection: Detection, rows: int, columns: int) -> None:
+        x, y = 0.73 * columns, 0.41 * rows
+        alone = changed(detection, 0, x=x, y=y)
+        alone = alone.model_copy(update={"landmarks": alone.landmarks[:1]})
+        picture = draw_overlay(black(rows, columns), alone)
+        assert max(picture.size) == 1400
+        scale = 1400 / max(rows, columns)
+        assert picture.size == (round(columns * scale), round(rows * scale))
+        place = (round((x + 0.5) * scale - 0.5), round((y + 0.5) * scale - 0.5))
+        assert picture.getpixel(place) == GREEN
+        assert picture.getpixel((place[0] - 4, place[1])) == GREEN
+
+    def test_the_film_and_its_landmark_are_scaled_alike(self, detection: Detection) -> None:
+        # a bright square around the landmark is still around it in the picture
+        pixels = np.zeros((2800, 2100), dtype=np.float32)
+        pixels[1960:2041, 1460:1541] = 1000
+        alone = changed(detection, 0, x=1500.0, y=2000.0)
+        alone = alone.model_copy(update={"landmarks": alone.landmarks[:1]})
+        picture = np.asarray(draw_overlay(Radiograph(pixels, Path("film.png")), alone)).astype(int)
+        white = np.argwhere((picture[900:1100, 640:760] > 250).all(axis=-1)) + np.array([900, 640])
+        assert white.min(axis=0) == pytest.approx([980, 730], abs=1)
+        cross = np.argwhere((picture[960:1041, 730:750] == GREEN).all(axis=-1)) + np.array([960, 730])
+        assert np.median(cross, axis=0)[0] == pytest.approx(1000, abs=1)
+
+    def test_small_films_keep_their_size(self, detection: Detection) -> None:
+        assert draw_overlay(radiograph(200, 150), detection).size == (150, 200)
+
+    def test_landmarks_outside_the_film_are_no_error(self, detection: Detection) -> None:
+        draw_overlay(radiograph(200, 150), changed(detection, 0, x=-50.0, y=900.0))
+
+    def test_uncertain_is_orange(self, detection: Detection) -> None:
+        picture = draw_overlay(black(400, 300), changed(detection, 18, status="uncertain"))
+        assert picture.getpixel((200, 230)) == ORANGE
+        assert picture.getpixel((190, 220)) == GREEN
+
+    def test_missing_landmarks_are_named(self, detection: Detection, monkeypatch: pytest.MonkeyPatch) -> None:
+        texts: list[str] = []
+        write = overlay.ImageDraw.ImageDraw.text
+
+        def spy(self: object, place: object, text: str, *args: object, **options: object) -> None:
+            texts.append(text)
+            write(self, place, text, *args, **options)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(overlay.ImageDraw.ImageDraw, "text", spy)
+        whole = draw_overlay(black(400, 300), detection)
+        assert not any("missing" in text for text in texts)
+        assert overlay.NOTICE in texts
+        texts.clear()
+        gone = {"x": None, "y": None, "status": "missing"}
+        picture = draw_overlay(black(400, 300), changed(changed(detection, 3, **gone), 18, **gone))
+        assert "missing: Po, Ar" in texts
+        assert "Po" not in texts
+        assert whole.getpixel((200, 230)) == GREEN
+        assert picture.getpixel((200, 230)) == (0, 0, 0)
+
+    def test_nothing_found_at_all(self, detection: Detection) -> None:
+        for index in range(NUM_LANDMARKS):
+            detection = changed(detection, index, x=None, y=None, status="missing")
+        draw_overlay(black(400, 300), detection)
+
+    @pytest.mark.parametrize("low", [-1000.0, 0.0, 60000.0])
+    def test_any_range_of_values_is_shown_whole(self, detection: Detection, low: float) -> None:
+        ramp = np.linspace(low, low + 4000, 300, dtype=np.float32)
+        picture = draw_overlay(Radiograph(np.tile(ramp, (400, 1)), Path("film.png")), detection)
+        assert picture.getpixel((0, 300))[0] < 5
+        assert picture.getpixel((299, 40))[0] > 250
+
+    def test_saved_whole_or_not_at_all(self, detection: Detection, tmp_path: Path) -> None:
+        save_overlay(tmp_path / "overlays" / "film.png", radiograph(200, 150), detection)
+        with Image.open(tmp_path / "overlays" / "film.png") as picture:
+            assert picture.format == "PNG"
+            assert picture.size == (150, 200)
+        assert not left_over(tmp_path / "overlays")
