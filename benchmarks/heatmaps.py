@@ -1,6 +1,6 @@
 """LandmarksToHeatmaps against MONAI's GenerateHeatmap: seconds, and what decoding gives back.
 
-Prints the markdown tables of docs/benchmarks.md: ``python benchmarks/heatmaps.py --threads 2``.
+Prints the markdown tables of docs/benchmarks.md: ``python benchmarks/heatmaps.py --threads 1``.
 
 Both get the same sigma and the same random sub-pixel landmarks, as float32 on the CPU. Ours also computes the
 background channel (eq. 2 of Zhong et al. 2019); GenerateHeatmap has none. Its other options are the defaults: a
@@ -93,7 +93,7 @@ def decoding_errors(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="LandmarksToHeatmaps against MONAI's GenerateHeatmap.")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="torch threads (default: CPUs)")
+    parser.add_argument("--threads", type=int, default=1, help="torch threads (default: 1, as a DataLoader's worker)")
     parser.add_argument("--repeats", type=int, default=15, help="timed calls; the median counts")
     parser.add_argument("--films", type=int, default=10, help="sets of 19 landmarks for the localisation error")
     options = parser.parse_args()

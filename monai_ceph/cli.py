@@ -35,6 +35,9 @@ __all__ = ["app"]
 EXIT_SOME_FAILED = 1
 EXIT_NOTHING_DONE = 2
 
+# films in the table on the screen; the files hold them all
+_SHOWN = 20
+
 app = typer.Typer(
     help="Landmarks on lateral cephalograms. Research use, not a medical device; a trained person reviews all results.",
     no_args_is_help=True,
@@ -147,7 +150,10 @@ def detect(
         progress.advance(task)
         if isinstance(outcome, CephError):
             progress.console.print(str(outcome), style="yellow", markup=False, highlight=False, soft_wrap=True)
-        elif len(detections) < 20:
+            return
+        for warning in outcome.warnings:
+            progress.console.print(f"{film}: {warning}", style="dim", markup=False, highlight=False, soft_wrap=True)
+        if len(detections) < _SHOWN:
             detections.append(outcome)
 
     try:

@@ -163,13 +163,12 @@ class CephalogramDetector:
         self._decode = config.get_parsed_content("decoder")
         self._uncertain_below = float(config.get_parsed_content("uncertain_below"))
         self._shape_limits = config.get_parsed_content("rejection")
-        known = weights.model()
+        used = [config.get_parsed_content(key) for key in ("global_weights", "local_weights")]
+        shipped = used == [weights.path("global"), weights.path("local")]
         self.identity = ModelIdentity(
-            name=known["name"],
-            version=known["version"],
-            weights_sha256=weights.sha256(
-                config.get_parsed_content("global_weights"), config.get_parsed_content("local_weights")
-            ),
+            name=weights.model()["name"] if shipped else "weights of the user",
+            version=weights.model()["version"] if shipped else "unknown",
+            weights_sha256=weights.sha256(*used),
         )
 
     def __call__(self, source: str | Path | Radiograph, *, force: bool = False, stage: Stage = "local") -> Detection:
