@@ -47,6 +47,7 @@ class Method:
 
 METHODS = (
     Method("global", "stage 1 alone", "global", paper=(1.90, 1.17, 62.41, 75.63, 83.82, 93.72)),
+    Method("global-mean", "stage 1 alone, threshold and mean", "global", overrides={"guide_method": "mean"}),
     Method(
         "no-expansion",
         "both stages, no expansion",

@@ -185,13 +185,21 @@ class AttentionGuidedInferer(Inferer):
         global_network: returns logits with N landmark channels and the background, last.
         global_size: rows and columns of the global stage's grid (290 in the paper).
         local: how the local stage searches around the guide.
+        decoder: from the global heatmaps to the guide. The paper takes the maxima; threshold and mean is nearer to
+            the landmarks where the Gaussians of neighbours overlap (docs/benchmarks.md).
     """
 
-    def __init__(self, global_network: torch.nn.Module, global_size: int, local: ExpansiveExplorationInferer) -> None:
+    def __init__(
+        self,
+        global_network: torch.nn.Module,
+        global_size: int,
+        local: ExpansiveExplorationInferer,
+        decoder: HeatmapsToLandmarks,
+    ) -> None:
         super().__init__()
         self.global_network, self.local = global_network, local
         self.to_global_grid = SquareFilm(global_size)
-        self.to_landmarks = HeatmapsToLandmarks("argmax")
+        self.to_landmarks = decoder
 
     def __call__(
         self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any

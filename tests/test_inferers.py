@@ -18,7 +18,7 @@ from monai_ceph.inferers import (
     Windows,
     patch_offsets,
 )
-from monai_ceph.transforms import SquareFilm, affine_of, landmarks_to_grid
+from monai_ceph.transforms import HeatmapsToLandmarks, SquareFilm, affine_of, landmarks_to_grid
 
 NAN = math.nan
 SIZE = (30, 37)
@@ -183,7 +183,9 @@ def film_with_a_dot(row: float, column: float) -> MetaTensor:
 def test_the_global_stage_guides_the_local_stage() -> None:
     places = torch.tensor([[100.0, 40.0], [75.0, 90.5]], dtype=torch.float64)
     films = [film_with_a_dot(*place) for place in places.tolist()]
-    inferer = AttentionGuidedInferer(Brightness(), 20, ExpansiveExplorationInferer(10, 1.8))
+    inferer = AttentionGuidedInferer(
+        Brightness(), 20, ExpansiveExplorationInferer(10, 1.8), HeatmapsToLandmarks("argmax")
+    )
     for film, place in zip(films, places, strict=True):
         on_grid = landmarks_to_grid(place[None], affine_of(film))
         guide = inferer.guide(film)
@@ -207,6 +209,6 @@ def test_without_a_peak_there_is_no_guide() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return torch.full((1, 2, *x.shape[2:]), NAN)
 
-    inferer = AttentionGuidedInferer(Broken(), 20, ExpansiveExplorationInferer(10, 1.8))
+    inferer = AttentionGuidedInferer(Broken(), 20, ExpansiveExplorationInferer(10, 1.8), HeatmapsToLandmarks("argmax"))
     assert inferer.guide(FILM[:, :30, :30]).landmarks.isnan().all()
     assert (inferer(FILM[None, :, :30, :30], Brightness()) == 0).all()
