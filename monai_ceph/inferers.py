@@ -71,6 +71,9 @@ class ExpansiveExplorationInferer(Inferer):
         expansion: side of the square over the side of a patch, in 1..2 (1.8 in the paper).
         arrangement: ``corners-and-centre`` (the paper's), or ``centre``: no expansion, one patch.
         batch_size: patches per forward pass.
+        margin: pixels of the film around a patch that the network sees, too, while its response there is left
+            out (0 in the paper). Near the border of what it sees the network cannot tell a landmark just outside
+            from one inside, and answers with false maxima (docs/benchmarks.md).
     """
 
     def __init__(
@@ -79,15 +82,19 @@ class ExpansiveExplorationInferer(Inferer):
         expansion: float,
         arrangement: Arrangement = "corners-and-centre",
         batch_size: int = 19,
+        margin: int = 0,
     ) -> None:
         super().__init__()
-        if patch_size < 1 or batch_size < 1:
-            raise ValueError(f"patch_size and batch_size must be positive, got {patch_size} and {batch_size}")
+        if patch_size < 1 or batch_size < 1 or margin < 0:
+            raise ValueError(
+                f"patch_size and batch_size must be positive and margin not negative, got {patch_size}, {batch_size}, "
+                f"{margin}"
+            )
         if not 1 <= expansion <= 2:
             raise ValueError(f"expansion must be in 1..2, or the square has uncovered pixels, got {expansion}")
         if arrangement not in ("corners-and-centre", "centre"):
             raise ValueError(f"arrangement must be corners-and-centre or centre, got {arrangement!r}")
-        self.patch_size, self.batch_size = patch_size, batch_size
+        self.patch_size, self.batch_size, self.margin = patch_size, batch_size, margin
         self.offsets = patch_offsets(patch_size, expansion, arrangement)
         self.side = max(max(offset) for offset in self.offsets) + patch_size
 
@@ -129,14 +136,10 @@ class ExpansiveExplorationInferer(Inferer):
         patches = pixels.new_zeros((len(jobs), self.patch_size, self.patch_size))
         for first in range(0, len(jobs), self.batch_size):
             batch = jobs[first : first + self.batch_size]
-            crops = [
-                crop_patch(
-                    pixels, (int(starts[c, 0]) + offset[0], int(starts[c, 1]) + offset[1]), self.patch_size
-                ).as_subclass(torch.Tensor)
-                for c, offset in batch
-            ]
+            crops = [self._crop(pixels, starts[channel], offset) for channel, offset in batch]
             with torch.no_grad():
-                probability = network(torch.stack(crops)).softmax(dim=1)
+                seen = network(torch.stack(crops)).softmax(dim=1)
+            probability = seen[..., self.margin : self.margin + self.patch_size, self.margin :][..., : self.patch_size]
             channels = torch.tensor([c for c, _ in batch], device=probability.device)
             patches[first : first + len(batch)] = probability[torch.arange(len(batch)), channels]
         for channel in range(len(guide)):
@@ -144,6 +147,10 @@ class ExpansiveExplorationInferer(Inferer):
             if own:
                 heatmaps[channel] = self.merge(patches[own])
         return self._cut_outside(Windows(heatmaps, starts), (pixels.shape[-2], pixels.shape[-1]))
+
+    def _crop(self, pixels: torch.Tensor, start: torch.Tensor, offset: tuple[int, int]) -> torch.Tensor:
+        first = (int(start[0]) + offset[0] - self.margin, int(start[1]) + offset[1] - self.margin)
+        return crop_patch(pixels, first, self.patch_size + 2 * self.margin).as_subclass(torch.Tensor)
 
     def merge(self, patches: torch.Tensor) -> torch.Tensor:
         """Return the (side, side) mean of overlapping patches (count, patch, patch); 0 where there is none."""

@@ -40,15 +40,16 @@ class RandLandmarkPatch(Randomizable, MultiSampleTrait):
 
     Args:
         size: rows and columns of a patch, in pixels of the grid.
-        max_offset: largest offset of the landmark from the centre, in pixels of the grid.
+        max_offset: largest offset of the landmark from the centre, in pixels of the grid. Above half of ``size`` the
+            landmark can lie outside: the network then sees what surrounds landmarks, too, and learns to find none.
         num_samples: patches of one film.
     """
 
     def __init__(self, size: int, max_offset: float, num_samples: int = 1) -> None:
         if size < 1 or num_samples < 1:
             raise ValueError(f"size and num_samples must be positive, got {size} and {num_samples}")
-        if not 0 <= max_offset < size / 2:
-            raise ValueError(f"max_offset must leave the landmark in the patch: 0 <= {max_offset} < {size / 2}")
+        if not max_offset >= 0:
+            raise ValueError(f"max_offset must not be negative, got {max_offset}")
         self.size, self.max_offset, self.num_samples = size, float(max_offset), num_samples
         self.starts: list[tuple[int, int]] = []
 
