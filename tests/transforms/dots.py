@@ -18,7 +18,8 @@ def film_with_dots(landmarks: torch.Tensor, size: tuple[int, int], sigma: float)
 
 def seen(film: torch.Tensor) -> torch.Tensor:
     """Return the dots' centres of mass, (row, column) in pixels of the film's grid."""
-    mass = film.as_subclass(torch.Tensor).double()
+    # the cube looks at the tip of a dot: a deformation bends its foot, and with it the centre of the whole
+    mass = film.as_subclass(torch.Tensor).double() ** 3
     total = mass.sum(dim=(1, 2))
     rows = mass.sum(dim=2) @ torch.arange(mass.shape[1], dtype=torch.float64) / total
     columns = mass.sum(dim=1) @ torch.arange(mass.shape[2], dtype=torch.float64) / total
