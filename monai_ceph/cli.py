@@ -20,7 +20,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 
 from monai_ceph.errors import CephError
 from monai_ceph.version import __version__
@@ -189,12 +189,12 @@ def detect(
 def _print_detections(detections: list[Detection], count: int) -> None:
     if not detections:
         return
-    table = Table("file", "ok", "uncertain", "missing", "mean score", "seconds")
+    table = Table(Column("file", overflow="fold"), "ok", "uncertain", "missing", "mean score", "seconds")
     for each in detections:
         status = [mark.status for mark in each.landmarks]
         counts = [str(status.count(name)) for name in ("ok", "uncertain", "missing")]
         score = sum(mark.score for mark in each.landmarks) / len(each.landmarks)
-        table.add_row(escape(Path(each.file).name), *counts, f"{score:.2f}", f"{sum(each.seconds.values()):.2f}")
+        table.add_row(escape(each.file), *counts, f"{score:.2f}", f"{sum(each.seconds.values()):.2f}")
     console.print(table)
     if count > len(detections):
         console.print(f"... and {count - len(detections)} more")
@@ -248,8 +248,8 @@ def evaluate(
     if json_file is not None:
         figures = {
             "dataset": name,
-            "split": split.value,
-            "ground_truth": ground_truth.value,
+            "split": split.value if is_isbi2015(dataset) else None,
+            "ground_truth": ground_truth.value if is_isbi2015(dataset) else None,
             "method": method.value,
             "model": detector.identity.model_dump(),
             "rows": [row.as_dictionary() for row in rows],
