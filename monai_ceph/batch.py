@@ -78,6 +78,8 @@ def detect_films(
         CephError: if there is no file at all.
         OSError: if ``out`` cannot be written.
     """
+    # ITK changes the working folder for a moment while it loads in the reading thread
+    out = out.absolute()
     films = _films(paths, out / "overlays")
     if not films:
         raise CephError(f"no film in {', '.join(map(str, paths))}")

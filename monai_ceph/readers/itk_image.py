@@ -138,19 +138,16 @@ def _decode_with_pillow(path: Path) -> np.ndarray:
             return np.asarray(image.convert("RGB"))
 
 
-def _itk(io_name: str) -> Any:
-    """Load ITK and what of it is used here; the first time takes seconds, so it is not done at import time."""
-    with WORKING_FOLDER:
-        import itk
-
-        for name in (io_name, "CommonEnums", "Image", "VectorImage", "ImageFileReader", "array_view_from_image"):
-            getattr(itk, name)
-    return itk
-
-
 def _decode_with_itk(path: Path, io_name: str) -> tuple[np.ndarray, Any]:
+    # ITK loads a part of itself wherever one is first used, so the whole of its work holds the lock
+    with WORKING_FOLDER:
+        return _itk_pixels(path, io_name)
+
+
+def _itk_pixels(path: Path, io_name: str) -> tuple[np.ndarray, Any]:
     """Decode to (row, column[, channel]) and the ITK ImageIO object that holds the header."""
-    itk = _itk(io_name)
+    import itk  # takes seconds on the first use, so not at import time
+
     io = getattr(itk, io_name).New()
     if not io.CanReadFile(str(path)) and io_name == "MetaImageIO":
         raise ReadError("not a MetaImage, or its header is damaged")
