@@ -53,9 +53,8 @@ def draw_overlay(radiograph: Radiograph, detection: Detection) -> Image.Image:
             stroke_width=2,
             stroke_fill=0,
         )
-    for symbols, status in ((_missing(detection), "missing"),):
-        if symbols:
-            draw.text((10, 10), f"{status}: {symbols}", fill=(255, 90, 90), font=font, stroke_width=2, stroke_fill=0)
+    if symbols := _missing(detection):
+        draw.text((10, 10), f"missing: {symbols}", fill=(255, 90, 90), font=font, stroke_width=2, stroke_fill=0)
     draw.text(
         (10, picture.height - 10),
         NOTICE,
