@@ -212,3 +212,108 @@ def test_without_a_peak_there_is_no_guide() -> None:
     inferer = AttentionGuidedInferer(Broken(), 20, ExpansiveExplorationInferer(10, 1.8), HeatmapsToLandmarks("argmax"))
     assert inferer.guide(FILM[:, :30, :30]).landmarks.isnan().all()
     assert (inferer(FILM[None, :, :30, :30], Brightness()) == 0).all()
+
+
+def of_neighbours(patches: torch.Tensor) -> torch.Tensor:
+    """Logits of 2 landmarks and the background that depend on a pixel and on those up to 2 away."""
+    near = nn.functional.avg_pool2d(patches, 5, 1, 2, count_include_pad=True)
+    return torch.cat((6 * near, 3 * patches - near, torch.zeros_like(patches)), dim=1)
+
+
+@given(
+    guide=st.lists(st.tuples(coordinate, coordinate), min_size=2, max_size=2),
+    patch=st.integers(3, 12),
+    arrangement=st.sampled_from(get_args(Arrangement)),
+    guide_sd=st.one_of(st.none(), st.floats(1, 20)),
+)
+@settings(deadline=None, max_examples=60)
+def test_shared_pixels_give_the_patches_answer(
+    guide: list[tuple[float, float]], patch: int, arrangement: Arrangement, guide_sd: float | None
+) -> None:
+    """With a margin as wide as what the network looks at, every patch sees what the whole film shows."""
+    points = torch.tensor([guide], dtype=torch.float64)
+    by_patch = ExpansiveExplorationInferer(patch, 1.8, arrangement, margin=2, guide_sd=guide_sd)
+    at_once = ExpansiveExplorationInferer(patch, 1.8, arrangement, margin=2, guide_sd=guide_sd, shared_pixels=True)
+    expected = by_patch(FILM[None], of_neighbours, guide=points)
+    assert torch.allclose(at_once(FILM[None], of_neighbours, guide=points), expected, atol=1e-6)
+
+
+def test_shared_pixels_run_the_network_once_and_only_where_the_squares_are() -> None:
+    shapes = []
+
+    def network(patches: torch.Tensor) -> torch.Tensor:
+        shapes.append(tuple(patches.shape))
+        return of_pixels(patches)
+
+    inferer = ExpansiveExplorationInferer(4, 1.5, margin=1, shared_pixels=True)
+    inferer(FILM[None], network, guide=torch.tensor([[[10.5, 10.5], [12.5, 20.5]]]))
+    # squares of 6 px: rows 8..13 and 10..15, columns 8..13 and 18..23, and a pixel on each side
+    assert shapes == [(1, 1, 10, 18)]
+    inferer(FILM[None], network, guide=torch.tensor([[[-40.0, 10.0], [NAN, 3.0]]]))
+    assert len(shapes) == 1
+
+
+def test_the_guide_weighs_maxima_alike() -> None:
+    """Two equal maxima, 4 and 6 px from the guide: the nearer one is left above the threshold of one half."""
+    film = torch.zeros(1, 21, 21)
+    film[0, 10, 6] = film[0, 10, 16] = 1
+
+    def network(patches: torch.Tensor) -> torch.Tensor:
+        return torch.cat((8 * patches, -8 + 0 * patches), dim=1)
+
+    guide = torch.tensor([[10.0, 10.0]])
+    plain = ExpansiveExplorationInferer(21, 1.0, "centre").explore(film, guide, network).heatmaps[0]
+    windows = ExpansiveExplorationInferer(21, 1.0, "centre", guide_sd=3.0).explore(film, guide, network)
+    weighed = windows.heatmaps[0]
+    assert plain[10, 6] == plain[10, 16]
+    assert weighed[10, 6] / plain[10, 6] == pytest.approx(math.exp(-16 / 18))
+    assert weighed[10, 16] / plain[10, 16] == pytest.approx(math.exp(-36 / 18))
+
+
+@pytest.mark.parametrize("guide_sd", [0.0, -1.0, NAN])
+def test_refuses_a_guide_without_a_width(guide_sd: float) -> None:
+    with pytest.raises(ValueError, match="guide_sd"):
+        ExpansiveExplorationInferer(4, 1.5, guide_sd=guide_sd)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("view", [(180.0, 1.0), (90.0, 1.0), (-90.0, 1.0)])
+def test_a_view_comes_back_to_the_film(view: tuple[float, float], shared: bool) -> None:
+    """Turns by quarters move pixels to pixels: a network that judges pixel by pixel must answer as without."""
+    film = torch.rand(1, 31, 31, generator=torch.Generator().manual_seed(1))
+    guide = torch.tensor([[3.2, 20.9], [17.0, 16.5]])
+
+    def network(patches: torch.Tensor) -> torch.Tensor:
+        return torch.cat((3 * patches, -patches, torch.zeros_like(patches)), dim=1)
+
+    def look(*views: tuple[float, float]) -> torch.Tensor:
+        return ExpansiveExplorationInferer(9, 1.8, shared_pixels=shared, views=views).explore(film, guide, network)
+
+    plain, seen = look((0, 1)), look(view)
+    assert torch.equal(plain.starts, seen.starts)
+    # the turned square is up to a pixel off: what both see is equal
+    both = (plain.heatmaps > 0.05) & (seen.heatmaps > 0.05)
+    assert both.float().mean() > 0.6
+    assert torch.allclose(plain.heatmaps[both], seen.heatmaps[both], atol=1e-3)
+    mean = look((0, 1), view).heatmaps
+    assert torch.allclose(mean, (plain.heatmaps + seen.heatmaps) / 2, atol=1e-6)
+
+
+def test_a_magnified_and_turned_view_finds_the_same_place() -> None:
+    rows, columns = torch.meshgrid(torch.arange(61.0), torch.arange(61.0), indexing="ij")
+    film = torch.exp(-((rows - 33.3) ** 2 + (columns - 22.8) ** 2) / 18)[None]
+
+    def network(patches: torch.Tensor) -> torch.Tensor:
+        return torch.cat((patches.clamp(min=1e-6).log(), torch.zeros_like(patches)), dim=1)
+
+    for view in ((20.0, 1.0), (0.0, 1.4), (-15.0, 0.8)):
+        inferer = ExpansiveExplorationInferer(21, 1.2, shared_pixels=True, views=[view])
+        windows = inferer.explore(film, torch.tensor([[30.0, 25.0]]), network)
+        place = HeatmapsToLandmarks("mean")(windows.heatmaps) + windows.starts
+        assert place[0].tolist() == pytest.approx([33.3, 22.8], abs=0.2)
+
+
+@pytest.mark.parametrize("views", [[], [(0, 0)], [(5, -1.0)]])
+def test_refuses_views_that_show_nothing(views: list[tuple[float, float]]) -> None:
+    with pytest.raises(ValueError, match="views"):
+        ExpansiveExplorationInferer(4, 1.5, views=views)

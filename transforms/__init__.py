@@ -11,6 +11,7 @@ from monai_ceph.transforms.rand_film_elastic import RandFilmElastic, RandFilmEla
 from monai_ceph.transforms.rand_guide import RandGuide, RandGuided
 from monai_ceph.transforms.rand_landmark_patch import RandLandmarkPatch, RandLandmarkPatchd
 from monai_ceph.transforms.save_landmarks import SaveLandmarksd
+from monai_ceph.transforms.scale_film_intensity import ScaleFilmIntensity, ScaleFilmIntensityd
 from monai_ceph.transforms.square_film import SquareFilm, SquareFilmd
 
 __all__ = [
@@ -29,6 +30,8 @@ __all__ = [
     "RandLandmarkPatch",
     "RandLandmarkPatchd",
     "SaveLandmarksd",
+    "ScaleFilmIntensity",
+    "ScaleFilmIntensityd",
     "SquareFilm",
     "SquareFilmd",
     "affine_of",

@@ -7,11 +7,21 @@ changing the affine, and the landmarks follow. This is MONAI's own convention fo
 
 from __future__ import annotations
 
+import math
+
 import torch
 from monai.data import MetaTensor
 from torch.nn import functional as F
 
-__all__ = ["affine_of", "landmarks_to_grid", "landmarks_to_source", "resample", "with_affine"]
+__all__ = [
+    "affine_of",
+    "landmarks_to_grid",
+    "landmarks_to_source",
+    "resample",
+    "resample_each",
+    "similarity",
+    "with_affine",
+]
 
 
 def affine_of(image: torch.Tensor) -> torch.Tensor:
@@ -59,7 +69,37 @@ def resample(image: torch.Tensor, matrix: torch.Tensor, size: tuple[int, int]) -
         size: rows and columns of the new grid.
     """
     matrix = matrix.to(torch.float64)
-    old, new = image.shape[-2:], size
+    theta = _theta(matrix, (image.shape[-2], image.shape[-1]), size).to(image.device, image.dtype)
+    plain = image.as_subclass(torch.Tensor)[None]
+    grid = F.affine_grid(theta[None], [1, image.shape[0], *size], align_corners=True)
+    sampled = F.grid_sample(plain, grid, mode="bilinear", padding_mode="zeros", align_corners=True)[0]
+    return with_affine(sampled, image, affine_of(image) @ matrix)
+
+
+def resample_each(images: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
+    """Sample each of N images (N, row, column) on a new grid of the same size by its own 3x3 matrix (see resample)."""
+    size = (images.shape[-2], images.shape[-1])
+    theta = _theta(matrices.to(torch.float64), size, size).to(images.device, images.dtype)
+    grid = F.affine_grid(theta, [len(images), 1, *size], align_corners=True)
+    return F.grid_sample(images[:, None], grid, mode="bilinear", padding_mode="zeros", align_corners=True)[:, 0]
+
+
+def similarity(degrees: float, magnification: float, size: tuple[int, int]) -> torch.Tensor:
+    """Return the 3x3 map from the grid of a turned and magnified film to the film's own grid of the same ``size``.
+
+    The film turns counter-clockwise, as it is seen, about its centre.
+    """
+    turn = math.radians(degrees)
+    cosine, sine = math.cos(turn) / magnification, math.sin(turn) / magnification
+    centre = torch.tensor([(size[0] - 1) / 2, (size[1] - 1) / 2], dtype=torch.float64)
+    matrix = torch.eye(3, dtype=torch.float64)
+    matrix[:2, :2] = torch.tensor([[cosine, sine], [-sine, cosine]], dtype=torch.float64)
+    matrix[:2, 2] = centre - matrix[:2, :2] @ centre
+    return matrix
+
+
+def _theta(matrix: torch.Tensor, old: tuple[int, int], new: tuple[int, int]) -> torch.Tensor:
+    """Return (..., 2, 3) for affine_grid from (..., 3, 3) maps of (row, column) of a new grid to an old one."""
     # grid_sample speaks (x, y) in -1..1 between the centres of the first and the last pixel
     unit_to_new = torch.tensor(
         [[0, (new[0] - 1) / 2, (new[0] - 1) / 2], [(new[1] - 1) / 2, 0, (new[1] - 1) / 2], [0, 0, 1]],
@@ -68,8 +108,4 @@ def resample(image: torch.Tensor, matrix: torch.Tensor, size: tuple[int, int]) -
     old_to_unit = torch.tensor(
         [[0, 2 / max(old[1] - 1, 1), -1], [2 / max(old[0] - 1, 1), 0, -1], [0, 0, 1]], dtype=torch.float64
     )
-    theta = (old_to_unit @ matrix @ unit_to_new)[None, :2].to(image.device, image.dtype)
-    plain = image.as_subclass(torch.Tensor)[None]
-    grid = F.affine_grid(theta, [1, image.shape[0], *new], align_corners=True)
-    sampled = F.grid_sample(plain, grid, mode="bilinear", padding_mode="zeros", align_corners=True)[0]
-    return with_affine(sampled, image, affine_of(image) @ matrix)
+    return (old_to_unit @ matrix @ unit_to_new)[..., :2, :]

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from monai.data import MetaTensor
+from monai.transforms import ScaleIntensityRangePercentiles
+
+from monai_ceph.transforms import ScaleFilmIntensity, ScaleFilmIntensityd, affine_of
+
+AFFINE = torch.tensor([[2.0, 0, 1], [0, 2, 3], [0, 0, 1]]).double()
+
+
+@given(seed=st.integers(0, 99), lower=st.floats(0, 20), upper=st.floats(60, 100))
+@settings(deadline=None, max_examples=30)
+def test_of_all_pixels_it_is_monais(seed: int, lower: float, upper: float) -> None:
+    film = torch.from_numpy(np.random.RandomState(seed).normal(100, 30, (1, 23, 31))).float()
+    monais = ScaleIntensityRangePercentiles(lower, upper, b_min=0, b_max=1, clip=True)
+    ours = ScaleFilmIntensity(lower, upper, step=1)(film)
+    assert torch.allclose(ours.as_subclass(torch.Tensor), torch.as_tensor(monais(film)), atol=1e-4)
+
+
+def test_the_sample_is_every_fourth_pixel() -> None:
+    film = torch.full((1, 9, 9), 50.0)
+    film[:, ::4, ::4] = torch.arange(9.0).reshape(1, 3, 3)
+    scaled = ScaleFilmIntensity(0, 100)(film)
+    assert torch.equal(scaled[0, ::4, ::4].as_subclass(torch.Tensor), torch.arange(9.0).reshape(3, 3) / 8)
+    assert scaled[0, 1, 1] == 1
+
+
+def test_keeps_the_affine_and_the_input() -> None:
+    film = MetaTensor(torch.rand(1, 8, 8) * 7, affine=AFFINE, meta={"file": "a.dcm"})
+    before = film.clone()
+    scaled = ScaleFilmIntensityd("image", 0.5, 99.5)({"image": film})["image"]
+    assert torch.equal(affine_of(scaled), AFFINE)
+    assert scaled.meta["file"] == "a.dcm"
+    assert torch.equal(film, before)
+    assert 0 <= float(scaled.min()) <= float(scaled.max()) <= 1
+
+
+def test_a_constant_film_becomes_0() -> None:
+    assert (ScaleFilmIntensity(0.5, 99.5)(torch.full((1, 6, 6), 3.0)) == 0).all()
+
+
+@pytest.mark.parametrize(("lower", "upper", "step"), [(-1, 50, 4), (60, 50, 4), (50, 50, 4), (0, 101, 4), (0, 100, 0)])
+def test_refuses_wrong_arguments(lower: float, upper: float, step: int) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        ScaleFilmIntensity(lower, upper, step)
