@@ -1,26 +1,31 @@
 """The paper's rows beside ours, on the films of the ISBI 2015 challenge.
 
-``python benchmarks/accuracy.py ISBI2015/ --json accuracy.json`` prints markdown tables. Every method detects once on
-every film; the errors against the mean of both doctors, the senior and the junior come from the same predictions.
+``python benchmarks/accuracy.py ISBI2015/ --json accuracy.json`` prints markdown tables of the shipped model;
+``--recipe paper`` with ``--global-weights`` and ``--local-weights`` those of the paper's method (bundles/paper.json).
+Every method detects once on every film; the errors against the mean of both doctors, the senior and the junior come
+from the same predictions.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import monai
+import numpy as np
 import torch
 
 from monai_ceph import CephalogramDetector, Detection, __version__
-from monai_ceph.datasets import isbi2015
+from monai_ceph.datasets import Film, isbi2015
 from monai_ceph.datasets.isbi2015 import DOUBLES_OF_TRAINING, GroundTruth
 from monai_ceph.detection import Stage
 from monai_ceph.errors import CephError
@@ -29,7 +34,8 @@ from monai_ceph.metrics import SDR_THRESHOLDS
 from monai_ceph.readers import Radiograph
 from monai_ceph.reports.atomic import written_beside
 
-NO_EXPANSION = str(files("monai_ceph") / "bundles" / "no_expansion.json")
+BUNDLES = files("monai_ceph") / "bundles"
+PAPER, NO_EXPANSION = str(BUNDLES / "paper.json"), str(BUNDLES / "no_expansion.json")
 TRUTHS: tuple[GroundTruth, ...] = ("mean", "senior", "junior")
 
 
@@ -45,18 +51,37 @@ class Method:
     paper: tuple[float, ...] | None = None
 
 
-METHODS = (
-    Method("global", "stage 1 alone", "global", paper=(1.90, 1.17, 62.41, 75.63, 83.82, 93.72)),
-    Method("global-mean", "stage 1 alone, threshold and mean", "global", overrides={"guide_method": "mean"}),
-    Method(
-        "no-expansion",
-        "both stages, no expansion",
-        overlays=(NO_EXPANSION,),
-        paper=(1.22, 1.42, 85.38, 91.19, 94.21, 97.27),
+RECIPES = {
+    "paper": (
+        Method("global", "stage 1 alone", "global", (PAPER,), paper=(1.90, 1.17, 62.41, 75.63, 83.82, 93.72)),
+        Method(
+            "global-mean", "stage 1 alone, threshold and mean", "global", (PAPER,), overrides={"guide_method": "mean"}
+        ),
+        Method(
+            "no-expansion",
+            "both stages, no expansion",
+            overlays=(PAPER, NO_EXPANSION),
+            paper=(1.22, 1.42, 85.38, 91.19, 94.21, 97.27),
+        ),
+        Method(
+            "full",
+            "both stages, with expansion",
+            overlays=(PAPER,),
+            paper=(1.12, 0.88, 86.91, 91.82, 94.88, 97.90),
+        ),
+        Method(
+            "no-expansion-margin",
+            "no expansion, margin 21 px",
+            overlays=(PAPER, NO_EXPANSION),
+            overrides={"patch_margin": 21},
+        ),
+        Method("full-margin", "with expansion, margin 21 px", overlays=(PAPER,), overrides={"patch_margin": 21}),
     ),
-    Method("no-expansion-150", "no expansion, 150 px patch", overlays=(NO_EXPANSION,), overrides={"patch_size": 150}),
-    Method("full", "both stages, with expansion", paper=(1.12, 0.88, 86.91, 91.82, 94.88, 97.90)),
-)
+    "shipped": (
+        Method("global", "stage 1 alone", "global"),
+        Method("full", "both stages, shipped model", paper=(1.12, 0.88, 86.91, 91.82, 94.88, 97.90)),
+    ),
+}
 
 
 class RememberingDetector(CephalogramDetector):
@@ -76,6 +101,17 @@ class RememberingDetector(CephalogramDetector):
         return self._known[key]
 
 
+def shape_size(films: Sequence[Film]) -> float:
+    """Return the mean over films of the landmarks' root mean square distance from their centre, in mm."""
+    sizes = [
+        float(
+            np.sqrt(np.mean(np.sum((film.landmarks - film.landmarks.mean(axis=0)) ** 2, axis=1))) * film.pixel_spacing
+        )
+        for film in films
+    ]
+    return round(float(np.mean(sizes)), 1)
+
+
 def progress(text: str) -> None:
     if sys.stderr.isatty():
         print(f"\r{text:<60}", end="", file=sys.stderr, flush=True)
@@ -91,12 +127,17 @@ def figures(row: Row) -> tuple[float, ...]:
 
 
 def print_table(
-    title: str, results: dict[str, Evaluation], doubles: frozenset[str], whole: bool, with_paper: bool
+    title: str,
+    methods: tuple[Method, ...],
+    results: dict[str, Evaluation],
+    doubles: frozenset[str],
+    whole: bool,
+    with_paper: bool,
 ) -> None:
     thresholds = " | ".join(f"{threshold:g} mm" for threshold in SDR_THRESHOLDS)
     print(f"\n**{title}** (MRE ± SD in mm, SDR in % within)\n")
     print(f"| method | films | MRE ± SD | {thresholds} | not found |\n|---|---|---|{'---|' * len(SDR_THRESHOLDS)}---|")
-    for method in METHODS:
+    for method in methods:
         result = results[method.key]
         if with_paper and method.paper is not None:
             print(
@@ -121,11 +162,22 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="torch threads (default: CPUs)")
     parser.add_argument("--device", help="torch device; the GPU if there is one")
     parser.add_argument("--config", type=Path, action="append", default=[], help="bundle config that changes keys")
+    parser.add_argument("--recipe", choices=tuple(RECIPES), default="shipped")
+    parser.add_argument("--global-weights", help="default: the shipped ones")
+    parser.add_argument("--local-weights", help="default: the shipped ones")
+    parser.add_argument("--context-weights", help="default: the shipped ones")
     options = parser.parse_args()
     if options.limit is not None and options.limit < 1:
         parser.error("--limit must be 1 or more")
     torch.set_num_threads(options.threads)
 
+    methods = RECIPES[options.recipe]
+    weights = {
+        "global_weights": options.global_weights,
+        "local_weights": options.local_weights,
+        "context_weights": options.context_weights,
+    }
+    given = {key: file for key, file in weights.items() if file}
     doubles = frozenset(DOUBLES_OF_TRAINING.values()) if options.split == "test1" else frozenset[str]()
     results: dict[str, dict[str, Evaluation]] = {truth: {} for truth in TRUTHS}
     identity: dict[str, Any] = {}
@@ -134,9 +186,9 @@ def main() -> None:
         total = len(films["mean"])
         films = {truth: each[: options.limit] for truth, each in films.items()}
         count = len(films["mean"])
-        for method in METHODS:
+        for method in methods:
             detector = RememberingDetector(
-                options.device, overlays=[*options.config, *method.overlays], overrides=method.overrides
+                options.device, overlays=[*options.config, *method.overlays], overrides={**given, **method.overrides}
             )
             identity = detector.identity.model_dump()
             for truth in TRUTHS:
@@ -166,13 +218,15 @@ def main() -> None:
         doctor = "mean of both doctors" if truth == "mean" else f"{truth} doctor"
         title = f"{options.split}, ground truth: {doctor}" + (", PARTIAL" if partial else "")
         # the paper's rows on Test1 have the mean of both doctors as their truth
-        print_table(title, results[truth], doubles, not partial, options.split == "test1" and truth == "mean")
+        print_table(title, methods, results[truth], doubles, not partial, options.split == "test1" and truth == "mean")
 
     if options.json_file:
         record = {
             "partial": partial,
             "split": options.split,
+            "recipe": options.recipe,
             "films": count,
+            "shape_size_mm": shape_size(films["mean"]),
             "model": identity,
             "versions": {
                 "monai-ceph": __version__,
@@ -182,7 +236,7 @@ def main() -> None:
             },
             "paper": {
                 method.key: Row("paper", 150, method.paper[0], method.paper[1], method.paper[2:]).as_dictionary()
-                for method in METHODS
+                for method in methods
                 if method.paper
             },
             "ours": {
@@ -197,6 +251,12 @@ def main() -> None:
                         "not_found": int(result.errors.isinf().sum()),
                         "per_landmark": [row.as_dictionary() for row in result.per_landmark()],
                         "seconds": result.seconds,
+                        "names": result.names,
+                        # (row, column) in mm, from truth to detection
+                        "offsets": [
+                            [[round(x, 3) for x in mark] if math.isfinite(mark[0]) else None for mark in film]
+                            for film in result.offsets.tolist()
+                        ],
                     }
                     for key, result in each.items()
                 }

@@ -39,6 +39,7 @@ def main() -> None:
     parser.add_argument("--vary", nargs="+", metavar=("KEY", "VALUE"), help="one row per value of a key")
     parser.add_argument("--global-weights", help="default: the shipped ones")
     parser.add_argument("--local-weights", help="default: the shipped ones")
+    parser.add_argument("--context-weights", help="default: the shipped ones")
     parser.add_argument("--per-landmark", action="store_true", help="the mean error of every landmark, too")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="torch threads")
     args = parser.parse_args()
@@ -50,7 +51,11 @@ def main() -> None:
         if is_isbi
         else open_dataset(args.dataset)
     )
-    weights = {"global_weights": args.global_weights, "local_weights": args.local_weights}
+    weights = {
+        "global_weights": args.global_weights,
+        "local_weights": args.local_weights,
+        "context_weights": args.context_weights,
+    }
     settings = {key: file for key, file in weights.items() if file} | dict(args.settings)
     key, *values = args.vary or ("as it is",)
 

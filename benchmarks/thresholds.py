@@ -2,7 +2,8 @@
 
 ``python benchmarks/thresholds.py ISBI2015/`` runs the detector on the validation fold of the training films, on the
 same films mirrored and turned upside down, and on noise, and prints the figures that the limits were chosen by. Test
-films are not touched.
+films are not touched. The shipped weights have seen the fold: give networks that have not (``--global-weights`` and so
+on).
 """
 
 from __future__ import annotations
@@ -35,9 +36,12 @@ def main() -> None:
     parser.add_argument("--fold", type=int, default=0)
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
+    for stage in weights.STAGES:
+        parser.add_argument(f"--{stage}-weights", help="default: the shipped ones")
     args = parser.parse_args()
     _, films = split_fold(isbi2015(args.dataset, "train", "mean"), args.fold, args.folds, args.seed)
-    detector = CephalogramDetector()
+    given = {f"{stage}_weights": getattr(args, f"{stage}_weights") for stage in weights.STAGES}
+    detector = CephalogramDetector(overrides={key: file for key, file in given.items() if file})
     mean_shape = np.array(weights.model()["mean_shape"])
 
     print("| images | n | mean score: min, median, max | shape residual: min, median, max |")

@@ -152,23 +152,25 @@ class CephalogramDetector:
             raise CephError(f"the config does not work: {_root_cause(error)}") from error
 
     def _build(self, config: ConfigParser) -> None:
-        for key in ("local_weights", "global_weights"):
-            file = config.get_parsed_content(key)
-            weights.load(config.get_parsed_content(f"{key.removesuffix('_weights')}_network_def"), file)
+        used = {stage: config.get_parsed_content(f"{stage}_weights") for stage in weights.STAGES}
+        used = {stage: file for stage, file in used.items() if file is not None}
+        for stage, file in used.items():
+            weights.load(config.get_parsed_content(f"{stage}_network_def"), file)
         self.device = config.get_parsed_content("device")
         self.network = config.get_parsed_content("network").eval()
         self.inferer = config.get_parsed_content("inferer")
         self.inferer.global_network.eval()
+        if self.inferer.context_network is not None:
+            self.inferer.context_network.eval()
         self._frame = Compose(config.get_parsed_content("frame_transforms"))
         self._decode = config.get_parsed_content("decoder")
         self._uncertain_below = float(config.get_parsed_content("uncertain_below"))
         self._shape_limits = config.get_parsed_content("rejection")
-        used = [config.get_parsed_content(key) for key in ("global_weights", "local_weights")]
-        shipped = used == [weights.path("global"), weights.path("local")]
+        shipped = used == weights.shipped()
         self.identity = ModelIdentity(
             name=weights.model()["name"] if shipped else "weights of the user",
             version=weights.model()["version"] if shipped else "unknown",
-            weights_sha256=weights.sha256(*used),
+            weights_sha256=weights.sha256(*used.values()),
         )
 
     def __call__(self, source: str | Path | Radiograph, *, force: bool = False, stage: Stage = "local") -> Detection:
@@ -199,7 +201,7 @@ class CephalogramDetector:
         points, scores = guide.landmarks, guide.peaks
         if stage == "local":
             with clock.part("stage 2"):
-                windows = self.inferer.local.explore(film, guide.landmarks, self.network)
+                windows = self.inferer.explore(film, guide.landmarks, self.network)
             with clock.part("decoding"):
                 points = self._decode(windows.heatmaps) + windows.starts
                 scores = windows.heatmaps.flatten(1).amax(dim=1)

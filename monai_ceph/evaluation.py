@@ -60,11 +60,13 @@ class Evaluation:
     Attributes:
         names: of the films.
         errors: (films, landmarks) in mm; NaN if not annotated, infinite if not found.
+        offsets: (films, landmarks, 2) from truth to detection, (row, column) in mm; NaN if either is missing.
         seconds: mean time per film of each part of the detection.
     """
 
     names: tuple[str, ...]
     errors: torch.Tensor
+    offsets: torch.Tensor
     seconds: dict[str, float]
 
     def total(self, label: str, without: frozenset[str] = frozenset()) -> Row:
@@ -100,15 +102,18 @@ def evaluate(
         )
     if not films:
         raise CephError("no film to evaluate on")
-    errors, seconds = [], []
+    errors, offsets, seconds = [], [], []
     for film in films:
         detection = detector(film.image, force=True, stage=stage)
         found = torch.from_numpy(detection.points()) * film.pixel_spacing
-        errors.append(radial_errors(found, torch.from_numpy(film.landmarks) * film.pixel_spacing))
+        truth = torch.from_numpy(film.landmarks) * film.pixel_spacing
+        errors.append(radial_errors(found, truth))
+        offsets.append(found - truth)
         seconds.append(detection.seconds)
         on_film(film)
     return Evaluation(
         tuple(film.name for film in films),
         torch.stack(errors),
+        torch.stack(offsets),
         {part: float(np.mean([each[part] for each in seconds])) for part in seconds[0]},
     )

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from monai.inferers import Inferer
+from torch.nn import functional as F
 
 from monai_ceph.transforms.geometry import (
     affine_of,
+    apply,
     landmarks_to_grid,
     landmarks_to_source,
-    resample,
     resample_each,
-    similarity,
 )
 from monai_ceph.transforms.heatmaps_to_landmarks import HeatmapsToLandmarks
 from monai_ceph.transforms.rand_landmark_patch import crop_patch
@@ -88,8 +89,9 @@ class ExpansiveExplorationInferer(Inferer):
             network that was trained on patches far larger than what decides about one pixel (docs/benchmarks.md).
         guide_sd: weigh each window by a Gaussian of this standard deviation, in pixels of the grid, around the
             guide: among maxima alike the nearer one is taken. None: no weights, as in the paper.
-        views: the film is looked at once per (degrees, magnification), turned counter-clockwise about its centre and
-            magnified, and the windows of all views are averaged. The paper has one view, the film as it is.
+        shifts: of ``shared_pixels``: the network runs once for each, on a rectangle that begins so many pixels further
+            up and left, and the answers are averaged. A network with strides answers a little differently to a film
+            that is moved by less than its stride.
     """
 
     def __init__(
@@ -101,11 +103,11 @@ class ExpansiveExplorationInferer(Inferer):
         margin: int = 0,
         shared_pixels: bool = False,
         guide_sd: float | None = None,
-        views: Sequence[tuple[float, float]] = ((0.0, 1.0),),
+        shifts: Sequence[int] = (0,),
     ) -> None:
         super().__init__()
-        if not views or any(not magnification > 0 for _, magnification in views):
-            raise ValueError(f"views must be pairs of degrees and a positive magnification, got {views}")
+        if not shifts or min(shifts) < 0 or (max(shifts) > 0 and not shared_pixels):
+            raise ValueError(f"shifts must not be negative, and only shared pixels can be shifted, got {shifts}")
         if guide_sd is not None and not guide_sd > 0:
             raise ValueError(f"guide_sd must be positive or None, got {guide_sd}")
         if patch_size < 1 or batch_size < 1 or margin < 0:
@@ -119,7 +121,7 @@ class ExpansiveExplorationInferer(Inferer):
             raise ValueError(f"arrangement must be corners-and-centre or centre, got {arrangement!r}")
         self.patch_size, self.batch_size, self.margin = patch_size, batch_size, margin
         self.shared_pixels, self.guide_sd = shared_pixels, guide_sd
-        self.views = [(float(degrees), float(magnification)) for degrees, magnification in views]
+        self.shifts = tuple(shifts)
         self.offsets = patch_offsets(patch_size, expansion, arrangement)
         self.side = max(max(offset) for offset in self.offsets) + patch_size
 
@@ -153,42 +155,13 @@ class ExpansiveExplorationInferer(Inferer):
         pixels = film.as_subclass(torch.Tensor)
         known = ~guide.isnan().any(dim=-1).cpu()
         centres = torch.nan_to_num(guide.double(), nan=0.0).cpu()
-        starts = self._starts(centres)
+        starts = torch.floor(centres - (self.side - 1) / 2 + 0.5).long()
         look = self._at_once if self.shared_pixels else self._patch_by_patch
-        total = pixels.new_zeros((len(guide), self.side, self.side))
         with torch.no_grad():
-            for view in self.views:
-                if view == (0.0, 1.0):
-                    total += look(pixels, starts, known, network)
-                else:
-                    total += self._looked_at(view, pixels, centres, starts, known, look, network)
-        heatmaps = total / len(self.views)
+            heatmaps = look(pixels, starts, known, network)
         if self.guide_sd is not None:
             heatmaps = self._weigh(heatmaps, centres - starts, self.guide_sd)
         return Windows(heatmaps, starts)
-
-    def _starts(self, centres: torch.Tensor) -> torch.Tensor:
-        return torch.floor(centres - (self.side - 1) / 2 + 0.5).long()
-
-    def _looked_at(
-        self,
-        view: tuple[float, float],
-        pixels: torch.Tensor,
-        centres: torch.Tensor,
-        starts: torch.Tensor,
-        known: torch.Tensor,
-        look: Look,
-        network: Network,
-    ) -> torch.Tensor:
-        """Return one view's windows, mapped back to the windows of the film as it is."""
-        size = (pixels.shape[-2], pixels.shape[-1])
-        to_film = similarity(view[0], view[1], size)
-        seen = resample(pixels, to_film, size).as_subclass(torch.Tensor)
-        there = self._starts(landmarks_to_grid(centres, to_film))
-        heatmaps = look(seen, there, known, network)
-        maps = torch.linalg.inv(to_film).repeat(len(starts), 1, 1)
-        maps[:, :2, 2] += (maps[:, :2, :2] @ starts.double()[:, :, None])[:, :, 0] - there
-        return resample_each(heatmaps, maps)
 
     def _patch_by_patch(
         self,
@@ -228,18 +201,23 @@ class ExpansiveExplorationInferer(Inferer):
         if not inside.any():
             return heatmaps
         (top, left), (bottom, right) = first[inside].amin(dim=0).tolist(), last[inside].amax(dim=0).tolist()
-        logits = network(pixels[None, :, top:bottom, left:right])[0]
-        normaliser = logits.logsumexp(dim=0)
-        for channel in known.nonzero()[:, 0].tolist():
-            row, column = starts[channel].tolist()
-            rows = slice(max(row, top), min(row + self.side, bottom))
-            columns = slice(max(column, left), min(column + self.side, right))
-            if rows.start < rows.stop and columns.start < columns.stop:
-                there = (slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left))
-                heatmaps[
-                    channel, rows.start - row : rows.stop - row, columns.start - column : columns.stop - column
-                ] = (logits[channel][there] - normaliser[there]).exp()
-        return heatmaps
+        for shift in self.shifts:
+            seen = pixels[None, :, max(top - shift, 0) : bottom, max(left - shift, 0) : right]
+            logits = network(F.pad(seen, (max(shift - left, 0), 0, max(shift - top, 0), 0)))[0, :, shift:, shift:]
+            # channels last in memory, and so the softmax is fastest; exp is for the windows alone
+            log_probability = logits.movedim(0, -1).log_softmax(dim=-1)
+            for channel in known.nonzero()[:, 0].tolist():
+                row, column = starts[channel].tolist()
+                rows = slice(max(row, top), min(row + self.side, bottom))
+                columns = slice(max(column, left), min(column + self.side, right))
+                if rows.start < rows.stop and columns.start < columns.stop:
+                    window = log_probability[rows.start - top : rows.stop - top, columns.start - left :]
+                    heatmaps[
+                        channel, rows.start - row : rows.stop - row, columns.start - column : columns.stop - column
+                    ] += window[:, : columns.stop - columns.start, channel].exp()
+            # the next pass needs the room
+            del logits, log_probability
+        return heatmaps / len(self.shifts)
 
     def _weigh(self, heatmaps: torch.Tensor, centres: torch.Tensor, guide_sd: float) -> torch.Tensor:
         offset = (torch.arange(self.side, dtype=torch.float64) - centres[:, :, None]) / guide_sd
@@ -286,12 +264,18 @@ class AttentionGuidedInferer(Inferer):
 
     The film is scaled to the grid of the global stage, whose maxima guide the local stage.
 
+    A context network may look at the same places, too, on a grid between those of both stages: it sees less detail and
+    more of the head. Its windows and those of the local stage are pooled by their geometric mean, so that a landmark
+    lies where both see it.
+
     Args:
         global_network: returns logits with N landmark channels and the background, last.
         global_size: rows and columns of the global stage's grid (290 in the paper).
         local: how the local stage searches around the guide.
         decoder: from the global heatmaps to the guide. The paper takes the maxima; threshold and mean is nearer to
             the landmarks where the Gaussians of neighbours overlap (docs/benchmarks.md).
+        context_network: as the local one, for a grid of ``context_size``; None: no context (the paper).
+        context_size: rows and columns of the context network's grid.
     """
 
     def __init__(
@@ -300,10 +284,15 @@ class AttentionGuidedInferer(Inferer):
         global_size: int,
         local: ExpansiveExplorationInferer,
         decoder: HeatmapsToLandmarks,
+        context_network: torch.nn.Module | None = None,
+        context_size: int | None = None,
     ) -> None:
         super().__init__()
-        self.global_network, self.local = global_network, local
+        if context_network is not None and context_size is None:
+            raise ValueError("a context network needs its context_size")
+        self.global_network, self.local, self.context_network = global_network, local, context_network
         self.to_global_grid = SquareFilm(global_size)
+        self.to_context_grid = SquareFilm(context_size) if context_size is not None else None
         self.to_landmarks = decoder
 
     def __call__(
@@ -311,8 +300,17 @@ class AttentionGuidedInferer(Inferer):
     ) -> torch.Tensor:
         """Return H_M (batch, N, row, column), without background, for films (batch, 1, row, column)."""
         self.global_network.eval().to(inputs.device)
-        guide = torch.stack([self.guide(film).landmarks for film in inputs])
-        return self.local(inputs, network, *args, guide=guide, **kwargs)
+        if self.context_network is not None:
+            self.context_network.eval().to(inputs.device)
+        size = (inputs.shape[-2], inputs.shape[-1])
+        return torch.stack(
+            [
+                self.explore(film, self.guide(film).landmarks, lambda batch: network(batch, *args, **kwargs)).paste(
+                    size
+                )
+                for film in inputs
+            ]
+        )
 
     def guide(self, film: torch.Tensor) -> Guide:
         """Run the global stage on one film (1, row, column)."""
@@ -321,3 +319,27 @@ class AttentionGuidedInferer(Inferer):
             heatmaps = self.global_network(small.as_subclass(torch.Tensor)[None]).softmax(dim=1)[0, :-1]
         source = landmarks_to_source(self.to_landmarks(heatmaps), affine_of(small))
         return Guide(landmarks_to_grid(source, affine_of(film)), heatmaps.flatten(1).amax(dim=1))
+
+    def explore(self, film: torch.Tensor, guide: torch.Tensor, network: Network) -> Windows:
+        """Return the windows of one film (1, row, column) around its guide (N, 2), in pixels of its grid."""
+        windows = self.local.explore(film, guide, network)
+        if self.context_network is None or self.to_context_grid is None:
+            return windows
+        small = self.to_context_grid(film)
+        to_small = torch.linalg.inv(affine_of(small)) @ affine_of(film)
+        local, share = self.local, small.shape[-1] / film.shape[-1]
+        look = ExpansiveExplorationInferer(
+            patch_size=math.ceil(local.side * share) + 2,
+            expansion=1.0,
+            arrangement="centre",
+            batch_size=local.batch_size,
+            margin=local.margin,
+            shared_pixels=local.shared_pixels,
+            guide_sd=None if local.guide_sd is None else local.guide_sd * share,
+            shifts=local.shifts,
+        )
+        seen = look.explore(small, apply(to_small, guide), self.context_network)
+        maps = to_small.repeat(len(guide), 1, 1)
+        maps[:, :2, 2] = apply(to_small, windows.starts.double()) - seen.starts
+        side = (local.side, local.side)
+        return Windows((windows.heatmaps * resample_each(seen.heatmaps, maps, side)).sqrt(), windows.starts)

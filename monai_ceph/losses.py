@@ -8,9 +8,9 @@ from torch import nn
 __all__ = ["HeatmapRegressionLoss", "switch_on"]
 
 
-def switch_on(current_step: int, epoch: int, value: float = 1.0) -> float:
-    """Return ``value`` from ``epoch`` on and 0 before; a value calculator for MONAI's ParamSchedulerHandler."""
-    return value if current_step >= epoch else 0.0
+def switch_on(current_step: int, epoch: int | None, value: float = 1.0) -> float:
+    """Return ``value`` from ``epoch`` on and 0 before (None: ever); a value calculator for ParamSchedulerHandler."""
+    return value if epoch is not None and current_step >= epoch else 0.0
 
 
 class HeatmapRegressionLoss(nn.Module):

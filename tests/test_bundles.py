@@ -26,6 +26,8 @@ from monai_ceph.landmarks import NAMES, NUM_LANDMARKS, SYMBOLS
 BUNDLES = Path(__file__).parents[1] / "bundles"
 STAGES = ("global", "local")
 WHOLE = ("evaluate", "inference")
+# which configs an overlay is for
+OVERLAYS = {"no_expansion": WHOLE, "paper": WHOLE, "accurate": ("local",), "context": ("local",)}
 
 
 def raw(name: str) -> dict[str, Any]:
@@ -82,11 +84,14 @@ class TestFiles:
         assert isinstance(config[run], list)
         assert config["run"] == f"%{run}"
 
-    def test_overlays_change_what_is_there(self) -> None:
-        overlay = raw("no_expansion")
-        for name in WHOLE:
-            assert set(overlay) <= set(raw(name)), name
-        assert overlay["patch_size"] == raw("local")["train_patch_size"]
+    @pytest.mark.parametrize(("overlay", "bases"), OVERLAYS.items())
+    def test_overlays_change_what_is_there(self, overlay: str, bases: tuple[str, ...]) -> None:
+        for name in bases:
+            keys = {key.partition("#")[0] for key in raw(overlay)} - {"description"}
+            assert keys <= set(raw(name)), name
+
+    def test_no_expansion_is_a_patch_as_trained_on(self) -> None:
+        assert raw("no_expansion")["patch_size"] == raw("local")["train_patch_size"]
 
     def test_metadata(self) -> None:
         metadata = raw("metadata")
@@ -99,9 +104,17 @@ class TestFiles:
 class TestOneTruth:
     """What several bundles need is the same in all of them."""
 
-    @pytest.mark.parametrize("key", ["crop_side", "scale", "grid_size", "patch_size", "expansion", "decode_threshold"])
+    @pytest.mark.parametrize("key", ["crop_side", "scale", "grid_size"])
     def test_local_stage(self, key: str) -> None:
         assert raw("local")[key] == raw("evaluate")[key] == raw("inference")[key]
+
+    @pytest.mark.parametrize("key", ["patch_size", "expansion", "decode_threshold"])
+    def test_the_papers_inference(self, key: str) -> None:
+        assert raw("local")[key] == raw("paper")[key]
+
+    def test_context_network(self) -> None:
+        assert all(raw(name)["context_scale"] == raw("context")["scale"] for name in WHOLE)
+        assert all(raw(name)["context_network_def"] == raw("local")["network_def"] for name in WHOLE)
 
     def test_global_stage(self) -> None:
         for name in WHOLE:
@@ -131,6 +144,14 @@ class TestOneTruth:
         [
             "global_weights",
             "local_weights",
+            "context_weights",
+            "patch_size",
+            "patch_margin",
+            "shared_pixels",
+            "guide_sd",
+            "guide_method",
+            "shifts",
+            "decode_threshold",
             "arrangement",
             "local_inferer",
             "inferer",
@@ -173,11 +194,13 @@ class TestPaper:
     def test_patches(self) -> None:
         config = raw("local")
         assert config["train_patch_size"] == 100
-        assert config["patch_size"] == 150
-        assert config["expansion"] == 1.8
-        assert config["decode_threshold"] == 0.5
-        for name in WHOLE:
-            assert raw(name)["arrangement"] == "corners-and-centre"
+        for inference in (config, raw("paper")):
+            assert inference["patch_size"] == 150
+            assert inference["expansion"] == 1.8
+            assert inference["decode_threshold"] == 0.5
+        assert raw("paper")["arrangement"] == "corners-and-centre"
+        assert raw("paper")["patch_margin"] == 0
+        assert raw("paper")["guide_method"] == "argmax"
 
     @pytest.mark.parametrize("stage", STAGES)
     def test_network_has_a_background(self, stage: str) -> None:
@@ -262,6 +285,8 @@ def logs(folder: Path) -> dict[str, str]:
     # as the README has it, in a process of its own
     first = execute(["-m", "monai.bundle", *command("training", "local", max_epochs=2, **tiny["local"])], folder)
     weights = {f"{stage}_weights": folder / "runs" / stage / "final.pt" for stage in STAGES}
+    # one that looks at another scale with the same network is enough here
+    weights["context_weights"] = weights["local_weights"]
     commands = {
         "local, further": command("training", "local", max_epochs=3, **tiny["local"]),
         "local, finished": command("training", "local", max_epochs=3, **tiny["local"]),
@@ -285,7 +310,8 @@ def error_line(log: str) -> str:
 def detector_like(folder: Path) -> CephalogramDetector:
     """The detector with the networks and the parameters of the tiny runs."""
     overrides: dict[str, Any] = {key: [4, 8] if key == "channels" else value for key, value in TINY_WHOLE.items()}
-    overrides |= {f"{stage}_weights": str(folder / "runs" / stage / "final.pt") for stage in STAGES}
+    trained = {"global": "global", "local": "local", "context": "local"}
+    overrides |= {f"{stage}_weights": str(folder / "runs" / run / "final.pt") for stage, run in trained.items()}
     return CephalogramDetector("cpu", overrides={key: v for key, v in overrides.items() if key != "device"})
 
 

@@ -276,44 +276,67 @@ def test_refuses_a_guide_without_a_width(guide_sd: float) -> None:
         ExpansiveExplorationInferer(4, 1.5, guide_sd=guide_sd)
 
 
+def test_shifts_average_over_the_strides() -> None:
+    """A network that answers for blocks of 4 x 4: each shift lays the blocks anew."""
+
+    def network(patches: torch.Tensor) -> torch.Tensor:
+        rows, columns = patches.shape[-2:]
+        blocks = nn.functional.avg_pool2d(nn.functional.pad(patches, (0, -columns % 4, 0, -rows % 4)), 4)
+        each = blocks.repeat_interleave(4, dim=2).repeat_interleave(4, dim=3)[..., :rows, :columns]
+        return torch.cat((5 * each, -each), dim=1)
+
+    def look(*shifts: int) -> torch.Tensor:
+        inferer = ExpansiveExplorationInferer(12, 1.0, "centre", margin=3, shared_pixels=True, shifts=shifts)
+        return inferer.explore(FILM, torch.tensor([[14.2, 17.9]]), network).heatmaps
+
+    alone = [look(shift) for shift in range(4)]
+    assert not torch.allclose(alone[0], alone[2], atol=1e-3)
+    assert torch.allclose(look(0, 2), (alone[0] + alone[2]) / 2, atol=1e-6)
+    # a shift by the whole stride changes nothing but what lies beyond the rectangle
+    assert torch.allclose(look(4), alone[0], atol=1e-6)
+
+
+@pytest.mark.parametrize(("shifts", "shared"), [([], True), ([-1], True), ([0, 8], False)])
+def test_refuses_shifts_that_cannot_be(shifts: list[int], shared: bool) -> None:
+    with pytest.raises(ValueError, match="shift"):
+        ExpansiveExplorationInferer(4, 1.5, shared_pixels=shared, shifts=shifts)
+
+
 @pytest.mark.parametrize("shared", [True, False])
-@pytest.mark.parametrize("view", [(180.0, 1.0), (90.0, 1.0), (-90.0, 1.0)])
-def test_a_view_comes_back_to_the_film(view: tuple[float, float], shared: bool) -> None:
-    """Turns by quarters move pixels to pixels: a network that judges pixel by pixel must answer as without."""
-    film = torch.rand(1, 31, 31, generator=torch.Generator().manual_seed(1))
-    guide = torch.tensor([[3.2, 20.9], [17.0, 16.5]])
+def test_the_context_network_moves_the_place_towards_what_it_sees(shared: bool) -> None:
+    """The geometric mean of two Gaussians of one width has its maximum halfway between theirs."""
 
-    def network(patches: torch.Tensor) -> torch.Tensor:
-        return torch.cat((3 * patches, -patches, torch.zeros_like(patches)), dim=1)
+    class Blob(nn.Module):
+        """A Gaussian of 3 source pixels, ``beside`` the brightest pixel of a film of ``step`` source pixels a pixel."""
 
-    def look(*views: tuple[float, float]) -> torch.Tensor:
-        return ExpansiveExplorationInferer(9, 1.8, shared_pixels=shared, views=views).explore(film, guide, network)
+        def __init__(self, beside: float, step: float) -> None:
+            super().__init__()
+            self.beside, self.step = beside, step
 
-    plain, seen = look((0, 1)), look(view)
-    assert torch.equal(plain.starts, seen.starts)
-    # the turned square is up to a pixel off: what both see is equal
-    both = (plain.heatmaps > 0.05) & (seen.heatmaps > 0.05)
-    assert both.float().mean() > 0.6
-    assert torch.allclose(plain.heatmaps[both], seen.heatmaps[both], atol=1e-3)
-    mean = look((0, 1), view).heatmaps
-    assert torch.allclose(mean, (plain.heatmaps + seen.heatmaps) / 2, atol=1e-6)
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            peak = x[0, 0].argmax().item()
+            rows, columns = (torch.arange(float(length)) for length in x.shape[-2:])
+            row, column = peak // x.shape[-1], peak % x.shape[-1] + self.beside / self.step
+            square = (rows[:, None] - row) ** 2 + (columns[None] - column) ** 2
+            logit = -square / (2 * (6 / self.step) ** 2)
+            return torch.stack((logit, torch.full_like(logit, 8)))[None]
 
-
-def test_a_magnified_and_turned_view_finds_the_same_place() -> None:
-    rows, columns = torch.meshgrid(torch.arange(61.0), torch.arange(61.0), indexing="ij")
-    film = torch.exp(-((rows - 33.3) ** 2 + (columns - 22.8) ** 2) / 18)[None]
-
-    def network(patches: torch.Tensor) -> torch.Tensor:
-        return torch.cat((patches.clamp(min=1e-6).log(), torch.zeros_like(patches)), dim=1)
-
-    for view in ((20.0, 1.0), (0.0, 1.4), (-15.0, 0.8)):
-        inferer = ExpansiveExplorationInferer(21, 1.2, shared_pixels=True, views=[view])
-        windows = inferer.explore(film, torch.tensor([[30.0, 25.0]]), network)
-        place = HeatmapsToLandmarks("mean")(windows.heatmaps) + windows.starts
-        assert place[0].tolist() == pytest.approx([33.3, 22.8], abs=0.2)
+    film = film_with_a_dot(101.0, 41.0)
+    local = ExpansiveExplorationInferer(30, 1.0, "centre", shared_pixels=shared)
+    place = {}
+    for name, context in {"none": None, "context": Blob(8, 4)}.items():
+        inferer = AttentionGuidedInferer(
+            Brightness(), 20, local, HeatmapsToLandmarks("argmax"), context, 30 if context else None
+        )
+        windows = inferer.explore(film, inferer.guide(film).landmarks, Blob(0, 2))
+        place[name] = (HeatmapsToLandmarks("argmax")(windows.heatmaps) + windows.starts)[0]
+    # 8 source pixels are 4 pixels of the local grid, and half of that is 2; a pixel of the context grid is 2
+    assert place["context"][1] - place["none"][1] == pytest.approx(2, abs=1)
+    assert place["context"][0] - place["none"][0] == pytest.approx(0, abs=1)
 
 
-@pytest.mark.parametrize("views", [[], [(0, 0)], [(5, -1.0)]])
-def test_refuses_views_that_show_nothing(views: list[tuple[float, float]]) -> None:
-    with pytest.raises(ValueError, match="views"):
-        ExpansiveExplorationInferer(4, 1.5, views=views)
+def test_a_context_network_needs_a_grid() -> None:
+    with pytest.raises(ValueError, match="context_size"):
+        AttentionGuidedInferer(
+            Brightness(), 20, ExpansiveExplorationInferer(10, 1.8), HeatmapsToLandmarks("argmax"), Brightness()
+        )

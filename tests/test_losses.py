@@ -159,6 +159,10 @@ def test_switch_on_to_a_value() -> None:
     assert [switch_on(step, 5, 0.5) for step in (4, 5, 6)] == [0, 0.5, 0.5]
 
 
+def test_switch_on_never() -> None:
+    assert [switch_on(step, None) for step in (0, 1, 10**6)] == [0, 0, 0]
+
+
 def test_wrong_arguments() -> None:
     with pytest.raises(ValueError, match="shape"):
         HeatmapRegressionLoss()(torch.zeros(1, 2, 4, 4), torch.zeros(1, 3, 4, 4))

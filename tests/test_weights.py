@@ -12,7 +12,7 @@ from monai_ceph.errors import CephError
 from monai_ceph.landmarks import NUM_LANDMARKS
 from monai_ceph.networks import HeatmapUNet
 
-STAGES = ("global", "local")
+STAGES = weights.STAGES
 
 
 def small(seed: int = 0) -> HeatmapUNet:
@@ -130,6 +130,21 @@ def test_the_shipped_weights_are_small() -> None:
 def test_the_shipped_weights_are_finite_and_fit(stage: str) -> None:
     network = weights.load(HeatmapUNet(), weights.path(stage))
     assert all(value.isfinite().all() for value in network.state_dict().values())
+
+
+def test_a_shipped_file_that_was_changed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    changed = tmp_path / "local.pt"
+    weights.export(weights.path("local"), str(changed))
+    weights.load(HeatmapUNet(), str(changed))
+    # the same file in the place of the shipped one
+    state = torch.load(changed, weights_only=True)
+    state[next(iter(state))] += 1
+    torch.save(state, changed)
+    weights.load(HeatmapUNet(), str(changed))
+    monkeypatch.setattr(weights, "_FOLDER", tmp_path)
+    weights.model()
+    with pytest.raises(CephError, match=r"local\.pt: not the weights that this version ships"):
+        weights.load(HeatmapUNet(), str(changed))
 
 
 def test_the_hash(tmp_path: Path) -> None:

@@ -7,19 +7,17 @@ changing the affine, and the landmarks follow. This is MONAI's own convention fo
 
 from __future__ import annotations
 
-import math
-
 import torch
 from monai.data import MetaTensor
 from torch.nn import functional as F
 
 __all__ = [
     "affine_of",
+    "apply",
     "landmarks_to_grid",
     "landmarks_to_source",
     "resample",
     "resample_each",
-    "similarity",
     "with_affine",
 ]
 
@@ -44,20 +42,21 @@ def with_affine(pixels: torch.Tensor, source: torch.Tensor, affine: torch.Tensor
     return MetaTensor(pixels.as_subclass(torch.Tensor), affine=affine, meta=meta)
 
 
-def _apply(matrix: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+def apply(matrix: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+    """Map (..., N, 2) points, (row, column), by (..., 3, 3) matrices."""
     return points @ matrix[..., :2, :2].mT + matrix[..., None, :2, 2]
 
 
 def landmarks_to_grid(landmarks: torch.Tensor, affine: torch.Tensor) -> torch.Tensor:
     """Map (..., N, 2) landmarks, (row, column) of the source, to the grid of ``affine`` (..., 3, 3). NaN stays NaN."""
     landmarks = torch.as_tensor(landmarks, dtype=torch.float64).as_subclass(torch.Tensor)
-    return _apply(torch.linalg.inv(torch.as_tensor(affine, dtype=torch.float64)), landmarks)
+    return apply(torch.linalg.inv(torch.as_tensor(affine, dtype=torch.float64)), landmarks)
 
 
 def landmarks_to_source(landmarks: torch.Tensor, affine: torch.Tensor) -> torch.Tensor:
     """Map (..., N, 2) landmarks, (row, column) of the grid of ``affine`` (..., 3, 3), to the source. NaN stays NaN."""
     landmarks = torch.as_tensor(landmarks, dtype=torch.float64).as_subclass(torch.Tensor)
-    return _apply(torch.as_tensor(affine, dtype=torch.float64), landmarks)
+    return apply(torch.as_tensor(affine, dtype=torch.float64), landmarks)
 
 
 def resample(image: torch.Tensor, matrix: torch.Tensor, size: tuple[int, int]) -> MetaTensor:
@@ -76,26 +75,11 @@ def resample(image: torch.Tensor, matrix: torch.Tensor, size: tuple[int, int]) -
     return with_affine(sampled, image, affine_of(image) @ matrix)
 
 
-def resample_each(images: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
-    """Sample each of N images (N, row, column) on a new grid of the same size by its own 3x3 matrix (see resample)."""
-    size = (images.shape[-2], images.shape[-1])
-    theta = _theta(matrices.to(torch.float64), size, size).to(images.device, images.dtype)
-    grid = F.affine_grid(theta, [len(images), 1, *size], align_corners=True)
+def resample_each(images: torch.Tensor, matrices: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Sample each of N images (N, row, column) on a grid of ``size`` by its own 3x3 matrix (see :func:`resample`)."""
+    theta = _theta(matrices.to(torch.float64), (images.shape[-2], images.shape[-1]), size)
+    grid = F.affine_grid(theta.to(images.device, images.dtype), [len(images), 1, *size], align_corners=True)
     return F.grid_sample(images[:, None], grid, mode="bilinear", padding_mode="zeros", align_corners=True)[:, 0]
-
-
-def similarity(degrees: float, magnification: float, size: tuple[int, int]) -> torch.Tensor:
-    """Return the 3x3 map from the grid of a turned and magnified film to the film's own grid of the same ``size``.
-
-    The film turns counter-clockwise, as it is seen, about its centre.
-    """
-    turn = math.radians(degrees)
-    cosine, sine = math.cos(turn) / magnification, math.sin(turn) / magnification
-    centre = torch.tensor([(size[0] - 1) / 2, (size[1] - 1) / 2], dtype=torch.float64)
-    matrix = torch.eye(3, dtype=torch.float64)
-    matrix[:2, :2] = torch.tensor([[cosine, sine], [-sine, cosine]], dtype=torch.float64)
-    matrix[:2, 2] = centre - matrix[:2, :2] @ centre
-    return matrix
 
 
 def _theta(matrix: torch.Tensor, old: tuple[int, int], new: tuple[int, int]) -> torch.Tensor:

@@ -1,7 +1,7 @@
 """The shipped weights, in half precision, and what is known of them (``model.json``).
 
-``global.pt`` and ``local.pt`` are state dictionaries of :class:`monai_ceph.networks.HeatmapUNet`. How they were
-trained, and on what, stands in docs/model_card.md.
+``global.pt``, ``local.pt`` and ``context.pt`` are state dictionaries of :class:`monai_ceph.networks.HeatmapUNet`. How
+they were trained, and on what, stands in docs/model_card.md.
 """
 
 from __future__ import annotations
@@ -17,13 +17,20 @@ import torch
 from monai_ceph.errors import CephError
 from monai_ceph.reports.atomic import written_beside
 
-__all__ = ["export", "load", "model", "path", "sha256"]
+__all__ = ["STAGES", "export", "load", "model", "path", "sha256", "shipped"]
+
+STAGES = ("global", "local", "context")
 
 _FOLDER = Path(__file__).parent
 
 
+def shipped() -> dict[str, str]:
+    """Return the files of the stages that the package ships."""
+    return {stage: path(stage) for stage in STAGES if Path(path(stage)).is_file()}
+
+
 def path(stage: str) -> str:
-    """Return the file of a stage, ``global`` or ``local``."""
+    """Return the file of a stage: ``global``, ``local`` or ``context``."""
     return str(_FOLDER / f"{stage}.pt")
 
 
@@ -44,16 +51,27 @@ def sha256(*files: str) -> str:
 def load(network: torch.nn.Module, file: str) -> torch.nn.Module:
     """Load weights into a network and set it to evaluation.
 
-    Takes a state dictionary, or a training checkpoint that has one under ``network``.
+    Takes a state dictionary, or a training checkpoint that has one under ``network``. A shipped file must have the
+    hash that ``model.json`` records.
 
     Raises:
-        CephError: if the file is missing, is no checkpoint, or does not fit the network; it names the file.
+        CephError: if the file is missing, is no checkpoint, does not fit the network, or is a shipped file that was
+            changed; it names the file.
     """
+    _check(file)
     try:
         network.load_state_dict(_state(file))
     except Exception as error:  # torch raises a different class for each way in which a file can be wrong
         raise CephError(f"{file}: no weights for this network: {_cause(error)}") from error
     return network.eval()
+
+
+def _check(file: str) -> None:
+    for stage, shipped_file in shipped().items():
+        if Path(file) == Path(shipped_file) and sha256(file) != model()["sha256"][stage]:
+            raise CephError(
+                f"{file}: not the weights that this version ships (its SHA-256 differs from model.json); reinstall"
+            )
 
 
 def _state(file: str) -> dict[str, torch.Tensor]:
