@@ -21,6 +21,9 @@ from matplotlib import pyplot as plt
 from monai_ceph import weights
 from monai_ceph.landmarks import LANDMARKS
 
+# an error of 1 mm would be a dot on a head of 130 mm
+_ENLARGED = 4
+
 
 def per_landmark(methods: dict[str, Any], target: Path) -> None:
     """Bars of the mean radial error of every landmark with its standard deviation, one colour per method."""
@@ -45,7 +48,7 @@ def per_landmark(methods: dict[str, Any], target: Path) -> None:
 
 
 def cases(method: dict[str, Any], size_mm: float, target: Path) -> None:
-    """Error vectors of the best, the median and the worst film on the mean shape."""
+    """Error vectors, enlarged, of the best, the median and the worst film on the mean shape."""
     shape = np.array(weights.model()["mean_shape"]) * size_mm
     offsets = np.array([[(np.nan, np.nan) if mark is None else mark for mark in film] for film in method["offsets"]])
     mean = np.nanmean(np.linalg.norm(offsets, axis=2), axis=1)
@@ -57,19 +60,23 @@ def cases(method: dict[str, Any], size_mm: float, target: Path) -> None:
         panel.quiver(
             shape[:, 1],
             shape[:, 0],
-            offsets[film, :, 1],
-            offsets[film, :, 0],
+            _ENLARGED * offsets[film, :, 1],
+            _ENLARGED * offsets[film, :, 0],
             angles="xy",
             scale_units="xy",
             scale=1,
             color="tab:red",
             width=0.006,
         )
+        # arrows do not widen the axes, points do
+        tips = shape + _ENLARGED * offsets[film]
+        panel.scatter(tips[:, 1], tips[:, 0], s=0)
         for mark, (row, column) in zip(LANDMARKS, shape, strict=True):
-            panel.annotate(mark.symbol, (column, row), (3, 3), textcoords="offset points", fontsize=7, color="grey")
+            panel.annotate(mark.symbol, (column, row), (4, 4), textcoords="offset points", fontsize=7, color="grey")
         panel.set_title(f"{name}: {mean[film]:.2f} mm")
         panel.set_aspect("equal")
-        panel.set_xlabel("mm")
+        panel.set_xlabel(f"mm; vectors {_ENLARGED} x")
+        panel.margins(0.08)
     panels[0].invert_yaxis()
     figure.savefig(target, dpi=110)
     plt.close(figure)
