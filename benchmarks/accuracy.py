@@ -53,29 +53,26 @@ class Method:
 
 RECIPES = {
     "paper": (
-        Method("global", "stage 1 alone", "global", (PAPER,), paper=(1.90, 1.17, 62.41, 75.63, 83.82, 93.72)),
-        Method(
-            "global-mean", "stage 1 alone, threshold and mean", "global", (PAPER,), overrides={"guide_method": "mean"}
-        ),
+        Method("global", "stage 1 alone", "global", paper=(1.90, 1.17, 62.41, 75.63, 83.82, 93.72)),
+        Method("global-mean", "stage 1 alone, threshold and mean", "global", overrides={"guide_method": "mean"}),
         Method(
             "no-expansion",
             "both stages, no expansion",
-            overlays=(PAPER, NO_EXPANSION),
+            overlays=(NO_EXPANSION,),
             paper=(1.22, 1.42, 85.38, 91.19, 94.21, 97.27),
         ),
         Method(
             "full",
             "both stages, with expansion",
-            overlays=(PAPER,),
             paper=(1.12, 0.88, 86.91, 91.82, 94.88, 97.90),
         ),
         Method(
             "no-expansion-margin",
             "no expansion, margin 21 px",
-            overlays=(PAPER, NO_EXPANSION),
+            overlays=(NO_EXPANSION,),
             overrides={"patch_margin": 21},
         ),
-        Method("full-margin", "with expansion, margin 21 px", overlays=(PAPER,), overrides={"patch_margin": 21}),
+        Method("full-margin", "with expansion, margin 21 px", overrides={"patch_margin": 21}),
     ),
     "shipped": (
         Method("global", "stage 1 alone", "global"),
@@ -143,7 +140,7 @@ def print_table(
             print(
                 f"| {method.label}, the paper | {'150' if whole else '150 (whole split)'} | {cells(method.paper)} | |"
             )
-        for without in (frozenset[str](), doubles):
+        for without in (frozenset[str](), doubles) if doubles else (doubles,):
             kept = [index for index, name in enumerate(result.names) if name not in without]
             if not kept or (without and len(kept) == len(result.names)):
                 continue
@@ -172,6 +169,9 @@ def main() -> None:
     torch.set_num_threads(options.threads)
 
     methods = RECIPES[options.recipe]
+    base = [PAPER] if options.recipe == "paper" else []
+    if base and options.context_weights:
+        parser.error("the paper's recipe has no context network: no --context-weights with --recipe paper")
     weights = {
         "global_weights": options.global_weights,
         "local_weights": options.local_weights,
@@ -188,7 +188,9 @@ def main() -> None:
         count = len(films["mean"])
         for method in methods:
             detector = RememberingDetector(
-                options.device, overlays=[*options.config, *method.overlays], overrides={**given, **method.overrides}
+                options.device,
+                overlays=[*base, *options.config, *method.overlays],
+                overrides={**given, **method.overrides},
             )
             identity = detector.identity.model_dump()
             for truth in TRUTHS:

@@ -90,6 +90,7 @@ def main() -> None:
     options = parser.parse_args()
     records = [json.loads(file.read_text(encoding="utf-8")) for file in options.accuracy]
     methods = {f"{record['recipe']} recipe": record["ours"]["mean"][options.method] for record in records}
+    options.target.mkdir(parents=True, exist_ok=True)
     per_landmark(methods, options.target / "per_landmark.png")
     cases(methods[f"{records[-1]['recipe']} recipe"], records[-1]["shape_size_mm"], options.target / "cases.png")
 

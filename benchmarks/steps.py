@@ -42,15 +42,20 @@ def main() -> None:
     loader, network, loss, optimizer = (
         config.get_parsed_content(key) for key in ("train#dataloader", "network", "loss", "optimizer")
     )
+    device = next(network.parameters()).device
+    if len(loader) == 0:
+        parser.error(f"{args.films} films are too few for a batch")
     data, step = [], []
     size: tuple[int, ...] = ()
     while len(step) < args.steps + 3:
         begin = time.perf_counter()
         for batch in loader:
             loaded = time.perf_counter()
-            loss(network(batch["image"]), batch["label"]).backward()
+            loss(network(batch["image"].to(device)), batch["label"].to(device)).backward()
             optimizer.step()
             optimizer.zero_grad()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
             done = time.perf_counter()
             data.append(loaded - begin)
             step.append(done - loaded)

@@ -166,7 +166,7 @@ class CephalogramDetector:
         self._decode = config.get_parsed_content("decoder")
         self._uncertain_below = float(config.get_parsed_content("uncertain_below"))
         self._shape_limits = config.get_parsed_content("rejection")
-        shipped = used == weights.shipped()
+        shipped = all(weights.is_shipped(stage, file) for stage, file in used.items())
         self.identity = ModelIdentity(
             name=weights.model()["name"] if shipped else "weights of the user",
             version=weights.model()["version"] if shipped else "unknown",

@@ -338,7 +338,7 @@ class AttentionGuidedInferer(Inferer):
             guide_sd=None if local.guide_sd is None else local.guide_sd * share,
             shifts=local.shifts,
         )
-        seen = look.explore(small, apply(to_small, guide), self.context_network)
+        seen = look.explore(small, apply(to_small, guide.double().cpu()), self.context_network)
         maps = to_small.repeat(len(guide), 1, 1)
         maps[:, :2, 2] = apply(to_small, windows.starts.double()) - seen.starts
         side = (local.side, local.side)

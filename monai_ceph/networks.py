@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import torch
 from monai.networks.nets import UNet
@@ -64,6 +65,7 @@ class HeatmapUNet(nn.Module):
         padded = F.pad(x, (0, -columns % self.stride, 0, -rows % self.stride))
         # channels last is the faster layout for the convolutions, on CPUs too
         padded = padded.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.mixed_precision):
+        # no context at all without mixed precision: one that is switched off would switch off the caller's, too
+        with torch.autocast(x.device.type, torch.bfloat16) if self.mixed_precision else nullcontext():
             logits = self.unet(padded)
         return logits.float()[..., :rows, :columns]

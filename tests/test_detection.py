@@ -155,7 +155,7 @@ class TestDetection:
         model = detect(film).model
         assert model.name == weights.model()["name"]
         assert model.version == weights.model()["version"]
-        assert model.weights_sha256 == weights.sha256(*weights.shipped().values())
+        assert model.weights_sha256 == weights.sha256(*(weights.path(stage) for stage in weights.STAGES))
         assert model.software == f"monai-ceph {monai_ceph.__version__}"
 
 

@@ -328,7 +328,9 @@ def test_the_context_network_moves_the_place_towards_what_it_sees(shared: bool) 
         inferer = AttentionGuidedInferer(
             Brightness(), 20, local, HeatmapsToLandmarks("argmax"), context, 30 if context else None
         )
-        windows = inferer.explore(film, inferer.guide(film).landmarks, Blob(0, 2))
+        guide = inferer.guide(film).landmarks
+        windows = inferer.explore(film, guide, Blob(0, 2))
+        assert torch.equal(inferer.explore(film, guide.float(), Blob(0, 2)).starts, windows.starts)
         place[name] = (HeatmapsToLandmarks("argmax")(windows.heatmaps) + windows.starts)[0]
     # 8 source pixels are 4 pixels of the local grid, and half of that is 2; a pixel of the context grid is 2
     assert place["context"][1] - place["none"][1] == pytest.approx(2, abs=1)

@@ -60,3 +60,13 @@ def test_mixed_precision_is_near_and_answers_in_single_precision() -> None:
     assert not torch.equal(logits, exact(film))
     logits.square().sum().backward()
     assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in mixed.parameters())
+
+
+def test_the_callers_mixed_precision_stays() -> None:
+    torch.manual_seed(0)
+    network = HeatmapUNet((4, 8, 16), num_landmarks=2).eval()
+    film = torch.rand(1, 1, 16, 16)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        mixed = network(film)
+    with torch.no_grad():
+        assert not torch.equal(network(film), mixed)

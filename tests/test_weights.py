@@ -143,8 +143,10 @@ def test_a_shipped_file_that_was_changed_is_refused(tmp_path: Path, monkeypatch:
     weights.load(HeatmapUNet(), str(changed))
     monkeypatch.setattr(weights, "_FOLDER", tmp_path)
     weights.model()
-    with pytest.raises(CephError, match=r"local\.pt: not the weights that this version ships"):
-        weights.load(HeatmapUNet(), str(changed))
+    monkeypatch.chdir(tmp_path)
+    for refused in (lambda: weights.load(HeatmapUNet(), "local.pt"), lambda: weights.path("local")):
+        with pytest.raises(CephError, match=r"local\.pt: not the weights that this version ships"):
+            refused()
 
 
 def test_the_hash(tmp_path: Path) -> None:

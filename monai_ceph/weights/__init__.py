@@ -17,21 +17,30 @@ import torch
 from monai_ceph.errors import CephError
 from monai_ceph.reports.atomic import written_beside
 
-__all__ = ["STAGES", "export", "load", "model", "path", "sha256", "shipped"]
+__all__ = ["STAGES", "export", "is_shipped", "load", "model", "path", "sha256"]
 
 STAGES = ("global", "local", "context")
 
 _FOLDER = Path(__file__).parent
 
 
-def shipped() -> dict[str, str]:
-    """Return the files of the stages that the package ships."""
-    return {stage: path(stage) for stage in STAGES if Path(path(stage)).is_file()}
-
-
 def path(stage: str) -> str:
-    """Return the file of a stage: ``global``, ``local`` or ``context``."""
-    return str(_FOLDER / f"{stage}.pt")
+    """Return the shipped file of a stage: ``global``, ``local`` or ``context``.
+
+    Raises:
+        CephError: if the file has not the hash that ``model.json`` records.
+    """
+    file = _FOLDER / f"{stage}.pt"
+    if file.is_file() and sha256(str(file)) != model()["sha256"][stage]:
+        raise CephError(
+            f"{file}: not the weights that this version ships (its SHA-256 differs from model.json); reinstall"
+        )
+    return str(file)
+
+
+def is_shipped(stage: str, file: str) -> bool:
+    """Return whether ``file`` is the shipped file of the stage, by whatever path."""
+    return Path(file).resolve() == (_FOLDER / f"{stage}.pt").resolve()
 
 
 @cache
@@ -58,20 +67,14 @@ def load(network: torch.nn.Module, file: str) -> torch.nn.Module:
         CephError: if the file is missing, is no checkpoint, does not fit the network, or is a shipped file that was
             changed; it names the file.
     """
-    _check(file)
+    for stage in STAGES:
+        if is_shipped(stage, file):
+            path(stage)
     try:
         network.load_state_dict(_state(file))
     except Exception as error:  # torch raises a different class for each way in which a file can be wrong
         raise CephError(f"{file}: no weights for this network: {_cause(error)}") from error
     return network.eval()
-
-
-def _check(file: str) -> None:
-    for stage, shipped_file in shipped().items():
-        if Path(file) == Path(shipped_file) and sha256(file) != model()["sha256"][stage]:
-            raise CephError(
-                f"{file}: not the weights that this version ships (its SHA-256 differs from model.json); reinstall"
-            )
 
 
 def _state(file: str) -> dict[str, torch.Tensor]:
