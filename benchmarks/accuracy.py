@@ -24,7 +24,7 @@ import monai
 import numpy as np
 import torch
 
-from monai_ceph import CephalogramDetector, Detection, __version__
+from monai_ceph import CephalogramDetector, Detection, __version__, weights
 from monai_ceph.datasets import Film, isbi2015
 from monai_ceph.datasets.isbi2015 import DOUBLES_OF_TRAINING, GroundTruth
 from monai_ceph.detection import Stage
@@ -160,9 +160,8 @@ def main() -> None:
     parser.add_argument("--device", help="torch device; the GPU if there is one")
     parser.add_argument("--config", type=Path, action="append", default=[], help="bundle config that changes keys")
     parser.add_argument("--recipe", choices=tuple(RECIPES), default="shipped")
-    parser.add_argument("--global-weights", help="default: the shipped ones")
-    parser.add_argument("--local-weights", help="default: the shipped ones")
-    parser.add_argument("--context-weights", help="default: the shipped ones")
+    for name in weights.STAGES:
+        parser.add_argument(f"--{name}-weights", help="default: the shipped ones")
     options = parser.parse_args()
     if options.limit is not None and options.limit < 1:
         parser.error("--limit must be 1 or more")
@@ -172,12 +171,8 @@ def main() -> None:
     base = [PAPER] if options.recipe == "paper" else []
     if base and options.context_weights:
         parser.error("the paper's recipe has no context network: no --context-weights with --recipe paper")
-    weights = {
-        "global_weights": options.global_weights,
-        "local_weights": options.local_weights,
-        "context_weights": options.context_weights,
-    }
-    given = {key: file for key, file in weights.items() if file}
+    given = {f"{name}_weights": getattr(options, f"{name}_weights") for name in weights.STAGES}
+    given = {key: file for key, file in given.items() if file}
     doubles = frozenset(DOUBLES_OF_TRAINING.values()) if options.split == "test1" else frozenset[str]()
     results: dict[str, dict[str, Evaluation]] = {truth: {} for truth in TRUTHS}
     identity: dict[str, Any] = {}

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 import yaml
 
+from monai_ceph import weights
 from monai_ceph.datasets import isbi2015, open_dataset, split_fold
 from monai_ceph.datasets.isbi2015 import GroundTruth
 from monai_ceph.detection import CephalogramDetector
@@ -38,9 +39,8 @@ def main() -> None:
     parser.add_argument("--config", type=Path, action="append", default=[], help="bundle config that changes keys")
     parser.add_argument("--set", type=assignment, action="append", default=[], metavar="KEY=VALUE", dest="settings")
     parser.add_argument("--vary", nargs="+", metavar=("KEY", "VALUE"), help="one row per value of a key")
-    parser.add_argument("--global-weights", help="default: the shipped ones")
-    parser.add_argument("--local-weights", help="default: the shipped ones")
-    parser.add_argument("--context-weights", help="default: the shipped ones")
+    for name in weights.STAGES:
+        parser.add_argument(f"--{name}-weights", help="default: the shipped ones")
     parser.add_argument("--per-landmark", action="store_true", help="the mean error of every landmark, too")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="torch threads")
     args = parser.parse_args()
@@ -54,12 +54,9 @@ def main() -> None:
         if is_isbi
         else open_dataset(args.dataset)
     )
-    weights = {
-        "global_weights": args.global_weights,
-        "local_weights": args.local_weights,
-        "context_weights": args.context_weights,
-    }
-    settings = {key: file for key, file in weights.items() if file} | dict(args.settings)
+    given = {f"{name}_weights": getattr(args, f"{name}_weights") for name in weights.STAGES}
+    given = {key: file for key, file in given.items() if file}
+    settings = given | dict(args.settings)
     key, *values = args.vary or ("as it is",)
 
     print(f"{len(films)} films of {args.dataset.resolve().name}, ground truth {truth}\n")

@@ -26,7 +26,6 @@ __all__ = ["AttentionGuidedInferer", "ExpansiveExplorationInferer", "Guide", "Wi
 
 Arrangement = Literal["corners-and-centre", "centre"]
 Network = Callable[[torch.Tensor], torch.Tensor]
-Look = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, Network], torch.Tensor]
 
 
 def patch_offsets(patch_size: int, expansion: float, arrangement: Arrangement) -> list[tuple[int, int]]:
@@ -157,20 +156,16 @@ class ExpansiveExplorationInferer(Inferer):
         centres = torch.nan_to_num(guide.double(), nan=0.0).cpu()
         starts = torch.floor(centres - (self.side - 1) / 2 + 0.5).long()
         look = self._at_once if self.shared_pixels else self._patch_by_patch
+        nothing = pixels.new_zeros((len(guide), self.side, self.side))
         with torch.no_grad():
-            heatmaps = look(pixels, starts, known, network)
+            heatmaps = look(nothing, pixels, starts, known, network)
         if self.guide_sd is not None:
             heatmaps = self._weigh(heatmaps, centres - starts, self.guide_sd)
         return Windows(heatmaps, starts)
 
     def _patch_by_patch(
-        self,
-        pixels: torch.Tensor,
-        starts: torch.Tensor,
-        known: torch.Tensor,
-        network: Network,
+        self, heatmaps: torch.Tensor, pixels: torch.Tensor, starts: torch.Tensor, known: torch.Tensor, network: Network
     ) -> torch.Tensor:
-        heatmaps = pixels.new_zeros((len(starts), self.side, self.side))
         jobs = [(channel, offset) for channel in range(len(starts)) if bool(known[channel]) for offset in self.offsets]
         patches = pixels.new_zeros((len(jobs), self.patch_size, self.patch_size))
         for first in range(0, len(jobs), self.batch_size):
@@ -187,13 +182,8 @@ class ExpansiveExplorationInferer(Inferer):
         return self._cut_outside(heatmaps, starts, (pixels.shape[-2], pixels.shape[-1]))
 
     def _at_once(
-        self,
-        pixels: torch.Tensor,
-        starts: torch.Tensor,
-        known: torch.Tensor,
-        network: Network,
+        self, heatmaps: torch.Tensor, pixels: torch.Tensor, starts: torch.Tensor, known: torch.Tensor, network: Network
     ) -> torch.Tensor:
-        heatmaps = pixels.new_zeros((len(starts), self.side, self.side))
         size = torch.tensor(pixels.shape[-2:])
         first = (starts[known] - self.margin).clamp(min=0)
         last = torch.minimum(starts[known] + self.side + self.margin, size)
