@@ -22,6 +22,7 @@ from monai_ceph import weights
 from monai_ceph.errors import CephError, RejectedError
 from monai_ceph.landmarks import LANDMARKS
 from monai_ceph.plausibility import check_film, check_landmarks
+from monai_ceph.pose import UPRIGHT
 from monai_ceph.readers import Radiograph, read_radiograph
 from monai_ceph.transforms import landmarks_to_source
 from monai_ceph.version import __version__
@@ -66,6 +67,9 @@ class Detection(_Record):
     columns: int
     pixel_spacing: tuple[float, float] | None = Field(description="(row, column) in mm; None if unknown")
     spacing_source: str
+    turned: Literal[0, 90, 180, 270] = Field(description="degrees against the clock that bring the film upright")
+    mirrored: bool = Field(description="the head faces left once the film is upright")
+    inverted: bool = Field(description="bright and dark are exchanged on the film")
     landmarks: tuple[DetectedLandmark, ...]
     model: ModelIdentity
     warnings: tuple[str, ...]
@@ -165,7 +169,7 @@ class CephalogramDetector:
         self._frame = Compose(config.get_parsed_content("frame_transforms"))
         self._decode = config.get_parsed_content("decoder")
         self._uncertain_below = float(config.get_parsed_content("uncertain_below"))
-        self._shape_limits = config.get_parsed_content("rejection")
+        self._rejection = config.get_parsed_content("rejection")
         shipped = all(weights.is_shipped(stage, file) for stage, file in used.items())
         self.identity = ModelIdentity(
             name=weights.model()["name"] if shipped else "weights of the user",
@@ -195,7 +199,7 @@ class CephalogramDetector:
         check_film(radiograph)
         with clock.part("framing"):
             pixels = MetaTensor(torch.from_numpy(radiograph.pixels)[None], affine=torch.eye(3, dtype=torch.float64))
-            film = self._frame({"image": pixels})["image"].to(self.device)
+            film, pose = self.inferer.frame(self._frame({"image": pixels})["image"].to(self.device))
         with clock.part("stage 1"):
             guide = self.inferer.guide(film)
         points, scores = guide.landmarks, guide.peaks
@@ -205,9 +209,11 @@ class CephalogramDetector:
             with clock.part("decoding"):
                 points = self._decode(windows.heatmaps) + windows.starts
                 scores = windows.heatmaps.flatten(1).amax(dim=1)
-        scores = scores.nan_to_num(nan=0.0)
+        scores = scores.nan_to_num(nan=0.0).cpu()
         places = landmarks_to_source(points, film.affine).numpy()
-        if problem := check_landmarks(places, scores.cpu().numpy(), **self._shape_limits):
+        view, evidence = (pose.view, pose.evidence) if pose else (UPRIGHT, None)
+        warnings += view.warnings()
+        if problem := check_landmarks(points.numpy(), scores.numpy(), evidence, **self._rejection):
             if not force:
                 raise RejectedError(f"{radiograph.path}: no lateral cephalogram: {problem}")
             warnings.append(f"Kept by force: {problem}.")
@@ -219,6 +225,9 @@ class CephalogramDetector:
             columns=radiograph.pixels.shape[1],
             pixel_spacing=radiograph.pixel_spacing,
             spacing_source=str(radiograph.spacing_source),
+            turned=view.degrees,
+            mirrored=view.mirrored,
+            inverted=view.inverted,
             landmarks=tuple(self._landmark(*item) for item in zip(LANDMARKS, places, scores.tolist(), strict=True)),
             model=self.identity,
             warnings=tuple(warnings),

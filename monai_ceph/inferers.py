@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from monai.data.utils import collate_meta_tensor_fn
 from monai.inferers import Inferer
 from torch.nn import functional as F
 
+from monai_ceph.pose import Pose, PoseFinder
 from monai_ceph.transforms.geometry import (
     affine_of,
     apply,
     landmarks_to_grid,
     landmarks_to_source,
     resample_each,
+    with_affine,
 )
 from monai_ceph.transforms.heatmaps_to_landmarks import HeatmapsToLandmarks
 from monai_ceph.transforms.rand_landmark_patch import crop_patch
@@ -250,9 +253,12 @@ class Guide:
 
 
 class AttentionGuidedInferer(Inferer):
-    """Both stages of Zhong et al. 2019 on a film that has the grid of the local stage.
+    """Both stages of Zhong et al. 2019 on a film.
 
     The film is scaled to the grid of the global stage, whose maxima guide the local stage.
+
+    Without ``pose`` the film has the grid of the local stage already, as in the paper. With it, films of any size come
+    as they are: the head is found and brought into the mean pose first, and H_M is in the grid of that square.
 
     A context network may look at the same places, too, on a grid between those of both stages: it sees less detail and
     more of the head. Its windows and those of the local stage are pooled by their geometric mean, so that a landmark
@@ -266,6 +272,7 @@ class AttentionGuidedInferer(Inferer):
             the landmarks where the Gaussians of neighbours overlap (docs/benchmarks.md).
         context_network: as the local one, for a grid of ``context_size``; None: no context (the paper).
         context_size: rows and columns of the context network's grid.
+        pose: finds the head and brings it into the grid of the local stage; None: the film is there already.
     """
 
     def __init__(
@@ -276,6 +283,7 @@ class AttentionGuidedInferer(Inferer):
         decoder: HeatmapsToLandmarks,
         context_network: torch.nn.Module | None = None,
         context_size: int | None = None,
+        pose: PoseFinder | None = None,
     ) -> None:
         super().__init__()
         if context_network is not None and context_size is None:
@@ -284,23 +292,31 @@ class AttentionGuidedInferer(Inferer):
         self.to_global_grid = SquareFilm(global_size)
         self.to_context_grid = SquareFilm(context_size) if context_size is not None else None
         self.to_landmarks = decoder
+        self.pose = pose
 
     def __call__(
         self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
     ) -> torch.Tensor:
-        """Return H_M (batch, N, row, column), without background, for films (batch, 1, row, column)."""
+        """Return H_M (batch, N, row, column), without background, for films (batch, 1, row, column).
+
+        Its affine, one per film, leads to the source.
+        """
         self.global_network.eval().to(inputs.device)
         if self.context_network is not None:
             self.context_network.eval().to(inputs.device)
-        size = (inputs.shape[-2], inputs.shape[-1])
-        return torch.stack(
-            [
-                self.explore(film, self.guide(film).landmarks, lambda batch: network(batch, *args, **kwargs)).paste(
-                    size
-                )
-                for film in inputs
-            ]
-        )
+        merged = []
+        for film in inputs:
+            framed = self.frame(film)[0]
+            windows = self.explore(framed, self.guide(framed).landmarks, lambda batch: network(batch, *args, **kwargs))
+            merged.append(with_affine(windows.paste((framed.shape[-2], framed.shape[-1])), film, affine_of(framed)))
+        return collate_meta_tensor_fn(merged)
+
+    def frame(self, film: torch.Tensor) -> tuple[torch.Tensor, Pose | None]:
+        """Return one film (1, row, column) in the grid of the local stage, and the head's pose if it is looked for."""
+        if self.pose is None:
+            return film, None
+        pose = self.pose(film)
+        return pose.film, pose
 
     def guide(self, film: torch.Tensor) -> Guide:
         """Run the global stage on one film (1, row, column)."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from monai_ceph import weights
 from monai_ceph.errors import RejectedError
 from monai_ceph.readers import Radiograph
+from monai_ceph.transforms.geometry import apply, fit_similarity
 
 __all__ = ["check_film", "check_landmarks", "shape_residual"]
 
@@ -36,26 +38,40 @@ def shape_residual(points: np.ndarray, mean_shape: np.ndarray) -> float:
     """Return how far landmarks are from the mean shape after the best similarity map, as a share of their size.
 
     The root mean square distance of (N, 2) points, NaN left out, over the root mean square distance of the mapped
-    mean shape from its centre; the map (turn, size, shift, no mirror) is the least-squares one (Umeyama 1991).
-    Infinity for fewer than three points.
+    mean shape from its centre; the map (turn, size, shift, no mirror) is the least-squares one. Infinity for fewer
+    than three points.
     """
-    known = np.isfinite(points).all(axis=1)
+    known = torch.from_numpy(np.isfinite(points).all(axis=1))
     if known.sum() < 3:
         return float("inf")
-    # complex numbers make a turn and a magnification one factor
-    found = points[known] @ np.array([1, 1j])
-    model = mean_shape[known] @ np.array([1, 1j])
-    found, model = found - found.mean(), model - model.mean()
-    factor = np.vdot(model, found) / np.vdot(model, model)
-    size = float(np.sqrt(np.mean(np.abs(factor * model) ** 2)))
-    return float(np.sqrt(np.mean(np.abs(found - factor * model) ** 2))) / size if size else float("inf")
+    found, model = torch.from_numpy(points)[known].double(), torch.from_numpy(mean_shape)[known].double()
+    mapped = apply(fit_similarity(model, found), model)
+    size = (mapped - mapped.mean(dim=0)).square().sum(dim=1).mean().sqrt()
+    return float((found - mapped).square().sum(dim=1).mean().sqrt() / size) if size > 0 else float("inf")
 
 
 def check_landmarks(
-    points: np.ndarray, scores: np.ndarray, max_shape_residual: float, min_mean_score: float
+    points: np.ndarray,
+    scores: np.ndarray,
+    evidence: float | None,
+    max_shape_residual: float,
+    min_mean_score: float,
+    min_evidence: float,
 ) -> str | None:
-    """Return why (19, 2) landmarks and their scores cannot be those of a lateral head film; None if they can."""
-    mean = float(np.mean(scores))
+    """Return why landmarks cannot be those of a lateral head film; None if they can.
+
+    Args:
+        points: (19, 2), (row, column) on a film that is upright and faces right; NaN where missing.
+        scores: (19,)
+        evidence: of the pose, if it was looked for.
+        max_shape_residual: see :func:`shape_residual`.
+        min_mean_score: of the landmarks that are not missing.
+        min_evidence: see :class:`monai_ceph.pose.Pose`.
+    """
+    if evidence is not None and evidence < min_evidence:
+        return f"no head is seen, however the image is turned (evidence {evidence:.2f}, below {min_evidence:g})"
+    known = np.isfinite(points).all(axis=1)
+    mean = float(np.mean(scores[known])) if known.any() else 0.0
     if mean < min_mean_score:
         return f"the landmarks' mean score is {mean:.2f}, below {min_mean_score:g}"
     residual = shape_residual(points, np.array(weights.model()["mean_shape"]))

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from monai.optimizers import WarmupCosineSchedule
 
 from monai_ceph.datasets import GroundTruth, as_dictionaries, open_dataset, split_fold
 from monai_ceph.datasets.folder import TABLE
 from monai_ceph.errors import CephError
 from monai_ceph.readers import find_radiographs
+from monai_ceph.transforms.geometry import apply, fit_similarity
 
-__all__ = ["ResumableWarmupCosineSchedule", "films", "inference_films", "latest_checkpoint", "training_films"]
+__all__ = [
+    "ResumableWarmupCosineSchedule",
+    "films",
+    "inference_films",
+    "latest_checkpoint",
+    "mean_shape",
+    "training_films",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +79,31 @@ def training_films(
             train = train + open_dataset(_phantoms(Path(phantom_dir), phantoms, seed))
     logger.info("%d films to train on, %d to validate on", len(train), len(validate))
     return {"train": as_dictionaries(train), "validate": as_dictionaries(validate)}
+
+
+def mean_shape(films: Sequence[Mapping[str, Any]]) -> list[list[float]]:
+    """Return the Procrustes mean of the films' landmarks (Gower 1975, Generalized Procrustes Analysis).
+
+    (N, 2), (row, column), centred, root mean square distance from the centre 1, in the mean direction of the films.
+    Films with a landmark that is not annotated do not take part.
+
+    Raises:
+        CephError: if no film has all its landmarks.
+    """
+    shapes = [torch.as_tensor(film["landmarks"], dtype=torch.float64) for film in films]
+    shapes = [shape for shape in shapes if not shape.isnan().any()]
+    if not shapes:
+        raise CephError("no film has all its landmarks, so that there is no mean shape")
+    mean = shapes[0]
+    for _ in range(5):
+        aligned = [apply(fit_similarity(shape, mean), shape) for shape in shapes]
+        mean = torch.stack(aligned).mean(dim=0)
+        mean = mean - mean.mean(dim=0)
+        mean = mean / mean.square().sum(dim=1).mean().sqrt()
+    turns = [fit_similarity(mean, shape)[:2, :2] for shape in shapes]
+    direction = torch.stack([turn / torch.linalg.det(turn).sqrt() for turn in turns]).mean(dim=0)
+    direction = direction / torch.linalg.det(direction).sqrt()
+    return [[round(value, 4) for value in point] for point in (mean @ direction.mT).tolist()]
 
 
 def films(

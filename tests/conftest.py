@@ -82,6 +82,9 @@ def detection() -> Detection:
         columns=300,
         pixel_spacing=None,
         spacing_source="none",
+        turned=0,
+        mirrored=False,
+        inverted=False,
         landmarks=tuple(
             DetectedLandmark(
                 number=mark.number,

@@ -27,7 +27,13 @@ BUNDLES = Path(__file__).parents[1] / "bundles"
 STAGES = ("global", "local")
 WHOLE = ("evaluate", "inference")
 # which configs an overlay is for
-OVERLAYS = {"no_expansion": WHOLE, "paper": WHOLE, "accurate": ("local",), "context": ("local",)}
+OVERLAYS = {
+    "no_expansion": WHOLE,
+    "paper": WHOLE,
+    "accurate": ("local",),
+    "context": ("local",),
+    "robust": ("global",),
+}
 
 
 def raw(name: str) -> dict[str, Any]:
@@ -40,6 +46,18 @@ def parsed(name: str, *keys: str) -> list[Any]:
     return [config.get_parsed_content(key) for key in keys]
 
 
+def references(value: Any) -> Iterator[str]:
+    """Return what a config refers to, without the @."""
+    if isinstance(value, dict):
+        for each in value.values():
+            yield from references(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from references(each)
+    elif isinstance(value, str):
+        yield from re.findall(r"@([A-Za-z_]\w*(?:#\w+)*)", value)
+
+
 class TestFiles:
     @pytest.mark.parametrize("path", sorted(BUNDLES.glob("*.json")), ids=lambda path: path.name)
     def test_json_without_a_key_twice(self, path: Path) -> None:
@@ -50,26 +68,20 @@ class TestFiles:
 
         assert json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=once)
 
-    @pytest.mark.parametrize("name", [*STAGES, *WHOLE])
-    def test_every_reference_leads_somewhere(self, name: str) -> None:
-        config = raw(name)
-
-        def texts(value: Any) -> Iterator[str]:
-            if isinstance(value, dict):
-                for each in value.values():
-                    yield from texts(each)
-            elif isinstance(value, list):
-                for each in value:
-                    yield from texts(each)
-            elif isinstance(value, str):
-                yield value
-
-        for text in texts(config):
-            for reference in re.findall(r"@([A-Za-z_]\w*(?:#\w+)*)", text):
-                place: Any = config
-                for part in reference.split("#"):
-                    assert part in place, f"{name}.json: @{reference} in {text!r}"
-                    place = place[part]
+    @pytest.mark.parametrize(
+        ("name", "overlay"),
+        [
+            *((name, None) for name in (*STAGES, *WHOLE)),
+            *((name, overlay) for overlay, names in OVERLAYS.items() for name in names),
+        ],
+    )
+    def test_every_reference_leads_somewhere(self, name: str, overlay: str | None) -> None:
+        config = raw(name) | (raw(overlay) if overlay else {})
+        for reference in references(config):
+            place: Any = config
+            for part in reference.split("#"):
+                assert part in place, f"{name}.json, {overlay}: @{reference}"
+                place = place[part]
 
     def test_the_package_has_the_same_files(self) -> None:
         inside = Path(monai_ceph.__file__).parent / "bundles"
@@ -85,10 +97,16 @@ class TestFiles:
         assert config["run"] == f"%{run}"
 
     @pytest.mark.parametrize(("overlay", "bases"), OVERLAYS.items())
-    def test_overlays_change_what_is_there(self, overlay: str, bases: tuple[str, ...]) -> None:
+    def test_overlays_change_what_is_there_or_what_they_need_themselves(
+        self, overlay: str, bases: tuple[str, ...]
+    ) -> None:
         for name in bases:
             keys = {key.partition("#")[0] for key in raw(overlay)} - {"description"}
-            assert keys <= set(raw(name)), name
+            assert keys <= set(raw(name)) | set(references(raw(overlay))), name
+
+    def test_no_overlay_is_forgotten_here(self) -> None:
+        known = {*STAGES, *WHOLE, *OVERLAYS, "metadata"}
+        assert {path.stem for path in BUNDLES.glob("*.json")} == known
 
     def test_no_expansion_is_a_patch_as_trained_on(self) -> None:
         assert raw("no_expansion")["patch_size"] == raw("local")["train_patch_size"]
@@ -132,12 +150,30 @@ class TestOneTruth:
     def test_both_trainings(self, key: str) -> None:
         assert raw("global")[key] == raw("local")[key]
 
-    def test_frames(self) -> None:
+    def test_frames_of_the_paper(self) -> None:
         load, *frame = raw("local")["frame_transforms"]
         assert raw("global")["frame_transforms"] == [load, *frame]
+        assert raw("paper")["frame_transforms"] == frame
+        assert raw("paper")["pose"] is None
         for name in WHOLE:
             assert raw(name)["load_transform"] == load
-            assert raw(name)["frame_transforms"] == frame
+
+    def test_films_come_as_they_are_where_the_pose_is_looked_for(self) -> None:
+        assert all(raw(name)["frame_transforms"] == [] for name in WHOLE)
+
+    def test_poses_are_those_of_the_trainings(self) -> None:
+        load, posed, intensity = raw("accurate")["frame_transforms"]
+        whole = raw("robust")["frame_transforms"]
+        assert whole == [load, {**whole[1], "_target_": "monai_ceph.transforms.WholeFilmd"}, intensity]
+        for name in WHOLE:
+            pose = raw(name)["pose"]
+            # what the dictionary forms of the trainings have as keys
+            assert {**pose["intensity"], "keys": "image"} == {**intensity, "_target_": pose["intensity"]["_target_"]}
+            assert intensity["_target_"] == pose["intensity"]["_target_"] + "d"
+            assert posed["_target_"] == pose["frame"]["_target_"] + "d"
+            assert posed.keys() - {"keys", "landmarks_key"} == pose["frame"].keys()
+            assert posed["size"] == pose["frame"]["size"] == "@grid_size"
+            assert (pose["network"], pose["size"]) == ("@global_network", "@global_grid_size")
 
     @pytest.mark.parametrize(
         "key",
@@ -152,8 +188,11 @@ class TestOneTruth:
             "guide_method",
             "shifts",
             "decode_threshold",
+            "missing_below",
+            "sure_of_pose",
             "arrangement",
             "local_inferer",
+            "pose",
             "inferer",
             "dataloader",
             "patches_per_batch",
@@ -164,9 +203,11 @@ class TestOneTruth:
 
     def test_decoding(self) -> None:
         evaluate, inference = (raw(name)["postprocessing"]["transforms"][0] for name in WHOLE)
-        assert evaluate == inference == raw("local")["validate"]["postprocessing"]["transforms"][0]
-        assert raw("inference")["decoder"]["method"] == inference["method"]
-        assert raw("inference")["decoder"]["threshold"] == inference["threshold"]
+        training = raw("local")["validate"]["postprocessing"]["transforms"][0]
+        # the inferer's maps have a grid of their own, and a score below which there is no landmark
+        assert evaluate == inference == {**training, "ref_key": "pred", "min_peak": "@missing_below"}
+        decoder = raw("inference")["decoder"]
+        assert all(decoder[key] == inference[key] for key in ("method", "threshold", "min_peak"))
 
 
 class TestPaper:
@@ -236,6 +277,8 @@ TINY_WHOLE = {
     "global_scale": 0.3,
     "patch_size": 32,
     "channels": "[4,8]",
+    # networks that have hardly learnt anything are sure of nothing
+    "missing_below": 0.0,
 }
 
 # several command lines, literally, in one process: importing torch and MONAI costs more than the runs
@@ -252,9 +295,10 @@ for arguments in json.loads(sys.argv[1]):
 """
 
 
-def command(run: str, name: str, **options: Any) -> list[str]:
+def command(run: str, *names: str, **options: Any) -> list[str]:
     flags = [text for key, value in options.items() for text in (f"--{key}", str(value))]
-    return ["run", run, "--config_file", str(BUNDLES / f"{name}.json"), *flags]
+    files = [str(BUNDLES / f"{name}.json") for name in names]
+    return ["run", run, "--config_file", files[0] if len(files) == 1 else str(files), *flags]
 
 
 def execute(arguments: list[str], folder: Path) -> str:
@@ -291,7 +335,26 @@ def logs(folder: Path) -> dict[str, str]:
         "local, further": command("training", "local", max_epochs=3, **tiny["local"]),
         "local, finished": command("training", "local", max_epochs=3, **tiny["local"]),
         "global": command("run", "global", max_epochs=2, **tiny["global"]),
+        # the networks go on with the overlays
+        "robust": command(
+            "training",
+            *("global", "robust"),
+            **{**tiny["global"], "max_epochs": 1},
+            initial_weights=weights["global_weights"],
+            output_dir="runs/robust",
+        ),
+        "accurate": command(
+            "training",
+            *("local", "accurate"),
+            **{**tiny["local"], "max_epochs": 1},
+            initial_weights=weights["local_weights"],
+            output_dir="runs/accurate",
+        ),
         "inference": command("inferring", "inference", **TINY_WHOLE, **weights),
+        "paper": command(
+            *("inferring", "inference", "paper"),
+            **{**TINY_WHOLE, **weights, "context_weights": None, "output_dir": "runs/paper"},
+        ),
         "evaluate": command("evaluating", "evaluate", **TINY_WHOLE, **weights),
         "no dataset folder": command("training", "global", dataset_dir="nowhere", output_dir="elsewhere"),
     }
@@ -307,15 +370,20 @@ def error_line(log: str) -> str:
     return line
 
 
-def detector_like(folder: Path) -> CephalogramDetector:
+def detector_like(folder: Path, *, paper: bool = False) -> CephalogramDetector:
     """The detector with the networks and the parameters of the tiny runs."""
     overrides: dict[str, Any] = {key: [4, 8] if key == "channels" else value for key, value in TINY_WHOLE.items()}
     trained = {"global": "global", "local": "local", "context": "local"}
     overrides |= {f"{stage}_weights": str(folder / "runs" / run / "final.pt") for stage, run in trained.items()}
-    return CephalogramDetector("cpu", overrides={key: v for key, v in overrides.items() if key != "device"})
+    overrides |= {"context_weights": None} if paper else {}
+    return CephalogramDetector(
+        "cpu",
+        overlays=[BUNDLES / "paper.json"] if paper else [],
+        overrides={key: value for key, value in overrides.items() if key != "device"},
+    )
 
 
-FINE = ("local", "local, further", "global", "inference", "evaluate")
+FINE = ("local", "local, further", "global", "robust", "accurate", "inference", "paper", "evaluate")
 
 
 class TestRuns:
@@ -331,12 +399,11 @@ class TestRuns:
         assert "SYNTHETIC" in line
         assert "--dataset_dir" in line
 
-    @pytest.mark.parametrize("stage", STAGES)
+    @pytest.mark.parametrize(("run", "epochs"), {"local": 3, "global": 2, "robust": 1, "accurate": 1}.items())
     def test_training_leaves_what_goes_on_and_what_is_used(
-        self, logs: dict[str, str], folder: Path, stage: str
+        self, logs: dict[str, str], folder: Path, run: str, epochs: int
     ) -> None:
-        out = folder / "runs" / stage
-        epochs = {"local": 3, "global": 2}[stage]
+        out = folder / "runs" / run
         assert (out / f"checkpoint_epoch={epochs}.pt").is_file()
         assert list(out.glob("best_*.pt"))
         assert list(out.glob("events.out.tfevents*"))
@@ -354,13 +421,13 @@ class TestRuns:
         assert float(best[-1]) == pytest.approx(min(found), abs=1e-3)
 
     def test_the_loss_is_finite(self, logs: dict[str, str], folder: Path) -> None:
-        for stage in STAGES:
+        for run in (*STAGES, "robust", "accurate"):
             losses = []
-            for path in (folder / "runs" / stage).glob("events.out.tfevents*"):
+            for path in (folder / "runs" / run).glob("events.out.tfevents*"):
                 events = EventAccumulator(str(path)).Reload()
                 if "loss" in events.Tags()["scalars"]:
                     losses += [event.value for event in events.Scalars("loss")]
-            assert losses, stage
+            assert losses, run
             assert all(math.isfinite(loss) for loss in losses)
 
     def test_a_second_call_goes_on(self, logs: dict[str, str]) -> None:
@@ -368,6 +435,15 @@ class TestRuns:
         assert "going on after epoch 2: " in log
         assert "Restored all variables from " in log
         assert re.findall(r"Epoch\[(\d+)\] Metrics", log) == ["3"]
+
+    @pytest.mark.parametrize(("run", "stage"), [("robust", "global"), ("accurate", "local")])
+    def test_an_overlay_goes_on_with_the_weights_that_it_is_given(
+        self, logs: dict[str, str], folder: Path, run: str, stage: str
+    ) -> None:
+        assert f"Restored all variables from {folder / 'runs' / stage / 'final.pt'}" in logs[run]
+        before, after = (torch.load(folder / "runs" / each / "final.pt", weights_only=True) for each in (stage, run))
+        assert before.keys() == after.keys()
+        assert any(not torch.equal(before[key], after[key]) for key in before)
 
     def test_a_finished_run_says_what_to_do(self, logs: dict[str, str]) -> None:
         line = error_line(logs["local, finished"])
@@ -379,12 +455,14 @@ class TestRuns:
     def test_a_dataset_that_is_not_there(self, logs: dict[str, str]) -> None:
         assert "nowhere: no such folder" in error_line(logs["no dataset folder"])
 
-    def test_inferring_and_the_detector_are_one(self, logs: dict[str, str], folder: Path) -> None:
-        detector = detector_like(folder)
-        films = sorted((folder / "runs" / "inference" / "phantoms").rglob("*.png"))
+    @pytest.mark.parametrize("run", ["inference", "paper"])
+    def test_inferring_and_the_detector_are_one(self, logs: dict[str, str], folder: Path, run: str) -> None:
+        detector = detector_like(folder, paper=run == "paper")
+        assert (detector.inferer.pose is None) == (run == "paper")
+        films = sorted((folder / "runs" / run / "phantoms").rglob("*.png"))
         assert len(films) == 2
         for film in films:
-            with (folder / "runs" / "inference" / f"{film.name}.landmarks.csv").open(newline="") as stream:
+            with (folder / "runs" / run / f"{film.name}.landmarks.csv").open(newline="") as stream:
                 rows = list(csv.DictReader(stream))
             assert {Path(row["file"]).name for row in rows} == {film.name}
             assert tuple(row["symbol"] for row in rows) == SYMBOLS

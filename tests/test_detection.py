@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,22 +70,66 @@ class TestWithTrainedWeights:
         assert np.median(moved) < 2
         assert np.percentile(moved, 90) < 8
 
-    @pytest.mark.parametrize("kind", ["noise", "ramp", "upside down", "mirrored"])
-    def test_what_is_no_head_is_rejected(
-        self, detector: CephalogramDetector, film: Path, tmp_path: Path, kind: str
-    ) -> None:
-        with Image.open(film) as opened:
-            pixels = np.asarray(opened)
-        images = {
-            "noise": noise(HEIGHT, WIDTH),
-            "ramp": np.tile(np.linspace(0, 255, WIDTH), (HEIGHT, 1)),
-            "upside down": pixels[::-1],
-            "mirrored": pixels[:, ::-1],
-        }
+    @pytest.mark.parametrize("kind", ["noise", "ramp"])
+    def test_what_is_no_head_is_rejected(self, detector: CephalogramDetector, tmp_path: Path, kind: str) -> None:
+        images = {"noise": noise(HEIGHT, WIDTH), "ramp": np.tile(np.linspace(0, 255, WIDTH), (HEIGHT, 1))}
         path = save_grey(tmp_path / f"{kind}.png", images[kind])
         with pytest.raises(RejectedError) as caught:
             detector(path)
         assert str(caught.value).startswith(f"{path}: no lateral cephalogram: ")
+
+
+class TestFilmsFromElsewhere:
+    """Turned, mirrored, inverted, cropped, framed: the same landmarks, in the pixels of what was given."""
+
+    @pytest.mark.parametrize(
+        ("quarters", "mirrored", "inverted"),
+        [(0, True, False), (0, False, True), (1, False, False), (2, False, False), (3, True, True)],
+    )
+    def test_any_direction(
+        self, detector: CephalogramDetector, detect: Detect, film: Path, quarters: int, mirrored: bool, inverted: bool
+    ) -> None:
+        upright, image = detect(film).points(), read_radiograph(film)
+        # the head is mirrored first and turned with the clock then, so that the turn against the clock undoes it
+        pixels = image.pixels[:, ::-1] if mirrored else image.pixels
+        pixels = np.rot90(pixels, -quarters)
+        pixels = 255 - pixels if inverted else pixels
+        found = detector(replace(image, pixels=np.ascontiguousarray(pixels)))
+        assert (found.turned, found.mirrored, found.inverted) == (90 * quarters, mirrored, inverted)
+        assert len(found.warnings) == (quarters > 0) + mirrored + inverted
+        rows, columns = image.pixels.shape
+        row, column = upright[:, 0], columns - 1 - upright[:, 1] if mirrored else upright[:, 1]
+        for _ in range(quarters):
+            row, column, rows, columns = column, rows - 1 - row, columns, rows
+        moved = distances(found.points(), np.stack((row, column), axis=1))
+        assert np.median(moved) < 0.5
+        assert np.percentile(moved, 90) < 3
+
+    @pytest.mark.parametrize("value", [0, 255])
+    def test_a_wide_border(self, detector: CephalogramDetector, detect: Detect, film: Path, value: float) -> None:
+        image = read_radiograph(film)
+        wide = np.pad(image.pixels, ((150, 200), (240, 60)), constant_values=value)
+        moved = distances(detector(replace(image, pixels=wide)).points() - (150, 240), detect(film).points())
+        assert np.median(moved) < 2
+        assert np.percentile(moved, 90) < 8
+
+    def test_sixteen_bits_that_begin_at_3000(self, detector: CephalogramDetector, detect: Detect, film: Path) -> None:
+        image = read_radiograph(film)
+        moved = distances(detector(replace(image, pixels=3000 + 200 * image.pixels)).points(), detect(film).points())
+        assert moved.max() < 0.5
+
+    @pytest.mark.parametrize("name", ["Sella", "Menton", "Upper lip"])
+    def test_what_is_covered_is_missing(
+        self, detector: CephalogramDetector, film: Path, truth: np.ndarray, spacing: float, name: str
+    ) -> None:
+        index, image = NAMES.index(name), read_radiograph(film)
+        pixels, radius = image.pixels.copy(), round(15 / spacing)
+        row, column = np.rint(truth[index]).astype(int)
+        pixels[row - radius : row + radius, column - radius : column + radius] = 60
+        found = detector(replace(image, pixels=pixels))
+        assert found.landmarks[index].status == "missing"
+        assert found.landmarks[index].x is None
+        assert sum(mark.status == "missing" for mark in found.landmarks) < 8
 
 
 class TestTheSameFilm:
@@ -137,7 +182,7 @@ class TestDetection:
     def test_status_follows_the_score(self, detect: Detect, film: Path) -> None:
         for mark in detect(film).landmarks:
             assert 0 <= mark.score <= 1
-            assert mark.status == ("missing" if mark.x is None else "uncertain" if mark.score < 0.25 else "ok")
+            assert mark.status == ("missing" if mark.x is None else "uncertain" if mark.score < 0.4 else "ok")
 
     def test_json_there_and_back(self, detect: Detect, dicom: Path) -> None:
         found = detect(dicom)
@@ -189,8 +234,8 @@ class TestRefused:
         with pytest.raises(RejectedError, match=r"noise\.png: no lateral cephalogram: "):
             detector(path, stage="global")
         found = detector(path, force=True, stage="global")
-        assert found.warnings[-1].startswith("Kept by force: ")
-        assert found.warnings[-1].endswith(".")
+        (said,) = [warning for warning in found.warnings if warning.startswith("Kept by force: ")]
+        assert said.endswith(".")
 
     def test_a_file_that_cannot_be_read(self, detector: CephalogramDetector, tmp_path: Path) -> None:
         (tmp_path / "film.png").write_text("no image")

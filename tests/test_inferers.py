@@ -6,9 +6,11 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
+from codes import CELLS, ROWS, STEP, CodeReader, coded_film, to_pixels
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from monai.data import MetaTensor
+from monai.data import MetaTensor, decollate_batch
+from monai.data.utils import collate_meta_tensor_fn
 from torch import nn
 
 from monai_ceph.inferers import (
@@ -18,7 +20,17 @@ from monai_ceph.inferers import (
     Windows,
     patch_offsets,
 )
-from monai_ceph.transforms import HeatmapsToLandmarks, SquareFilm, affine_of, landmarks_to_grid
+from monai_ceph.pose import PoseFinder, View
+from monai_ceph.transforms import (
+    HeatmapsToLandmarks,
+    HeatmapsToLandmarksd,
+    PoseFilm,
+    ScaleFilmIntensity,
+    SquareFilm,
+    affine_of,
+    landmarks_to_grid,
+)
+from monai_ceph.transforms.geometry import apply, with_affine
 
 NAN = math.nan
 SIZE = (30, 37)
@@ -194,8 +206,10 @@ def test_the_global_stage_guides_the_local_stage() -> None:
         # the film's maximum is about 1, less what antialiasing takes
         assert 0.85 < guide.peaks.item() < 1 / (1 + math.exp(-4))
     merged = inferer(torch.stack([film.as_subclass(torch.Tensor) for film in films]), Brightness())
-    with_affine = inferer(MetaTensor(torch.stack(films)), Brightness())
-    assert torch.equal(merged, with_affine.as_subclass(torch.Tensor))
+    batch = inferer(collate_meta_tensor_fn(films), Brightness())
+    assert torch.equal(merged.as_subclass(torch.Tensor), batch.as_subclass(torch.Tensor))
+    # the films have their own grid, and so the maps lead to the source as they do
+    assert torch.equal(batch.affine, torch.stack([affine_of(film) for film in films]))
     for heatmap, film, place in zip(merged, films, places, strict=True):
         on_grid = landmarks_to_grid(place[None], affine_of(film))[0].round().int().tolist()
         peak = heatmap[0].argmax().item()
@@ -342,3 +356,63 @@ def test_a_context_network_needs_a_grid() -> None:
         AttentionGuidedInferer(
             Brightness(), 20, ExpansiveExplorationInferer(10, 1.8), HeatmapsToLandmarks("argmax"), Brightness()
         )
+
+
+class TestWithPose:
+    """Films with codes for landmarks; the head in the mean pose has the size that the codes' readers know."""
+
+    PLACES = to_pixels(CELLS)
+
+    def inferer(self) -> AttentionGuidedInferer:
+        reader = CodeReader(1)
+        centre = CELLS.mean(dim=0)
+        radius = (CELLS - centre).square().sum(dim=1).mean().sqrt().item()
+        row, column = ((centre + 0.5) / ROWS).tolist()
+        frame = PoseFilm(STEP * ROWS, CELLS, (row, column), radius / ROWS)
+        pose = PoseFinder(reader, ROWS, frame, ScaleFilmIntensity(0, 100, step=1), sure=0.5)
+        local = ExpansiveExplorationInferer(24, 1.5, margin=12, shared_pixels=True)
+        return AttentionGuidedInferer(reader, ROWS, local, HeatmapsToLandmarks("mean"), pose=pose)
+
+    def films(self) -> tuple[list[MetaTensor], list[torch.Tensor]]:
+        """One upright film, and its mirror image upside down, as a negative and as a part of a larger source."""
+        film = coded_film()
+        other = MetaTensor(1 - film.as_subclass(torch.Tensor).flip(-2))
+        affine = torch.tensor([[2.0, 0, 40], [0, 2, -30], [0, 0, 1]], dtype=torch.float64)
+        below = self.PLACES * torch.tensor([-1.0, 1]) + torch.tensor([film.shape[-2] - 1.0, 0])
+        return [film, with_affine(other, film, affine)], [self.PLACES, apply(affine, below)]
+
+    def test_each_film_is_framed_in_its_own_way(self) -> None:
+        inferer = self.inferer()
+        for film, places, view in zip(*self.films(), (View(0, False, False), View(2, True, True)), strict=True):
+            framed, pose = inferer.frame(film)
+            assert pose is not None
+            assert pose.view == view
+            assert framed is pose.film
+            guide = inferer.guide(framed)
+            assert (guide.landmarks - landmarks_to_grid(places, affine_of(framed))).abs().max() < 1
+            assert (guide.peaks > 0.9).all()
+
+    def test_the_maps_of_a_batch_lead_to_the_source(self) -> None:
+        films, places = self.films()
+        batch = collate_meta_tensor_fn(films)
+        merged = self.inferer()(batch, CodeReader(STEP))
+        assert merged.shape == (2, len(CELLS), STEP * ROWS, STEP * ROWS)
+        assert merged.affine.shape == (2, 3, 3)
+        to_source = HeatmapsToLandmarksd("pred", "pred", "found", "mean", background=False)
+        for heatmaps, place in zip(decollate_batch(merged), places, strict=True):
+            found = to_source({"pred": heatmaps})["found"]
+            assert (found - place).abs().max() < 0.25
+
+    def test_without_one_the_film_is_there_already(self) -> None:
+        inferer = self.inferer()
+        inferer.pose = None
+        (film, _), _ = self.films()
+        framed, pose = inferer.frame(film)
+        assert framed is film
+        assert pose is None
+
+    def test_a_film_without_a_head_is_no_error(self) -> None:
+        noise = torch.rand(1, 1, 90, 120, generator=torch.Generator().manual_seed(0))
+        merged = self.inferer()(noise, CodeReader(STEP))
+        assert merged.shape == (1, len(CELLS), STEP * ROWS, STEP * ROWS)
+        assert merged.isfinite().all()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from monai_ceph import weights
 from monai_ceph.errors import CephError, DatasetError
-from monai_ceph.training import films, latest_checkpoint, training_films
+from monai_ceph.training import films, latest_checkpoint, mean_shape, training_films
 
 
 @pytest.fixture
@@ -82,3 +84,67 @@ def test_a_finished_run_is_not_trained_again(tmp_path: Path, max_epochs: int) ->
     (tmp_path / "checkpoint_epoch=10.pt").touch()
     with pytest.raises(CephError, match=r"checkpoint_epoch=10\.pt.*10 of .*larger --max_epochs"):
         latest_checkpoint(str(tmp_path), max_epochs)
+
+
+SHAPE = np.array([[-3.0, 1], [0, 4], [2, -5], [1, 7], [-2, -2]])
+
+
+def turned(points: np.ndarray, degrees: float) -> np.ndarray:
+    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    return points @ np.array([[cosine, sine], [-sine, cosine]])
+
+
+def normalised(points: np.ndarray) -> np.ndarray:
+    centred = points - points.mean(axis=0)
+    return centred / np.sqrt(np.square(centred).sum(axis=1).mean())
+
+
+def heads(*shapes: np.ndarray) -> list[dict[str, np.ndarray]]:
+    return [{"landmarks": shape} for shape in shapes]
+
+
+class TestMeanShape:
+    def test_of_one_shape_in_many_places(self) -> None:
+        """Sizes from 1 to 1000; the turns' mean is 4 degrees."""
+        copies = heads(
+            *(
+                10 ** (index / 2) * turned(SHAPE, 4 + angle) + (100 * index, -7)
+                for index, angle in enumerate((-40, -5, 0, 5, 40, -11, 11))
+            )
+        )
+        found = mean_shape(copies)
+        assert np.allclose(found, normalised(turned(SHAPE, 4)), atol=1e-4)
+        assert np.allclose(mean_shape(copies[::-1]), found, atol=1e-4)
+
+    def test_is_centred_and_of_size_1(self) -> None:
+        rng = np.random.default_rng(0)
+        found = np.array(mean_shape(heads(*(turned(SHAPE, 8 * k) + rng.normal(0, 0.5, SHAPE.shape) for k in range(6)))))
+        assert np.allclose(found.mean(axis=0), 0, atol=1e-4)
+        assert np.square(found).sum(axis=1).mean() == pytest.approx(1, abs=1e-3)
+
+    def test_differences_that_cancel(self) -> None:
+        wide = SHAPE * (1, 1.2)
+        narrow = SHAPE * (1, 0.8)
+        found = np.array(mean_shape(heads(wide, narrow)))
+        towards = [np.linalg.norm(found - normalised(shape)) for shape in (wide, narrow, SHAPE)]
+        assert towards[2] < 0.2 * min(towards[:2])
+
+    def test_a_large_film_weighs_no_more(self) -> None:
+        wide, narrow = SHAPE * (1, 1.2), SHAPE * (1, 0.8)
+        assert np.allclose(mean_shape(heads(wide, 50 * narrow)), mean_shape(heads(50 * wide, narrow)), atol=2e-4)
+
+    def test_films_with_a_landmark_that_is_not_annotated_take_no_part(self) -> None:
+        gap = np.random.default_rng(1).normal(0, 9, SHAPE.shape)
+        gap[3] = np.nan
+        found = mean_shape(heads(gap, SHAPE, turned(SHAPE, 20), gap))
+        assert np.allclose(found, normalised(turned(SHAPE, 10)), atol=1e-4)
+
+    def test_without_a_whole_film(self) -> None:
+        with pytest.raises(CephError, match="no film has all its landmarks"):
+            mean_shape(heads(np.full((5, 2), np.nan)))
+        with pytest.raises(CephError, match="no film has all its landmarks"):
+            mean_shape([])
+
+    def test_the_shipped_one_is_its_own_mean(self) -> None:
+        shipped = weights.model()["mean_shape"]
+        assert np.allclose(mean_shape(heads(*(900 * np.array(shipped) + k for k in range(3)))), shipped, atol=2e-3)

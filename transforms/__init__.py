@@ -6,13 +6,16 @@ from monai_ceph.transforms.geometry import affine_of, landmarks_to_grid, landmar
 from monai_ceph.transforms.heatmaps_to_landmarks import HeatmapsToLandmarks, HeatmapsToLandmarksd
 from monai_ceph.transforms.landmarks_to_heatmaps import LandmarksToHeatmaps, LandmarksToHeatmapsd
 from monai_ceph.transforms.load_radiograph import LoadRadiograph, LoadRadiographd
+from monai_ceph.transforms.pose_film import PoseFilm, PoseFilmd
 from monai_ceph.transforms.rand_film_affine import RandFilmAffine, RandFilmAffined
 from monai_ceph.transforms.rand_film_elastic import RandFilmElastic, RandFilmElasticd
+from monai_ceph.transforms.rand_film_occlusion import RandFilmOcclusion, RandFilmOcclusiond
 from monai_ceph.transforms.rand_guide import RandGuide, RandGuided
 from monai_ceph.transforms.rand_landmark_patch import RandLandmarkPatch, RandLandmarkPatchd
 from monai_ceph.transforms.save_landmarks import SaveLandmarksd
 from monai_ceph.transforms.scale_film_intensity import ScaleFilmIntensity, ScaleFilmIntensityd
 from monai_ceph.transforms.square_film import SquareFilm, SquareFilmd
+from monai_ceph.transforms.whole_film import WholeFilm, WholeFilmd
 
 __all__ = [
     "HeatmapsToLandmarks",
@@ -21,10 +24,14 @@ __all__ = [
     "LandmarksToHeatmapsd",
     "LoadRadiograph",
     "LoadRadiographd",
+    "PoseFilm",
+    "PoseFilmd",
     "RandFilmAffine",
     "RandFilmAffined",
     "RandFilmElastic",
     "RandFilmElasticd",
+    "RandFilmOcclusion",
+    "RandFilmOcclusiond",
     "RandGuide",
     "RandGuided",
     "RandLandmarkPatch",
@@ -34,6 +41,8 @@ __all__ = [
     "ScaleFilmIntensityd",
     "SquareFilm",
     "SquareFilmd",
+    "WholeFilm",
+    "WholeFilmd",
     "affine_of",
     "landmarks_to_grid",
     "landmarks_to_source",

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 __all__ = [
     "affine_of",
     "apply",
+    "fit_similarity",
     "landmarks_to_grid",
     "landmarks_to_source",
     "resample",
@@ -59,20 +60,83 @@ def landmarks_to_source(landmarks: torch.Tensor, affine: torch.Tensor) -> torch.
     return apply(torch.as_tensor(affine, dtype=torch.float64), landmarks)
 
 
-def resample(image: torch.Tensor, matrix: torch.Tensor, size: tuple[int, int]) -> MetaTensor:
+def resample(
+    image: torch.Tensor, matrix: torch.Tensor, size: tuple[int, int], *, antialias: bool = False
+) -> MetaTensor:
     """Sample a film on a new grid: bilinear, 0 outside.
 
     Args:
         image: (channel, row, column).
         matrix: 3x3, maps (row, column, 1) of the new grid to (row, column) of the present one.
         size: rows and columns of the new grid.
+        antialias: a film that is finer than the new grid is shrunk by an area filter first.
     """
     matrix = matrix.to(torch.float64)
+    if antialias:
+        shrunk, to_present = _shrunk(image, matrix)
+        return with_affine(
+            resample(shrunk, torch.linalg.inv(to_present) @ matrix, size), image, affine_of(image) @ matrix
+        )
     theta = _theta(matrix, (image.shape[-2], image.shape[-1]), size).to(image.device, image.dtype)
     plain = image.as_subclass(torch.Tensor)[None]
     grid = F.affine_grid(theta[None], [1, image.shape[0], *size], align_corners=True)
     sampled = F.grid_sample(plain, grid, mode="bilinear", padding_mode="zeros", align_corners=True)[0]
     return with_affine(sampled, image, affine_of(image) @ matrix)
+
+
+def _shrunk(image: torch.Tensor, matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the film with pixels about as large as those of the new grid, and the map to the present grid."""
+    step = float(torch.linalg.det(matrix[:2, :2]).abs().sqrt())
+    old = (image.shape[-2], image.shape[-1])
+    if step <= 1:
+        return image.as_subclass(torch.Tensor), torch.eye(3, dtype=torch.float64)
+    new = tuple(max(1, round(length / step)) for length in old)
+    pixels = image.as_subclass(torch.Tensor)[None]
+    small = F.interpolate(pixels, new, mode="bilinear", antialias=True)[0]
+    row, column = old[0] / new[0], old[1] / new[1]
+    to_present = torch.tensor(
+        [[row, 0, 0.5 * row - 0.5], [0, column, 0.5 * column - 0.5], [0, 0, 1]], dtype=torch.float64
+    )
+    return small, to_present
+
+
+def fit_similarity(
+    model: torch.Tensor, found: torch.Tensor, *, mirrored: bool = False, weights: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Return the 3x3 similarity map (turn, size, shift) that takes ``model`` to ``found`` best: least squares.
+
+    (Umeyama 1991, Least-squares estimation of transformation parameters between two point patterns.)
+
+    Args:
+        model: (N, 2) points, (row, column).
+        found: (N, 2) points, (row, column); a NaN point is left out.
+        mirrored: the map mirrors the columns of the model first.
+        weights: (N,) of the points, not negative; all alike by default.
+
+    Raises:
+        ValueError: if fewer than two different points are known.
+    """
+    model, found = (torch.as_tensor(points, dtype=torch.float64).as_subclass(torch.Tensor) for points in (model, found))
+    known = ~found.isnan().any(dim=1)
+    flip = torch.tensor([1.0, -1.0 if mirrored else 1.0], dtype=torch.float64)
+    # complex numbers make a turn and a magnification one factor
+    source = torch.view_as_complex((model[known] * flip).contiguous())
+    target = torch.view_as_complex(found[known].contiguous())
+    share = torch.ones(len(source), dtype=torch.float64) if weights is None else weights[known].double()
+    share = share / share.sum()
+    source_mean, target_mean = (share * source).sum(), (share * target).sum()
+    spread = (share * (source - source_mean).abs() ** 2).sum()
+    # rounding spreads one point that comes several times, too
+    if len(source) < 2 or not spread > 1e-24 * (share * source.abs() ** 2).sum():
+        raise ValueError("a similarity map needs two different points")
+    factor = (share * (source - source_mean).conj() * (target - target_mean)).sum() / spread
+    shift = target_mean - factor * source_mean
+    real, imaginary = float(factor.real), float(factor.imag)
+    turn = torch.tensor([[real, -imaginary], [imaginary, real]], dtype=torch.float64) * flip
+    matrix = torch.eye(3, dtype=torch.float64)
+    matrix[:2, :2] = turn
+    matrix[:2, 2] = torch.view_as_real(shift)
+    return matrix
 
 
 def resample_each(images: torch.Tensor, matrices: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

@@ -29,20 +29,21 @@ class HeatmapsToLandmarks(Transform):
     ``argmax`` takes the maximum and moves it to the vertex of the parabola through the logarithms of its
     neighbours, in rows and in columns: exact for a Gaussian. ``mean`` is the paper's (section 3): the channel is
     normalised to 0..1, what lies below ``threshold`` is cut, and the landmark is the mean position of what is
-    left. A channel without a positive finite maximum gives NaN: no evidence, no landmark.
+    left. A channel without a positive finite maximum of at least ``min_peak`` gives NaN: no evidence, no landmark.
 
     Args:
         method: ``argmax`` or ``mean``.
         threshold: of ``mean``, as a share of the channel's maximum.
         refine: of ``argmax``; False gives whole pixels, as the paper's first stage.
+        min_peak: lowest maximum of a channel that has a landmark.
     """
 
-    def __init__(self, method: Method, threshold: float = 0.5, refine: bool = True) -> None:
+    def __init__(self, method: Method, threshold: float = 0.5, refine: bool = True, min_peak: float = 0.0) -> None:
         if method not in ("argmax", "mean"):
             raise ValueError(f"method must be argmax or mean, got {method!r}")
         if not 0 < threshold <= 1:
             raise ValueError(f"threshold must be in (0, 1], got {threshold}")
-        self.method, self.threshold, self.refine = method, threshold, refine
+        self.method, self.threshold, self.refine, self.min_peak = method, threshold, refine, min_peak
 
     def __call__(self, heatmaps: torch.Tensor) -> torch.Tensor:
         """Return (N, 2) float64 landmarks, (row, column) in pixels of the grid, from (N, row, column)."""
@@ -51,7 +52,7 @@ class HeatmapsToLandmarks(Transform):
         peak, index = flat.max(dim=1)
         points = self._mean(maps, peak) if self.method == "mean" else self._argmax(maps, index)
         # NaN anywhere in a channel makes its maximum NaN, which fails this comparison too
-        points[~((peak > 0) & peak.isfinite()).cpu()] = torch.nan
+        points[~((peak > 0) & (peak >= self.min_peak) & peak.isfinite()).cpu()] = torch.nan
         return points
 
     def _mean(self, maps: torch.Tensor, peak: torch.Tensor) -> torch.Tensor:
@@ -98,6 +99,7 @@ class HeatmapsToLandmarksd(MapTransform):
         method: see :class:`HeatmapsToLandmarks`.
         threshold: see :class:`HeatmapsToLandmarks`.
         refine: see :class:`HeatmapsToLandmarks`.
+        min_peak: see :class:`HeatmapsToLandmarks`.
     """
 
     def __init__(
@@ -109,13 +111,14 @@ class HeatmapsToLandmarksd(MapTransform):
         background: bool,
         threshold: float = 0.5,
         refine: bool = True,
+        min_peak: float = 0.0,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         if len(self.keys) != 1:
             raise ValueError(f"one heatmaps key per target, got {self.keys}")
         self.ref_key, self.target_key, self.background = ref_key, target_key, background
-        self.to_landmarks = HeatmapsToLandmarks(method, threshold, refine)
+        self.to_landmarks = HeatmapsToLandmarks(method, threshold, refine, min_peak)
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
         """Add the landmarks."""

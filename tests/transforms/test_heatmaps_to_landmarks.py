@@ -84,6 +84,17 @@ def test_without_evidence_there_is_no_landmark(method: Literal["argmax", "mean"]
     assert found[4].tolist() == [6, 7]
 
 
+@pytest.mark.parametrize("method", ["argmax", "mean"])
+def test_a_maximum_that_is_too_low_is_no_landmark(method: Literal["argmax", "mean"]) -> None:
+    maps = torch.zeros(4, 12, 12)
+    maps[0, 6, 7], maps[1, 6, 7], maps[2, 6, 7], maps[3, 6, 7] = 0.2499, 0.25, 0.9, math.nan
+    found = HeatmapsToLandmarks(method, min_peak=0.25)(maps)
+    assert found[[0, 3]].isnan().all()
+    assert found[1:3].tolist() == [[6, 7], [6, 7]]
+    data = HeatmapsToLandmarksd("pred", "pred", "found", method, False, min_peak=0.25)({"pred": maps})
+    assert torch.equal(data["found"].isnan(), found.isnan())
+
+
 def test_heatmaps_are_left_alone() -> None:
     maps = torch.rand(3, 8, 8)
     before = maps.clone()

@@ -1,0 +1,170 @@
+"""Where the head is on a film of any size, direction and polarity: a first look at the whole film."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from monai.data import MetaTensor
+
+from monai_ceph.transforms.geometry import affine_of, apply, fit_similarity, with_affine
+from monai_ceph.transforms.heatmaps_to_landmarks import HeatmapsToLandmarks
+from monai_ceph.transforms.pose_film import PoseFilm
+from monai_ceph.transforms.scale_film_intensity import ScaleFilmIntensity
+from monai_ceph.transforms.whole_film import WholeFilm
+
+__all__ = ["UPRIGHT", "Pose", "PoseFinder", "View"]
+
+# of the mean shape's radius: a landmark that is so far off its place counts half
+_HALF_WEIGHT_DISTANCE = 0.15
+_REWEIGHTINGS = 6
+
+
+@dataclass(frozen=True)
+class View:
+    """One way to look at a film.
+
+    Attributes:
+        turned: quarter turns against the clock that bring the film upright, 0..3.
+        mirrored: the head faces left on the film, after the turn.
+        inverted: bright and dark are exchanged on the film.
+    """
+
+    turned: int
+    mirrored: bool
+    inverted: bool
+
+    @property
+    def degrees(self) -> Literal[0, 90, 180, 270]:
+        """Return the turn in degrees against the clock."""
+        turns: tuple[Literal[0, 90, 180, 270], ...] = (0, 90, 180, 270)
+        return turns[self.turned]
+
+    def warnings(self) -> list[str]:
+        """Return a sentence for everything that is unusual, for the person who reviews the result."""
+        said = {
+            f"The film is not upright: it was turned by {self.degrees} degrees against the clock.": self.turned,
+            "The head faces left.": self.mirrored,
+            "Bright and dark are exchanged: bones are dark.": self.inverted,
+        }
+        return [sentence for sentence, holds in said.items() if holds]
+
+    def of(self, film: torch.Tensor) -> MetaTensor:
+        """Return the (1, row, column) film, as it would be upright and facing right."""
+        pixels = film.as_subclass(torch.Tensor)
+        rows, columns = pixels.shape[-2:]
+        to_film = torch.eye(3, dtype=torch.float64)
+        for _ in range(self.turned):
+            # rot90 against the clock: row r, column c of the result show row c, column last - r of the film
+            pixels = torch.rot90(pixels, 1, (-2, -1))
+            to_film = to_film @ torch.tensor([[0, 1, 0], [-1, 0, columns - 1], [0, 0, 1]], dtype=torch.float64)
+            rows, columns = columns, rows
+        if self.mirrored:
+            pixels = pixels.flip(-1)
+            to_film = to_film @ torch.tensor([[1, 0, 0], [0, -1, columns - 1], [0, 0, 1]], dtype=torch.float64)
+        return with_affine(pixels, film, affine_of(film) @ to_film)
+
+
+@dataclass(frozen=True)
+class Pose:
+    """How a head lies on a film.
+
+    Attributes:
+        film: the square with the head in the mean pose, (1, size, size), intensities in 0..1; its affine leads to the
+            source.
+        view: how the film was turned, mirrored and inverted.
+        evidence: 0..1, how much of a head was seen: the mean of the landmarks' peaks, each counting the less the
+            farther it is from its place in the mean shape.
+    """
+
+    film: MetaTensor
+    view: View
+    evidence: float
+
+
+_POSITIVE = [View(turned, mirrored, False) for mirrored in (False, True) for turned in range(4)]
+_NEGATIVE = [View(view.turned, view.mirrored, True) for view in _POSITIVE]
+UPRIGHT = _POSITIVE[0]
+
+
+def _inverted(film: torch.Tensor) -> MetaTensor:
+    """Return the film, 0..1, with bright and dark exchanged."""
+    return with_affine(1 - film.as_subclass(torch.Tensor), film, affine_of(film))
+
+
+class PoseFinder:
+    """Look at a whole film with the global network and bring the head into the mean pose.
+
+    The film is looked at as it is. If that shows little of a head, it is turned, mirrored and inverted in all 16 ways,
+    and the view with the most evidence is taken. The landmarks that the network sees are fitted by the mean shape,
+    those that do not agree with the others count less (iteratively reweighted least squares, Cauchy weights).
+
+    Args:
+        network: returns logits with N landmark channels and the background, last.
+        size: rows and columns of the first look.
+        frame: the mean pose.
+        intensity: how films are scaled.
+        sure: evidence from which on the film is taken as it is.
+    """
+
+    def __init__(
+        self,
+        network: torch.nn.Module,
+        size: int,
+        frame: PoseFilm,
+        intensity: ScaleFilmIntensity,
+        sure: float,
+    ) -> None:
+        if not 0 <= sure <= 1:
+            raise ValueError(f"sure must be in 0..1, got {sure}")
+        self.network, self.frame, self.intensity, self.sure = network, frame, intensity, sure
+        self.whole = WholeFilm(size)
+        self.to_landmarks = HeatmapsToLandmarks("mean")
+
+    def __call__(self, film: torch.Tensor) -> Pose:
+        """Return the pose of the head on one film (1, row, column)."""
+        film = self.intensity(film)
+        view, (evidence, matrix) = UPRIGHT, self._look(film, [UPRIGHT])[0]
+        if evidence < self.sure:
+            others = [*self._look(film, _POSITIVE[1:]), *self._look(_inverted(film), _NEGATIVE)]
+            best = max(range(len(others)), key=lambda index: others[index][0])
+            if others[best][0] > evidence:
+                view, (evidence, matrix) = [*_POSITIVE[1:], *_NEGATIVE][best], others[best]
+        return self._posed(film, view, evidence, matrix)
+
+    def _posed(self, film: torch.Tensor, view: View, evidence: float, matrix: torch.Tensor) -> Pose:
+        film = _inverted(film) if view.inverted else film
+        # from the square to the source, and from there to the film's own grid
+        square = self.frame.cut(film, torch.linalg.inv(affine_of(film)) @ matrix)
+        return Pose(self.intensity(square), view, evidence)
+
+    def _look(self, film: torch.Tensor, views: list[View]) -> list[tuple[float, torch.Tensor]]:
+        """Return evidence and the map from the mean pose's square to the source, for every view of a film."""
+        small = self.whole(film)
+        found = []
+        for image in (view.of(small) for view in views):
+            with torch.no_grad():
+                heatmaps = self.network(image.as_subclass(torch.Tensor)[None]).softmax(dim=1)[0, :-1]
+            evidence, matrix = self._fit(self.to_landmarks(heatmaps), heatmaps.flatten(1).amax(dim=1))
+            found.append((evidence, affine_of(image) @ matrix))
+        return found
+
+    def _fit(self, points: torch.Tensor, peaks: torch.Tensor) -> tuple[float, torch.Tensor]:
+        peaks = peaks.double().cpu().nan_to_num(nan=0.0)
+        weights = peaks.clamp(min=1e-6)
+        radius = float((self.frame.model - self.frame.model.mean(dim=0)).square().sum(dim=1).mean().sqrt())
+        try:
+            for _ in range(_REWEIGHTINGS):
+                matrix = fit_similarity(self.frame.model, points, weights=weights)
+                if float(torch.linalg.det(matrix[:2, :2])) * radius**2 < 1:
+                    raise ValueError("a head that is smaller than a pixel")
+                distance = (apply(torch.linalg.inv(matrix), points) - self.frame.model).norm(dim=1) / radius
+                share = (1 / (1 + (distance / _HALF_WEIGHT_DISTANCE) ** 2)).nan_to_num(nan=0.0)
+                weights = (peaks * share).clamp(min=1e-9)
+        except (ValueError, RuntimeError):
+            # nothing to fit: the whole film as it is, without evidence
+            step = self.whole.size / self.frame.size
+            start = 0.5 * step - 0.5
+            return 0.0, torch.tensor([[step, 0, start], [0, step, start], [0, 0, 1]], dtype=torch.float64)
+        return float((peaks * share).mean()), matrix
