@@ -133,6 +133,12 @@ class PoseFinder:
                 view, (evidence, matrix) = [*_POSITIVE[1:], *_NEGATIVE][best], others[best]
         return self._posed(film, view, evidence, matrix)
 
+    def evidence(self, film: torch.Tensor) -> dict[View, float]:
+        """Return the evidence of all 16 views of one film (1, row, column)."""
+        film = self.intensity(film)
+        looks = [*self._look(film, _POSITIVE), *self._look(_inverted(film), _NEGATIVE)]
+        return {view: found for view, (found, _) in zip([*_POSITIVE, *_NEGATIVE], looks, strict=True)}
+
     def _posed(self, film: torch.Tensor, view: View, evidence: float, matrix: torch.Tensor) -> Pose:
         film = _inverted(film) if view.inverted else film
         # from the square to the source, and from there to the film's own grid

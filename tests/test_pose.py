@@ -131,6 +131,13 @@ class TestPose:
             landmarks_to_grid(to_pixels(CELLS), affine_of(pose.film)), find.frame.model, atol=STEP * 0.1
         )
 
+    @pytest.mark.parametrize("view", [UPRIGHT, View(1, True, False), View(2, False, True)])
+    def test_evidence_tells_the_right_view_from_the_15_others(self, view: View) -> None:
+        evidence = finder().evidence(lying(coded_film(), view)[0])
+        assert len(evidence) == 16
+        assert max(evidence, key=lambda each: evidence[each]) == view
+        assert sorted(evidence.values())[-2] < 0.5 * evidence[view]
+
     def test_exposure_does_not_matter(self) -> None:
         film = coded_film()
         raw = with_affine(300 + 2900 * film.as_subclass(torch.Tensor), film, affine_of(film))
