@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from monai.data import MetaTensor
 
-from monai_ceph.transforms.geometry import affine_of, apply, fit_similarity, with_affine
+from monai_ceph.transforms.geometry import affine_of, apply, with_affine
 from monai_ceph.transforms.heatmaps_to_landmarks import HeatmapsToLandmarks
 from monai_ceph.transforms.pose_film import PoseFilm
 from monai_ceph.transforms.scale_film_intensity import ScaleFilmIntensity
@@ -159,16 +159,16 @@ class PoseFinder:
     def _fit(self, points: torch.Tensor, peaks: torch.Tensor) -> tuple[float, torch.Tensor]:
         peaks = peaks.double().cpu().nan_to_num(nan=0.0)
         weights = peaks.clamp(min=1e-6)
-        radius = float((self.frame.model - self.frame.model.mean(dim=0)).square().sum(dim=1).mean().sqrt())
+        radius = self.frame.radius
         try:
             for _ in range(_REWEIGHTINGS):
-                matrix = fit_similarity(self.frame.model, points, weights=weights)
+                matrix = self.frame.matrix(points, weights=weights)
                 if float(torch.linalg.det(matrix[:2, :2])) * radius**2 < 1:
                     raise ValueError("a head that is smaller than a pixel")
                 distance = (apply(torch.linalg.inv(matrix), points) - self.frame.model).norm(dim=1) / radius
                 share = (1 / (1 + (distance / _HALF_WEIGHT_DISTANCE) ** 2)).nan_to_num(nan=0.0)
                 weights = (peaks * share).clamp(min=1e-9)
-        except (ValueError, RuntimeError):
+        except ValueError:
             # nothing to fit: the whole film as it is, without evidence
             step = self.whole.size / self.frame.size
             start = 0.5 * step - 0.5

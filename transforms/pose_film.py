@@ -40,7 +40,7 @@ class PoseFilm(Transform):
         shape = torch.as_tensor(mean_shape, dtype=torch.float64)
         shape = shape - shape.mean(dim=0)
         shape = shape / shape.square().sum(dim=1).mean().sqrt()
-        self.size = size
+        self.size, self.radius = size, radius * size
         self.model = (torch.tensor(centre, dtype=torch.float64) + radius * shape) * size - 0.5
 
     def matrix(
