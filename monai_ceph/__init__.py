@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from monai_ceph.version import __version__
 
 if TYPE_CHECKING:
-    from monai_ceph.detection import CephalogramDetector, Detection
+    from monai_ceph.detection import CephalogramDetector
+    from monai_ceph.result import Detection
 
 __all__ = ["CephalogramDetector", "Detection", "__version__"]
 

@@ -7,11 +7,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from monai_ceph.detection import CephalogramDetector, Detection
+from monai_ceph.detection import CephalogramDetector
 from monai_ceph.errors import CephError, ReadError, RejectedError
 from monai_ceph.readers import Radiograph, find_radiographs, read_radiograph
 from monai_ceph.reports.overlay import save_overlay
 from monai_ceph.reports.tables import ERROR_COLUMNS, LANDMARK_COLUMNS, TableWriter, landmark_rows
+from monai_ceph.result import Detection
 
 __all__ = ["Summary", "detect_films", "overlay_names"]
 

@@ -26,8 +26,8 @@ from monai_ceph.errors import CephError
 from monai_ceph.version import __version__
 
 if TYPE_CHECKING:
-    from monai_ceph.detection import Detection
     from monai_ceph.evaluation import Row
+    from monai_ceph.result import Detection
 
 __all__ = ["app"]
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -15,72 +18,27 @@ import torch
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 from monai.transforms import Compose
-from pydantic import BaseModel, ConfigDict, Field
 from yaml import YAMLError
 
 from monai_ceph import weights
 from monai_ceph.errors import CephError, RejectedError
-from monai_ceph.landmarks import LANDMARKS
+from monai_ceph.landmarks import LANDMARKS, Landmark
 from monai_ceph.plausibility import check_film, check_landmarks
 from monai_ceph.pose import UPRIGHT
 from monai_ceph.readers import Radiograph, read_radiograph
+from monai_ceph.result import DetectedLandmark, Detection, ModelIdentity, Status
 from monai_ceph.transforms import landmarks_to_source
-from monai_ceph.version import __version__
 
-__all__ = ["CephalogramDetector", "DetectedLandmark", "Detection", "ModelIdentity", "Stage", "Status"]
+__all__ = ["CephalogramDetector", "Detection", "Stage"]
 
-Status = Literal["ok", "uncertain", "missing"]
 Stage = Literal["global", "local"]
 
-
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class DetectedLandmark(_Record):
-    """One landmark on one film."""
-
-    number: int = Field(description="number in the ISBI 2015 order, from 1")
-    name: str
-    symbol: str
-    x: float | None = Field(description="column in pixels of the source image; None if missing")
-    y: float | None = Field(description="row in pixels of the source image; None if missing")
-    score: float = Field(ge=0, le=1, description="highest probability of the landmark's merged heatmap")
-    status: Status
-
-
-class ModelIdentity(_Record):
-    """Which weights computed a detection."""
-
-    name: str
-    version: str
-    weights_sha256: str
-    software: str = Field(default=f"monai-ceph {__version__}")
-
-
-class Detection(_Record):
-    """What was found on one film. Coordinates: x right, y down, pixel centres at integers, source pixels."""
-
-    file: str
-    image_uid: str | None
-    rows: int
-    columns: int
-    pixel_spacing: tuple[float, float] | None = Field(description="(row, column) in mm; None if unknown")
-    spacing_source: str
-    turned: Literal[0, 90, 180, 270] = Field(description="degrees against the clock that bring the film upright")
-    mirrored: bool = Field(description="the head faces left once the film is upright")
-    inverted: bool = Field(description="bright and dark are exchanged on the film")
-    landmarks: tuple[DetectedLandmark, ...]
-    model: ModelIdentity
-    warnings: tuple[str, ...]
-    seconds: dict[str, float] = Field(description="time per part: reading, framing, stage 1, stage 2, decoding")
-
-    def points(self) -> np.ndarray:
-        """Return (19, 2) landmarks as (row, column) in source pixels; NaN where missing."""
-        return np.array(
-            [(np.nan, np.nan) if mark.y is None else (mark.y, mark.x) for mark in self.landmarks],
-            dtype=np.float64,
-        )
+# config keys that say where things are or how a run goes, and change no landmark; weights have a hash of their own
+_NOT_OF_THE_RECIPE = {
+    *("description", "imports", "bundle_root", "output_dir", "dataset_dir", "phantoms", "device", "run", "inferring"),
+    *("dataset", "dataloader", "load_transform", "preprocessing", "postprocessing", "handlers", "evaluator"),
+    *(f"{stage}_weights" for stage in weights.STAGES),
+}
 
 
 class _Clock:
@@ -103,6 +61,11 @@ def _read_config(paths: list[str]) -> ConfigParser:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             raise CephError(f"{path}: cannot be read as a config: {reason}") from error
     return config
+
+
+def _recipe_sha256(config: ConfigParser) -> str:
+    recipe = {key: value for key, value in config.get().items() if key not in _NOT_OF_THE_RECIPE}
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _usable(device: str | torch.device) -> torch.device:
@@ -175,6 +138,7 @@ class CephalogramDetector:
             name=weights.model()["name"] if shipped else "weights of the user",
             version=weights.model()["version"] if shipped else "unknown",
             weights_sha256=weights.sha256(*used.values()),
+            recipe_sha256=_recipe_sha256(config),
         )
 
     def __call__(self, source: str | Path | Radiograph, *, force: bool = False, stage: Stage = "local") -> Detection:
@@ -217,32 +181,46 @@ class CephalogramDetector:
             if not force:
                 raise RejectedError(f"{radiograph.path}: no lateral cephalogram: {problem}")
             warnings.append(f"Kept by force: {problem}.")
+        spacing = radiograph.pixel_spacing
         return Detection(
             # a name that is not UTF-8 becomes readable text
             file=os.fsencode(radiograph.path).decode("utf-8", errors="backslashreplace"),
+            frame=radiograph.frame,
+            study_uid=radiograph.study_uid,
+            series_uid=radiograph.series_uid,
             image_uid=radiograph.image_uid,
+            sop_class_uid=radiograph.sop_class_uid,
             rows=radiograph.pixels.shape[0],
             columns=radiograph.pixels.shape[1],
-            pixel_spacing=radiograph.pixel_spacing,
-            spacing_source=str(radiograph.spacing_source),
+            pixel_spacing=spacing,
+            spacing_source=radiograph.spacing_source,
+            patient_orientation=radiograph.patient_orientation,
             turned=view.degrees,
             mirrored=view.mirrored,
             inverted=view.inverted,
-            landmarks=tuple(self._landmark(*item) for item in zip(LANDMARKS, places, scores.tolist(), strict=True)),
+            landmarks=tuple(
+                self._landmark(*item, spacing) for item in zip(LANDMARKS, places, scores.tolist(), strict=True)
+            ),
             model=self.identity,
             warnings=tuple(warnings),
+            created=datetime.now(timezone.utc).replace(microsecond=0),
             seconds=clock.seconds,
         )
 
-    def _landmark(self, landmark: Any, place: np.ndarray, score: float) -> DetectedLandmark:
+    def _landmark(
+        self, landmark: Landmark, place: np.ndarray, score: float, spacing: tuple[float, float] | None
+    ) -> DetectedLandmark:
         found = bool(np.isfinite(place).all())
         status: Status = "missing" if not found else "uncertain" if score < self._uncertain_below else "ok"
+        y, x = (float(place[0]), float(place[1])) if found else (None, None)
         return DetectedLandmark(
             number=landmark.number,
             name=landmark.name,
             symbol=landmark.symbol,
-            x=float(place[1]) if found else None,
-            y=float(place[0]) if found else None,
+            x=x,
+            y=y,
+            x_mm=x * spacing[1] if x is not None and spacing else None,
+            y_mm=y * spacing[0] if y is not None and spacing else None,
             score=min(max(score, 0.0), 1.0),
             status=status,
         )

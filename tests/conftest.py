@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timezone
 from functools import cache
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import pytest
 
 from monai_ceph.datasets import folder
 from monai_ceph.datasets.phantom import write_phantoms
-from monai_ceph.detection import CephalogramDetector, DetectedLandmark, Detection, ModelIdentity
+from monai_ceph.detection import CephalogramDetector
 from monai_ceph.landmarks import LANDMARKS
+from monai_ceph.result import DetectedLandmark, Detection, ModelIdentity
 
 # the grid of the local stage, so that nothing is drawn only to be thrown away
 HEIGHT, WIDTH = 1200, 968
@@ -97,7 +99,8 @@ def detection() -> Detection:
             )
             for index, mark in enumerate(LANDMARKS)
         ),
-        model=ModelIdentity(name="none", version="0", weights_sha256="0"),
+        model=ModelIdentity(name="none", version="0", weights_sha256="0", recipe_sha256="0"),
         warnings=(),
+        created=datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc),
         seconds={"reading": 0.1},
     )

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from monai_ceph.detection import Detection
 from monai_ceph.readers import Radiograph
+from monai_ceph.result import Detection
 
 
 def changed(detection: Detection, index: int, **values: object) -> Detection:

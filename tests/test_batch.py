@@ -12,11 +12,11 @@ from samples import noise, save_grey
 
 from monai_ceph import batch
 from monai_ceph.batch import Summary, detect_films, overlay_names
-from monai_ceph.detection import Detection
 from monai_ceph.errors import CephError, ReadError, RejectedError
 from monai_ceph.landmarks import NUM_LANDMARKS, SYMBOLS
 from monai_ceph.plausibility import check_film
 from monai_ceph.readers import Radiograph
+from monai_ceph.result import Detection
 
 
 class StandIn:

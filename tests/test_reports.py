@@ -8,13 +8,13 @@ import pytest
 from PIL import Image
 from samples import changed, radiograph
 
-from monai_ceph.detection import Detection
 from monai_ceph.landmarks import NUM_LANDMARKS
 from monai_ceph.readers import Radiograph
 from monai_ceph.reports import overlay
 from monai_ceph.reports.atomic import written_beside
 from monai_ceph.reports.overlay import draw_overlay, save_overlay
 from monai_ceph.reports.tables import LANDMARK_COLUMNS, TableWriter, landmark_rows, save_landmarks
+from monai_ceph.result import Detection
 
 GREEN, ORANGE = (80, 220, 100), (255, 170, 30)
 

@@ -77,7 +77,10 @@ def read_dicom(path: Path) -> Radiograph:
     return Radiograph(
         pixels,
         path,
-        image_uid=str(dataset.get("SOPInstanceUID", "")) or None,
+        image_uid=_uid(dataset, "SOPInstanceUID"),
+        series_uid=_uid(dataset, "SeriesInstanceUID"),
+        study_uid=_uid(dataset, "StudyInstanceUID"),
+        sop_class_uid=_uid(dataset, "SOPClassUID"),
         pixel_spacing=spacing,
         spacing_source=source,
         patient_orientation=_orientation(dataset),
@@ -315,6 +318,10 @@ def _magnification(dataset: Any, notes: list[str]) -> float | None:
 
 def _same(first: tuple[float, float], second: tuple[float, float]) -> bool:
     return all(math.isclose(a, b, rel_tol=_SAME_SPACING) for a, b in zip(first, second, strict=True))
+
+
+def _uid(dataset: Any, name: str) -> str | None:
+    return str(dataset.get(name) or "") or None
 
 
 def _orientation(dataset: Any) -> tuple[str, ...] | None:

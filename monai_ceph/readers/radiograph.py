@@ -48,6 +48,10 @@ class Radiograph:
             keep the range of the source: nothing is normalised here.
         path: the file that was read.
         image_uid: the DICOM SOP Instance UID, None for other formats.
+        series_uid: the DICOM Series Instance UID.
+        study_uid: the DICOM Study Instance UID.
+        sop_class_uid: the DICOM SOP Class UID.
+        frame: number, from 1, of the frame of an image with several; None for an image with one.
         pixel_spacing: (row, column) in mm: the distance between the centres of adjacent rows, then of
             adjacent columns. None if the scale is unknown; it is never guessed.
         spacing_source: where `pixel_spacing` came from.
@@ -59,6 +63,10 @@ class Radiograph:
     pixels: np.ndarray
     path: Path
     image_uid: str | None = None
+    series_uid: str | None = None
+    study_uid: str | None = None
+    sop_class_uid: str | None = None
+    frame: int | None = None
     pixel_spacing: tuple[float, float] | None = None
     spacing_source: SpacingSource = SpacingSource.NONE
     patient_orientation: tuple[str, ...] | None = None

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from monai_ceph.detection import Detection
 from monai_ceph.readers import Radiograph
 from monai_ceph.reports.atomic import written_beside
+from monai_ceph.result import Detection
 
 __all__ = ["draw_overlay", "save_overlay"]
 

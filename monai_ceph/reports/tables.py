@@ -14,7 +14,7 @@ from monai_ceph.landmarks import LANDMARKS
 from monai_ceph.reports.atomic import written_beside
 
 if TYPE_CHECKING:
-    from monai_ceph.detection import Detection
+    from monai_ceph.result import Detection
 
 __all__ = ["ERROR_COLUMNS", "LANDMARK_COLUMNS", "TableWriter", "landmark_rows", "save_landmarks"]
 

@@ -1,0 +1,84 @@
+"""What a detection says: one typed, versioned model. Its JSON schema is docs/schema/detection-1.0.json."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from monai_ceph.readers.radiograph import SpacingSource
+from monai_ceph.version import __version__
+
+__all__ = ["SCHEMA_VERSION", "DetectedLandmark", "Detection", "ModelIdentity", "Status"]
+
+SCHEMA_VERSION: Literal["1.0"] = "1.0"
+"""A reader of 1.x can read every 1.y: fields are only added. A field that goes or changes its meaning makes it 2.0."""
+
+Status = Literal["ok", "uncertain", "missing"]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DetectedLandmark(_Record):
+    """One landmark on one film."""
+
+    number: int = Field(ge=1, description="number in the ISBI 2015 order")
+    name: str
+    symbol: str
+    x: float | None = Field(description="column in pixels of the source image; null if missing")
+    y: float | None = Field(description="row in pixels of the source image; null if missing")
+    x_mm: float | None = Field(
+        default=None, description="mm right of the centre of the first pixel; null if missing or without a scale"
+    )
+    y_mm: float | None = Field(
+        default=None, description="mm below the centre of the first pixel; null if missing or without a scale"
+    )
+    score: float = Field(ge=0, le=1, description="highest probability of the landmark's merged heatmap")
+    status: Status
+
+
+class ModelIdentity(_Record):
+    """Which weights, parameters and software computed a detection."""
+
+    name: str
+    version: str
+    weights_sha256: str = Field(description="of the bytes of all weights, in the order global, local, context")
+    recipe_sha256: str = Field(description="of the parameters of inference, as the configs and the user set them")
+    software: str = Field(default=f"monai-ceph {__version__}")
+
+
+class Detection(_Record):
+    """What was found on one film. Coordinates: x right, y down, pixel centres at integers, source pixels."""
+
+    schema_version: Literal["1.0"] = SCHEMA_VERSION
+    file: str = Field(description="the film, as it was named or found")
+    frame: int | None = Field(default=None, ge=1, description="number of the frame of a multi-frame image, else null")
+    study_uid: str | None = Field(default=None, description="DICOM Study Instance UID")
+    series_uid: str | None = Field(default=None, description="DICOM Series Instance UID")
+    image_uid: str | None = Field(description="DICOM SOP Instance UID")
+    sop_class_uid: str | None = Field(default=None, description="DICOM SOP Class UID")
+    rows: int
+    columns: int
+    pixel_spacing: tuple[float, float] | None = Field(description="(row, column) in mm; null if unknown")
+    spacing_source: SpacingSource = Field(description="where the pixel spacing came from")
+    patient_orientation: tuple[str, ...] | None = Field(
+        default=None, description="DICOM PatientOrientation: direction of rows, direction of columns"
+    )
+    turned: Literal[0, 90, 180, 270] = Field(description="degrees against the clock that bring the film upright")
+    mirrored: bool = Field(description="the head faces left once the film is upright")
+    inverted: bool = Field(description="bright and dark are exchanged on the film")
+    landmarks: tuple[DetectedLandmark, ...]
+    model: ModelIdentity
+    warnings: tuple[str, ...] = Field(description="sentences for the person who reviews the result")
+    created: AwareDatetime = Field(description="when the detection was made, UTC")
+    seconds: dict[str, float] = Field(description="time per part: reading, framing, stage 1, stage 2, decoding")
+
+    def points(self) -> np.ndarray:
+        """Return (19, 2) landmarks as (row, column) in source pixels; NaN where missing."""
+        return np.array(
+            [(np.nan, np.nan) if mark.y is None else (mark.y, mark.x) for mark in self.landmarks],
+            dtype=np.float64,
+        )
