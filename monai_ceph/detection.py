@@ -24,7 +24,7 @@ from monai_ceph import weights
 from monai_ceph.errors import CephError, RejectedError
 from monai_ceph.landmarks import LANDMARKS, Landmark
 from monai_ceph.plausibility import check_film, check_landmarks
-from monai_ceph.pose import UPRIGHT
+from monai_ceph.pose import UPRIGHT, View, stated_view
 from monai_ceph.readers import Radiograph, read_radiograph
 from monai_ceph.result import DetectedLandmark, Detection, ModelIdentity, Status
 from monai_ceph.transforms import landmarks_to_source
@@ -39,6 +39,15 @@ _NOT_OF_THE_RECIPE = {
     *("dataset", "dataloader", "load_transform", "preprocessing", "postprocessing", "handlers", "evaluator"),
     *(f"{stage}_weights" for stage in weights.STAGES),
 }
+
+
+def _orientation_warnings(orientation: tuple[str, ...], stated: View | None, found: View) -> list[str]:
+    said = "\\".join(orientation)
+    if stated is None:
+        return [f"PatientOrientation {said} is not that of a lateral film of the head."]
+    if (stated.turned, stated.mirrored) != (found.turned, found.mirrored):
+        return [f"PatientOrientation {said} contradicts the film: what the film shows was followed."]
+    return []
 
 
 class _Clock:
@@ -163,13 +172,14 @@ class CephalogramDetector:
         check_film(radiograph)
         with clock.part("framing"):
             pixels = MetaTensor(torch.from_numpy(radiograph.pixels)[None], affine=torch.eye(3, dtype=torch.float64))
-            film, pose = self.inferer.frame(self._frame({"image": pixels})["image"].to(self.device))
+            stated = stated_view(radiograph.patient_orientation)
+            film, pose = self.inferer.frame(self._frame({"image": pixels})["image"].to(self.device), stated)
         with clock.part("stage 1"):
             guide = self.inferer.guide(film)
         points, scores = guide.landmarks, guide.peaks
         if stage == "local":
             with clock.part("stage 2"):
-                windows = self.inferer.explore(film, guide.landmarks, self.network)
+                windows = self.inferer.explore(film, guide.landmarks, self.network, pose)
             with clock.part("decoding"):
                 points = self._decode(windows.heatmaps) + windows.starts
                 scores = windows.heatmaps.flatten(1).amax(dim=1)
@@ -177,6 +187,8 @@ class CephalogramDetector:
         places = landmarks_to_source(points, film.affine).numpy()
         view, evidence = (pose.view, pose.evidence) if pose else (UPRIGHT, None)
         warnings += view.warnings()
+        if radiograph.patient_orientation and pose:
+            warnings += _orientation_warnings(radiograph.patient_orientation, stated, view)
         if problem := check_landmarks(points.numpy(), scores.numpy(), evidence, **self._rejection):
             if not force:
                 raise RejectedError(f"{radiograph.path}: no lateral cephalogram: {problem}")

@@ -12,7 +12,7 @@ from monai.data.utils import collate_meta_tensor_fn
 from monai.inferers import Inferer
 from torch.nn import functional as F
 
-from monai_ceph.pose import Pose, PoseFinder
+from monai_ceph.pose import Pose, PoseFinder, View
 from monai_ceph.transforms.geometry import (
     affine_of,
     apply,
@@ -273,6 +273,11 @@ class AttentionGuidedInferer(Inferer):
         context_network: as the local one, for a grid of ``context_size``; None: no context (the paper).
         context_size: rows and columns of the context network's grid.
         pose: finds the head and brings it into the grid of the local stage; None: the film is there already.
+        edge_margin: with ``pose``: a landmark whose maximum is less inside the exposed field, as a share of the mean
+            shape's radius (about 43 mm), is cut off: its heatmap becomes 0. A network cannot tell a landmark at the
+            edge of a shutter from the edge.
+        max_guide_distance: with ``pose``: a landmark of the global stage that is farther from its place in the mean
+            shape, as a share of the shape's radius, is a false maximum, and that place guides instead. None: never.
     """
 
     def __init__(
@@ -284,15 +289,22 @@ class AttentionGuidedInferer(Inferer):
         context_network: torch.nn.Module | None = None,
         context_size: int | None = None,
         pose: PoseFinder | None = None,
+        edge_margin: float = 0.0,
+        max_guide_distance: float | None = None,
     ) -> None:
         super().__init__()
+        if edge_margin < 0:
+            raise ValueError(f"edge_margin must not be negative, got {edge_margin}")
+        if max_guide_distance is not None and not max_guide_distance > 0:
+            raise ValueError(f"max_guide_distance must be positive or None, got {max_guide_distance}")
         if context_network is not None and context_size is None:
             raise ValueError("a context network needs its context_size")
         self.global_network, self.local, self.context_network = global_network, local, context_network
         self.to_global_grid = SquareFilm(global_size)
         self.to_context_grid = SquareFilm(context_size) if context_size is not None else None
         self.to_landmarks = decoder
-        self.pose = pose
+        self.pose, self.edge_margin, self.max_guide_distance = pose, edge_margin, max_guide_distance
+        self.to_maximum = HeatmapsToLandmarks("argmax", refine=False)
 
     def __call__(
         self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
@@ -306,16 +318,22 @@ class AttentionGuidedInferer(Inferer):
             self.context_network.eval().to(inputs.device)
         merged = []
         for film in inputs:
-            framed = self.frame(film)[0]
-            windows = self.explore(framed, self.guide(framed).landmarks, lambda batch: network(batch, *args, **kwargs))
+            framed, pose = self.frame(film)
+            guide = self.guide(framed).landmarks
+            windows = self.explore(framed, guide, lambda batch: network(batch, *args, **kwargs), pose)
             merged.append(with_affine(windows.paste((framed.shape[-2], framed.shape[-1])), film, affine_of(framed)))
         return collate_meta_tensor_fn(merged)
 
-    def frame(self, film: torch.Tensor) -> tuple[torch.Tensor, Pose | None]:
-        """Return one film (1, row, column) in the grid of the local stage, and the head's pose if it is looked for."""
+    def frame(self, film: torch.Tensor, stated: View | None = None) -> tuple[torch.Tensor, Pose | None]:
+        """Return one film (1, row, column) in the grid of the local stage, and the head's pose if it is looked for.
+
+        Args:
+            film: any grid.
+            stated: how the head lies on it, by its header; this is looked at first.
+        """
         if self.pose is None:
             return film, None
-        pose = self.pose(film)
+        pose = self.pose(film, stated)
         return pose.film, pose
 
     def guide(self, film: torch.Tensor) -> Guide:
@@ -324,11 +342,32 @@ class AttentionGuidedInferer(Inferer):
         with torch.no_grad():
             heatmaps = self.global_network(small.as_subclass(torch.Tensor)[None]).softmax(dim=1)[0, :-1]
         source = landmarks_to_source(self.to_landmarks(heatmaps), affine_of(small))
-        return Guide(landmarks_to_grid(source, affine_of(film)), heatmaps.flatten(1).amax(dim=1))
+        landmarks, peaks = landmarks_to_grid(source, affine_of(film)), heatmaps.flatten(1).amax(dim=1)
+        return Guide(self._without_strays(landmarks, peaks), peaks)
 
-    def explore(self, film: torch.Tensor, guide: torch.Tensor, network: Network) -> Windows:
+    def _without_strays(self, landmarks: torch.Tensor, peaks: torch.Tensor) -> torch.Tensor:
+        """Return the (N, 2) landmarks with those that are far from where a head has them moved to there."""
+        if self.pose is None or self.max_guide_distance is None:
+            return landmarks
+        try:
+            _, matrix = self.pose.fit(landmarks, peaks)
+        except ValueError:
+            return landmarks
+        stray = self.pose.strangeness(landmarks, matrix) > self.max_guide_distance
+        return torch.where(stray[:, None], apply(matrix, self.pose.frame.model), landmarks)
+
+    def explore(self, film: torch.Tensor, guide: torch.Tensor, network: Network, pose: Pose | None = None) -> Windows:
         """Return the windows of one film (1, row, column) around its guide (N, 2), in pixels of its grid."""
-        windows = self.local.explore(film, guide, network)
+        windows = self._with_context(film, guide, self.local.explore(film, guide, network))
+        if pose is None or self.pose is None or not self.edge_margin:
+            return windows
+        maxima = self.to_maximum(windows.heatmaps) + windows.starts
+        # what has no maximum is 0 already, and NaN compares as inside
+        cut_off = pose.depth(maxima) < self.edge_margin * self.pose.frame.radius
+        windows.heatmaps[cut_off.to(windows.heatmaps.device)] = 0
+        return windows
+
+    def _with_context(self, film: torch.Tensor, guide: torch.Tensor, windows: Windows) -> Windows:
         if self.context_network is None or self.to_context_grid is None:
             return windows
         small = self.to_context_grid(film)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from monai.data import MetaTensor
 
+from monai_ceph.exposed_field import ExposedField, exposed_field
 from monai_ceph.transforms.geometry import affine_of, apply, with_affine
 from monai_ceph.transforms.heatmaps_to_landmarks import HeatmapsToLandmarks
 from monai_ceph.transforms.pose_film import PoseFilm
 from monai_ceph.transforms.scale_film_intensity import ScaleFilmIntensity
 from monai_ceph.transforms.whole_film import WholeFilm
 
-__all__ = ["UPRIGHT", "Pose", "PoseFinder", "View"]
+__all__ = ["UPRIGHT", "Pose", "PoseFinder", "View", "stated_view"]
 
 # of the mean shape's radius: a landmark that is so far off its place counts half
 _HALF_WEIGHT_DISTANCE = 0.15
@@ -76,16 +78,45 @@ class Pose:
         view: how the film was turned, mirrored and inverted.
         evidence: 0..1, how much of a head was seen: the mean of the landmarks' peaks, each counting the less the
             farther it is from its place in the mean shape.
+        field: the exposed part of the film, in the film's own grid.
+        to_film: 3x3, from the square to the film's own grid.
     """
 
     film: MetaTensor
     view: View
     evidence: float
+    field: ExposedField
+    to_film: torch.Tensor
+
+    def depth(self, points: torch.Tensor) -> torch.Tensor:
+        """Return how far (N, 2) points of the square are inside the exposed field, in pixels of the square."""
+        step = torch.linalg.det(self.to_film[:2, :2]).abs().sqrt()
+        return self.field.depth(apply(self.to_film, points)) / step
 
 
 _POSITIVE = [View(turned, mirrored, False) for mirrored in (False, True) for turned in range(4)]
 _NEGATIVE = [View(view.turned, view.mirrored, True) for view in _POSITIVE]
 UPRIGHT = _POSITIVE[0]
+
+_OPPOSITE = {"A": "P", "P": "A", "H": "F", "F": "H"}
+
+
+def stated_view(orientation: Sequence[str] | None) -> View | None:
+    """Return the view that a DICOM PatientOrientation (PS3.3 C.7.6.1.1.1) asks for, None if it is of no lateral film.
+
+    Args:
+        orientation: direction of the rows, direction of the columns; ("A", "F") is upright and faces right. Of a
+            direction with several letters the first counts.
+    """
+    if not orientation or len(orientation) != 2 or any(side[:1] not in _OPPOSITE for side in orientation):
+        return None
+    for view in _POSITIVE:
+        row, column = orientation[0][0], orientation[1][0]
+        for _ in range(view.turned):
+            row, column = column, _OPPOSITE[row]
+        if ((_OPPOSITE[row] if view.mirrored else row), column) == ("A", "F"):
+            return view
+    return None
 
 
 def _inverted(film: torch.Tensor) -> MetaTensor:
@@ -96,9 +127,10 @@ def _inverted(film: torch.Tensor) -> MetaTensor:
 class PoseFinder:
     """Look at a whole film with the global network and bring the head into the mean pose.
 
-    The film is looked at as it is. If that shows little of a head, it is turned, mirrored and inverted in all 16 ways,
-    and the view with the most evidence is taken. The landmarks that the network sees are fitted by the mean shape,
-    those that do not agree with the others count less (iteratively reweighted least squares, Cauchy weights).
+    The film is looked at as it is, or as its header says. If that shows little of a head, it is turned, mirrored and
+    inverted in all 16 ways, and the view with the most evidence is taken. The landmarks that the network sees are
+    fitted by the mean shape, those that do not agree with the others count less (iteratively reweighted least squares,
+    Cauchy weights).
 
     Args:
         network: returns logits with N landmark channels and the background, last.
@@ -122,15 +154,17 @@ class PoseFinder:
         self.whole = WholeFilm(size)
         self.to_landmarks = HeatmapsToLandmarks("mean")
 
-    def __call__(self, film: torch.Tensor) -> Pose:
-        """Return the pose of the head on one film (1, row, column)."""
+    def __call__(self, film: torch.Tensor, stated: View | None = None) -> Pose:
+        """Return the pose of the head on one film (1, row, column); ``stated`` is looked at first."""
         film = self.intensity(film)
-        view, (evidence, matrix) = UPRIGHT, self._look(film, [UPRIGHT])[0]
+        view = stated or UPRIGHT
+        evidence, matrix = self._look(film, [view])[0]
         if evidence < self.sure:
-            others = [*self._look(film, _POSITIVE[1:]), *self._look(_inverted(film), _NEGATIVE)]
+            positive = [other for other in _POSITIVE if other != view]
+            others = [*self._look(film, positive), *self._look(_inverted(film), _NEGATIVE)]
             best = max(range(len(others)), key=lambda index: others[index][0])
             if others[best][0] > evidence:
-                view, (evidence, matrix) = [*_POSITIVE[1:], *_NEGATIVE][best], others[best]
+                view, (evidence, matrix) = [*positive, *_NEGATIVE][best], others[best]
         return self._posed(film, view, evidence, matrix)
 
     def evidence(self, film: torch.Tensor) -> dict[View, float]:
@@ -140,10 +174,11 @@ class PoseFinder:
         return {view: found for view, (found, _) in zip([*_POSITIVE, *_NEGATIVE], looks, strict=True)}
 
     def _posed(self, film: torch.Tensor, view: View, evidence: float, matrix: torch.Tensor) -> Pose:
-        film = _inverted(film) if view.inverted else film
+        seen = _inverted(film) if view.inverted else film
         # from the square to the source, and from there to the film's own grid
-        square = self.frame.cut(film, torch.linalg.inv(affine_of(film)) @ matrix)
-        return Pose(self.intensity(square), view, evidence)
+        to_film = torch.linalg.inv(affine_of(film)) @ matrix
+        square = self.intensity(self.frame.cut(seen, to_film))
+        return Pose(square, view, evidence, exposed_field(film), to_film)
 
     def _look(self, film: torch.Tensor, views: list[View]) -> list[tuple[float, torch.Tensor]]:
         """Return evidence and the map from the mean pose's square to the source, for every view of a film."""
@@ -152,25 +187,41 @@ class PoseFinder:
         for image in (view.of(small) for view in views):
             with torch.no_grad():
                 heatmaps = self.network(image.as_subclass(torch.Tensor)[None]).softmax(dim=1)[0, :-1]
-            evidence, matrix = self._fit(self.to_landmarks(heatmaps), heatmaps.flatten(1).amax(dim=1))
+            try:
+                evidence, matrix = self.fit(self.to_landmarks(heatmaps), heatmaps.flatten(1).amax(dim=1))
+            except ValueError:
+                # the whole film as it is
+                step = self.whole.size / self.frame.size
+                start = 0.5 * step - 0.5
+                evidence, matrix = 0.0, torch.tensor([[step, 0, start], [0, step, start], [0, 0, 1]]).double()
             found.append((evidence, affine_of(image) @ matrix))
         return found
 
-    def _fit(self, points: torch.Tensor, peaks: torch.Tensor) -> tuple[float, torch.Tensor]:
+    def fit(self, points: torch.Tensor, peaks: torch.Tensor) -> tuple[float, torch.Tensor]:
+        """Return the evidence of a head and the map from the mean pose's square to the grid of its landmarks.
+
+        Args:
+            points: (N, 2) landmarks, (row, column); NaN where there is none.
+            peaks: (N,) probability of each.
+
+        Raises:
+            ValueError: if nothing can be fitted.
+        """
         peaks = peaks.double().cpu().nan_to_num(nan=0.0)
         weights = peaks.clamp(min=1e-6)
-        radius = self.frame.radius
-        try:
-            for _ in range(_REWEIGHTINGS):
-                matrix = self.frame.matrix(points, weights=weights)
-                if float(torch.linalg.det(matrix[:2, :2])) * radius**2 < 1:
-                    raise ValueError("a head that is smaller than a pixel")
-                distance = (apply(torch.linalg.inv(matrix), points) - self.frame.model).norm(dim=1) / radius
-                share = (1 / (1 + (distance / _HALF_WEIGHT_DISTANCE) ** 2)).nan_to_num(nan=0.0)
-                weights = (peaks * share).clamp(min=1e-9)
-        except ValueError:
-            # nothing to fit: the whole film as it is, without evidence
-            step = self.whole.size / self.frame.size
-            start = 0.5 * step - 0.5
-            return 0.0, torch.tensor([[step, 0, start], [0, step, start], [0, 0, 1]], dtype=torch.float64)
+        for _ in range(_REWEIGHTINGS):
+            matrix = self.frame.matrix(points, weights=weights)
+            if float(torch.linalg.det(matrix[:2, :2])) * self.frame.radius**2 < 1:
+                raise ValueError("a head that is smaller than a pixel")
+            share = (1 / (1 + (self.strangeness(points, matrix) / _HALF_WEIGHT_DISTANCE) ** 2)).nan_to_num(nan=0.0)
+            weights = (peaks * share).clamp(min=1e-9)
         return float((peaks * share).mean()), matrix
+
+    def strangeness(self, points: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+        """Return (N,) how far landmarks are from their places in the mean shape, as a share of its radius.
+
+        Args:
+            points: (N, 2) landmarks, (row, column).
+            matrix: 3x3, from the mean pose's square to their grid.
+        """
+        return (apply(torch.linalg.inv(matrix), points) - self.frame.model).norm(dim=1) / self.frame.radius

@@ -416,3 +416,42 @@ class TestWithPose:
         merged = self.inferer()(noise, CodeReader(STEP))
         assert merged.shape == (1, len(CELLS), STEP * ROWS, STEP * ROWS)
         assert merged.isfinite().all()
+
+    def test_a_landmark_at_the_edge_of_a_shutter_is_cut_off(self) -> None:
+        (film, _), (places, _) = self.films()
+        # a film has no flat rows
+        film = with_affine(
+            film + 0.1 * torch.rand(film.shape, generator=torch.Generator().manual_seed(0)), film, affine_of(film)
+        )
+        radius = (places - places.mean(dim=0)).square().sum(dim=1).mean().sqrt()
+        depth = torch.minimum(places, torch.tensor(film.shape[-2:]) - 1 - places).amin(dim=1)
+        inferer = self.inferer()
+        for share, kept in ((0.9, True), (1.1, False)):
+            # the film's own border is an edge, too
+            inferer.edge_margin = float(share * depth.min() / radius)
+            framed, pose = inferer.frame(film)
+            windows = inferer.explore(framed, inferer.guide(framed).landmarks, CodeReader(STEP), pose)
+            seen = windows.heatmaps.flatten(1).amax(dim=1) > 0
+            assert bool(seen[depth.argmin()]) is kept
+            assert bool(seen[depth.argmax()])
+
+    def test_a_stray_maximum_does_not_guide(self) -> None:
+        (film, _), (places, _) = self.films()
+
+        class OneStray(CodeReader):
+            """Sees the third landmark far from its place."""
+
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                logits = super().forward(x)
+                logits[:, 2] = -30
+                logits[:, 2, 5, 5] = 30
+                return logits
+
+        inferer = self.inferer()
+        framed, _ = inferer.frame(film)
+        inferer.global_network = OneStray(1)
+        expected = landmarks_to_grid(places, affine_of(framed))
+        stray = (inferer.guide(framed).landmarks - expected).norm(dim=1)
+        assert stray[2] > 40
+        inferer.max_guide_distance = 0.28
+        assert (inferer.guide(framed).landmarks - expected).norm(dim=1).max() < 1

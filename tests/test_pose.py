@@ -10,7 +10,7 @@ from codes import CELLS, COLUMNS, ROWS, STEP, CodeReader, coded_film, to_pixels
 from monai.data import MetaTensor
 from torch import nn
 
-from monai_ceph.pose import UPRIGHT, PoseFinder, View
+from monai_ceph.pose import UPRIGHT, PoseFinder, View, stated_view
 from monai_ceph.transforms import PoseFilm, ScaleFilmIntensity, affine_of, landmarks_to_grid
 from monai_ceph.transforms.geometry import apply, with_affine
 
@@ -246,3 +246,73 @@ class TestEvidence:
 def test_sure_is_a_share(sure: float) -> None:
     with pytest.raises(ValueError, match="sure"):
         finder(sure=sure)
+
+
+class TestStatedView:
+    @pytest.mark.parametrize(
+        ("orientation", "view"),
+        [
+            (("A", "F"), UPRIGHT),
+            (("P", "F"), View(0, True, False)),
+            (("P", "H"), View(2, False, False)),
+            (("A", "H"), View(2, True, False)),
+            # rows run to the feet and columns to the back: the head lies on its back
+            (("F", "P"), View(3, False, False)),
+            (("AR", "FL"), UPRIGHT),
+        ],
+    )
+    def test_of_an_orientation(self, orientation: tuple[str, str], view: View) -> None:
+        assert stated_view(orientation) == view
+
+    def test_every_lateral_orientation_has_its_own_view(self) -> None:
+        pairs = [*itertools.product("AP", "HF"), *itertools.product("HF", "AP")]
+        assert {stated_view(pair) for pair in pairs} == set(TURNS)
+
+    @pytest.mark.parametrize("orientation", [None, (), ("A",), ("L", "F"), ("A", "P"), ("", "F"), ("X", "F")])
+    def test_none_of_what_is_no_lateral_film(self, orientation: tuple[str, ...] | None) -> None:
+        assert stated_view(orientation) is None
+
+    @pytest.mark.parametrize("view", TURNS)
+    def test_is_the_way_to_look_at_a_film_that_lies_so(self, view: View) -> None:
+        # an upright film whose grey values are its columns (to the front) and its rows (to the feet)
+        rows, columns = torch.meshgrid(torch.arange(5.0), torch.arange(7.0), indexing="ij")
+        front, feet = (lying(MetaTensor(values[None]), view)[0][0] for values in (columns, rows))
+        names = []
+        for step in ((0, 1), (1, 0)):
+            name = {(1, 0): "A", (-1, 0): "P", (0, 1): "F", (0, -1): "H"}
+            names.append(name[tuple(int(grey[step] - grey[0, 0]) for grey in (front, feet))])
+        assert stated_view(names) == view
+
+    def test_is_looked_at_first(self) -> None:
+        film, _ = lying(coded_film(), View(2, True, False))
+        looked: list[torch.Tensor] = []
+
+        class Reader(CodeReader):
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                looked.append(x)
+                return super().forward(x)
+
+        pose = finder(Reader(1))(film, View(2, True, False))
+        assert pose.view == View(2, True, False)
+        assert len(looked) == 1
+
+    def test_is_not_followed_against_the_film(self) -> None:
+        assert finder()(coded_film(), View(1, False, False)).view == UPRIGHT
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_depth_inside_the_exposed_field(view: View) -> None:
+    film = coded_film()
+    # no row is flat but those below the shutter
+    noise = 0.1 * torch.rand(film.shape, generator=torch.Generator().manual_seed(0))
+    pixels = film.as_subclass(torch.Tensor) + noise
+    pixels[..., :9] = 0
+    turned, _ = lying(MetaTensor(pixels, affine=torch.eye(3, dtype=torch.float64)), view)
+    pose = finder()(turned)
+    assert pose.view == view
+    # a shutter over the film's first 9 columns; points in its rows' middle, so many columns inside
+    upright = torch.tensor([[ROWS * STEP / 2.0, 9.0], [ROWS * STEP / 2.0, 13.0], [ROWS * STEP / 2.0, 4.0]])
+    _, place = lying(film, view)
+    square = apply(torch.linalg.inv(pose.to_film), place(upright.double()))
+    step = float(torch.linalg.det(pose.to_film[:2, :2]).abs().sqrt())
+    assert (pose.depth(square) * step - torch.tensor([0.0, 4.0, -5.0])).abs().max() < 1e-6
