@@ -16,6 +16,11 @@ __all__ = ["draw_overlay", "save_overlay"]
 # longest side in pixels: more detail than a screen shows would only cost time and disk
 _LONGEST = 1400
 _COLOURS = {"ok": (80, 220, 100), "uncertain": (255, 170, 30)}
+# where a symbol goes, in arms of the cross from the landmark, and its anchor there; the first that is free
+_LABEL_PLACES = (
+    *((1, -1, "lb"), (1, 1, "lt"), (-1, -1, "rb"), (-1, 1, "rt")),
+    *((1.3, 0, "lm"), (-1.3, 0, "rm"), (0, -1.3, "mb"), (0, 1.3, "mt")),
+)
 NOTICE = "Research use, not a medical device. A trained person reviews every result."
 
 
@@ -35,24 +40,29 @@ def draw_overlay(radiograph: Radiograph, detection: Detection) -> Image.Image:
     unit = max(picture.size) / _LONGEST
     font = ImageFont.load_default(size=max(10.0, 17 * unit))
     arm = max(4.0, 9 * unit)
-    for mark in detection.landmarks:
-        if mark.x is None or mark.y is None:
-            continue
-        # pixel centres at integers: the drawing's own grid counts centres the same way after scaling
-        x, y = (mark.x + 0.5) * scale - 0.5, (mark.y + 0.5) * scale - 0.5
+    # pixel centres at integers: the drawing's own grid counts centres the same way after scaling
+    places = {
+        mark: ((mark.x + 0.5) * scale - 0.5, (mark.y + 0.5) * scale - 0.5)
+        for mark in detection.landmarks
+        if mark.x is not None and mark.y is not None
+    }
+    taken = [(x - arm, y - arm, x + arm, y + arm) for x, y in places.values()]
+    for mark, (x, y) in places.items():
         colour = _COLOURS[mark.status]
         for width, line in ((max(3, round(4 * unit)), (0, 0, 0)), (max(1, round(2 * unit)), colour)):
             draw.line((x - arm, y, x + arm, y), fill=line, width=width)
             draw.line((x, y - arm, x, y + arm), fill=line, width=width)
-        draw.text(
-            (x + arm, y - arm),
-            mark.symbol,
-            fill=colour,
-            font=font,
-            anchor="lb",
-            stroke_width=2,
-            stroke_fill=0,
-        )
+        options = [
+            (
+                (x + across * arm, y + down * arm),
+                anchor,
+                draw.textbbox((x + across * arm, y + down * arm), mark.symbol, font, anchor),
+            )
+            for across, down, anchor in _LABEL_PLACES
+        ]
+        place, anchor, box = min(options, key=lambda option: sum(_overlap(option[2], other) for other in taken))
+        taken.append(box)
+        draw.text(place, mark.symbol, fill=colour, font=font, anchor=anchor, stroke_width=2, stroke_fill=0)
     if symbols := _missing(detection):
         draw.text((10, 10), f"missing: {symbols}", fill=(255, 90, 90), font=font, stroke_width=2, stroke_fill=0)
     draw.text(
@@ -65,6 +75,13 @@ def draw_overlay(radiograph: Radiograph, detection: Detection) -> Image.Image:
         stroke_fill=0,
     )
     return picture
+
+
+def _overlap(first: tuple[float, ...], second: tuple[float, ...]) -> float:
+    """Return the common area of two boxes (left, top, right, bottom)."""
+    width = min(first[2], second[2]) - max(first[0], second[0])
+    height = min(first[3], second[3]) - max(first[1], second[1])
+    return max(width, 0.0) * max(height, 0.0)
 
 
 def _missing(detection: Detection) -> str:
