@@ -29,6 +29,9 @@ _FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
 _GREY_MODES = ("L", "I;16", "I;16B", "I", "F")
 _EXIF_ORIENTATION = 0x0112
 _TIFF_PHOTOMETRIC = 262
+_FILE_LIMIT = 2 * 2**30
+_META_HEADER_LIMIT = 2**16
+_MAX_CHANNELS = 4
 
 
 def read_raster(path: Path) -> Radiograph:
@@ -58,8 +61,10 @@ def read_meta_image(path: Path) -> Radiograph:
     """Read a MetaImage file. Its spacing counts unless it is exactly 1.0 in both directions, the default.
 
     Raises:
-        ReadError: not a MetaImage, truncated, the raw file missing, more than one slice, complex pixels.
+        ReadError: not a MetaImage, truncated, the raw file missing or outside the folder, more than one slice,
+            complex pixels.
     """
+    _check_meta_header(path)
     pixels, io = _decode_with_itk(path, "MetaImageIO")
     pixels, notes = finite(grey(pixels))
     spacing = header_spacing(io.GetSpacing(1), io.GetSpacing(0))
@@ -79,20 +84,24 @@ def _probe(path: Path) -> tuple[str, str, int | None, bool]:
 
     White is zero where a TIFF says so; ITK does not undo it.
     """
+    size = path.stat().st_size
+    if size > _FILE_LIMIT:
+        raise ReadError(f"{size} bytes, the limit is {_FILE_LIMIT}")
     with warnings.catch_warnings():
         # Pillow's own bomb warning comes before check_size can name the real limit.
         warnings.simplefilter("ignore")
         try:
             image = Image.open(path, formats=_FORMATS)
         except Image.DecompressionBombError as error:
-            raise ReadError("more pixels than the limit of 250 million") from error
+            limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
+            raise ReadError(f"more pixels than the limit of this format, {limit} million") from error
         except Image.UnidentifiedImageError as error:
             raise ReadError("not a PNG, JPEG, BMP or TIFF image, or its header is damaged") from error
         with image:
             kind = "JPEG" if image.format == "MPO" else str(image.format)
             frames = getattr(image, "n_frames", 1) if kind == "TIFF" else 1
             one_image((frames, image.height, image.width))
-            check_size(image.height, image.width)
+            check_size(image.height, image.width, size)
             orientation = image.getexif().get(_EXIF_ORIENTATION) if kind == "JPEG" else None
             tags = getattr(image, "tag_v2", {})
             white_is_zero = kind == "TIFF" and tags.get(_TIFF_PHOTOMETRIC) == 0
@@ -127,6 +136,41 @@ def _check_bmp(path: Path) -> None:
     needed = offset + (width * bits + 31) // 32 * 4 * abs(height)
     if compression == 0 and path.stat().st_size < needed:
         raise ReadError(f"truncated, {path.stat().st_size} bytes of the {needed} that its header announces")
+
+
+def _check_meta_header(path: Path) -> None:
+    """Check what ITK would act on at once: the size of the image, and the file that it would open for the pixels."""
+    with path.open("rb") as file:
+        head = file.read(_META_HEADER_LIMIT)
+    fields: dict[str, str] = {}
+    for line in head.split(b"\n"):
+        name, equals, value = line.decode("latin-1").partition("=")
+        if not equals:
+            break
+        fields[name.strip()] = value.strip()
+        if name.strip() == "ElementDataFile":
+            break
+    raw = fields.get("ElementDataFile")
+    if not raw or "DimSize" not in fields:
+        raise ReadError("not a MetaImage, or its header is damaged")
+    try:
+        lengths = [int(length) for length in fields["DimSize"].split()]
+        channels = int(fields.get("ElementNumberOfChannels") or 1)
+    except ValueError:  # its text quotes the header
+        raise ReadError("not a MetaImage, or its header is damaged") from None
+    if len(lengths) < 2:
+        raise ReadError("has one dimension, an image has two")
+    source = path
+    if raw.upper() != "LOCAL":
+        source = path.parent / raw
+        if Path(raw).is_absolute() or ".." in Path(raw).parts:
+            raise ReadError("names a raw file outside its folder")
+        if not source.is_file():
+            raise ReadError("the pixels are missing: the header names no file in its folder")
+    one_image(tuple(reversed(lengths)))
+    if not 1 <= channels <= _MAX_CHANNELS:
+        raise ReadError(f"has {channels} channels, an image has 1 to {_MAX_CHANNELS}")
+    check_size(lengths[1], lengths[0], source.stat().st_size)
 
 
 def _decode_with_pillow(path: Path) -> np.ndarray:

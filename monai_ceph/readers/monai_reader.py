@@ -22,11 +22,14 @@ class RadiographReader(ImageReader):
     format, and has a 3x3 identity affine: world coordinates are pixels of the source image, in (row, column)
     order.
 
-    The meta data adds `row_spacing` and `column_spacing` (mm, NaN if unknown), `spacing_source`, `image_uid`
-    (empty if unknown) and `warnings` (one string) as plain values that a DataLoader collates.
+    The meta data adds `row_spacing` and `column_spacing` (mm, NaN if unknown), `spacing_source`, `image_uid`,
+    `series_uid`, `study_uid` and `sop_class_uid` (empty if unknown), `frame` (its number, 0 for a file with one image),
+    `patient_orientation` (such as "A\\F", empty if unknown) and `warnings` (one string) as plain values that a
+    DataLoader collates.
 
     Args:
         pixel_spacing: spacing in mm, for rows and columns, that replaces what the files say.
+        frame: number, from 1, of the frame of a DICOM file with several.
 
     Example:
         >>> from monai.transforms import LoadImaged
@@ -35,9 +38,10 @@ class RadiographReader(ImageReader):
         (1, 2400, 1935)
     """
 
-    def __init__(self, pixel_spacing: float | None = None) -> None:
+    def __init__(self, pixel_spacing: float | None = None, frame: int | None = None) -> None:
         super().__init__()
         self.pixel_spacing = pixel_spacing
+        self.frame = frame
 
     def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
         """True if each file has a suffix that the readers know, or carries a DICOM preamble."""
@@ -53,7 +57,7 @@ class RadiographReader(ImageReader):
         names = ensure_tuple(data)
         if len(names) != 1:
             raise ValueError(f"RadiographReader reads one file at a time, not {len(names)}.")
-        return read_radiograph(names[0], pixel_spacing=self.pixel_spacing)
+        return read_radiograph(names[0], pixel_spacing=self.pixel_spacing, frame=self.frame)
 
     def get_data(self, img: Radiograph) -> tuple[np.ndarray, dict[str, Any]]:
         """The float32 pixels, shape (row, column), and the meta data."""
@@ -68,6 +72,11 @@ class RadiographReader(ImageReader):
             "column_spacing": column,
             "spacing_source": img.spacing_source.value,
             "image_uid": img.image_uid or "",
+            "series_uid": img.series_uid or "",
+            "study_uid": img.study_uid or "",
+            "sop_class_uid": img.sop_class_uid or "",
+            "frame": img.frame or 0,
+            "patient_orientation": "\\".join(img.patient_orientation or ()),
             "warnings": " ".join(img.warnings),
         }
         return img.pixels, meta

@@ -19,6 +19,9 @@ second along the rows.
 
 from __future__ import annotations
 
+import gzip
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,8 @@ from monai_ceph.readers.radiograph import Radiograph, SpacingSource, anisotropy_
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 
+_OFFSET_LIMIT = 64 * 2**20
+_LONGEST_HEADER = 540
 _MM = {"mm": 1.0, "unknown": 1.0, "meter": 1000.0, "micron": 0.001}
 _DISPLAY = {frozenset("LP"): "LP", frozenset("LI"): "LI", frozenset("AI"): "AI"}
 _FLIPPED = {"R": "L", "A": "P", "S": "I", "L": "R", "P": "A", "I": "S"}
@@ -48,17 +53,20 @@ def read_nifti(path: Path) -> Radiograph:
     from nibabel.filebasedimages import ImageFileError
     from nibabel.spatialimages import HeaderDataError
 
+    _check_offset(path)
     try:
         image = nibabel.load(path)
     except (ImageFileError, HeaderDataError) as error:
         raise ReadError("not a NIfTI image, or its header is damaged") from error
     shape = image.shape
+    if min(shape, default=0) < 1:
+        raise ReadError("not a NIfTI image, or its header is damaged")
     axes = [axis for axis, length in enumerate(shape) if length > 1]
     if len(axes) != 2:
         raise ReadError(f"has the shape {shape}, a radiograph has one slice with two axes")
     if axes[1] > 2:
         raise ReadError(f"has the shape {shape}, a series over time and not one radiograph")
-    check_size(shape[axes[1]], shape[axes[0]])
+    check_size(shape[axes[1]], shape[axes[0]], path.stat().st_size)
     dtype = image.get_data_dtype()
     if dtype.kind == "c":
         raise ReadError("has complex pixels, a radiograph has real ones")
@@ -86,6 +94,22 @@ def read_nifti(path: Path) -> Radiograph:
         patient_orientation=orientation,
         warnings=(*notes, *bad, *anisotropy_warnings(spacing)),
     )
+
+
+def _check_offset(path: Path) -> None:
+    """Check where the pixels are said to begin: all that lies before them is unpacked and kept as extensions."""
+    opener = gzip.open if path.name.lower().endswith(".gz") else open
+    try:
+        with opener(path, "rb") as file:
+            head = file.read(_LONGEST_HEADER)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ReadError("not a NIfTI image, or its header is damaged") from error
+    for order in "<>":
+        for length, code, place in ((348, "f", 108), (540, "q", 168)):
+            if len(head) >= length and struct.unpack_from(f"{order}i", head)[0] == length:
+                offset = struct.unpack_from(f"{order}{code}", head, place)[0]
+                if not 0 <= offset <= _OFFSET_LIMIT:
+                    raise ReadError("damaged header: the pixels are said to begin far beyond it")
 
 
 def _display_axes(image: Any, axes: list[int]) -> tuple[int, int, set[str], tuple[str, str] | None, list[str]]:

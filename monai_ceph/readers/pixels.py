@@ -11,6 +11,8 @@ from monai_ceph.errors import ReadError
 
 MIN_SIDE = 16
 MAX_PIXELS = 250_000_000
+SUSPECT_PIXELS = 50_000_000
+SUSPECT_RATIO = 1000
 
 WORKING_FOLDER = threading.RLock()
 """Held while ITK loads, since it changes the process's working folder for that time: other threads wait."""
@@ -19,16 +21,24 @@ LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 """Weights of red, green and blue by ITU-R BT.601."""
 
 
-def check_size(rows: int, columns: int) -> None:
+def check_size(rows: int, columns: int, stored_bytes: int | None = None) -> None:
     """Check the size before the pixels are decoded.
 
+    Args:
+        rows: of the image, as announced.
+        columns: of the image, as announced.
+        stored_bytes: how many bytes hold the pixels, compressed.
+
     Raises:
-        ReadError: a side below 16 pixels, or more than 250 million pixels (a decompression bomb).
+        ReadError: a side below 16 pixels, or a decompression bomb: more than 250 million pixels, or more than 50
+            million with over 1000 in a byte.
     """
     if rows < MIN_SIDE or columns < MIN_SIDE:
         raise ReadError(f"{columns} x {rows} pixels is too small, each side needs at least {MIN_SIDE}")
     if rows * columns > MAX_PIXELS:
         raise ReadError(f"{columns} x {rows} pixels is too large, the limit is {MAX_PIXELS // 10**6} million pixels")
+    if stored_bytes is not None and rows * columns > max(SUSPECT_PIXELS, SUSPECT_RATIO * stored_bytes):
+        raise ReadError(f"{columns} x {rows} pixels are announced by {stored_bytes} bytes, which cannot hold a film")
 
 
 def one_image(shape: tuple[int, ...]) -> None:

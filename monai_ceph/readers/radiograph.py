@@ -25,6 +25,9 @@ class SpacingSource(str, Enum):
     """PixelSpacing alone: PS3.3 10.7.1.1 says that nobody can tell whether it is calibrated."""
     IMAGER_CORRECTED = "ImagerPixelSpacing / EstimatedRadiographicMagnificationFactor"
     """Spacing at the detector divided by the magnification that the file names."""
+    IMAGER_DISTANCES = "ImagerPixelSpacing / (DistanceSourceToDetector / DistanceSourceToPatient)"
+    """Spacing at the detector divided by the ratio of the distances. By PS3.3 C.8.11.5 the second distance ends at
+    the support, not in the median plane, so lengths may come out too long."""
     IMAGER_MAGNIFIED = "ImagerPixelSpacing at the detector, magnified"
     """Spacing at the detector; the magnification is unknown, so lengths come out too long."""
     NOMINAL_SCANNED = "NominalScannedPixelSpacing, film plane"

@@ -1,0 +1,37 @@
+"""pydicom, kept quiet."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+_lock = threading.Lock()
+_inside = 0
+_until_last = ExitStack()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Hold back what pydicom logs and warns of: it quotes values of elements, and may so name a patient.
+
+    The first thread that enters silences and the last one that leaves restores, because both are global.
+    """
+    global _inside
+    with _lock:
+        _inside += 1
+        if _inside == 1:
+            _until_last.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore")
+            logger = logging.getLogger("pydicom")
+            _until_last.callback(logger.setLevel, logger.level)
+            logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if _inside == 0:
+                _until_last.close()

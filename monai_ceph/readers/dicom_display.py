@@ -1,0 +1,132 @@
+"""Grey values as they are displayed (PS3.3 C.11), as far as it changes their order or their curve.
+
+1. Modality LUT or RescaleSlope and RescaleIntercept (PS3.3 C.11.1): always.
+2. VOI LUT (PS3.3 C.11.2): the first VOI LUT Sequence item, or a window with VOILUTFunction SIGMOID. Both are
+   curves that the film is meant to be seen through. A LINEAR or LINEAR_EXACT window is not applied: it only
+   stretches and clips, the stretch is lost in a percentile normalisation that follows anyway, and a window
+   that somebody left narrow would clip bone or soft tissue for good.
+3. MONOCHROME1 or PresentationLUTShape INVERSE (PS3.3 C.7.6.3.1.2, C.11.4): undone, once, by reflection in the
+   range that the stored bits allow, so that equal stored values stay equal whatever else the image shows.
+
+Pixel padding (PS3.3 C.7.5.1.1.2) becomes the lowest displayed value.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from monai_ceph.errors import ReadError
+from monai_ceph.readers.dicom_elements import given, integer, number, numbers, term
+
+
+def displayed(dataset: Any, stored: np.ndarray, notes: list[str]) -> np.ndarray:
+    """The grey values as displayed: modality LUT, VOI curve, polarity and padding.
+
+    Args:
+        dataset: the header.
+        stored: the values as stored, (row, column).
+        notes: takes warnings for the person who reviews the result.
+
+    Raises:
+        ReadError: a damaged Modality LUT, without which the values mean nothing.
+    """
+    pixels, low, high = _modality_lut(dataset, stored, notes)
+    pixels, low, high = _voi_curve(dataset, pixels, low, high, notes)
+    if _inverted(dataset, notes):
+        pixels = np.float32(low + high) - pixels.astype(np.float32, copy=False)
+    return _without_padding(dataset, stored, pixels, notes)
+
+
+def _modality_lut(dataset: Any, stored: np.ndarray, notes: list[str]) -> tuple[np.ndarray, float, float]:
+    """The values after PS3.3 C.11.1, and the range that the stored bits allow."""
+    from pydicom.pixels import apply_modality_lut
+
+    if stored.dtype.kind == "f":
+        low, high = float(np.nanmin(stored)), float(np.nanmax(stored))
+    else:
+        bits = integer(dataset, "BitsStored", stored.dtype.itemsize * 8)
+        signed = integer(dataset, "PixelRepresentation", 0) == 1
+        low, high = (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) if signed else (0.0, 2.0**bits - 1)
+    if given(dataset, "ModalityLUTSequence"):
+        try:
+            return apply_modality_lut(stored, dataset), 0.0, _highest(dataset.ModalityLUTSequence[0])
+        except Exception:
+            raise ReadError("damaged DICOM header: the Modality LUT cannot be applied") from None
+    slope, intercept = (
+        number(dataset, name, math.nan if given(dataset, name) else default)
+        for name, default in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))
+    )
+    if not math.isfinite(slope) or not math.isfinite(intercept) or slope == 0:
+        notes.append("RescaleSlope or RescaleIntercept is not valid and was not applied.")
+        return stored, low, high
+    if slope == 1 and intercept == 0:
+        return stored, low, high
+    pixels = stored.astype(np.float32)
+    pixels *= np.float32(slope)
+    pixels += np.float32(intercept)
+    return pixels, *sorted((low * slope + intercept, high * slope + intercept))  # type: ignore[return-value]
+
+
+def _voi_curve(
+    dataset: Any, pixels: np.ndarray, low: float, high: float, notes: list[str]
+) -> tuple[np.ndarray, float, float]:
+    """The values after a VOI LUT or a sigmoid (PS3.3 C.11.2), and their range. No linear windows."""
+    from pydicom.pixels.processing import apply_voi
+
+    if given(dataset, "VOILUTSequence"):
+        try:
+            whole = pixels if pixels.dtype.kind in "iu" else np.rint(pixels).astype(np.int32)
+            return apply_voi(whole, dataset), 0.0, _highest(dataset.VOILUTSequence[0])
+        except Exception:
+            notes.append("The VOI LUT is damaged and was not applied.")
+            return pixels, low, high
+    if term(dataset, "VOILUTFunction") == "SIGMOID":
+        centre, width = numbers(dataset, "WindowCenter")[:1], numbers(dataset, "WindowWidth")[:1]
+        if centre and width and math.isfinite(centre[0]) and math.isfinite(width[0]) and width[0] > 0:
+            slope = np.float32(-4 / width[0])
+            exponent = np.clip((pixels.astype(np.float32) - np.float32(centre[0])) * slope, -80, 80)
+            return np.float32(low) + np.float32(high - low) / (1 + np.exp(exponent)), low, high
+        notes.append("The sigmoid window has no valid centre and width and was not applied.")
+    return pixels, low, high
+
+
+def _highest(table: Any) -> float:
+    """The highest value that the bits of a LUT allow (PS3.3 C.11.1.1.1)."""
+    bits = int(table.LUTDescriptor[2])
+    if not 1 <= bits <= 16:
+        raise ValueError("bits per entry")
+    return 2.0**bits - 1
+
+
+def _inverted(dataset: Any, notes: list[str]) -> bool:
+    """True if low values are displayed white. MONOCHROME1 and INVERSE mean the same and count once."""
+    shape = term(dataset, "PresentationLUTShape")
+    monochrome1 = term(dataset, "PhotometricInterpretation") == "MONOCHROME1"
+    if monochrome1 and shape == "IDENTITY":
+        notes.append("MONOCHROME1 and PresentationLUTShape IDENTITY contradict each other: MONOCHROME1 was followed.")
+    return monochrome1 or shape == "INVERSE"
+
+
+def _without_padding(dataset: Any, stored: np.ndarray, pixels: np.ndarray, notes: list[str]) -> np.ndarray:
+    """Set the pixels that the file declares as padding to the lowest value of the others."""
+    ends = [number(dataset, name, math.nan) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
+    if stored.dtype.kind == "i":
+        # a value that says it is unsigned, beside pixels that are not
+        ends = [
+            end - 2.0 ** integer(dataset, "BitsAllocated") if end > np.iinfo(stored.dtype).max else end for end in ends
+        ]
+    if math.isnan(ends[0]):
+        return pixels
+    first, last = (ends[0], ends[0]) if math.isnan(ends[1]) else sorted(ends)
+    padding = stored == first if first == last else (stored >= first) & (stored <= last)
+    count = int(np.count_nonzero(padding))
+    if count in (0, pixels.size):
+        return pixels
+    lowest = pixels.min(where=~padding, initial=pixels.max())
+    pixels = pixels.astype(np.float32)
+    pixels[padding] = lowest
+    notes.append(f"{100 * count / pixels.size:.1f} % of the pixels are padding and were set to the lowest value.")
+    return pixels

@@ -1,0 +1,77 @@
+"""Elements of a DICOM data set that may be absent, empty, damaged or of the wrong type.
+
+No function here lets an exception of pydicom through: its text quotes values, and a damaged file can have a
+patient's name in any element.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from monai_ceph.errors import ReadError
+
+_UID = re.compile(r"[0-9.]{1,64}")
+
+
+def value(dataset: Any, name: str) -> Any:
+    """The value of an element, None if it is absent, empty or cannot be converted."""
+    try:
+        found = dataset.get(name)
+    except Exception:  # converters document none of their exceptions
+        return None
+    return None if found is None or (isinstance(found, str) and not found.strip()) else found
+
+
+def given(dataset: Any, name: str) -> bool:
+    """True if an element is there and not empty, whatever it holds."""
+    if name not in dataset:
+        return False
+    stored = dataset.get_item(name).value  # not converted, so that nothing is raised
+    return bool(stored.strip() if isinstance(stored, (str, bytes)) else stored is not None and str(stored))
+
+
+def numbers(dataset: Any, name: str) -> list[float]:
+    """The numbers of an element with any number of values, empty if it is absent or not numeric."""
+    found = value(dataset, name)
+    if found is None:
+        return []
+    several = not isinstance(found, (str, bytes)) and hasattr(found, "__iter__")
+    try:
+        return [float(item) for item in (found if several else [found])]
+    except (TypeError, ValueError, OverflowError):
+        return []
+
+
+def number(dataset: Any, name: str, default: float) -> float:
+    """The first number of an element."""
+    found = numbers(dataset, name)
+    return found[0] if found else default
+
+
+def integer(dataset: Any, name: str, default: int | None = None) -> int:
+    """The one whole number of an element.
+
+    Raises:
+        ReadError: the element is absent and has no default, or is not one whole number.
+    """
+    if not given(dataset, name):
+        if default is None:
+            raise ReadError(f"a DICOM image without {name}")
+        return default
+    found = numbers(dataset, name)
+    if len(found) != 1 or not found[0].is_integer():
+        raise ReadError(f"damaged DICOM header: {name} is not one whole number")
+    return int(found[0])
+
+
+def term(dataset: Any, name: str) -> str:
+    """A code string in capitals, empty if it is absent or has several values."""
+    found = value(dataset, name)
+    return found.strip().upper() if isinstance(found, str) else ""
+
+
+def uid(dataset: Any, name: str) -> str | None:
+    """A UID, None if it is absent or holds anything but digits and points."""
+    found = str(value(dataset, name) or "")
+    return found if _UID.fullmatch(found) else None

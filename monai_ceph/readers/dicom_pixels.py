@@ -1,0 +1,284 @@
+"""The stored values of one frame of a DICOM file, whatever its transfer syntax.
+
+===========================================  ===========================================
+transfer syntax                              decoder
+===========================================  ===========================================
+uncompressed, deflated, RLE                  pydicom
+JPEG baseline, JPEG extended with 8 bits     Pillow (libjpeg-turbo)
+JPEG 2000                                    Pillow (OpenJPEG)
+JPEG extended with 12 bits, JPEG lossless,   GDCM, in a process of its own
+JPEG-LS
+===========================================  ===========================================
+
+Compressed data are refused before they are decoded if they announce another image than the header of the file.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from monai_ceph.errors import ReadError
+from monai_ceph.readers.codestream import CodestreamHeader, codestream_header
+from monai_ceph.readers.dicom_elements import integer, term
+from monai_ceph.readers.dicom_file import DicomFile
+from monai_ceph.readers.isolated import decode_with_gdcm, gdcm_folder
+from monai_ceph.readers.pixels import check_size, grey
+
+_RLE_RATIO = 64
+_PHOTOMETRIC = (
+    *("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420"),
+    *("YBR_PARTIAL_422", "YBR_ICT", "YBR_RCT"),
+)
+
+
+def count_stored_frames(file: DicomFile) -> int:
+    """The number of frames, seen to be there.
+
+    Raises:
+        ReadError: no decoder for the transfer syntax, or the pixel data are truncated, or hold fewer frames than the
+            header claims.
+    """
+    _check_syntax(file.syntax)
+    if file.encapsulated:
+        _check_fragments(file)
+    else:
+        file.inflate_pixels()
+        stream, start = file.stream, file.pixels.start
+        found = max(min(file.pixels.length, stream.size - start), 0)
+        expected = math.ceil(file.frame_bytes() * file.frames)
+        if found < expected:
+            raise ReadError(f"truncated, {found} bytes of the {expected} that its pixels take")
+    return file.frames
+
+
+def read_frame(file: DicomFile, index: int, notes: list[str]) -> np.ndarray:
+    """Decode one frame, and no other.
+
+    Args:
+        file: whose `count_stored_frames` was called.
+        index: of the frame, from 0.
+        notes: takes warnings for the person who reviews the result.
+
+    Returns:
+        Grey values as stored, (row, column), of any type; float32 where colours became grey.
+
+    Raises:
+        ReadError: no decoder, damaged, or another image than the header announces.
+    """
+    options = _options(file, notes)
+    if file.encapsulated:
+        stored, photometric = _decode(file, index, options)
+    else:
+        stored, photometric = _unpack(file, index, options)
+    if photometric.startswith("YBR"):
+        return np.ascontiguousarray(stored[..., 0])  # Y is what grey() would compute from red, green and blue
+    if photometric == "PALETTE COLOR":
+        return grey(_with_palette(file, stored))
+    return grey(stored) if stored.ndim == 3 else stored
+
+
+def _options(file: DicomFile, notes: list[str]) -> dict[str, Any]:
+    """What pydicom's decoders have to know, with what is missing filled in where a mistake would be seen."""
+    dataset, (rows, columns, samples), allocated = file.dataset, file.shape, file.bits_allocated
+    photometric = term(dataset, "PhotometricInterpretation")
+    if photometric not in _PHOTOMETRIC:
+        photometric = "RGB" if samples == 3 else "MONOCHROME2"
+        notes.append(f"PhotometricInterpretation is missing or unknown: {photometric} was assumed.")
+    if (samples == 3) != (photometric not in _PHOTOMETRIC[:3]):
+        raise ReadError(f"damaged DICOM header: {photometric} with {samples} samples per pixel")
+    if samples == 3 and allocated == 1:
+        raise ReadError("damaged DICOM header: colours of single bits")
+    stored = integer(dataset, "BitsStored", allocated)
+    if not 1 <= stored <= allocated:
+        raise ReadError(f"damaged DICOM header: {stored} bits stored of {allocated} allocated")
+    signed = integer(dataset, "PixelRepresentation", 0)
+    planes = integer(dataset, "PlanarConfiguration", 0)
+    if signed not in (0, 1) or planes not in (0, 1):
+        raise ReadError("damaged DICOM header: PixelRepresentation or PlanarConfiguration is neither 0 nor 1")
+    return {
+        "transfer_syntax_uid": file.syntax,
+        "rows": rows,
+        "columns": columns,
+        "samples_per_pixel": samples,
+        # the brightness is stored alike, and pydicom does not know the retired term
+        "photometric_interpretation": photometric.replace("PARTIAL_422", "FULL_422"),
+        "bits_allocated": allocated,
+        "bits_stored": stored,
+        "pixel_representation": signed,
+        "planar_configuration": planes,
+        "pixel_keyword": file.pixels.keyword,
+        "number_of_frames": file.frames,
+    }
+
+
+def _unpack(file: DicomFile, index: int, options: dict[str, Any]) -> tuple[np.ndarray, str]:
+    """A frame that is not compressed."""
+    from pydicom.pixels import get_decoder
+
+    if options["bits_allocated"] == 1:
+        return _single_bits(file, index, options), options["photometric_interpretation"]
+    # Some old files keep their bits at the upper end of the word: pydicom takes them from the lower end.
+    lowest = integer(file.dataset, "HighBit", options["bits_stored"] - 1) + 1 - options["bits_stored"]
+    shift = lowest if 0 < lowest <= options["bits_allocated"] - options["bits_stored"] else 0
+    options |= {"bits_stored": options["bits_stored"] + shift, "pixel_vr": file.pixels.vr or "OW"}
+    file.stream.seek(file.pixels.start)
+    try:
+        stored, properties = get_decoder(file.syntax).as_array(file.stream, index=index, raw=True, **options)
+    except MemoryError:
+        raise
+    except Exception:
+        raise ReadError("damaged pixel data, they do not fit the DICOM header") from None
+    return stored >> shift if shift else stored, str(properties["photometric_interpretation"])
+
+
+def _single_bits(file: DicomFile, index: int, options: dict[str, Any]) -> np.ndarray:
+    """A frame of single bits, which begins where the last one ends, in the middle of a byte. pydicom loses its end."""
+    shape = (options["rows"], options["columns"])
+    count = math.prod(shape)
+    start = index * count
+    file.stream.seek(file.pixels.start + start // 8)
+    data = np.frombuffer(file.stream.read((start % 8 + count + 7) // 8), np.uint8)
+    return np.unpackbits(data, bitorder="little")[start % 8 :][:count].reshape(shape)
+
+
+def _decode(file: DicomFile, index: int, options: dict[str, Any]) -> tuple[np.ndarray, str]:
+    """A compressed frame, and its colour space once it is decoded."""
+    import pydicom.uid as uids
+
+    syntax, photometric = file.syntax, options["photometric_interpretation"]
+    frame = _compressed_frame(file, index)
+    if syntax == uids.RLELossless:
+        return _with_pydicom(frame, "pydicom", options)
+    header = codestream_header(frame)
+    expected = "JPEG-LS" if syntax in uids.JPEGLSTransferSyntaxes else "JPEG"
+    if header.codec != ("JPEG 2000" if syntax in uids.JPEG2000TransferSyntaxes else expected):
+        raise ReadError(f"damaged pixel data, {header.codec} in place of {_name(syntax)}")
+    _compare(header, options)
+    check_size(header.rows, header.columns, stored_bytes=len(frame))
+    eight_bits = syntax in (uids.JPEGBaseline8Bit, uids.JPEGExtended12Bit) and header.bits == 8
+    if eight_bits or syntax in (uids.JPEG2000Lossless, uids.JPEG2000):
+        # libjpeg gives a byte for 8 bits, whatever the header allocates
+        fitted = {"bits_allocated": 8, "bits_stored": min(8, options["bits_stored"])} if eight_bits else {}
+        return _with_pydicom(frame, "pillow", options | fitted)
+    if syntax == uids.JPEGBaseline8Bit or header.bits > 16:
+        raise ReadError(f"damaged pixel data, {header.bits} bits per sample do not fit {_name(syntax)}")
+    return _signed(decode_with_gdcm(frame, syntax, photometric, header), options), photometric
+
+
+def _with_pydicom(frame: bytes, plugin: str, options: dict[str, Any]) -> tuple[np.ndarray, str]:
+    from pydicom.encaps import encapsulate
+    from pydicom.pixels import get_decoder
+
+    decoder, options = get_decoder(options["transfer_syntax_uid"]), options | {"number_of_frames": 1}
+    if plugin == "pydicom":
+        expected = math.prod(options[name] for name in ("rows", "columns", "samples_per_pixel", "bits_allocated")) // 8
+        if len(frame) * _RLE_RATIO < expected:
+            raise ReadError(f"truncated, {len(frame)} bytes of RLE data cannot hold {expected}")
+    try:
+        data = encapsulate([frame])
+        stored, properties = decoder.as_array(data, index=0, raw=True, decoding_plugin=plugin, **options)
+    except MemoryError:
+        raise
+    except Exception:
+        name = _name(options["transfer_syntax_uid"])
+        raise ReadError(f"damaged or truncated pixel data, or a kind of {name} that cannot be decoded") from None
+    return stored, str(properties["photometric_interpretation"])
+
+
+def _signed(samples: np.ndarray, options: dict[str, Any]) -> np.ndarray:
+    """Give samples the sign that the header says they have: JPEG and JPEG-LS know none."""
+    if not options["pixel_representation"]:
+        return samples
+    container = samples.dtype.itemsize * 8
+    if options["bits_stored"] > container:
+        return samples.astype(np.int16)
+    unused = container - options["bits_stored"]
+    return (samples.view(f"i{samples.dtype.itemsize}") << unused) >> unused
+
+
+def _compare(header: CodestreamHeader, options: dict[str, Any]) -> None:
+    announced = (header.columns, header.rows, header.samples)
+    expected = (options["columns"], options["rows"], options["samples_per_pixel"])
+    if announced != expected:
+        raise ReadError(
+            "damaged, the compressed data are {} x {} pixels of {} samples, the DICOM header says {} x {} of {}".format(
+                *announced, *expected
+            )
+        )
+
+
+def _check_syntax(syntax: Any) -> None:
+    import pydicom.uid as uids
+
+    isolated = (uids.JPEGExtended12Bit, uids.JPEGLossless, uids.JPEGLosslessSV1, *uids.JPEGLSTransferSyntaxes)
+    others = (uids.RLELossless, uids.JPEGBaseline8Bit, uids.JPEG2000Lossless, uids.JPEG2000)
+    plain = syntax.is_transfer_syntax and not syntax.is_encapsulated
+    if not plain and syntax not in others and not (syntax in isolated and gdcm_folder()):
+        advice = ", python-gdcm has one" if syntax in isolated else ""
+        raise ReadError(f"no decoder for the transfer syntax {_name(syntax)}{advice}")
+
+
+def _check_fragments(file: DicomFile) -> None:
+    """Walk over the fragments of compressed pixel data, without reading them, to their end marker."""
+    from pydicom.encaps import parse_basic_offsets, parse_fragments
+
+    stream, frames = file.stream, file.frames
+    stream.seek(file.pixels.start)
+    try:
+        if stream.read(4) != b"\xfe\xff\x00\xe0":
+            raise ReadError(f"damaged pixel data, not encapsulated as {_name(file.syntax)} has to be")
+        stream.seek(file.pixels.start)
+        parse_basic_offsets(stream)
+        count, offsets = parse_fragments(stream)
+    except ReadError:
+        raise
+    except Exception:
+        at_end = stream.tell() >= stream.size
+        raise ReadError(
+            "truncated, the DICOM file ends within its pixel data"
+            if at_end
+            else "damaged pixel data, their fragments do not follow one another"
+        ) from None
+    if count == 0:
+        raise ReadError("truncated, or without pixels: there is no fragment of compressed pixel data")
+    stream.seek(offsets[-1] + 4)
+    end = offsets[-1] + 8 + int.from_bytes(stream.read(4), "little")
+    stream.seek(min(end, stream.size))
+    if end > stream.size or stream.read(4) != b"\xfe\xff\xdd\xe0":
+        raise ReadError("truncated, the DICOM file ends within its pixel data")
+    if count < frames:
+        raise ReadError(f"damaged, claims {frames} frames and holds {count} fragments of compressed pixel data")
+    limit = 4 * file.frame_bytes() * frames + 2**20
+    if end - offsets[0] > limit:
+        raise ReadError(f"damaged pixel data, {end - offsets[0]} compressed bytes are too many for its pixels")
+
+
+def _compressed_frame(file: DicomFile, index: int) -> bytes:
+    from pydicom.encaps import get_frame
+
+    dataset = file.dataset
+    tables = ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")
+    extended = tuple(dataset[name].value for name in tables) if all(name in dataset for name in tables) else None
+    file.stream.seek(file.pixels.start)
+    try:
+        return bytes(get_frame(file.stream, index, number_of_frames=file.frames, extended_offsets=extended))
+    except MemoryError:
+        raise
+    except Exception:
+        raise ReadError(f"damaged pixel data, frame {index + 1} is not to be found among the fragments") from None
+
+
+def _with_palette(file: DicomFile, stored: np.ndarray) -> np.ndarray:
+    from pydicom.pixels import apply_color_lut
+
+    try:
+        return np.asarray(apply_color_lut(stored, file.dataset))
+    except Exception:
+        raise ReadError("damaged DICOM header: the palette cannot be applied") from None
+
+
+def _name(syntax: Any) -> str:
+    return str(syntax.name) if syntax.name != syntax else f"UID {syntax}"
