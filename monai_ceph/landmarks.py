@@ -8,6 +8,24 @@ Definitions follow the usual cephalometric textbooks (Jacobson & Jacobson, *Radi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
+
+CODING_SCHEME = "99MONAICEPH"
+"""The private coding scheme of what has no public code. Its table is docs/codes.md."""
+
+
+class Code(NamedTuple):
+    """A coded concept as DICOM has it (PS3.3 section 8).
+
+    Attributes:
+        value: unique in its scheme, at most 16 characters.
+        scheme: designator: SCT is SNOMED CT, FMA the Foundational Model of Anatomy, 99MONAICEPH our own.
+        meaning: for people, at most 64 characters.
+    """
+
+    value: str
+    scheme: str
+    meaning: str
 
 
 @dataclass(frozen=True)
@@ -19,37 +37,127 @@ class Landmark:
         symbol: the usual short form, unique, ASCII.
         name: the usual English name.
         definition: where it lies, in a sentence.
+        code: what it is, unique among the landmarks.
+        site: the part of the body where it lies, a SNOMED CT code.
     """
 
     number: int
     symbol: str
     name: str
     definition: str
+    code: Code
+    site: Code
 
+
+def _own(value: str, meaning: str = "") -> Code:
+    return Code(value, CODING_SCHEME, meaning or value)
+
+
+_SELLA = Code("42575006", "SCT", "Sella turcica")
+_NASION = Code("264779", "FMA", "Nasion")
+_NASAL_BONE = Code("74386004", "SCT", "Nasal bone")
+_ORBIT = Code("363654007", "SCT", "Orbital structure")
+_MEATUS = Code("84301002", "SCT", "External Auditory Meatus")
+_MAXILLA = Code("70925003", "SCT", "Maxilla")
+_MANDIBLE = Code("91609006", "SCT", "Mandible")
+_LOWER_INCISORS = Code("442274007", "SCT", "Mandibular incisor teeth")
+_UPPER_INCISORS = Code("442100006", "SCT", "Maxillary incisor teeth")
+_UPPER_LIP = Code("16251004", "SCT", "Skin of upper lip")
+_LOWER_LIP = Code("66934001", "SCT", "Skin of lower lip")
+_NOSE = Code("113179006", "SCT", "Skin of nose")
+_CHIN = Code("23747009", "SCT", "Skin of chin")
+_PALATINE = Code("51283005", "SCT", "Palatine bone")
+_JOINT = Code("53620006", "SCT", "Temporomandibular joint")
 
 LANDMARKS: tuple[Landmark, ...] = tuple(
-    Landmark(number, symbol, name, definition)
-    for number, (symbol, name, definition) in enumerate(
+    Landmark(number, symbol, name, definition, code, site)
+    for number, (symbol, name, definition, code, site) in enumerate(
         (
-            ("S", "Sella", "centre of the sella turcica"),
-            ("N", "Nasion", "most anterior point of the frontonasal suture"),
-            ("Or", "Orbitale", "lowest point of the infraorbital margin"),
-            ("Po", "Porion", "highest point of the external auditory meatus"),
-            ("A", "Subspinale (A point)", "deepest point of the anterior contour of the maxilla"),
-            ("B", "Supramentale (B point)", "deepest point of the anterior contour of the mandible"),
-            ("Pog", "Pogonion", "most anterior point of the bony chin"),
-            ("Me", "Menton", "lowest point of the mandibular symphysis"),
-            ("Gn", "Gnathion", "most anterior-inferior point of the bony chin, between Pogonion and Menton"),
-            ("Go", "Gonion", "most posterior-inferior point of the angle of the mandible"),
-            ("LI", "Incision inferius", "tip of the most prominent lower incisor"),
-            ("UI", "Incision superius", "tip of the most prominent upper incisor"),
-            ("UL", "Upper lip", "most anterior point of the upper lip"),
-            ("LL", "Lower lip", "most anterior point of the lower lip"),
-            ("Sn", "Subnasale", "junction of the columella of the nose and the upper lip"),
-            ("Pog'", "Soft tissue pogonion", "most anterior point of the soft tissue of the chin"),
-            ("PNS", "Posterior nasal spine", "tip of the posterior spine of the palatine bone"),
-            ("ANS", "Anterior nasal spine", "tip of the anterior nasal spine of the maxilla"),
-            ("Ar", "Articulare", "crossing of the posterior border of the ramus and the cranial base"),
+            ("S", "Sella", "centre of the sella turcica", _SELLA, _SELLA),
+            ("N", "Nasion", "most anterior point of the frontonasal suture", _NASION, _NASAL_BONE),
+            ("Or", "Orbitale", "lowest point of the infraorbital margin", _own("Orbitale"), _ORBIT),
+            ("Po", "Porion", "highest point of the external auditory meatus", _own("Porion"), _MEATUS),
+            (
+                "A",
+                "Subspinale (A point)",
+                "deepest point of the anterior contour of the maxilla",
+                _own("Subspinale", "Subspinale (A point)"),
+                _MAXILLA,
+            ),
+            (
+                "B",
+                "Supramentale (B point)",
+                "deepest point of the anterior contour of the mandible",
+                _own("Supramentale", "Supramentale (B point)"),
+                _MANDIBLE,
+            ),
+            ("Pog", "Pogonion", "most anterior point of the bony chin", _own("Pogonion"), _MANDIBLE),
+            ("Me", "Menton", "lowest point of the mandibular symphysis", _own("Menton"), _MANDIBLE),
+            (
+                "Gn",
+                "Gnathion",
+                "most anterior-inferior point of the bony chin, between Pogonion and Menton",
+                _own("Gnathion"),
+                _MANDIBLE,
+            ),
+            (
+                "Go",
+                "Gonion",
+                "most posterior-inferior point of the angle of the mandible",
+                _own("Gonion"),
+                _MANDIBLE,
+            ),
+            (
+                "LI",
+                "Incision inferius",
+                "tip of the most prominent lower incisor",
+                _own("IncisionInferius", "Incision inferius"),
+                _LOWER_INCISORS,
+            ),
+            (
+                "UI",
+                "Incision superius",
+                "tip of the most prominent upper incisor",
+                _own("IncisionSuperius", "Incision superius"),
+                _UPPER_INCISORS,
+            ),
+            ("UL", "Upper lip", "most anterior point of the upper lip", _own("UpperLip", "Upper lip"), _UPPER_LIP),
+            ("LL", "Lower lip", "most anterior point of the lower lip", _own("LowerLip", "Lower lip"), _LOWER_LIP),
+            (
+                "Sn",
+                "Subnasale",
+                "junction of the columella of the nose and the upper lip",
+                _own("Subnasale"),
+                _NOSE,
+            ),
+            (
+                "Pog'",
+                "Soft tissue pogonion",
+                "most anterior point of the soft tissue of the chin",
+                _own("SoftPogonion", "Soft tissue pogonion"),
+                _CHIN,
+            ),
+            (
+                "PNS",
+                "Posterior nasal spine",
+                "tip of the posterior spine of the palatine bone",
+                _own("PNS", "Posterior nasal spine"),
+                _PALATINE,
+            ),
+            (
+                "ANS",
+                "Anterior nasal spine",
+                "tip of the anterior nasal spine of the maxilla",
+                _own("ANS", "Anterior nasal spine"),
+                _MAXILLA,
+            ),
+            (
+                "Ar",
+                "Articulare",
+                "crossing of the posterior border of the ramus and the cranial base",
+                _own("Articulare"),
+                _JOINT,
+            ),
         ),
         start=1,
     )

@@ -1,0 +1,104 @@
+"""The coded concepts of a report that are no landmark. The table is docs/codes.md."""
+
+from __future__ import annotations
+
+from highdicom.coding_schemes import CodingSchemeIdentificationItem
+from highdicom.sr import CodedConcept
+
+from monai_ceph.landmarks import CODING_SCHEME, Code
+from monai_ceph.readers.radiograph import SpacingSource
+from monai_ceph.result import FilmState, Status
+
+__all__ = [
+    "ANATOMICAL_STRUCTURE",
+    "COLUMN_POSITION",
+    "FILM_STATE",
+    "FILM_STATES",
+    "HORIZONTAL_SPACING",
+    "LANDMARK_SCORE",
+    "LANDMARK_STATUS",
+    "MILLIMETRES",
+    "NOTICE",
+    "NO_UNITS",
+    "PIXELS",
+    "PRIVATE_CODES",
+    "QUALITATIVE_EVALUATIONS",
+    "RADIOGRAPHY",
+    "ROW_POSITION",
+    "SCALE_SOURCE",
+    "SCALE_SOURCES",
+    "STATUSES",
+    "VERTICAL_SPACING",
+    "WARNING",
+    "coding_scheme",
+    "concept",
+]
+
+SCHEME_VERSION = "1"
+
+
+def _own(value: str, meaning: str) -> Code:
+    return Code(value, CODING_SCHEME, meaning)
+
+
+FILM_STATE = _own("FilmState", "State of the film")
+LANDMARK_STATUS = _own("LandmarkStatus", "Status of the landmark")
+LANDMARK_SCORE = _own("LandmarkScore", "Score of the landmark")
+COLUMN_POSITION = _own("ColumnPosition", "Column position of a landmark outside the image")
+ROW_POSITION = _own("RowPosition", "Row position of a landmark outside the image")
+SCALE_SOURCE = _own("ScaleSource", "Source of the scale")
+WARNING = _own("Warning", "Warning")
+NOTICE = _own("Notice", "Intended use")
+
+FILM_STATES: dict[FilmState, Code] = {
+    "done": _own("FilmDone", "Done"),
+    "uncertain": _own("FilmUncertain", "In doubt as a whole"),
+}
+
+STATUSES: dict[Status, Code] = {
+    "ok": _own("StatusOk", "Found"),
+    "uncertain": _own("StatusUncertain", "Found, uncertain"),
+    "missing": _own("StatusMissing", "Not found"),
+}
+
+SCALE_SOURCES: dict[SpacingSource, Code] = {
+    SpacingSource.PIXEL_SPACING_CALIBRATED: _own("ScaleCalibrated", "PixelSpacing, calibrated"),
+    SpacingSource.PIXEL_SPACING_UNSTATED: _own("ScaleUnstated", "PixelSpacing, calibration not stated"),
+    SpacingSource.IMAGER_CORRECTED: _own("ScaleCorrected", "Detector spacing, corrected for magnification"),
+    SpacingSource.IMAGER_DISTANCES: _own("ScaleDistances", "Detector spacing, corrected by distances"),
+    SpacingSource.IMAGER_MAGNIFIED: _own("ScaleMagnified", "Detector spacing, magnified"),
+    SpacingSource.NOMINAL_SCANNED: _own("ScaleScannedFilm", "Scanned film, magnified"),
+    SpacingSource.HEADER: _own("ScaleHeader", "Image header"),
+    SpacingSource.USER: _own("ScaleUser", "Given by the user"),
+    SpacingSource.NONE: _own("ScaleNone", "No scale"),
+}
+
+PRIVATE_CODES: tuple[Code, ...] = (
+    *(LANDMARK_STATUS, *STATUSES.values(), LANDMARK_SCORE, COLUMN_POSITION, ROW_POSITION),
+    *(FILM_STATE, *FILM_STATES.values(), SCALE_SOURCE, *SCALE_SOURCES.values(), WARNING, NOTICE),
+)
+"""All of our own codes that are no landmark, in the order of docs/codes.md."""
+
+ANATOMICAL_STRUCTURE = Code("91723000", "SCT", "Anatomical Structure")
+RADIOGRAPHY = Code("43468-8", "LN", "XR unspecified body region")
+HORIZONTAL_SPACING = Code("111026", "DCM", "Horizontal Pixel Spacing")
+VERTICAL_SPACING = Code("111066", "DCM", "Vertical Pixel Spacing")
+QUALITATIVE_EVALUATIONS = Code("C0034375", "UMLS", "Qualitative Evaluations")
+PIXELS = Code("{pixels}", "UCUM", "pixels")
+MILLIMETRES = Code("mm", "UCUM", "mm")
+NO_UNITS = Code("1", "UCUM", "no units")
+
+
+def concept(code: Code) -> CodedConcept:
+    """Return a code as highdicom takes it."""
+    return CodedConcept(code.value, code.scheme, code.meaning)
+
+
+def coding_scheme() -> CodingSchemeIdentificationItem:
+    """Return what identifies the private scheme (PS3.3 C.12.1.1.1, Coding Scheme Identification Sequence)."""
+    return CodingSchemeIdentificationItem(
+        CODING_SCHEME,
+        name="Cephalometric landmarks of monai-ceph",
+        version=SCHEME_VERSION,
+        responsible_organization="monai-ceph",
+    )

@@ -1,0 +1,129 @@
+"""How a film is displayed, as a presentation state says it: grey value pipeline, polarity and displayed area.
+
+A presentation state replaces what the image says itself (PS3.4 annex N.2), so all of it is repeated: the Modality
+LUT, the first VOI LUT or window, and the inversion of MONOCHROME1. Text that explains a window or a LUT is left
+behind, since anybody may have written anything there.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+from pydicom import Dataset
+from pydicom.valuerep import format_number_as_ds
+
+from monai_ceph.reports.dicom_source import first_value
+from monai_ceph.result import Detection
+
+__all__ = ["is_grey", "is_inverted", "modality_lut", "pixel_aspect_ratio", "voi_lut"]
+
+_SQUARE = 0.001
+
+
+def is_grey(source: Dataset) -> bool:
+    """Return True for MONOCHROME1 and MONOCHROME2, and for films that say nothing but have one sample per pixel."""
+    photometric = _term(source, "PhotometricInterpretation")
+    if photometric:
+        return photometric.startswith("MONOCHROME")
+    return first_value(source, "SamplesPerPixel") in (None, 1)
+
+
+def is_inverted(source: Dataset) -> bool:
+    """Return True if low values are displayed white: MONOCHROME1, or PresentationLUTShape INVERSE (PS3.3 C.11.6)."""
+    inverse = _term(source, "PresentationLUTShape") == "INVERSE"
+    return inverse or _term(source, "PhotometricInterpretation") == "MONOCHROME1"
+
+
+def modality_lut(source: Dataset, frame: int | None) -> Dataset:
+    """Return the elements of the Modality LUT module (PS3.3 C.11.1): a LUT, a rescale, or nothing."""
+    result = Dataset()
+    place = _macro(source, frame, "PixelValueTransformationSequence")
+    if items := place.get("ModalityLUTSequence"):
+        item = _lut(items[0], source)
+        item.ModalityLUTType = str(items[0].get("ModalityLUTType") or "US")
+        result.ModalityLUTSequence = [item]
+        return result
+    slope, intercept = _number(place, "RescaleSlope"), _number(place, "RescaleIntercept")
+    if slope or intercept is not None:
+        result.RescaleIntercept = format_number_as_ds(intercept or 0.0)
+        result.RescaleSlope = format_number_as_ds(slope or 1.0)
+        result.RescaleType = "US"
+    return result
+
+
+def voi_lut(source: Dataset, frame: int | None) -> Dataset | None:
+    """Return the item of the Softcopy VOI LUT Sequence (PS3.3 C.11.8), or None if the film has no VOI LUT.
+
+    Of several LUTs or windows it is the first, which is what a viewer shows without a presentation state.
+    """
+    place = _macro(source, frame, "FrameVOILUTSequence")
+    result = Dataset()
+    if items := place.get("VOILUTSequence"):
+        with suppress(AttributeError, TypeError, ValueError):  # a damaged one is none, as in the reader
+            result.VOILUTSequence = [_lut(items[0], source)]
+            return result
+    centre, width = _number(place, "WindowCenter"), _number(place, "WindowWidth")
+    function = _term(place, "VOILUTFunction") or "LINEAR"
+    # C.11.2.1.2: a LINEAR window is at least 1 wide, the others wider than 0
+    if centre is None or width is None or width < (1 if function == "LINEAR" else 1e-9):
+        return None
+    result.WindowCenter, result.WindowWidth = format_number_as_ds(centre), format_number_as_ds(width)
+    if function in ("LINEAR_EXACT", "SIGMOID"):
+        result.VOILUTFunction = function
+    return result
+
+
+def pixel_aspect_ratio(source: Dataset, detection: Detection) -> list[int]:
+    """Return the height and width of a pixel as whole numbers, PS3.3 C.10.4."""
+    row, column = detection.pixel_spacing or (1.0, 1.0)
+    if not detection.pixel_spacing:
+        ratio = source.get("PixelAspectRatio") or []
+        if len(ratio) == 2 and all(float(value) > 0 for value in ratio):
+            row, column = float(ratio[0]), float(ratio[1])
+    if abs(row / column - 1) < _SQUARE:
+        return [1, 1]
+    return [max(1, round(1000 * row / max(row, column))), max(1, round(1000 * column / max(row, column)))]
+
+
+def _term(dataset: Dataset, name: str) -> str:
+    return str(first_value(dataset, name) or "").strip().upper()
+
+
+def _number(dataset: Dataset, name: str) -> float | None:
+    try:
+        value = float(first_value(dataset, name))
+    except (TypeError, ValueError):
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _macro(source: Dataset, frame: int | None, name: str) -> Dataset:
+    """Return where the frame's attributes are: its functional groups (PS3.3 C.7.6.16) or the image itself."""
+    groups: list[Any] = list(source.get("SharedFunctionalGroupsSequence") or [])
+    per_frame = source.get("PerFrameFunctionalGroupsSequence") or []
+    if frame is not None and frame <= len(per_frame):
+        groups.insert(0, per_frame[frame - 1])
+    return next((group[name][0] for group in groups if group.get(name)), source)
+
+
+def _lut(item: Dataset, source: Dataset) -> Dataset:
+    """Return a LUT in one encoding, whatever the source's (PS3.3 C.11.1.1 and C.11.2.1.1)."""
+    entries, first, bits = (int(value) for value in item.LUTDescriptor)
+    data = item.LUTData
+    if isinstance(data, bytes) and len(data) < 2 * (entries % 2**16 or 2**16):
+        values = np.frombuffer(data, np.uint8)  # 8-bit entries, two to a word
+    elif isinstance(data, bytes):
+        # words stay in the byte order of the file that they were read from
+        values = np.frombuffer(data, ">u2" if source.original_encoding[1] is False else "<u2").astype("<u2")
+    else:
+        values = np.atleast_1d(np.asarray(data, dtype=np.int64)).astype("<u2")
+    result = Dataset()
+    # entries and bits are unsigned even where the type is SS, which it is only for signed input
+    unsigned = [entries % 2**16, first, bits]
+    signed = [entries - 2**16 if entries >= 2**15 else entries, first, bits]
+    result.add_new("LUTDescriptor", "SS" if first < 0 else "US", signed if first < 0 else unsigned)
+    result.add_new("LUTData", "OW", values.tobytes())
+    return result

@@ -1,0 +1,112 @@
+"""What SR documents and presentation states have in common: equipment, times, patient, and how they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+from pydicom import Dataset
+from pydicom.charset import convert_encodings, decode_bytes, encode_string
+
+from monai_ceph.errors import CephError
+from monai_ceph.readers._pydicom import quiet
+from monai_ceph.readers.pixels import cause
+from monai_ceph.reports.atomic import written_beside
+from monai_ceph.reports.dicom_source import UTF_8, inherited, positive_number
+from monai_ceph.reports.dicom_uids import ObjectKind, instance_uid, series_uid
+from monai_ceph.result import Detection
+
+__all__ = ["MANUFACTURER", "building", "complete", "identification", "write_object"]
+
+MANUFACTURER = "monai-ceph"
+_LONG_STRING = 64
+_TEXTS = ("LO", "LT", "PN", "SH", "ST", "UC", "UT")
+# far above what devices count to, so that the results come last in a list of series
+_SERIES_NUMBERS: dict[ObjectKind, int] = {"SR": 9001, "PR": 9002}
+
+
+def identification(kind: ObjectKind, reference: Dataset, source: Dataset, detection: Detection) -> dict[str, Any]:
+    """Return highdicom's arguments that say which object this is and which software made it."""
+    model = detection.model
+    return {
+        "series_instance_uid": series_uid(kind, reference.StudyInstanceUID, model),
+        "series_number": _SERIES_NUMBERS[kind],
+        "sop_instance_uid": instance_uid(kind, reference.SOPInstanceUID, detection),
+        "instance_number": detection.frame or positive_number(source, "InstanceNumber"),
+        "series_description": "Cephalometric landmarks, unreviewed",
+        "manufacturer": MANUFACTURER,
+        "manufacturer_model_name": model.name[:_LONG_STRING],
+        "software_versions": model.software[:_LONG_STRING],
+        "device_serial_number": model.weights_sha256[:_LONG_STRING],
+    }
+
+
+@contextmanager
+def building(what: str, detection: Detection) -> Iterator[None]:
+    """Turn what highdicom refuses into a CephError that names the film, and hold back what pydicom remarks."""
+    try:
+        with quiet():
+            yield
+    except CephError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        # a KeyError is a SOP class that highdicom does not know
+        text = f"the SOP class {error} is not known" if isinstance(error, KeyError) else cause(error)
+        raise CephError(f"{detection.file}: no {what} can be made for this film: {text}.") from error
+
+
+def complete(result: Dataset, source: Dataset, detection: Detection) -> str:
+    """Put in patient, study and times, and return the time of the detection as DICOM has it (DT).
+
+    highdicom takes the clock for some times and refuses identifiers that are too long, so both come in here. Times
+    are those of the detection, in UTC if the film does not say its offset (PS3.3 C.12.1.1.8).
+    """
+    patient = inherited(source)
+    result.update(patient)
+    _set_character_set(result, source.get("SpecificCharacterSet"))
+    result.pop("TimezoneOffsetFromUTC", None)
+    moment = detection.created.astimezone(timezone.utc)
+    if offset := patient.get("TimezoneOffsetFromUTC"):
+        sign = -1 if offset[0] == "-" else 1
+        moment = moment.astimezone(timezone(sign * timedelta(hours=int(offset[1:3]), minutes=int(offset[3:]))))
+        result.TimezoneOffsetFromUTC = offset
+    for name in ("InstanceCreation", "PresentationCreation" if result.Modality == "PR" else "Content"):
+        setattr(result, f"{name}Date", moment.strftime("%Y%m%d"))
+        setattr(result, f"{name}Time", moment.strftime("%H%M%S"))
+    if result.Modality == "PR":
+        # older versions of highdicom put it into every object
+        result.pop("ContentDate", None)
+        result.pop("ContentTime", None)
+    for equipment in result.get("ContributingEquipmentSequence", ()):
+        equipment.ContributionDateTime = moment.strftime("%Y%m%d%H%M%S")
+    return moment.strftime("%Y%m%d%H%M%S%z")
+
+
+def _set_character_set(result: Dataset, declared: Any) -> None:
+    """Declare none for ASCII, else the one of the film, or UTF-8 if some text is not in it."""
+    texts = [str(element.value) for element in result.iterall() if element.VR in _TEXTS and element.value]
+    result.pop("SpecificCharacterSet", None)
+    if not all(text.isascii() for text in texts):
+        result.SpecificCharacterSet = declared if declared and _all_in(texts, declared) else UTF_8
+
+
+def _all_in(texts: list[str], declared: Any) -> bool:
+    encodings = convert_encodings(declared)
+    try:
+        # what is not in it comes back as question marks
+        return all(decode_bytes(encode_string(text, encodings), encodings, set()) == text for text in texts)
+    except UnicodeError:
+        return False
+
+
+def write_object(target: Path, result: Dataset) -> None:
+    """Write a DICOM file, beside its place first.
+
+    Raises:
+        OSError: if the file cannot be written.
+    """
+    with written_beside(target) as part, quiet():
+        result.save_as(part, enforce_file_format=True)

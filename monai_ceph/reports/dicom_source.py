@@ -1,0 +1,212 @@
+"""The header of a DICOM film: what results refer to and inherit, cleaned so that valid objects come of it.
+
+Clinics' files lack mandatory attributes, name the wrong character set and hold values that their type does not
+allow. Text becomes Unicode here, what cannot be read is left out, and nothing that is missing is an error except
+the four UIDs that a reference to an image needs.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from copy import deepcopy
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from pydicom import DataElement, Dataset, config, dcmread
+from pydicom.charset import convert_encodings, python_encoding
+from pydicom.datadict import dictionary_VR
+from pydicom.multival import MultiValue
+from pydicom.uid import UID
+from pydicom.valuerep import PersonName
+
+from monai_ceph.errors import CephError
+from monai_ceph.readers._pydicom import quiet
+from monai_ceph.readers.dicom import has_preamble, looks_like_dicom
+from monai_ceph.result import Detection
+
+__all__ = ["INHERITED", "UTF_8", "first_value", "image_reference", "inherited", "positive_number", "source_header"]
+
+UTF_8 = "ISO_IR 192"
+_LATIN_1 = "ISO_IR 100"
+_HEAD = 132
+
+_MANDATORY = (
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
+    *("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
+)
+INHERITED = (
+    *_MANDATORY,
+    *("IssuerOfPatientID", "StudyDescription", "TimezoneOffsetFromUTC"),
+    *("PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence"),
+    "LongitudinalTemporalInformationModified",
+)
+"""All that a result takes over from the patient and the study of its film. Everything else stays behind."""
+
+_UIDS = {
+    "SOPClassUID": "SOP Class UID",
+    "SOPInstanceUID": "SOP Instance UID",
+    "SeriesInstanceUID": "Series Instance UID",
+    "StudyInstanceUID": "Study Instance UID",
+}
+_TERMS = {
+    "PatientSex": {"M": "M", "F": "F", "O": "O", "MALE": "M", "FEMALE": "F", "OTHER": "O"},
+    "PatientIdentityRemoved": {"YES": "YES", "NO": "NO"},
+    "LongitudinalTemporalInformationModified": {name: name for name in ("UNMODIFIED", "MODIFIED", "REMOVED")},
+}
+
+
+def source_header(path: Path) -> Dataset:
+    """Read the header of a DICOM film, without its pixels, as Unicode text.
+
+    SpecificCharacterSet is the film's own, or one that its bytes allow. The SOP Class and Instance UID come from the
+    file meta information where the data set has none. Elements that cannot be read are left out.
+
+    Raises:
+        CephError: the file is no DICOM file, or cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+        if not (has_preamble(head) or looks_like_dicom(head)):
+            raise CephError(f"{path}: no DICOM file, so no DICOM object can refer to it.")
+        with quiet():
+            dataset = dcmread(path, stop_before_pixels=True, force=True)
+            character_set = _character_set(dataset)
+            _convert(dataset)
+    except CephError:
+        raise
+    except Exception as error:
+        # parsers document few of their exceptions, and quote names of patients in some
+        raise CephError(f"{path}: the DICOM header cannot be read ({type(error).__name__}).") from error
+    dataset.SpecificCharacterSet = character_set
+    for name in ("SOPClassUID", "SOPInstanceUID"):
+        if not dataset.get(name) and (uid := dataset.file_meta.get(f"MediaStorage{name}")):
+            setattr(dataset, name, uid)
+    return dataset
+
+
+def _character_set(dataset: Dataset) -> str | list[str]:
+    """Return the character set to go by: the declared one, or UTF-8 or Latin-1 where that cannot be right."""
+    declared = dataset.get("SpecificCharacterSet") or ""
+    names = [str(name).strip() for name in (declared if isinstance(declared, (list, MultiValue)) else [declared])]
+    known = all(name in python_encoding for name in names)
+    values = [dataset.get_item(name).value for name in INHERITED if name in dataset]
+    raw = b" ".join(value for value in values if isinstance(value, bytes))
+    try:
+        raw.decode("utf-8")
+        valid = True
+    except UnicodeDecodeError:
+        valid = False
+    if not raw.isascii() and (names in ([""], ["ISO_IR 6"], [UTF_8]) or (valid and not known)):
+        corrected = UTF_8 if valid else _LATIN_1
+        dataset.set_original_encoding(*dataset.original_encoding, convert_encodings(corrected))
+        return corrected
+    return names if known and any(names) else UTF_8
+
+
+def _convert(dataset: Dataset) -> None:
+    """Turn bytes into values at every depth, and drop the elements that resist."""
+    for tag in list(dataset.keys()):
+        try:
+            element = dataset[tag]
+            for item in element.value if element.VR == "SQ" else ():
+                _convert(item)
+        except Exception:
+            del dataset[tag]
+
+
+def first_value(dataset: Dataset, name: str) -> Any:
+    """Return the first of an element's values, or None if it is absent or empty."""
+    value = dataset.get(name)
+    if isinstance(value, (list, MultiValue)):
+        value = next(iter(value), None)
+    return None if value is None or value == "" else value
+
+
+def positive_number(dataset: Dataset, name: str) -> int:
+    """Return a whole number above 0; 1 if the element is absent or holds anything else."""
+    try:
+        return max(1, min(int(first_value(dataset, name)), 2**31 - 1))
+    except (TypeError, ValueError, OverflowError):
+        return 1
+
+
+def inherited(source: Dataset) -> Dataset:
+    """Return the attributes of :data:`INHERITED` as a valid object holds them (PS3.3 C.7.1.1 and C.7.2.1).
+
+    Mandatory attributes that are absent or not valid are empty, the others are left out. Dates like 1980.02.29 and
+    sexes like f are put right. Identifiers are never cut: one that is longer than its type allows stays as it is,
+    since a shortened identifier is another patient's.
+    """
+    cleaned = Dataset()
+    for name in INHERITED:
+        vr = dictionary_VR(name)
+        if vr == "SQ":
+            value: Any = deepcopy(source.get(name)) or None
+        else:
+            value = _cleaned(name, vr, first_value(source, name))
+        if value or name in _MANDATORY:
+            cleaned.add(DataElement(name, vr, value, validation_mode=config.IGNORE))
+    if "DeidentificationMethod" not in cleaned and "DeidentificationMethodCodeSequence" not in cleaned:
+        # of no use without its method, which is mandatory beside it
+        cleaned.pop("PatientIdentityRemoved", None)
+    return cleaned
+
+
+def _cleaned(name: str, vr: str, value: Any) -> str | PersonName:
+    text = "".join(character for character in str(value or "") if character.isprintable()).strip()
+    if name in _TERMS:
+        return _TERMS[name].get(text.upper(), "")
+    if name == "TimezoneOffsetFromUTC":
+        return text if re.fullmatch(r"[+-](0\d|1[0-4])[0-5]\d", text) else ""
+    if vr == "DA":
+        return _valid_date(text)
+    if vr == "TM":
+        digits = text.replace(":", "")
+        return digits if re.fullmatch(r"([01]\d|2[0-3])([0-5]\d(([0-5]\d|60)(\.\d{1,6})?)?)?", digits) else ""
+    return PersonName(text) if vr == "PN" else text
+
+
+def _valid_date(text: str) -> str:
+    digits = re.sub(r"[.\-/]", "", text)
+    with suppress(ValueError):
+        if re.fullmatch(r"\d{8}", digits, re.ASCII):
+            date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
+            return digits
+    return ""
+
+
+def image_reference(source: Dataset, detection: Detection) -> Dataset:
+    """Return what a DICOM object needs to refer to the film of a detection: UIDs, rows, columns; nobody's name.
+
+    Raises:
+        CephError: the film has no valid UIDs, or is not the one of the detection, or has no such frame.
+    """
+    reference = Dataset()
+    for name, title in _UIDS.items():
+        uid = UID(str(first_value(source, name) or ""), config.IGNORE)
+        if not uid.is_valid:
+            state = f"has a {title} that is not valid" if uid else f"has no {title}"
+            raise CephError(f"{detection.file}: no DICOM object can refer to the film, it {state}.")
+        setattr(reference, name, uid)
+    if detection.image_uid not in (None, str(reference.SOPInstanceUID)):
+        raise CephError(
+            f"{detection.file}: the header is that of image {reference.SOPInstanceUID}, "
+            f"the detection that of {detection.image_uid}."
+        )
+    for name, count in (("Rows", detection.rows), ("Columns", detection.columns)):
+        if source.get(name) not in (None, count):
+            raise CephError(
+                f"{detection.file}: the header says {name} {source.get(name)}, the detection {count}: "
+                "they are of different films."
+            )
+        setattr(reference, name, count)
+    frames = positive_number(source, "NumberOfFrames")
+    if not 1 <= (detection.frame or (1 if frames == 1 else 0)) <= frames:
+        named = "names none" if detection.frame is None else f"is of frame {detection.frame}"
+        raise CephError(f"{detection.file}: the film has {frames} frames, the detection {named}.")
+    for name in _MANDATORY:
+        setattr(reference, name, None)
+    return reference

@@ -1,0 +1,182 @@
+"""Landmarks drawn over the untouched film: a softcopy presentation state (PS3.3 A.33).
+
+Grey films get a Grayscale Softcopy Presentation State. Colour films, which it cannot refer to, get a Color Softcopy
+Presentation State with the same graphics.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from highdicom import PresentationLUTTransformation, pr
+from highdicom.color import CIELabColor
+from pydicom import Dataset
+
+from monai_ceph.landmarks import LANDMARKS
+from monai_ceph.reports.dicom_display import is_grey, is_inverted, modality_lut, pixel_aspect_ratio, voi_lut
+from monai_ceph.reports.dicom_objects import building, complete, identification, write_object
+from monai_ceph.reports.dicom_source import image_reference
+from monai_ceph.reports.dicom_uids import tracking_uid
+from monai_ceph.reports.overlay import NOTICE
+from monai_ceph.reports.structured_report import image_position
+from monai_ceph.result import Detection
+
+__all__ = ["presentation_state", "save_gsps"]
+
+# name, order of drawing, description and colour in CIELab
+_LAYERS: dict[str, tuple[str, int, str, tuple[float, float, float]]] = {
+    "ok": ("LANDMARKS", 1, "Landmarks that were found", (78.0, -60.0, 50.0)),
+    "uncertain": ("UNCERTAIN", 2, "Landmarks that are uncertain", (75.0, 30.0, 70.0)),
+    "notice": ("NOTICE", 3, "Missing landmarks and intended use", (92.0, 0.0, 0.0)),
+}
+# of the longest side of the film: what can be seen of a circle and read of a text on a screen
+_RADIUS, _TEXT_WIDTH, _TEXT_HEIGHT = 0.004, 0.06, 0.02
+
+
+def presentation_state(
+    detection: Detection, source: Dataset
+) -> pr.GrayscaleSoftcopyPresentationState | pr.ColorSoftcopyPresentationState:
+    """Return the presentation state of one film: per landmark a point, a circle around it and its symbol.
+
+    Uncertain landmarks have their own layer and a question mark. What was not found or lies outside the film is
+    named in a third layer, with the notice on the intended use.
+
+    Args:
+        detection: of the film or of one of its frames.
+        source: the film's header, from :func:`monai_ceph.reports.dicom_source.source_header`.
+
+    Raises:
+        CephError: the film has no valid UIDs, is not the one of the detection, or is of an unknown SOP class.
+    """
+    with building("presentation state", detection):
+        reference = image_reference(source, detection)
+        layers, annotations = _graphics(detection, reference)
+        arguments = {
+            "referenced_images": [reference],
+            "content_label": "CEPH_LANDMARKS",
+            "content_description": "Cephalometric landmarks, unreviewed",
+            "graphic_layers": layers,
+            "graphic_annotations": annotations,
+            **identification("PR", reference, source, detection),
+        }
+        # highdicom looks for the grey value pipeline in these, and must find none: it comes in below
+        reference.SharedFunctionalGroupsSequence, reference.PerFrameFunctionalGroupsSequence = [Dataset()], []
+        if is_grey(source):
+            reference.SamplesPerPixel = 1
+            shape = "INVERSE" if is_inverted(source) else "IDENTITY"
+            state = pr.GrayscaleSoftcopyPresentationState(
+                presentation_lut_transformation=PresentationLUTTransformation(presentation_lut_shape=shape), **arguments
+            )
+            state.update(modality_lut(source, detection.frame))
+            if item := voi_lut(source, detection.frame):
+                state.SoftcopyVOILUTSequence = [item]
+        else:
+            # of a palette, too, the samples that are seen are three
+            reference.SamplesPerPixel = 3
+            profile = pkgutil.get_data("highdicom", "_icc_profiles/sRGB_v4_ICC_preference.icc")
+            state = pr.ColorSoftcopyPresentationState(icc_profile=profile, **arguments)
+        area = state.DisplayedAreaSelectionSequence[0]
+        area.PresentationPixelAspectRatio = pixel_aspect_ratio(source, detection)
+        if detection.frame is not None:
+            for item in (*state.ReferencedSeriesSequence, *state.GraphicAnnotationSequence):
+                item.ReferencedImageSequence[0].ReferencedFrameNumber = detection.frame
+        # mandatory for paired parts of the body, and the film may show any
+        state.Laterality = ""
+        complete(state, source, detection)
+    return state
+
+
+def save_gsps(target: Path, detection: Detection, source: Dataset) -> None:
+    """Write the presentation state of one film, beside its place first. The same detection gives the same bytes.
+
+    Args:
+        target: the file to write.
+        detection: of the film or of one of its frames.
+        source: the film's header, from :func:`monai_ceph.reports.dicom_source.source_header`.
+
+    Raises:
+        CephError: the film has no valid UIDs, is not the one of the detection, or is of an unknown SOP class.
+        OSError: if the file cannot be written.
+    """
+    write_object(target, presentation_state(detection, source))
+
+
+def _graphics(detection: Detection, reference: Dataset) -> tuple[list[pr.GraphicLayer], list[pr.GraphicAnnotation]]:
+    graphics: dict[str, list[pr.GraphicObject]] = {name: [] for name in _LAYERS}
+    texts: dict[str, list[pr.TextObject]] = {name: [] for name in _LAYERS}
+    outside: list[str] = []
+    for landmark, mark in zip(LANDMARKS, detection.landmarks, strict=True):
+        position = image_position(mark, detection)
+        if position is None:
+            if mark.x is not None:
+                outside.append(landmark.symbol)
+            continue
+        tracking: dict[str, Any] = {
+            "tracking_id": landmark.name,
+            "tracking_uid": tracking_uid(reference.SOPInstanceUID, detection.frame, landmark.symbol),
+        }
+        graphics[mark.status] += _marks(position, detection, tracking)
+        symbol = f"{landmark.symbol}?" if mark.status == "uncertain" else landmark.symbol
+        texts[mark.status].append(
+            pr.TextObject(
+                symbol,
+                pr.AnnotationUnitsValues.PIXEL,
+                bounding_box=_text_box(position, detection),
+                anchor_point=position,
+                text_justification=pr.TextJustificationValues.LEFT,
+                anchor_point_visible=False,
+                **tracking,
+            )
+        )
+    missing = [mark.symbol for mark in detection.landmarks if mark.status == "missing"]
+    lines = [
+        f"{word}: {', '.join(symbols)}" for word, symbols in (("missing", missing), ("outside", outside)) if symbols
+    ]
+    texts["notice"] = [_line(0.01, line) for line in ["; ".join(lines)] if line] + [_line(0.97, NOTICE)]
+    layers = {
+        name: pr.GraphicLayer(title, order, description, CIELabColor(*colour))
+        for name, (title, order, description, colour) in _LAYERS.items()
+        if texts[name]
+    }
+    annotations = [
+        pr.GraphicAnnotation([reference], layer, graphic_objects=graphics[name], text_objects=texts[name])
+        for name, layer in layers.items()
+    ]
+    return list(layers.values()), annotations
+
+
+def _marks(position: tuple[float, float], detection: Detection, tracking: dict[str, Any]) -> list[pr.GraphicObject]:
+    """The point, for machines and exact to the fraction of a pixel, and a circle that every viewer shows."""
+    column, row = position
+    radius = _RADIUS * max(detection.rows, detection.columns)
+    # the second point lies on the circle: towards the middle, so that it is on the film
+    edge = column - radius if column > detection.columns / 2 else column + radius
+    pixel = pr.AnnotationUnitsValues.PIXEL
+    return [
+        pr.GraphicObject(pr.GraphicTypeValues.POINT, np.array([position]), pixel, **tracking),
+        pr.GraphicObject(pr.GraphicTypeValues.CIRCLE, np.array([position, (edge, row)]), pixel, **tracking),
+    ]
+
+
+def _text_box(position: tuple[float, float], detection: Detection) -> tuple[float, float, float, float]:
+    """Return left, top, right and bottom of the symbol's place: right of the point and above it, on the film."""
+    longest = max(detection.rows, detection.columns)
+    width, height = min(_TEXT_WIDTH * longest, detection.columns), min(_TEXT_HEIGHT * longest, detection.rows)
+    gap = 1.5 * _RADIUS * longest
+    left, top = position[0] + gap, position[1] - gap - height
+    if left + width > detection.columns:
+        left = position[0] - gap - width
+    left, top = max(0.0, left), max(0.0, top)
+    return left, top, min(left + width, float(detection.columns)), top + height
+
+
+def _line(top: float, text: str) -> pr.TextObject:
+    return pr.TextObject(
+        text,
+        pr.AnnotationUnitsValues.DISPLAY,
+        bounding_box=(0.01, top, 0.99, top + 0.02),
+        text_justification=pr.TextJustificationValues.LEFT,
+    )

@@ -1,0 +1,134 @@
+"""What dicom3tools and DCMTK say of the objects. They are external programs: skipped where they are not installed."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from dicom_films import CR, NAMES, colour_film, detection_on, film, frames_film, saved, without
+from PIL import Image
+from pydicom import Dataset
+from samples import changed
+
+from monai_ceph.landmarks import SYMBOLS
+from monai_ceph.readers import SpacingSource
+from monai_ceph.reports.deidentify import deidentified, deidentified_detection
+from monai_ceph.reports.dicom_source import INHERITED, source_header
+from monai_ceph.reports.presentation_state import save_gsps
+from monai_ceph.reports.structured_report import save_sr
+from monai_ceph.result import Detection
+
+# docs/dicom.md says why each of them stays
+KNOWN = (
+    r"(ComprehensiveSR|GrayscaleSoftcopyPresentationState|ColorSoftcopyPresentationState)",
+    r"Warning - Unrecognized defined term <99MONAICEPH> for value 1 of attribute <Coding Scheme Designator>",
+    r"Warning - is only permitted to be empty when actually unknown; .* attribute <Laterality>",
+    r"Warning - Missing attribute or value that would be needed to build DICOMDIR - .*",
+    r"Warning - Value dubious for this VR - \(0x0010,0x0010\) PN Patient's Name .* Retired Person Name form",
+    r"W: ObservationDateTime \(0040,a032\) violates VR definition in SR document",
+    r"W: (The VR checker does not support this|Reading unknown/unsupported) ?Specific ?Character ?Set.*",
+    r"W: Testing: .*",
+    r"W: Test passed\.",
+)
+# DCMTK's own: a name may be empty (type 2), and its VR checker takes bytes of UTF-8 for control characters
+NO_NAME = (r"W: patientName absent or empty in presentation state", r"W: Test failed - one or more errors\.")
+UTF_8_NAME = (
+    r"E: (Error: Attribute value does not conform to data type definition\.)?",
+    r"E:    (Affected attribute: PatientName|Attribute value   : \[Wang|Expected format for each value: \{all\}).*",
+    r"W: Test failed - one or more errors\.",
+)
+NO_LUT = dict.fromkeys(
+    ("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "RescaleSlope", "RescaleIntercept", "RescaleType")
+)
+OUTSIDE = changed(changed(detection_on(), 2, x=-4.0), 3, x=299.5, y=399.5)
+
+Variant = tuple[Dataset, Detection]
+VARIANTS: dict[str, Variant] = {
+    "dx": (film(), detection_on()),
+    "cr": (film(SOPClassUID=CR, Modality="CR", PresentationLUTShape=None, **NO_LUT), detection_on()),
+    "monochrome1": (film(PhotometricInterpretation="MONOCHROME1", PresentationLUTShape="INVERSE"), detection_on()),
+    "colour": (colour_film(), detection_on()),
+    "frames": (frames_film(), detection_on(frame=2)),
+    "bare": (film(**dict.fromkeys((*INHERITED, "InstanceNumber", "SpecificCharacterSet"))), detection_on()),
+    "missing": (film(), without(detection_on(), "S", "Ar")),
+    "three": (film(), without(detection_on(), *SYMBOLS[3:])),
+    "none": (film(), without(detection_on(), *SYMBOLS)),
+    "outside": (film(), OUTSIDE),
+    "no scale": (film(), detection_on(pixel_spacing=None, spacing_source=SpacingSource.NONE, warnings=())),
+    "deidentified": (deidentified(film()), deidentified_detection(detection_on())),
+    **{
+        name: (film(SpecificCharacterSet=character_set, PatientName=text), detection_on())
+        for name, (character_set, text) in NAMES.items()
+    },
+}
+
+
+def remarks(program: str, *arguments: Path | str) -> list[str]:
+    """Return what a program says on standard error; skips the test where it is not installed."""
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+    run = subprocess.run(
+        [program, *arguments], capture_output=True, encoding="utf-8", errors="replace", timeout=60, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stderr.splitlines()
+
+
+def unknown(lines: list[str], *allowed: str) -> list[str]:
+    return [line for line in lines if not any(re.fullmatch(pattern, line) for pattern in (*KNOWN, *allowed))]
+
+
+@pytest.fixture(params=VARIANTS)
+def objects(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path, Path]:
+    """Return the variant's name, its SR and its presentation state."""
+    dataset, detection = VARIANTS[request.param]
+    source = source_header(saved(dataset, tmp_path / "film.dcm"))
+    report, state = tmp_path / "sr.dcm", tmp_path / "pr.dcm"
+    save_sr(report, detection, source)
+    save_gsps(state, detection, source)
+    return request.param, report, state
+
+
+class TestValidators:
+    def test_dciodvfy(self, objects: tuple[str, Path, Path]) -> None:
+        _, report, state = objects
+        assert unknown(remarks("dciodvfy", report) + remarks("dciodvfy", state)) == []
+
+    def test_dsrdump(self, objects: tuple[str, Path, Path]) -> None:
+        assert unknown(remarks("dsrdump", objects[1])) == []
+
+    def test_dcmpschk(self, objects: tuple[str, Path, Path]) -> None:
+        name, _, state = objects
+        allowed = {"bare": NO_NAME, "deidentified": NO_NAME, "unicode": UTF_8_NAME}.get(name, ())
+        assert unknown(remarks("dcmpschk", state), *allowed) == []
+
+
+class TestDcmtkShowsTheFilmAsBefore:
+    @pytest.mark.parametrize(
+        ("changes", "expected"),
+        [
+            ({}, [0, 64, 128, 191, 255]),
+            ({"PhotometricInterpretation": "MONOCHROME1", "PresentationLUTShape": "INVERSE"}, [255, 191, 127, 64, 0]),
+            ({"WindowCenter": 2048, "WindowWidth": 2048, "WindowCenterWidthExplanation": None}, [0, 0, 128, 255, 255]),
+            ({"RescaleSlope": "0.5", "WindowCenter": 2048, "WindowWidth": 4096}, [0, 32, 64, 96, 128]),
+        ],
+    )
+    def test_grey_values(self, tmp_path: Path, changes: dict[str, Any], expected: list[int]) -> None:
+        if "WindowCenter" in changes:
+            changes = {**changes, "WindowCenterWidthExplanation": None}
+        dataset = film(**changes)
+        steps = np.array([0, 1024, 2048, 3071, 4095], dtype=np.uint16)
+        dataset.PixelData = np.resize(steps, (dataset.Rows, dataset.Columns)).tobytes()
+        dataset["PixelData"].VR = "OW"
+        path = saved(dataset, tmp_path / "film.dcm")
+        save_gsps(tmp_path / "pr.dcm", detection_on(), source_header(path))
+        remarks("dcmp2pgm", "-p", tmp_path / "pr.dcm", path, tmp_path / "film.pgm")
+        with Image.open(tmp_path / "film.pgm") as picture:
+            shown = np.asarray(picture).astype(int)
+        assert shown.shape == (dataset.Rows, dataset.Columns)
+        assert np.abs(shown[0, :5] - expected).max() <= 1

@@ -1,0 +1,251 @@
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import highdicom as hd
+import numpy as np
+import pytest
+from dicom_films import COLUMNS, DX, IMAGE, ROWS, SERIES, STUDY, detection_on, film, frames_film, header, without
+from pydicom import Dataset, dcmread
+from samples import changed
+
+from monai_ceph.errors import CephError
+from monai_ceph.landmarks import CODING_SCHEME, LANDMARKS, NUM_LANDMARKS, SYMBOLS, Code
+from monai_ceph.readers import SpacingSource
+from monai_ceph.reports import dicom_codes as codes
+from monai_ceph.reports.dicom_uids import tracking_uid
+from monai_ceph.reports.overlay import NOTICE
+from monai_ceph.reports.structured_report import image_position, save_sr
+from monai_ceph.result import Detection
+
+
+def read_back(folder: Path, detection: Detection, source: Dataset | None = None) -> hd.sr.ComprehensiveSR:
+    path = folder / "sr.dcm"
+    save_sr(path, detection, film() if source is None else source)
+    return hd.sr.srread(path)
+
+
+def planar(document: Any) -> list[Any]:
+    return document.content.get_planar_roi_measurement_groups()
+
+
+def others(document: Any) -> list[Any]:
+    return document.content.get_image_measurement_groups()
+
+
+def triple(concept: Any) -> Code:
+    return Code(concept.value, concept.scheme_designator, concept.meaning)
+
+
+def answers(group: Any, question: Code) -> list[Code]:
+    found = group.get_qualitative_evaluations(codes.concept(question))
+    return [triple(item.value) for evaluation in found for item in evaluation]
+
+
+def numbers(group: Any, name: Code) -> list[tuple[float, str]]:
+    found = group.get_measurements(codes.concept(name))
+    return [(item.value, item.unit.value) for item in found]
+
+
+def texts(document: Any, name: Code) -> list[str]:
+    items = hd.sr.utils.find_content_items(document, name=codes.concept(name), recursive=True)
+    return [item.TextValue for item in items]
+
+
+class TestImagePosition:
+    @pytest.mark.parametrize(
+        ("x", "y", "expected"),
+        [
+            (0.0, 0.0, (0.5, 0.5)),
+            (-0.5, -0.5, (0.0, 0.0)),
+            (COLUMNS - 0.5, ROWS - 0.5, (COLUMNS, ROWS)),
+            (-0.501, 3.0, None),
+            (3.0, -0.501, None),
+            (COLUMNS - 0.499, 3.0, None),
+            (3.0, ROWS - 0.499, None),
+            (None, None, None),
+        ],
+    )
+    def test_from_the_corner_of_the_first_pixel(self, x: Any, y: Any, expected: Any) -> None:
+        assert image_position(changed(detection_on(), 0, x=x, y=y).landmarks[0], detection_on()) == expected
+
+
+class TestLandmarks:
+    def test_every_landmark_comes_back(self, tmp_path: Path) -> None:
+        detection = detection_on()
+        groups = planar(read_back(tmp_path, detection))
+        assert len(groups) == NUM_LANDMARKS
+        for landmark, mark, group in zip(LANDMARKS, detection.landmarks, groups, strict=True):
+            assert mark.x is not None
+            assert mark.y is not None
+            region = group.roi
+            assert region.graphic_type == hd.sr.GraphicTypeValues.POINT
+            assert region.value.tolist() == [[mark.x + 0.5, mark.y + 0.5]]
+            assert triple(group.finding_type) == landmark.code
+            assert [triple(site.value) for site in group.finding_sites] == [landmark.site]
+            assert group.tracking_identifier == landmark.name
+            assert group.tracking_uid == tracking_uid(IMAGE, None, landmark.symbol)
+            assert numbers(group, codes.LANDMARK_SCORE) == [(mark.score, "1")]
+            assert answers(group, codes.LANDMARK_STATUS) == [codes.STATUSES[mark.status]]
+
+    def test_to_single_precision(self, tmp_path: Path) -> None:
+        points = np.random.default_rng(0).random((NUM_LANDMARKS, 3)) * (COLUMNS - 1, ROWS - 1, 1)
+        detection = detection_on()
+        for index, (x, y, score) in enumerate(points.tolist()):
+            detection = changed(detection, index, x=x, y=y, score=score)
+        for point, group in zip(points, planar(read_back(tmp_path, detection)), strict=True):
+            assert group.roi.value == pytest.approx(point[None, :2] + 0.5, rel=2**-24)
+            # a decimal string has 16 characters
+            assert numbers(group, codes.LANDMARK_SCORE)[0][0] == pytest.approx(point[2], rel=1e-12)
+
+    def test_a_missing_landmark_has_a_group_that_says_so(self, tmp_path: Path) -> None:
+        document = read_back(tmp_path, without(detection_on(), "Po", "Ar"))
+        assert {group.tracking_identifier for group in planar(document)}.isdisjoint({"Porion", "Articulare"})
+        groups = {group.tracking_identifier: group for group in others(document)}
+        assert set(groups) == {"Porion", "Articulare", "Film"}
+        assert answers(groups["Porion"], codes.LANDMARK_STATUS) == [codes.STATUSES["missing"]]
+        assert triple(groups["Porion"].finding_type) == LANDMARKS[3].code
+        assert numbers(groups["Porion"], codes.LANDMARK_SCORE) == [(0.125, "1")]
+        assert not numbers(groups["Porion"], codes.COLUMN_POSITION)
+        assert groups["Porion"].source_images[0].referenced_sop_instance_uid == IMAGE
+
+    def test_nothing_found_at_all(self, tmp_path: Path) -> None:
+        document = read_back(tmp_path, without(detection_on(), *SYMBOLS))
+        assert planar(document) == []
+        assert len(others(document)) == NUM_LANDMARKS + 1
+
+    def test_a_landmark_outside_the_image_keeps_its_place_as_numbers(self, tmp_path: Path) -> None:
+        document = read_back(tmp_path, changed(detection_on(), 7, x=-3.25, y=401.0))
+        assert len(planar(document)) == NUM_LANDMARKS - 1
+        (group,) = (group for group in others(document) if group.tracking_identifier == "Menton")
+        assert numbers(group, codes.COLUMN_POSITION) == [(-2.75, "{pixels}")]
+        assert numbers(group, codes.ROW_POSITION) == [(401.5, "{pixels}")]
+        assert answers(group, codes.LANDMARK_STATUS) == [codes.STATUSES["ok"]]
+
+    @pytest.mark.parametrize("frame", [1, 3])
+    def test_every_reference_names_the_frame(self, tmp_path: Path, frame: int) -> None:
+        document = read_back(tmp_path, without(detection_on(frame=frame), "S"), frames_film())
+        items = [item for item in document.iterall() if item.keyword == "ReferencedSOPSequence"]
+        frames = [item.value[0].get("ReferencedFrameNumber") for item in items]
+        # all content items, and the evidence, which is the whole image
+        assert frames.count(frame) == NUM_LANDMARKS + 1
+        assert frames.count(None) == 1
+
+
+class TestFilm:
+    @pytest.mark.parametrize("source", [source for source in SpacingSource if source is not SpacingSource.NONE])
+    def test_the_scale_and_where_it_came_from(self, tmp_path: Path, source: SpacingSource) -> None:
+        group = others(read_back(tmp_path, detection_on(spacing_source=source)))[-1]
+        assert numbers(group, codes.HORIZONTAL_SPACING) == [(0.125, "mm")]
+        assert numbers(group, codes.VERTICAL_SPACING) == [(0.25, "mm")]
+        assert answers(group, codes.SCALE_SOURCE) == [codes.SCALE_SOURCES[source]]
+
+    def test_no_scale(self, tmp_path: Path) -> None:
+        group = others(read_back(tmp_path, detection_on(pixel_spacing=None, spacing_source=SpacingSource.NONE)))[-1]
+        assert group.get_measurements() == []
+        assert [code.value for code in answers(group, codes.SCALE_SOURCE)] == ["ScaleNone"]
+
+    @pytest.mark.parametrize("state", ["done", "uncertain"])
+    def test_the_state(self, tmp_path: Path, state: Any) -> None:
+        group = others(read_back(tmp_path, detection_on(state=state)))[-1]
+        assert answers(group, codes.FILM_STATE) == [codes.FILM_STATES[state]]
+
+
+class TestDocument:
+    def test_notice_and_warnings(self, tmp_path: Path) -> None:
+        document = read_back(tmp_path, detection_on())
+        assert texts(document, codes.NOTICE) == [NOTICE]
+        assert texts(document, codes.WARNING) == ["The head is turned.", "The scale is magnified."]
+
+    def test_what_nobody_checked_is_unverified(self, tmp_path: Path) -> None:
+        document = read_back(tmp_path, detection_on())
+        assert (document.CompletionFlag, document.VerificationFlag) == ("COMPLETE", "UNVERIFIED")
+        assert document.PreliminaryFlag == "PRELIMINARY"
+        assert document.SOPClassUID == "1.2.840.10008.5.1.4.1.1.88.33"
+
+    def test_the_software_and_its_weights(self, tmp_path: Path) -> None:
+        document = read_back(tmp_path, detection_on())
+        (observer,) = document.content.get_observer_contexts()
+        attributes = observer.observer_identifying_attributes
+        assert observer.observer_type.meaning == "Device"
+        assert (attributes.manufacturer_name, attributes.model_name) == ("monai-ceph", "test")
+        assert document.Manufacturer == "monai-ceph"
+        scheme = "DCM"
+        assert set(texts(document, Code("111001", scheme, "Algorithm Name"))) == {"test"}
+        assert set(texts(document, Code("111003", scheme, "Algorithm Version"))) == {"1, weights abababababab"}
+        assert set(texts(document, Code("111002", scheme, "Algorithm Parameters"))) == {
+            "weights_sha256=" + "ab" * 32,
+            "recipe_sha256=" + "cd" * 32,
+        }
+
+    def test_evidence_is_the_film_in_its_study(self, tmp_path: Path) -> None:
+        document = read_back(tmp_path, detection_on())
+        assert document.get_evidence(current_procedure_only=True) == [(STUDY, SERIES, IMAGE, DX)]
+        assert document.StudyInstanceUID == STUDY
+        assert document.SeriesInstanceUID != SERIES
+
+    def test_the_private_scheme_is_identified(self, tmp_path: Path) -> None:
+        document = read_back(tmp_path, detection_on())
+        (item,) = document.CodingSchemeIdentificationSequence
+        assert item.CodingSchemeDesignator == CODING_SCHEME
+        used = {item.value for item in document.iterall() if item.keyword == "CodingSchemeDesignator"}
+        assert used <= {CODING_SCHEME, "DCM", "SCT", "FMA", "LN", "UCUM", "UMLS", "RFC5646"}
+
+    def test_the_same_detection_gives_the_same_bytes(self, tmp_path: Path) -> None:
+        first, second = tmp_path / "a" / "sr.dcm", tmp_path / "b" / "sr.dcm"
+        save_sr(first, detection_on(), header(tmp_path))
+        save_sr(second, Detection.model_validate_json(detection_on().model_dump_json()), header(tmp_path))
+        assert first.read_bytes() == second.read_bytes()
+
+    @pytest.mark.parametrize(
+        ("offset", "date", "time"),
+        [(None, "20260102", "030405"), ("-0430", "20260101", "223405"), ("+0100", "20260102", "040405")],
+    )
+    def test_times_are_those_of_the_detection(self, tmp_path: Path, offset: Any, date: str, time: str) -> None:
+        elsewhere = detection_on().created.astimezone(timezone(timedelta(hours=9)))
+        document = read_back(tmp_path, detection_on(created=elsewhere), film(TimezoneOffsetFromUTC=offset))
+        assert (document.ContentDate, document.ContentTime) == (date, time)
+        assert (document.InstanceCreationDate, document.InstanceCreationTime) == (date, time)
+        assert document.get("TimezoneOffsetFromUTC") == offset
+        moment = datetime.strptime(document.ObservationDateTime, "%Y%m%d%H%M%S%z")
+        assert moment == detection_on().created
+
+    def test_a_film_in_a_study_of_somebody(self, tmp_path: Path) -> None:
+        document = read_back(tmp_path, detection_on(), header(tmp_path))
+        for name in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "AccessionNumber"):
+            assert document[name].value == film()[name].value
+        assert document.InstanceNumber == 4
+        assert "InstitutionName" not in document
+
+    @pytest.mark.parametrize(
+        ("character_set", "name", "warning", "expected"),
+        [
+            ("ISO_IR 100", "Doe^Jane", "Plain.", None),
+            ("ISO_IR 100", "Müller^Jörg", "Plain.", "ISO_IR 100"),
+            ("ISO_IR 100", "Müller^Jörg", "Not in Latin-1: Ω.", "ISO_IR 192"),
+            ("ISO_IR 126", "Διονυσιος", "Plain.", "ISO_IR 126"),
+            (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎", "Plain.", ["", "ISO 2022 IR 87"]),
+            (None, "Doe^Jane", "Ω", "ISO_IR 192"),
+        ],
+    )
+    def test_the_character_set_holds_every_text(
+        self, tmp_path: Path, character_set: Any, name: str, warning: str, expected: Any
+    ) -> None:
+        source = header(tmp_path, SpecificCharacterSet=character_set, PatientName=name)
+        save_sr(tmp_path / "sr.dcm", detection_on(warnings=(warning,)), source)
+        document = dcmread(tmp_path / "sr.dcm")
+        assert document.get("SpecificCharacterSet") == expected
+        assert str(document.PatientName) == name
+        assert texts(hd.sr.srread(tmp_path / "sr.dcm"), codes.WARNING) == [warning]
+
+    @pytest.mark.filterwarnings("ignore:The value length")
+    def test_a_long_identifier_is_not_cut(self, tmp_path: Path) -> None:
+        document = read_back(tmp_path, detection_on(), header(tmp_path, PatientID="9" * 63 + "-" + "8" * 30))
+        assert document.PatientID == "9" * 63 + "-" + "8" * 30
+
+    def test_an_unknown_sop_class(self, tmp_path: Path) -> None:
+        with pytest.raises(CephError, match=r"film\.dcm: no SR can be made for this film"):
+            save_sr(tmp_path / "sr.dcm", detection_on(), film(SOPClassUID="1.2.3.4.5"))
+        assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from pydicom.sr.codedict import codes
+
+from monai_ceph.landmarks import CODING_SCHEME, LANDMARKS, Code
+from monai_ceph.readers import SpacingSource
+from monai_ceph.reports import dicom_codes
+
+PAGE = Path(__file__).parents[1] / "docs" / "codes.md"
+STANDARD = (
+    dicom_codes.ANATOMICAL_STRUCTURE,
+    dicom_codes.RADIOGRAPHY,
+    dicom_codes.HORIZONTAL_SPACING,
+    dicom_codes.VERTICAL_SPACING,
+)
+
+
+def table(heading: str) -> list[list[str]]:
+    """Return the cells of the table below a heading of the page, without its head."""
+    section = PAGE.read_text(encoding="utf-8").split(f"## {heading}\n")[1].split("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip().strip("`") for cell in row.strip("|").split("|")] for row in rows[2:]]
+
+
+def meanings(code: Code) -> set[str]:
+    """Return what pydicom's dictionary of the scheme calls a code; empty if it is not in it."""
+    return {item.meaning for item in getattr(codes, code.scheme).concepts.values() if item.value == code.value}
+
+
+class TestCodes:
+    def test_the_page_has_the_landmarks(self) -> None:
+        expected = [
+            [mark.symbol, mark.name, code.scheme, code.value, code.meaning, site.value, site.meaning]
+            for mark in LANDMARKS
+            for code, site in [(mark.code, mark.site)]
+        ]
+        assert table("Landmarks") == expected
+
+    def test_the_page_has_the_other_private_codes(self) -> None:
+        rows = table("Other private codes")
+        assert [row[:2] for row in rows] == [[code.value, code.meaning] for code in dicom_codes.PRIVATE_CODES]
+        assert all(len(row) == 3 and row[2] for row in rows)
+
+    @pytest.mark.parametrize(
+        "code",
+        sorted({code for mark in LANDMARKS for code in (mark.code, mark.site) if code.scheme != CODING_SCHEME})
+        + list(STANDARD),
+        ids=lambda code: code.value,
+    )
+    def test_public_codes_exist(self, code: Code) -> None:
+        assert code.meaning in meanings(code)
+
+    def test_sites_are_snomed_codes(self) -> None:
+        assert {mark.site.scheme for mark in LANDMARKS} == {"SCT"}
+
+    def test_codes_are_unique(self) -> None:
+        private = [mark.code for mark in LANDMARKS] + list(dicom_codes.PRIVATE_CODES)
+        assert len({(code.scheme, code.value.upper()) for code in private}) == len(private)
+
+    def test_private_codes_fit_their_types(self) -> None:
+        for code in [mark.code for mark in LANDMARKS] + list(dicom_codes.PRIVATE_CODES):
+            # SH and LO, and no sign that a table or a URL needs to escape
+            assert re.fullmatch(r"[A-Za-z0-9]{1,16}", code.value)
+            assert len(code.meaning) <= 64
+
+    def test_every_source_of_a_scale_has_a_code(self) -> None:
+        assert set(dicom_codes.SCALE_SOURCES) == set(SpacingSource)
