@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
 import torch
 from monai.optimizers import WarmupCosineSchedule
 
@@ -37,9 +38,11 @@ def _phantoms(folder: Path, count: int, seed: int) -> Path:
     from monai_ceph.datasets.phantom import write_phantoms
 
     folder = folder / f"{count}-seed-{seed}"
-    if not (folder / TABLE).is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        write_phantoms(folder, count, seed, file_format="png", height=_PHANTOM_HEIGHT, width=_PHANTOM_WIDTH)
+    # of several processes that train together, the first one draws
+    with idist.one_rank_first():
+        if not (folder / TABLE).is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            write_phantoms(folder, count, seed, file_format="png", height=_PHANTOM_HEIGHT, width=_PHANTOM_WIDTH)
     return folder
 
 

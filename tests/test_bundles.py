@@ -32,6 +32,7 @@ OVERLAYS = {
     "paper": WHOLE,
     "accurate": ("local",),
     "context": ("local",),
+    "multi_gpu": STAGES,
     "robust": ("global",),
 }
 
@@ -101,12 +102,22 @@ class TestFiles:
         self, overlay: str, bases: tuple[str, ...]
     ) -> None:
         for name in bases:
-            keys = {key.partition("#")[0] for key in raw(overlay)} - {"description"}
+            keys = {key.lstrip("+").partition("#")[0] for key in raw(overlay)} - {"description", "finalize"}
             assert keys <= set(raw(name)) | set(references(raw(overlay))), name
 
     def test_no_overlay_is_forgotten_here(self) -> None:
         known = {*STAGES, *WHOLE, *OVERLAYS, "metadata"}
         assert {path.stem for path in BUNDLES.glob("*.json")} == known
+
+    @pytest.mark.parametrize("name", STAGES)
+    def test_one_process_of_many_writes_for_tensorboard(self, name: str) -> None:
+        switched_off = {key for key in raw("multi_gpu") if key.endswith("#_disabled_")}
+        assert switched_off == {
+            f"{part}#handlers#{index}#_disabled_"
+            for part in ("train", "validate")
+            for index, handler in enumerate(raw(name)[part]["handlers"])
+            if handler["_target_"] == "TensorBoardStatsHandler"
+        }
 
     def test_no_expansion_is_a_patch_as_trained_on(self) -> None:
         assert raw("no_expansion")["patch_size"] == raw("local")["train_patch_size"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Hashable, Mapping
 
 import numpy as np
@@ -45,6 +46,8 @@ class RandGuided(Randomizable, MapTransform):
         ref_key: the film whose affine leads from its grid to the source.
         target_key: where the guide goes, (N, 2), (row, column) in pixels of the grid.
         error_sd: standard deviation in rows and in columns, in source pixels.
+        seed_key: a text of the film, such as its name, that the draw depends on instead of the draws before it: the
+            same errors at each validation, on each process.
     """
 
     def __init__(
@@ -53,10 +56,11 @@ class RandGuided(Randomizable, MapTransform):
         ref_key: str,
         target_key: str,
         error_sd: float,
+        seed_key: str | None = None,
         allow_missing_keys: bool = False,
     ) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys)
-        self.ref_key, self.target_key = ref_key, target_key
+        self.ref_key, self.target_key, self.seed_key = ref_key, target_key, seed_key
         self.guide = RandGuide(error_sd)
 
     def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> RandGuided:
@@ -72,6 +76,8 @@ class RandGuided(Randomizable, MapTransform):
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
         """Add the guide."""
         result = dict(data)
+        if self.seed_key is not None:
+            self.guide.set_random_state(zlib.crc32(str(data[self.seed_key]).encode()))
         for key in self.key_iterator(result):
             result[self.target_key] = landmarks_to_grid(self.guide(result[key]), affine_of(result[self.ref_key]))
         return result

@@ -40,6 +40,18 @@ def test_dictionary_form_gives_pixels_of_the_grid() -> None:
     assert np.array_equal(data["landmarks"], POINTS.numpy(), equal_nan=True)
 
 
+def test_with_a_seed_key_the_guide_is_that_of_the_film() -> None:
+    film = SquareFilm(100)(MetaTensor(torch.zeros(1, 500, 400), affine=torch.eye(3)))
+    transform = RandGuided("landmarks", "image", "guide", 8.0, seed_key="name")
+
+    def guide(name: str) -> torch.Tensor:
+        return transform({"image": film, "landmarks": POINTS.numpy(), "name": name})["guide"].nan_to_num(-1)
+
+    first, other, again = guide("001.png"), guide("002.png"), guide("001.png")
+    assert torch.equal(first, again)
+    assert not torch.isclose(first[[0, 2]], other[[0, 2]]).any()
+
+
 def test_error_must_not_be_negative() -> None:
     with pytest.raises(ValueError, match="error_sd"):
         RandGuide(-1.0)
