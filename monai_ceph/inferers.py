@@ -255,10 +255,10 @@ class Guide:
 class AttentionGuidedInferer(Inferer):
     """Both stages of Zhong et al. 2019 on a film.
 
-    The film is scaled to the grid of the global stage, whose maxima guide the local stage.
-
-    Without ``pose`` the film has the grid of the local stage already, as in the paper. With it, films of any size come
-    as they are: the head is found and brought into the mean pose first, and H_M is in the grid of that square.
+    Without ``pose`` the film has the grid of the local stage already, as in the paper. It is scaled to the grid of the
+    global stage, whose maxima guide the local stage. With ``pose``, films of any size come as they are: the global
+    network looks at the whole film, the head is brought into the mean pose, and what the network saw guides the local
+    stage. H_M is in the grid of that square.
 
     A context network may look at the same places, too, on a grid between those of both stages: it sees less detail and
     more of the head. Its windows and those of the local stage are pooled by their geometric mean, so that a landmark
@@ -319,7 +319,7 @@ class AttentionGuidedInferer(Inferer):
         merged = []
         for film in inputs:
             framed, pose = self.frame(film)
-            guide = self.guide(framed).landmarks
+            guide = self.guide(framed, pose).landmarks
             windows = self.explore(framed, guide, lambda batch: network(batch, *args, **kwargs), pose)
             merged.append(with_affine(windows.paste((framed.shape[-2], framed.shape[-1])), film, affine_of(framed)))
         return collate_meta_tensor_fn(merged)
@@ -336,14 +336,18 @@ class AttentionGuidedInferer(Inferer):
         pose = self.pose(film, stated)
         return pose.film, pose
 
-    def guide(self, film: torch.Tensor) -> Guide:
-        """Run the global stage on one film (1, row, column)."""
+    def guide(self, film: torch.Tensor, pose: Pose | None = None) -> Guide:
+        """Return what the global stage says of one film (1, row, column) in the grid of the local stage.
+
+        With ``pose`` it has looked already.
+        """
+        if pose is not None:
+            return Guide(self._without_strays(pose.landmarks, pose.peaks), pose.peaks)
         small = self.to_global_grid(film)
         with torch.no_grad():
             heatmaps = self.global_network(small.as_subclass(torch.Tensor)[None]).softmax(dim=1)[0, :-1]
         source = landmarks_to_source(self.to_landmarks(heatmaps), affine_of(small))
-        landmarks, peaks = landmarks_to_grid(source, affine_of(film)), heatmaps.flatten(1).amax(dim=1)
-        return Guide(self._without_strays(landmarks, peaks), peaks)
+        return Guide(landmarks_to_grid(source, affine_of(film)), heatmaps.flatten(1).amax(dim=1))
 
     def _without_strays(self, landmarks: torch.Tensor, peaks: torch.Tensor) -> torch.Tensor:
         """Return the (N, 2) landmarks with those that are far from where a head has them moved to there."""

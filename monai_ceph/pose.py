@@ -78,6 +78,8 @@ class Pose:
         view: how the film was turned, mirrored and inverted.
         evidence: 0..1, how much of a head was seen: the mean of the landmarks' peaks, each counting the less the
             farther it is from its place in the mean shape.
+        landmarks: (N, 2), (row, column) in pixels of the square: what the first look saw; NaN without a maximum.
+        peaks: (N,) probability at their maxima.
         field: the exposed part of the film, in the film's own grid.
         to_film: 3x3, from the square to the film's own grid.
     """
@@ -85,6 +87,8 @@ class Pose:
     film: MetaTensor
     view: View
     evidence: float
+    landmarks: torch.Tensor
+    peaks: torch.Tensor
     field: ExposedField
     to_film: torch.Tensor
 
@@ -92,6 +96,16 @@ class Pose:
         """Return how far (N, 2) points of the square are inside the exposed field, in pixels of the square."""
         step = torch.linalg.det(self.to_film[:2, :2]).abs().sqrt()
         return self.field.depth(apply(self.to_film, points)) / step
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What one view of a film shows: evidence, landmarks and peaks as in :class:`Pose`, and the map to the source."""
+
+    evidence: float
+    landmarks: torch.Tensor
+    peaks: torch.Tensor
+    matrix: torch.Tensor
 
 
 _POSITIVE = [View(turned, mirrored, False) for mirrored in (False, True) for turned in range(4)]
@@ -138,6 +152,7 @@ class PoseFinder:
         frame: the mean pose.
         intensity: how films are scaled.
         sure: evidence from which on the film is taken as it is.
+        decoder: from heatmaps to landmarks.
     """
 
     def __init__(
@@ -147,54 +162,56 @@ class PoseFinder:
         frame: PoseFilm,
         intensity: ScaleFilmIntensity,
         sure: float,
+        decoder: HeatmapsToLandmarks,
     ) -> None:
         if not 0 <= sure <= 1:
             raise ValueError(f"sure must be in 0..1, got {sure}")
         self.network, self.frame, self.intensity, self.sure = network, frame, intensity, sure
         self.whole = WholeFilm(size)
-        self.to_landmarks = HeatmapsToLandmarks("mean")
+        self.to_landmarks = decoder
 
     def __call__(self, film: torch.Tensor, stated: View | None = None) -> Pose:
         """Return the pose of the head on one film (1, row, column); ``stated`` is looked at first."""
         film = self.intensity(film)
         view = stated or UPRIGHT
-        evidence, matrix = self._look(film, [view])[0]
-        if evidence < self.sure:
+        look = self._look(film, [view])[0]
+        if look.evidence < self.sure:
             positive = [other for other in _POSITIVE if other != view]
             others = [*self._look(film, positive), *self._look(_inverted(film), _NEGATIVE)]
-            best = max(range(len(others)), key=lambda index: others[index][0])
-            if others[best][0] > evidence:
-                view, (evidence, matrix) = [*positive, *_NEGATIVE][best], others[best]
-        return self._posed(film, view, evidence, matrix)
+            best = max(range(len(others)), key=lambda index: others[index].evidence)
+            if others[best].evidence > look.evidence:
+                view, look = [*positive, *_NEGATIVE][best], others[best]
+        return self._posed(film, view, look)
 
     def evidence(self, film: torch.Tensor) -> dict[View, float]:
         """Return the evidence of all 16 views of one film (1, row, column)."""
         film = self.intensity(film)
         looks = [*self._look(film, _POSITIVE), *self._look(_inverted(film), _NEGATIVE)]
-        return {view: found for view, (found, _) in zip([*_POSITIVE, *_NEGATIVE], looks, strict=True)}
+        return {view: look.evidence for view, look in zip([*_POSITIVE, *_NEGATIVE], looks, strict=True)}
 
-    def _posed(self, film: torch.Tensor, view: View, evidence: float, matrix: torch.Tensor) -> Pose:
+    def _posed(self, film: torch.Tensor, view: View, look: _Look) -> Pose:
         seen = _inverted(film) if view.inverted else film
         # from the square to the source, and from there to the film's own grid
-        to_film = torch.linalg.inv(affine_of(film)) @ matrix
+        to_film = torch.linalg.inv(affine_of(film)) @ look.matrix
         square = self.intensity(self.frame.cut(seen, to_film))
-        return Pose(square, view, evidence, exposed_field(film), to_film)
+        return Pose(square, view, look.evidence, look.landmarks, look.peaks, exposed_field(film), to_film)
 
-    def _look(self, film: torch.Tensor, views: list[View]) -> list[tuple[float, torch.Tensor]]:
-        """Return evidence and the map from the mean pose's square to the source, for every view of a film."""
+    def _look(self, film: torch.Tensor, views: list[View]) -> list[_Look]:
         small = self.whole(film)
         found = []
         for image in (view.of(small) for view in views):
             with torch.no_grad():
                 heatmaps = self.network(image.as_subclass(torch.Tensor)[None]).softmax(dim=1)[0, :-1]
+            points, peaks = self.to_landmarks(heatmaps), heatmaps.flatten(1).amax(dim=1)
             try:
-                evidence, matrix = self.fit(self.to_landmarks(heatmaps), heatmaps.flatten(1).amax(dim=1))
+                evidence, matrix = self.fit(points, peaks)
             except ValueError:
                 # the whole film as it is
                 step = self.whole.size / self.frame.size
                 start = 0.5 * step - 0.5
                 evidence, matrix = 0.0, torch.tensor([[step, 0, start], [0, step, start], [0, 0, 1]]).double()
-            found.append((evidence, affine_of(image) @ matrix))
+            landmarks = apply(torch.linalg.inv(matrix), points)
+            found.append(_Look(evidence, landmarks, peaks, affine_of(image) @ matrix))
         return found
 
     def fit(self, points: torch.Tensor, peaks: torch.Tensor) -> tuple[float, torch.Tensor]:

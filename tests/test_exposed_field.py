@@ -24,8 +24,9 @@ def test_without_a_shutter_it_is_the_film() -> None:
     assert exposed_field(exposed()) == ExposedField(0, 0, ROWS - 1, COLUMNS - 1)
 
 
+# the field takes more than a quarter of a row and of a column
 @given(
-    st.integers(0, 250), st.integers(0, 200), st.integers(300, ROWS - 1), st.integers(250, COLUMNS - 1), st.floats(0, 1)
+    st.integers(0, 200), st.integers(0, 150), st.integers(400, ROWS - 1), st.integers(350, COLUMNS - 1), st.floats(0, 1)
 )
 def test_any_shutter_is_found(top: int, left: int, bottom: int, right: int, shutter: float) -> None:
     assert exposed_field(exposed(top, left, bottom, right, shutter)) == ExposedField(top, left, bottom, right)

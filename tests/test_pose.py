@@ -11,7 +11,7 @@ from monai.data import MetaTensor
 from torch import nn
 
 from monai_ceph.pose import UPRIGHT, PoseFinder, View, stated_view
-from monai_ceph.transforms import PoseFilm, ScaleFilmIntensity, affine_of, landmarks_to_grid
+from monai_ceph.transforms import HeatmapsToLandmarks, PoseFilm, ScaleFilmIntensity, affine_of, landmarks_to_grid
 from monai_ceph.transforms.geometry import apply, with_affine
 
 VIEWS = [View(*each) for each in itertools.product(range(4), (False, True), (False, True))]
@@ -28,7 +28,9 @@ def mean_shape(angle: float = 10) -> torch.Tensor:
 
 def finder(network: nn.Module | None = None, sure: float = 0.5, angle: float = 10) -> PoseFinder:
     frame = PoseFilm(SIDE, mean_shape(angle), centre=(0.45, 0.55), radius=0.25)
-    return PoseFinder(network or CodeReader(1), ROWS, frame, ScaleFilmIntensity(0, 100, step=1), sure)
+    return PoseFinder(
+        network or CodeReader(1), ROWS, frame, ScaleFilmIntensity(0, 100, step=1), sure, HeatmapsToLandmarks("mean")
+    )
 
 
 def lying(film: MetaTensor, view: View) -> tuple[MetaTensor, Callable[[torch.Tensor], torch.Tensor]]:
@@ -124,7 +126,7 @@ class TestPose:
         film = coded_film(size=size)
         # as many pixels per cell as before
         find = finder()
-        find = PoseFinder(find.network, max(size), find.frame, find.intensity, find.sure)
+        find = PoseFinder(find.network, max(size), find.frame, find.intensity, find.sure, find.to_landmarks)
         pose = find(film)
         assert pose.view == UPRIGHT
         assert torch.allclose(
@@ -150,7 +152,7 @@ class TestPose:
         film = coded_film(size=(ROWS, 3 * COLUMNS))
         film[..., -3 * COLUMNS :] = 1.2
         find = finder()
-        pose = PoseFinder(find.network, 3 * COLUMNS, find.frame, find.intensity, sure=0)(film)
+        pose = PoseFinder(find.network, 3 * COLUMNS, find.frame, find.intensity, 0, find.to_landmarks)(film)
         right = landmarks_to_grid(torch.tensor([[0.0, film.shape[-1] - 3 * COLUMNS]]), affine_of(pose.film))
         assert pose.evidence > 0.5
         assert right[0, 1] > SIDE
