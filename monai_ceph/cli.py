@@ -20,23 +20,22 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Column, Table
+from rich.table import Table
 
 from monai_ceph.errors import CephError
 from monai_ceph.version import __version__
 
 if TYPE_CHECKING:
+    from monai_ceph.batch.executors import MakeExecutor
     from monai_ceph.evaluation import Row
-    from monai_ceph.result import Detection
 
 __all__ = ["app"]
 
-# what a shell script can rely on; documented in the README
+# what a shell script can rely on; documented in docs/batch.md
 EXIT_SOME_FAILED = 1
 EXIT_NOTHING_DONE = 2
-
-# films in the table on the screen; the files hold them all
-_SHOWN = 20
+EXIT_STOPPED = 3
+EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     help="Landmarks on lateral cephalograms. Research use, not a medical device; a trained person reviews all results.",
@@ -70,6 +69,13 @@ class Method(str, Enum):
     FULL = "full"
     NO_EXPANSION = "no-expansion"
     GLOBAL = "global"
+
+
+class Engine(str, Enum):
+    """Where the workers of a run are."""
+
+    LOCAL = "local"
+    RAY = "ray"
 
 
 class FileFormat(str, Enum):
@@ -126,78 +132,90 @@ Overlay = Annotated[list[Path] | None, typer.Option("--config", help="Bundle con
 @app.command()
 def detect(
     paths: Annotated[list[Path], typer.Argument(help="Films, and folders that are searched to any depth.")],
-    out: Annotated[Path, typer.Option(help="Folder for landmarks.csv, errors.csv and overlays/.")],
+    out: Annotated[Path, typer.Option(help="Folder for the results.")],
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(help="Of csv, parquet, json, overlay, sr, gsps, all; csv,json,overlay if nothing is said."),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes that each hold the model: 1; on Ray as many as there is room for."),
+    ] = None,
+    engine: Annotated[
+        Engine, typer.Option(help="Where they are: on this machine, or on a Ray cluster.")
+    ] = Engine.LOCAL,
+    ray_address: Annotated[
+        str | None, typer.Option(help="Of the cluster; RAY_ADDRESS or, without it, this machine alone.")
+    ] = None,
+    ray_cpus: Annotated[int, typer.Option(min=1, help="Of a worker without a GPU, on Ray.")] = 4,
+    resume: Annotated[bool, typer.Option(help="Leave alone what was done before with the same settings.")] = True,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Do again what failed before.")] = False,
+    identify: Annotated[
+        bool, typer.Option("--identify", help="Call DICOM films by their paths, not by their UIDs.")
+    ] = False,
+    deidentify: Annotated[bool, typer.Option("--deidentify", help="Write results without identity.")] = False,
     pixel_spacing: Annotated[float | None, typer.Option(help="mm per pixel; replaces what the files say.")] = None,
     force: Annotated[bool, typer.Option(help="Keep what does not look like a cephalogram.")] = False,
-    overlays: Annotated[bool, typer.Option(help="Draw a picture per film.")] = True,
     device: Device = None,
     config: Overlay = None,
 ) -> None:
-    """Find the 19 landmarks on every film.
+    """Find the 19 landmarks on every film. The same command goes on where an interrupted run stopped.
 
-    Exit code: 0 if every film is done, 1 if some stand in errors.csv, 2 if nothing could be done.
+    Exit code: 0 if every film is done or uncertain, 1 if some are rejected or failed, 2 if nothing could be done, 3 if
+    the run stopped before its end, such as on a full disk, 130 if it was interrupted.
     """
     if pixel_spacing is not None and not 0 < pixel_spacing < 10:
         _stop(f"--pixel-spacing {pixel_spacing} is no length of a pixel in mm")
     if out.exists() and not out.is_dir():
         _stop(f"--out {out} is a file, and must be a folder")
-    from monai_ceph.batch import detect_films
+    if identify and deidentify:
+        _stop("--identify and --deidentify exclude each other")
+    from functools import partial
+
+    from monai_ceph import batch
+    from monai_ceph.batch.screen import Screen
     from monai_ceph.detection import CephalogramDetector
-
-    detections: list[Detection] = []
-
-    def on_film(film: Path, outcome: Detection | CephError) -> None:
-        progress.advance(task)
-        if isinstance(outcome, CephError):
-            progress.console.print(str(outcome), style="yellow", markup=False, highlight=False, soft_wrap=True)
-            return
-        for warning in outcome.warnings:
-            progress.console.print(f"{film}: {warning}", style="dim", markup=False, highlight=False, soft_wrap=True)
-        if len(detections) < _SHOWN:
-            detections.append(outcome)
+    from monai_ceph.errors import StoppedError
 
     try:
-        with _progress() as progress:
-            task = progress.add_task("detecting", total=None)
-            summary = detect_films(
+        options = batch.Options(
+            formats=batch.parse_formats(formats or ()),
+            workers=workers or 1,
+            resume=resume,
+            retry_failed=retry_failed,
+            identify=identify,
+            deidentify=deidentify,
+            force=force,
+            pixel_spacing=pixel_spacing,
+        )
+        screen = Screen(console, messages)
+        with batch.orderly_end() as interrupted, screen.progress:
+            make_detector = partial(CephalogramDetector, device, overlays=tuple(config or ()))
+            make_executor: MakeExecutor | None = None
+            if engine is Engine.RAY:
+                from monai_ceph.batch.ray_cluster import RayExecutor
+
+                gpu = None if device is None else device.startswith("cuda")
+                make_executor = partial(RayExecutor, address=ray_address, workers=workers, cpus=ray_cpus, gpu=gpu)
+            summary = batch.detect_films(
                 paths,
                 out,
-                CephalogramDetector(device, overlays=config or ()),
-                pixel_spacing=pixel_spacing,
-                force=force,
-                overlays=overlays,
-                on_start=lambda count: progress.update(task, total=count),
-                on_film=on_film,
+                make_detector,
+                options,
+                on_total=screen.on_total,
+                on_film=screen.on_film,
+                interrupted=interrupted,
+                make_executor=make_executor,
             )
     except KeyboardInterrupt:
-        _stop(f"interrupted; what was done stands in {out}", 130)
+        _stop(f"interrupted; what was done stands in {out}, and the same command goes on", EXIT_INTERRUPTED)
+    except StoppedError as error:
+        _stop(f"{error}. What was done stands, and the same command goes on", EXIT_STOPPED)
     except (CephError, OSError) as error:
         _stop(error)
-    _print_detections(detections, summary.done)
-    console.print(
-        f"{summary.done} films done, {summary.failed} in errors.csv. Written to {out}: landmarks.csv, errors.csv"
-        + (", overlays/" if overlays and summary.done else ""),
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
-    console.print("Research use, not a medical device; a trained person reviews every result.", style="dim")
-    if summary.failed:
-        raise typer.Exit(EXIT_SOME_FAILED if summary.done else EXIT_NOTHING_DONE)
-
-
-def _print_detections(detections: list[Detection], count: int) -> None:
-    if not detections:
-        return
-    table = Table(Column("file", overflow="fold"), "ok", "uncertain", "missing", "mean score", "seconds")
-    for each in detections:
-        status = [mark.status for mark in each.landmarks]
-        counts = [str(status.count(name)) for name in ("ok", "uncertain", "missing")]
-        score = sum(mark.score for mark in each.landmarks) / len(each.landmarks)
-        table.add_row(escape(each.file), *counts, f"{score:.2f}", f"{sum(each.seconds.values()):.2f}")
-    console.print(table)
-    if count > len(detections):
-        console.print(f"... and {count - len(detections)} more")
+    screen.end(summary, out, options)
+    if summary.in_errors:
+        raise typer.Exit(EXIT_SOME_FAILED if summary.with_landmarks else EXIT_NOTHING_DONE)
 
 
 @app.command()
@@ -293,6 +311,14 @@ def phantom(
     except (CephError, OSError) as error:
         _stop(error)
     console.print(f"{len(written)} phantoms and landmarks.csv in {out}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a result, the files in json/."""
+    from monai_ceph.reports.json_result import result_schema
+
+    print(result_schema(), end="")
 
 
 @app.command()

@@ -26,7 +26,7 @@ from monai_ceph.landmarks import LANDMARKS, Landmark
 from monai_ceph.plausibility import check_film, check_landmarks
 from monai_ceph.pose import UPRIGHT, View, stated_view
 from monai_ceph.readers import Radiograph, read_radiograph
-from monai_ceph.result import DetectedLandmark, Detection, ModelIdentity, Status
+from monai_ceph.result import DetectedLandmark, Detection, ModelIdentity, Status, film_state
 from monai_ceph.transforms import landmarks_to_source
 
 __all__ = ["CephalogramDetector", "Detection", "Stage"]
@@ -141,6 +141,7 @@ class CephalogramDetector:
         self._frame = Compose(config.get_parsed_content("frame_transforms"))
         self._decode = config.get_parsed_content("decoder")
         self._uncertain_below = float(config.get_parsed_content("uncertain_below"))
+        self._film_uncertain_above = float(config.get_parsed_content("film_uncertain_above"))
         self._rejection = config.get_parsed_content("rejection")
         shipped = all(weights.is_shipped(stage, file) for stage, file in used.items())
         self.identity = ModelIdentity(
@@ -172,10 +173,12 @@ class CephalogramDetector:
         check_film(radiograph)
         with clock.part("framing"):
             pixels = MetaTensor(torch.from_numpy(radiograph.pixels)[None], affine=torch.eye(3, dtype=torch.float64))
-            stated = stated_view(radiograph.patient_orientation)
-            film, pose = self.inferer.frame(self._frame({"image": pixels})["image"].to(self.device), stated)
+            film = self._frame({"image": pixels})["image"].to(self.device)
         with clock.part("stage 1"):
-            guide = self.inferer.guide(film)
+            stated = stated_view(radiograph.patient_orientation)
+            film, pose = self.inferer.frame(film, stated)
+            # stage 1 alone has the time for another look, at the head in its pose
+            guide = self.inferer.guide(film, pose if stage == "local" else None)
         points, scores = guide.landmarks, guide.peaks
         if stage == "local":
             with clock.part("stage 2"):
@@ -189,11 +192,15 @@ class CephalogramDetector:
         warnings += view.warnings()
         if radiograph.patient_orientation and pose:
             warnings += _orientation_warnings(radiograph.patient_orientation, stated, view)
-        if problem := check_landmarks(points.numpy(), scores.numpy(), evidence, **self._rejection):
+        problem = check_landmarks(points.numpy(), scores.numpy(), evidence, **self._rejection)
+        if problem:
             if not force:
                 raise RejectedError(f"{radiograph.path}: no lateral cephalogram: {problem}")
             warnings.append(f"Kept by force: {problem}.")
         spacing = radiograph.pixel_spacing
+        landmarks = tuple(
+            self._landmark(*item, spacing) for item in zip(LANDMARKS, places, scores.tolist(), strict=True)
+        )
         return Detection(
             # a name that is not UTF-8 becomes readable text
             file=os.fsencode(radiograph.path).decode("utf-8", errors="backslashreplace"),
@@ -210,9 +217,8 @@ class CephalogramDetector:
             turned=view.degrees,
             mirrored=view.mirrored,
             inverted=view.inverted,
-            landmarks=tuple(
-                self._landmark(*item, spacing) for item in zip(LANDMARKS, places, scores.tolist(), strict=True)
-            ),
+            state=film_state(landmarks, self._film_uncertain_above, forced=problem is not None),
+            landmarks=landmarks,
             model=self.identity,
             warnings=tuple(warnings),
             created=datetime.now(timezone.utc).replace(microsecond=0),

@@ -17,3 +17,7 @@ class DatasetError(CephError):
 
 class RejectedError(CephError):
     """A readable image that does not look like a lateral cephalogram."""
+
+
+class StoppedError(CephError):
+    """A run cannot go on, with any film: a full disk, a folder without permission, a device that failed."""

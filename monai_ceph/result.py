@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -10,12 +11,13 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from monai_ceph.readers.radiograph import SpacingSource
 from monai_ceph.version import __version__
 
-__all__ = ["SCHEMA_VERSION", "DetectedLandmark", "Detection", "ModelIdentity", "Status"]
+__all__ = ["SCHEMA_VERSION", "DetectedLandmark", "Detection", "FilmState", "ModelIdentity", "Status", "film_state"]
 
 SCHEMA_VERSION: Literal["1.0"] = "1.0"
 """A reader of 1.x can read every 1.y: fields are only added. A field that goes or changes its meaning makes it 2.0."""
 
 Status = Literal["ok", "uncertain", "missing"]
+FilmState = Literal["done", "uncertain"]
 
 
 class _Record(BaseModel):
@@ -50,6 +52,18 @@ class ModelIdentity(_Record):
     software: str = Field(default=f"monai-ceph {__version__}")
 
 
+def film_state(landmarks: Sequence[DetectedLandmark], uncertain_above: float, forced: bool) -> FilmState:
+    """Return whether a film as a whole is in doubt.
+
+    Args:
+        landmarks: of the film.
+        uncertain_above: the share of landmarks that are not ``ok``, 0 to 1, beyond which it is.
+        forced: it does not look like a cephalogram, and was kept all the same.
+    """
+    doubtful = sum(mark.status != "ok" for mark in landmarks)
+    return "uncertain" if forced or doubtful > uncertain_above * len(landmarks) else "done"
+
+
 class Detection(_Record):
     """What was found on one film. Coordinates: x right, y down, pixel centres at integers, source pixels."""
 
@@ -70,6 +84,10 @@ class Detection(_Record):
     turned: Literal[0, 90, 180, 270] = Field(description="degrees against the clock that bring the film upright")
     mirrored: bool = Field(description="the head faces left once the film is upright")
     inverted: bool = Field(description="bright and dark are exchanged on the film")
+    state: FilmState = Field(
+        default="done",
+        description="uncertain: in doubt as a whole, kept by force or with few clear landmarks",
+    )
     landmarks: tuple[DetectedLandmark, ...]
     model: ModelIdentity
     warnings: tuple[str, ...] = Field(description="sentences for the person who reviews the result")

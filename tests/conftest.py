@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from samples import HEIGHT, WIDTH
 
 from monai_ceph.datasets import folder
 from monai_ceph.datasets.phantom import write_phantoms
@@ -15,8 +16,6 @@ from monai_ceph.detection import CephalogramDetector
 from monai_ceph.landmarks import LANDMARKS
 from monai_ceph.result import DetectedLandmark, Detection, ModelIdentity
 
-# the grid of the local stage, so that nothing is drawn only to be thrown away
-HEIGHT, WIDTH = 1200, 968
 SEED = 3
 
 

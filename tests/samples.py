@@ -10,6 +10,9 @@ from PIL import Image
 from monai_ceph.readers import Radiograph
 from monai_ceph.result import Detection
 
+# of the phantoms that tests share: the grid of the local stage, so that nothing is drawn only to be thrown away
+HEIGHT, WIDTH = 1200, 968
+
 
 def changed(detection: Detection, index: int, **values: object) -> Detection:
     """Return the detection with one landmark changed."""

@@ -3,20 +3,23 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 from samples import save_grey
 from typer.testing import CliRunner
 
 import monai_ceph
-from monai_ceph import batch
 from monai_ceph.cli import app
 from monai_ceph.datasets import folder
+from monai_ceph.datasets.phantom import write_phantoms
 from monai_ceph.landmarks import NAMES, NUM_LANDMARKS, SYMBOLS
 
 # one patch per landmark and not five: the same code in a fraction of the time
@@ -32,9 +35,9 @@ def table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def one_line(result: Any) -> str:
-    """What stopped a command: exit code 2, one line, no traceback."""
-    assert result.exit_code == 2, result.output
+def one_line(result: Any, code: int = 2) -> str:
+    """What stopped a command: its exit code, one line, no traceback."""
+    assert result.exit_code == code, result.output
     assert isinstance(result.exception, SystemExit)
     (line,) = result.stderr.splitlines()
     assert line.startswith("monai-ceph: ")
@@ -48,7 +51,11 @@ def films(tmp_path: Path, film: Path, dicom: Path) -> Path:
     (root / "visit 2").mkdir(parents=True)
     (root / "good.dcm").write_bytes(dicom.read_bytes())
     (root / "visit 2" / "good.png").write_bytes(film.read_bytes())
-    (root / "truncated.dcm").write_bytes(dicom.read_bytes()[: dicom.stat().st_size // 2])
+    other = pydicom.dcmread(dicom)
+    # another film: a copy of the good one would be its duplicate
+    other.SOPInstanceUID = other.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+    other.save_as(root / "truncated.dcm")
+    os.truncate(root / "truncated.dcm", dicom.stat().st_size // 2)
     (root / "text.dcm").write_text("this is no film\n")
     save_grey(root / "visit 2" / "constant.png", np.full((1200, 968), 128))
     (root / "notes.txt").write_text("left alone\n")
@@ -57,22 +64,33 @@ def films(tmp_path: Path, film: Path, dicom: Path) -> Path:
 
 class TestDetect:
     def test_with_trained_weights_a_phantom_needs_no_force(self, films: Path, tmp_path: Path) -> None:
-        result = run("detect", films, "--out", tmp_path / "out", *QUICK)
+        result = run("detect", films, "--out", tmp_path / "out", "--formats", "csv,parquet", *QUICK)
         assert result.exit_code == 1, result.output
-        assert "2 films done, 3 in errors.csv" in result.stdout
+        assert "5 films: 2 done, 0 uncertain, 1 rejected, 2 failed." in result.stdout
         statuses = [row["status"] for row in table(tmp_path / "out" / "landmarks.csv")]
         assert len(statuses) == 2 * NUM_LANDMARKS
         assert statuses.count("ok") >= 30
 
     def test_a_folder_with_films_and_others(self, films: Path, tmp_path: Path) -> None:
         """From a shell, in a process of its own; the weights' quality plays no part (--force)."""
-        command = [sys.executable, "-m", "monai_ceph", "detect", "films", "--out", "out", "--force", *QUICK]
+        command = [
+            sys.executable,
+            "-m",
+            "monai_ceph",
+            "detect",
+            "films",
+            "--out",
+            "out",
+            "--force",
+            "--identify",
+            *QUICK,
+        ]
         result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
         assert result.returncode == 1, result.stderr
         out = tmp_path / "out"
 
         lines = (out / "landmarks.csv").read_text(encoding="utf-8").splitlines()
-        assert lines[0] == "file,landmark,symbol,x,y,score,status"
+        assert lines[0] == "file,landmark,symbol,x,y,score,status,x_mm,y_mm,spacing_source"
         rows = table(out / "landmarks.csv")
         good = ["films/good.dcm", "films/visit 2/good.png"]
         assert [row["file"] for row in rows] == [name for name in good for _ in range(NUM_LANDMARKS)]
@@ -86,6 +104,10 @@ class TestDetect:
             if row["status"] != "missing":
                 assert -200 < float(row["x"]) < 1200
                 assert -200 < float(row["y"]) < 1400
+            # the DICOM film has a scale, the PNG has none
+            scaled = row["file"].endswith(".dcm") and row["status"] != "missing"
+            assert bool(row["x_mm"]) == bool(row["y_mm"]) == scaled
+            assert (row["spacing_source"] == "none") == row["file"].endswith(".png")
 
         errors = table(out / "errors.csv")
         assert list(errors[0]) == ["file", "error"]
@@ -95,19 +117,29 @@ class TestDetect:
         assert causes["films/truncated.dcm"].startswith("unreadable: truncated")
         assert causes["films/visit 2/constant.png"].startswith("rejected: ")
         assert sorted(path.name for path in (out / "overlays").iterdir()) == ["good.dcm.png", "good.png.png"]
-        assert sorted(path.name for path in out.iterdir()) == ["errors.csv", "landmarks.csv", "overlays"]
+        assert sorted(path.name for path in (out / "json").iterdir()) == ["good.dcm.json", "good.png.json"]
+        assert sorted(path.name for path in out.iterdir() if not path.name.startswith(".")) == [
+            *("errors.csv", "json", "landmarks.csv", "overlays", "run.sqlite")
+        ]
 
-        assert "2 films done, 3 in errors.csv" in result.stdout
+        assert "rejected, 2 failed." in result.stdout
+        assert "films per second" in result.stdout
+        assert "Written to out: landmarks.csv, errors.csv, json/, overlays/, run.sqlite." in result.stdout
         assert "reviews every result" in result.stdout
         # what went wrong stands on the screen too, each with its file, and no traceback
         for name in causes:
             assert sum(line.startswith(f"{name}: ") for line in result.stderr.splitlines()) == 1
         assert "Traceback" not in result.stderr
 
+        again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+        assert again.returncode == 1
+        assert "5 of them were done before." in again.stdout
+        assert (out / "landmarks.csv").read_text(encoding="utf-8").splitlines() == lines
+
     def test_all_done(self, film: Path, tmp_path: Path) -> None:
-        result = run("detect", film, "--out", tmp_path / "out", "--force", "--no-overlays", *QUICK)
+        result = run("detect", film, "--out", tmp_path / "out", "--force", "--formats", "csv", *QUICK)
         assert result.exit_code == 0, result.output
-        assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["errors.csv", "landmarks.csv"]
+        assert not (tmp_path / "out" / "overlays").exists()
         assert "overlays" not in result.stdout
         assert table(tmp_path / "out" / "errors.csv") == []
 
@@ -121,10 +153,29 @@ class TestDetect:
         ]
         assert table(tmp_path / "out" / "landmarks.csv") == []
 
-    def test_names_with_brackets_are_names(self, film: Path, tmp_path: Path) -> None:
-        path = tmp_path / "[a] film[1].png"
-        path.write_bytes(film.read_bytes())
-        result = run("detect", path, "--out", tmp_path / "[b]", "--force", "--no-overlays", *QUICK)
+    def test_killed_and_given_again(self, tmp_path: Path) -> None:
+        write_phantoms(tmp_path / "films", 4, 7, height=1200, width=968)
+        command = [sys.executable, "-m", "monai_ceph", "detect", "films", "--out", "out", *QUICK]
+        process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        results = tmp_path / "out" / "json"
+        while process.poll() is None and not (results.exists() and len(list(results.glob("*.json"))) > 1):
+            time.sleep(0.02)
+        process.kill()
+        process.wait()
+        result = run("detect", tmp_path / "films", "--out", tmp_path / "out", *QUICK)
+        assert result.exit_code == 0, result.output
+        assert "4 films: 4 done" in result.stdout
+        assert re.search(r"[1234] of them were done before", result.stdout)
+        names = [row["file"] for row in table(tmp_path / "out" / "landmarks.csv")][::NUM_LANDMARKS]
+        assert len(names) == len(set(names)) == 4
+        for name in names:
+            assert json.loads((results / f"{name}.json").read_text())["file"] == name
+            assert (tmp_path / "out" / "overlays" / f"{name}.png").exists()
+
+    def test_names_with_brackets_are_names(self, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        Path("[a] film[1].png").write_bytes(film.read_bytes())
+        result = run("detect", "[a] film[1].png", "--out", tmp_path / "[b]", "--force", "--formats", "csv", *QUICK)
         assert result.exit_code == 0, result.output
         assert "[a] film[1].png" in result.stdout
         assert str(tmp_path / "[b]") in result.stdout
@@ -135,7 +186,7 @@ class TestDetect:
             Path(path).write_bytes(dicom.read_bytes())
         except OSError:
             pytest.skip("this file system takes only UTF-8 names")
-        result = run("detect", tmp_path, "--out", tmp_path / "out", "--force", "--no-overlays", *QUICK)
+        result = run("detect", tmp_path, "--out", tmp_path / "out", "--force", "--identify", *QUICK)
         assert result.exit_code == 0, result.output
         assert {row["file"] for row in table(tmp_path / "out" / "landmarks.csv")} == {str(tmp_path / "M\\xfcller.dcm")}
 
@@ -149,9 +200,35 @@ class TestDetect:
         (tmp_path / "out").write_text("a file")
         message = one_line(run("detect", film, "--out", tmp_path / "out", *QUICK))
         assert message == f"--out {tmp_path / 'out'} is a file, and must be a folder"
-        message = one_line(run("detect", film, "--out", tmp_path / "out" / "deeper", *QUICK))
+        message = one_line(run("detect", film, "--out", tmp_path / "out" / "deeper", *QUICK), code=3)
         assert str(tmp_path / "out") in message
         assert (tmp_path / "out").read_text() == "a file"
+
+    def test_results_that_cannot_be_written(self, film: Path, tmp_path: Path) -> None:
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "json").write_text("a file")
+        message = one_line(run("detect", film, "--out", tmp_path / "out", *QUICK), code=3)
+        assert message.startswith(f"{tmp_path / 'out' / 'json'}")
+        assert message.endswith(". What was done stands, and the same command goes on")
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (
+                ("--formats", "csv,xml"),
+                "--formats xml: no such format; there are csv, parquet, json, overlay, sr, gsps, and all",
+            ),
+            (("--identify", "--deidentify"), "--identify and --deidentify exclude each other"),
+        ],
+    )
+    def test_options_that_make_no_sense(
+        self, film: Path, tmp_path: Path, options: tuple[str, ...], message: str
+    ) -> None:
+        assert one_line(run("detect", film, "--out", tmp_path / "out", *options)) == message
+        assert not (tmp_path / "out").exists()
+
+    def test_no_workers(self, film: Path, tmp_path: Path) -> None:
+        assert run("detect", film, "--out", tmp_path / "out", "--workers", "0").exit_code == 2
 
     @pytest.mark.parametrize("value", ["0", "-0.1", "nan", "inf", "100"])
     def test_a_pixel_spacing_that_is_none(self, film: Path, tmp_path: Path, value: str) -> None:
@@ -176,15 +253,6 @@ class TestDetect:
         result = run("detect", film)
         assert result.exit_code == 2
         assert "--out" in result.stderr
-
-    def test_an_interruption(self, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        def interrupted(*args: object, **options: object) -> None:
-            raise KeyboardInterrupt
-
-        monkeypatch.setattr(batch, "detect_films", interrupted)
-        result = run("detect", film, "--out", tmp_path / "out", *QUICK)
-        assert result.exit_code == 130
-        assert f"what was done stands in {tmp_path / 'out'}" in result.stderr
 
 
 class TestEvaluate:
@@ -297,7 +365,7 @@ import sys
 from typer.testing import CliRunner
 from monai_ceph.cli import app
 
-names = ("detect", "evaluate", "phantom", "template")
+names = ("detect", "evaluate", "phantom", "schema", "template")
 for arguments in (["--help"], ["--version"], *([name, "--help"] for name in names)):
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, (arguments, result.output)
@@ -314,5 +382,5 @@ def test_version() -> None:
 
 def test_no_command_shows_what_there_is() -> None:
     output = run().output
-    assert all(name in output for name in ("detect", "evaluate", "phantom", "template"))
+    assert all(name in output for name in ("detect", "evaluate", "phantom", "schema", "template"))
     assert "not a medical device" in output

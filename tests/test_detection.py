@@ -10,9 +10,8 @@ import numpy as np
 import pydicom
 import pytest
 import torch
-from conftest import HEIGHT, WIDTH
 from PIL import Image
-from samples import noise, save_grey
+from samples import HEIGHT, WIDTH, noise, save_grey
 
 import monai_ceph
 from monai_ceph import CephalogramDetector, weights

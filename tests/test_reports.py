@@ -9,11 +9,11 @@ from PIL import Image
 from samples import changed, radiograph
 
 from monai_ceph.landmarks import NUM_LANDMARKS
-from monai_ceph.readers import Radiograph
+from monai_ceph.readers import Radiograph, SpacingSource
 from monai_ceph.reports import overlay
 from monai_ceph.reports.atomic import written_beside
 from monai_ceph.reports.overlay import draw_overlay, save_overlay
-from monai_ceph.reports.tables import LANDMARK_COLUMNS, TableWriter, landmark_rows, save_landmarks
+from monai_ceph.reports.tables import LANDMARK_COLUMNS, landmark_rows, save_landmarks, write_table
 from monai_ceph.result import Detection
 
 GREEN, ORANGE = (80, 220, 100), (255, 170, 30)
@@ -68,57 +68,33 @@ class TestWrittenBeside:
 
 class TestTables:
     def test_one_row_per_landmark(self, detection: Detection) -> None:
-        rows = landmark_rows(changed(detection, 1, x=1.005, y=-2.5, score=0.1235, status="uncertain"))
+        rows = list(landmark_rows(changed(detection, 1, x=1.005, y=-2.5, score=0.1235, status="uncertain")))
         assert len(rows) == NUM_LANDMARKS
         assert {len(row) for row in rows} == {len(LANDMARK_COLUMNS)}
-        assert rows[0] == ["film.png", "Sella", "S", "20.00", "50.00", "0.900", "ok"]
-        assert rows[1][2:] == ["N", "1.00", "-2.50", "0.123", "uncertain"]
+        assert rows[0] == ["film.png", "Sella", "S", "20.00", "50.00", "0.900", "ok", "", "", "none"]
+        assert rows[1][2:7] == ["N", "1.00", "-2.50", "0.123", "uncertain"]
+
+    def test_millimetres_and_where_they_come_from(self, detection: Detection) -> None:
+        calibrated = detection.model_copy(update={"spacing_source": SpacingSource.PIXEL_SPACING_CALIBRATED})
+        rows = list(landmark_rows(changed(calibrated, 0, x_mm=0.12345, y_mm=-7.0)))
+        assert rows[0][7:] == ["0.123", "-7.000", "PixelSpacing, calibrated"]
 
     def test_a_missing_landmark_has_empty_places(self, detection: Detection) -> None:
-        rows = landmark_rows(changed(detection, 4, x=None, y=None, score=0.0, status="missing"))
-        assert rows[4] == ["film.png", "Subspinale (A point)", "A", "", "", "0.000", "missing"]
+        rows = list(landmark_rows(changed(detection, 4, x=None, y=None, score=0.0, status="missing")))
+        assert rows[4] == ["film.png", "Subspinale (A point)", "A", "", "", "0.000", "missing", "", "", "none"]
 
     def test_names_that_csv_must_quote(self, tmp_path: Path, detection: Detection) -> None:
         name = 'Müller, "Anna"\nfilm.png'
-        with TableWriter(tmp_path / "t.csv", LANDMARK_COLUMNS) as table:
-            table.write(landmark_rows(detection.model_copy(update={"file": name})))
+        write_table(tmp_path / "t.csv", LANDMARK_COLUMNS, landmark_rows(detection.model_copy(update={"file": name})))
         assert {row[0] for row in rows_of(tmp_path / "t.csv")[1:]} == {name}
 
     def test_a_name_that_is_not_utf_8(self, tmp_path: Path) -> None:
-        with TableWriter(tmp_path / "t.csv", ["file"]) as table:
-            table.write([["M\udcfcller.png"]])
+        write_table(tmp_path / "t.csv", ["file"], [["M\udcfcller.png"]])
         assert rows_of(tmp_path / "t.csv")[1] == ["M\\udcfcller.png"]
 
-    def test_rows_so_far_survive_an_interruption(self, tmp_path: Path) -> None:
-        target = tmp_path / "t.csv"
-        target.write_text("of the run before\n")
-
-        def interrupted() -> None:
-            with TableWriter(target, ["a", "b"]) as table:
-                table.write([[1, 2], [3, 4]])
-                assert target.read_text() == "of the run before\n"
-                raise KeyboardInterrupt
-
-        with pytest.raises(KeyboardInterrupt):
-            interrupted()
-        assert rows_of(target) == [["a", "b"], ["1", "2"], ["3", "4"]]
-        assert not left_over(tmp_path)
-
-    def test_rows_are_on_disk_at_once(self, tmp_path: Path) -> None:
-        with TableWriter(tmp_path / "t.csv", ["a"]) as table:
-            table.write([[1]])
-            (part,) = tmp_path.glob(".*.part")
-            assert rows_of(part) == [["a"], ["1"]]
-
     def test_an_empty_table_has_its_header(self, tmp_path: Path) -> None:
-        with TableWriter(tmp_path / "t.csv", ["a", "b"]):
-            pass
+        write_table(tmp_path / "t.csv", ["a", "b"], [])
         assert (tmp_path / "t.csv").read_bytes() == b"a,b\n"
-
-    def test_a_file_in_place_of_the_folder(self, tmp_path: Path) -> None:
-        (tmp_path / "out").touch()
-        with pytest.raises(OSError, match="out"):
-            TableWriter(tmp_path / "out" / "t.csv", ["a"])
 
     def test_points_of_one_film(self, tmp_path: Path) -> None:
         points = np.arange(2 * NUM_LANDMARKS, dtype=float).reshape(-1, 2)

@@ -1,0 +1,20 @@
+"""Many films: a ledger, tables, files per film, and a state for every film, whatever ends the run."""
+
+from monai_ceph.batch.film import FilmJob, FilmWorker, Outcome
+from monai_ceph.batch.interruption import orderly_end
+from monai_ceph.batch.options import DEFAULT_FORMATS, FORMATS, Options, parse_formats
+from monai_ceph.batch.run import detect_films
+from monai_ceph.batch.summary import Summary
+
+__all__ = [
+    "DEFAULT_FORMATS",
+    "FORMATS",
+    "FilmJob",
+    "FilmWorker",
+    "Options",
+    "Outcome",
+    "Summary",
+    "detect_films",
+    "orderly_end",
+    "parse_formats",
+]

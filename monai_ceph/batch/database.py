@@ -1,0 +1,131 @@
+"""One SQLite file that one process writes: opening it, transactions, and errors in words."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from monai_ceph.errors import CephError, StoppedError
+
+__all__ = ["Database"]
+
+
+class Database:
+    """A SQLite file with a schema of a known version.
+
+    Args:
+        path: the file; made if it is not there.
+        schema: the statements that make the tables.
+        version: of the schema.
+
+    Raises:
+        CephError: if the file is something else.
+        StoppedError: if it cannot be written, here and in every method.
+    """
+
+    def __init__(self, path: Path, schema: str, version: int) -> None:
+        self.path = path
+        self._grouped = 0
+        with self.errors():
+            self._connection = sqlite3.connect(path, timeout=30, isolation_level=None)
+        try:
+            present = self._connection.execute("PRAGMA user_version").fetchone()[0]
+            tables = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        except sqlite3.DatabaseError as error:
+            self._connection.close()
+            if isinstance(error, sqlite3.OperationalError):
+                raise StoppedError(f"{path}: {error}") from error
+            raise CephError(f"{path}: damaged, or no ledger; --no-resume starts afresh") from error
+        if tables and present != version:
+            self._connection.close()
+            raise CephError(f"{path}: a ledger of another version of the software; --no-resume starts afresh")
+        with self.errors():
+            # a file system without shared memory keeps its journal as it is, which is as safe
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            # names that are no longer in the ledger must not be found in the file either
+            self._connection.execute("PRAGMA secure_delete = ON")
+        if not tables:
+            with self.writing(durable=True):
+                for statement in schema.split(";"):
+                    self._connection.execute(statement)
+                self._connection.execute(f"PRAGMA user_version = {version}")
+
+    def close(self) -> None:
+        """Close the file."""
+        with self.errors():
+            self._flush()
+        self._connection.close()
+
+    def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """Return the rows of a query."""
+        with self.errors():
+            return self._connection.execute(query, values).fetchall()
+
+    def stream(self, query: str) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a query, one in memory at a time."""
+        with self.errors():
+            # not "yield from", which would close the cursor after the file
+            for row in self._connection.execute(query):  # noqa: UP028
+                yield row
+
+    def number(self, query: str, *values: object) -> int:
+        """Return the one number that a query gives."""
+        with self.errors():
+            return int(self._connection.execute(query, values).fetchone()[0])
+
+    def execute(self, statement: str, *values: object) -> int:
+        """Execute a statement in :meth:`writing`; return the number of the row that it inserted.
+
+        Raises:
+            sqlite3.IntegrityError: if the row must not be; the transaction goes on.
+        """
+        return self._connection.execute(statement, values).lastrowid or 0
+
+    def execute_grouped(self, statement: str, *values: object) -> None:
+        """Execute a statement that is committed with the next transaction, or with many of its kind."""
+        with self.errors():
+            if not self._grouped:
+                self._connection.execute("BEGIN")
+            self._grouped += 1
+            self._connection.execute(statement, values)
+            if self._grouped >= 1000:
+                self._flush()
+
+    @contextmanager
+    def writing(self, durable: bool = False) -> Iterator[None]:
+        """One transaction. A durable one, and all before it, is there after a power cut too; any survives a kill."""
+        with self.errors():
+            self._flush()
+            # of a transaction that an interruption left open
+            self._roll_back()
+            self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                self._roll_back()
+                raise
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Say in one sentence what forbids to write; mistakes in statements are not meant."""
+        try:
+            yield
+        except (sqlite3.ProgrammingError, sqlite3.IntegrityError):
+            raise
+        except sqlite3.Error as error:
+            raise StoppedError(f"{self.path}: {error}") from error
+
+    def _roll_back(self) -> None:
+        # a full disk may have rolled back already
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def _flush(self) -> None:
+        if self._grouped:
+            self._grouped = 0
+            self._connection.execute("COMMIT")

@@ -1,0 +1,153 @@
+"""The films of a run, one after the other: paths are found again on every run and never kept."""
+
+from __future__ import annotations
+
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from monai_ceph.batch.names import key_of
+from monai_ceph.batch.options import film_folders
+from monai_ceph.batch.remote import iter_films, local_copy, read_start, size_and_version, url_of
+from monai_ceph.readers import count_frames, iter_radiographs
+from monai_ceph.readers._pydicom import quiet
+from monai_ceph.readers.dicom import has_preamble
+from monai_ceph.readers.itk_image import META_SUFFIXES, RASTER_SUFFIXES
+from monai_ceph.readers.nifti import NIFTI_SUFFIXES
+from monai_ceph.readers.pixels import WORKING_FOLDER
+
+__all__ = ["Found", "Head", "Inputs", "may_name_a_patient", "read_head"]
+
+_UID = re.compile(r"[0-9.]{1,64}")
+_NO_IDENTITY = (*RASTER_SUFFIXES, *META_SUFFIXES, *NIFTI_SUFFIXES)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file that may be a radiograph.
+
+    Attributes:
+        path: absolute, or what stands for a URL.
+        shown: as the user named it, or the folder above it.
+        key: SHA-256 of the absolute path.
+        size: in bytes; None if there is no file, or it is a folder that cannot be searched.
+        mtime_ns: when it was changed, as the file system counts it.
+    """
+
+    path: Path
+    shown: Path
+    key: str
+    size: int | None
+    mtime_ns: int | None
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a file says before its pixels are read.
+
+    Attributes:
+        frames: how many images it holds; None if that cannot be told, since it is damaged or no radiograph.
+        uid: SOP Instance UID of a DICOM file.
+    """
+
+    frames: int | None
+    uid: str | None
+
+
+class Inputs:
+    """Files, folders and URLs, walked anew on every iteration, without what a run wrote into ``out``.
+
+    Args:
+        paths: files, and folders that are searched to any depth, or URLs of them.
+        out: its folders of results are no films, unless a file in them is named.
+    """
+
+    def __init__(self, paths: Sequence[Path], out: Path) -> None:
+        # ITK changes the working folder for a moment while it loads: from here on every path is absolute
+        with WORKING_FOLDER:
+            self._roots = [(path, _absolute(path)) for path in map(Path, paths)]
+        results = {folder.resolve() for folder in film_folders(out)}
+
+        @lru_cache(maxsize=64)
+        def is_result(folder: Path) -> bool:
+            folder = folder.resolve()
+            return bool(results & {folder, *folder.parents})
+
+        self._is_result = is_result
+
+    def __iter__(self) -> Iterator[Found]:
+        for path, shown in self.paths():
+            size, changed = None, None
+            if url_of(path) is not None:
+                size, changed = size_and_version(path)
+                yield Found(path, shown, key_of(path), size, changed)
+                continue
+            with suppress(OSError, ValueError):
+                found = path.stat()
+                if stat.S_ISREG(found.st_mode):
+                    size, changed = found.st_size, found.st_mtime_ns
+            yield Found(path, shown, key_of(path), size, changed)
+
+    def paths(self) -> Iterator[tuple[Path, Path]]:
+        """Yield the absolute path of every file, and the path as the user named it."""
+        for given, root in self._roots:
+            if url_of(root) is not None:
+                yield from ((path, path) for path in iter_films(root))
+                continue
+            for path in iter_radiographs([root]):
+                if path == root:
+                    yield path, given
+                elif not self._is_result(path.parent):
+                    yield path, _as_named(path, root, given)
+
+
+def _as_named(path: Path, root: Path, given: Path) -> Path:
+    # the files that a DICOMDIR lists stand beside it
+    for folder, named in ((root, given), (root.parent, given.parent)):
+        if path.is_relative_to(folder):
+            return named / path.relative_to(folder)
+    return path
+
+
+def _absolute(path: Path) -> Path:
+    """One path per file, however it is named; the last part of a file's keeps its suffix, even if it is a link."""
+    if url_of(path) is not None:
+        return path
+    return path.resolve() if path.is_dir() else path.parent.resolve() / path.name
+
+
+def may_name_a_patient(path: Path) -> bool:
+    """Return whether a file is DICOM, or may be: then its header, and by habit its path, say whose film it is."""
+    if not path.name.lower().endswith(_NO_IDENTITY):
+        return True
+    try:
+        if url_of(path) is not None:
+            return has_preamble(read_start(path, 132))
+        with path.open("rb") as file:
+            return has_preamble(file.read(132))
+    except OSError:
+        return False
+
+
+def read_head(path: Path) -> Head:
+    """Read what is needed before a film is worked on; what is wrong with the file shows when its pixels are read."""
+    uid, frames = None, None
+    # decoders and parsers document few of their exceptions; an unreadable film may have a UID all the same
+    with quiet(), suppress(Exception), local_copy(path) as file:
+        with suppress(Exception):
+            uid = _uid(file) if may_name_a_patient(path) else None
+        with suppress(Exception):
+            frames = count_frames(file)
+    return Head(frames, uid)
+
+
+def _uid(path: Path) -> str | None:
+    import pydicom
+
+    dataset = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=["SOPInstanceUID"])
+    uid = str(dataset.get("SOPInstanceUID") or dataset.file_meta.get("MediaStorageSOPInstanceUID") or "")
+    return uid if _UID.fullmatch(uid) else None

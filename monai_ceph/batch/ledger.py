@@ -1,0 +1,295 @@
+"""The ledger of a run: how every film ended, in one SQLite file that survives any end of the process."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from monai_ceph.batch.database import Database
+from monai_ceph.errors import CephError
+
+__all__ = ["ENDED_WELL", "MAX_ATTEMPTS", "Ledger", "Row", "State"]
+
+State = Literal["done", "uncertain", "rejected", "failed"]
+ENDED_WELL: tuple[State, ...] = ("done", "uncertain")
+
+MAX_ATTEMPTS = 2
+"""So often may the process die while it works on a film."""
+
+_VERSION = 1
+_SCHEMA = """
+CREATE TABLE settings (id INTEGER PRIMARY KEY, json TEXT NOT NULL UNIQUE);
+CREATE TABLE runs (id INTEGER PRIMARY KEY, started TEXT NOT NULL, ended TEXT);
+CREATE TABLE films (
+  id INTEGER PRIMARY KEY,
+  key TEXT NOT NULL,
+  frame INTEGER NOT NULL,
+  frames INTEGER NOT NULL,
+  size INTEGER,
+  mtime_ns INTEGER,
+  settings INTEGER NOT NULL REFERENCES settings (id),
+  name TEXT NOT NULL,
+  uid TEXT,
+  stem TEXT COLLATE NOCASE,
+  duplicate_of INTEGER REFERENCES films (id),
+  attempts INTEGER NOT NULL DEFAULT 0,
+  state TEXT CHECK (state IN ('done', 'uncertain', 'rejected', 'failed')),
+  cause TEXT,
+  detection TEXT,
+  seen_in INTEGER NOT NULL REFERENCES runs (id),
+  ended_in INTEGER REFERENCES runs (id),
+  UNIQUE (key, frame)
+);
+CREATE UNIQUE INDEX films_stem ON films (stem) WHERE stem IS NOT NULL;
+CREATE INDEX films_uid ON films (uid, frame) WHERE uid IS NOT NULL;
+CREATE INDEX films_duplicate_of ON films (duplicate_of) WHERE duplicate_of IS NOT NULL;
+CREATE INDEX films_seen_in ON films (seen_in, state);
+"""
+_COLUMNS = "id, key, frame, frames, size, mtime_ns, settings, name, uid, stem, duplicate_of, attempts, state, seen_in"
+
+
+class Row(NamedTuple):
+    """One film: a file, or a frame of a file with several. ``docs/batch.md`` describes the columns."""
+
+    id: int
+    key: str
+    frame: int
+    frames: int
+    size: int | None
+    mtime_ns: int | None
+    settings: int
+    name: str
+    uid: str | None
+    stem: str | None
+    duplicate_of: int | None
+    attempts: int
+    state: State | None
+    seen_in: int
+
+    @property
+    def frame_number(self) -> int | None:
+        """Number of the frame in a file with several; None in a file with one."""
+        return self.frame or None
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+class Ledger:
+    """The films of all runs into one folder. One process writes; others may read at any time.
+
+    Args:
+        path: the file; made if it is not there.
+
+    Raises:
+        CephError: if the file is something else.
+        StoppedError: if it cannot be written, here and in every method.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._database = Database(path, _SCHEMA, _VERSION)
+        with self._database.writing():
+            self.run = self._database.execute("INSERT INTO runs (started) VALUES (?)", _now())
+
+    def close(self) -> None:
+        """Write down when the run ended."""
+        try:
+            with self._database.writing():
+                self._database.execute("UPDATE runs SET ended = ? WHERE id = ?", _now(), self.run)
+        finally:
+            self._database.close()
+
+    # reading
+
+    def rows(self, key: str) -> list[Row]:
+        """Return the films of one file, by frame."""
+        return self._rows("WHERE key = ? ORDER BY frame", key)
+
+    def row(self, film: int) -> Row:
+        """Return one film."""
+        return self._rows("WHERE id = ?", film)[0]
+
+    def original(self, film: int, uid: str, frame: int, settings: int) -> Row | None:
+        """Return the film with these UIDs that was judged with these settings, other than ``film``."""
+        rows = self._rows(
+            "WHERE uid = ? AND frame = ? AND settings = ? AND id != ? AND duplicate_of IS NULL "
+            "AND state IN ('done', 'uncertain', 'rejected') LIMIT 1",
+            *(uid, frame, settings, film),
+        )
+        return rows[0] if rows else None
+
+    def superseded(self, film: int, uid: str, frame: int) -> list[Row]:
+        """Return the films with these UIDs, other than ``film``, that were judged with other settings, or never."""
+        return self._rows(
+            "WHERE uid = ? AND frame = ? AND id != ? AND duplicate_of IS NULL AND state IS NOT 'failed'",
+            *(uid, frame, film),
+        )
+
+    def detections(self) -> Iterator[str]:
+        """Yield the JSON of every detection, in the order in which the films were first found."""
+        for (detection,) in self._database.stream(
+            "SELECT detection FROM films WHERE detection IS NOT NULL ORDER BY id"
+        ):
+            yield detection
+
+    def errors(self) -> Iterator[tuple[str, str]]:
+        """Yield name and cause of every film without landmarks, in the same order; a duplicate is not named again."""
+        yield from self._database.stream(
+            "SELECT name, cause FROM films WHERE state IN ('rejected', 'failed') AND duplicate_of IS NULL ORDER BY id"
+        )  # type: ignore[misc]
+
+    def stems(self) -> Iterator[str]:
+        """Yield the stems of all files that were written."""
+        for (stem,) in self._database.stream("SELECT stem FROM films WHERE stem IS NOT NULL"):
+            yield stem
+
+    def unended(self) -> int:
+        """Return how many films of this run have no state."""
+        return self._database.number("SELECT count(*) FROM films WHERE state IS NULL AND seen_in = ?", self.run)
+
+    def left_behind(self) -> int:
+        """Return how many films of earlier runs, not of this one, have no state."""
+        return self._database.number("SELECT count(*) FROM films WHERE state IS NULL AND seen_in != ?", self.run)
+
+    def counts(self) -> list[tuple[State, int, int, int]]:
+        """Return, for each state, the films of this run, the duplicates among them, and those ended by earlier runs."""
+        return list(
+            self._database.rows(
+                "SELECT state, count(*), count(duplicate_of), sum(ended_in != seen_in) FROM films "
+                "WHERE seen_in = ? AND state IS NOT NULL GROUP BY state",
+                self.run,
+            )
+        )  # type: ignore[arg-type]
+
+    # writing
+
+    def settings(self, json: str) -> int:
+        """Return the number of these settings."""
+        with self._database.writing():
+            self._database.execute("INSERT OR IGNORE INTO settings (json) VALUES (?)", json)
+            return self._database.number("SELECT id FROM settings WHERE json = ?", json)
+
+    def see(self, key: str) -> None:
+        """Note that a file was found, and is left as it is. Written with the next commit, or with many."""
+        self._database.execute_grouped("UPDATE films SET seen_in = ? WHERE key = ?", self.run, key)
+
+    def forget_missing(self) -> None:
+        """Forget the films that were not there: who names them again learns whether they still are not."""
+        with self._database.writing():
+            self._database.execute("DELETE FROM films WHERE state = 'failed' AND size IS NULL")
+
+    def add(self, key: str, name: str, size: int | None, mtime_ns: int | None, settings: int) -> Row:
+        """Add a file; its frames are not known yet."""
+        with self._database.writing():
+            film = self._database.execute(
+                "INSERT INTO films (key, frame, frames, size, mtime_ns, settings, name, seen_in) "
+                "VALUES (?, 0, 1, ?, ?, ?, ?, ?)",
+                *(key, size, mtime_ns, settings, name, self.run),
+            )
+        return self.row(film)
+
+    def reopen(self, films: Iterable[int]) -> None:
+        """Take the state from films, and from their duplicates; their stems stay until their files are removed."""
+        with self._database.writing(durable=True):
+            for film in films:
+                self._database.execute(
+                    "UPDATE films SET state = NULL, cause = NULL, detection = NULL, duplicate_of = NULL, "
+                    "ended_in = NULL, attempts = CASE WHEN state IS NULL THEN attempts ELSE 0 END "
+                    "WHERE id = ? OR duplicate_of = ?",
+                    *(film, film),
+                )
+
+    def restart(self, key: str, name: str, size: int | None, mtime_ns: int | None, settings: int) -> Row:
+        """Make the first row of a reopened file what :meth:`add` would have made, at its old place in the order."""
+        with self._database.writing():
+            first = self._database.number("SELECT min(id) FROM films WHERE key = ?", key)
+            self._database.execute("DELETE FROM films WHERE key = ? AND id != ?", key, first)
+            self._database.execute(
+                "UPDATE films SET frame = 0, frames = 1, size = ?, mtime_ns = ?, settings = ?, name = ?, uid = NULL, "
+                "stem = NULL, attempts = 0, seen_in = ? WHERE id = ?",
+                *(size, mtime_ns, settings, name, self.run, first),
+            )
+        return self.row(first)
+
+    def begin(self, film: int) -> None:
+        """Write down that the process works on a film, before it does: it may die of it."""
+        with self._database.writing():
+            self._database.execute("UPDATE films SET attempts = attempts + 1, seen_in = ? WHERE id = ?", self.run, film)
+
+    def describe(self, row: Row, names: list[tuple[str, str | None]]) -> list[Row]:
+        """Give a file's row its name and UID, or one row per frame if there are several."""
+        frames = len(names)
+        with self._database.writing():
+            (name, uid), *others = names
+            self._database.execute(
+                "UPDATE films SET frame = ?, frames = ?, name = ?, uid = ?, attempts = ? WHERE id = ?",
+                *(int(frames > 1), frames, name, uid, row.attempts if frames == 1 else 0, row.id),
+            )
+            for frame, (name, uid) in enumerate(others, start=2):
+                self._database.execute(
+                    "INSERT INTO films (key, frame, frames, size, mtime_ns, settings, name, uid, seen_in) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    *(row.key, frame, frames, row.size, row.mtime_ns, row.settings, name, uid, self.run),
+                )
+        return self.rows(row.key)
+
+    def duplicate(self, film: int, of: Row) -> None:
+        """End a film as the same image as another, which was judged."""
+        with self._database.writing(durable=True):
+            self._database.execute(
+                "UPDATE films SET duplicate_of = ?, state = ?, cause = (SELECT cause FROM films WHERE id = ?), "
+                "attempts = 0, seen_in = ?, ended_in = ? WHERE id = ?",
+                *(of.id, of.state, of.id, self.run, self.run, film),
+            )
+
+    def supersede(self, films: Iterable[int], by: int) -> None:
+        """Make films duplicates of the one that is judged now; their stems are free."""
+        with self._database.writing():
+            for film in films:
+                self._database.execute(
+                    "UPDATE films SET stem = NULL, detection = NULL, state = NULL, duplicate_of = ? "
+                    "WHERE id = ? OR duplicate_of = ?",
+                    *(by, film, film),
+                )
+
+    def claim(self, film: int, stems: Iterable[str]) -> str:
+        """Give a film the first of these stems that no other film has."""
+        with self._database.writing():
+            for stem in stems:
+                try:
+                    self._database.execute("UPDATE films SET stem = ? WHERE id = ?", stem, film)
+                except sqlite3.IntegrityError:
+                    continue
+                return stem
+        raise CephError(f"{self._database.path}: no name is free for a film")
+
+    def settle(self, film: int, state: State, cause: str | None, detection: str | None) -> None:
+        """End a film. Its files must stand before: from here on they are not written again."""
+        with self._database.writing(durable=True):
+            keep = state in ENDED_WELL
+            self._database.execute(
+                "UPDATE films SET state = ?, cause = ?, detection = ?, stem = CASE WHEN ? THEN stem END, ended_in = ?, "
+                "seen_in = ? WHERE id = ?",
+                *(state, cause, detection, keep, self.run, self.run, film),
+            )
+            # a film that failed may be whole in another copy
+            failed = state == "failed"
+            self._database.execute(
+                "UPDATE films SET state = ?, cause = ?, ended_in = ?, duplicate_of = ? WHERE duplicate_of = ?",
+                *(None if failed else state, cause, self.run, None if failed else film, film),
+            )
+
+    def release(self, films: Iterable[int]) -> None:
+        """Take back :meth:`begin`: the run stops in good order, and the films are not to blame."""
+        with self._database.writing():
+            for film in films:
+                self._database.execute(
+                    "UPDATE films SET attempts = max(attempts - 1, 0) WHERE id = ? AND state IS NULL", film
+                )
+
+    def _rows(self, where: str, *values: object) -> list[Row]:
+        return [Row(*row) for row in self._database.rows(f"SELECT {_COLUMNS} FROM films {where}", *values)]

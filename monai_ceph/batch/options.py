@@ -1,0 +1,98 @@
+"""What a run is told: formats, workers, names, and the settings that a result depends on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from monai_ceph.errors import CephError
+from monai_ceph.result import ModelIdentity
+
+__all__ = ["DEFAULT_FORMATS", "FORMATS", "LEDGER", "Options", "film_files", "parse_formats"]
+
+LEDGER = "run.sqlite"
+"""The file in the results that says how every film ended."""
+
+TABLES = {"csv": "landmarks.csv", "parquet": "landmarks.parquet"}
+_PER_FILM = {"json": ("json", ".json"), "overlay": ("overlays", ".png"), "sr": ("sr", ".dcm"), "gsps": ("gsps", ".dcm")}
+
+FORMATS = (*TABLES, *_PER_FILM)
+"""What can be written: tables of all films, then one file per film."""
+
+DEFAULT_FORMATS = frozenset({"csv", "json", "overlay"})
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run goes.
+
+    Attributes:
+        formats: of :data:`FORMATS`.
+        workers: 1 works in this process and reads ahead; more are processes that each hold the model.
+        resume: leave alone what was done before with the same settings; False forgets the results that are there.
+        retry_failed: do again what failed before, such as on a share that was not there.
+        identify: call films by their paths; without it DICOM films are called by their UIDs.
+        deidentify: write results without identity, with replaced UIDs.
+        force: keep what does not look like a cephalogram.
+        pixel_spacing: mm, replaces what the files say.
+    """
+
+    formats: frozenset[str] = DEFAULT_FORMATS
+    workers: int = 1
+    resume: bool = True
+    retry_failed: bool = False
+    identify: bool = False
+    deidentify: bool = False
+    force: bool = False
+    pixel_spacing: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ValueError(f"workers must be 1 or more, not {self.workers}")
+        if self.identify and self.deidentify:
+            raise CephError("identify and deidentify exclude each other: a run shows identity or removes it")
+        if unknown := self.formats - set(FORMATS):
+            raise ValueError(f"no such format: {', '.join(sorted(unknown))}")
+
+    def settings(self, model: ModelIdentity) -> str:
+        """Return, as JSON, all that a film's result depends on: equal settings need no second detection."""
+        return json.dumps(
+            {
+                "recipe_sha256": model.recipe_sha256,
+                "weights_sha256": model.weights_sha256,
+                "software": model.software,
+                "pixel_spacing": self.pixel_spacing,
+                "force": self.force,
+                # a table is written anew from the ledger in any case
+                "formats": [name for name in _PER_FILM if name in self.formats],
+                "identify": self.identify,
+                "deidentify": self.deidentify,
+            },
+            sort_keys=True,
+        )
+
+
+def parse_formats(words: Iterable[str]) -> frozenset[str]:
+    """Return the formats of words such as ``["csv,json", "sr"]``; ``all`` is every format, nothing the default.
+
+    Raises:
+        CephError: for a word that is no format.
+    """
+    names = [name.strip().lower() for word in words for name in word.split(",") if name.strip()]
+    if unknown := [name for name in names if name not in (*FORMATS, "all")]:
+        raise CephError(f"--formats {', '.join(unknown)}: no such format; there are {', '.join(FORMATS)}, and all")
+    if not names:
+        return DEFAULT_FORMATS
+    return frozenset(FORMATS if "all" in names else names)
+
+
+def film_files(out: Path, stem: str, formats: Collection[str] = FORMATS) -> dict[str, Path]:
+    """Return where a film's own files stand, by format, such as ``json/STEM.json``."""
+    return {name: out / folder / (stem + suffix) for name, (folder, suffix) in _PER_FILM.items() if name in formats}
+
+
+def film_folders(out: Path) -> list[Path]:
+    """Return the folders that hold one file per film."""
+    return [out / folder for folder, _ in _PER_FILM.values()]

@@ -1,0 +1,174 @@
+"""Several processes that each hold the model. One that dies costs its film one attempt, and is replaced."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import Any
+
+from monai_ceph.batch.executors import Died, MakeWorker, be_discreet, threads_per_worker
+from monai_ceph.batch.film import BrokenDeviceError, FilmJob, Outcome
+from monai_ceph.errors import CephError, StoppedError
+from monai_ceph.result import ModelIdentity
+
+__all__ = ["ProcessExecutor"]
+
+
+def _main(pipe: Connection, make_worker: MakeWorker, threads: int) -> None:
+    """What a worker process does until its pipe ends."""
+    # they go to every process of a terminal or a service: the first one decides what they mean
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    be_discreet()
+    try:
+        worker = make_worker()
+        if torch := sys.modules.get("torch"):
+            torch.set_num_threads(threads)
+    except (CephError, OSError) as error:
+        pipe.send(str(error))
+        return
+    pipe.send(worker.identity)
+    while True:
+        try:
+            job = pipe.recv()
+        except (EOFError, OSError):
+            return
+        try:
+            outcome = worker(job)
+        except BrokenDeviceError:
+            # what a new process may heal: the same as a death
+            os._exit(1)
+        pipe.send(outcome)
+
+
+def _end_with_parent() -> None:
+    """End this process as soon as the first one is gone, so that it writes nothing into a later run."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
+
+
+@dataclass
+class _Process:
+    process: SpawnProcess
+    pipe: Connection
+    ready: bool = False
+    job: FilmJob | None = None
+
+
+class ProcessExecutor:
+    """Works in ``count`` processes, each with its share of the processor's cores.
+
+    Every process has a pipe of its own and one job at a time, so that it is known which film a process died of, and no
+    lock is shared that a dead one could keep.
+
+    Args:
+        make_worker: picklable; called once in each process.
+        count: how many.
+
+    Raises:
+        CephError: if the workers cannot load the model.
+    """
+
+    def __init__(self, make_worker: MakeWorker, count: int) -> None:
+        self.capacity = count
+        self._make_worker = make_worker
+        self._threads = threads_per_worker(count)
+        self._context = multiprocessing.get_context("spawn")
+        self._jobs: deque[FilmJob] = deque()
+        self._processes: list[_Process] = []
+        self._identity: ModelIdentity | None = None
+        try:
+            for _ in range(count):
+                self._start()
+            while self._identity is None:
+                self._listen()
+        except BaseException:
+            self.close(at_once=True)
+            raise
+        self.identity = self._identity
+
+    def submit(self, job: FilmJob) -> None:
+        """Give the film to a process that is free, or as soon as one is."""
+        self._jobs.append(job)
+        self._hand_out()
+
+    def wait(self) -> Outcome | Died:
+        """Wait for any process.
+
+        Raises:
+            StoppedError: if a process that took a dead one's place cannot load the model.
+        """
+        while True:
+            if result := self._listen():
+                return result
+
+    def close(self, at_once: bool) -> None:
+        """End all processes."""
+        for each in self._processes:
+            if at_once:
+                each.process.kill()
+            each.pipe.close()
+        for each in self._processes:
+            each.process.join(timeout=10)
+            if each.process.is_alive():
+                each.process.kill()
+                each.process.join()
+        self._processes.clear()
+
+    def _start(self) -> None:
+        here, there = self._context.Pipe()
+        process = self._context.Process(target=_main, args=(there, self._make_worker, self._threads), daemon=True)
+        process.start()
+        there.close()
+        self._processes.append(_Process(process, here))
+
+    def _hand_out(self) -> None:
+        for each in self._processes:
+            if self._jobs and each.ready and each.job is None:
+                each.job = self._jobs.popleft()
+                # a dead one shows when it is listened to
+                with suppress(OSError):
+                    each.pipe.send(each.job)
+
+    def _listen(self) -> Outcome | Died | None:
+        """Take one message, and act on it."""
+        heard = wait([each.pipe for each in self._processes])
+        each = next(each for each in self._processes if each.pipe is heard[0])
+        try:
+            message: Any = each.pipe.recv()
+        except (EOFError, OSError):
+            return self._bury(each)
+        if isinstance(message, str):
+            raise self._cannot_load(message)
+        if isinstance(message, ModelIdentity):
+            self._identity, each.ready = message, True
+            self._hand_out()
+            return None
+        each.job = None
+        self._hand_out()
+        return message
+
+    def _bury(self, each: _Process) -> Died | None:
+        each.process.join()
+        each.pipe.close()
+        self._processes.remove(each)
+        if not each.ready:
+            # it would end so again and again
+            raise self._cannot_load(f"a worker ended while it loaded the model (exit code {each.process.exitcode})")
+        job = each.job
+        self._start()
+        return Died(job.id) if job else None
+
+    def _cannot_load(self, message: str) -> CephError:
+        return CephError(message) if self._identity is None else StoppedError(message)

@@ -1,0 +1,306 @@
+"""The workers of a run on a Ray cluster: tasks read films on any node, actors hold the model and detect.
+
+Ray is imported here and nowhere else, and only when a run asks for it. The driver, which is the process of the run,
+owns the ledger: Ray itself repeats nothing, so that a film that kills its worker twice is known.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import secrets
+import signal
+import sys
+import threading
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from monai_ceph.batch.executors import Died, MakeWorker, be_discreet
+from monai_ceph.batch.film import BrokenDeviceError, FilmJob, FilmWorker, Outcome, ReadFilm, Reading
+from monai_ceph.errors import CephError, StoppedError
+from monai_ceph.result import ModelIdentity
+
+__all__ = ["RayExecutor"]
+
+logger = logging.getLogger(__name__)
+
+# a node that goes away while it loads the model is no reason to stop, a model that cannot be loaded is one
+_MAX_DEATHS_WHILE_LOADING = 3
+_PATIENCE = 60.0
+
+
+def _read(read: ReadFilm, job: FilmJob, there: bool) -> Reading:
+    """Read a film on any node; ``there``: the driver sees its file."""
+    be_discreet()
+    if there and not job.path.exists():
+        return Reading(StoppedError(f"{_not_shared('a film')}"), 0.0)
+    reading = read(job)
+    if isinstance(reading.result, Exception) and not isinstance(reading.result, CephError):
+        # not every exception of a decoder can travel; its name and its text can
+        error = type(type(reading.result).__name__, (Exception,), {})(str(reading.result))
+        reading = replace(reading, result=error)
+    return reading
+
+
+def _not_shared(what: str) -> str:
+    return (
+        f"the node {platform.node()} does not see {what} that the driver sees: films and results must be on storage "
+        "that all nodes have at the same path"
+    )
+
+
+class _Actor:
+    """Holds the model, and works on one film at a time."""
+
+    def load(self, make_worker: MakeWorker, threads: int, mark: Path, folder: Path) -> ModelIdentity | str:
+        """Load the model; return the sentence of the error if that cannot be done.
+
+        Args:
+            make_worker: see :class:`RayExecutor`.
+            threads: of torch.
+            mark: a file of the driver in the results.
+            folder: the driver's, which paths in a config are relative to.
+        """
+        import torch
+
+        be_discreet()
+        torch.set_num_threads(threads)
+        if not mark.exists():
+            return _not_shared("a file in the results")
+        with suppress(OSError):
+            os.chdir(folder)
+        try:
+            self._worker: FilmWorker = make_worker()
+        except (CephError, OSError) as error:
+            return str(error)
+        return self._worker.identity
+
+    def finish(self, job: FilmJob, reading: Reading) -> Outcome:
+        """Detect on a film that was read, and write its files."""
+        try:
+            return self._worker.finish(job, reading)
+        except BrokenDeviceError:
+            # what a new process may heal: the same as a death
+            os._exit(1)
+
+
+_ALONE = {
+    # Ray listens on all interfaces of a Linux machine, whatever address it is given, unless it takes the machine for one
+    # of those where it never does
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # with a token of the process, instead of one in the home folder
+    "RAY_AUTH_MODE": "token",
+}
+"""What a cluster of our own needs in the environment; Ray reads it once, when it is imported."""
+
+
+@dataclass
+class _Place:
+    """An actor, and what it does."""
+
+    actor: Any
+    loading: Any
+    working: Any = None
+    job: FilmJob | None = None
+    ready: bool = False
+
+
+class RayExecutor:
+    """Works on a Ray cluster.
+
+    Args:
+        make_worker: picklable; called once in each actor.
+        read: picklable; reads a film, in a task.
+        out: absolute path of the folder of results, on storage that all nodes share.
+        address: of a cluster, as ``ray.init`` takes it. None takes the one that RAY_ADDRESS names; without it, one is
+            started on this machine that listens on the loopback interface only, and ends with the run.
+        workers: how many actors. None: one per GPU, or per ``cpus`` CPUs if there is none.
+        cpus: of an actor without a GPU.
+        gpu: an actor takes one GPU. None: if the cluster has any.
+
+    Raises:
+        CephError: if Ray is not installed or there is no cluster, or the workers cannot load the model.
+    """
+
+    def __init__(
+        self,
+        make_worker: MakeWorker,
+        read: ReadFilm,
+        out: Path,
+        *,
+        address: str | None = None,
+        workers: int | None = None,
+        cpus: int = 4,
+        gpu: bool | None = None,
+    ) -> None:
+        self._ray, self._own = _connect(address)
+        self._places: list[_Place] = []
+        self._reading: dict[Any, FilmJob] = {}
+        self._read_films: deque[tuple[FilmJob, Any]] = deque()
+        self._identity: ModelIdentity | None = None
+        self._deaths_while_loading = 0
+        self._mark = out / f".ray-{secrets.token_hex(8)}"
+        try:
+            resources = self._ray.cluster_resources()
+            gpu = resources.get("GPU", 0) >= 1 if gpu is None else gpu
+            most = max((node["Resources"].get("CPU", 0) for node in self._ray.nodes() if node["Alive"]), default=1)
+            cpus = max(1, min(cpus, int(most)))
+            if workers is None:
+                workers = max(1, int(resources.get("GPU", 0) if gpu else resources.get("CPU", 0) // cpus))
+            # each actor works on one film while the next one is read for it
+            self.capacity = 2 * workers
+            # a task that asked for a CPU would wait for ever where the actors hold all of them
+            self._read = self._ray.remote(num_cpus=0, max_retries=0, scheduling_strategy="SPREAD")(_read)
+            self._film = self._ray.put(read)
+            self._threads = 1 if gpu else cpus
+            self._make_worker = make_worker
+            self._Actor = self._ray.remote(_Actor).options(
+                num_cpus=1 if gpu else cpus,
+                num_gpus=1 if gpu else 0,
+                max_restarts=0,
+                max_task_retries=0,
+            )
+            self._mark.touch()
+            for _ in range(workers):
+                self._start()
+            while self._identity is None:
+                self._listen()
+        except BaseException:
+            self.close(at_once=True)
+            raise
+        self.identity = self._identity
+
+    def submit(self, job: FilmJob) -> None:
+        """Have the film read on any node."""
+        self._reading[self._read.remote(self._film, job, job.path.is_absolute() and job.path.exists())] = job
+
+    def wait(self) -> Outcome | Died:
+        """Wait for any actor.
+
+        Raises:
+            StoppedError: if an actor that took a dead one's place cannot load the model, or has another one.
+        """
+        while True:
+            if result := self._listen():
+                return result
+
+    def close(self, at_once: bool) -> None:
+        """End all actors and tasks, and the cluster if it is our own."""
+        pending = [*self._reading, *(each.working or each.loading for each in self._places)]
+        with suppress(Exception):  # a cluster that is gone has no workers either
+            for reading in self._reading:
+                self._ray.cancel(reading, force=True)
+            for each in self._places:
+                self._ray.kill(each.actor)
+            # what is killed has ended, and writes nothing any more, when its answer is an error
+            if pending:
+                self._ray.wait(pending, num_returns=len(pending), timeout=10)
+        self._reading.clear()
+        self._places.clear()
+        with suppress(OSError):
+            self._mark.unlink(missing_ok=True)
+        if self._own:
+            self._own = False
+            self._ray.shutdown()
+
+    def _start(self) -> None:
+        actor = self._Actor.remote()
+        self._places.append(_Place(actor, actor.load.remote(self._make_worker, self._threads, self._mark, Path.cwd())))
+
+    def _hand_out(self) -> None:
+        for each in self._places:
+            if self._read_films and each.ready and each.job is None:
+                each.job, reading = self._read_films.popleft()
+                each.working = each.actor.finish.remote(each.job, reading)
+
+    def _listen(self) -> Outcome | Died | None:
+        """Take one answer, and act on it."""
+        busy = {each.working: each for each in self._places if each.working is not None}
+        loading = {each.loading: each for each in self._places if not each.ready}
+        heard, _ = self._ray.wait([*busy, *self._reading, *loading], num_returns=1, timeout=_PATIENCE)
+        if not heard:
+            if self._identity is None:
+                logger.warning("the Ray cluster has had no room for a worker for %.0f seconds", _PATIENCE)
+            return None
+        (answer,) = heard
+        if answer in self._reading:
+            # one that died in a decoder shows when an actor asks for it
+            self._read_films.append((self._reading.pop(answer), answer))
+            self._hand_out()
+            return None
+        if answer in busy:
+            return self._finished(busy[answer])
+        self._loaded(loading[answer])
+        return None
+
+    def _loaded(self, each: _Place) -> None:
+        try:
+            answer = self._ray.get(each.loading)
+        except self._ray.exceptions.RayActorError as error:
+            self._places.remove(each)
+            self._deaths_while_loading += 1
+            if self._deaths_while_loading >= _MAX_DEATHS_WHILE_LOADING:
+                raise self._stopped(f"workers end while they load the model: {_first_line(error)}") from error
+            self._start()
+            return
+        if isinstance(answer, str):
+            raise self._stopped(answer)
+        if self._identity not in (None, answer):
+            raise StoppedError("the nodes have different versions of monai-ceph, of its weights or of its config")
+        self._identity, each.ready, self._deaths_while_loading = answer, True, 0
+        self._hand_out()
+
+    def _finished(self, each: _Place) -> Outcome | Died:
+        job, each.job = each.job, None
+        working, each.working = each.working, None
+        assert job is not None
+        try:
+            result: Outcome | Died = self._ray.get(working)
+        except self._ray.exceptions.RayActorError:
+            self._places.remove(each)
+            self._start()
+            result = Died(job.id)
+        except self._ray.exceptions.RayError:
+            # the task that read the film, or the node that held its pixels
+            result = Died(job.id)
+        self._hand_out()
+        return result
+
+    def _stopped(self, message: str) -> CephError:
+        return CephError(message) if self._identity is None else StoppedError(message)
+
+
+def _connect(address: str | None) -> tuple[Any, bool]:
+    """Return Ray, connected to a cluster, and whether the connection is our own."""
+    here = address is None and not os.environ.get("RAY_ADDRESS")
+    if here and "ray" not in sys.modules:
+        os.environ.update(_ALONE, RAY_AUTH_TOKEN=secrets.token_hex(32))
+    try:
+        import ray
+    except ImportError as error:
+        raise CephError("Ray is not installed: pip install 'monai-ceph[ray]'") from error
+    if ray.is_initialized():
+        return ray, False
+    if here and not _ALONE.items() <= os.environ.items():
+        raise CephError("Ray was imported before it was told to listen on this machine alone; call ray.init() yourself")
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGTERM) if main else None
+    options: dict[str, Any] = {"include_dashboard": False} if here else {"address": address}
+    try:
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise CephError(f"no Ray cluster at {address or 'this machine'}: {_first_line(error)}") from error
+    finally:
+        # Ray takes it for itself, and would end the run without its tables
+        if main:
+            signal.signal(signal.SIGTERM, before)
+    return ray, True
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [""])[0]

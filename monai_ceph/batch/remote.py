@@ -1,0 +1,146 @@
+"""Films behind a URL, such as ``s3://bucket/folder``: listed and fetched through fsspec, never written to.
+
+A URL becomes a relative ``Path`` whose first part is the scheme, ``s3:/bucket/folder``, and is so told from a local
+path, which is absolute wherever this package hands one on. Credentials are those that fsspec finds on the machine that
+fetches.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from monai_ceph.errors import CephError, ReadError
+from monai_ceph.readers.dicom import has_preamble
+from monai_ceph.readers.files import SUFFIXES
+
+__all__ = ["iter_films", "local_copy", "read_start", "size_and_version", "url_of"]
+
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(.+)", re.DOTALL)
+
+
+def url_of(path: Path) -> str | None:
+    """Return the URL that a path stands for; None for a local path."""
+    match = _URL.fullmatch(str(path))
+    if match is None:
+        return None
+    scheme, place = match.groups()
+    return f"{scheme}:///{place}" if scheme in ("file", "local") else f"{scheme}://{place}"
+
+
+def iter_films(root: Path) -> Iterator[Path]:
+    """Yield the films below a URL, or the one that it names: files with a known suffix, or with a DICOM preamble.
+
+    Files come before folders, each in sorted order; hidden ones are left out, and a DICOMDIR is not looked at.
+
+    Raises:
+        CephError: if it cannot be listed.
+    """
+    fs, place = _open(root)
+    scheme = str(root).partition(":")[0]
+    try:
+        if not fs.isdir(place):
+            yield root
+            return
+        waiting = [place]
+        while waiting:
+            entries = sorted(fs.ls(waiting.pop(), detail=True), key=lambda entry: entry["name"])
+            folders = []
+            for entry in entries:
+                # some file systems give names with their scheme, and folders with a slash at the end
+                name = str(fs._strip_protocol(entry["name"])).rstrip("/")
+                path = Path(f"{scheme}:/{name.removeprefix(f'{scheme}:/').lstrip('/')}")
+                if path.name.startswith(".") or path == root:
+                    continue
+                if entry["type"] == "directory":
+                    folders.append(entry["name"])
+                elif _may_be_film(path):
+                    yield path
+            waiting += reversed(folders)
+    except CephError:
+        raise
+    except Exception as error:  # each file system has errors of its own
+        raise CephError(f"{url_of(root)}: cannot be listed ({type(error).__name__}: {error})") from error
+
+
+def size_and_version(path: Path) -> tuple[int | None, int | None]:
+    """Return the size of a film in bytes and a number that changes with its content; None if it is not there."""
+    fs, place = _open(path)
+    try:
+        entry = fs.info(place)
+    except Exception:
+        return None, None
+    marks = [str(entry.get(key)) for key in ("ETag", "etag", "md5Hash", "mtime", "LastModified", "created")]
+    return entry.get("size"), int(sha256("\n".join(marks).encode()).hexdigest()[:15], 16)
+
+
+def read_start(path: Path, count: int) -> bytes:
+    """Return the first bytes of a film.
+
+    Raises:
+        OSError: if it cannot be fetched.
+    """
+    fs, place = _open(path)
+    try:
+        with fs.open(place, "rb") as stream:
+            return stream.read(count)
+    except Exception as error:
+        raise OSError(f"{url_of(path)}: {error}") from error
+
+
+@contextmanager
+def local_copy(path: Path) -> Iterator[Path]:
+    """Give a file to read from: the path itself, or a copy of what is behind the URL for as long as the context lasts.
+
+    Errors of this package that name the copy name the path instead.
+
+    Raises:
+        ReadError: if it cannot be fetched.
+    """
+    if url_of(path) is None:
+        yield path
+        return
+    with TemporaryDirectory(prefix="monai-ceph-") as folder:
+        copy = Path(folder) / path.name
+        fs, place = _open(path)
+        try:
+            fs.get_file(place, str(copy))
+        except FileNotFoundError as error:
+            raise ReadError(f"{path}: no such file.") from error
+        except Exception as error:
+            # its text may hold the path, which may name a patient
+            raise ReadError(f"{path}: cannot be fetched ({type(error).__name__}).") from error
+        try:
+            yield copy
+        except CephError as error:
+            raise type(error)(str(error).replace(str(copy), str(path))) from error
+
+
+def _may_be_film(path: Path) -> bool:
+    if path.name.upper() == "DICOMDIR":
+        return False
+    try:
+        return path.name.lower().endswith(SUFFIXES) or has_preamble(read_start(path, 132))
+    except OSError:
+        return False
+
+
+def _open(path: Path) -> tuple[Any, str]:
+    """Return the file system, and the place in it.
+
+    Raises:
+        CephError: if there is no such file system.
+    """
+    import fsspec
+
+    url = url_of(path)
+    assert url is not None
+    try:
+        return fsspec.core.url_to_fs(url)  # type: ignore[no-any-return]
+    except (ImportError, ValueError) as error:
+        raise CephError(f"{url}: {error}") from error

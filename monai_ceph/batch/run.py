@@ -1,0 +1,152 @@
+"""A run over many films: what is opened, locked and closed around it, and the tables at its end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from monai_ceph.batch.executors import Executor, InlineExecutor, MakeExecutor
+from monai_ceph.batch.film import FilmWorker, MakeDetector, Read, read_film
+from monai_ceph.batch.inputs import Inputs
+from monai_ceph.batch.interruption import Interrupted
+from monai_ceph.batch.ledger import Ledger
+from monai_ceph.batch.options import LEDGER, Options, film_folders
+from monai_ceph.batch.processes import ProcessExecutor
+from monai_ceph.batch.schedule import OnFilm, Schedule, remove_files
+from monai_ceph.batch.summary import Summary, save_tables, summarise
+from monai_ceph.errors import CephError, StoppedError
+from monai_ceph.readers import read_radiograph
+
+__all__ = ["detect_films"]
+
+
+def detect_films(
+    paths: Sequence[Path],
+    out: Path,
+    make_detector: MakeDetector,
+    options: Options | None = None,
+    *,
+    on_total: Callable[[int], None] | None = None,
+    on_film: OnFilm = lambda name, outcome: None,
+    interrupted: Interrupted = lambda: False,
+    read: Read = read_radiograph,
+    make_executor: MakeExecutor | None = None,
+) -> Summary:
+    """Detect on files and folders and write the results under ``out``.
+
+    Every film ends as done, uncertain, rejected or failed, and the ledger ``out/run.sqlite`` says so once all its files
+    stand. A run that ended early goes on where it stopped when the same is called again. The tables are written at the
+    end, also of a run that is interrupted.
+
+    Args:
+        paths: files, and folders that are searched to any depth; results already in ``out`` are left out.
+        out: made if it is not there.
+        make_detector: such as ``CephalogramDetector``; with several workers it must be picklable.
+        options: how the run goes.
+        on_total: called with the number of files as soon as it is known, from another thread.
+        on_film: called with the name of every film and how it ended; None for a film that was left as it is.
+        interrupted: asked before every film; once it says yes, the films at work are finished and the run ends.
+        read: reads a film.
+        make_executor: makes what does the work on other machines, such as ``ray_cluster.RayExecutor``; None does it on
+            this one, with the workers of the options.
+
+    Raises:
+        CephError: if there is no film at all, another run writes to ``out``, or the detector cannot be made.
+        StoppedError: if the run cannot go on, such as on a full disk.
+        KeyboardInterrupt: if it was interrupted.
+    """
+    options = options or Options()
+    inputs = Inputs(paths, out := Path(out).absolute())
+    if next(inputs.paths(), None) is None:
+        raise CephError(f"no film in {', '.join(map(str, paths))}")
+    if on_total is not None:
+        threading.Thread(target=lambda: on_total(sum(1 for _ in inputs.paths())), daemon=True).start()
+    make_worker, read_one = partial(_make_worker, make_detector, out, options, read), partial(read_film, read, options)
+
+    def make() -> Executor:
+        if make_executor is not None:
+            return make_executor(make_worker, read_one, out)
+        return InlineExecutor(make_worker) if options.workers == 1 else ProcessExecutor(make_worker, options.workers)
+
+    with _locked(out), _closing(make) as executor:
+        ledger = _open_ledger(out, options.resume)
+        schedule = Schedule(ledger, executor, inputs, out, options, on_film, interrupted)
+        start = time.perf_counter()
+        try:
+            schedule.work()
+            seconds = time.perf_counter() - start
+            save_tables(ledger, out, options)
+            return summarise(ledger, seconds, dict(schedule.parts))
+        except BaseException as error:
+            # the first error counts; a full disk may forbid these too, and then the tables of before stay
+            with suppress(CephError):
+                schedule.stop(error)
+                save_tables(ledger, out, options)
+            raise
+        finally:
+            with suppress(CephError):
+                ledger.close()
+
+
+def _make_worker(make_detector: MakeDetector, out: Path, options: Options, read: Read) -> FilmWorker:
+    return FilmWorker(make_detector(), out, options, read)
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """Keep other runs out of ``out``; the system frees the lock when the process ends, however it does."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(out / ".run.lock")
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise CephError(f"{out}: another run writes there; wait for it, or choose another folder") from error
+    except OSError as error:
+        raise _cannot_be_written(error, out) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _closing(make: Callable[[], Executor]) -> Iterator[Executor]:
+    executor = make()
+    try:
+        yield executor
+    except BaseException:
+        executor.close(at_once=True)
+        raise
+    executor.close(at_once=False)
+
+
+def _open_ledger(out: Path, resume: bool) -> Ledger:
+    """Open the ledger; without ``resume`` it and the files of its films are removed first."""
+    path = out / LEDGER
+    try:
+        if not resume and path.exists():
+            # a file that is no ledger has no films
+            with suppress(CephError):
+                old = Ledger(path)
+                for stem in old.stems():
+                    remove_files(out, stem)
+                old.close()
+            for tail in ("", "-wal", "-shm", "-journal"):
+                path.with_name(path.name + tail).unlink(missing_ok=True)
+        # what a process that was killed left behind
+        for folder in (out, *film_folders(out)):
+            for part in folder.glob(".*.part"):
+                part.unlink(missing_ok=True)
+    except OSError as error:
+        raise _cannot_be_written(error, out) from error
+    return Ledger(path)
+
+
+def _cannot_be_written(error: OSError, path: Path) -> StoppedError:
+    return StoppedError(f"{error.filename or path}: {error.strerror or error}")

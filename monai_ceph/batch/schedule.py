@@ -1,0 +1,274 @@
+"""What is done with every film of a run, in which order, and what the ledger says of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from monai_ceph.batch.executors import Died, Executor
+from monai_ceph.batch.film import BrokenDeviceError, FilmJob, Outcome
+from monai_ceph.batch.inputs import Found, Head, Inputs, may_name_a_patient, read_head
+from monai_ceph.batch.interruption import Interrupted
+from monai_ceph.batch.ledger import MAX_ATTEMPTS, Ledger, Row
+from monai_ceph.batch.names import file_stem, film_name
+from monai_ceph.batch.options import Options, film_files
+from monai_ceph.errors import StoppedError
+
+__all__ = ["OnFilm", "Schedule", "remove_files"]
+
+OnFilm = Callable[[str, "Outcome | None"], None]
+"""Takes the name of a film and how it ended; None if an earlier run ended it."""
+
+DIED = "failed: the process died twice while working on it"
+
+# a film whose twin was changed meanwhile is open again, and the second walk finds it
+_WALKS = 2
+
+
+def remove_files(out: Path, stem: str) -> None:
+    """Remove all files of one film.
+
+    Raises:
+        StoppedError: if one cannot be removed.
+    """
+    for file in film_files(out, stem).values():
+        try:
+            file.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoppedError(f"{file}: {error.strerror or error}") from error
+
+
+class Schedule:
+    """Hands out the films of a run and enters how they ended.
+
+    A film is entered as begun before anything looks into its file, and as ended once its files stand. So a film that
+    killed the process is known on the next run: it is then worked on alone, and given up when it does so again.
+
+    Args:
+        ledger: of the results.
+        executor: does the work.
+        inputs: the films.
+        out: absolute path of the folder of results.
+        options: of the run.
+        on_film: called with every film.
+        interrupted: asked before every film whether the run shall end.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        executor: Executor,
+        inputs: Inputs,
+        out: Path,
+        options: Options,
+        on_film: OnFilm,
+        interrupted: Interrupted,
+    ) -> None:
+        self._ledger, self._executor, self._inputs = ledger, executor, inputs
+        self._out, self._options, self._on_film = out, options, on_film
+        self._interrupted = interrupted
+        self._settings = ledger.settings(options.settings(executor.identity))
+        self._in_flight: dict[int, FilmJob] = {}
+        self._died: list[FilmJob] = []
+        self.parts: Counter[str] = Counter()
+        """Seconds per part of the work, over all workers."""
+
+    def work(self) -> None:
+        """Work on all films.
+
+        Raises:
+            StoppedError: if no film would go well any more.
+            KeyboardInterrupt: if the run was asked to end; no film is at work then.
+        """
+        self._ledger.forget_missing()
+        for _ in range(_WALKS):
+            for found in self._inputs:
+                self._end_if_asked()
+                self._take(found)
+            self._make_room(alone=True)
+            if not self._ledger.unended():
+                break
+
+    def _end_if_asked(self) -> None:
+        if self._interrupted():
+            while self._in_flight:
+                self._next()
+            raise KeyboardInterrupt
+
+    def stop(self, error: BaseException) -> None:
+        """End in good order what is worked on; only the film that broke the device may be to blame."""
+        if isinstance(error, BrokenDeviceError) and error.film is not None:
+            self._in_flight.pop(error.film, None)
+        self._executor.close(at_once=True)
+        self._ledger.release(self._in_flight)
+        for job in (*self._in_flight.values(), *self._died):
+            if self._ledger.row(job.id).state is None:
+                remove_files(self._out, job.stem)
+
+    # what is to be done with a file
+
+    def _take(self, found: Found) -> None:
+        rows = self._ledger.rows(found.key)
+        if any(row.seen_in == self._ledger.run for row in rows) and all(
+            row.state or row.id in self._in_flight for row in rows
+        ):
+            return  # named twice
+        open_rows = [row for row in rows if not self._stands(row, found)]
+        unchanged = all(self._unchanged(row, found) for row in rows)
+        if rows and (unchanged or not open_rows):
+            self._ledger.see(found.key)
+            for row in rows:
+                if row not in open_rows:
+                    self._on_film(row.name, None)
+            if not open_rows:
+                return
+        # nothing else is worked on while a film is looked into that the process may have died of
+        self._make_room(alone=any(row.attempts and row.state is None for row in open_rows))
+        if not rows:
+            name = film_name(found.key, self._shown(found), None)
+            open_rows = [self._ledger.add(found.key, name, found.size, found.mtime_ns, self._settings)]
+        elif unchanged:
+            self._ledger.reopen(row.id for row in open_rows)
+            open_rows = [self._ledger.row(row.id) for row in open_rows]
+        else:
+            open_rows = [self._start_again(found, rows)]
+        if open_rows[0].frame == 0:
+            open_rows = self._look_into(found, open_rows[0])
+        for row in open_rows:
+            self._end_if_asked()
+            self._work_on(found, row)
+
+    def _unchanged(self, row: Row, found: Found) -> bool:
+        """Whether file and settings are those of the row; a file that is gone has not changed."""
+        file = found.size is None or (row.size, row.mtime_ns) == (found.size, found.mtime_ns)
+        return file and row.settings == self._settings
+
+    def _stands(self, row: Row, found: Found) -> bool:
+        """Whether what an earlier run found needs no more work."""
+        if row.state is None or (row.state == "failed" and self._options.retry_failed):
+            return False
+        return self._unchanged(row, found) or (found.size is None and row.state != "failed")
+
+    def _start_again(self, found: Found, rows: list[Row]) -> Row:
+        """Forget what an earlier run found, and remove its files."""
+        self._ledger.reopen(row.id for row in rows)
+        for row in rows:
+            if row.stem is not None:
+                remove_files(self._out, row.stem)
+        name = film_name(found.key, self._shown(found), None)
+        return self._ledger.restart(found.key, name, found.size, found.mtime_ns, self._settings)
+
+    def _shown(self, found: Found) -> Path | None:
+        """The path, if it may be shown."""
+        if self._options.identify or not (self._options.deidentify or may_name_a_patient(found.path)):
+            return found.shown
+        return None
+
+    def _look_into(self, found: Found, row: Row) -> list[Row]:
+        """Learn names and UIDs of the frames of a file; one that may not be looked into again ends here."""
+        if row.attempts >= MAX_ATTEMPTS:
+            self._end(Outcome(row.id, "failed", DIED))
+            return []
+        self._ledger.begin(row.id)
+        head = read_head(found.path)
+        shown = self._shown(found)
+        numbers = range(1, head.frames + 1) if head.frames is not None and head.frames > 1 else [None]
+        uid = self._uid(head)
+        # what cannot be read is no duplicate of what can
+        image = uid if head.frames is not None else None
+        names = [(film_name(found.key, shown, uid, number), image) for number in numbers]
+        # it survived: to look into the file and to work on its film are attempts of their own
+        return self._ledger.describe(row, names)
+
+    def _uid(self, head: Head) -> str | None:
+        """The UID of an image, or the one that takes its place."""
+        if head.uid is None or not self._options.deidentify:
+            return head.uid
+        from monai_ceph.reports.deidentify import deidentified_uid
+
+        return deidentified_uid(head.uid)
+
+    def _work_on(self, found: Found, row: Row) -> None:
+        """Hand one film out, unless it is known how it ends."""
+        if row.attempts >= MAX_ATTEMPTS:
+            self._end(Outcome(row.id, "failed", DIED))
+            return
+        alone = row.attempts > 0
+        self._make_room(alone)
+        if row.uid is not None and self._is_duplicate(row, row.uid):
+            return
+        stem = file_stem(row.name)
+        stem = self._ledger.claim(row.id, (stem, f"{stem}-{row.key[:12]}", f"{stem}-{row.key}"))
+        # of an attempt before
+        remove_files(self._out, stem)
+        job = FilmJob(
+            id=row.id,
+            path=found.path,
+            frame=row.frame or None,
+            name=row.name,
+            stem=stem,
+            uid=row.uid,
+            dicom=may_name_a_patient(found.path),
+            anonymous=self._shown(found) is None,
+        )
+        self._hand_out(job)
+        self._make_room(alone)
+
+    def _is_duplicate(self, row: Row, uid: str) -> bool:
+        """End a film whose image was judged already; otherwise it takes the place of what was judged otherwise."""
+        while any(job.uid == uid and (job.frame or 0) == row.frame for job in self._in_flight.values()):
+            self._next()
+        self._make_room()
+        if original := self._ledger.original(row.id, uid, row.frame, row.settings):
+            assert original.state is not None
+            self._ledger.duplicate(row.id, original)
+            self._on_film(row.name, Outcome(row.id, original.state, duplicate_of=original.name))
+            return True
+        others = self._ledger.superseded(row.id, uid, row.frame)
+        for other in others:
+            if other.stem is not None:
+                remove_files(self._out, other.stem)
+        self._ledger.supersede([other.id for other in others], row.id)
+        return False
+
+    # what comes back
+
+    def _hand_out(self, job: FilmJob) -> None:
+        self._ledger.begin(job.id)
+        self._in_flight[job.id] = job
+        self._executor.submit(job)
+
+    def _make_room(self, alone: bool = False) -> None:
+        """Wait until a film can be handed out; ``alone``: until nothing else is worked on."""
+        while len(self._in_flight) >= (1 if alone or self._died else self._executor.capacity):
+            self._next()
+        while self._died:
+            # each is alone the second time: only it can be to blame
+            self._end_if_asked()
+            job = self._died.pop()
+            if self._ledger.row(job.id).attempts >= MAX_ATTEMPTS:
+                self._end(Outcome(job.id, "failed", DIED))
+                continue
+            self._hand_out(job)
+            while self._in_flight:
+                self._next()
+
+    def _next(self) -> None:
+        """Enter how one film ended."""
+        result = self._executor.wait()
+        if isinstance(result, Died):
+            self._died.append(self._in_flight.pop(result.id))
+            return
+        if result.stop is not None:
+            raise StoppedError(result.stop)
+        self._end(result)
+        self._in_flight.pop(result.id)
+
+    def _end(self, outcome: Outcome) -> None:
+        row = self._ledger.row(outcome.id)
+        if outcome.detection is None and row.stem is not None:
+            remove_files(self._out, row.stem)
+        self._ledger.settle(outcome.id, outcome.state, outcome.cause, outcome.detection)
+        self.parts.update(outcome.seconds)
+        self._on_film(row.name, outcome)

@@ -1,0 +1,100 @@
+"""How a run ended, in counts, and the tables that say so film by film."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from monai_ceph.batch.ledger import ENDED_WELL, Ledger, State
+from monai_ceph.batch.options import TABLES, Options
+from monai_ceph.errors import StoppedError
+from monai_ceph.reports.atomic import written_beside
+from monai_ceph.reports.parquet import write_parquet
+from monai_ceph.reports.tables import ERROR_COLUMNS, LANDMARK_COLUMNS, landmark_rows, write_table
+from monai_ceph.result import Detection
+
+__all__ = ["ERRORS", "Summary", "save_tables", "summarise"]
+
+ERRORS = "errors.csv"
+
+
+@dataclass
+class Summary:
+    """How the films of a run ended, whichever run ended them.
+
+    Attributes:
+        states: films by state.
+        duplicates: how many of them are the same image as another one.
+        before: how many of them an earlier run had ended with the same settings.
+        left_behind: films of earlier runs, not of this one, that never ended.
+        seconds: from the first film to the last; for the films of this run alone.
+        parts: seconds per part of the work, over all workers.
+    """
+
+    states: dict[State, int] = field(default_factory=dict)
+    duplicates: int = 0
+    before: int = 0
+    left_behind: int = 0
+    seconds: float = 0.0
+    parts: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def films(self) -> int:
+        """Of the run, all states."""
+        return sum(self.states.values())
+
+    @property
+    def with_landmarks(self) -> int:
+        """Films that are done or uncertain."""
+        return sum(self.states.get(state, 0) for state in ENDED_WELL)
+
+    @property
+    def in_errors(self) -> int:
+        """Films that are rejected or failed."""
+        return self.films - self.with_landmarks
+
+    @property
+    def films_per_second(self) -> float:
+        """Of the films that this run worked on."""
+        return (self.films - self.before) / self.seconds if self.seconds > 0 else 0.0
+
+
+def summarise(ledger: Ledger, seconds: float, parts: dict[str, float]) -> Summary:
+    """Return the counts of the ledger's present run."""
+    counts = ledger.counts()
+    return Summary(
+        states={state: films for state, films, _, _ in counts},
+        duplicates=sum(duplicates for _, _, duplicates, _ in counts),
+        before=sum(before for _, _, _, before in counts),
+        left_behind=ledger.left_behind(),
+        seconds=seconds,
+        parts=parts,
+    )
+
+
+def save_tables(ledger: Ledger, out: Path, options: Options) -> None:
+    """Write the tables of all films in the ledger, one film in memory at a time.
+
+    Raises:
+        StoppedError: if one cannot be written; then all tables of before stay.
+    """
+    target = out
+    try:
+        with ExitStack() as parts:
+            target = out / ERRORS
+            write_table(parts.enter_context(written_beside(target)), ERROR_COLUMNS, ledger.errors())
+            if "csv" in options.formats:
+                target = out / TABLES["csv"]
+                rows = (row for detection in _detections(ledger) for row in landmark_rows(detection))
+                write_table(parts.enter_context(written_beside(target)), LANDMARK_COLUMNS, rows)
+            if "parquet" in options.formats:
+                target = out / TABLES["parquet"]
+                write_parquet(parts.enter_context(written_beside(target)), _detections(ledger))
+    except OSError as error:
+        raise StoppedError(f"{target}: {error.strerror or error}") from error
+
+
+def _detections(ledger: Ledger) -> Iterator[Detection]:
+    return map(Detection.model_validate_json, ledger.detections())

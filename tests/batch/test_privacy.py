@@ -1,0 +1,123 @@
+"""No patient in anything that a run prints or writes, but for the DICOM objects, which are for the archive."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+
+import monai_ceph
+from monai_ceph.batch import names
+
+MARK = "Zyxwv"
+NO_EXPANSION = Path(monai_ceph.__file__).parent / "bundles" / "no_expansion.json"
+
+TEXTS = (
+    *(
+        "PatientName",
+        "PatientID",
+        "IssuerOfPatientID",
+        "OtherPatientNames",
+        "PatientBirthName",
+        "PatientMotherBirthName",
+    ),
+    *("PatientAddress", "PatientTelephoneNumbers", "PatientComments", "AccessionNumber", "StudyID", "StudyDescription"),
+    *("SeriesDescription", "ProtocolName", "ReferringPhysicianName", "PerformingPhysicianName", "OperatorsName"),
+    *("InstitutionName", "InstitutionAddress", "StationName", "DeviceSerialNumber", "RequestingPhysician"),
+    *("RequestedProcedureDescription", "AdmissionID", "ImageComments", "DerivationDescription"),
+)
+
+
+def mark(dataset: Dataset, number: int) -> Dataset:
+    """Put a mark into all that says who the patient is."""
+    for name in TEXTS:
+        setattr(dataset, name, f"{MARK}{number}")
+    dataset.PatientBirthDate = "19470823"
+    dataset.add_new(0x00091001, "LO", MARK)
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"1.2.826.0.1.99.{number}"
+    return dataset
+
+
+@pytest.fixture
+def studies(tmp_path: Path, dicom: Path) -> Path:
+    """What a department has: good and bad files in folders that are called after patients."""
+    folder = tmp_path / "studies" / f"{MARK}^Anna 19470823"
+    folder.mkdir(parents=True)
+    whole = mark(pydicom.dcmread(dicom), 1)
+    whole.save_as(folder / f"{MARK}.dcm")
+    whole.save_as(folder / f"copy of {MARK}.dcm")
+    data = (folder / f"{MARK}.dcm").read_bytes()
+    (folder / f"{MARK} truncated.dcm").write_bytes(data[: len(data) // 2])
+    (folder / f"{MARK} header.dcm").write_bytes(data[:700])
+    (folder / f"{MARK} text.dcm").write_text(f"{MARK} is no film")
+    (folder / f"{MARK} link.dcm").symlink_to(folder / f"{MARK} nowhere")
+
+    other = mark(pydicom.dcmread(dicom), 2)
+    other.Modality = "CT"
+    other.save_as(folder / f"{MARK} ct.dcm")
+    broken = mark(pydicom.dcmread(dicom), 3)
+    broken.Rows = broken.Columns = 40
+    broken.PixelData = broken.PixelData[: 2 * 40 * 40]
+    broken.save_as(folder / f"{MARK} small.dcm")
+    # values that their types do not allow, which parsers like to quote
+    odd = mark(pydicom.dcmread(dicom), 4)
+    odd.save_as(folder / f"{MARK} odd.dcm")
+    text = (folder / f"{MARK} odd.dcm").read_bytes()
+    (folder / f"{MARK} odd.dcm").write_bytes(text.replace(b"19470823", f"{MARK}000"[:8].encode()))
+    without = mark(pydicom.dcmread(dicom), 5)
+    del without.SOPInstanceUID
+    without.save_as(folder / f"{MARK} without.dcm", enforce_file_format=False)
+    return tmp_path / "studies"
+
+
+@pytest.mark.parametrize("options", [(), ("--deidentify", "--workers", "2")])
+def test_no_trace_of_the_patient(studies: Path, tmp_path: Path, options: tuple[str, ...]) -> None:
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "monai_ceph", "detect", "studies", "--out", "out", "--formats", "all", *options]
+    command += ["--device", "cpu", "--config", str(NO_EXPANSION), "--force"]
+    env = {**os.environ, "PYTHONWARNINGS": "default"}
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False, env=env)
+    assert result.returncode == 1, result.stderr
+    objects = {out / "sr", out / "gsps"} if not options else set()
+    files = [file for file in out.rglob("*") if file.is_file() and file.parent not in objects]
+    assert {file.suffix for file in files} >= {".csv", ".json", ".png", ".parquet", ".sqlite"}
+    traces = [MARK, MARK.upper(), MARK.encode().hex(), "19470823"]
+    said = [result.stdout, result.stderr, *(str(file.relative_to(out)) for file in out.rglob("*"))]
+    said += [file.read_bytes().decode("latin-1") for file in files]
+    said.append(str(pyarrow.parquet.read_table(out / "landmarks.parquet").to_pylist()))
+    for text in said:
+        for trace in traces:
+            assert trace not in text, text[max(0, text.find(trace) - 200) :][:400]
+    # the films are called by something all the same
+    lines = (out / "errors.csv").read_text().splitlines()
+    key = names.key_of(studies.resolve() / f"{MARK}^Anna 19470823" / f"{MARK} text.dcm")
+    assert f"path-{key[:12]},unreadable: not a DICOM file." in lines
+    assert len(list((out / "sr").iterdir())) == 3
+    if not options:
+        assert "1.2.826.0.1.99.2,unreadable: Modality CT is not a radiograph." in lines
+
+
+def test_with_identify_everything_has_its_path(studies: Path, tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "monai_ceph",
+        "detect",
+        "studies",
+        "--out",
+        "out",
+        "--identify",
+        "--formats",
+        "csv",
+    ]
+    command += ["--device", "cpu", "--config", str(NO_EXPANSION), "--force"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert result.returncode == 1, result.stderr
+    assert f"studies/{MARK}^Anna 19470823/{MARK} text.dcm: unreadable: not a DICOM file." in result.stderr
+    assert f"studies/{MARK}^Anna 19470823/{MARK}.dcm,Sella" in (tmp_path / "out" / "landmarks.csv").read_text()
