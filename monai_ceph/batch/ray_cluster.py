@@ -56,20 +56,25 @@ def _not_shared(what: str) -> str:
 class _Actor:
     """Holds the model, and works on one film at a time."""
 
-    def load(self, make_worker: MakeWorker, threads: int, mark: Path, folder: Path) -> ModelIdentity | str:
+    def load(self, make_worker: MakeWorker, threads: int, mark: Path, token: str, folder: Path) -> ModelIdentity | str:
         """Load the model; return the sentence of the error if that cannot be done.
 
         Args:
             make_worker: see :class:`RayExecutor`.
             threads: of torch.
             mark: a file of the driver in the results.
+            token: what stands in it.
             folder: the driver's, which paths in a config are relative to.
         """
         import torch
 
         be_discreet()
         torch.set_num_threads(threads)
-        if not mark.exists():
+        try:
+            shared = mark.read_text() == token
+        except OSError:
+            shared = False
+        if not shared:
             return _not_shared("a file in the results")
         with suppress(OSError):
             os.chdir(folder)
@@ -89,8 +94,8 @@ class _Actor:
 
 
 _ALONE = {
-    # Ray listens on all interfaces of a Linux machine, whatever address it is given, unless it takes the machine for one
-    # of those where it never does
+    # Ray listens on all interfaces of a Linux machine, whatever address it is given, unless it takes the machine for
+    # one of those where it never does
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     # with a token of the process, instead of one in the home folder
@@ -144,7 +149,7 @@ class RayExecutor:
         self._read_films: deque[tuple[FilmJob, Any]] = deque()
         self._identity: ModelIdentity | None = None
         self._deaths_while_loading = 0
-        self._mark = out / f".ray-{secrets.token_hex(8)}"
+        self._mark, self._token = out / ".ray", secrets.token_hex(8)
         try:
             resources = self._ray.cluster_resources()
             gpu = resources.get("GPU", 0) >= 1 if gpu is None else gpu
@@ -165,7 +170,7 @@ class RayExecutor:
                 max_restarts=0,
                 max_task_retries=0,
             )
-            self._mark.touch()
+            self._mark.write_text(self._token)
             for _ in range(workers):
                 self._start()
             while self._identity is None:
@@ -210,7 +215,8 @@ class RayExecutor:
 
     def _start(self) -> None:
         actor = self._Actor.remote()
-        self._places.append(_Place(actor, actor.load.remote(self._make_worker, self._threads, self._mark, Path.cwd())))
+        what = (self._make_worker, self._threads, self._mark, self._token, Path.cwd())
+        self._places.append(_Place(actor, actor.load.remote(*what)))
 
     def _hand_out(self) -> None:
         for each in self._places:
@@ -248,6 +254,9 @@ class RayExecutor:
                 raise self._stopped(f"workers end while they load the model: {_first_line(error)}") from error
             self._start()
             return
+        except self._ray.exceptions.RayError as error:
+            # such as a node without the package; the last line is the reason, all others are where
+            raise self._stopped(f"a node cannot load the model: {str(error).strip().splitlines()[-1]}") from error
         if isinstance(answer, str):
             raise self._stopped(answer)
         if self._identity not in (None, answer):

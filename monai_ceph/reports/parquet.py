@@ -38,7 +38,7 @@ def _rows(detection: Detection) -> Iterator[dict[str, Any]]:
 def write_parquet(path: Path, detections: Iterable[Detection]) -> None:
     """Write, in place, one row per film and landmark.
 
-    The columns are those of ``landmarks.csv``, typed and not rounded, the frame, and the UIDs of study, series and image.
+    The columns are those of ``landmarks.csv``, typed and not rounded, the frame, and the UIDs of study, series, image.
     What is missing or unknown is null. Coordinates: x right, y down, pixel centres at integers, source pixels;
     x_mm and y_mm in mm from the centre of the first pixel.
 

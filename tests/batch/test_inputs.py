@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import json
+import os
+import queue
+from pathlib import Path
+
+import pytest
+from fakes import save_film
+from runs import Runs, found, table, uid_of, written
+from samples import noise, save_grey
+
+from monai_ceph.batch import FORMATS
+from monai_ceph.errors import CephError
+
+
+class TestInputs:
+    def test_a_file_named_twice_counts_once(self, run: Runs) -> None:
+        save_grey(run.films / "a.png", noise(64, 48))
+        assert run(run.films, run.films / "a.png", run.films / ".." / "films").films == 1
+        assert run.seen() == ["a.png"]
+
+    def test_results_among_the_films_are_no_films(self, run: Runs) -> None:
+        save_film(run.films / "a.dcm", 1)
+        run.out = run.films
+        formats = frozenset({"csv", "json", "overlay", "sr", "gsps"})
+        for _ in range(2):
+            assert run(formats=formats).films == 1
+        assert len(written(run.out)) == 4
+        # who names a result gets what was asked for
+        uid = uid_of(run.films / "a.dcm")
+        assert run(run.out / "overlays" / f"{uid}.png", formats=formats).films == 1
+
+    def test_equal_names_get_files_of_their_own(self, run: Runs) -> None:
+        for name in ("a.png", "x/a.png", "y/A.png", "y/b.png"):
+            (run.films / name).parent.mkdir(exist_ok=True)
+            save_grey(run.films / name, noise(64, 48))
+        run()
+        files = written(run.out)
+        assert len({file.lower() for file in files}) == 4
+        assert {"json/a.png.json", "json/b.png.json"} < files
+        # whatever comes later, and in whatever order
+        save_grey(run.films / "0.png", noise(64, 48))
+        (run.films / "a.png").unlink()
+        run(recipe="1")
+        assert written(run.out) == files | {"json/0.png.json"}
+
+    def test_a_name_that_is_not_utf_8(self, run: Runs) -> None:
+        try:
+            Path(os.fsdecode(os.fsencode(run.films) + b"/M\xfcller.png")).write_bytes(b"no film")
+            save_film(Path(os.fsdecode(os.fsencode(run.films) + b"/\xfc.dcm")), 1)
+        except OSError:
+            pytest.skip("this file system takes only UTF-8 names")
+        assert run(identify=True).states == {"done": 1, "failed": 1}
+        assert found(run.out) == [f"{run.films}/\\xfc.dcm"]
+        assert table(run.out / "errors.csv")[0]["file"] == f"{run.films}/M\\xfcller.png"
+
+    def test_a_film_that_vanishes_before_it_is_read(self, run: Runs) -> None:
+        films = [save_film(run.films / f"{name}.dcm", seed) for seed, name in enumerate("abcd")]
+
+        def remove(name: str, outcome: object) -> None:
+            films[3].unlink(missing_ok=True)
+
+        assert run(*films, on_film=remove).states == {"done": 3, "failed": 1}
+        assert table(run.out / "errors.csv")[0]["error"] == "unreadable: no such file."
+        # when it is back, the error is history
+        save_film(films[3], 3)
+        assert run(*films).states == {"done": 4}
+        assert table(run.out / "errors.csv") == []
+
+    def test_an_error_of_a_missing_file_lasts_one_run(self, run: Runs) -> None:
+        film = save_film(run.films / "a.dcm", 1)
+        for _ in range(2):
+            assert run(film, run.films / "b.dcm").states == {"done": 1, "failed": 1}
+        assert run(film).states == {"done": 1}
+        assert table(run.out / "errors.csv") == []
+
+    def test_a_dicomdir_names_the_files_beside_it(self, run: Runs) -> None:
+        from pydicom.fileset import FileSet
+
+        files = FileSet()
+        files.add(save_film(run.films / "a.dcm", 1))
+        files.write(run.films / "disc")
+        assert run(run.films / "disc" / "DICOMDIR", identify=True).states == {"done": 1}
+        (name,) = found(run.out)
+        assert Path(name).is_relative_to(run.films / "disc")
+        assert Path(name).exists()
+
+    def test_the_number_of_files_is_told(self, run: Runs) -> None:
+        for seed in range(3):
+            save_film(run.films / f"{seed}.dcm", seed)
+        told: queue.Queue[int] = queue.Queue()
+        run(on_total=told.put)
+        assert told.get(timeout=60) == 3
+
+    def test_no_film_at_all(self, run: Runs) -> None:
+        (run.films / "readme.txt").write_text("no film")
+        with pytest.raises(CephError, match=r"no film in .*films"):
+            run()
+        assert not run.out.exists()
+
+
+class TestNames:
+    @pytest.fixture(autouse=True)
+    def a_film(self, run: Runs) -> None:
+        save_film(run.films / "DOE^JOHN" / "a.dcm", 1)
+        (run.films / "DOE^JOHN" / "b.dcm").write_text("no film")
+
+    def test_of_dicom_films_are_their_uids(self, run: Runs) -> None:
+        run()
+        uid = uid_of(run.films / "DOE^JOHN" / "a.dcm")
+        assert found(run.out) == [uid]
+        (error,) = table(run.out / "errors.csv")
+        assert error["file"].startswith("path-")
+        assert len(error["file"]) == len("path-") + 12
+        assert json.loads((run.out / "json" / f"{uid}.json").read_text())["file"] == uid
+
+    def test_with_identify_are_their_paths(self, run: Runs) -> None:
+        run(identify=True)
+        assert found(run.out) == [str(run.films / "DOE^JOHN" / "a.dcm")]
+        assert table(run.out / "errors.csv")[0]["file"] == str(run.films / "DOE^JOHN" / "b.dcm")
+        assert written(run.out) == {"json/a.dcm.json"}
+
+    def test_with_deidentify_are_new_uids(self, run: Runs) -> None:
+        save_grey(run.films / "c.png", noise(64, 48))
+        run(deidentify=True, formats=frozenset(FORMATS))
+        uid = uid_of(run.films / "DOE^JOHN" / "a.dcm")
+        other, new = found(run.out)
+        assert new.startswith("2.25.")
+        assert other.startswith("path-")
+        # a picture only where the film denies that it shows who it is; DICOM results only of DICOM films
+        files = {f"overlays/{new}.png", f"json/{new}.json", f"json/{other}.json", f"sr/{new}.dcm", f"gsps/{new}.dcm"}
+        assert written(run.out) == files
+        for file in (*map(run.out.joinpath, files), run.out / "run.sqlite", run.out / "landmarks.csv"):
+            assert uid.encode() not in file.read_bytes()
+        assert uid_of(run.out / "sr" / f"{new}.dcm") not in (uid, new)
+        assert json.loads((run.out / "json" / f"{other}.json").read_text())["warnings"][-1].startswith("No picture: ")
