@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import signal
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -32,11 +34,15 @@ def orderly_end() -> Iterator[Interrupted]:
             raise KeyboardInterrupt
         asked = True
 
-    be_discreet()
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, ask) for number in numbers]
+    log = logging.getLogger("pydicom")
+    level = log.level
     try:
-        yield lambda: asked
+        with warnings.catch_warnings():
+            be_discreet()
+            yield lambda: asked
     finally:
+        log.setLevel(level)
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
