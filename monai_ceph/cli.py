@@ -168,6 +168,8 @@ def detect(
         _stop(f"--pixel-spacing {pixel_spacing} is no length of a pixel in mm")
     if out.exists() and not out.is_dir():
         _stop(f"--out {out} is a file, and must be a folder")
+    if ray_address is not None and engine is not Engine.RAY:
+        _stop("--ray-address needs --engine ray")
     if identify and deidentify:
         _stop("--identify and --deidentify exclude each other")
     from functools import partial

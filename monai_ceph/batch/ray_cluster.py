@@ -1,7 +1,7 @@
 """The workers of a run on a Ray cluster: tasks read films on any node, actors hold the model and detect.
 
-Ray is imported here and nowhere else, and only when a run asks for it. The driver, which is the process of the run,
-owns the ledger: Ray itself repeats nothing, so that a film that kills its worker twice is known.
+The driver, which is the process of the run, owns the ledger: Ray itself repeats nothing, so that a film that kills its
+worker twice is known.
 """
 
 from __future__ import annotations
@@ -10,9 +10,6 @@ import logging
 import os
 import platform
 import secrets
-import signal
-import sys
-import threading
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -21,6 +18,7 @@ from typing import Any
 
 from monai_ceph.batch.executors import Died, MakeWorker, be_discreet
 from monai_ceph.batch.film import BrokenDeviceError, FilmJob, FilmWorker, Outcome, ReadFilm, Reading
+from monai_ceph.batch.ray_connection import connect, first_line
 from monai_ceph.errors import CephError, StoppedError
 from monai_ceph.result import ModelIdentity
 
@@ -93,17 +91,6 @@ class _Actor:
             os._exit(1)
 
 
-_ALONE = {
-    # Ray listens on all interfaces of a Linux machine, whatever address it is given, unless it takes the machine for
-    # one of those where it never does
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    # with a token of the process, instead of one in the home folder
-    "RAY_AUTH_MODE": "token",
-}
-"""What a cluster of our own needs in the environment; Ray reads it once, when it is imported."""
-
-
 @dataclass
 class _Place:
     """An actor, and what it does."""
@@ -143,7 +130,7 @@ class RayExecutor:
         cpus: int = 4,
         gpu: bool | None = None,
     ) -> None:
-        self._ray, self._own = _connect(address)
+        self._ray, self._own = connect(address)
         self._places: list[_Place] = []
         self._reading: dict[Any, FilmJob] = {}
         self._read_films: deque[tuple[FilmJob, Any]] = deque()
@@ -251,7 +238,7 @@ class RayExecutor:
             self._places.remove(each)
             self._deaths_while_loading += 1
             if self._deaths_while_loading >= _MAX_DEATHS_WHILE_LOADING:
-                raise self._stopped(f"workers end while they load the model: {_first_line(error)}") from error
+                raise self._stopped(f"workers end while they load the model: {first_line(error)}") from error
             self._start()
             return
         except self._ray.exceptions.RayError as error:
@@ -282,34 +269,3 @@ class RayExecutor:
 
     def _stopped(self, message: str) -> CephError:
         return CephError(message) if self._identity is None else StoppedError(message)
-
-
-def _connect(address: str | None) -> tuple[Any, bool]:
-    """Return Ray, connected to a cluster, and whether the connection is our own."""
-    here = address is None and not os.environ.get("RAY_ADDRESS")
-    if here and "ray" not in sys.modules:
-        os.environ.update(_ALONE, RAY_AUTH_TOKEN=secrets.token_hex(32))
-    try:
-        import ray
-    except ImportError as error:
-        raise CephError("Ray is not installed: pip install 'monai-ceph[ray]'") from error
-    if ray.is_initialized():
-        return ray, False
-    if here and not _ALONE.items() <= os.environ.items():
-        raise CephError("Ray was imported before it was told to listen on this machine alone; call ray.init() yourself")
-    main = threading.current_thread() is threading.main_thread()
-    before = signal.getsignal(signal.SIGTERM) if main else None
-    options: dict[str, Any] = {"include_dashboard": False} if here else {"address": address}
-    try:
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise CephError(f"no Ray cluster at {address or 'this machine'}: {_first_line(error)}") from error
-    finally:
-        # Ray takes it for itself, and would end the run without its tables
-        if main:
-            signal.signal(signal.SIGTERM, before)
-    return ray, True
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [""])[0]

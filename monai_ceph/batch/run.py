@@ -18,6 +18,7 @@ from monai_ceph.batch.interruption import Interrupted
 from monai_ceph.batch.ledger import Ledger
 from monai_ceph.batch.options import LEDGER, Options, film_folders
 from monai_ceph.batch.processes import ProcessExecutor
+from monai_ceph.batch.remote import url_of
 from monai_ceph.batch.schedule import OnFilm, Schedule, remove_files
 from monai_ceph.batch.summary import Summary, save_tables, summarise
 from monai_ceph.errors import CephError, StoppedError
@@ -62,6 +63,8 @@ def detect_films(
         KeyboardInterrupt: if it was interrupted.
     """
     options = options or Options()
+    if (url := url_of(Path(out))) is not None:
+        raise CephError(f"{url}: results go to a folder, not to a URL; films may come from one")
     inputs = Inputs(paths, out := Path(out).absolute())
     if next(inputs.paths(), None) is None:
         raise CephError(f"no film in {', '.join(map(str, paths))}")

@@ -154,3 +154,10 @@ class TestRuns:
     def test_a_film_that_is_not_there(self, memory: Any, tmp_path: Path) -> None:
         assert run("memory://films/a.png", tmp_path / "out").states == {"failed": 1}
         assert "memory://films/a.png,unreadable: no such file." in (tmp_path / "out" / "errors.csv").read_text()
+
+    def test_results_go_to_no_url(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        save_grey(tmp_path / "a.png", noise(64, 48))
+        with pytest.raises(CephError, match=r"^memory://out: results go to a folder, not to a URL"):
+            run(tmp_path / "a.png", Path("memory://out"))
+        assert [path.name for path in tmp_path.iterdir()] == ["a.png"]

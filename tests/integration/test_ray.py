@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -20,7 +21,8 @@ from samples import noise, save_grey
 
 from monai_ceph.batch import Options, Outcome, Summary, detect_films
 from monai_ceph.batch.film import FilmJob, Reading
-from monai_ceph.batch.ray_cluster import RayExecutor, _Actor, _connect, _read
+from monai_ceph.batch.ray_cluster import RayExecutor, _Actor, _read
+from monai_ceph.batch.ray_connection import connect
 from monai_ceph.detection import CephalogramDetector
 from monai_ceph.errors import CephError, StoppedError
 
@@ -41,7 +43,7 @@ def cluster() -> Iterator[Any]:
         patch.setenv("PYTHONPATH", FAKES)
         # on a small machine Ray ends every process as soon as it is idle, and each new one imports everything again
         patch.setenv("RAY_OVERRIDE_RESOURCES", '{"CPU": 8}')
-        ray, own = _connect(None)
+        ray, own = connect(None)
         assert own
         yield ray
         ray.shutdown()
@@ -153,6 +155,13 @@ def test_a_model_that_cannot_be_loaded(cluster: Any, tmp_path: Path) -> None:
         with pytest.raises(CephError, match=re.escape(message)) as caught:
             run([film], tmp_path / "out", make, on_ray=True)
         assert not isinstance(caught.value, StoppedError)
+
+
+def test_a_cluster_that_is_not_there(tmp_path: Path) -> None:
+    """In a process of its own: this one may be connected."""
+    code = "from monai_ceph.batch.ray_connection import connect; connect('127.0.0.1:1')"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert "CephError: no Ray cluster at 127.0.0.1:1: Connection refused" in result.stderr
 
 
 def test_a_node_that_does_not_share_the_storage_stops_the_run(tmp_path: Path) -> None:
