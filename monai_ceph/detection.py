@@ -128,6 +128,10 @@ class CephalogramDetector:
             raise CephError(f"the config does not work: {_root_cause(error)}") from error
 
     def _build(self, config: ConfigParser) -> None:
+        # what this device makes of it, so that the recipe's hash tells bfloat16 from single precision
+        config["mixed_precision"] = mixed = config.get_parsed_content("mixed_precision")
+        if not isinstance(mixed, bool):
+            raise CephError(f"mixed_precision must be true or false, got {mixed!r}")
         used = {stage: config.get_parsed_content(f"{stage}_weights") for stage in weights.STAGES}
         used = {stage: file for stage, file in used.items() if file is not None}
         for stage, file in used.items():

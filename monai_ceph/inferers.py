@@ -94,6 +94,9 @@ class ExpansiveExplorationInferer(Inferer):
         shifts: of ``shared_pixels``: the network runs once for each, on a rectangle that begins so many pixels further
             up and left, and the answers are averaged. A network with strides answers a little differently to a film
             that is moved by less than its stride.
+        grid: squares begin at multiples of so many pixels. With the network's stride (16), offsets that are multiples
+            of it, too (patches of 80 px x 1.8), and a margin that holds all that decides about a pixel, patches and
+            shared pixels give the same answer; 1 leaves squares centred.
     """
 
     def __init__(
@@ -106,8 +109,11 @@ class ExpansiveExplorationInferer(Inferer):
         shared_pixels: bool = False,
         guide_sd: float | None = None,
         shifts: Sequence[int] = (0,),
+        grid: int = 1,
     ) -> None:
         super().__init__()
+        if grid < 1:
+            raise ValueError(f"grid must be positive, got {grid}")
         if not shifts or min(shifts) < 0 or (max(shifts) > 0 and not shared_pixels):
             raise ValueError(f"shifts must not be negative, and only shared pixels can be shifted, got {shifts}")
         if guide_sd is not None and not guide_sd > 0:
@@ -123,7 +129,7 @@ class ExpansiveExplorationInferer(Inferer):
             raise ValueError(f"arrangement must be corners-and-centre or centre, got {arrangement!r}")
         self.patch_size, self.batch_size, self.margin = patch_size, batch_size, margin
         self.shared_pixels, self.guide_sd = shared_pixels, guide_sd
-        self.shifts = tuple(shifts)
+        self.shifts, self.grid = tuple(shifts), grid
         self.offsets = patch_offsets(patch_size, expansion, arrangement)
         self.side = max(max(offset) for offset in self.offsets) + patch_size
 
@@ -157,7 +163,7 @@ class ExpansiveExplorationInferer(Inferer):
         pixels = film.as_subclass(torch.Tensor)
         known = ~guide.isnan().any(dim=-1).cpu()
         centres = torch.nan_to_num(guide.double(), nan=0.0).cpu()
-        starts = torch.floor(centres - (self.side - 1) / 2 + 0.5).long()
+        starts = torch.floor((centres - (self.side - 1) / 2) / self.grid + 0.5).long() * self.grid
         look = self._at_once if self.shared_pixels else self._patch_by_patch
         nothing = pixels.new_zeros((len(guide), self.side, self.side))
         with torch.no_grad():
@@ -196,20 +202,20 @@ class ExpansiveExplorationInferer(Inferer):
         (top, left), (bottom, right) = first[inside].amin(dim=0).tolist(), last[inside].amax(dim=0).tolist()
         for shift in self.shifts:
             seen = pixels[None, :, max(top - shift, 0) : bottom, max(left - shift, 0) : right]
-            logits = network(F.pad(seen, (max(shift - left, 0), 0, max(shift - top, 0), 0)))[0, :, shift:, shift:]
-            # channels last in memory, and so the softmax is fastest; exp is for the windows alone
-            log_probability = logits.movedim(0, -1).log_softmax(dim=-1)
+            logits = network(F.pad(seen, (max(shift - left, 0), 0, max(shift - top, 0), 0)))[0]
+            # of the softmax the windows need their own channel alone, and of all channels the sum; a few rows at a time
+            # stay in the cache
+            sums = torch.cat([rows.logsumexp(dim=-1) for rows in logits.movedim(0, -1).split(16)])
             for channel in known.nonzero()[:, 0].tolist():
                 row, column = starts[channel].tolist()
                 rows = slice(max(row, top), min(row + self.side, bottom))
                 columns = slice(max(column, left), min(column + self.side, right))
                 if rows.start < rows.stop and columns.start < columns.stop:
-                    window = log_probability[rows.start - top : rows.stop - top, columns.start - left :]
-                    heatmaps[
-                        channel, rows.start - row : rows.stop - row, columns.start - column : columns.stop - column
-                    ] += window[:, : columns.stop - columns.start, channel].exp()
+                    inside_window = (_moved(rows, -row), _moved(columns, -column))
+                    seen_window = (_moved(rows, shift - top), _moved(columns, shift - left))
+                    heatmaps[channel][inside_window] += (logits[channel][seen_window] - sums[seen_window]).exp()
             # the next pass needs the room
-            del logits, log_probability
+            del logits, sums
         return heatmaps / len(self.shifts)
 
     def _weigh(self, heatmaps: torch.Tensor, centres: torch.Tensor, guide_sd: float) -> torch.Tensor:
@@ -237,6 +243,10 @@ class ExpansiveExplorationInferer(Inferer):
             heatmap[:, : max(-column, 0)] = 0
             heatmap[:, max(size[1] - column, 0) :] = 0
         return heatmaps
+
+
+def _moved(pixels: slice, by: int) -> slice:
+    return slice(pixels.start + by, pixels.stop + by)
 
 
 @dataclass(frozen=True)

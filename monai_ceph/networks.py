@@ -12,7 +12,22 @@ from torch.nn import functional as F
 
 from monai_ceph.landmarks import NUM_LANDMARKS
 
-__all__ = ["HeatmapUNet"]
+__all__ = ["HeatmapUNet", "bfloat16_is_native"]
+
+
+def bfloat16_is_native(device: str | torch.device) -> bool:
+    """Return whether a device has instructions for bfloat16, so that it is faster than single precision there.
+
+    x86 CPUs have them as AVX-512 BF16 or AMX (about 2020 and later), NVIDIA GPUs from compute capability 8.0 on. Torch
+    before 2.10 does not say what a CPU has: the answer is no.
+    """
+    device = torch.device(device)
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        has: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+        return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
+    return False
 
 
 class HeatmapUNet(nn.Module):

@@ -17,6 +17,7 @@ import monai_ceph
 from monai_ceph import CephalogramDetector, weights
 from monai_ceph.errors import CephError, ReadError, RejectedError
 from monai_ceph.landmarks import NAMES, NUM_LANDMARKS, SYMBOLS
+from monai_ceph.networks import bfloat16_is_native
 from monai_ceph.readers import read_radiograph
 
 Detect = Callable[[Path], monai_ceph.Detection]
@@ -266,6 +267,19 @@ class TestConfigs:
         torch.save({"network": state}, tmp_path / "mine.pt")
         other = CephalogramDetector("cpu", overrides={"local_weights": str(tmp_path / "mine.pt")})
         assert other.identity.weights_sha256 != detector.identity.weights_sha256
+
+    def test_the_precision_follows_the_device_and_shows_in_the_recipe(self, detector: CephalogramDetector) -> None:
+        single = CephalogramDetector("cpu", overrides={"mixed_precision": False})
+        mixed = CephalogramDetector("cpu", overrides={"mixed_precision": True})
+        assert (single.network.mixed_precision, mixed.network.mixed_precision) == (False, True)
+        assert single.identity.recipe_sha256 != mixed.identity.recipe_sha256
+        native = bfloat16_is_native("cpu")
+        assert detector.network.mixed_precision == native
+        assert detector.identity == (mixed if native else single).identity
+
+    def test_a_precision_that_is_none(self) -> None:
+        with pytest.raises(CephError, match="mixed_precision must be true or false, got 'bf16'"):
+            CephalogramDetector("cpu", overrides={"mixed_precision": "bf16"})
 
     def test_weights_that_give_no_number(self, film: Path, tmp_path: Path) -> None:
         state = torch.load(weights.path("local"), weights_only=True)

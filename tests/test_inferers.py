@@ -20,6 +20,7 @@ from monai_ceph.inferers import (
     Windows,
     patch_offsets,
 )
+from monai_ceph.networks import HeatmapUNet
 from monai_ceph.pose import PoseFinder, View
 from monai_ceph.transforms import (
     HeatmapsToLandmarks,
@@ -308,6 +309,28 @@ def test_shifts_average_over_the_strides() -> None:
     assert torch.allclose(look(0, 2), (alone[0] + alone[2]) / 2, atol=1e-6)
     # a shift by the whole stride changes nothing but what lies beyond the rectangle
     assert torch.allclose(look(4), alone[0], atol=1e-6)
+
+
+def test_on_the_networks_grid_shared_pixels_give_the_patches_answer() -> None:
+    """The network of both stages, whose strides answer differently to a film that is moved by less than 16 px."""
+    torch.manual_seed(0)
+    network = HeatmapUNet((4, 8, 8, 8, 8), num_landmarks=2).eval()
+    film = torch.rand(1, 400, 420)
+    guide = torch.tensor([[183.2, 171.9], [221.0, 244.6]])
+
+    def look(shared: bool, grid: int) -> Windows:
+        inferer = ExpansiveExplorationInferer(80, 1.8, margin=48, shared_pixels=shared, grid=grid)
+        return inferer.explore(film, guide, network)
+
+    by_patch, at_once = look(False, 16), look(True, 16)
+    assert by_patch.starts.tolist() == at_once.starts.tolist() == [[112, 96], [144, 176]]
+    assert torch.allclose(by_patch.heatmaps, at_once.heatmaps, atol=1e-5)
+    assert float((look(False, 1).heatmaps - look(True, 1).heatmaps).abs().amax()) > 1e-3
+
+
+def test_refuses_a_grid_that_cannot_be() -> None:
+    with pytest.raises(ValueError, match="grid"):
+        ExpansiveExplorationInferer(4, 1.5, grid=0)
 
 
 @pytest.mark.parametrize(("shifts", "shared"), [([], True), ([-1], True), ([0, 8], False)])

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import platform
+from pathlib import Path
+
 import pytest
 import torch
 from torch.nn import functional
 
 from monai_ceph.landmarks import NUM_LANDMARKS
-from monai_ceph.networks import HeatmapUNet
+from monai_ceph.networks import HeatmapUNet, bfloat16_is_native
 
 
 @pytest.mark.parametrize("size", [(16, 16), (17, 30), (25, 9), (1, 3)])
@@ -70,3 +73,12 @@ def test_the_callers_mixed_precision_stays() -> None:
         mixed = network(film)
     with torch.no_grad():
         assert not torch.equal(network(film), mixed)
+
+
+def test_bfloat16_is_native_where_the_processor_says_so() -> None:
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.is_file() or platform.machine() != "x86_64" or not hasattr(torch.cpu, "get_capabilities"):
+        pytest.skip("needs /proc/cpuinfo of an x86 CPU, and a torch that says what the CPU has")
+    flags = set(cpuinfo.read_text(encoding="utf-8").split())
+    assert bfloat16_is_native("cpu") == bool(flags & {"avx512_bf16", "amx_bf16"})
+    assert not bfloat16_is_native("meta")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 
+import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
@@ -36,13 +37,13 @@ class ScaleFilmIntensity(Transform):
             raise ValueError(f"percentiles must be in 0..100, the lower one first, got {lower} and {upper}")
         if step < 1:
             raise ValueError(f"step must be positive, got {step}")
-        self.shares, self.step = (lower / 100, upper / 100), step
+        self.percentiles, self.step = (lower, upper), step
 
     def __call__(self, image: torch.Tensor) -> MetaTensor:
         """Return the (channel, row, column) film in 0..1."""
         pixels = image.as_subclass(torch.Tensor).float()
-        sample = pixels[..., :: self.step, :: self.step].flatten()
-        low, high = torch.quantile(sample, torch.tensor(self.shares, device=sample.device)).tolist()
+        # numpy selects where torch would sort
+        low, high = np.percentile(pixels[..., :: self.step, :: self.step].cpu().numpy(), self.percentiles).tolist()
         scaled = (pixels - low).div_(high - low).clamp_(0, 1) if high > low else torch.zeros_like(pixels)
         return with_affine(scaled, image, affine_of(image))
 
