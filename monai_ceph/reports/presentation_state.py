@@ -32,6 +32,9 @@ _LAYERS: dict[str, tuple[str, int, str, tuple[float, float, float]]] = {
     "uncertain": ("UNCERTAIN", 2, "Landmarks that are uncertain", (75.0, 30.0, 70.0)),
     "notice": ("NOTICE", 3, "Missing landmarks and intended use", (92.0, 0.0, 0.0)),
 }
+# Five empty components of a name (PS3.5 6.2): it may be an empty value as well, but viewers that build on DCMTK refuse
+# such a presentation state, and DCMTK writes this in those that it makes of films without a name
+_NO_NAME = "^^^^"
 # of the longest side of the film: what can be seen of a circle and read of a text on a screen
 _RADIUS, _TEXT_WIDTH, _TEXT_HEIGHT = 0.004, 0.06, 0.02
 
@@ -86,6 +89,8 @@ def presentation_state(
         # mandatory for paired parts of the body, and the film may show any
         state.Laterality = ""
         complete(state, source, detection)
+        if not state.PatientName:
+            state.PatientName = _NO_NAME
     return state
 
 

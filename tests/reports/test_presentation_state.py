@@ -142,6 +142,11 @@ class TestReferences:
         assert (image.ReferencedSOPClassUID, image.ReferencedSOPInstanceUID) == (DX, IMAGE)
         assert "ReferencedFrameNumber" not in image
 
+    @pytest.mark.parametrize("name", [None, "", "^", "Doe^Jane"])
+    def test_no_name_is_five_empty_components(self, tmp_path: Path, name: str | None) -> None:
+        """An empty value is valid too, but viewers that build on DCMTK refuse it."""
+        assert read_back(tmp_path, detection_on(), film(PatientName=name)).PatientName == (name or "^^^^")
+
     def test_every_reference_names_the_frame(self, tmp_path: Path) -> None:
         state = read_back(tmp_path, detection_on(frame=2), frames_film())
         images = [item.value[0] for item in state.iterall() if item.keyword == "ReferencedImageSequence"]
@@ -244,6 +249,10 @@ class TestDisplay:
         source = frames_film(PerFrameFunctionalGroupsSequence=groups)
         (item,) = read_back(tmp_path, detection_on(frame=3), source).SoftcopyVOILUTSequence
         assert item.WindowCenter == 200
+        # the only frame of an enhanced image needs no number
+        source = frames_film(NumberOfFrames=1, PerFrameFunctionalGroupsSequence=groups[1:2])
+        (item,) = read_back(tmp_path, detection_on(), source).SoftcopyVOILUTSequence
+        assert item.WindowCenter == 100
 
     @pytest.mark.parametrize(
         ("spacing", "ratio", "expected"),
