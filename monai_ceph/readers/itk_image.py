@@ -33,8 +33,19 @@ _TIFF_PHOTOMETRIC = 262
 _FILE_LIMIT = 2 * 2**30
 _META_HEADER_LIMIT = 2**16
 _MAX_CHANNELS = 4
-# how libjpeg's warnings begin (JWRN in its jerror.h), which ITK prints and goes on
-_LIBJPEG = ("Corrupt JPEG data", "Premature end of JPEG", "Inconsistent progression", "Invalid SOS parameters")
+# how libjpeg's messages begin (its jerror.h), which ITK prints: errors before it raises, warnings before it goes on
+_LIBJPEG = (
+    *("Bogus ", "Corrupt JPEG data", "Premature end of JPEG", "Inconsistent progression", "Empty JPEG image"),
+    *("Invalid progressive", "Invalid component ID", "Invalid SOS", "Invalid JPEG", "Unsupported JPEG"),
+    *(
+        "Unsupported color conversion",
+        "Unsupported marker type",
+        "Huffman table ",
+        "Missing Huffman",
+        "Not a JPEG file",
+    ),
+    *("Quantization table ", "Arithmetic table ", "Too many color components", "Unknown Adobe", "Sampling factors"),
+)
 
 
 def read_raster(path: Path) -> Radiograph:

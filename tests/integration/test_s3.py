@@ -79,8 +79,7 @@ def results(out: Path) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_films_end_as_on_the_disk(s3: Any, tmp_path: Path, workers: int) -> None:
+def test_films_end_as_on_the_disk(s3: Any, tmp_path: Path) -> None:
     films = tmp_path / "films"
     save_film(films / "2026" / "a film.dcm", 1)
     save_film(films / "2026" / "no-suffix", 2, frames=2)
@@ -90,7 +89,7 @@ def test_films_end_as_on_the_disk(s3: Any, tmp_path: Path, workers: int) -> None
     (films / "note.txt").write_text("no film")
     s3.put(f"{films}/", "clinic/films/", recursive=True)
     local = run(films, tmp_path / "local")
-    remote = run("s3://clinic/films", tmp_path / "s3", workers=workers)
+    remote = run("s3://clinic/films", tmp_path / "s3", workers=2)
     assert remote.states == local.states == {"done": 3, "rejected": 1, "failed": 1}
     columns = "frame, frames, size, uid, state"
     assert sorted(map(repr, ledger(tmp_path / "s3", columns))) == sorted(map(repr, ledger(tmp_path / "local", columns)))
