@@ -38,7 +38,8 @@ def draw_overlay(radiograph: Radiograph, detection: Detection) -> Image.Image:
     picture = film.resize(size, Image.Resampling.BOX).convert("RGB")
     draw = ImageDraw.Draw(picture)
     unit = max(picture.size) / _LONGEST
-    font = ImageFont.load_default(size=max(10.0, 17 * unit))
+    size_of_text = max(10.0, 17 * unit)
+    font = ImageFont.load_default(size=size_of_text)
     arm = max(4.0, 9 * unit)
     # pixel centres at integers: the drawing's own grid counts centres the same way after scaling
     places = {
@@ -66,7 +67,7 @@ def draw_overlay(radiograph: Radiograph, detection: Detection) -> Image.Image:
     if symbols := _missing(detection):
         draw.text((10, 10), f"missing: {symbols}", fill=(255, 90, 90), font=font, stroke_width=2, stroke_fill=0)
     for row, text in enumerate((NOTICE, scale_line(detection))):
-        place = (10, picture.height - 10 - 1.4 * row * font.size)
+        place = (10, picture.height - 10 - 1.4 * row * size_of_text)
         draw.text(place, text, fill=(230, 230, 230), font=font, anchor="lb", stroke_width=2, stroke_fill=0)
     return picture
 
