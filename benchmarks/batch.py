@@ -2,8 +2,9 @@
 
 ``python benchmarks/batch.py`` draws a few DICOM phantoms of 1935 x 2400 pixels and makes ``--files`` DICOM headers with
 UIDs of their own, whose pixels are those of the phantoms: 10,000 whole copies would take 93 GB. It runs each engine
-with each number of workers over all of them, and prints films per second, their ratio to the first run, the share of
-each part of the work, and the largest memory of the first process and of a worker. ``--engine ray`` starts a cluster on
+with each number of workers over all of them, and prints films per second, their ratio to the first run, the processor
+time of a film, which other work on the machine changes little, the share of each part of the work, and the largest
+memory of the first process and of a worker. ``--engine ray`` starts a cluster on
 this machine; films per second do not hold its start, nor that of any worker. Phantoms are read from the disk cache: a
 slow disk or network is not measured.
 
@@ -99,19 +100,46 @@ def headers(phantom: Path, folder: Path, count: int) -> None:
         dataset.save_as(path)
 
 
-class Memory:
-    """Notes the memory of this process, now and at its largest, at some points of a run."""
+class Watch:
+    """Notes what a run takes while it goes on.
+
+    Attributes:
+        rows: at some points, the films that ended, and the memory of this process in MiB, now and at its largest.
+        cpu: processor seconds of this process and all below it between the first film and the last.
+    """
 
     def __init__(self, points: int, films: int) -> None:
         self._at = {max(1, films * point // points) for point in range(points + 1)} if points else set()
-        self._ended = 0
+        self._films, self._ended, self._start = films, 0, 0.0
         self.rows: list[tuple[int, float, float]] = []
+        self.cpu = 0.0
 
     def __call__(self, name: str, outcome: Outcome | None) -> None:
         """Take a film that ended."""
         self._ended += 1
         if self._ended in self._at:
             self.rows.append((self._ended, memory("VmRSS"), memory("VmHWM")))
+        if self._ended == 1:
+            self._start = processor_seconds()
+        if self._ended == self._films:
+            self.cpu = processor_seconds() - self._start
+
+
+def processor_seconds() -> float:
+    """Return what this process and those that it started, and they in turn, have used of processors."""
+    parents, used = {}, {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            # after the name, which may hold spaces: state, parent, ..., and utime and stime as fields 14 and 15
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        process = int(path.parent.name)
+        parents[process], used[process] = int(fields[1]), int(fields[11]) + int(fields[12])
+    ours = {os.getpid()}
+    while below := {process for process, parent in parents.items() if parent in ours} - ours:
+        ours |= below
+    return sum(used[process] for process in ours) / os.sysconf("SC_CLK_TCK")
 
 
 def memory(which: str) -> float:
@@ -137,11 +165,11 @@ def measure(films: Path, options: argparse.Namespace) -> None:
 
         # as many threads as the processes of the local engine have
         executor = partial(RayExecutor, workers=workers, cpus=threads_per_worker(workers), gpu=options.device != "cpu")
-    points = Memory(options.points, options.files[0])
+    watch = Watch(options.points, options.files[0])
     with tempfile.TemporaryDirectory(dir=films.parent) as out:
         begun = time.perf_counter()
         settings = Options(formats=parse_formats([options.formats]), workers=workers, force=True)
-        summary = detect_films([films], Path(out), make, settings, read=read, on_film=points, make_executor=executor)
+        summary = detect_films([films], Path(out), make, settings, read=read, on_film=watch, make_executor=executor)
         whole = time.perf_counter() - begun
         disk = sum(file.stat().st_size for file in Path(out).rglob("*") if file.is_file())
     # the workers of Ray are no children of this process
@@ -155,7 +183,8 @@ def measure(films: Path, options: argparse.Namespace) -> None:
         "peak": memory("VmHWM"),
         "worker": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**10 if children else None,
         "disk": disk / 2**10 / summary.films,
-        "memory": points.rows,
+        "memory": watch.rows,
+        "cpu": watch.cpu / max(1, summary.films - 1),
     }
     print(json.dumps(result), flush=True)
 
@@ -169,6 +198,7 @@ def row(engine: str, workers: int, result: dict[str, Any], first: float) -> str:
         f"{result['landmarks']} of {result['films']}",
         f"{result['rate']:.2f}",
         f"{result['rate'] / first:.2f}",
+        f"{result['cpu']:.2f}",
         f"{result['whole']:.0f}",
         ", ".join(f"{name} {100 * seconds / work:.0f}" for name, seconds in result["parts"].items()),
         f"{result['peak']:.0f}" + (f" and {result['worker']:.0f}" if result["worker"] else ""),
@@ -202,6 +232,7 @@ def main() -> None:
         "films with landmarks",
         "films/s",
         "times the first",
+        "CPU s per film",
         "seconds with loading and tables",
     )
     columns += ("% of the work", "peak MiB (and of a worker)", "KiB on disk per film")
