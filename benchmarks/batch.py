@@ -1,9 +1,14 @@
 """How fast `monai-ceph detect` gets through many files, where the time goes, and how much memory it takes.
 
 ``python benchmarks/batch.py`` draws a few DICOM phantoms of 1935 x 2400 pixels and makes ``--files`` DICOM headers with
-UIDs of their own, whose pixels are those of the phantoms: 10,000 whole copies would take 93 GB. It runs each number of
-``--workers`` over all of them, and prints films per second, the share of each part of the work, and the largest memory
-of the first process and of a worker. Phantoms are read from the disk cache: a slow disk or network is not measured.
+UIDs of their own, whose pixels are those of the phantoms: 10,000 whole copies would take 93 GB. It runs each engine
+with each number of workers over all of them, and prints films per second, their ratio to the first run, the processor
+time of a film, which other work on the machine changes little, the share of each part of the work, and the largest
+memory of the first process and of a worker. ``--engine ray`` starts a cluster on
+this machine; films per second do not hold its start, nor that of any worker. Phantoms are read from the disk cache: a
+slow disk or network is not measured.
+
+``--points`` prints how much memory the first process holds at as many points of each run.
 
 ``--fake`` puts a reader and a detector that answer at once in the place of the real ones: it shows the walk, the ledger
 and the tables alone, and that their memory does not grow.
@@ -12,6 +17,7 @@ and the tables alone, and that their memory does not grow.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import resource
 import subprocess
@@ -21,12 +27,15 @@ import time
 from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
 
-from monai_ceph.batch import FORMATS, Options, detect_films, parse_formats
+from monai_ceph.batch import FORMATS, Options, Outcome, detect_films, parse_formats
+from monai_ceph.batch.executors import threads_per_worker
 from monai_ceph.datasets.phantom import write_phantoms
 from monai_ceph.landmarks import LANDMARKS
 from monai_ceph.readers import Radiograph, SpacingSource, read_radiograph
@@ -91,63 +100,164 @@ def headers(phantom: Path, folder: Path, count: int) -> None:
         dataset.save_as(path)
 
 
-def measure(films: Path, workers: int, formats: frozenset[str], device: str, fake: bool) -> None:
-    """Run over the films and print a row of the table; in a process of its own, for its memory."""
+class Watch:
+    """Notes what a run takes while it goes on.
+
+    Attributes:
+        rows: at some points, the films that ended, and the memory of this process in MiB, now and at its largest.
+        cpu: processor seconds of this process and all below it between the first film and the last.
+    """
+
+    def __init__(self, points: int, films: int) -> None:
+        self._at = {max(1, films * point // points) for point in range(points + 1)} if points else set()
+        self._films, self._ended, self._start = films, 0, 0.0
+        self.rows: list[tuple[int, float, float]] = []
+        self.cpu = 0.0
+
+    def __call__(self, name: str, outcome: Outcome | None) -> None:
+        """Take a film that ended."""
+        self._ended += 1
+        if self._ended in self._at:
+            self.rows.append((self._ended, memory("VmRSS"), memory("VmHWM")))
+        if self._ended == 1:
+            self._start = processor_seconds()
+        if self._ended == self._films:
+            self.cpu = processor_seconds() - self._start
+
+
+def processor_seconds() -> float:
+    """Return what this process and those that it started, and they in turn, have used of processors."""
+    parents, used = {}, {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            # after the name, which may hold spaces: state, parent, ..., and utime and stime as fields 14 and 15
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        process = int(path.parent.name)
+        parents[process], used[process] = int(fields[1]), int(fields[11]) + int(fields[12])
+    ours = {os.getpid()}
+    while below := {process for process, parent in parents.items() if parent in ours} - ours:
+        ours |= below
+    return sum(used[process] for process in ours) / os.sysconf("SC_CLK_TCK")
+
+
+def memory(which: str) -> float:
+    """Return the memory of this process in MiB: VmRSS is what it holds now, VmHWM the most it held."""
+    # not getrusage, whose maximum holds that of the process which started this one
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{which}:")) / 2**10
+
+
+def measure(films: Path, options: argparse.Namespace) -> None:
+    """Run over the films and print what came of it as JSON; in a process of its own, for its memory."""
+    fake, workers = options.fake, options.workers[0]
     if fake:
         make, read = Instant, Pixels([])
     else:
         from monai_ceph.detection import CephalogramDetector
 
-        make = partial(CephalogramDetector, device)
+        make = partial(CephalogramDetector, options.device)
         read = Pixels(sorted((films.parent / "phantoms").glob("*.dcm")))
+    executor = None
+    if options.engine == ["ray"]:
+        from monai_ceph.batch.ray_cluster import RayExecutor
+
+        # as many threads as the processes of the local engine have
+        executor = partial(RayExecutor, workers=workers, cpus=threads_per_worker(workers), gpu=options.device != "cpu")
+    watch = Watch(options.points, options.files[0])
     with tempfile.TemporaryDirectory(dir=films.parent) as out:
         begun = time.perf_counter()
-        options = Options(formats=formats, workers=workers, force=True)
-        summary = detect_films([films], Path(out), make, options, read=read)
+        settings = Options(formats=parse_formats([options.formats]), workers=workers, force=True)
+        summary = detect_films([films], Path(out), make, settings, read=read, on_film=watch, make_executor=executor)
         whole = time.perf_counter() - begun
         disk = sum(file.stat().st_size for file in Path(out).rglob("*") if file.is_file())
-    peaks = [resource.getrusage(who).ru_maxrss / 2**10 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    work = sum(summary.parts.values())
-    row = [
+    # the workers of Ray are no children of this process
+    children = workers > 1 and executor is None
+    result = {
+        "landmarks": summary.with_landmarks,
+        "films": summary.films,
+        "rate": summary.films_per_second,
+        "whole": whole,
+        "parts": summary.parts,
+        "peak": memory("VmHWM"),
+        "worker": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**10 if children else None,
+        "disk": disk / 2**10 / summary.films,
+        "memory": watch.rows,
+        "cpu": watch.cpu / max(1, summary.films - 1),
+    }
+    print(json.dumps(result), flush=True)
+
+
+def row(engine: str, workers: int, result: dict[str, Any], first: float) -> str:
+    """Return a row of the table; ``first``: the films per second of the first run."""
+    work = sum(result["parts"].values())
+    cells = [
+        engine,
         str(workers),
-        f"{summary.with_landmarks} of {summary.films}",
-        f"{summary.films_per_second:.2f}",
-        f"{whole:.0f}",
-        ", ".join(f"{name} {100 * seconds / work:.0f}" for name, seconds in summary.parts.items()),
-        f"{peaks[0]:.0f}" + (f" and {peaks[1]:.0f}" if workers > 1 else ""),
-        f"{disk / 2**10 / summary.films:.0f}",
+        f"{result['landmarks']} of {result['films']}",
+        f"{result['rate']:.2f}",
+        f"{result['rate'] / first:.2f}",
+        f"{result['cpu']:.2f}",
+        f"{result['whole']:.0f}",
+        ", ".join(f"{name} {100 * seconds / work:.0f}" for name, seconds in result["parts"].items()),
+        f"{result['peak']:.0f}" + (f" and {result['worker']:.0f}" if result["worker"] else ""),
+        f"{result['disk']:.0f}",
     ]
-    print(f"| {' | '.join(row)} |", flush=True)
+    return f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, nargs="+", default=[10_000], help="how many films; each a run of its own")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], help="how many processes; each a run")
+    parser.add_argument(
+        "--engine", choices=("local", "ray"), nargs="+", default=["local"], help="where the workers are; each a run"
+    )
     parser.add_argument("--phantoms", type=int, default=5, help="different films among them")
     parser.add_argument("--formats", default="csv,json,overlay", help=f"of {', '.join(FORMATS)}")
     parser.add_argument("--device", default="cpu", help="torch device")
     parser.add_argument("--folder", type=Path, help="where films and results stand for the time being (default: /tmp)")
     parser.add_argument("--fake", action="store_true", help="a reader and a detector that answer at once")
+    parser.add_argument("--points", type=int, default=0, help="at how many points of a run its memory is printed")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        formats = parse_formats([options.formats])
-        measure(options.measure, options.workers[0], formats, options.device, options.fake)
+        measure(options.measure, options)
         return
     print(f"{os.cpu_count()} CPUs, {options.device}, {options.formats}{', fake' * options.fake}\n")
-    columns = ("workers", "films with landmarks", "films/s", "seconds with loading and tables", "% of the work")
-    columns += ("peak MiB (and of a worker)", "KiB on disk per film")
+    columns = (
+        "engine",
+        "workers",
+        "films with landmarks",
+        "films/s",
+        "times the first",
+        "CPU s per film",
+        "seconds with loading and tables",
+    )
+    columns += ("% of the work", "peak MiB (and of a worker)", "KiB on disk per film")
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}", flush=True)
+    first, memory = None, []
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         phantoms = write_phantoms(Path(folder) / "phantoms", options.phantoms, 0)
         for count in options.files:
             films = Path(folder) / f"films-{count}"
             headers(phantoms[0], films, count)
-            for workers in options.workers:
-                command = [sys.executable, __file__, "--measure", str(films), "--workers", str(workers)]
+            for engine, workers in product(options.engine, options.workers):
+                command = [sys.executable, __file__, "--measure", str(films), "--files", str(count)]
+                command += ["--engine", engine, "--workers", str(workers), "--points", str(options.points)]
                 command += ["--formats", options.formats, "--device", options.device, *["--fake"] * options.fake]
-                subprocess.run(command, check=True)
+                done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+                result = json.loads(done.stdout.splitlines()[-1])
+                first = first or result["rate"]
+                print(row(engine, workers, result, first), flush=True)
+                memory += [(engine, workers, count, *each) for each in result["memory"]]
+    if memory:
+        print(
+            "\n| engine | workers | films in all | films that ended | MiB now | peak MiB |\n|---|---|---|---|---|---|"
+        )
+        for engine, workers, count, ended, now, most in memory:
+            print(f"| {engine} | {workers} | {count} | {ended} | {now:.0f} | {most:.0f} |")
 
 
 if __name__ == "__main__":

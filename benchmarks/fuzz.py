@@ -64,6 +64,7 @@ def write_samples(folder: Path) -> list[Path]:
         "palette": dicom(grey, 8, **header, PhotometricInterpretation="PALETTE COLOR"),
         "frames": compressed("jpeg", np.stack([grey, grey]), 8, **header),
     }
+    films["groups"] = dicom(word, 12, **header, SharedFunctionalGroupsSequence=Sequence([_groups(curve)]))
     for name in ("Red", "Green", "Blue"):
         setattr(films["palette"], f"{name}PaletteColorLookupTableDescriptor", [256, 0, 8])
         films["palette"][f"{name}PaletteColorLookupTableDescriptor"].VR = "US"
@@ -86,6 +87,21 @@ def write_samples(folder: Path) -> list[Path]:
         Image.fromarray(pixels).save(folder / name, **options)
         paths.append(folder / name)
     return paths + _write_volumes(folder, word)
+
+
+def _groups(curve: Dataset) -> Dataset:
+    """Return the functional groups of an enhanced image."""
+    result = Dataset()
+    for macro, elements in (
+        ("PixelMeasuresSequence", {"PixelSpacing": ["0.1", "0.1"]}),
+        ("PixelValueTransformationSequence", {"RescaleSlope": "2", "RescaleIntercept": "-5"}),
+        ("FrameVOILUTSequence", {"VOILUTSequence": Sequence([curve])}),
+    ):
+        item = Dataset()
+        for name, value in elements.items():
+            setattr(item, name, value)
+        setattr(result, macro, Sequence([item]))
+    return result
 
 
 def _write_volumes(folder: Path, word: np.ndarray) -> list[Path]:

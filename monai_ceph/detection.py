@@ -77,6 +77,14 @@ def _recipe_sha256(config: ConfigParser) -> str:
     return hashlib.sha256(json.dumps(recipe, sort_keys=True, default=str).encode()).hexdigest()
 
 
+def _of_the_call(model: ModelIdentity, stage: Stage, kept_by_force: bool) -> ModelIdentity:
+    """Return the model's identity with what the call asked of it: another result is of another recipe, and has UIDs."""
+    if stage == "local" and not kept_by_force:
+        return model
+    recipe = json.dumps([model.recipe_sha256, stage, kept_by_force])
+    return model.model_copy(update={"recipe_sha256": hashlib.sha256(recipe.encode()).hexdigest()})
+
+
 def _usable(device: str | torch.device) -> torch.device:
     try:
         return torch.zeros(1, device=device).device
@@ -223,7 +231,7 @@ class CephalogramDetector:
             inverted=view.inverted,
             state=film_state(landmarks, self._film_uncertain_above, forced=problem is not None),
             landmarks=landmarks,
-            model=self.identity,
+            model=_of_the_call(self.identity, stage, kept_by_force=problem is not None),
             warnings=tuple(warnings),
             created=datetime.now(timezone.utc).replace(microsecond=0),
             seconds=clock.seconds,

@@ -19,6 +19,7 @@ from monai_ceph.errors import CephError, ReadError, RejectedError
 from monai_ceph.landmarks import NAMES, NUM_LANDMARKS, SYMBOLS
 from monai_ceph.networks import bfloat16_is_native
 from monai_ceph.readers import read_radiograph
+from monai_ceph.reports.dicom_uids import instance_uid
 
 Detect = Callable[[Path], monai_ceph.Detection]
 
@@ -236,6 +237,24 @@ class TestRefused:
         found = detector(path, force=True, stage="global")
         (said,) = [warning for warning in found.warnings if warning.startswith("Kept by force: ")]
         assert said.endswith(".")
+        assert found.state == "uncertain"
+
+    def test_what_a_call_asks_for_is_of_the_recipe(
+        self, detector: CephalogramDetector, detect: Detect, film: Path, tmp_path: Path
+    ) -> None:
+        """So that no two different results share the UIDs of their DICOM objects."""
+        path = save_grey(tmp_path / "noise.png", noise(400, 320))
+        found = [
+            detect(film),
+            detector(film, stage="global"),
+            detector(path, force=True),
+            detector(path, force=True, stage="global"),
+        ]
+        assert found[0].model == detector.identity
+        assert len({instance_uid("SR", "1.2", each) for each in found}) == 4
+        assert len({each.model.weights_sha256 for each in found}) == 1
+        # what force did not have to keep is what it would be without
+        assert detector(film, force=True, stage="global").model == found[1].model
 
     def test_a_file_that_cannot_be_read(self, detector: CephalogramDetector, tmp_path: Path) -> None:
         (tmp_path / "film.png").write_text("no image")

@@ -180,7 +180,7 @@ class TestOverlay:
         monkeypatch.setattr(overlay.ImageDraw.ImageDraw, "text", spy)
         whole = draw_overlay(black(400, 300), detection)
         assert not any("missing" in text for text in texts)
-        assert overlay.NOTICE in texts
+        assert {overlay.NOTICE, f"scale: {detection.spacing_source.value}"} <= set(texts)
         texts.clear()
         gone = {"x": None, "y": None, "status": "missing"}
         picture = draw_overlay(black(400, 300), changed(changed(detection, 3, **gone), 18, **gone))

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -154,6 +155,12 @@ class FilmWorker:
     def __init__(self, detector: Detector, out: Path, options: Options, read: Read) -> None:
         self.identity = detector.identity
         self._detector, self._out, self._options, self._read = detector, out, options, read
+
+    def into(self, out: Path) -> FilmWorker:
+        """Return the same worker, with another folder of results."""
+        other = copy(self)
+        other._out = out
+        return other
 
     def __call__(self, job: FilmJob) -> Outcome:
         """Do all of it."""

@@ -1,7 +1,7 @@
 """The workers of a run on a Ray cluster: tasks read films on any node, actors hold the model and detect.
 
-The driver, which is the process of the run, owns the ledger: Ray itself repeats nothing, so that a film that kills its
-worker twice is known.
+The driver, which is the process of the run, owns the ledger and the results: Ray itself repeats nothing, so that a film
+that kills its worker twice is known, and no other node needs to see the folder of results.
 """
 
 from __future__ import annotations
@@ -9,17 +9,19 @@ from __future__ import annotations
 import logging
 import os
 import platform
-import secrets
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from monai_ceph.batch.executors import Died, MakeWorker, be_discreet
 from monai_ceph.batch.film import BrokenDeviceError, FilmJob, FilmWorker, Outcome, ReadFilm, Reading
+from monai_ceph.batch.options import film_files
 from monai_ceph.batch.ray_connection import connect, first_line
 from monai_ceph.errors import CephError, StoppedError
+from monai_ceph.reports.atomic import written_beside
 from monai_ceph.result import ModelIdentity
 
 __all__ = ["RayExecutor"]
@@ -35,7 +37,7 @@ def _read(read: ReadFilm, job: FilmJob, there: bool) -> Reading:
     """Read a film on any node; ``there``: the driver sees its file."""
     be_discreet()
     if there and not job.path.exists():
-        return Reading(StoppedError(f"{_not_shared('a film')}"), 0.0)
+        return Reading(StoppedError(_not_shared()), 0.0)
     reading = read(job)
     if isinstance(reading.result, Exception) and not isinstance(reading.result, CephError):
         # not every exception of a decoder can travel; its name and its text can
@@ -44,36 +46,28 @@ def _read(read: ReadFilm, job: FilmJob, there: bool) -> Reading:
     return reading
 
 
-def _not_shared(what: str) -> str:
+def _not_shared() -> str:
     return (
-        f"the node {platform.node()} does not see {what} that the driver sees: films and results must be on storage "
-        "that all nodes have at the same path"
+        f"the node {platform.node()} does not see a film that the driver sees: films must be on storage that all nodes "
+        "have at the same path, or behind a URL"
     )
 
 
 class _Actor:
     """Holds the model, and works on one film at a time."""
 
-    def load(self, make_worker: MakeWorker, threads: int, mark: Path, token: str, folder: Path) -> ModelIdentity | str:
+    def load(self, make_worker: MakeWorker, threads: int, folder: Path) -> ModelIdentity | str:
         """Load the model; return the sentence of the error if that cannot be done.
 
         Args:
             make_worker: see :class:`RayExecutor`.
             threads: of torch.
-            mark: a file of the driver in the results.
-            token: what stands in it.
             folder: the driver's, which paths in a config are relative to.
         """
         import torch
 
         be_discreet()
         torch.set_num_threads(threads)
-        try:
-            shared = mark.read_text() == token
-        except OSError:
-            shared = False
-        if not shared:
-            return _not_shared("a file in the results")
         with suppress(OSError):
             os.chdir(folder)
         try:
@@ -82,10 +76,14 @@ class _Actor:
             return str(error)
         return self._worker.identity
 
-    def finish(self, job: FilmJob, reading: Reading) -> Outcome:
-        """Detect on a film that was read, and write its files."""
+    def finish(self, job: FilmJob, reading: Reading) -> tuple[Outcome, dict[str, bytes]]:
+        """Detect on a film that was read; return how it ended, and the film's files by their paths in the results."""
         try:
-            return self._worker.finish(job, reading)
+            with TemporaryDirectory(prefix="monai-ceph-") as folder:
+                out = Path(folder)
+                outcome = self._worker.into(out).finish(job, reading)
+                files = [file for file in film_files(out, job.stem).values() if file.exists()]
+                return outcome, {str(file.relative_to(out)): file.read_bytes() for file in files}
         except BrokenDeviceError:
             # what a new process may heal: the same as a death
             os._exit(1)
@@ -108,7 +106,7 @@ class RayExecutor:
     Args:
         make_worker: picklable; called once in each actor.
         read: picklable; reads a film, in a task.
-        out: absolute path of the folder of results, on storage that all nodes share.
+        out: absolute path of the folder of results; only this process writes there.
         address: of a cluster, as ``ray.init`` takes it. None takes the one that RAY_ADDRESS names; without it, one is
             started on this machine that listens on the loopback interface only, and ends with the run.
         workers: how many actors. None: one per GPU, or per ``cpus`` CPUs if there is none.
@@ -136,7 +134,7 @@ class RayExecutor:
         self._read_films: deque[tuple[FilmJob, Any]] = deque()
         self._identity: ModelIdentity | None = None
         self._deaths_while_loading = 0
-        self._mark, self._token = out / ".ray", secrets.token_hex(8)
+        self._out = out
         try:
             resources = self._ray.cluster_resources()
             gpu = resources.get("GPU", 0) >= 1 if gpu is None else gpu
@@ -157,7 +155,6 @@ class RayExecutor:
                 max_restarts=0,
                 max_task_retries=0,
             )
-            self._mark.write_text(self._token)
             for _ in range(workers):
                 self._start()
             while self._identity is None:
@@ -194,16 +191,13 @@ class RayExecutor:
                 self._ray.wait(pending, num_returns=len(pending), timeout=10)
         self._reading.clear()
         self._places.clear()
-        with suppress(OSError):
-            self._mark.unlink(missing_ok=True)
         if self._own:
             self._own = False
             self._ray.shutdown()
 
     def _start(self) -> None:
         actor = self._Actor.remote()
-        what = (self._make_worker, self._threads, self._mark, self._token, Path.cwd())
-        self._places.append(_Place(actor, actor.load.remote(*what)))
+        self._places.append(_Place(actor, actor.load.remote(self._make_worker, self._threads, Path.cwd())))
 
     def _hand_out(self) -> None:
         for each in self._places:
@@ -255,8 +249,10 @@ class RayExecutor:
         job, each.job = each.job, None
         working, each.working = each.working, None
         assert job is not None
+        result: Outcome | Died
         try:
-            result: Outcome | Died = self._ray.get(working)
+            result, files = self._ray.get(working)
+            self._write(files)
         except self._ray.exceptions.RayActorError:
             self._places.remove(each)
             self._start()
@@ -266,6 +262,15 @@ class RayExecutor:
             result = Died(job.id)
         self._hand_out()
         return result
+
+    def _write(self, files: dict[str, bytes]) -> None:
+        for name, content in files.items():
+            target = self._out / name
+            try:
+                with written_beside(target) as part:
+                    part.write_bytes(content)
+            except OSError as error:
+                raise StoppedError(f"{target}: {error.strerror or error}") from error
 
     def _stopped(self, message: str) -> CephError:
         return CephError(message) if self._identity is None else StoppedError(message)

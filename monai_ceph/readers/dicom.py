@@ -1,8 +1,9 @@
 """DICOM radiographs, read by pydicom: DX, CR, RG, PX and secondary captures, one frame at a time.
 
-`dicom_file` opens the file, `dicom_pixels` decodes a frame, `dicom_display` makes grey values of it as they are
-displayed, `dicom_spacing` finds the scale. No message quotes what the file says, but for numbers and for terms that the
-standard defines: in a damaged file any element can hold a patient's name.
+`dicom_file` opens the file, `dicom_pixels` decodes a frame, `functional_groups` says what holds for that frame,
+`dicom_display` makes grey values of it as they are displayed, `dicom_spacing` finds the scale. No message quotes what
+the file says, but for numbers and for terms that the standard defines: in a damaged file any element can hold a
+patient's name.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from monai_ceph.readers.dicom_elements import term, uid, value
 from monai_ceph.readers.dicom_file import has_preamble, looks_like_dicom, open_dicom
 from monai_ceph.readers.dicom_pixels import count_stored_frames, read_frame
 from monai_ceph.readers.dicom_spacing import dicom_spacing
+from monai_ceph.readers.functional_groups import apply_functional_groups
 from monai_ceph.readers.pixels import finite
 from monai_ceph.readers.radiograph import Radiograph
 
@@ -74,6 +76,7 @@ def _read(path: Path, frame: int | None) -> Radiograph:
         notes: list[str] = []
         stored = read_frame(file, (frame or 1) - 1, notes)
         dataset = file.dataset
+        apply_functional_groups(dataset, frame)
         colour = file.shape[2] > 1 or term(dataset, "PhotometricInterpretation") == "PALETTE COLOR"
         pixels = stored if colour else displayed(dataset, stored, notes)
         pixels, bad = finite(np.ascontiguousarray(pixels, dtype=np.float32))

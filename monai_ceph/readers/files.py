@@ -13,6 +13,7 @@ from monai_ceph.readers.dicom import DICOM_SUFFIXES, has_preamble
 from monai_ceph.readers.dicomdir import is_dicomdir, referenced_images
 from monai_ceph.readers.itk_image import META_SUFFIXES, RASTER_SUFFIXES
 from monai_ceph.readers.nifti import NIFTI_SUFFIXES
+from monai_ceph.readers.seen import Seen
 
 SUFFIXES = (*DICOM_SUFFIXES, *RASTER_SUFFIXES, *META_SUFFIXES, *NIFTI_SUFFIXES)
 """The suffixes that `read_radiograph` knows. DICOM files need none."""
@@ -49,20 +50,21 @@ def iter_radiographs(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
     or without a suffix. What cannot be searched or is listed but missing is yielded too, so that reading it reports
     why: a folder that cannot be opened, a damaged DICOMDIR, a file that a DICOMDIR names and that is not there.
 
+    No path is kept: the memory does not grow with the number of files, but for the names of one folder at a time.
+
     What is named as a file is always yielded, even if it is missing or has an unknown suffix; of a DICOMDIR that is
     named, the images that it lists.
 
     Args:
         paths: files and folders.
     """
-    seen: set[str] = set()
+    seen = Seen()
     real_folder = lru_cache(maxsize=1024)(os.path.realpath)
     for path in map(Path, paths):
         for found in _in_folders(path) if path.is_dir() else _of_file(path):
             link = found.is_symlink()
             place = os.path.realpath(found) if link else f"{real_folder(found.parent)}{os.sep}{found.name}"
-            if place not in seen:
-                seen.add(place)
+            if seen.add(place):
                 yield found
 
 
@@ -97,14 +99,12 @@ def _listed(path: Path) -> list[Path]:
 
 
 def _in_folders(top: Path) -> Iterator[Path]:
-    entered: set[str] = set()
+    entered = Seen()
     waiting = [top]
     while waiting:
         folder = waiting.pop()
-        place = os.path.realpath(folder)
-        if place in entered:
+        if not entered.add(os.path.realpath(folder)):
             continue
-        entered.add(place)
         try:
             with os.scandir(folder) as entries:
                 names = sorted((entry.name, _is_folder(entry)) for entry in entries)

@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from monai_ceph.errors import ReadError
+from monai_ceph.readers._stdout import remarks_kept
 from monai_ceph.readers.pixels import WORKING_FOLDER, check_size, finite, grey, one_image
 from monai_ceph.readers.radiograph import Radiograph, SpacingSource, anisotropy_warnings, header_spacing
 
@@ -32,6 +33,19 @@ _TIFF_PHOTOMETRIC = 262
 _FILE_LIMIT = 2 * 2**30
 _META_HEADER_LIMIT = 2**16
 _MAX_CHANNELS = 4
+# how libjpeg's messages begin (its jerror.h), which ITK prints: errors before it raises, warnings before it goes on
+_LIBJPEG = (
+    *("Bogus ", "Corrupt JPEG data", "Premature end of JPEG", "Inconsistent progression", "Empty JPEG image"),
+    *("Invalid progressive", "Invalid component ID", "Invalid SOS", "Invalid JPEG", "Unsupported JPEG"),
+    *(
+        "Unsupported color conversion",
+        "Unsupported marker type",
+        "Huffman table ",
+        "Missing Huffman",
+        "Not a JPEG file",
+    ),
+    *("Quantization table ", "Arithmetic table ", "Too many color components", "Unknown Adobe", "Sampling factors"),
+)
 
 
 def read_raster(path: Path) -> Radiograph:
@@ -45,13 +59,17 @@ def read_raster(path: Path) -> Radiograph:
         _check_jpeg(path)
     elif kind == "BMP":
         _check_bmp(path)
+    remarks: list[str] = []
     if mode == "1" or (kind == "TIFF" and mode not in (*_GREY_MODES, "RGB")):
         pixels = _decode_with_pillow(path)
     else:
-        pixels, _ = _decode_with_itk(path, f"{kind}ImageIO")
+        with WORKING_FOLDER, remarks_kept(_LIBJPEG, remarks):
+            pixels, _ = _decode_with_itk(path, f"{kind}ImageIO")
         if white_is_zero and pixels.dtype.kind == "u":
             pixels = np.iinfo(pixels.dtype).max - pixels
     pixels, notes = finite(grey(pixels))
+    if remarks:
+        notes.append(f"The JPEG data are damaged, parts of the picture may be wrong: {remarks[0]}.")
     if orientation not in (None, 1):
         notes.append(f"The EXIF orientation {orientation} is not applied: the pixels are used as they are stored.")
     return Radiograph(pixels, path, warnings=tuple(notes))

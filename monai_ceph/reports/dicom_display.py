@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
-from typing import Any
 
 import numpy as np
 from pydicom import Dataset
 from pydicom.valuerep import format_number_as_ds
 
+from monai_ceph.readers.functional_groups import functional_group
 from monai_ceph.reports.dicom_source import first_value
 from monai_ceph.result import Detection
 
@@ -101,12 +101,9 @@ def _number(dataset: Dataset, name: str) -> float | None:
 
 
 def _macro(source: Dataset, frame: int | None, name: str) -> Dataset:
-    """Return where the frame's attributes are: its functional groups (PS3.3 C.7.6.16) or the image itself."""
-    groups: list[Any] = list(source.get("SharedFunctionalGroupsSequence") or [])
-    per_frame = source.get("PerFrameFunctionalGroupsSequence") or []
-    if frame is not None and frame <= len(per_frame):
-        groups.insert(0, per_frame[frame - 1])
-    return next((group[name][0] for group in groups if group.get(name)), source)
+    """Return where the frame's attributes are: its functional groups, or the image itself."""
+    found = functional_group(source, frame, name)
+    return source if found is None else found
 
 
 def _lut(item: Dataset, source: Dataset) -> Dataset:

@@ -11,7 +11,7 @@ from monai_ceph.readers import Radiograph
 from monai_ceph.reports.atomic import written_beside
 from monai_ceph.result import Detection
 
-__all__ = ["draw_overlay", "save_overlay"]
+__all__ = ["NOTICE", "draw_overlay", "save_overlay", "scale_line"]
 
 # longest side in pixels: more detail than a screen shows would only cost time and disk
 _LONGEST = 1400
@@ -38,7 +38,8 @@ def draw_overlay(radiograph: Radiograph, detection: Detection) -> Image.Image:
     picture = film.resize(size, Image.Resampling.BOX).convert("RGB")
     draw = ImageDraw.Draw(picture)
     unit = max(picture.size) / _LONGEST
-    font = ImageFont.load_default(size=max(10.0, 17 * unit))
+    size_of_text = max(10.0, 17 * unit)
+    font = ImageFont.load_default(size=size_of_text)
     arm = max(4.0, 9 * unit)
     # pixel centres at integers: the drawing's own grid counts centres the same way after scaling
     places = {
@@ -65,16 +66,15 @@ def draw_overlay(radiograph: Radiograph, detection: Detection) -> Image.Image:
         draw.text(place, mark.symbol, fill=colour, font=font, anchor=anchor, stroke_width=2, stroke_fill=0)
     if symbols := _missing(detection):
         draw.text((10, 10), f"missing: {symbols}", fill=(255, 90, 90), font=font, stroke_width=2, stroke_fill=0)
-    draw.text(
-        (10, picture.height - 10),
-        NOTICE,
-        fill=(230, 230, 230),
-        font=font,
-        anchor="lb",
-        stroke_width=2,
-        stroke_fill=0,
-    )
+    for row, text in enumerate((NOTICE, scale_line(detection))):
+        place = (10, picture.height - 10 - 1.4 * row * size_of_text)
+        draw.text(place, text, fill=(230, 230, 230), font=font, anchor="lb", stroke_width=2, stroke_fill=0)
     return picture
+
+
+def scale_line(detection: Detection) -> str:
+    """Return where the scale of the film came from, in a line for pictures."""
+    return f"scale: {detection.spacing_source}"
 
 
 def _overlap(first: tuple[float, ...], second: tuple[float, ...]) -> float:

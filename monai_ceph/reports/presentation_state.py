@@ -20,7 +20,7 @@ from monai_ceph.reports.dicom_display import is_grey, is_inverted, modality_lut,
 from monai_ceph.reports.dicom_objects import building, complete, identification, write_object
 from monai_ceph.reports.dicom_source import image_reference
 from monai_ceph.reports.dicom_uids import tracking_uid
-from monai_ceph.reports.overlay import NOTICE
+from monai_ceph.reports.overlay import NOTICE, scale_line
 from monai_ceph.reports.structured_report import image_position
 from monai_ceph.result import Detection
 
@@ -32,6 +32,9 @@ _LAYERS: dict[str, tuple[str, int, str, tuple[float, float, float]]] = {
     "uncertain": ("UNCERTAIN", 2, "Landmarks that are uncertain", (75.0, 30.0, 70.0)),
     "notice": ("NOTICE", 3, "Missing landmarks and intended use", (92.0, 0.0, 0.0)),
 }
+# Five empty components of a name (PS3.5 6.2): it may be an empty value as well, but viewers that build on DCMTK refuse
+# such a presentation state, and DCMTK writes this in those that it makes of films without a name
+_NO_NAME = "^^^^"
 # of the longest side of the film: what can be seen of a circle and read of a text on a screen
 _RADIUS, _TEXT_WIDTH, _TEXT_HEIGHT = 0.004, 0.06, 0.02
 
@@ -42,7 +45,7 @@ def presentation_state(
     """Return the presentation state of one film: per landmark a point, a circle around it and its symbol.
 
     Uncertain landmarks have their own layer and a question mark. What was not found or lies outside the film is
-    named in a third layer, with the notice on the intended use.
+    named in a third layer, with the source of the scale and the notice on the intended use.
 
     Args:
         detection: of the film or of one of its frames.
@@ -86,6 +89,8 @@ def presentation_state(
         # mandatory for paired parts of the body, and the film may show any
         state.Laterality = ""
         complete(state, source, detection)
+        if not state.PatientName:
+            state.PatientName = _NO_NAME
     return state
 
 
@@ -135,7 +140,10 @@ def _graphics(detection: Detection, reference: Dataset) -> tuple[list[pr.Graphic
     lines = [
         f"{word}: {', '.join(symbols)}" for word, symbols in (("missing", missing), ("outside", outside)) if symbols
     ]
-    texts["notice"] = [_line(0.01, line) for line in ["; ".join(lines)] if line] + [_line(0.97, NOTICE)]
+    texts["notice"] = [_line(0.01, line) for line in ["; ".join(lines)] if line] + [
+        _line(0.945, scale_line(detection)),
+        _line(0.97, NOTICE),
+    ]
     layers = {
         name: pr.GraphicLayer(title, order, description, CIELabColor(*colour))
         for name, (title, order, description, colour) in _LAYERS.items()

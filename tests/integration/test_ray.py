@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -21,7 +22,7 @@ from samples import noise, save_grey
 
 from monai_ceph.batch import Options, Outcome, Summary, detect_films
 from monai_ceph.batch.film import FilmJob, Reading
-from monai_ceph.batch.ray_cluster import RayExecutor, _Actor, _read
+from monai_ceph.batch.ray_cluster import RayExecutor, _read
 from monai_ceph.batch.ray_connection import connect
 from monai_ceph.detection import CephalogramDetector
 from monai_ceph.errors import CephError, StoppedError
@@ -108,7 +109,9 @@ def test_films_end_as_on_this_machine(cluster: Any, tmp_path: Path) -> None:
     assert [path.name for path in files] == sorted(path.name for path in (tmp_path / "ray" / "json").iterdir())
     for path in files:
         assert result(path) == result(tmp_path / "ray" / "json" / path.name)
-    assert not (tmp_path / "ray" / ".ray").exists()
+    assert {path.name for path in (tmp_path / "ray").iterdir()} == {
+        path.name for path in (tmp_path / "local").iterdir()
+    }
 
 
 def at_work() -> list[int]:
@@ -164,12 +167,25 @@ def test_a_cluster_that_is_not_there(tmp_path: Path) -> None:
     assert "CephError: no Ray cluster at 127.0.0.1:1: Connection refused" in result.stderr
 
 
-def test_a_node_that_does_not_share_the_storage_stops_the_run(tmp_path: Path) -> None:
+def test_only_the_driver_writes_results(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node need not see their folder: a disk that is full is the driver's."""
+    film = save_film(tmp_path / "a.dcm", 1)
+
+    def full(self: Path, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(StoppedError, match=r"json/.*\.json: No space left on device"):
+        run([film], tmp_path / "out", FakeDetector, on_ray=True)
+    assert not list((tmp_path / "out").glob("json/*"))
+    monkeypatch.undo()
+    assert run([film], tmp_path / "out", FakeDetector, on_ray=True).states == {"done": 1}
+
+
+def test_a_node_that_does_not_see_a_film_stops_the_run(tmp_path: Path) -> None:
     def not_reached(job: FilmJob) -> Reading:
         raise AssertionError
 
-    message = _Actor().load(not_reached, 1, tmp_path / "mark", "token", tmp_path)  # type: ignore[arg-type]
-    assert "does not see a file in the results" in str(message)
     job = FilmJob(1, tmp_path / "PATIENT.dcm", None, "1.2.3", "1.2.3", "1.2.3", dicom=True, anonymous=True)
     reading = _read(not_reached, job, there=True)
     assert isinstance(reading.result, StoppedError)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import fuzz
+import fuzz_detect
 import pytest
 import sample_files
 from hypothesis import given
@@ -25,6 +26,15 @@ def test_damaged_files_are_read_or_refused() -> None:
     # a fuzzer whose files are all refused, or all read, tests nothing
     assert sum(counts["read"] for counts in outcomes.values()) > COUNT / 10
     assert sum(counts["refused"] for counts in outcomes.values()) > COUNT / 10
+
+
+def test_each_has_a_clear_row(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    states, wrong = fuzz_detect.fuzz_detect(COUNT, 7, tmp_path)
+    assert wrong == []
+    # what decoders in C remark stands in the row or in a warning
+    assert capfd.readouterr().out == ""
+    assert states.keys() == {"done", "failed"}
+    assert min(states.values()) > COUNT / 10
 
 
 def test_samples_are_valid(tmp_path: Path) -> None:

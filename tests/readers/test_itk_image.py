@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from PIL import Image
 from reader_films import COLUMNS, GREY8, GREY12, RGB8, ROWS, luma, refuses, same
 
 from monai_ceph.readers import SpacingSource, pixels, read_radiograph
+from monai_ceph.readers._stdout import remarks_kept
 
 
 class TestRaster:
@@ -104,6 +106,28 @@ class TestRaster:
         data = path.read_bytes()
         path.write_bytes(data[: int(len(data) * share)])
         refuses(path, "damaged" if share < 0.1 or suffix in (".png", ".tif") else "truncated")
+
+    def test_remarks_of_libjpeg_are_warnings(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        """ITK prints them, in C++."""
+        path = tmp_path / "a.jpg"
+        Image.fromarray(GREY8).save(path, quality=95)
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-2] + b"\x00\x01\x02\xff\xd9")
+        (warning,) = read_radiograph(path).warnings
+        assert warning == (
+            "The JPEG data are damaged, parts of the picture may be wrong: "
+            "Corrupt JPEG data: 3 extraneous bytes before marker 0xd9."
+        )
+        path.write_bytes(whole)
+        assert read_radiograph(path).warnings == ()
+        assert capfd.readouterr() == ("", "")
+
+    def test_what_others_print_meanwhile_is_printed(self, capfd: pytest.CaptureFixture[str]) -> None:
+        remarks: list[str] = []
+        with remarks_kept(("Corrupt",), remarks):
+            os.write(1, b"before\nCorrupt JPEG data: 1\nafter, without an end")
+        assert remarks == ["Corrupt JPEG data: 1"]
+        assert capfd.readouterr().out == "before\nafter, without an end"
 
     def test_truncated_jpeg_with_a_whole_thumbnail(self, tmp_path: Path) -> None:
         path = tmp_path / "a.jpg"

@@ -122,7 +122,8 @@ class TestObjectsHoldNoIdentity:
             assert result.DeidentificationMethod.startswith("PS3.15 Basic Application Level Confidentiality Profile")
             assert result.DeidentificationMethodCodeSequence[0].CodeValue == "113100"
             assert result.LongitudinalTemporalInformationModified == "REMOVED"
-            assert (result.PatientName, result.PatientID, result.StudyDate) == ("", "", "")
+            assert not str(result.PatientName).strip("^")
+            assert (result.PatientID, result.StudyDate) == ("", "")
 
     def test_they_belong_together(self, tmp_path: Path) -> None:
         detection, source = deidentified_detection(detection_on(), "k"), deidentified(film(), "k")

@@ -170,7 +170,9 @@ class TestInherited:
             result = dcmread(path)
             for name in IDENTITY:
                 assert name in result
-                assert str(result[name].value) == ("" if name in gone | empty else str(film()[name].value))
+                # a presentation state without a name has one of empty components
+                found = str(result[name].value).strip("^")
+                assert found == ("" if name in gone | empty else str(film()[name].value))
 
 
 class TestImageReference:

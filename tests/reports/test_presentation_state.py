@@ -33,6 +33,7 @@ from monai_ceph.reports.presentation_state import save_gsps
 from monai_ceph.result import Detection
 
 GREY, COLOUR = "1.2.840.10008.5.1.4.1.1.11.1", "1.2.840.10008.5.1.4.1.1.11.2"
+SCALE = "scale: PixelSpacing, calibrated"
 NO_WINDOW = dict.fromkeys(("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation"))
 CURVE = (np.arange(4096) ** 2 // 4096).astype(np.uint16)
 
@@ -99,11 +100,13 @@ class TestGraphics:
     def test_missing_and_outside_ones_are_named(self, tmp_path: Path) -> None:
         detection = changed(without(detection_on(), "Po", "Ar"), 7, x=-3.0)
         state = read_back(tmp_path, detection)
-        assert words(state, "NOTICE") == ["missing: Po, Ar; outside: Me", NOTICE]
+        assert words(state, "NOTICE") == ["missing: Po, Ar; outside: Me", SCALE, NOTICE]
         assert {"Porion", "Articulare", "Menton"}.isdisjoint(points(state))
 
-    def test_all_found_leaves_the_notice(self, tmp_path: Path) -> None:
-        assert words(read_back(tmp_path, detection_on()), "NOTICE") == [NOTICE]
+    @pytest.mark.parametrize("source", SpacingSource)
+    def test_all_found_leaves_scale_and_notice(self, tmp_path: Path, source: SpacingSource) -> None:
+        state = read_back(tmp_path, detection_on(spacing_source=source))
+        assert words(state, "NOTICE") == [f"scale: {source.value}", NOTICE]
 
     def test_nothing_found_at_all(self, tmp_path: Path) -> None:
         state = read_back(tmp_path, without(detection_on(), *SYMBOLS))
@@ -141,6 +144,11 @@ class TestReferences:
         (image,) = series.ReferencedImageSequence
         assert (image.ReferencedSOPClassUID, image.ReferencedSOPInstanceUID) == (DX, IMAGE)
         assert "ReferencedFrameNumber" not in image
+
+    @pytest.mark.parametrize("name", [None, "", "^", "Doe^Jane"])
+    def test_no_name_is_five_empty_components(self, tmp_path: Path, name: str | None) -> None:
+        """An empty value is valid too, but viewers that build on DCMTK refuse it."""
+        assert read_back(tmp_path, detection_on(), film(PatientName=name)).PatientName == (name or "^^^^")
 
     def test_every_reference_names_the_frame(self, tmp_path: Path) -> None:
         state = read_back(tmp_path, detection_on(frame=2), frames_film())
@@ -244,6 +252,10 @@ class TestDisplay:
         source = frames_film(PerFrameFunctionalGroupsSequence=groups)
         (item,) = read_back(tmp_path, detection_on(frame=3), source).SoftcopyVOILUTSequence
         assert item.WindowCenter == 200
+        # the only frame of an enhanced image needs no number
+        source = frames_film(NumberOfFrames=1, PerFrameFunctionalGroupsSequence=groups[1:2])
+        (item,) = read_back(tmp_path, detection_on(), source).SoftcopyVOILUTSequence
+        assert item.WindowCenter == 100
 
     @pytest.mark.parametrize(
         ("spacing", "ratio", "expected"),

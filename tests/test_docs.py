@@ -1,0 +1,72 @@
+"""What the pages tell people to type is understood."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from monai_ceph.cli import app
+
+ROOT = Path(__file__).parents[1]
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+BATCH = (ROOT / "docs" / "batch.md").read_text()
+# of a block of commands, of cron and of systemd
+COMMAND = re.compile(r"^(?:ExecStart=/\S*/|[-*\d ,/]+  )?monai-ceph (.*)$", re.MULTILINE)
+
+
+def block(kind: str, text: str) -> str:
+    (found,) = re.findall(rf"^```{kind}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    return found
+
+
+def commands() -> list[tuple[str, str]]:
+    """The page and the arguments of every command in a block."""
+    blocks = [(page, text) for page in PAGES for text in re.findall(r"```.*?```", page.read_text(), re.DOTALL)]
+    return [(page.name, line) for page, text in blocks for line in COMMAND.findall(text)]
+
+
+@pytest.mark.parametrize(("page", "line"), commands())
+def test_commands_are_understood(page: str, line: str) -> None:
+    words = shlex.split(re.split(r" [>|] | >> ", line)[0], comments=True)
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    # raises where an option or a value is none
+    group.commands[words[0]].make_context(words[0], words[1:])
+
+
+def test_every_kind_of_line_was_found() -> None:
+    found = commands()
+    assert len(found) >= 12
+    assert [line for page, line in found if page == "batch.md" and "/data/" in line] == [
+        "detect /data/incoming --out /data/results --formats all --workers 2 >> /var/log/monai-ceph.log 2>&1",
+        "detect /data/studies --out /data/results --formats all --workers 2",
+    ]
+
+
+def test_the_service_is_one_for_systemd(tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd is not installed")
+    unit = tmp_path / "monai-ceph.service"
+    # the program need not be on this machine
+    unit.write_text(block("ini", BATCH).replace("/opt/monai-ceph/bin/monai-ceph", sys.executable))
+    result = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, timeout=60, check=False
+    )
+    # it looks at the units of the system too
+    assert [line for line in result.stderr.splitlines() if unit.name in line] == []
+    assert result.returncode == 0
+
+
+def test_the_service_takes_the_exit_codes_as_documented() -> None:
+    """0, 1 and 130 end it, 2 is no reason to start it again, all others are."""
+    unit = block("ini", BATCH)
+    assert "SuccessExitStatus=0 1 130\n" in unit
+    assert "RestartPreventExitStatus=2\n" in unit
+    assert "Restart=on-failure\n" in unit
