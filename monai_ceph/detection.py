@@ -13,7 +13,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
@@ -22,11 +21,11 @@ from yaml import YAMLError
 
 from monai_ceph import weights
 from monai_ceph.errors import CephError, RejectedError
-from monai_ceph.landmarks import LANDMARKS, Landmark
+from monai_ceph.landmarks import LANDMARKS, SYMBOLS
 from monai_ceph.plausibility import check_film, check_landmarks
 from monai_ceph.pose import UPRIGHT, View, stated_view
 from monai_ceph.readers import Radiograph, read_radiograph
-from monai_ceph.result import DetectedLandmark, Detection, ModelIdentity, Status, film_state
+from monai_ceph.result import Detection, ModelIdentity, detected_landmark, film_state
 from monai_ceph.transforms import landmarks_to_source
 
 __all__ = ["CephalogramDetector", "Detection", "Stage"]
@@ -128,6 +127,11 @@ class CephalogramDetector:
             raise CephError(f"the config does not work: {_root_cause(error)}") from error
 
     def _build(self, config: ConfigParser) -> None:
+        if tuple(config.get_parsed_content("landmarks")) != SYMBOLS:
+            raise CephError(
+                "the config's landmarks are not those of monai_ceph.landmarks, for which results and reports are made: "
+                "run bundles/inference.json instead (docs/own_landmarks.md)"
+            )
         used = {stage: config.get_parsed_content(f"{stage}_weights") for stage in weights.STAGES}
         used = {stage: file for stage, file in used.items() if file is not None}
         for stage, file in used.items():
@@ -187,7 +191,7 @@ class CephalogramDetector:
                 points = self._decode(windows.heatmaps) + windows.starts
                 scores = windows.heatmaps.flatten(1).amax(dim=1)
         scores = scores.nan_to_num(nan=0.0).cpu()
-        places = landmarks_to_source(points, film.affine).numpy()
+        places = landmarks_to_source(points, film.affine)
         view, evidence = (pose.view, pose.evidence) if pose else (UPRIGHT, None)
         warnings += view.warnings()
         if radiograph.patient_orientation and pose:
@@ -199,7 +203,8 @@ class CephalogramDetector:
             warnings.append(f"Kept by force: {problem}.")
         spacing = radiograph.pixel_spacing
         landmarks = tuple(
-            self._landmark(*item, spacing) for item in zip(LANDMARKS, places, scores.tolist(), strict=True)
+            detected_landmark(mark.number, mark.symbol, place, score, spacing, self._uncertain_below)
+            for mark, place, score in zip(LANDMARKS, places.tolist(), scores.tolist(), strict=True)
         )
         return Detection(
             # a name that is not UTF-8 becomes readable text
@@ -223,22 +228,4 @@ class CephalogramDetector:
             warnings=tuple(warnings),
             created=datetime.now(timezone.utc).replace(microsecond=0),
             seconds=clock.seconds,
-        )
-
-    def _landmark(
-        self, landmark: Landmark, place: np.ndarray, score: float, spacing: tuple[float, float] | None
-    ) -> DetectedLandmark:
-        found = bool(np.isfinite(place).all())
-        status: Status = "missing" if not found else "uncertain" if score < self._uncertain_below else "ok"
-        y, x = (float(place[0]), float(place[1])) if found else (None, None)
-        return DetectedLandmark(
-            number=landmark.number,
-            name=landmark.name,
-            symbol=landmark.symbol,
-            x=x,
-            y=y,
-            x_mm=x * spacing[1] if x is not None and spacing else None,
-            y_mm=y * spacing[0] if y is not None and spacing else None,
-            score=min(max(score, 0.0), 1.0),
-            status=status,
         )

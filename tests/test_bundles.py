@@ -156,7 +156,8 @@ class TestOneTruth:
         assert all(raw(name)[f"{stage}_network_def"] == raw(stage)["network_def"] for name in WHOLE)
 
     @pytest.mark.parametrize(
-        "key", ["focal_epoch", "focal_alpha", "focal_gamma", "focal_threshold", "loss", "folds", "ground_truth"]
+        "key",
+        ["landmarks", "focal_epoch", "focal_alpha", "focal_gamma", "focal_threshold", "loss", "folds", "ground_truth"],
     )
     def test_both_trainings(self, key: str) -> None:
         assert raw("global")[key] == raw("local")[key]
@@ -189,6 +190,8 @@ class TestOneTruth:
     @pytest.mark.parametrize(
         "key",
         [
+            "landmarks",
+            "mean_shape",
             "global_weights",
             "local_weights",
             "context_weights",
@@ -216,7 +219,8 @@ class TestOneTruth:
         evaluate, inference = (raw(name)["postprocessing"]["transforms"][0] for name in WHOLE)
         training = raw("local")["validate"]["postprocessing"]["transforms"][0]
         # the inferer's maps have a grid of their own, and a score below which there is no landmark
-        assert evaluate == inference == {**training, "ref_key": "pred", "min_peak": "@missing_below"}
+        assert evaluate == {**training, "ref_key": "pred", "min_peak": "@missing_below"}
+        assert inference == {**evaluate, "score_key": "score"}
         decoder = raw("inference")["decoder"]
         assert all(decoder[key] == inference[key] for key in ("method", "threshold", "min_peak"))
 

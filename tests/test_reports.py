@@ -96,15 +96,12 @@ class TestTables:
         write_table(tmp_path / "t.csv", ["a", "b"], [])
         assert (tmp_path / "t.csv").read_bytes() == b"a,b\n"
 
-    def test_points_of_one_film(self, tmp_path: Path) -> None:
-        points = np.arange(2 * NUM_LANDMARKS, dtype=float).reshape(-1, 2)
-        points[2] = np.nan
-        save_landmarks(tmp_path / "t.csv", "film.png", points)
-        rows = rows_of(tmp_path / "t.csv")
-        assert rows[0] == ["file", "landmark", "symbol", "x", "y"]
-        assert rows[1] == ["film.png", "Sella", "S", "1.00", "0.00"]
-        assert rows[3][3:] == ["", ""]
-        assert len(rows) == 1 + NUM_LANDMARKS
+    def test_the_table_of_one_film(self, tmp_path: Path, detection: Detection) -> None:
+        detection = changed(detection, 4, x=None, y=None, score=0.0, status="missing")
+        save_landmarks(tmp_path / "t.csv", detection.file, detection.landmarks, detection.spacing_source)
+        header, *rows = rows_of(tmp_path / "t.csv")
+        assert tuple(header) == LANDMARK_COLUMNS
+        assert rows == list(landmark_rows(detection))
 
 
 def black(rows: int, columns: int) -> Radiograph:
