@@ -63,8 +63,8 @@ def folder(root: str | Path, symbols: Sequence[str] = SYMBOLS) -> list[Film]:
     The table has one row per film and landmark, in any order, with a header. Columns: ``file`` (relative to the
     folder), ``symbol`` (see :mod:`monai_ceph.landmarks`, or one of the user's own set), ``x`` and ``y`` (pixels of the
     image, x right, y down, pixel centres at integers; empty or NaN if not annotated), and optionally ``pixel_spacing``
-    (mm per pixel, the same in every row of a film). Other columns are left alone, so that the table of ``monai-ceph detect`` fits. A
-    landmark without a row is not annotated.
+    (mm per pixel, the same in every row of a film). Other columns are left alone, so that the table of ``monai-ceph
+    detect`` fits. A landmark without a row is not annotated.
 
     Args:
         root: the folder.
