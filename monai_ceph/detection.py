@@ -28,7 +28,15 @@ from monai_ceph.readers import Radiograph, read_radiograph
 from monai_ceph.result import Detection, ModelIdentity, detected_landmark, film_state
 from monai_ceph.transforms import landmarks_to_source
 
-__all__ = ["CephalogramDetector", "Detection", "Stage"]
+__all__ = [
+    "CephalogramDetector",
+    "Detection",
+    "Stage",
+    "model_identity",
+    "read_config",
+    "root_cause",
+    "used_weights",
+]
 
 Stage = Literal["global", "local"]
 
@@ -60,11 +68,16 @@ class _Clock:
         self.seconds[name] = time.perf_counter() - start
 
 
-def _read_config(paths: list[str]) -> ConfigParser:
+def read_config(paths: Sequence[str]) -> ConfigParser:
+    """Return a config with overlays laid over it, in the given order.
+
+    Raises:
+        CephError: if one cannot be read; it names the file.
+    """
     config = ConfigParser()
     for number, path in enumerate(paths, start=1):
         try:
-            config.read_config(paths[:number])
+            config.read_config(list(paths[:number]))
         except (OSError, ValueError, YAMLError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             raise CephError(f"{path}: cannot be read as a config: {reason}") from error
@@ -76,6 +89,24 @@ def _recipe_sha256(config: ConfigParser) -> str:
     return hashlib.sha256(json.dumps(recipe, sort_keys=True, default=str).encode()).hexdigest()
 
 
+def used_weights(config: ConfigParser) -> dict[str, str]:
+    """Return the file of weights of each stage that has one."""
+    named = {stage: config.get_parsed_content(f"{stage}_weights") for stage in weights.STAGES}
+    return {stage: file for stage, file in named.items() if file is not None}
+
+
+def model_identity(config: ConfigParser) -> ModelIdentity:
+    """Return whose weights and which recipe a config of inference names."""
+    used = used_weights(config)
+    shipped = all(weights.is_shipped(stage, file) for stage, file in used.items())
+    return ModelIdentity(
+        name=weights.model()["name"] if shipped else "weights of the user",
+        version=weights.model()["version"] if shipped else "unknown",
+        weights_sha256=weights.sha256(*used.values()),
+        recipe_sha256=_recipe_sha256(config),
+    )
+
+
 def _usable(device: str | torch.device) -> torch.device:
     try:
         return torch.zeros(1, device=device).device
@@ -84,7 +115,8 @@ def _usable(device: str | torch.device) -> torch.device:
         raise CephError(f"device {device} cannot be used: {first}") from error
 
 
-def _root_cause(error: BaseException) -> BaseException:
+def root_cause(error: BaseException) -> BaseException:
+    """Return the error that the others were raised from: MONAI wraps what fails in a config."""
     while error.__cause__ is not None:
         error = error.__cause__
     return error
@@ -115,7 +147,7 @@ class CephalogramDetector:
         overlays: Sequence[str | Path] = (),
         overrides: dict[str, Any] | None = None,
     ) -> None:
-        config = _read_config([str(files("monai_ceph") / "bundles" / "inference.json"), *map(str, overlays)])
+        config = read_config([str(files("monai_ceph") / "bundles" / "inference.json"), *map(str, overlays)])
         if device is not None:
             config["device"] = f"$torch.device('{_usable(device)}')"
         for key, value in (overrides or {}).items():
@@ -124,7 +156,7 @@ class CephalogramDetector:
             self._build(config)
         except RuntimeError as error:
             # MONAI says which part of the config failed, and the error below it says why
-            raise CephError(f"the config does not work: {_root_cause(error)}") from error
+            raise CephError(f"the config does not work: {root_cause(error)}") from error
 
     def _build(self, config: ConfigParser) -> None:
         if tuple(config.get_parsed_content("landmarks")) != SYMBOLS:
@@ -132,8 +164,7 @@ class CephalogramDetector:
                 "the config's landmarks are not those of monai_ceph.landmarks, for which results and reports are made: "
                 "run bundles/inference.json instead (docs/own_landmarks.md)"
             )
-        used = {stage: config.get_parsed_content(f"{stage}_weights") for stage in weights.STAGES}
-        used = {stage: file for stage, file in used.items() if file is not None}
+        used = used_weights(config)
         for stage, file in used.items():
             weights.load(config.get_parsed_content(f"{stage}_network_def"), file)
         self.device = config.get_parsed_content("device")
@@ -147,13 +178,7 @@ class CephalogramDetector:
         self._uncertain_below = float(config.get_parsed_content("uncertain_below"))
         self._film_uncertain_above = float(config.get_parsed_content("film_uncertain_above"))
         self._rejection = config.get_parsed_content("rejection")
-        shipped = all(weights.is_shipped(stage, file) for stage, file in used.items())
-        self.identity = ModelIdentity(
-            name=weights.model()["name"] if shipped else "weights of the user",
-            version=weights.model()["version"] if shipped else "unknown",
-            weights_sha256=weights.sha256(*used.values()),
-            recipe_sha256=_recipe_sha256(config),
-        )
+        self.identity = model_identity(config)
 
     def __call__(self, source: str | Path | Radiograph, *, force: bool = False, stage: Stage = "local") -> Detection:
         """Detect the landmarks of one film.
