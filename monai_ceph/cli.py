@@ -320,7 +320,10 @@ def template(
     from monai_ceph.datasets.folder import template as text
     from monai_ceph.landmarks import SYMBOLS
 
-    print(text(file, landmarks.split(",") if landmarks else SYMBOLS), end="")
+    symbols = landmarks.split(",") if landmarks is not None else SYMBOLS
+    if not all(symbols) or len(set(symbols)) < len(symbols):
+        stop(f"--landmarks {landmarks}: each landmark needs a symbol of its own")
+    print(text(file, symbols), end="")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import torch
 import yaml
 from bundle_runs import execute_all
 from monai.bundle import ConfigParser, ckpt_export, create_workflow, onnx_export, verify_metadata, verify_net_in_out
+from monai.networks.nets import FlexibleUNet
 from typer.testing import CliRunner
 
 import monai_ceph
@@ -249,26 +250,45 @@ class TestRefusals:
         assert not (tmp_path / "out").exists()
 
 
-def test_weights_and_landmarks_of_the_user(tmp_path: Path) -> None:
-    own = ["tip", "S"]
-    overlay: dict[str, Any] = {
-        **{"channels": [4, 8], "landmarks": own, "mean_shape": [[0.0, -1.0], [0.0, 1.0]], "context_weights": None},
-        **{f"{stage}_weights": str(tmp_path / f"{stage}.pt") for stage in ("global", "local")},
-    }
-    (tmp_path / "own.json").write_text(json.dumps(overlay))
-    for stage in ("global", "local"):
-        torch.save(HeatmapUNet((4, 8), num_landmarks=2).state_dict(), tmp_path / f"{stage}.pt")
-    written = write_bundle(tmp_path, [tmp_path / "own.json"], torchscript=False)
-    assert written.large == ()
-    state = torch.load(written.folder / "models" / "model.pt", weights_only=True)
-    assert {key.partition(".")[0] for key in state} == {"global_network", "local_network"}
-    metadata = metadata_of(written.folder)
-    assert metadata["network_data_format"]["outputs"]["pred"]["channel_def"] == {
-        "0": "tip",
-        "1": NAMES[0],
-        "2": "background",
-    }
-    assert metadata["eval_metrics"] == {}
-    verify_net_in_out(net_id="network_def", device="cpu", n=4, **files_of(written.folder))
-    assert "Not measured" in (written.folder / "docs" / "README.md").read_text()
-    assert "ISBI" not in (written.folder / "docs" / "data_license.txt").read_text()
+class TestModelOfTheUser:
+    """Two landmarks, and a context network of another class."""
+
+    @pytest.fixture(scope="class")
+    def own(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        out = tmp_path_factory.mktemp("own")
+        context = {"in_channels": 1, "out_channels": 3, "backbone": "resnet10", "spatial_dims": 2, "pretrained": False}
+        networks = {
+            "global": HeatmapUNet((4, 8), num_landmarks=2),
+            "local": HeatmapUNet((4, 8), num_landmarks=2),
+            "context": FlexibleUNet(**context),
+        }
+        overlay = {
+            "channels": [4, 8],
+            "landmarks": ["tip", "S"],
+            "mean_shape": [[0.0, -1.0], [0.0, 1.0]],
+            "context_network_def": {"_target_": "FlexibleUNet", **context},
+            **{f"{stage}_weights": str(out / f"{stage}.pt") for stage in networks},
+        }
+        (out / "own.json").write_text(json.dumps(overlay))
+        for stage, network in networks.items():
+            torch.save(network.state_dict(), out / f"{stage}.pt")
+        return write_bundle(out, [out / "own.json"]).folder
+
+    def test_every_network_is_in_both_files(self, own: Path) -> None:
+        names = {"global_network", "local_network", "context_network"}
+        state = torch.load(own / "models" / "model.pt", weights_only=True)
+        assert {key.partition(".")[0] for key in state} == names
+        exported = torch.jit.load(own / "models" / "model.ts")
+        assert all(getattr(exported, name)(torch.rand(1, 1, 64, 64)).shape == (1, 3, 64, 64) for name in names)
+
+    def test_metadata(self, own: Path) -> None:
+        metadata = metadata_of(own)
+        channels = metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
+        assert channels == {"0": "tip", "1": NAMES[0], "2": "background"}
+        assert metadata["eval_metrics"] == {}
+        verify_net_in_out(net_id="network_def", device="cpu", n=4, **files_of(own))
+
+    def test_documents_claim_nothing_of_it(self, own: Path) -> None:
+        assert "Not measured" in (own / "docs" / "README.md").read_text()
+        for file in ("docs/README.md", "docs/data_license.txt"):
+            assert "ISBI" not in (own / file).read_text()
