@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -32,7 +33,10 @@ LARGE = 25_000_000
 """Bytes from which on the model zoo wants a file at a URL, and not in its repository."""
 
 _WHOLE = ("inference", "evaluate")
-_STAGES_TRAINED = ("local", "global")
+_TRAINED = ("local", "global")
+# what training and inference must have in common; the user may have changed it
+_SHARED = ("landmarks", "channels", "num_res_units")
+_CONFIGS = Path(str(files("monai_ceph") / "bundles"))
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,7 @@ def write_bundle(
     target = out / NAME
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise CephError(f"{target}: is there already, and not empty; take it away, or give another folder")
-    folder = files("monai_ceph") / "bundles"
-    inference = read_config([str(folder / "inference.json"), *map(str, overlays)])
+    inference = _config("inference", overlays)
     try:
         model, identity = _networks(inference), model_identity(inference)
         landmarks = list(inference.get_parsed_content("landmarks"))
@@ -79,34 +82,37 @@ def write_bundle(
         raise CephError(f"the config does not work: {root_cause(error)}") from error
     stages = [name.removesuffix("_network") for name, _ in model.named_children()]
     shipped = not overlays and identity.name == weights.model()["name"]
+    meta = metadata(landmarks, identity, shipped)
     with folder_written_beside(target) as part:
         for name in ("configs", "models", "docs"):
             (part / name).mkdir()
         for name in _WHOLE:
-            config = read_config([str(folder / f"{name}.json"), *map(str, overlays)]).get()
-            _save(part, name, configs.whole(config, stages, mean_shape))
-        for path in sorted(Path(str(folder)).glob("*.json")):
-            if path.stem in _STAGES_TRAINED:
-                config = json.loads(path.read_text(encoding="utf-8")) | {"landmarks": landmarks}
-                _save(part, path.stem, configs.training(config, path.stem))
+            _save(part, name, configs.whole(_config(name, overlays).get(), stages, mean_shape))
+        for path in sorted(_CONFIGS.glob("*.json")):
+            config = json.loads(path.read_text(encoding="utf-8"))
+            if path.stem in _TRAINED:
+                shared = {key: value for key, value in inference.get().items() if key in _SHARED and key in config}
+                _save(part, path.stem, configs.training(config | shared, path.stem))
             elif path.stem not in (*_WHOLE, "metadata"):
-                _save(part, path.stem, configs.overlay(json.loads(path.read_text(encoding="utf-8"))))
-        (part / "configs" / "logging.conf").write_bytes((folder / "logging.conf").read_bytes())
-        meta = metadata(landmarks, identity, shipped)
+                _save(part, path.stem, configs.overlay(config))
         _save(part, "metadata", meta)
+        shutil.copy(_CONFIGS / "logging.conf", part / "configs")
+        shutil.copy(Path(str(files("monai_ceph") / "zoo" / "LICENSE")), part)
+        for file, content in documents.texts(meta, stages, shipped).items():
+            (part / file).write_text(content, encoding="utf-8")
         half = {key: value.half() if value.is_floating_point() else value for key, value in model.state_dict().items()}
         torch.save(half, part / "models" / "model.pt")
         if torchscript:
             _export(part)
             _save(part, "inference_ts", configs.TORCHSCRIPT)
-        for file, content in documents.texts(meta, stages, shipped).items():
-            (part / file).write_text(content, encoding="utf-8")
-        (part / "LICENSE").write_bytes((files("monai_ceph") / "zoo" / "LICENSE").read_bytes())
         large = [path for path in sorted(part.rglob("*")) if path.is_file() and path.stat().st_size > LARGE]
         if large and files_url:
             (part / "large_files.yml").write_text(_large_files(part, large, files_url), encoding="utf-8")
-        names = tuple(path.relative_to(part).as_posix() for path in large)
-    return Written(target, names)
+        return Written(target, tuple(path.relative_to(part).as_posix() for path in large))
+
+
+def _config(name: str, overlays: Sequence[Path]) -> ConfigParser:
+    return read_config([str(_CONFIGS / f"{name}.json"), *map(str, overlays)])
 
 
 def _networks(config: ConfigParser) -> StageNetworks:
