@@ -6,11 +6,10 @@ import json
 import sys
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -22,8 +21,10 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from monai_ceph.console import EXIT_NOTHING_DONE, console, messages, stop
 from monai_ceph.errors import CephError
 from monai_ceph.version import __version__
+from monai_ceph.zoo.command import bundle
 
 if TYPE_CHECKING:
     from monai_ceph.batch.executors import MakeExecutor
@@ -33,7 +34,6 @@ __all__ = ["app"]
 
 # what a shell script can rely on; documented in docs/batch.md
 EXIT_SOME_FAILED = 1
-EXIT_NOTHING_DONE = 2
 EXIT_STOPPED = 3
 EXIT_INTERRUPTED = 130
 
@@ -43,8 +43,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-console = Console()
-messages = Console(stderr=True)
+app.command()(bundle)
 
 
 class Split(str, Enum):
@@ -83,19 +82,6 @@ class FileFormat(str, Enum):
 
     DICOM = "dicom"
     PNG = "png"
-
-
-def _stop(error: Exception | str, code: int = EXIT_NOTHING_DONE) -> NoReturn:
-    text = _reason(error) if isinstance(error, Exception) else error
-    messages.print(f"monai-ceph: {text}", style="bold red", markup=False, highlight=False, soft_wrap=True)
-    raise typer.Exit(code)
-
-
-def _reason(error: Exception) -> str:
-    """The message, with the file first where the operating system refused one."""
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"{error.filename}: {error.strerror}"
-    return str(error)
 
 
 def _progress() -> Progress:
@@ -165,13 +151,13 @@ def detect(
     the run stopped before its end, such as on a full disk, 130 if it was interrupted.
     """
     if pixel_spacing is not None and not 0 < pixel_spacing < 10:
-        _stop(f"--pixel-spacing {pixel_spacing} is no length of a pixel in mm")
+        stop(f"--pixel-spacing {pixel_spacing} is no length of a pixel in mm")
     if out.exists() and not out.is_dir():
-        _stop(f"--out {out} is a file, and must be a folder")
+        stop(f"--out {out} is a file, and must be a folder")
     if ray_address is not None and engine is not Engine.RAY:
-        _stop("--ray-address needs --engine ray")
+        stop("--ray-address needs --engine ray")
     if identify and deidentify:
-        _stop("--identify and --deidentify exclude each other")
+        stop("--identify and --deidentify exclude each other")
     from functools import partial
 
     from monai_ceph import batch
@@ -210,11 +196,11 @@ def detect(
                 make_executor=make_executor,
             )
     except KeyboardInterrupt:
-        _stop(f"interrupted; what was done stands in {out}, and the same command goes on", EXIT_INTERRUPTED)
+        stop(f"interrupted; what was done stands in {out}, and the same command goes on", EXIT_INTERRUPTED)
     except StoppedError as error:
-        _stop(f"{error}. What was done stands, and the same command goes on", EXIT_STOPPED)
+        stop(f"{error}. What was done stands, and the same command goes on", EXIT_STOPPED)
     except (CephError, OSError) as error:
-        _stop(error)
+        stop(error)
     screen.end(summary, out, options)
     if summary.in_errors:
         raise typer.Exit(EXIT_SOME_FAILED if summary.with_landmarks else EXIT_NOTHING_DONE)
@@ -239,7 +225,7 @@ def evaluate(
     from monai_ceph.evaluation import evaluate as run
 
     if json_file is not None and json_file.is_dir():
-        _stop(f"--json {json_file} is a folder, and must be a file")
+        stop(f"--json {json_file} is a folder, and must be a file")
     bundles = files("monai_ceph") / "bundles"
     overlays = [str(bundles / "no_expansion.json")] if method is Method.NO_EXPANSION else []
     try:
@@ -254,7 +240,7 @@ def evaluate(
                 lambda film: progress.advance(task),
             )
     except (CephError, OSError) as error:
-        _stop(error)
+        stop(error)
     name = dataset.resolve().name
     truth = f"{split.value}, {ground_truth.value}" if is_isbi2015(dataset) else name
     rows = [result.total(f"all {len(films)} films")]
@@ -282,7 +268,7 @@ def evaluate(
             with written_beside(json_file) as part:
                 part.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
         except OSError as error:
-            _stop(error)
+            stop(error)
 
 
 def _table(title: str, rows: list[Row]) -> Table:
@@ -311,7 +297,7 @@ def phantom(
         out.mkdir(parents=True, exist_ok=True)
         written = write_phantoms(out, count, seed, file_format=file_format.value)
     except (CephError, OSError) as error:
-        _stop(error)
+        stop(error)
     console.print(f"{len(written)} phantoms and landmarks.csv in {out}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -326,11 +312,18 @@ def schema() -> None:
 @app.command()
 def template(
     file: Annotated[str, typer.Argument(help="Name of the film in the rows.")] = "film-001.png",
+    landmarks: Annotated[
+        str | None, typer.Option(help="Symbols of a set of your own, with commas between; the 19 if nothing is said.")
+    ] = None,
 ) -> None:
     """Print an empty landmarks.csv, the annotation table of a dataset folder."""
     from monai_ceph.datasets.folder import template as text
+    from monai_ceph.landmarks import SYMBOLS
 
-    print(text(file), end="")
+    symbols = landmarks.split(",") if landmarks is not None else SYMBOLS
+    if not all(symbols) or len(set(symbols)) < len(symbols):
+        stop(f"--landmarks {landmarks}: each landmark needs a symbol of its own")
+    print(text(file, symbols), end="")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
@@ -22,14 +21,22 @@ from yaml import YAMLError
 
 from monai_ceph import weights
 from monai_ceph.errors import CephError, RejectedError
-from monai_ceph.landmarks import LANDMARKS, Landmark
+from monai_ceph.landmarks import LANDMARKS, SYMBOLS
 from monai_ceph.plausibility import check_film, check_landmarks
 from monai_ceph.pose import UPRIGHT, View, stated_view
 from monai_ceph.readers import Radiograph, read_radiograph
-from monai_ceph.result import DetectedLandmark, Detection, ModelIdentity, Status, film_state
+from monai_ceph.result import Detection, ModelIdentity, detected_landmark, film_state
 from monai_ceph.transforms import landmarks_to_source
 
-__all__ = ["CephalogramDetector", "Detection", "Stage"]
+__all__ = [
+    "CephalogramDetector",
+    "Detection",
+    "Stage",
+    "model_identity",
+    "read_config",
+    "root_cause",
+    "used_weights",
+]
 
 Stage = Literal["global", "local"]
 
@@ -61,11 +68,16 @@ class _Clock:
         self.seconds[name] = time.perf_counter() - start
 
 
-def _read_config(paths: list[str]) -> ConfigParser:
+def read_config(paths: Sequence[str]) -> ConfigParser:
+    """Return a config with overlays laid over it, in the given order.
+
+    Raises:
+        CephError: if one cannot be read; it names the file.
+    """
     config = ConfigParser()
     for number, path in enumerate(paths, start=1):
         try:
-            config.read_config(paths[:number])
+            config.read_config(list(paths[:number]))
         except (OSError, ValueError, YAMLError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             raise CephError(f"{path}: cannot be read as a config: {reason}") from error
@@ -74,6 +86,8 @@ def _read_config(paths: list[str]) -> ConfigParser:
 
 def _recipe_sha256(config: ConfigParser) -> str:
     recipe = {key: value for key, value in config.get().items() if key not in _NOT_OF_THE_RECIPE}
+    # what the device makes of it: bfloat16 gives other results than single precision
+    recipe["mixed_precision"] = config.get_parsed_content("mixed_precision")
     return hashlib.sha256(json.dumps(recipe, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -85,6 +99,24 @@ def _of_the_call(model: ModelIdentity, stage: Stage, kept_by_force: bool) -> Mod
     return model.model_copy(update={"recipe_sha256": hashlib.sha256(recipe.encode()).hexdigest()})
 
 
+def used_weights(config: ConfigParser) -> dict[str, str]:
+    """Return the file of weights of each stage that has one."""
+    named = {stage: config.get_parsed_content(f"{stage}_weights") for stage in weights.STAGES}
+    return {stage: file for stage, file in named.items() if file is not None}
+
+
+def model_identity(config: ConfigParser) -> ModelIdentity:
+    """Return whose weights and which recipe a config of inference names."""
+    used = used_weights(config)
+    shipped = all(weights.is_shipped(stage, file) for stage, file in used.items())
+    return ModelIdentity(
+        name=weights.model()["name"] if shipped else "weights of the user",
+        version=weights.model()["version"] if shipped else "unknown",
+        weights_sha256=weights.sha256(*used.values()),
+        recipe_sha256=_recipe_sha256(config),
+    )
+
+
 def _usable(device: str | torch.device) -> torch.device:
     try:
         return torch.zeros(1, device=device).device
@@ -93,7 +125,8 @@ def _usable(device: str | torch.device) -> torch.device:
         raise CephError(f"device {device} cannot be used: {first}") from error
 
 
-def _root_cause(error: BaseException) -> BaseException:
+def root_cause(error: BaseException) -> BaseException:
+    """Return the error that the others were raised from: MONAI wraps what fails in a config."""
     while error.__cause__ is not None:
         error = error.__cause__
     return error
@@ -124,7 +157,7 @@ class CephalogramDetector:
         overlays: Sequence[str | Path] = (),
         overrides: dict[str, Any] | None = None,
     ) -> None:
-        config = _read_config([str(files("monai_ceph") / "bundles" / "inference.json"), *map(str, overlays)])
+        config = read_config([str(files("monai_ceph") / "bundles" / "inference.json"), *map(str, overlays)])
         if device is not None:
             config["device"] = f"$torch.device('{_usable(device)}')"
         for key, value in (overrides or {}).items():
@@ -133,15 +166,18 @@ class CephalogramDetector:
             self._build(config)
         except RuntimeError as error:
             # MONAI says which part of the config failed, and the error below it says why
-            raise CephError(f"the config does not work: {_root_cause(error)}") from error
+            raise CephError(f"the config does not work: {root_cause(error)}") from error
 
     def _build(self, config: ConfigParser) -> None:
-        # what this device makes of it, so that the recipe's hash tells bfloat16 from single precision
-        config["mixed_precision"] = mixed = config.get_parsed_content("mixed_precision")
+        mixed = config.get_parsed_content("mixed_precision")
         if not isinstance(mixed, bool):
             raise CephError(f"mixed_precision must be true or false, got {mixed!r}")
-        used = {stage: config.get_parsed_content(f"{stage}_weights") for stage in weights.STAGES}
-        used = {stage: file for stage, file in used.items() if file is not None}
+        if tuple(config.get_parsed_content("landmarks")) != SYMBOLS:
+            raise CephError(
+                "the config's landmarks are not those of monai_ceph.landmarks, for which results and reports are made: "
+                "run bundles/inference.json instead (docs/own_landmarks.md)"
+            )
+        used = used_weights(config)
         for stage, file in used.items():
             weights.load(config.get_parsed_content(f"{stage}_network_def"), file)
         self.device = config.get_parsed_content("device")
@@ -155,13 +191,7 @@ class CephalogramDetector:
         self._uncertain_below = float(config.get_parsed_content("uncertain_below"))
         self._film_uncertain_above = float(config.get_parsed_content("film_uncertain_above"))
         self._rejection = config.get_parsed_content("rejection")
-        shipped = all(weights.is_shipped(stage, file) for stage, file in used.items())
-        self.identity = ModelIdentity(
-            name=weights.model()["name"] if shipped else "weights of the user",
-            version=weights.model()["version"] if shipped else "unknown",
-            weights_sha256=weights.sha256(*used.values()),
-            recipe_sha256=_recipe_sha256(config),
-        )
+        self.identity = model_identity(config)
 
     def __call__(self, source: str | Path | Radiograph, *, force: bool = False, stage: Stage = "local") -> Detection:
         """Detect the landmarks of one film.
@@ -199,7 +229,7 @@ class CephalogramDetector:
                 points = self._decode(windows.heatmaps) + windows.starts
                 scores = windows.heatmaps.flatten(1).amax(dim=1)
         scores = scores.nan_to_num(nan=0.0).cpu()
-        places = landmarks_to_source(points, film.affine).numpy()
+        places = landmarks_to_source(points, film.affine)
         view, evidence = (pose.view, pose.evidence) if pose else (UPRIGHT, None)
         warnings += view.warnings()
         if radiograph.patient_orientation and pose:
@@ -211,7 +241,8 @@ class CephalogramDetector:
             warnings.append(f"Kept by force: {problem}.")
         spacing = radiograph.pixel_spacing
         landmarks = tuple(
-            self._landmark(*item, spacing) for item in zip(LANDMARKS, places, scores.tolist(), strict=True)
+            detected_landmark(mark.number, mark.symbol, place, score, spacing, self._uncertain_below)
+            for mark, place, score in zip(LANDMARKS, places.tolist(), scores.tolist(), strict=True)
         )
         return Detection(
             # a name that is not UTF-8 becomes readable text
@@ -235,22 +266,4 @@ class CephalogramDetector:
             warnings=tuple(warnings),
             created=datetime.now(timezone.utc).replace(microsecond=0),
             seconds=clock.seconds,
-        )
-
-    def _landmark(
-        self, landmark: Landmark, place: np.ndarray, score: float, spacing: tuple[float, float] | None
-    ) -> DetectedLandmark:
-        found = bool(np.isfinite(place).all())
-        status: Status = "missing" if not found else "uncertain" if score < self._uncertain_below else "ok"
-        y, x = (float(place[0]), float(place[1])) if found else (None, None)
-        return DetectedLandmark(
-            number=landmark.number,
-            name=landmark.name,
-            symbol=landmark.symbol,
-            x=x,
-            y=y,
-            x_mm=x * spacing[1] if x is not None and spacing else None,
-            y_mm=y * spacing[0] if y is not None and spacing else None,
-            score=min(max(score, 0.0), 1.0),
-            status=status,
         )

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from monai.data import MetaTensor
 from monai.data.utils import collate_meta_tensor_fn
 from monai.inferers import Inferer
 from torch.nn import functional as F
 
-from monai_ceph.pose import Pose, PoseFinder, View
+from monai_ceph.pose import Pose, PoseFinder, View, stated_view
 from monai_ceph.transforms.geometry import (
     affine_of,
     apply,
@@ -262,6 +263,12 @@ class Guide:
     peaks: torch.Tensor
 
 
+def _orientation_of(film: torch.Tensor) -> list[str]:
+    """Return what RadiographReader says of the film's PatientOrientation; empty if nothing is known."""
+    said = film.meta.get("patient_orientation", "") if isinstance(film, MetaTensor) else ""
+    return str(said).split("\\") if said else []
+
+
 class AttentionGuidedInferer(Inferer):
     """Both stages of Zhong et al. 2019 on a film.
 
@@ -321,14 +328,15 @@ class AttentionGuidedInferer(Inferer):
     ) -> torch.Tensor:
         """Return H_M (batch, N, row, column), without background, for films (batch, 1, row, column).
 
-        Its affine, one per film, leads to the source.
+        Its affine, one per film, leads to the source. A film that says how the head lies on it (``patient_orientation``
+        in its meta data) is looked at in this way first.
         """
         self.global_network.eval().to(inputs.device)
         if self.context_network is not None:
             self.context_network.eval().to(inputs.device)
         merged = []
         for film in inputs:
-            framed, pose = self.frame(film)
+            framed, pose = self.frame(film, stated_view(_orientation_of(film)))
             guide = self.guide(framed, pose).landmarks
             windows = self.explore(framed, guide, lambda batch: network(batch, *args, **kwargs), pose)
             merged.append(with_affine(windows.paste((framed.shape[-2], framed.shape[-1])), film, affine_of(framed)))

@@ -1,6 +1,7 @@
 """The vocabulary: the 19 landmarks of the ISBI 2015 challenge, in its order.
 
-Nothing else in the package knows an index: use :data:`SYMBOLS`, :data:`NAMES` or :func:`index_of`.
+Nothing else in the package knows an index: use :data:`SYMBOLS`, :data:`NAMES` or :func:`index_of`. A task of another
+landmark set names it in the key ``landmarks`` of its configs (docs/own_landmarks.md).
 Definitions follow the usual cephalometric textbooks (Jacobson & Jacobson, *Radiographic Cephalometry*,
 2006); the order is the line order of the challenge's annotation files.
 """
@@ -168,6 +169,11 @@ NAMES: tuple[str, ...] = tuple(landmark.name for landmark in LANDMARKS)
 NUM_LANDMARKS = len(LANDMARKS)
 
 _INDEX = {symbol: index for index, symbol in enumerate(SYMBOLS)}
+
+
+def name_of(symbol: str) -> str:
+    """Return the name of a landmark; the symbol itself for one that is not of this vocabulary."""
+    return NAMES[_INDEX[symbol]] if symbol in _INDEX else symbol
 
 
 def index_of(symbol: str) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 
 import torch
 from monai.networks.nets import UNet
@@ -46,7 +45,8 @@ class HeatmapUNet(nn.Module):
         act: see MONAI's UNet.
         dropout: see MONAI's UNet.
         mixed_precision: convolve in bfloat16 (parameters and logits stay in float32). On CPUs with bfloat16
-            instructions and on GPUs this is faster (docs/benchmarks.md); elsewhere it is slower.
+            instructions and on GPUs this is faster (docs/benchmarks.md); elsewhere it is slower. TorchScript leaves it
+            out.
     """
 
     def __init__(
@@ -81,6 +81,9 @@ class HeatmapUNet(nn.Module):
         # channels last is the faster layout for the convolutions, on CPUs too
         padded = padded.contiguous(memory_format=torch.channels_last)
         # no context at all without mixed precision: one that is switched off would switch off the caller's, too
-        with torch.autocast(x.device.type, torch.bfloat16) if self.mixed_precision else nullcontext():
+        if self.mixed_precision and not torch.jit.is_scripting():
+            with torch.autocast(x.device.type, torch.bfloat16):
+                logits = self.unet(padded)
+        else:
             logits = self.unet(padded)
         return logits.float()[..., :rows, :columns]

@@ -171,7 +171,11 @@ class PoseFinder:
         self.to_landmarks = decoder
 
     def __call__(self, film: torch.Tensor, stated: View | None = None) -> Pose:
-        """Return the pose of the head on one film (1, row, column); ``stated`` is looked at first."""
+        """Return the pose of the head on one film (1, row, column); ``stated`` is looked at first.
+
+        Raises:
+            ValueError: if the network and the mean shape have not the same number of landmarks.
+        """
         film = self.intensity(film)
         view = stated or UPRIGHT
         look = self._look(film, [view])[0]
@@ -202,6 +206,11 @@ class PoseFinder:
         for image in (view.of(small) for view in views):
             with torch.no_grad():
                 heatmaps = self.network(image.as_subclass(torch.Tensor)[None]).softmax(dim=1)[0, :-1]
+            if len(heatmaps) != len(self.frame.model):
+                raise ValueError(
+                    f"the network has {len(heatmaps)} landmarks and the mean shape {len(self.frame.model)}: "
+                    "mean_shape must be that of the network's landmarks, in the same order"
+                )
             points, peaks = self.to_landmarks(heatmaps), heatmaps.flatten(1).amax(dim=1)
             try:
                 evidence, matrix = self.fit(points, peaks)

@@ -8,10 +8,20 @@ from typing import Literal
 import numpy as np
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from monai_ceph.landmarks import name_of
 from monai_ceph.readers.radiograph import SpacingSource
 from monai_ceph.version import __version__
 
-__all__ = ["SCHEMA_VERSION", "DetectedLandmark", "Detection", "FilmState", "ModelIdentity", "Status", "film_state"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "DetectedLandmark",
+    "Detection",
+    "FilmState",
+    "ModelIdentity",
+    "Status",
+    "detected_landmark",
+    "film_state",
+]
 
 SCHEMA_VERSION: Literal["1.0"] = "1.0"
 """A reader of 1.x can read every 1.y: fields are only added. A field that goes or changes its meaning makes it 2.0."""
@@ -40,6 +50,39 @@ class DetectedLandmark(_Record):
     )
     score: float = Field(ge=0, le=1, description="highest probability of the landmark's merged heatmap")
     status: Status
+
+
+def detected_landmark(
+    number: int,
+    symbol: str,
+    place: Sequence[float],
+    score: float,
+    spacing: tuple[float, float] | None,
+    uncertain_below: float,
+) -> DetectedLandmark:
+    """Return what is said of one landmark.
+
+    Args:
+        number: from 1, in the order of the channels.
+        symbol: of the landmark.
+        place: (row, column) in pixels of the source image; NaN if it is missing.
+        score: highest probability of its heatmap; rounding may take it out of 0 to 1.
+        spacing: (row, column) in mm, None if unknown.
+        uncertain_below: a landmark of a lower score is ``uncertain``.
+    """
+    found = bool(np.isfinite(place).all())
+    y, x = (float(place[0]), float(place[1])) if found else (None, None)
+    return DetectedLandmark(
+        number=number,
+        name=name_of(symbol),
+        symbol=symbol,
+        x=x,
+        y=y,
+        x_mm=x * spacing[1] if x is not None and spacing else None,
+        y_mm=y * spacing[0] if y is not None and spacing else None,
+        score=min(max(score, 0.0), 1.0),
+        status="missing" if not found else "uncertain" if score < uncertain_below else "ok",
+    )
 
 
 class ModelIdentity(_Record):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
@@ -9,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import ignite.distributed as idist
+import numpy as np
 import torch
 from monai.optimizers import WarmupCosineSchedule
 
-from monai_ceph.datasets import GroundTruth, as_dictionaries, open_dataset, split_fold
+from monai_ceph.datasets import Film, GroundTruth, as_dictionaries, open_dataset, split_fold
 from monai_ceph.datasets.folder import TABLE
 from monai_ceph.errors import CephError
+from monai_ceph.landmarks import SYMBOLS
 from monai_ceph.readers import find_radiographs
+from monai_ceph.reports.atomic import written_beside
 from monai_ceph.transforms.geometry import apply, fit_similarity
 
 __all__ = [
@@ -24,6 +28,7 @@ __all__ = [
     "inference_films",
     "latest_checkpoint",
     "mean_shape",
+    "save_landmark_set",
     "training_films",
 ]
 
@@ -31,6 +36,9 @@ logger = logging.getLogger(__name__)
 
 # phantoms are drawn at the local stage's grid: more pixels would be thrown away
 _PHANTOM_HEIGHT, _PHANTOM_WIDTH = 1200, 968
+
+LANDMARK_SET = "landmarks.json"
+"""The file that says which landmarks the networks of a run place."""
 
 
 def _phantoms(folder: Path, count: int, seed: int) -> Path:
@@ -54,6 +62,7 @@ def training_films(
     folds: int,
     seed: int,
     phantoms: int,
+    landmarks: Sequence[str] = SYMBOLS,
 ) -> dict[str, list[dict[str, Any]]]:
     """Return the films to train and to validate on, as dictionaries.
 
@@ -65,9 +74,11 @@ def training_films(
         folds: number of groups.
         seed: of the groups and of the phantoms.
         phantoms: how many phantoms join the films to train on; without a dataset, how many there are.
+        landmarks: symbols of the landmarks to train, in the order of the channels.
 
     Raises:
         DatasetError: if the dataset does not have a known layout.
+        CephError: if phantoms are asked for and do not have the landmarks.
     """
     if dataset_dir is None:
         logger.warning(
@@ -75,13 +86,53 @@ def training_films(
             "Give --dataset_dir PATH to train on films.",
             phantoms,
         )
-        train, validate = split_fold(open_dataset(_phantoms(Path(phantom_dir), phantoms, seed)), fold, folds, seed)
+        train, validate = split_fold(_phantom_films(phantom_dir, phantoms, seed, landmarks), fold, folds, seed)
     else:
-        train, validate = split_fold(open_dataset(dataset_dir, "train", ground_truth), fold, folds, seed)
+        films = open_dataset(dataset_dir, "train", ground_truth, symbols=landmarks)
+        train, validate = split_fold(films, fold, folds, seed)
         if phantoms:
-            train = train + open_dataset(_phantoms(Path(phantom_dir), phantoms, seed))
+            train = train + _phantom_films(phantom_dir, phantoms, seed, landmarks)
+    annotated = np.isfinite(np.stack([film.landmarks for film in train])).all(axis=2).any(axis=0)
+    if never := [symbol for symbol, seen in zip(landmarks, annotated.tolist(), strict=True) if not seen]:
+        logger.warning("no film to train on has %s: the networks will not find them", " ".join(never))
     logger.info("%d films to train on, %d to validate on", len(train), len(validate))
     return {"train": as_dictionaries(train), "validate": as_dictionaries(validate)}
+
+
+def _phantom_films(folder: str, count: int, seed: int, landmarks: Sequence[str]) -> list[Film]:
+    if unknown := [symbol for symbol in landmarks if symbol not in SYMBOLS]:
+        raise CephError(
+            f"phantoms have no landmark {' '.join(unknown)}: give --dataset_dir, with films that show them, and "
+            "--phantoms 0"
+        )
+    return open_dataset(_phantoms(Path(folder), count, seed), symbols=landmarks)
+
+
+def save_landmark_set(folder: str, landmarks: Sequence[str], films: Sequence[Mapping[str, Any]]) -> None:
+    """Write ``landmarks.json``: which landmarks the networks of a run place, and their mean shape.
+
+    It is an overlay: laid over ``inference.json`` or ``evaluate.json`` it makes them fit the run's weights.
+
+    Args:
+        folder: of the run; made if it is not there.
+        landmarks: symbols, in the order of the channels.
+        films: to train on. If none has all landmarks, there is no mean shape, and a warning.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    if idist.get_rank() > 0:
+        return
+    overlay: dict[str, Any] = {
+        "description": "Overlay on inference.json and evaluate.json: the landmark set of this run, and its mean shape.",
+        "landmarks": list(landmarks),
+    }
+    try:
+        overlay["mean_shape"] = mean_shape(films)
+    except CephError as error:
+        logger.warning("%s", error)
+    with written_beside(Path(folder) / LANDMARK_SET) as part:
+        part.write_text(json.dumps(overlay, indent=1) + "\n", encoding="utf-8")
 
 
 def mean_shape(films: Sequence[Mapping[str, Any]]) -> list[list[float]]:
@@ -116,12 +167,13 @@ def films(
     ground_truth: GroundTruth,
     doubles: bool,
     phantoms: int,
+    landmarks: Sequence[str] = SYMBOLS,
 ) -> list[dict[str, Any]]:
     """Return the films to evaluate on, as dictionaries; phantoms if there is no dataset."""
     if dataset_dir is None:
         logger.warning("NO DATASET: evaluating on %d SYNTHETIC phantoms. Give --dataset_dir PATH.", phantoms)
-        return as_dictionaries(open_dataset(_phantoms(Path(phantom_dir), phantoms, seed=10_000)))
-    return as_dictionaries(open_dataset(dataset_dir, split, ground_truth, doubles))
+        return as_dictionaries(_phantom_films(phantom_dir, phantoms, 10_000, landmarks))
+    return as_dictionaries(open_dataset(dataset_dir, split, ground_truth, doubles, landmarks))
 
 
 def inference_films(dataset_dir: str | None, phantom_dir: str, phantoms: int) -> list[dict[str, Any]]:

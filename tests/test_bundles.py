@@ -3,10 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from bundle_runs import BUNDLES, TINY, TINY_STAGE, TINY_WHOLE, command, error_line, execute, execute_all
 from monai.bundle import ConfigParser
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -23,7 +21,6 @@ from monai_ceph.datasets import folder as dataset
 from monai_ceph.evaluation import evaluate
 from monai_ceph.landmarks import NAMES, NUM_LANDMARKS, SYMBOLS
 
-BUNDLES = Path(__file__).parents[1] / "bundles"
 STAGES = ("global", "local")
 WHOLE = ("evaluate", "inference")
 # which configs an overlay is for
@@ -156,7 +153,8 @@ class TestOneTruth:
         assert all(raw(name)[f"{stage}_network_def"] == raw(stage)["network_def"] for name in WHOLE)
 
     @pytest.mark.parametrize(
-        "key", ["focal_epoch", "focal_alpha", "focal_gamma", "focal_threshold", "loss", "folds", "ground_truth"]
+        "key",
+        ["landmarks", "focal_epoch", "focal_alpha", "focal_gamma", "focal_threshold", "loss", "folds", "ground_truth"],
     )
     def test_both_trainings(self, key: str) -> None:
         assert raw("global")[key] == raw("local")[key]
@@ -189,6 +187,8 @@ class TestOneTruth:
     @pytest.mark.parametrize(
         "key",
         [
+            "landmarks",
+            "mean_shape",
             "global_weights",
             "local_weights",
             "context_weights",
@@ -216,7 +216,8 @@ class TestOneTruth:
         evaluate, inference = (raw(name)["postprocessing"]["transforms"][0] for name in WHOLE)
         training = raw("local")["validate"]["postprocessing"]["transforms"][0]
         # the inferer's maps have a grid of their own, and a score below which there is no landmark
-        assert evaluate == inference == {**training, "ref_key": "pred", "min_peak": "@missing_below"}
+        assert evaluate == {**training, "ref_key": "pred", "min_peak": "@missing_below"}
+        assert inference == {**evaluate, "score_key": "score"}
         decoder = raw("inference")["decoder"]
         assert all(decoder[key] == inference[key] for key in ("method", "threshold", "min_peak"))
 
@@ -258,73 +259,6 @@ class TestPaper:
     def test_network_has_a_background(self, stage: str) -> None:
         (network,) = parsed(stage, "network_def")
         assert network.eval()(torch.zeros(1, 1, 16, 16)).shape[1] == NUM_LANDMARKS + 1
-
-
-# a film of 240 pixels and a network of two levels: the same run in a second
-TINY = {
-    "device": "$torch.device('cpu')",
-    "phantoms": 4,
-    "folds": 2,
-    "channels": "[4,8]",
-    "crop_side": 240,
-    "validation_interval": 1,
-    "warmup_iterations": 1,
-}
-TINY_STAGE: dict[str, dict[str, Any]] = {
-    "global": {"global_scale": 0.3, "batch_size": 2, "global_heatmap_width": 12},
-    "local": {
-        "batch_size": 4,
-        "patches_per_film": 8,
-        "train_patch_size": 32,
-        "augmentation_margin": 8,
-        "max_offset": 10,
-        "patch_size": 32,
-    },
-}
-TINY_WHOLE = {
-    "device": "$torch.device('cpu')",
-    "phantoms": 2,
-    "crop_side": 240,
-    "global_scale": 0.3,
-    "patch_size": 32,
-    "channels": "[4,8]",
-    # networks that have hardly learnt anything are sure of nothing
-    "missing_below": 0.0,
-}
-
-# several command lines, literally, in one process: importing torch and MONAI costs more than the runs
-DRIVER = """
-import json, runpy, sys, traceback
-for arguments in json.loads(sys.argv[1]):
-    print(f"=== {arguments[0]}", flush=True)
-    sys.argv = ["monai.bundle", *arguments[1:]]
-    try:
-        runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
-    except Exception:
-        traceback.print_exc()
-    sys.stdout.flush(), sys.stderr.flush()
-"""
-
-
-def command(run: str, *names: str, **options: Any) -> list[str]:
-    flags = [text for key, value in options.items() for text in (f"--{key}", str(value))]
-    files = [str(BUNDLES / f"{name}.json") for name in names]
-    return ["run", run, "--config_file", files[0] if len(files) == 1 else str(files), *flags]
-
-
-def execute(arguments: list[str], folder: Path) -> str:
-    result = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=folder,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=300,
-        check=False,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
-    assert result.returncode == 0, result.stdout
-    return result.stdout
 
 
 @pytest.fixture(scope="module")
@@ -369,16 +303,7 @@ def logs(folder: Path) -> dict[str, str]:
         "evaluate": command("evaluating", "evaluate", **TINY_WHOLE, **weights),
         "no dataset folder": command("training", "global", dataset_dir="nowhere", output_dir="elsewhere"),
     }
-    output = execute(["-c", DRIVER, json.dumps([[name, *each] for name, each in commands.items()])], folder)
-    parts = re.split(r"^=== (.+)\n", output, flags=re.MULTILINE)
-    assert parts[1::2] == list(commands)
-    return {"local": first, **dict(zip(parts[1::2], parts[2::2], strict=True))}
-
-
-def error_line(log: str) -> str:
-    """Return the package's own message in a traceback."""
-    (line,) = {line for line in log.splitlines() if line.startswith("monai_ceph.errors.")}
-    return line
+    return {"local": first, **execute_all(commands, folder)}
 
 
 def detector_like(folder: Path, *, paper: bool = False) -> CephalogramDetector:

@@ -358,6 +358,14 @@ class TestTemplate:
         assert found.landmarks.tolist() == [[x + 1, x] for x in range(NUM_LANDMARKS)]
         assert found.pixel_spacing == 0.1
 
+    def test_a_landmark_set_of_ones_own(self) -> None:
+        lines = run("template", "a.png", "--landmarks", "tip,S").stdout.splitlines()
+        assert lines[1:] == ["a.png,tip,tip,,,", "a.png,Sella,S,,,"]
+
+    @pytest.mark.parametrize("wrong", ["tip,,S", "tip,tip"])
+    def test_a_set_that_is_none(self, wrong: str) -> None:
+        assert "--landmarks" in one_line(run("template", "--landmarks", wrong))
+
 
 def test_help_and_version_without_torch() -> None:
     code = """
@@ -365,7 +373,7 @@ import sys
 from typer.testing import CliRunner
 from monai_ceph.cli import app
 
-names = ("detect", "evaluate", "phantom", "schema", "template")
+names = ("bundle", "detect", "evaluate", "phantom", "schema", "template")
 for arguments in (["--help"], ["--version"], *([name, "--help"] for name in names)):
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, (arguments, result.output)
@@ -382,5 +390,5 @@ def test_version() -> None:
 
 def test_no_command_shows_what_there_is() -> None:
     output = run().output
-    assert all(name in output for name in ("detect", "evaluate", "phantom", "schema", "template"))
+    assert all(name in output for name in ("bundle", "detect", "evaluate", "phantom", "schema", "template"))
     assert "not a medical device" in output

@@ -417,6 +417,17 @@ class TestWithPose:
                 assert (guide.landmarks - landmarks_to_grid(places, affine_of(framed))).abs().max() < 1
                 assert (guide.peaks > 0.9).all()
 
+    def test_what_the_header_says_of_the_head_is_looked_at_first(self) -> None:
+        inferer = self.inferer()
+        assert inferer.pose is not None
+        # the first look is good enough
+        inferer.pose.sure = 0.0
+        for orientation, mirrored in (("", False), ("A\\F", False), ("P\\F", True)):
+            film = coded_film()
+            film.meta["patient_orientation"] = orientation
+            (merged,) = inferer(collate_meta_tensor_fn([film]), CodeReader(STEP))
+            assert (float(torch.linalg.det(affine_of(merged))) < 0) == mirrored
+
     def test_the_maps_of_a_batch_lead_to_the_source(self) -> None:
         films, places = self.films()
         batch = collate_meta_tensor_fn(films)

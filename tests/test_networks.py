@@ -65,6 +65,17 @@ def test_mixed_precision_is_near_and_answers_in_single_precision() -> None:
     assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in mixed.parameters())
 
 
+@pytest.mark.parametrize("mixed_precision", [False, True])
+def test_torchscript_computes_in_single_precision_on_grids_of_any_size(mixed_precision: bool) -> None:
+    torch.manual_seed(0)
+    network = HeatmapUNet((4, 8, 16), num_landmarks=2, mixed_precision=mixed_precision).eval()
+    script = torch.jit.script(network)
+    network.mixed_precision = False
+    for size in ((16, 16), (18, 29)):
+        film = torch.rand(1, 1, *size)
+        assert torch.allclose(script(film), network(film), atol=1e-5)
+
+
 def test_the_callers_mixed_precision_stays() -> None:
     torch.manual_seed(0)
     network = HeatmapUNet((4, 8, 16), num_landmarks=2).eval()

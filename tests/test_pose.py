@@ -10,6 +10,7 @@ from codes import CELLS, COLUMNS, ROWS, STEP, CodeReader, coded_film, to_pixels
 from monai.data import MetaTensor
 from torch import nn
 
+from monai_ceph.networks import HeatmapUNet
 from monai_ceph.pose import UPRIGHT, PoseFinder, View, stated_view
 from monai_ceph.transforms import HeatmapsToLandmarks, PoseFilm, ScaleFilmIntensity, affine_of, landmarks_to_grid
 from monai_ceph.transforms.geometry import apply, with_affine
@@ -50,6 +51,11 @@ def lying(film: MetaTensor, view: View) -> tuple[MetaTensor, Callable[[torch.Ten
         return points
 
     return MetaTensor(pixels, affine=torch.eye(3, dtype=torch.float64)), place
+
+
+def test_a_network_of_other_landmarks_than_the_mean_shape() -> None:
+    with pytest.raises(ValueError, match=f"network has 3 landmarks and the mean shape {len(CELLS)}.*mean_shape"):
+        finder(HeatmapUNet((4, 8), num_landmarks=3).eval())(coded_film())
 
 
 class Logits(nn.Module):

@@ -11,7 +11,7 @@ from samples import changed, radiograph
 from monai_ceph.landmarks import NUM_LANDMARKS
 from monai_ceph.readers import Radiograph, SpacingSource
 from monai_ceph.reports import overlay
-from monai_ceph.reports.atomic import written_beside
+from monai_ceph.reports.atomic import folder_written_beside, written_beside
 from monai_ceph.reports.overlay import draw_overlay, save_overlay
 from monai_ceph.reports.tables import LANDMARK_COLUMNS, landmark_rows, save_landmarks, write_table
 from monai_ceph.result import Detection
@@ -52,6 +52,22 @@ class TestWrittenBeside:
             fail()
         assert target.read_text() == "old"
         assert not left_over(tmp_path)
+
+    def test_a_folder_appears_at_the_end_or_not_at_all(self, tmp_path: Path) -> None:
+        target = tmp_path / "new" / "folder"
+
+        def write(error: type[Exception] | None = None) -> None:
+            with folder_written_beside(target) as part:
+                (part / "file.txt").write_text("new")
+                assert not target.exists()
+                if error:
+                    raise error
+
+        with pytest.raises(KeyError):
+            write(KeyError)
+        assert list((tmp_path / "new").iterdir()) == []
+        write()
+        assert [path.name for path in (tmp_path / "new").rglob("*")] == ["folder", "file.txt"]
 
     def test_nothing_written_is_an_error(self, tmp_path: Path) -> None:
         target = tmp_path / "file.txt"
@@ -96,15 +112,12 @@ class TestTables:
         write_table(tmp_path / "t.csv", ["a", "b"], [])
         assert (tmp_path / "t.csv").read_bytes() == b"a,b\n"
 
-    def test_points_of_one_film(self, tmp_path: Path) -> None:
-        points = np.arange(2 * NUM_LANDMARKS, dtype=float).reshape(-1, 2)
-        points[2] = np.nan
-        save_landmarks(tmp_path / "t.csv", "film.png", points)
-        rows = rows_of(tmp_path / "t.csv")
-        assert rows[0] == ["file", "landmark", "symbol", "x", "y"]
-        assert rows[1] == ["film.png", "Sella", "S", "1.00", "0.00"]
-        assert rows[3][3:] == ["", ""]
-        assert len(rows) == 1 + NUM_LANDMARKS
+    def test_the_table_of_one_film(self, tmp_path: Path, detection: Detection) -> None:
+        detection = changed(detection, 4, x=None, y=None, score=0.0, status="missing")
+        save_landmarks(tmp_path / "t.csv", detection.file, detection.landmarks, detection.spacing_source)
+        header, *rows = rows_of(tmp_path / "t.csv")
+        assert tuple(header) == LANDMARK_COLUMNS
+        assert rows == list(landmark_rows(detection))
 
 
 def black(rows: int, columns: int) -> Radiograph:

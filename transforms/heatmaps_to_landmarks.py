@@ -96,6 +96,7 @@ class HeatmapsToLandmarksd(MapTransform):
         ref_key: the film whose affine leads from the grid to the source.
         target_key: where the landmarks go, (N, 2), (row, column) in pixels of the source image.
         background: whether the last channel is the background, and no landmark.
+        score_key: where the maxima of the heatmaps go, (N,), 0 where there is none; None: nowhere.
         method: see :class:`HeatmapsToLandmarks`.
         threshold: see :class:`HeatmapsToLandmarks`.
         refine: see :class:`HeatmapsToLandmarks`.
@@ -112,12 +113,14 @@ class HeatmapsToLandmarksd(MapTransform):
         threshold: float = 0.5,
         refine: bool = True,
         min_peak: float = 0.0,
+        score_key: str | None = None,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         if len(self.keys) != 1:
             raise ValueError(f"one heatmaps key per target, got {self.keys}")
         self.ref_key, self.target_key, self.background = ref_key, target_key, background
+        self.score_key = score_key
         self.to_landmarks = HeatmapsToLandmarks(method, threshold, refine, min_peak)
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
@@ -127,4 +130,7 @@ class HeatmapsToLandmarksd(MapTransform):
             maps = result[key][:-1] if self.background else result[key]
             points = self.to_landmarks(maps)
             result[self.target_key] = landmarks_to_source(points, affine_of(result[self.ref_key]))
+            if self.score_key is not None:
+                peaks = maps.as_subclass(torch.Tensor).flatten(1).amax(dim=1)
+                result[self.score_key] = peaks.nan_to_num(nan=0.0).cpu()
         return result

@@ -2,40 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+import math
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from monai.config import KeysCollection
+from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
+from monai_ceph.landmarks import SYMBOLS
+from monai_ceph.readers.radiograph import SpacingSource
 from monai_ceph.reports.tables import save_landmarks
+from monai_ceph.result import detected_landmark
 
 __all__ = ["SaveLandmarksd"]
 
 
 class SaveLandmarksd(MapTransform):
-    """Write the landmarks of a film as ``<file name>.landmarks.csv``: file, landmark, symbol, x, y.
+    """Write the landmarks of a film as ``<file name>.landmarks.csv``, with the columns of ``monai-ceph detect``.
 
-    Films of the same name in different folders get a number: ``<file name>.2.landmarks.csv``.
+    Films of the same name in different folders get a number: ``<file name>.2.landmarks.csv``. Millimetres are written
+    where :class:`~monai_ceph.readers.monai_reader.RadiographReader` knew a scale.
 
     Args:
-        keys: landmarks, (19, 2), (row, column) in pixels of the source image.
+        keys: landmarks, (N, 2), (row, column) in pixels of the source image.
+        score_key: (N,) highest probability of each landmark.
+        ref_key: a film or its heatmaps, whose meta data know the scale.
         file_key: the film's file, for the table and for its name.
         output_dir: folder of the tables; made if it is not there.
+        symbols: of the landmarks, in the order of the channels.
+        uncertain_below: a landmark of a lower score is ``uncertain``.
+
+    Raises:
+        ValueError: if there are not as many landmarks as symbols.
     """
 
-    def __init__(self, keys: KeysCollection, file_key: str, output_dir: str, allow_missing_keys: bool = False) -> None:
+    def __init__(
+        self,
+        keys: KeysCollection,
+        score_key: str,
+        ref_key: str,
+        file_key: str,
+        output_dir: str,
+        symbols: Sequence[str] = SYMBOLS,
+        uncertain_below: float = 0.0,
+        allow_missing_keys: bool = False,
+    ) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.file_key, self.output_dir = file_key, Path(output_dir)
+        self.score_key, self.ref_key, self.file_key = score_key, ref_key, file_key
+        self.output_dir, self.symbols, self.uncertain_below = Path(output_dir), tuple(symbols), uncertain_below
         self._tables: dict[str, str] = {}
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
         """Write the table and pass the data on."""
-        file = str(data[self.file_key])
+        file, (spacing, source) = str(data[self.file_key]), _scale(data[self.ref_key])
+        scores = torch.as_tensor(data[self.score_key]).tolist()
         for key in self.key_iterator(dict(data)):
-            points = torch.as_tensor(data[key]).cpu().numpy()
-            save_landmarks(self.output_dir / self._table(file), file, points)
+            places = torch.as_tensor(data[key]).tolist()
+            if not len(places) == len(scores) == len(self.symbols):
+                raise ValueError(
+                    f"{file}: {len(places)} landmarks with {len(scores)} scores, for {len(self.symbols)} symbols: the "
+                    "config key landmarks must have the symbols that the networks were trained on"
+                )
+            marks = [
+                detected_landmark(number, symbol, place, score, spacing, self.uncertain_below)
+                for number, (symbol, place, score) in enumerate(zip(self.symbols, places, scores, strict=True), start=1)
+            ]
+            save_landmarks(self.output_dir / self._table(file), file, marks, source)
         return dict(data)
 
     def _table(self, file: str) -> str:
@@ -46,3 +80,11 @@ class SaveLandmarksd(MapTransform):
                 count += 1
             self._tables[file] = name
         return self._tables[file]
+
+
+def _scale(film: torch.Tensor) -> tuple[tuple[float, float] | None, SpacingSource]:
+    """Return (row, column) in mm, None if unknown, and where they come from."""
+    meta = film.meta if isinstance(film, MetaTensor) else {}
+    row, column = float(meta.get("row_spacing", math.nan)), float(meta.get("column_spacing", math.nan))
+    source = SpacingSource(meta.get("spacing_source", SpacingSource.NONE))
+    return (None if math.isnan(row) or math.isnan(column) else (row, column)), source

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from monai_ceph.datasets.film import Film, as_dictionaries
@@ -9,14 +10,19 @@ from monai_ceph.datasets.folder import folder
 from monai_ceph.datasets.folds import split_fold
 from monai_ceph.datasets.isbi2015 import GroundTruth, Split, is_isbi2015, isbi2015
 from monai_ceph.errors import DatasetError
+from monai_ceph.landmarks import SYMBOLS
 
 __all__ = ["Film", "as_dictionaries", "folder", "is_isbi2015", "isbi2015", "open_dataset", "split_fold"]
 
 
 def open_dataset(
-    root: str | Path, split: Split = "train", ground_truth: GroundTruth = "mean", doubles: bool = True
+    root: str | Path,
+    split: Split = "train",
+    ground_truth: GroundTruth = "mean",
+    doubles: bool = True,
+    symbols: Sequence[str] = SYMBOLS,
 ) -> list[Film]:
-    """Return the films of a dataset folder, whichever layout it has.
+    """Return the films of a dataset folder, whichever layout it has, with the landmarks ``symbols``, in this order.
 
     Split, ground truth and doubles are those of :func:`~monai_ceph.datasets.isbi2015.isbi2015`; a folder with a
     table (:func:`~monai_ceph.datasets.folder.folder`) has one truth and no splits.
@@ -28,5 +34,5 @@ def open_dataset(
     if not root.is_dir():
         raise DatasetError(f"{root}: no such folder")
     if is_isbi2015(root):
-        return isbi2015(root, split, ground_truth, doubles)
-    return folder(root)
+        return isbi2015(root, split, ground_truth, doubles, symbols)
+    return folder(root, symbols)

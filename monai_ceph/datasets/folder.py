@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from monai_ceph.datasets.film import Film
 from monai_ceph.errors import DatasetError
-from monai_ceph.landmarks import LANDMARKS, SYMBOLS
+from monai_ceph.landmarks import SYMBOLS, name_of
 
 __all__ = ["TABLE", "folder", "template"]
 
@@ -20,9 +20,9 @@ TABLE = "landmarks.csv"
 _REQUIRED = ("file", "symbol", "x", "y")
 
 
-def template(file: str = "film-001.png") -> str:
+def template(file: str = "film-001.png", symbols: Sequence[str] = SYMBOLS) -> str:
     """Return the text of an empty table for one film: one row per landmark, to fill in and to repeat."""
-    rows = [f"{file},{landmark.name},{landmark.symbol},,,\n" for landmark in LANDMARKS]
+    rows = [f"{file},{name_of(symbol)},{symbol},,,\n" for symbol in symbols]
     return "file,landmark,symbol,x,y,pixel_spacing\n" + "".join(rows)
 
 
@@ -57,18 +57,19 @@ def _rows(table: Path) -> Iterator[tuple[str, dict[str, str]]]:
         raise DatasetError(f"{table}, line {reader.line_num + 1}: {error}") from error
 
 
-def folder(root: str | Path, symbols: tuple[str, ...] = SYMBOLS) -> list[Film]:
+def folder(root: str | Path, symbols: Sequence[str] = SYMBOLS) -> list[Film]:
     """Return the films of a folder that has a ``landmarks.csv``.
 
     The table has one row per film and landmark, in any order, with a header. Columns: ``file`` (relative to the
-    folder), ``symbol`` (see :mod:`monai_ceph.landmarks`), ``x`` and ``y`` (pixels of the image, x right, y down,
-    pixel centres at integers; empty or NaN if not annotated), and optionally ``pixel_spacing`` (mm per pixel, the
-    same in every row of a film). Other columns are left alone, so that the table of ``monai-ceph detect`` fits. A
-    landmark without a row is not annotated.
+    folder), ``symbol`` (see :mod:`monai_ceph.landmarks`, or one of the user's own set), ``x`` and ``y`` (pixels of the
+    image, x right, y down, pixel centres at integers; empty or NaN if not annotated), and optionally ``pixel_spacing``
+    (mm per pixel, the same in every row of a film). Other columns are left alone, so that the table of ``monai-ceph
+    detect`` fits. A landmark without a row is not annotated.
 
     Args:
         root: the folder.
-        symbols: the landmarks, in the order of the channels.
+        symbols: the landmarks, in the order of the channels. Rows of the vocabulary's other landmarks are left alone;
+            any other symbol is taken for a slip of the pen.
 
     Raises:
         DatasetError: if the table or a film is missing, or a row is wrong; it names file and line.
@@ -85,8 +86,11 @@ def folder(root: str | Path, symbols: tuple[str, ...] = SYMBOLS) -> list[Film]:
         file, symbol = (row["file"] or "").strip(), (row["symbol"] or "").strip()
         if file not in points and not (file and (root / file).is_file()):
             raise DatasetError(f"{where}: {file!r} is not a file in the folder")
-        if symbol not in order:
-            raise DatasetError(f"{where}: no landmark has the symbol {symbol!r}")
+        if symbol not in order and symbol not in SYMBOLS:
+            raise DatasetError(
+                f"{where}: no landmark has the symbol {symbol!r}; the landmarks are {' '.join(symbols)} (a set of your "
+                "own goes into the config key landmarks)"
+            )
         if (file, symbol) in seen:
             raise DatasetError(f"{where}: {symbol} of {file} stands twice")
         seen.add((file, symbol))
@@ -94,7 +98,8 @@ def folder(root: str | Path, symbols: tuple[str, ...] = SYMBOLS) -> list[Film]:
         x, y = _number(row, "x", where), _number(row, "y", where)
         if math.isnan(x) != math.isnan(y):
             raise DatasetError(f"{where}: {symbol} has only one of x and y")
-        place[order[symbol]] = y, x
+        if symbol in order:
+            place[order[symbol]] = y, x
         here = _number(row, "pixel_spacing", where)
         if here <= 0:
             raise DatasetError(f"{where}: pixel_spacing is {here}, not positive")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from monai_ceph.datasets.film import Film
 from monai_ceph.errors import DatasetError
-from monai_ceph.landmarks import NUM_LANDMARKS
+from monai_ceph.landmarks import NUM_LANDMARKS, SYMBOLS, index_of
 
 __all__ = [
     "DOUBLES_IN_TEST1",
@@ -69,7 +70,11 @@ def _annotation(path: Path) -> np.ndarray:
 
 
 def isbi2015(
-    root: str | Path, split: Split = "train", ground_truth: GroundTruth = "mean", doubles: bool = True
+    root: str | Path,
+    split: Split = "train",
+    ground_truth: GroundTruth = "mean",
+    doubles: bool = True,
+    symbols: Sequence[str] = SYMBOLS,
 ) -> list[Film]:
     """Return the films of one split of the challenge's folder.
 
@@ -82,11 +87,16 @@ def isbi2015(
         split: ``train`` (001-150), ``test1`` (151-300) or ``test2`` (301-400).
         ground_truth: ``senior``, ``junior``, or the ``mean`` of both.
         doubles: False leaves out the films of Test1 that are a second scan of a training film.
+        symbols: the landmarks, in the order of the channels.
 
     Raises:
-        DatasetError: if a folder, a film or an annotation is missing or broken; it names the file.
+        DatasetError: if a folder, a film or an annotation is missing or broken, it names the file; or if the challenge
+            does not have a landmark.
     """
     root = Path(root)
+    if unknown := [symbol for symbol in symbols if symbol not in SYMBOLS]:
+        raise DatasetError(f"{root}: the ISBI 2015 films have no landmark {' '.join(unknown)}")
+    channels = [index_of(symbol) for symbol in symbols]
     if split not in _FOLDERS or ground_truth not in get_args(GroundTruth):
         raise DatasetError(f"no split {split!r} with ground truth {ground_truth!r} in the ISBI 2015 films")
     name, numbers = _FOLDERS[split]
@@ -102,7 +112,9 @@ def isbi2015(
         Film(
             name=film,
             image=_image(folder, film),
-            landmarks=np.mean([_annotation(notes / f"400_{doctor}" / f"{film}.txt") for doctor in doctors], axis=0),
+            landmarks=np.mean(
+                [_annotation(notes / f"400_{doctor}" / f"{film}.txt")[channels] for doctor in doctors], axis=0
+            ),
             pixel_spacing=PIXEL_SPACING,
         )
         for film in (f"{number:03d}" for number in numbers)

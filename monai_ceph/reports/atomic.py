@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["written_beside"]
+__all__ = ["folder_written_beside", "written_beside"]
 
 
 @contextmanager
@@ -28,3 +29,20 @@ def written_beside(target: Path) -> Iterator[Path]:
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_written_beside(target: Path) -> Iterator[Path]:
+    """Yield a new folder beside ``target`` to write into; it takes the target's place at the end, or vanishes.
+
+    Raises:
+        OSError: if the folder cannot be written, or ``target`` is there and not an empty folder.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        part.mkdir()
+        yield part
+        part.replace(target)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)

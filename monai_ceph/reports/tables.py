@@ -7,13 +7,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from monai_ceph.landmarks import LANDMARKS
 from monai_ceph.reports.atomic import written_beside
 
 if TYPE_CHECKING:
-    from monai_ceph.result import Detection
+    from monai_ceph.readers.radiograph import SpacingSource
+    from monai_ceph.result import DetectedLandmark, Detection
 
 __all__ = ["ERROR_COLUMNS", "LANDMARK_COLUMNS", "landmark_rows", "save_landmarks", "write_table"]
 
@@ -33,11 +31,15 @@ def landmark_rows(detection: Detection) -> Iterator[list[str]]:
 
     x and y are source pixels, x_mm and y_mm are mm from the centre of the first pixel; empty if missing or unknown.
     """
-    for mark in detection.landmarks:
+    return _rows(detection.file, detection.landmarks, detection.spacing_source)
+
+
+def _rows(file: str, marks: Iterable[DetectedLandmark], spacing_source: SpacingSource) -> Iterator[list[str]]:
+    for mark in marks:
         yield [
-            *(detection.file, mark.name, mark.symbol, _decimals(mark.x, 2), _decimals(mark.y, 2)),
+            *(file, mark.name, mark.symbol, _decimals(mark.x, 2), _decimals(mark.y, 2)),
             *(_decimals(mark.score, 3), mark.status, _decimals(mark.x_mm, 3), _decimals(mark.y_mm, 3)),
-            str(detection.spacing_source),
+            str(spacing_source),
         ]
 
 
@@ -54,11 +56,11 @@ def write_table(path: Path, columns: Iterable[str], rows: Iterable[Iterable[Any]
         writer.writerows(rows)
 
 
-def save_landmarks(target: Path, file: str, points: np.ndarray) -> None:
-    """Write one film's (19, 2) landmarks, (row, column) in source pixels, as columns file, landmark, symbol, x, y."""
-    with written_beside(target) as part, part.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(LANDMARK_COLUMNS[:5])
-        for landmark, (row, column) in zip(LANDMARKS, points.tolist(), strict=True):
-            place = ["", ""] if np.isnan([row, column]).any() else [f"{column:.2f}", f"{row:.2f}"]
-            writer.writerow([file, landmark.name, landmark.symbol, *place])
+def save_landmarks(target: Path, file: str, marks: Iterable[DetectedLandmark], spacing_source: SpacingSource) -> None:
+    """Write the table of one film, as :func:`landmark_rows` has it.
+
+    Raises:
+        OSError: if the file cannot be written.
+    """
+    with written_beside(target) as part:
+        write_table(part, LANDMARK_COLUMNS, _rows(file, marks, spacing_source))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,27 +16,52 @@ from typing import Any
 import torch
 
 from monai_ceph.errors import CephError
+from monai_ceph.landmarks import NUM_LANDMARKS, SYMBOLS
 from monai_ceph.reports.atomic import written_beside
 
-__all__ = ["STAGES", "export", "is_shipped", "load", "model", "path", "sha256"]
+__all__ = ["STAGES", "export", "is_shipped", "load", "mean_shape", "model", "path", "sha256"]
 
 STAGES = ("global", "local", "context")
 
 _FOLDER = Path(__file__).parent
 
 
-def path(stage: str) -> str:
+def path(stage: str, landmarks: Sequence[str] = SYMBOLS) -> str:
     """Return the shipped file of a stage: ``global``, ``local`` or ``context``.
 
+    Args:
+        stage: of the method.
+        landmarks: symbols of the landmarks that the network has to place, in the order of its channels.
+
     Raises:
-        CephError: if the file has not the hash that ``model.json`` records.
+        CephError: if the file has not the hash that ``model.json`` records, or the shipped network places others.
     """
+    _only_for_the_vocabulary(landmarks, f"no shipped weights of the {stage} network", f"{stage}_weights")
     file = _FOLDER / f"{stage}.pt"
     if file.is_file() and sha256(str(file)) != model()["sha256"][stage]:
         raise CephError(
             f"{file}: not the weights that this version ships (its SHA-256 differs from model.json); reinstall"
         )
     return str(file)
+
+
+def mean_shape(landmarks: Sequence[str] = SYMBOLS) -> list[list[float]]:
+    """Return the mean shape of the shipped weights: (N, 2), (row, column); see ``mean_shape_note`` in ``model.json``.
+
+    Raises:
+        CephError: if ``landmarks`` are not those of the shipped weights.
+    """
+    _only_for_the_vocabulary(landmarks, "no shipped mean shape", "mean_shape")
+    shape: list[list[float]] = model()["mean_shape"]
+    return shape
+
+
+def _only_for_the_vocabulary(landmarks: Sequence[str], lacking: str, key: str) -> None:
+    if tuple(landmarks) != SYMBOLS:
+        raise CephError(
+            f"{lacking} for these {len(landmarks)} landmarks, only for the {NUM_LANDMARKS} of monai_ceph.landmarks: "
+            f"give the config key {key} (docs/own_landmarks.md)"
+        )
 
 
 def is_shipped(stage: str, file: str) -> bool:

@@ -2,30 +2,73 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
+from monai.data import MetaTensor
 
 from monai_ceph.landmarks import NUM_LANDMARKS
+from monai_ceph.readers import SpacingSource
 from monai_ceph.transforms import SaveLandmarksd
 
 
+def saver(folder: Path, **options: Any) -> SaveLandmarksd:
+    return SaveLandmarksd(
+        "predicted", score_key="score", ref_key="image", file_key="file", output_dir=str(folder / "out"), **options
+    )
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
 def test_a_table_per_film_also_where_two_have_one_name(tmp_path: Path) -> None:
-    save = SaveLandmarksd("predicted", file_key="file", output_dir=str(tmp_path / "out"))
+    save = saver(tmp_path)
     points = torch.arange(2 * NUM_LANDMARKS, dtype=torch.float64).reshape(-1, 2)
     points[3] = torch.nan
     for file in ("a/film.dcm", "b/film.dcm", "b/other.png", "a/film.dcm"):
-        item = {"predicted": points, "file": file, "kept": 1}
+        item = {
+            "predicted": points,
+            "score": torch.full((NUM_LANDMARKS,), 0.5),
+            "image": torch.zeros(1, 2, 2),
+            "file": file,
+        }
         assert save(item) == item
     found = {}
     for path in (tmp_path / "out").iterdir():
-        with path.open(newline="") as stream:
-            rows = list(csv.DictReader(stream))
+        rows = rows_of(path)
         assert len(rows) == NUM_LANDMARKS
-        assert (rows[1]["symbol"], rows[1]["x"], rows[1]["y"]) == ("N", "3.00", "2.00")
-        assert (rows[3]["x"], rows[3]["y"]) == ("", "")
+        assert (rows[1]["symbol"], rows[1]["x"], rows[1]["y"], rows[1]["x_mm"]) == ("N", "3.00", "2.00", "")
+        assert (rows[3]["x"], rows[3]["y"], rows[3]["status"]) == ("", "", "missing")
+        assert {row["spacing_source"] for row in rows} == {"none"}
         (found[path.name],) = {row["file"] for row in rows}
     assert found == {
         "film.dcm.landmarks.csv": "a/film.dcm",
         "film.dcm.2.landmarks.csv": "b/film.dcm",
         "other.png.landmarks.csv": "b/other.png",
     }
+
+
+def test_a_set_of_the_users_own_with_a_scale(tmp_path: Path) -> None:
+    meta = {"row_spacing": 0.2, "column_spacing": 0.1, "spacing_source": SpacingSource.USER.value}
+    item = {
+        "predicted": torch.tensor([[10.0, 20.0], [30.0, 40.0]]),
+        "score": torch.tensor([0.9, 0.3]),
+        "image": MetaTensor(torch.zeros(1, 2, 2), affine=torch.eye(3), meta=meta),
+        "file": "film.png",
+    }
+    saver(tmp_path, symbols=("S", "tip"), uncertain_below=0.4)(item)
+    first, second = rows_of(tmp_path / "out" / "film.png.landmarks.csv")
+    assert (first["landmark"], first["symbol"], first["status"]) == ("Sella", "S", "ok")
+    assert (first["x_mm"], first["y_mm"], first["spacing_source"]) == ("2.000", "2.000", "given by the user")
+    assert (second["landmark"], second["symbol"], second["status"]) == ("tip", "tip", "uncertain")
+    assert second["score"] == "0.300"
+
+
+def test_another_number_of_landmarks_than_symbols(tmp_path: Path) -> None:
+    item = {"predicted": torch.zeros(7, 2), "score": torch.zeros(7), "image": torch.zeros(1, 2, 2), "file": "film.png"}
+    with pytest.raises(ValueError, match=r"film\.png: 7 landmarks with 7 scores, for 19 symbols.*landmarks"):
+        saver(tmp_path)(item)
+    assert not (tmp_path / "out").exists()

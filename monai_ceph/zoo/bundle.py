@@ -1,0 +1,166 @@
+"""Write the bundle: configs, weights, TorchScript and documents in a folder that stands alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from monai.bundle import ConfigParser, ckpt_export
+
+from monai_ceph import weights
+from monai_ceph.detection import model_identity, read_config, root_cause, used_weights
+from monai_ceph.errors import CephError
+from monai_ceph.reports.atomic import folder_written_beside
+from monai_ceph.zoo import configs, documents
+from monai_ceph.zoo.metadata import metadata
+from monai_ceph.zoo.networks import StageNetworks
+
+__all__ = ["LARGE", "NAME", "Written", "write_bundle"]
+
+NAME = "head_xray_landmark_detection"
+"""Of the bundle's folder, by the model zoo's convention: organ, modality, task."""
+
+LARGE = 25_000_000
+"""Bytes from which on the model zoo wants a file at a URL, and not in its repository."""
+
+_WHOLE = ("inference", "evaluate")
+_TRAINED = ("local", "global")
+# what training and inference must have in common; the user may have changed it
+_SHARED = ("landmarks", "channels", "num_res_units")
+_CONFIGS = Path(str(files("monai_ceph") / "bundles"))
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written.
+
+    Attributes:
+        folder: of the bundle.
+        large: its files that are larger than :data:`LARGE`, relative to the folder.
+    """
+
+    folder: Path
+    large: tuple[str, ...]
+
+
+def write_bundle(
+    out: Path, overlays: Sequence[Path] = (), files_url: str | None = None, torchscript: bool = True
+) -> Written:
+    """Write the bundle as ``out/head_xray_landmark_detection``, whole or not at all.
+
+    Args:
+        out: folder that takes it; made if it is not there.
+        overlays: bundle configs that change single keys of inference, such as other weights.
+        files_url: where large files will lie; ``large_files.yml`` then says so.
+        torchscript: export ``models/model.ts``, too.
+
+    Raises:
+        CephError: if a config or weights cannot be read, the folder is there already and not empty, or a network
+            cannot be exported.
+        OSError: if the folder cannot be written.
+    """
+    target = out / NAME
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise CephError(f"{target}: is there already, and not empty; take it away, or give another folder")
+    inference = _config("inference", overlays)
+    try:
+        model, identity = _networks(inference), model_identity(inference)
+        landmarks = list(inference.get_parsed_content("landmarks"))
+        # without a pose no mean shape is looked at, and there may be none
+        mean_shape = inference.get_parsed_content("mean_shape") if inference["pose"] is not None else None
+    except RuntimeError as error:
+        # MONAI says which part of the config failed, and the error below it says why
+        raise CephError(f"the config does not work: {root_cause(error)}") from error
+    stages = [name.removesuffix("_network") for name, _ in model.named_children()]
+    shipped = not overlays and identity.name == weights.model()["name"]
+    meta = metadata(landmarks, identity, shipped)
+    with folder_written_beside(target) as part:
+        for name in ("configs", "models", "docs"):
+            (part / name).mkdir()
+        for name in _WHOLE:
+            _save(part, name, configs.whole(_config(name, overlays).get(), stages, mean_shape))
+        for path in sorted(_CONFIGS.glob("*.json")):
+            config = json.loads(path.read_text(encoding="utf-8"))
+            if path.stem in _TRAINED:
+                shared = {key: value for key, value in inference.get().items() if key in _SHARED and key in config}
+                _save(part, path.stem, configs.training(config | shared, path.stem))
+            elif path.stem not in (*_WHOLE, "metadata"):
+                _save(part, path.stem, configs.overlay(config))
+        _save(part, "metadata", meta)
+        shutil.copy(_CONFIGS / "logging.conf", part / "configs")
+        shutil.copy(Path(str(files("monai_ceph") / "zoo" / "LICENSE")), part)
+        for file, content in documents.texts(meta, stages, shipped).items():
+            (part / file).write_text(content, encoding="utf-8")
+        half = {key: value.half() if value.is_floating_point() else value for key, value in model.state_dict().items()}
+        torch.save(half, part / "models" / "model.pt")
+        if torchscript:
+            _export(part)
+            _save(part, "inference_ts", configs.TORCHSCRIPT)
+        large = [path for path in sorted(part.rglob("*")) if path.is_file() and path.stat().st_size > LARGE]
+        if large and files_url:
+            (part / "large_files.yml").write_text(_large_files(part, large, files_url), encoding="utf-8")
+        return Written(target, tuple(path.relative_to(part).as_posix() for path in large))
+
+
+def _config(name: str, overlays: Sequence[Path]) -> ConfigParser:
+    return read_config([str(_CONFIGS / f"{name}.json"), *map(str, overlays)])
+
+
+def _networks(config: ConfigParser) -> StageNetworks:
+    """Return the networks of all stages that have weights."""
+    return StageNetworks(
+        **{
+            f"{stage}_network": weights.load(config.get_parsed_content(f"{stage}_network_def"), file)
+            for stage, file in used_weights(config).items()
+        }
+    )
+
+
+def _save(bundle: Path, name: str, content: Mapping[str, Any]) -> None:
+    path = bundle / "configs" / f"{configs.FILE_NAMES.get(name, name)}.json"
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _export(bundle: Path) -> None:
+    """Write ``models/model.ts`` as the model zoo's CI does."""
+    logger = logging.getLogger("monai.bundle.scripts")
+    level = logger.level
+    # it tells its arguments at length
+    logger.setLevel(logging.WARNING)
+    try:
+        ckpt_export(
+            net_id="network_def",
+            filepath=str(bundle / "models" / "model.ts"),
+            ckpt_file=str(bundle / "models" / "model.pt"),
+            meta_file=str(bundle / "configs" / "metadata.json"),
+            config_file=str(bundle / "configs" / "inference.json"),
+        )
+    except Exception as error:  # torch documents none of its exceptions here
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise CephError(
+            f"a network cannot be exported to TorchScript ({reason}); --no-torchscript writes the bundle without it"
+        ) from error
+    finally:
+        logger.setLevel(level)
+
+
+def _large_files(bundle: Path, large: Sequence[Path], url: str) -> str:
+    entries = [
+        {
+            "path": path.relative_to(bundle).as_posix(),
+            "url": f"{url.rstrip('/')}/{path.relative_to(bundle).as_posix()}",
+            "hash_val": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "hash_type": "sha256",
+        }
+        for path in large
+    ]
+    return yaml.safe_dump({"large_files": entries}, sort_keys=False)

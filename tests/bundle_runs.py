@@ -1,0 +1,93 @@
+"""Runs of the bundles in a second each: small films, small networks, several command lines in one process."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+BUNDLES = Path(__file__).parents[1] / "bundles"
+
+# a film of 240 pixels and a network of two levels: the same run in a second
+TINY = {
+    "device": "$torch.device('cpu')",
+    "phantoms": 4,
+    "folds": 2,
+    "channels": "[4,8]",
+    "crop_side": 240,
+    "validation_interval": 1,
+    "warmup_iterations": 1,
+}
+TINY_STAGE: dict[str, dict[str, Any]] = {
+    "global": {"global_scale": 0.3, "batch_size": 2, "global_heatmap_width": 12},
+    "local": {
+        "batch_size": 4,
+        "patches_per_film": 8,
+        "train_patch_size": 32,
+        "augmentation_margin": 8,
+        "max_offset": 10,
+        "patch_size": 32,
+    },
+}
+TINY_WHOLE = {
+    "device": "$torch.device('cpu')",
+    "phantoms": 2,
+    "crop_side": 240,
+    "global_scale": 0.3,
+    "patch_size": 32,
+    "channels": "[4,8]",
+    # networks that have hardly learnt anything are sure of nothing
+    "missing_below": 0.0,
+}
+
+# several command lines, literally, in one process: importing torch and MONAI costs more than the runs
+DRIVER = """
+import json, runpy, sys, traceback
+for arguments in json.loads(sys.argv[1]):
+    print(f"=== {arguments[0]}", flush=True)
+    sys.argv = ["monai.bundle", *arguments[1:]]
+    try:
+        runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
+    except Exception:
+        traceback.print_exc()
+    sys.stdout.flush(), sys.stderr.flush()
+"""
+
+
+def command(run: str, *names: str | Path, **options: Any) -> list[str]:
+    flags = [text for key, value in options.items() for text in (f"--{key}", str(value))]
+    files = [str(name) if isinstance(name, Path) else str(BUNDLES / f"{name}.json") for name in names]
+    return ["run", run, "--config_file", files[0] if len(files) == 1 else str(files), *flags]
+
+
+def execute(arguments: list[str], folder: Path) -> str:
+    result = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=300,
+        check=False,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    assert result.returncode == 0, result.stdout
+    return result.stdout
+
+
+def execute_all(commands: dict[str, list[str]], folder: Path) -> dict[str, str]:
+    """Return the output of several command lines of monai.bundle, by name."""
+    output = execute(["-c", DRIVER, json.dumps([[name, *each] for name, each in commands.items()])], folder)
+    parts = re.split(r"^=== (.+)\n", output, flags=re.MULTILINE)
+    assert parts[1::2] == list(commands)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def error_line(log: str) -> str:
+    """Return the package's own message in a traceback."""
+    (line,) = {line for line in log.splitlines() if line.startswith("monai_ceph.errors.")}
+    return line

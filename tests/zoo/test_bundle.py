@@ -1,0 +1,294 @@
+"""The bundle that `monai-ceph bundle` writes, by the checks that the CI of the MONAI Model Zoo makes."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from bundle_runs import execute_all
+from monai.bundle import ConfigParser, ckpt_export, create_workflow, onnx_export, verify_metadata, verify_net_in_out
+from monai.networks.nets import FlexibleUNet
+from typer.testing import CliRunner
+
+import monai_ceph
+from monai_ceph import CephalogramDetector
+from monai_ceph.cli import app
+from monai_ceph.landmarks import NAMES
+from monai_ceph.networks import HeatmapUNet
+from monai_ceph.reports.tables import LANDMARK_COLUMNS, landmark_rows
+from monai_ceph.result import Detection
+from monai_ceph.zoo.bundle import NAME, write_bundle
+
+SCHEMA = Path(__file__).with_name("metadata.schema.json")
+MODEL_CARD = Path(__file__).parents[2] / "docs" / "model_card.md"
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("the zoo")
+    done = CliRunner().invoke(app, ["bundle", str(out), "--files-url", "https://example.org/files/"])
+    assert done.exit_code == 0, done.output
+    assert done.output.split("\n")[-2] == str(out / NAME)
+    return out / NAME
+
+
+def metadata_of(bundle: Path) -> dict[str, Any]:
+    return json.loads((bundle / "configs" / "metadata.json").read_text())
+
+
+def files_of(bundle: Path) -> dict[str, str]:
+    """What the command line of monai.bundle takes."""
+    return {
+        "meta_file": str(bundle / "configs" / "metadata.json"),
+        "config_file": str(bundle / "configs" / "inference.json"),
+    }
+
+
+class TestDirectory:
+    def test_files(self, bundle: Path) -> None:
+        found = {path.relative_to(bundle).as_posix() for path in bundle.rglob("*") if path.is_file()}
+        assert {
+            *("LICENSE", "docs/README.md", "docs/data_license.txt", "models/model.pt", "models/model.ts"),
+            *(f"configs/{name}.json" for name in ("metadata", "inference", "evaluate", "train", "train_global")),
+            "configs/logging.conf",
+        } <= found
+        assert not [path for path in bundle.parent.iterdir() if path != bundle]
+
+    def test_name(self, bundle: Path) -> None:
+        assert re.fullmatch(r"[a-z]+_[a-z]+_[a-z_]+", bundle.name)
+
+    def test_large_files_are_named_with_url_and_hash(self, bundle: Path) -> None:
+        listed = {
+            each["path"]: each for each in yaml.safe_load((bundle / "large_files.yml").read_text())["large_files"]
+        }
+        large = [path for path in bundle.rglob("*") if path.is_file() and path.stat().st_size > 25_000_000]
+        assert set(listed) == {path.relative_to(bundle).as_posix() for path in large}
+        for name, entry in listed.items():
+            assert entry["url"] == f"https://example.org/files/{name}"
+            assert entry["hash_type"] == "sha256"
+            assert entry["hash_val"] == hashlib.sha256((bundle / name).read_bytes()).hexdigest()
+
+    def test_the_readme_has_the_sections_of_the_template_and_no_blank(self, bundle: Path) -> None:
+        text = (bundle / "docs" / "README.md").read_text()
+        sections = re.findall(r"^#+ \**(.+?)\**$", text, flags=re.MULTILINE)
+        expected = (
+            *("Authors", "Tags", "Model Description", "Data", "Preprocessing", "Performance"),
+            *("Additional Usage Steps", "System Configuration", "Limitations", "Citation Info", "References"),
+        )
+        assert [section for section in sections if section in expected] == list(expected)
+        assert not re.search(r"\$(?! )", text)
+
+    def test_what_the_readme_runs_is_there(self, bundle: Path) -> None:
+        text = (bundle / "docs" / "README.md").read_text()
+        assert all((bundle / name).is_file() for name in re.findall(r"configs/\w+\.json", text))
+
+
+class TestMetadata:
+    def test_version_in_changelog(self, bundle: Path) -> None:
+        metadata = metadata_of(bundle)
+        assert metadata["version"] == monai_ceph.__version__
+        assert metadata["version"] in metadata["changelog"]
+
+    def test_the_package_is_required(self, bundle: Path) -> None:
+        assert metadata_of(bundle)["required_packages_version"]["monai-ceph"] == monai_ceph.__version__
+
+    def test_format(self, bundle: Path, tmp_path: Path) -> None:
+        # what is there is not downloaded
+        shutil.copy(SCHEMA, tmp_path / "schema.json")
+        verify_metadata(meta_file=files_of(bundle)["meta_file"], filepath=str(tmp_path / "schema.json"))
+
+    def test_figures_are_those_of_the_model_card(self, bundle: Path) -> None:
+        figures = metadata_of(bundle)["eval_metrics"].values()
+        (row,) = re.findall(r"^\| all 150 \| \d+ of \d+ called missing \| (.+) \|$", MODEL_CARD.read_text(), re.M)
+        assert [float(number) for number in re.findall(r"\d+\.\d+", row)] == list(figures)
+
+
+class TestNetwork:
+    def test_data_shape(self, bundle: Path) -> None:
+        verify_net_in_out(net_id="network_def", device="cpu", n=4, bundle_root=str(bundle), **files_of(bundle))
+
+    def test_torchscript_of_all_stages(self, bundle: Path, tmp_path: Path) -> None:
+        ckpt_export(
+            net_id="network_def",
+            filepath=str(tmp_path / "verify_model.ts"),
+            ckpt_file=str(bundle / "models" / "model.pt"),
+            bundle_root=str(bundle),
+            **files_of(bundle),
+        )
+        detector = CephalogramDetector("cpu")
+        film = torch.rand(1, 1, 50, 70)
+        for file in (tmp_path / "verify_model.ts", bundle / "models" / "model.ts"):
+            exported = torch.jit.load(file)
+            with torch.no_grad():
+                pairs = {
+                    "local": (exported(film), detector.network(film)),
+                    "global": (exported.global_network(film), detector.inferer.global_network(film)),
+                }
+                if detector.inferer.context_network is not None:
+                    pairs["context"] = (exported.context_network(film), detector.inferer.context_network(film))
+            for ours, expected in pairs.values():
+                assert torch.allclose(ours, expected, atol=1e-4)
+
+    @pytest.mark.skipif(
+        not (find_spec("onnx") and find_spec("onnxscript")), reason="onnx and onnxscript are not installed"
+    )
+    def test_onnx(self, bundle: Path, tmp_path: Path) -> None:
+        onnx_export(
+            net_id="network_def",
+            filepath=str(tmp_path / "model.onnx"),
+            ckpt_file=str(bundle / "models" / "model.pt"),
+            bundle_root=str(bundle),
+            **files_of(bundle),
+        )
+        assert (tmp_path / "model.onnx").is_file()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("inference", "inference"), ("inference", "evaluate"), ("train", "train"), ("train", "train_global")],
+)
+def test_properties(bundle: Path, tmp_path: Path, phantoms: Path, kind: str, name: str) -> None:
+    workflow = create_workflow(
+        workflow_type=kind,
+        bundle_root=str(bundle),
+        config_file=str(bundle / "configs" / f"{name}.json"),
+        meta_file=str(bundle / "configs" / "metadata.json"),
+        logging_file=False,
+        **{"dataset_dir": str(phantoms), "output_dir": str(tmp_path), "folds": 2},
+    )
+    assert not workflow.check_properties()
+
+
+def test_an_overlay_that_goes_without_a_network(bundle: Path) -> None:
+    config = ConfigParser()
+    config.read_config([str(bundle / "configs" / f"{name}.json") for name in ("inference", "paper")])
+    config["bundle_root"] = str(bundle)
+    assert config.get_parsed_content("context_network") is None
+    assert config.get_parsed_content("inferer").context_network is None
+
+
+class TestRuns:
+    """From inside the bundle, with nothing but the installed package."""
+
+    @pytest.fixture(scope="class")
+    def logs(self, bundle: Path, film: Path) -> dict[str, str]:
+        def run(what: str, *names: str, **options: Any) -> list[str]:
+            flags = [text for key, value in options.items() for text in (f"--{key}", str(value))]
+            files = str([f"configs/{name}.json" for name in names])
+            return ["run", what, "--config_file", files, "--device", "$torch.device('cpu')", *flags]
+
+        short = {"phantoms": 2, "folds": 2, "max_epochs": 1, "patches_per_film": 2, "batch_size": 2, "resume": False}
+        return execute_all(
+            {
+                "inferring": run("inferring", "inference", dataset_dir=film),
+                "torchscript": run("inferring", "inference", "inference_ts", dataset_dir=film, output_dir="runs/ts"),
+                "training": run("training", "train", **short, patches_per_load=2, initial_weights="models/model.pt"),
+                "evaluating": run(
+                    "evaluating", "evaluate", phantoms=1, shifts="[0]", local_weights="runs/local/final.pt"
+                ),
+            },
+            bundle,
+        )
+
+    @pytest.mark.parametrize("run", ["inferring", "torchscript", "training", "evaluating"])
+    def test_no_error_line(self, logs: dict[str, str], run: str) -> None:
+        assert "Traceback" not in logs[run], logs[run]
+        assert not re.search(r"\b(ERROR|CRITICAL)\b", logs[run]), logs[run]
+
+    @pytest.mark.parametrize(("run", "folder"), {"inferring": "inference", "torchscript": "ts"}.items())
+    def test_landmarks_are_those_of_detect(
+        self, logs: dict[str, str], bundle: Path, film: Path, detect: Callable[[Path], Detection], run: str, folder: str
+    ) -> None:
+        with (bundle / "runs" / folder / f"{film.name}.landmarks.csv").open(newline="") as stream:
+            header, *rows = csv.reader(stream)
+        assert tuple(header) == LANDMARK_COLUMNS
+        for ours, theirs in zip(rows, landmark_rows(detect(film)), strict=True):
+            assert ours[1:3] == theirs[1:3]
+            for here, there in zip(ours[3:5], theirs[3:5], strict=True):
+                assert float(here) == pytest.approx(float(there), abs=0.02)
+            assert float(ours[5]) == pytest.approx(float(theirs[5]), abs=0.002)
+
+    def test_training_goes_on_from_the_model_and_its_result_takes_the_stages_place(
+        self, logs: dict[str, str], bundle: Path
+    ) -> None:
+        assert "Restored all variables from models/model.pt" in logs["training"]
+        before = torch.load(bundle / "models" / "model.pt", weights_only=True)
+        after = torch.load(bundle / "runs" / "local" / "final.pt", weights_only=True)
+        assert {key for key in before if key.startswith("local_network.")} == {f"local_network.{key}" for key in after}
+        moved = [(before[f"local_network.{key}"].float() - value.float()).abs().max() for key, value in after.items()]
+        assert 0 < max(moved) < 100
+        assert "Restored all variables from ./models/model.pt" in logs["evaluating"]
+        assert "Restored all variables from runs/local/final.pt" in logs["evaluating"]
+        assert re.search(r"mre_mm: \d", logs["evaluating"])
+
+
+class TestRefusals:
+    def test_a_folder_that_is_not_empty(self, tmp_path: Path) -> None:
+        (tmp_path / NAME).mkdir()
+        (tmp_path / NAME / "mine.txt").write_text("mine")
+        done = CliRunner().invoke(app, ["bundle", str(tmp_path)])
+        assert done.exit_code == 2
+        assert f"{tmp_path / NAME}: is there already" in done.output.replace("\n", "")
+        assert [path.name for path in tmp_path.rglob("*")] == [NAME, "mine.txt"]
+
+    def test_weights_that_do_not_fit_leave_nothing(self, tmp_path: Path) -> None:
+        torch.save({"a": torch.zeros(1)}, tmp_path / "own.pt")
+        (tmp_path / "own.json").write_text(json.dumps({"local_weights": str(tmp_path / "own.pt")}))
+        done = CliRunner().invoke(app, ["bundle", str(tmp_path / "out"), "--config", str(tmp_path / "own.json")])
+        assert done.exit_code == 2
+        assert "own.pt: no weights for this network" in done.output
+        assert not (tmp_path / "out").exists()
+
+
+class TestModelOfTheUser:
+    """Two landmarks, and a context network of another class."""
+
+    @pytest.fixture(scope="class")
+    def own(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        out = tmp_path_factory.mktemp("own")
+        context = {"in_channels": 1, "out_channels": 3, "backbone": "resnet10", "spatial_dims": 2, "pretrained": False}
+        networks = {
+            "global": HeatmapUNet((4, 8), num_landmarks=2),
+            "local": HeatmapUNet((4, 8), num_landmarks=2),
+            "context": FlexibleUNet(**context),
+        }
+        overlay = {
+            "channels": [4, 8],
+            "landmarks": ["tip", "S"],
+            "mean_shape": [[0.0, -1.0], [0.0, 1.0]],
+            "context_network_def": {"_target_": "FlexibleUNet", **context},
+            **{f"{stage}_weights": str(out / f"{stage}.pt") for stage in networks},
+        }
+        (out / "own.json").write_text(json.dumps(overlay))
+        for stage, network in networks.items():
+            torch.save(network.state_dict(), out / f"{stage}.pt")
+        return write_bundle(out, [out / "own.json"]).folder
+
+    def test_every_network_is_in_both_files(self, own: Path) -> None:
+        names = {"global_network", "local_network", "context_network"}
+        state = torch.load(own / "models" / "model.pt", weights_only=True)
+        assert {key.partition(".")[0] for key in state} == names
+        exported = torch.jit.load(own / "models" / "model.ts")
+        assert all(getattr(exported, name)(torch.rand(1, 1, 64, 64)).shape == (1, 3, 64, 64) for name in names)
+
+    def test_metadata(self, own: Path) -> None:
+        metadata = metadata_of(own)
+        channels = metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
+        assert channels == {"0": "tip", "1": NAMES[0], "2": "background"}
+        assert metadata["eval_metrics"] == {}
+        verify_net_in_out(net_id="network_def", device="cpu", n=4, **files_of(own))
+
+    def test_documents_claim_nothing_of_it(self, own: Path) -> None:
+        assert "Not measured" in (own / "docs" / "README.md").read_text()
+        for file in ("docs/README.md", "docs/data_license.txt"):
+            assert "ISBI" not in (own / file).read_text()
