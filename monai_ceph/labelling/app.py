@@ -137,9 +137,12 @@ class CephalometricApp(MONAILabelApp):
         file, params = task(request)
         label = file
         if file and request.get("save_label"):
-            label = store.save_label(request["image_id"], file, request.get("label_tag") or ORIGINAL, {
-                "model": request["model"], "params": params
-            })
+            label = store.save_label(
+                request["image_id"],
+                file,
+                request.get("label_tag") or ORIGINAL,
+                {"model": request["model"], "params": params},
+            )
         return {"label": label, "tag": ORIGINAL, "file": file, "params": params}
 
     def _is_upload(self, image: str) -> bool:
@@ -158,7 +161,9 @@ class CephalometricApp(MONAILabelApp):
         """
         strategy = self._strategies.get(request.get("strategy"))
         if strategy is None:
-            raise NotThereError(f"there is no strategy {request.get('strategy')!r}; there are {', '.join(self._strategies)}")
+            raise NotThereError(
+                f"there is no strategy {request.get('strategy')!r}; there are {', '.join(self._strategies)}"
+            )
         found = strategy(request, self.datastore())
         return {**found, "path": self.datastore().get_image_uri(found["id"])} if found else {}
 

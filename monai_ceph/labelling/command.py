@@ -29,7 +29,9 @@ def label(
     device: Annotated[
         str | None, typer.Option(help="Torch device, such as cpu or cuda:0; the GPU if there is one.")
     ] = None,
-    config: Annotated[list[Path] | None, typer.Option("--config", help="Bundle config that changes single keys.")] = None,
+    config: Annotated[
+        list[Path] | None, typer.Option("--config", help="Bundle config that changes single keys.")
+    ] = None,
 ) -> None:
     """Start the MONAI Label server for 3D Slicer, OHIF and CVAT. `make label` installs what it needs."""
     from monai_ceph.labelling.server import ServerOptions, serve

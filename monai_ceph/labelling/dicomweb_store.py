@@ -18,6 +18,7 @@ from pydicom import Dataset, dcmread
 
 from monai_ceph.errors import CephError
 from monai_ceph.labelling.errors import NotThereError, RefusedError
+from monai_ceph.labelling.placement import placement_of
 from monai_ceph.labelling.store import FINAL, FilmStore, observer, plain_tag, safe_name
 from monai_ceph.reports.atomic import written_beside
 from monai_ceph.reports.dicom_objects import write_object
@@ -31,7 +32,7 @@ logger = logging.getLogger(__name__)
 MODALITIES = ("DX", "CR")
 """What cephalograms are stored as. A PACS without them there may have them as OT, PX or RG."""
 
-_REFRESH_SECONDS = 10.0
+_REFRESH_SECONDS = 5.0
 _INSTANCES_IN_SERIES = "00201209"
 
 
@@ -64,8 +65,8 @@ class DicomWebStore(FilmStore):
     """The DX and CR films of a DICOMweb server (PS3.18: QIDO-RS, WADO-RS, STOW-RS).
 
     A film is called by its Series Instance UID, which is what OHIF asks for; one of a series with several images is
-    called ``series/instance``. The list is at most ten seconds old. Films are fetched when they are needed, and kept in
-    ``cache``. Labels of the tag ``final`` are in the PACS; those of other tags stay here.
+    called ``series/instance``. The list is at most five seconds old. Films are fetched when they are needed, and kept
+    in ``cache``. Labels of the tag ``final`` are in the PACS; those of other tags stay here.
 
     Args:
         client: of the server, a ``dicomweb_client.DICOMwebClient``.
@@ -155,11 +156,12 @@ class DicomWebStore(FilmStore):
             super()._keep(name, film, points, info, target)
             return
         source = source_header(film)
+        rows, columns = placement_of(film).size
         review = Review(
             file=name,
             image_uid=str(source.SOPInstanceUID),
-            rows=int(source.Rows),
-            columns=int(source.Columns),
+            rows=rows,
+            columns=columns,
             points=points,
             observer=observer(info),
             created=datetime.now(timezone.utc),

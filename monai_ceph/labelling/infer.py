@@ -26,8 +26,8 @@ __all__ = ["InferLandmarks", "as_params"]
 class InferLandmarks(InferTask):
     """Detects the landmarks of one film.
 
-    Without a wish of the client the answer is Slicer's markups. ``result_extension`` .nrrd, .nii.gz, .nii or .mha in the
-    request asks for a label map, ``output`` json for no file at all. The params say everything else, see
+    Without a wish of the client the answer is Slicer's markups. In the request, ``result_extension`` .nrrd, .nii.gz,
+    .nii or .mha asks for a label map, ``output`` json for no file at all. The params say everything else, see
     :func:`as_params`.
 
     Args:

@@ -26,9 +26,7 @@ _SCHEMA = (
 _ORIENTATION = [-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0]
 # a share of the film, for points that a person put beyond its border
 _BEYOND = 0.1
-_INDEX = {
-    name.casefold(): index for index, mark in enumerate(LANDMARKS) for name in (mark.name, mark.symbol)
-}
+_INDEX = {name.casefold(): index for index, mark in enumerate(LANDMARKS) for name in (mark.name, mark.symbol)}
 
 
 def as_markups(
@@ -109,7 +107,7 @@ def read_label_json(path: Path, placement: Placement) -> np.ndarray:
     elif "landmarks" in content:
         found = _detected(content["landmarks"])
     else:
-        raise CephError("the label is JSON, but neither markups nor a detection: it has no 'markups' and no 'landmarks'")
+        raise CephError("the label is JSON without 'markups' or 'landmarks': neither Slicer's markups nor a detection")
     points = np.full((NUM_LANDMARKS, 2), np.nan)
     for label, point in found:
         index = _INDEX.get(str(label).strip().casefold())

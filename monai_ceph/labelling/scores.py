@@ -70,6 +70,11 @@ class ScoreBook:
             rows = database.execute(query, (_key(model),)).fetchall()
         return {image: FilmScore(mean, lowest, bool(upright)) for image, mean, lowest, upright in rows}
 
+    def mirrored_or_inverted(self) -> frozenset[str]:
+        """Return the films that any model found to face left, or to have bright and dark exchanged."""
+        with self._open() as database:
+            return frozenset(row[0] for row in database.execute("SELECT image FROM scores WHERE NOT upright"))
+
 
 def _key(model: ModelIdentity) -> str:
     return f"{model.weights_sha256}/{model.recipe_sha256}"

@@ -34,7 +34,7 @@ _MIN_TO_HOLD_OUT = 10
 
 
 class FineTune(TrainTask):
-    """Runs ``bundles/local.json`` with ``accurate.json``, the recipe of the shipped local network, on the labelled films.
+    """Runs ``bundles/local.json`` on the labelled films, with ``accurate.json``, the shipped local network's recipe.
 
     It begins with the shipped weights, or with the fine-tuned ones (``initial_weights`` "latest" in the request). With
     ten labelled films or more, a fifth of them validates. The result replaces the fine-tuned weights of this server,
@@ -68,10 +68,9 @@ class FineTune(TrainTask):
             CephError: fewer than two labelled films, an option that is none, or the bundle failed; it says why.
         """
         run = self._folder / time.strftime("%Y%m%d-%H%M%S")
-        known = self._scores.of_model(self._detectors.get("shipped").identity)
-        turned = frozenset(name for name, score in known.items() if not score.upright)
+        turned = self._scores.mirrored_or_inverted()
         for name in sorted(turned & set(datastore.get_labeled_images())):
-            logger.warning("%s is left out: it is mirrored or inverted, and the networks are trained on upright films", name)
+            logger.warning("%s is left out: the networks learn from films that face right, air dark", name)
         names = write_dataset(datastore, run / "dataset", without=turned)
         if len(names) < _MIN_FILMS:
             raise CephError(f"training needs {_MIN_FILMS} films with final labels, and there are {len(names)}")

@@ -25,7 +25,16 @@ from monai_ceph.errors import CephError
 from monai_ceph.readers._pydicom import quiet
 from monai_ceph.readers.dicom import has_preamble, looks_like_dicom
 
-__all__ = ["INHERITED", "UTF_8", "OfFilm", "first_value", "image_reference", "inherited", "positive_number", "source_header"]
+__all__ = [
+    "INHERITED",
+    "UTF_8",
+    "OfFilm",
+    "first_value",
+    "image_reference",
+    "inherited",
+    "positive_number",
+    "source_header",
+]
 
 UTF_8 = "ISO_IR 192"
 _LATIN_1 = "ISO_IR 100"

@@ -75,9 +75,8 @@ def reviewed_report(review: Review, source: Dataset) -> sr.ComprehensiveSR:
     """
     with building("SR", review):
         reference = image_reference(source, review)
-        groups = [
-            _group(index, review, reference) for index in range(NUM_LANDMARKS) if np.isfinite(review.points[index]).all()
-        ]
+        placed = np.flatnonzero(np.isfinite(review.points).all(axis=1)).tolist()
+        groups = [_group(index, review, reference) for index in placed]
         report = sr.MeasurementReport(
             observation_context=_person(review.observer),
             procedure_reported=concept(codes.RADIOGRAPHY),
@@ -103,7 +102,7 @@ def reviewed_report(review: Review, source: Dataset) -> sr.ComprehensiveSR:
         )
         document.ObservationDateTime = complete(document, source, review)
         # a film may be reviewed twice in a second, and the newest review counts
-        document.ContentTime += review.created.strftime(".%f")
+        document.ContentTime = f"{document.ContentTime}{review.created:.%f}"
         return document
 
 
