@@ -5,6 +5,9 @@ from __future__ import annotations
 import copy
 import os
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +40,21 @@ __all__ = ["MARKUPS_MODEL", "MODEL", "CephalometricApp"]
 
 MODEL = "cephalometric"
 MARKUPS_MODEL = "cephalometric_markups"
+
+
+# longer than any request takes
+_UPLOAD_SECONDS = 600
+
+
+@contextmanager
+def _removed_on_error(upload: Path) -> Iterator[None]:
+    """MONAI Label removes an upload only after an answer that is no error."""
+    try:
+        yield
+    except BaseException:
+        if upload.parent == Path(tempfile.gettempdir()):
+            upload.unlink(missing_ok=True)
+        raise
 
 
 class _BatchInfer(BatchInferTask):
@@ -130,7 +148,8 @@ class CephalometricApp(MONAILabelApp):
         if not image:
             raise NotThereError("no film was named, and there is no such session")
         if self._is_upload(image):
-            file, params = task(request)
+            with _removed_on_error(Path(image)):
+                file, params = task(request)
             return {"label": file, "tag": ORIGINAL, "file": file, "params": params}
         request["image_id"], path = store.film(image)
         request["image"] = str(path)
@@ -152,6 +171,14 @@ class CephalometricApp(MONAILabelApp):
             places.append(self.sessions().store_path)
         path = Path(image).resolve()
         return path.is_file() and any(path.is_relative_to(Path(place).resolve()) for place in places)
+
+    def cleanup_sessions(self) -> None:
+        """Remove sessions that expired, and what MONAI Label leaves of uploads that it refused."""
+        super().cleanup_sessions()
+        for file in (self._work / "tmp").glob("*"):
+            with suppress(OSError):
+                if file.is_file() and time.time() - file.stat().st_mtime > _UPLOAD_SECONDS:
+                    file.unlink()
 
     def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return the next film by a strategy; empty if there is none.

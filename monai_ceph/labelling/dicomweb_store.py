@@ -76,6 +76,8 @@ class DicomWebStore(FilmStore):
 
     def __init__(self, client: Any, cache: Path, modalities: Sequence[str] = MODALITIES) -> None:
         super().__init__(cache / "labels")
+        # a person waits, and the server answers nobody else meanwhile
+        client.set_http_retry_params(max_attempts=2)
         self._client = client
         self._films, self._reviews = cache / "films", cache / "reports"
         cache.mkdir(parents=True, exist_ok=True)
@@ -151,9 +153,9 @@ class DicomWebStore(FilmStore):
         with written_beside(path) as part:
             dataset.save_as(part, enforce_file_format=True)
 
-    def _keep(self, name: str, film: Path, points: np.ndarray, info: dict[str, Any], target: Path) -> None:
-        if target.parent != self._labels / FINAL:
-            super()._keep(name, film, points, info, target)
+    def _keep(self, name: str, film: Path, points: np.ndarray, info: dict[str, Any], tag: str) -> None:
+        if tag != FINAL:
+            super()._keep(name, film, points, info, tag)
             return
         source = source_header(film)
         rows, columns = placement_of(film).size
@@ -172,7 +174,7 @@ class DicomWebStore(FilmStore):
         if answer.get("FailedSOPSequence"):
             reason = answer.FailedSOPSequence[0].get("FailureReason")
             raise CephError(f"the PACS did not store the report of {name}: FailureReason {reason}")
-        super()._keep(name, film, points, {**info, "sop_instance_uid": str(document.SOPInstanceUID)}, target)
+        super()._keep(name, film, points, {**info, "sop_instance_uid": str(document.SOPInstanceUID)}, tag)
         self._list(fresh=True)
 
     def labelled(self, tag: str = FINAL) -> set[str]:
@@ -225,7 +227,7 @@ class DicomWebStore(FilmStore):
         uid, points = found[max(found)]
         target = self._file(name, FINAL)
         if not target.is_file() or self._read_info(target).get("sop_instance_uid") != uid:
-            super()._keep(name, path, points, {"name": target.name, "sop_instance_uid": uid}, target)
+            super()._keep(name, path, points, {"sop_instance_uid": uid}, FINAL)
         return str(target)
 
     def _reports(self, study: str, series: str) -> Iterator[Dataset]:

@@ -114,6 +114,9 @@ def _prepare(work: Path) -> None:
     for folder in (work, work / "tmp", work / "sessions"):
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
+    for left in (work / "tmp").iterdir():
+        if left.is_file():
+            left.unlink()
     (work / "main.py").write_text(_MAIN, encoding="utf-8")
 
 

@@ -146,16 +146,16 @@ class FilmStore(Datastore):
             points = read_label_map(label, placement.size)
         else:
             points = read_label_json(label, placement)
-        target = self._file(name, plain_tag(label_tag))
-        info = {**(label_info or {}), "ts": int(time.time()), "name": target.name}
-        self._keep(name, film, points, info, target)
+        self._keep(name, film, points, dict(label_info or {}), plain_tag(label_tag))
         return name
 
-    def _keep(self, name: str, film: Path, points: np.ndarray, info: dict[str, Any], target: Path) -> None:
+    def _keep(self, name: str, film: Path, points: np.ndarray, info: dict[str, Any], tag: str) -> None:
+        target = self._file(name, tag)
+        info = {**info, "ts": int(time.time()), "name": target.name}
         scaled = read_radiograph(film).pixel_spacing is not None
         write_markups(target, as_markups(points, placement_of(film), millimetres=scaled))
         self._write_info(target, info)
-        logger.info("label %s of %s saved", target.parent.name, name)
+        logger.info("label %s of %s saved", tag, name)
 
     def _write_info(self, target: Path, info: dict[str, Any]) -> None:
         with written_beside(_info_file(target)) as part:
