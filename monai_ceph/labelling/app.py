@@ -11,30 +11,30 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from monai_ceph.labelling import shims
+from monai_ceph.labelling import shims  # noqa: F401
 
-shims.install()
+# isort: split
 
-from dicomweb_client import DICOMwebClient  # noqa: E402
-from dicomweb_client.session_utils import create_session_from_user_pass  # noqa: E402
-from monailabel.config import settings  # noqa: E402
-from monailabel.interfaces.app import MONAILabelApp  # noqa: E402
-from monailabel.interfaces.tasks.batch_infer import BatchInferTask  # noqa: E402
-from monailabel.tasks.activelearning.first import First  # noqa: E402
+from dicomweb_client import DICOMwebClient
+from dicomweb_client.session_utils import create_session_from_user_pass
+from monailabel.config import settings
+from monailabel.interfaces.app import MONAILabelApp
+from monailabel.interfaces.tasks.batch_infer import BatchInferTask
+from monailabel.tasks.activelearning.first import First
 
-from monai_ceph.errors import CephError  # noqa: E402
-from monai_ceph.labelling.detectors import Detectors  # noqa: E402
-from monai_ceph.labelling.dicomweb_store import MODALITIES, DicomWebStore  # noqa: E402
-from monai_ceph.labelling.errors import NotThereError  # noqa: E402
-from monai_ceph.labelling.folder_store import FolderStore  # noqa: E402
-from monai_ceph.labelling.infer import InferLandmarks  # noqa: E402
-from monai_ceph.labelling.scores import ScoreBook  # noqa: E402
-from monai_ceph.labelling.scoring import RadialError  # noqa: E402
-from monai_ceph.labelling.store import ORIGINAL, FilmStore  # noqa: E402
-from monai_ceph.labelling.strategy import LowestScore  # noqa: E402
-from monai_ceph.labelling.train import FineTune  # noqa: E402
-from monai_ceph.reports.overlay import NOTICE  # noqa: E402
-from monai_ceph.version import __version__  # noqa: E402
+from monai_ceph.errors import CephError
+from monai_ceph.labelling.detectors import Detectors
+from monai_ceph.labelling.dicomweb_store import MODALITIES, DicomWebStore
+from monai_ceph.labelling.errors import NotThereError
+from monai_ceph.labelling.folder_store import FolderStore
+from monai_ceph.labelling.infer import InferLandmarks
+from monai_ceph.labelling.scores import ScoreBook
+from monai_ceph.labelling.scoring import RadialError
+from monai_ceph.labelling.store import ORIGINAL, FilmStore
+from monai_ceph.labelling.strategy import LowestScore
+from monai_ceph.labelling.train import FineTune
+from monai_ceph.reports.overlay import NOTICE
+from monai_ceph.version import __version__
 
 __all__ = ["MARKUPS_MODEL", "MODEL", "CephalometricApp"]
 

@@ -133,9 +133,9 @@ def _set_environment(options: ServerOptions, work: Path) -> None:
 
 
 def _start(options: ServerOptions, work: Path, warn: Callable[[str], None]) -> None:
-    from monai_ceph.labelling import shims
+    from monai_ceph.labelling import shims  # noqa: F401
 
-    shims.install()
+    # isort: split
     from monailabel.config import settings
     from monailabel.main import Main
 

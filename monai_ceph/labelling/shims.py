@@ -1,4 +1,8 @@
-"""What MONAI Label 0.8.5 needs to run beside pydicom 3 and PyJWT 2. Call :func:`install` before importing it."""
+"""What MONAI Label 0.8.5 needs to run beside pydicom 3 and PyJWT 2. Import this module before it.
+
+MONAI Label imports pydicom_seg, which cannot be imported with pydicom 3 (MONAILabel issue 1841) and serves DICOM SEG
+alone: an empty module takes its place.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +10,12 @@ import sys
 import types
 from functools import partial
 
-__all__ = ["install", "install_for_tokens"]
+__all__ = ["name_token_algorithm"]
+
+sys.modules.setdefault("pydicom_seg", types.ModuleType("pydicom_seg"))
 
 
-def install() -> None:
-    """Let ``import monailabel`` succeed.
-
-    It imports pydicom_seg, which cannot be imported with pydicom 3 (MONAILabel issue 1841) and serves DICOM SEG alone.
-    """
-    sys.modules.setdefault("pydicom_seg", types.ModuleType("pydicom_seg"))
-
-
-def install_for_tokens() -> None:
+def name_token_algorithm() -> None:
     """Name the algorithm of tokens, without which PyJWT 2 refuses all of them. Keycloak signs with RS256."""
     import jwt
     from monailabel.endpoints.user import auth

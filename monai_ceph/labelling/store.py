@@ -242,8 +242,9 @@ class FilmStore(Datastore):
             written = write_dataset(self, Path(folder), copies=True, limit=limit_cases)
             if not written:
                 raise NotThereError("no film is labelled, so that there is nothing to download")
-            target = tempfile.mktemp(prefix="dataset-")
-            return shutil.make_archive(target, "zip", folder)
+            with tempfile.NamedTemporaryFile(prefix="dataset-", suffix=".zip", delete=False) as file:
+                target = file.name
+            return shutil.make_archive(target.removesuffix(".zip"), "zip", folder)
 
     def refresh(self) -> None:
         """Do nothing: every look is a fresh one."""

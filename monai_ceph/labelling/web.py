@@ -11,20 +11,20 @@ from typing import Any
 
 from monai_ceph.labelling import shims
 
-shims.install()
+# isort: split
 
-from fastapi import Request  # noqa: E402
-from fastapi.middleware.cors import CORSMiddleware  # noqa: E402
-from fastapi.responses import JSONResponse  # noqa: E402
-from monailabel.app import app  # noqa: E402
-from monailabel.config import settings  # noqa: E402
-from monailabel.endpoints.user.auth import from_token  # noqa: E402
-from monailabel.interfaces.exception import MONAILabelException  # noqa: E402
-from starlette.middleware.trustedhost import TrustedHostMiddleware  # noqa: E402
+from fastapi import Request
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import JSONResponse
+from monailabel.app import app
+from monailabel.config import settings
+from monailabel.endpoints.user.auth import from_token
+from monailabel.interfaces.exception import MONAILabelException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from monai_ceph.errors import CephError  # noqa: E402
-from monai_ceph.labelling.errors import NotThereError, RefusedError  # noqa: E402
-from monai_ceph.labelling.store import authenticated_user  # noqa: E402
+from monai_ceph.errors import CephError
+from monai_ceph.labelling.errors import NotThereError, RefusedError
+from monai_ceph.labelling.store import authenticated_user
 
 __all__ = ["ALLOWED_HOSTS", "ALLOWED_ORIGINS", "app"]
 
@@ -34,7 +34,7 @@ ALLOWED_ORIGINS = "MONAI_CEPH_LABEL_ORIGINS"
 ALLOWED_HOSTS = "MONAI_CEPH_LABEL_HOSTS"
 """Variable with the host names by which the server may be called, separated by commas; all if it is empty."""
 
-shims.install_for_tokens()
+shims.name_token_algorithm()
 
 
 def _sentence(status: int, text: str) -> JSONResponse:

@@ -11,8 +11,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 from urllib.error import URLError
+from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 ORTHANC_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
@@ -39,6 +41,14 @@ def answers(url: str) -> bool:
         return hasattr(error, "code")
     except OSError:
         return False
+
+
+def call(url: str, method: str, path: str, **headers: str) -> tuple[int, str, dict[str, str]]:
+    """What no client does: any request, with any header."""
+    connection = HTTPConnection(urlsplit(url).netloc, timeout=60)
+    connection.request(method, path, headers=headers)
+    answer = connection.getresponse()
+    return answer.status, answer.read().decode(), {key.lower(): value for key, value in answer.getheaders()}
 
 
 def wait_until(done: Callable[[], bool], seconds: float, what: str) -> None:

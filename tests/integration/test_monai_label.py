@@ -8,12 +8,10 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
-from http.client import HTTPConnection
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from urllib.parse import urlsplit
 
 import itk
 import numpy as np
@@ -24,7 +22,7 @@ pytest.importorskip("monailabel", reason="MONAI Label is not installed (make lab
 
 from monailabel.client import MONAILabelClient
 from monailabel.client.client import MONAILabelClientException
-from servers import label_server, wait_until
+from servers import call, label_server, wait_until
 
 from monai_ceph.datasets import folder
 from monai_ceph.labelling.label_map import LABELS, read_label_map
@@ -71,14 +69,6 @@ def client(url: str, place: Path) -> MONAILabelClient:
 def truth(phantoms: Path) -> np.ndarray:
     """(19, 2), (row, column), of the head."""
     return folder(phantoms)[0].landmarks
-
-
-def call(url: str, method: str, path: str, **headers: str) -> tuple[int, str, dict[str, str]]:
-    """What no client does: any request, with any header."""
-    connection = HTTPConnection(urlsplit(url).netloc, timeout=60)
-    connection.request(method, path, headers=headers)
-    answer = connection.getresponse()
-    return answer.status, answer.read().decode(), {key.lower(): value for key, value in answer.getheaders()}
 
 
 def as_points(params: dict[str, Any]) -> np.ndarray:

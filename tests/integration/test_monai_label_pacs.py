@@ -16,9 +16,9 @@ pytest.importorskip("monailabel", reason="MONAI Label is not installed (make lab
 from dicomweb_client import DICOMwebClient
 from monailabel.client import MONAILabelClient
 from monailabel.client.client import MONAILabelClientException
-from pydicom.uid import generate_uid
+from pydicom.uid import RLELossless, generate_uid
 from realm import PASSWORD, realm
-from servers import label_server, orthanc, orthanc_is_there, store_in_orthanc, wait_until
+from servers import call, label_server, orthanc, orthanc_is_there, store_in_orthanc, wait_until
 
 from monai_ceph.labelling.dicomweb_store import DicomWebStore
 from monai_ceph.labelling.markups import read_label_json
@@ -32,9 +32,10 @@ MODEL = "cephalometric"
 CR = "1.2.840.10008.5.1.4.1.1.1"
 CT = "1.2.840.10008.5.1.4.1.1.2"
 VISIBLE_SECONDS = 60
+VIEWER = "http://viewer.example:3000"
 
 
-def variant(film: Path, target: Path, **changes: Any) -> Path:
+def variant(film: Path, target: Path, *, compressed: bool = False, **changes: Any) -> Path:
     """A copy of a film with UIDs of its own, unless they are among the changes."""
     dataset = pydicom.dcmread(film)
     for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
@@ -43,6 +44,8 @@ def variant(film: Path, target: Path, **changes: Any) -> Path:
         setattr(dataset, name, value)
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    if compressed:
+        dataset.compress(RLELossless)
     dataset.save_as(target)
     return target
 
@@ -59,7 +62,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def films(place: Path, dicom: Path) -> dict[str, Path]:
     """A DX film, a CR film, two DX films in one series, and a CT image."""
-    films = {"dx": dicom, "cr": variant(dicom, place / "cr.dcm", Modality="CR", SOPClassUID=CR)}
+    films = {"dx": dicom, "cr": variant(dicom, place / "cr.dcm", compressed=True, Modality="CR", SOPClassUID=CR)}
     pair = {"StudyInstanceUID": "2.25.71", "SeriesInstanceUID": "2.25.72"}
     for number in ("1", "2"):
         films[f"pair{number}"] = variant(dicom, place / f"p{number}.dcm", SOPInstanceUID=f"2.25.73{number}", **pair)
@@ -84,6 +87,7 @@ def url(pacs: str, place: Path) -> Iterator[str]:
         label_server(
             f"{pacs}/dicom-web",
             place,
+            *("--allow-origin", VIEWER),
             **nowhere,
             no_proxy="127.0.0.1",
             MONAI_LABEL_AUTH_ENABLE="true",
@@ -115,8 +119,8 @@ class TestAuthentication:
     def test_without_a_token(self, url: str) -> None:
         client = MONAILabelClient(url)
         assert client.auth_enabled()
-        for call in ((client.info,), (client.datastore,), (client.infer, MODEL, "x", {})):
-            assert refusal(*call).startswith("Status: 401")
+        for ask in ((client.info,), (client.datastore,), (client.infer, MODEL, "x", {})):
+            assert refusal(*ask).startswith("Status: 401")
 
     def test_with_a_token_of_somebody_else(self, url: str) -> None:
         client = MONAILabelClient(url)
@@ -130,6 +134,16 @@ class TestAuthentication:
         assert refusal(guest.save_label, series_of(films["dx"]), __file__, "final").startswith("Status: 403")
         assert refusal(client.train_start, MODEL, {}).startswith("Status: 403")
 
+    def test_a_viewer_that_was_allowed_and_another_one(self, url: str, client: MONAILabelClient) -> None:
+        token = client._headers["Authorization"]
+        for origin, allowed in ((VIEWER, VIEWER), ("http://elsewhere.example", None)):
+            status, _, headers = call(url, "GET", "/info/", Origin=origin, Authorization=token)
+            assert (status, headers.get("access-control-allow-origin")) == (200, allowed)
+
+    def test_ohif_is_served(self, url: str, client: MONAILabelClient) -> None:
+        status, text, _ = call(url, "GET", "/ohif/", Authorization=client._headers["Authorization"])
+        assert (status, "<html" in text.lower()) == (200, True)
+
 
 class TestFilms:
     def test_dx_and_cr_are_found_and_nothing_else(self, client: MONAILabelClient, films: dict[str, Path]) -> None:
@@ -137,12 +151,15 @@ class TestFilms:
         assert set(client.datastore()["objects"]) == expected
 
     @pytest.mark.parametrize("kind", ["dx", "cr"])
-    def test_infer_by_series(self, client: MONAILabelClient, films: dict[str, Path], kind: str) -> None:
+    def test_infer_by_series(self, client: MONAILabelClient, films: dict[str, Path], place: Path, kind: str) -> None:
         _, params = client.infer(MODEL, series_of(films[kind]), {})
         header = pydicom.dcmread(films[kind], stop_before_pixels=True)
         assert params["image_uid"] == header.SOPInstanceUID
         assert params["file"] == header.SeriesInstanceUID
         assert len([mark for mark in params["landmarks"] if mark["x"] is not None]) > 15
+        # fetched as it is stored
+        copy = pydicom.dcmread(place / "work" / "pacs" / "films" / f"{header.SeriesInstanceUID}.dcm")
+        assert copy.file_meta.TransferSyntaxUID == header.file_meta.TransferSyntaxUID
 
     def test_a_series_with_two_images_names_them(self, client: MONAILabelClient) -> None:
         said = refusal(client.infer, MODEL, "2.25.72", {})
