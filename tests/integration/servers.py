@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
@@ -43,10 +44,13 @@ def answers(url: str) -> bool:
         return False
 
 
-def call(url: str, method: str, path: str, **headers: str) -> tuple[int, str, dict[str, str]]:
-    """What no client does: any request, with any header."""
-    connection = HTTPConnection(urlsplit(url).netloc, timeout=60)
-    connection.request(method, path, headers=headers)
+def call(
+    url: str, method: str, path: str, content: dict[str, Any] | None = None, **headers: str
+) -> tuple[int, str, dict[str, str]]:
+    """What no client does: any request, with any header. Returns status, text and headers."""
+    connection = HTTPConnection(urlsplit(url).netloc, timeout=600)
+    headers |= {} if content is None else {"Content-Type": "application/json"}
+    connection.request(method, path, None if content is None else json.dumps(content), headers)
     answer = connection.getresponse()
     return answer.status, answer.read().decode(), {key.lower(): value for key, value in answer.getheaders()}
 

@@ -7,7 +7,8 @@ import importlib.util
 import json
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -65,6 +66,15 @@ def client(url: str, place: Path) -> MONAILabelClient:
     return MONAILabelClient(url, tmpdir=str(place / "client"))
 
 
+Infer = Callable[[str], tuple[str, dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def infer(client: MONAILabelClient) -> Infer:
+    """Plain inference, once per film: the file and the params that the client got."""
+    return cache(lambda film: client.infer(MODEL, film, {}))
+
+
 @pytest.fixture(scope="module")
 def truth(phantoms: Path) -> np.ndarray:
     """(19, 2), (row, column), of the head."""
@@ -91,8 +101,8 @@ def test_films_of_every_format_are_listed(client: MONAILabelClient) -> None:
 
 
 @pytest.mark.parametrize("film", ["head.dcm", "001.png", "head.bmp", "head.jpg"])
-def test_markups_lie_on_the_film(client: MONAILabelClient, studies: Path, truth: np.ndarray, film: str) -> None:
-    file, params = client.infer(MODEL, film, {})
+def test_markups_lie_on_the_film(infer: Infer, studies: Path, truth: np.ndarray, film: str) -> None:
+    file, params = infer(film)
     assert file.endswith(".mrk.json")
     content = json.loads(Path(file).read_text())["markups"][0]
     image = itk.imread(str(studies / film))
@@ -103,8 +113,8 @@ def test_markups_lie_on_the_film(client: MONAILabelClient, studies: Path, truth:
     assert np.nanmedian(np.linalg.norm(as_points(params) - truth, axis=1)) < 10
 
 
-def test_params_hold_the_scale_of_a_dicom_film(client: MONAILabelClient) -> None:
-    _, params = client.infer(MODEL, "head.dcm", {})
+def test_params_hold_the_scale_of_a_dicom_film(infer: Infer) -> None:
+    _, params = infer("head.dcm")
     assert params["spacing_source"] == "PixelSpacing, calibrated"
     assert params["markups"]["unit"] == "mm"
     mark = params["landmarks"][0]
@@ -113,8 +123,8 @@ def test_params_hold_the_scale_of_a_dicom_film(client: MONAILabelClient) -> None
     assert {"score", "status"} <= mark.keys()
 
 
-def test_no_millimetres_without_a_scale(client: MONAILabelClient) -> None:
-    file, params = client.infer(MODEL, "001.png", {})
+def test_no_millimetres_without_a_scale(infer: Infer) -> None:
+    file, params = infer("001.png")
     assert params["markups"]["unit"] == "pixel"
     assert {mark["x_mm"] for mark in params["landmarks"]} == {None}
     assert "coordinateUnits" not in json.loads(Path(file).read_text())["markups"][0]
@@ -238,13 +248,13 @@ def moved(file: str, by: dict[str, list[float]]) -> str:
     return str(target)
 
 
-def test_round_trip(client: MONAILabelClient, url: str, studies: Path, place: Path) -> None:
+def test_round_trip(client: MONAILabelClient, infer: Infer, url: str, studies: Path, place: Path) -> None:
     """Infer, correct two points, save, score, train one epoch, infer."""
     first = client.next_sample("lowest_score", {})
     assert first["path"] == str(studies / first["id"])
     before: dict[str, np.ndarray] = {}
     for name in ("001.png", "head.dcm"):
-        file, params = client.infer(MODEL, name, {})
+        file, params = infer(name)
         before[name] = as_points(params)
         corrected = moved(file, {"Sella": [3.0, 0.0], "Menton": [0.0, -4.0]})
         client.save_label(name, corrected, "final", {"observer": "Doe^Jane"})
@@ -263,8 +273,7 @@ def test_round_trip(client: MONAILabelClient, url: str, studies: Path, place: Pa
     assert (status, score["films"], score["films_with_scale"]) == (200, 2, 1)
     assert score["mre_px"] > 0
 
-    _, params = client.infer(MODEL, "001.png", {})
-    shipped = params["model"]
+    shipped = infer("001.png")[1]["model"]
     client.train_start(MODEL, {"max_epochs": 1})
     wait_until(lambda: not client.train_status(check_if_running=True), TRAIN_SECONDS, "one epoch")
     task = client.train_status()
@@ -283,8 +292,10 @@ def test_round_trip(client: MONAILabelClient, url: str, studies: Path, place: Pa
 
 
 def test_batch_inference_without_a_gpu(url: str, client: MONAILabelClient) -> None:
-    status, text, _ = call(url, "POST", f"/batch/infer/{MODEL}?images=unlabeled&run_sync=true")
-    assert status == 200, text
+    # clients send MONAI Label's defaults, which name GPUs
+    content = {"device": "cuda", "multi_gpu": True, "gpus": "all", "max_batch_size": 1}
+    status, text, _ = call(url, "POST", f"/batch/infer/{MODEL}?images=unlabeled&run_sync=true", content)
+    assert (status, list(json.loads(text))[:1]) == (200, ["002.png"]), text
     labels = client.datastore()["objects"]["002.png"]["labels"]["original"]["info"]
     assert len(labels["params"]["landmarks"]) == 19
 

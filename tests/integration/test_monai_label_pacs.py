@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,15 @@ def client(url: str, place: Path) -> MONAILabelClient:
     return signed_in(url, "jane", place / "client")
 
 
+Infer = Callable[[str], tuple[str, dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def infer(client: MONAILabelClient) -> Infer:
+    """Plain inference, once per film: the file and the params that the client got."""
+    return cache(lambda film: client.infer(MODEL, film, {}))
+
+
 def refusal(call: Any, *arguments: Any) -> str:
     with pytest.raises(MONAILabelClientException) as caught:
         call(*arguments)
@@ -151,8 +161,8 @@ class TestFilms:
         assert set(client.datastore()["objects"]) == expected
 
     @pytest.mark.parametrize("kind", ["dx", "cr"])
-    def test_infer_by_series(self, client: MONAILabelClient, films: dict[str, Path], place: Path, kind: str) -> None:
-        _, params = client.infer(MODEL, series_of(films[kind]), {})
+    def test_infer_by_series(self, infer: Infer, films: dict[str, Path], place: Path, kind: str) -> None:
+        _, params = infer(series_of(films[kind]))
         header = pydicom.dcmread(films[kind], stop_before_pixels=True)
         assert params["image_uid"] == header.SOPInstanceUID
         assert params["file"] == header.SeriesInstanceUID
@@ -184,10 +194,10 @@ class TestFilms:
 
 class TestLabels:
     def test_a_correction_becomes_an_sr_in_the_pacs_and_is_found_again(
-        self, client: MONAILabelClient, pacs: str, films: dict[str, Path], tmp_path: Path
+        self, client: MONAILabelClient, infer: Infer, pacs: str, films: dict[str, Path], tmp_path: Path
     ) -> None:
         series = series_of(films["cr"])
-        file, params = client.infer(MODEL, series, {})
+        file, params = infer(series)
         content = json.loads(Path(file).read_text())
         for shift in (1.0, 2.0):
             content["markups"][0]["controlPoints"][0]["position"][0] += shift
@@ -226,10 +236,10 @@ class TestLabels:
         assert "2.25.72/2.25.732" in elsewhere.get_unlabeled_images()
 
     def test_a_label_of_another_tag_stays_here(
-        self, client: MONAILabelClient, pacs: str, films: dict[str, Path]
+        self, client: MONAILabelClient, infer: Infer, pacs: str, films: dict[str, Path]
     ) -> None:
         before = len(self.reports(pacs))
-        file, _ = client.infer(MODEL, series_of(films["dx"]), {})
+        file, _ = infer(series_of(films["dx"]))
         client.save_label(series_of(films["dx"]), file, "draft")
         assert len(self.reports(pacs)) == before
         assert Path(client.download_label(series_of(films["dx"]), "draft")).is_file()
