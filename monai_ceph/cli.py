@@ -23,6 +23,7 @@ from rich.table import Table
 
 from monai_ceph.console import EXIT_NOTHING_DONE, console, messages, stop
 from monai_ceph.errors import CephError
+from monai_ceph.labelling.command import label
 from monai_ceph.version import __version__
 from monai_ceph.zoo.command import bundle
 
@@ -44,6 +45,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command()(bundle)
+app.command()(label)
 
 
 class Split(str, Enum):

@@ -10,13 +10,14 @@ from rich.console import Console
 __all__ = ["EXIT_NOTHING_DONE", "console", "messages", "stop"]
 
 EXIT_NOTHING_DONE = 2
+"""What a shell script can rely on when a command could do nothing; documented in docs/batch.md."""
 
 console = Console()
 messages = Console(stderr=True)
 
 
 def stop(error: Exception | str, code: int = EXIT_NOTHING_DONE) -> NoReturn:
-    """Print why and end with an exit code."""
+    """Print why the command ends, and end it with an exit code."""
     text = _reason(error) if isinstance(error, Exception) else error
     messages.print(f"monai-ceph: {text}", style="bold red", markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(code)

@@ -15,7 +15,7 @@ from monai_ceph.errors import CephError
 from monai_ceph.readers._pydicom import quiet
 from monai_ceph.readers.pixels import cause
 from monai_ceph.reports.atomic import written_beside
-from monai_ceph.reports.dicom_source import UTF_8, inherited, positive_number
+from monai_ceph.reports.dicom_source import UTF_8, OfFilm, inherited, positive_number
 from monai_ceph.reports.dicom_uids import ObjectKind, instance_uid, series_uid
 from monai_ceph.result import Detection
 
@@ -45,7 +45,7 @@ def identification(kind: ObjectKind, reference: Dataset, source: Dataset, detect
 
 
 @contextmanager
-def building(what: str, detection: Detection) -> Iterator[None]:
+def building(what: str, detection: OfFilm) -> Iterator[None]:
     """Turn what highdicom refuses into a CephError that names the film, and hold back what pydicom remarks."""
     try:
         with quiet():
@@ -58,7 +58,7 @@ def building(what: str, detection: Detection) -> Iterator[None]:
         raise CephError(f"{detection.file}: no {what} can be made for this film: {text}.") from error
 
 
-def complete(result: Dataset, source: Dataset, detection: Detection) -> str:
+def complete(result: Dataset, source: Dataset, detection: OfFilm) -> str:
     """Put in patient, study and times, and return the time of the detection as DICOM has it (DT).
 
     highdicom takes the clock for some times and refuses identifiers that are too long, so both come in here. Times

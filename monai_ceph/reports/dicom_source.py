@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from copy import deepcopy
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pydicom import DataElement, Dataset, config, dcmread
 from pydicom.charset import convert_encodings, python_encoding
@@ -24,9 +24,17 @@ from pydicom.valuerep import PersonName
 from monai_ceph.errors import CephError
 from monai_ceph.readers._pydicom import quiet
 from monai_ceph.readers.dicom import has_preamble, looks_like_dicom
-from monai_ceph.result import Detection
 
-__all__ = ["INHERITED", "UTF_8", "first_value", "image_reference", "inherited", "positive_number", "source_header"]
+__all__ = [
+    "INHERITED",
+    "UTF_8",
+    "OfFilm",
+    "first_value",
+    "image_reference",
+    "inherited",
+    "positive_number",
+    "source_header",
+]
 
 UTF_8 = "ISO_IR 192"
 _LATIN_1 = "ISO_IR 100"
@@ -55,6 +63,34 @@ _TERMS = {
     "PatientIdentityRemoved": {"YES": "YES", "NO": "NO"},
     "LongitudinalTemporalInformationModified": {name: name for name in ("UNMODIFIED", "MODIFIED", "REMOVED")},
 }
+
+
+class OfFilm(Protocol):
+    """What is said about one film, by a model (a detection) or by a person; as much of it as its header must fit."""
+
+    @property
+    def file(self) -> str:
+        """The film, for messages."""
+
+    @property
+    def frame(self) -> int | None:
+        """Number of the frame of a film with several."""
+
+    @property
+    def image_uid(self) -> str | None:
+        """SOP Instance UID of the film, None if it is not known."""
+
+    @property
+    def rows(self) -> int:
+        """Of the film."""
+
+    @property
+    def columns(self) -> int:
+        """Of the film."""
+
+    @property
+    def created(self) -> datetime:
+        """When it was said, with a time zone."""
 
 
 def source_header(path: Path) -> Dataset:
@@ -178,7 +214,7 @@ def _valid_date(text: str) -> str:
     return ""
 
 
-def image_reference(source: Dataset, detection: Detection) -> Dataset:
+def image_reference(source: Dataset, detection: OfFilm) -> Dataset:
     """Return what a DICOM object needs to refer to the film of a detection: UIDs, rows, columns; nobody's name.
 
     Raises:

@@ -19,8 +19,10 @@ from samples import changed
 from monai_ceph.landmarks import SYMBOLS
 from monai_ceph.readers import SpacingSource
 from monai_ceph.reports.deidentify import deidentified, deidentified_detection
+from monai_ceph.reports.dicom_objects import write_object
 from monai_ceph.reports.dicom_source import INHERITED, source_header
 from monai_ceph.reports.presentation_state import save_gsps
+from monai_ceph.reports.reviewed_report import Review, reviewed_report
 from monai_ceph.reports.structured_report import save_sr
 from monai_ceph.result import Detection
 
@@ -36,6 +38,7 @@ KNOWN = (
     r"W: Testing: .*",
     r"W: Test passed\.",
 )
+NAME_WITHOUT_DELIMITER = r"Warning - Value dubious for this VR - \(0x0040,0xa123\) .* Retired Person Name form"
 NO_LUT = dict.fromkeys(
     ("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "RescaleSlope", "RescaleIntercept", "RescaleType")
 )
@@ -104,6 +107,18 @@ class TestValidators:
 
     def test_dsrdump(self, objects: tuple[str, Path, Path]) -> None:
         assert unknown(remarks("dsrdump", objects[1])) == []
+
+    @pytest.mark.parametrize("observer", ["Doe^Jane", None])
+    def test_a_review_by_a_person(self, tmp_path: Path, observer: str | None) -> None:
+        detection = without(detection_on(), "S")
+        source = source_header(saved(film(), tmp_path / "film.dcm"))
+        review = Review(
+            *("film.dcm", detection.image_uid, detection.rows, detection.columns),
+            *(detection.points(), observer, detection.created),
+        )
+        write_object(tmp_path / "sr.dcm", reviewed_report(review, source))
+        said = remarks("dciodvfy", tmp_path / "sr.dcm") + remarks("dsrdump", tmp_path / "sr.dcm")
+        assert unknown(said, NAME_WITHOUT_DELIMITER) == []
 
     def test_dcmpschk(self, objects: tuple[str, Path, Path]) -> None:
         name, _, state = objects

@@ -1,0 +1,221 @@
+"""The MONAI Label app. The server imports it from a ``main.py`` in its working folder, and so do its workers."""
+
+from __future__ import annotations
+
+import copy
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from monai_ceph.labelling import shims  # noqa: F401
+
+# isort: split
+
+from dicomweb_client import DICOMwebClient
+from dicomweb_client.session_utils import create_session_from_user_pass
+from monailabel.config import settings
+from monailabel.interfaces.app import MONAILabelApp
+from monailabel.interfaces.tasks.batch_infer import BatchInferTask
+from monailabel.tasks.activelearning.first import First
+
+from monai_ceph.errors import CephError
+from monai_ceph.labelling.detectors import Detectors
+from monai_ceph.labelling.dicomweb_store import MODALITIES, DicomWebStore
+from monai_ceph.labelling.errors import NotThereError
+from monai_ceph.labelling.folder_store import FolderStore
+from monai_ceph.labelling.infer import InferLandmarks
+from monai_ceph.labelling.scores import ScoreBook
+from monai_ceph.labelling.scoring import RadialError
+from monai_ceph.labelling.store import ORIGINAL, FilmStore
+from monai_ceph.labelling.strategy import LowestScore
+from monai_ceph.labelling.train import FineTune
+from monai_ceph.reports.overlay import NOTICE
+from monai_ceph.version import __version__
+
+__all__ = ["MARKUPS_MODEL", "MODEL", "CephalometricApp"]
+
+MODEL = "cephalometric"
+MARKUPS_MODEL = "cephalometric_markups"
+
+
+# longer than any request takes
+_UPLOAD_SECONDS = 600
+
+
+@contextmanager
+def _removed_on_error(upload: Path) -> Iterator[None]:
+    """MONAI Label removes an upload only after an answer that is no error."""
+    try:
+        yield
+    except BaseException:
+        if upload.parent == Path(tempfile.gettempdir()):
+            upload.unlink(missing_ok=True)
+        raise
+
+
+class _BatchInfer(BatchInferTask):
+    """MONAI Label's, with a device that exists: its default divides by the number of GPUs."""
+
+    def __call__(self, request: dict[str, Any], datastore: Any, infer: Any) -> dict[str, Any]:
+        plain = {key: value for key, value in request.items() if key not in ("multi_gpu", "gpus", "device")}
+        device = str(request.get("device") or "")
+        return super().__call__({**plain, "multi_gpu": False, "device": device}, datastore, infer)
+
+
+class CephalometricApp(MONAILabelApp):
+    """Landmarks on lateral cephalograms for MONAI Label's clients.
+
+    Args:
+        app_dir: the working folder of the server, for weights, runs, scores and copies from a PACS.
+        studies: a folder with films, or the URL of a DICOMweb server.
+        conf: ``device``, ``modalities`` and ``overlays`` (separated by commas and path separators), all optional.
+    """
+
+    def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
+        work, conf = Path(app_dir), conf or {}
+        overlays = [path for path in conf.get("overlays", "").split(os.pathsep) if path]
+        self._modalities = tuple(filter(None, conf.get("modalities", "").split(","))) or MODALITIES
+        self._work = work
+        self._detectors = Detectors(work / "model" / "local.pt", conf.get("device") or None, overlays)
+        self._scores = ScoreBook(work / "scores.sqlite")
+        super().__init__(
+            app_dir=app_dir,
+            studies=studies,
+            conf=conf,
+            name=f"monai-ceph {__version__}",
+            description=f"Landmarks on lateral cephalograms. {NOTICE}",
+            version=__version__,
+        )
+
+    def init_datastore(self) -> FilmStore:
+        """Return the store of the folder or of the DICOMweb server."""
+        if not self.studies.startswith(("http://", "https://")):
+            return FolderStore(Path(self.studies))
+        user, password = settings.MONAI_LABEL_DICOMWEB_USERNAME, settings.MONAI_LABEL_DICOMWEB_PASSWORD
+        client = DICOMwebClient(
+            url=self.studies.rstrip("/"),
+            session=create_session_from_user_pass(user, password) if user and password else None,
+            qido_url_prefix=settings.MONAI_LABEL_QIDO_PREFIX,
+            wado_url_prefix=settings.MONAI_LABEL_WADO_PREFIX,
+            stow_url_prefix=settings.MONAI_LABEL_STOW_PREFIX,
+        )
+        return DicomWebStore(client, self._work / "pacs", self._modalities)
+
+    def init_infers(self) -> dict[str, Any]:
+        """Return the model under both of its names."""
+        return {
+            MODEL: InferLandmarks(self._detectors, self._scores),
+            MARKUPS_MODEL: InferLandmarks(self._detectors, self._scores, markups_only=True),
+        }
+
+    def init_trainers(self) -> dict[str, Any]:
+        """Return the fine-tuning."""
+        return {MODEL: FineTune(self._work / "runs", self._detectors, self._scores)}
+
+    def init_strategies(self) -> dict[str, Any]:
+        """Return the strategies, ours first."""
+        return {"lowest_score": LowestScore(self._detectors, self._scores), "first": First()}
+
+    def init_scoring_methods(self) -> dict[str, Any]:
+        """Return the radial error."""
+        return {"mre": RadialError(self._detectors)}
+
+    def init_batch_infer(self) -> Any:
+        """Return a batch that runs without a GPU, too."""
+        return _BatchInfer()
+
+    def on_init_complete(self) -> None:
+        """Load the model before the first client asks."""
+        self._detectors.get()
+        super().on_init_complete()
+
+    def infer(self, request: dict[str, Any], datastore: Any = None) -> dict[str, Any]:
+        """Detect on a film of the store, on an upload or on a session's image.
+
+        Raises:
+            NotThereError: there is no such model or film.
+            CephError: the film cannot be read, or is no cephalogram.
+        """
+        task = self._infers.get(request.get("model"))
+        if task is None:
+            raise NotThereError(f"there is no model {request.get('model')!r}; there are {', '.join(self._infers)}")
+        store: FilmStore = datastore or self.datastore()
+        request, image = copy.copy(request), str(request.get("image") or "")
+        if not image:
+            raise NotThereError("no film was named, and there is no such session")
+        if self._is_upload(image):
+            with _removed_on_error(Path(image)):
+                file, params = task(request)
+            return {"label": file, "tag": ORIGINAL, "file": file, "params": params}
+        request["image_id"], path = store.film(image)
+        request["image"] = str(path)
+        file, params = task(request)
+        label = file
+        if file and request.get("save_label"):
+            label = store.save_label(
+                request["image_id"],
+                file,
+                request.get("label_tag") or ORIGINAL,
+                {"model": request["model"], "params": params},
+            )
+        return {"label": label, "tag": ORIGINAL, "file": file, "params": params}
+
+    def _is_upload(self, image: str) -> bool:
+        """Return whether a path is one that the server itself made: clients shall not read other files through it."""
+        places = [tempfile.gettempdir()]
+        if self.sessions() is not None:
+            places.append(self.sessions().store_path)
+        path = Path(image).resolve()
+        return path.is_file() and any(path.is_relative_to(Path(place).resolve()) for place in places)
+
+    def cleanup_sessions(self) -> None:
+        """Remove sessions that expired, and what MONAI Label leaves of uploads that it refused."""
+        super().cleanup_sessions()
+        for file in (self._work / "tmp").glob("*"):
+            with suppress(OSError):
+                if file.is_file() and time.time() - file.stat().st_mtime > _UPLOAD_SECONDS:
+                    file.unlink()
+
+    def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return the next film by a strategy; empty if there is none.
+
+        Raises:
+            NotThereError: there is no such strategy.
+        """
+        strategy = self._strategies.get(request.get("strategy"))
+        if strategy is None:
+            raise NotThereError(
+                f"there is no strategy {request.get('strategy')!r}; there are {', '.join(self._strategies)}"
+            )
+        found = strategy(request, self.datastore())
+        return {**found, "path": self.datastore().get_image_uri(found["id"])} if found else {}
+
+    def train(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Fine-tune.
+
+        Raises:
+            NotThereError: there is no such model.
+        """
+        task = self._trainers.get(request.get("model"))
+        if task is None:
+            raise NotThereError(f"there is nothing to train called {request.get('model')!r}; there is {MODEL}")
+        return task(copy.copy(request), self.datastore())
+
+    def scoring(self, request: dict[str, Any], datastore: Any = None) -> dict[str, Any]:
+        """Score.
+
+        Raises:
+            NotThereError: there is no such method.
+        """
+        task = self._scoring_methods.get(request.get("method"))
+        if task is None:
+            raise NotThereError(f"there is no scoring method {request.get('method')!r}; there is mre")
+        return task(copy.copy(request), datastore or self.datastore())
+
+    def infer_wsi(self, request: dict[str, Any], datastore: Any = None) -> dict[str, Any]:
+        """Refuse: films are no slides."""
+        raise CephError("films are no whole slide images; POST /infer/MODEL takes them")

@@ -1,0 +1,61 @@
+"""The detectors that a server holds: the shipped one, and the one with weights that were fine-tuned here."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from monai_ceph.detection import CephalogramDetector
+from monai_ceph.errors import CephError
+from monai_ceph.result import Detection
+
+__all__ = ["Detectors", "Weights"]
+
+Weights = Literal["latest", "shipped"]
+
+
+class Detectors:
+    """Makes each detector once, and the fine-tuned one again when its file changes. Threads take turns.
+
+    Args:
+        tuned: the file of fine-tuned weights of the local stage; it need not exist.
+        device: a torch device; by default the GPU if there is one.
+        overlays: further bundle configs, see :class:`~monai_ceph.CephalogramDetector`.
+    """
+
+    def __init__(self, tuned: Path, device: str | None = None, overlays: Sequence[str | Path] = ()) -> None:
+        self.tuned = tuned
+        self._device = device
+        self._overlays = tuple(overlays)
+        self._made: dict[tuple[str | None, bool], tuple[int, CephalogramDetector]] = {}
+        self._lock = threading.RLock()
+
+    def get(self, weights: str = "latest", device: str | None = None) -> CephalogramDetector:
+        """Return a detector.
+
+        Args:
+            weights: ``latest`` is the fine-tuned one if there is one; ``shipped`` is the one of the package.
+            device: another one than the server's.
+
+        Raises:
+            CephError: there are no such weights, or they or the device cannot be used.
+        """
+        if weights not in ("latest", "shipped"):
+            raise CephError(f"weights are 'latest' or 'shipped', not {weights!r}")
+        tuned = weights == "latest" and self.tuned.is_file()
+        version = self.tuned.stat().st_mtime_ns if tuned else 0
+        key = (device or self._device, tuned)
+        with self._lock:
+            made = self._made.get(key)
+            if made is None or made[0] != version:
+                overrides = {"local_weights": str(self.tuned)} if tuned else {}
+                made = (version, CephalogramDetector(key[0], self._overlays, overrides))
+                self._made[key] = made
+            return made[1]
+
+    def detect(self, film: Path, weights: str = "latest", device: str | None = None, force: bool = False) -> Detection:
+        """Detect on a film, see :class:`~monai_ceph.CephalogramDetector`; one thread at a time."""
+        with self._lock:
+            return self.get(weights, device)(film, force=force)

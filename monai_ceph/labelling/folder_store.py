@@ -1,0 +1,71 @@
+"""Films in a folder, to any depth, each called by its path below it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from monai_ceph.labelling.errors import NotThereError, RefusedError
+from monai_ceph.labelling.store import FilmStore, safe_name
+from monai_ceph.readers import SUFFIXES, is_candidate, iter_radiographs
+from monai_ceph.readers.nifti import NIFTI_SUFFIXES
+from monai_ceph.reports.atomic import written_beside
+
+__all__ = ["FolderStore"]
+
+
+class FolderStore(FilmStore):
+    """A folder with films: DICOM with or without suffix, PNG, JPEG, BMP, TIFF, MetaImage.
+
+    Its ``labels`` folder takes the labels. A film may also be named without its suffix if that names no other. NIfTI is
+    left out: it may store a film turned, so that clients and server would not agree on its pixels.
+
+    Args:
+        root: the folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root / "labels")
+        self._root = root
+        self._title = root.name
+
+    def list_images(self) -> list[str]:
+        """Return the names of all films, as they are now."""
+        return [
+            path.relative_to(self._root).as_posix()
+            for path in iter_radiographs([self._root])
+            if is_candidate(path) and not path.name.lower().endswith(NIFTI_SUFFIXES)
+        ]
+
+    def film(self, image_id: str) -> tuple[str, Path]:
+        """Return a film's name and path, see :meth:`FilmStore.film`."""
+        path = self._root / safe_name(image_id)
+        if path.is_file() and is_candidate(path):
+            return image_id, path
+        beside = path.parent.iterdir() if path.parent.is_dir() else iter(())
+        found = [other for other in beside if other.stem == path.name and is_candidate(other)]
+        if len(found) == 1:
+            return found[0].relative_to(self._root).as_posix(), found[0]
+        if found:
+            names = ", ".join(sorted(other.name for other in found))
+            raise NotThereError(f"no film is called {image_id!r}, and more than one begins so: {names}")
+        raise NotThereError(f"no film is called {image_id!r}; GET /datastore/?output=all lists them")
+
+    def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
+        """Copy a new film into the folder.
+
+        Raises:
+            NotThereError: the name leads out of the folder.
+            RefusedError: there is such a film already, or it is no film.
+        """
+        source = Path(image_filename)
+        suffix = next((end for end in SUFFIXES if source.name.lower().endswith(end)), "")
+        name = safe_name(image_id or source.name)
+        name = name if name.lower().endswith(SUFFIXES) else f"{name}{suffix}"
+        target = self._root / name
+        if target.exists():
+            raise RefusedError(f"there is a film called {name!r} already, and films are not replaced")
+        with written_beside(target) as part:
+            shutil.copyfile(source, part)
+        return name

@@ -1,0 +1,150 @@
+"""MONAI Label's inference on one film: landmarks as markups, JSON or a label map."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
+from monailabel.utils.others.generic import device_list, name_to_device
+
+from monai_ceph.errors import CephError, ReadError, RejectedError
+from monai_ceph.labelling.cvat import as_annotations
+from monai_ceph.labelling.detectors import Detectors
+from monai_ceph.labelling.label_map import LABELS, SUFFIXES, write_label_map
+from monai_ceph.labelling.markups import SUFFIX, as_markups, write_markups
+from monai_ceph.labelling.placement import Placement, placement_of
+from monai_ceph.labelling.scores import ScoreBook
+from monai_ceph.reports.overlay import NOTICE
+from monai_ceph.result import Detection
+
+__all__ = ["InferLandmarks", "as_params"]
+
+
+class InferLandmarks(InferTask):
+    """Detects the landmarks of one film.
+
+    Without a wish of the client the answer is Slicer's markups. In the request, ``result_extension`` .nrrd, .nii.gz,
+    .nii or .mha asks for a label map, ``output`` json for no file at all. The params say everything else, see
+    :func:`as_params`.
+
+    Args:
+        detectors: of the server.
+        scores: where scores of films of the store are remembered.
+        markups_only: answer with markups whatever image a client asks for. Slicer's plugin asks for .nrrd always, and
+            takes markups from models of the type detection.
+    """
+
+    def __init__(self, detectors: Detectors, scores: ScoreBook, *, markups_only: bool = False) -> None:
+        super().__init__(
+            type=InferType.DETECTION if markups_only else InferType.SEGMENTATION,
+            labels=dict(LABELS),
+            dimension=2,
+            description=f"19 landmarks of a lateral cephalogram{', as markups' if markups_only else ''}. {NOTICE}",
+            config={"device": device_list(), "weights": ["latest", "shipped"], "force": False},
+        )
+        self._detectors = detectors
+        self._scores = scores
+        self._markups_only = markups_only
+
+    def is_valid(self) -> bool:
+        """Return True: the weights are part of the package."""
+        return True
+
+    def get_path(self, validate: bool = True) -> str | None:
+        """Return the file of the fine-tuned weights, which clients with that role may fetch and replace."""
+        tuned = self._detectors.tuned
+        return str(tuned) if tuned.is_file() or not validate else None
+
+    def __call__(self, request: dict[str, Any], callbacks: Any = None) -> tuple[str | None, dict[str, Any]]:
+        """Return the file for the client, if it wants one, and the params.
+
+        Args:
+            request: ``image`` is the film's path, ``image_id`` its name in the store if it comes from there. Options:
+                ``weights``, ``force``, ``device``, ``result_extension``, ``output``.
+            callbacks: of MONAI Label's pipelines; not used.
+
+        Raises:
+            ReadError: the file cannot be read as a radiograph.
+            RejectedError: it does not look like a lateral cephalogram.
+            CephError: an option is none.
+        """
+        start = time.perf_counter()
+        film, name = Path(request["image"]), request.get("image_id")
+        device = name_to_device(request["device"]) if isinstance(request.get("device"), str) else None
+        weights = request.get("weights")
+        weights = weights if isinstance(weights, str) else "latest"
+        extension = self._extension(request)
+        try:
+            detection = self._detectors.detect(film, weights, device, force=request.get("force") is True)
+        except (ReadError, RejectedError) as error:
+            if name is not None:
+                self._scores.note_failure(name, self._detectors.get(weights, device).identity)
+            # the path of an upload, or of the server's folder, is no business of the client
+            raise type(error)(str(error).replace(str(film), name or "the film")) from error
+        if name is not None:
+            self._scores.note(name, detection)
+        placement = placement_of(film)
+        params = as_params(detection.model_copy(update={"file": name or "upload"}), placement)
+        target = _write(extension, detection, placement) if extension else None
+        params["latencies"] = {**detection.seconds, "total": round(time.perf_counter() - start, 3)}
+        return target, params
+
+    def _extension(self, request: dict[str, Any]) -> str | None:
+        if request.get("output") == "json" or request.get("result_write_to_file") is False:
+            return None
+        asked = str(request.get("result_extension") or SUFFIX)
+        asked = asked if asked.startswith(".") else f".{asked}"
+        if self._markups_only or asked in (".json", SUFFIX):
+            return SUFFIX
+        if asked in SUFFIXES:
+            return asked
+        raise CephError(f"result_extension {asked} is none of {', '.join((SUFFIX, *SUFFIXES))}")
+
+
+def _write(extension: str, detection: Detection, placement: Placement) -> str:
+    with tempfile.NamedTemporaryFile(suffix=extension, delete=False) as file:
+        target = Path(file.name)
+    if extension == SUFFIX:
+        remarks = [f"score {mark.score:.2f}, {mark.status}" for mark in detection.landmarks]
+        scaled = detection.pixel_spacing is not None
+        write_markups(target, as_markups(detection.points(), placement, millimetres=scaled, remarks=remarks))
+    else:
+        write_label_map(target, detection.points(), placement)
+    return str(target)
+
+
+def as_params(detection: Detection, placement: Placement) -> dict[str, Any]:
+    """Return what a client learns beside the file: the whole detection, and how to take the markups.
+
+    ``markups`` says in which unit the markups' coordinates are, ``annotations`` is CVAT's, ``label_names`` names the
+    values of a label map. Measurements are not part of it: nothing here computes any.
+    """
+    points = detection.points()
+    return {
+        **detection.model_dump(mode="json", exclude={"seconds"}),
+        "notice": NOTICE,
+        "markups": _unit(detection, placement),
+        "annotations": as_annotations(points, detection.rows),
+        "label_names": dict(LABELS),
+    }
+
+
+def _unit(detection: Detection, placement: Placement) -> dict[str, Any]:
+    spacing = [round(value, 8) for value in placement.spacing]
+    scale = detection.pixel_spacing
+    if scale is None:
+        unit = "pixel" if spacing == [1.0, 1.0] else "unknown"
+        note = "The film has no known scale: distances between the markups are no millimetres."
+    elif all(abs(own / other - 1) < 1e-3 for own, other in zip(scale, spacing, strict=True)):
+        unit, note = "mm", f"Distances between the markups have the scale of the film ({detection.spacing_source})."
+    else:
+        unit = "mm"
+        note = (
+            f"The markups lie on the film as ITK and Slicer place it, at {spacing[0]:g} x {spacing[1]:g} mm per pixel. "
+            f"The scale of the film is {scale[0]:g} x {scale[1]:g} mm ({detection.spacing_source}): distances between "
+            "the markups are not those in the patient. Take x_mm and y_mm."
+        )
+    return {"coordinate_system": "LPS", "unit": unit, "spacing": spacing, "note": note}

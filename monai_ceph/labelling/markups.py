@@ -1,0 +1,161 @@
+"""Landmarks as 3D Slicer's markups (schema 1.0.3), and back from what a person corrected."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from monai_ceph.errors import CephError
+from monai_ceph.labelling.placement import Placement
+from monai_ceph.landmarks import LANDMARKS, NUM_LANDMARKS
+from monai_ceph.reports.atomic import written_beside
+
+__all__ = ["SUFFIX", "as_markups", "read_label_json", "write_markups"]
+
+SUFFIX = ".mrk.json"
+# the identifier that Slicer itself writes; it names the version and need not resolve
+_SCHEMA = (
+    "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
+    "markups-schema-v1.0.3.json#"
+)
+# Slicer's own for a list of points
+_ORIENTATION = [-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0]
+# a share of the film, for points that a person put beyond its border
+_BEYOND = 0.1
+_INDEX = {name.casefold(): index for index, mark in enumerate(LANDMARKS) for name in (mark.name, mark.symbol)}
+
+
+def as_markups(
+    points: np.ndarray, placement: Placement, *, millimetres: bool, remarks: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return fiducial markups of one film. A missing landmark has no point.
+
+    Args:
+        points: (19, 2), (row, column) in source pixels; NaN where missing.
+        placement: of the film.
+        millimetres: whether the film has a scale. Without one no unit is named: Slicer refuses any but mm, and mm
+            would be wrong.
+        remarks: a description for each landmark.
+    """
+    positions = placement.to_lps(points)
+    texts = remarks or [""] * NUM_LANDMARKS
+    control_points = [
+        {
+            "id": str(mark.number),
+            "label": mark.name,
+            "description": text,
+            "associatedNodeID": "",
+            "position": [round(value, 6) for value in position.tolist()],
+            "orientation": _ORIENTATION,
+            "selected": True,
+            "locked": False,
+            "visibility": True,
+            "positionStatus": "defined",
+        }
+        for mark, position, text in zip(LANDMARKS, positions, texts, strict=True)
+        if np.isfinite(position).all()
+    ]
+    unit = {"coordinateUnits": "mm"} if millimetres else {}
+    markup = {
+        "type": "Fiducial",
+        "name": "Cephalometric landmarks",
+        "coordinateSystem": "LPS",
+        **unit,
+        "locked": False,
+        "fixedNumberOfControlPoints": False,
+        "labelFormat": "%N-%d",
+        "lastUsedControlPointNumber": NUM_LANDMARKS,
+        "controlPoints": control_points,
+        "measurements": [],
+        "display": {"visibility": True, "pointLabelsVisibility": True, "glyphType": "Cross2D", "textScale": 2.0},
+    }
+    return {"@schema": _SCHEMA, "markups": [markup]}
+
+
+def write_markups(target: Path, markups: dict[str, Any]) -> None:
+    """Write a markups file, beside its place first.
+
+    Raises:
+        OSError: if the file cannot be written.
+    """
+    with written_beside(target) as part:
+        part.write_text(json.dumps(markups, indent=1) + "\n", encoding="utf-8")
+
+
+def read_label_json(path: Path, placement: Placement) -> np.ndarray:
+    """Return the landmarks of a file that a client saved: (19, 2), (row, column) in source pixels, NaN where absent.
+
+    It holds Slicer's markups, or a detection as ``output=json`` gives it, in which a client moved ``x`` and ``y``.
+    Labels are the landmarks' names or symbols, in any case.
+
+    Raises:
+        CephError: the file is no such JSON, names something that is no landmark or one twice, holds no landmark at
+            all, or puts one far from the film.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CephError(f"the label is no JSON in UTF-8: {error}") from error
+    if not isinstance(content, dict):
+        raise CephError("the label is JSON, but neither markups nor a detection")
+    if "markups" in content:
+        found = _control_points(content["markups"], placement)
+    elif "landmarks" in content:
+        found = _detected(content["landmarks"])
+    else:
+        raise CephError("the label is JSON without 'markups' or 'landmarks': neither Slicer's markups nor a detection")
+    points = np.full((NUM_LANDMARKS, 2), np.nan)
+    for label, point in found:
+        index = _INDEX.get(str(label).strip().casefold())
+        if index is None:
+            raise CephError(f"no landmark is called {str(label)!r}; name points like 'Sella' or 'S'")
+        if np.isfinite(points[index]).any():
+            raise CephError(f"{LANDMARKS[index].name} is in the label twice")
+        points[index] = point
+    if np.isnan(points).all():
+        raise CephError("the label holds no landmark; save the point list, not a segmentation or a region")
+    _check_on_film(points, placement)
+    return points
+
+
+def _control_points(markups: Any, placement: Placement) -> list[tuple[Any, np.ndarray]]:
+    found = []
+    try:
+        for markup in markups:
+            # LPS is the schema's default; RAS turns the first two axes round
+            sign = np.array([-1.0, -1.0, 1.0] if markup.get("coordinateSystem") == "RAS" else [1.0, 1.0, 1.0])
+            for point in markup.get("controlPoints") or ():
+                if point.get("positionStatus", "defined") != "defined":
+                    continue
+                position = np.asarray(point["position"], dtype=np.float64).reshape(1, 3) * sign
+                found.append((point.get("label", ""), placement.to_pixels(position)[0]))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise CephError(f"the markups are not those of Slicer's schema 1.0: {error!r}") from error
+    return found
+
+
+def _detected(landmarks: Any) -> list[tuple[Any, np.ndarray]]:
+    try:
+        return [
+            (mark["symbol"], np.array([float(mark["y"]), float(mark["x"])]))
+            for mark in landmarks
+            if mark.get("x") is not None and mark.get("y") is not None
+        ]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise CephError(f"the landmarks are not those of a detection, with symbol, x and y: {error!r}") from error
+
+
+def _check_on_film(points: np.ndarray, placement: Placement) -> None:
+    size = np.array(placement.size, dtype=np.float64)
+    far = np.nan_to_num((points < -_BEYOND * size) | (points > (1 + _BEYOND) * size)).any(axis=1)
+    if far.any():
+        index = int(np.flatnonzero(far)[0])
+        row, column = points[index]
+        raise CephError(
+            f"{LANDMARKS[index].name} lies at column {column:.0f}, row {row:.0f} of a film of "
+            f"{placement.size[1]} x {placement.size[0]} pixels: the label is of another film, or in another scale"
+        )

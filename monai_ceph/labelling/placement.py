@@ -1,0 +1,74 @@
+"""Where a film lies in the world: pixels to LPS and back, as ITK and so 3D Slicer place the file.
+
+Slicer reads films with ITK. For DICOM films ITK prefers ImagerPixelSpacing, the scale at the detector, to a calibrated
+PixelSpacing, and takes the print resolution of JPEG and TIFF for a scale. Points lie on the film only if they are
+placed by the same rules, so ITK itself is asked. That is no statement on lengths: the scale of a detection is another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from monai_ceph.errors import ReadError
+from monai_ceph.readers.pixels import WORKING_FOLDER, cause
+
+__all__ = ["Placement", "placement_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """The plane of a film in LPS coordinates (ITK's and DICOM's: left, posterior, superior).
+
+    Attributes:
+        origin: (3,), the centre of the first pixel.
+        steps: (3, 2), the step from a pixel to the next, along a row (x) and down a column (y).
+        size: (rows, columns).
+    """
+
+    origin: np.ndarray
+    steps: np.ndarray
+    size: tuple[int, int]
+
+    @property
+    def spacing(self) -> tuple[float, float]:
+        """(row, column): the distance between the centres of adjacent rows, then of adjacent columns."""
+        along_row, down = np.linalg.norm(self.steps, axis=0).tolist()
+        return down, along_row
+
+    def to_lps(self, points: np.ndarray) -> np.ndarray:
+        """Return (N, 3) LPS positions of (N, 2) points, (row, column), pixel centres at integers. NaN stays."""
+        return self.origin + np.asarray(points, dtype=np.float64)[:, ::-1] @ self.steps.T
+
+    def to_pixels(self, positions: np.ndarray) -> np.ndarray:
+        """Return (N, 2) points, (row, column), of (N, 3) LPS positions; those off the film's plane are projected."""
+        across = np.linalg.pinv(self.steps)
+        return ((np.asarray(positions, dtype=np.float64) - self.origin) @ across.T)[:, ::-1]
+
+
+def placement_of(path: str | Path) -> Placement:
+    """Return where ITK places a film. Only its header is read.
+
+    Raises:
+        ReadError: ITK cannot read the file.
+    """
+    # ITK loads a part of itself wherever one is first used, so the whole of its work holds the lock
+    with WORKING_FOLDER:
+        import itk  # takes seconds on the first use, so not at import time
+
+        try:
+            io = itk.ImageIOFactory.CreateImageIO(str(path), itk.CommonEnums.IOFileMode_ReadMode)
+            if io is None:
+                raise ReadError(f"{path}: ITK cannot read the file, so that it has no place in 3D Slicer.")
+            io.SetFileName(str(path))
+            io.ReadImageInformation()
+        except RuntimeError as error:
+            raise ReadError(f"{path}: ITK cannot read the file: {cause(error)}.") from error
+        axes = io.GetNumberOfDimensions()
+        origin, steps = np.zeros(3), np.zeros((3, 2))
+        origin[:axes] = [io.GetOrigin(axis) for axis in range(axes)]
+        for axis in range(2):
+            steps[:axes, axis] = np.asarray(list(io.GetDirection(axis))) * io.GetSpacing(axis)
+        return Placement(origin, steps, (io.GetDimensions(1), io.GetDimensions(0)))

@@ -1,0 +1,156 @@
+"""Starts MONAI Label's server with the app: on loopback, with private folders, and a warning where it is open."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import os
+import socket
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from monai_ceph.errors import CephError
+
+__all__ = ["ServerOptions", "is_loopback", "serve"]
+
+_MAIN = '''"""Written by monai-ceph label: MONAI Label imports the app from here."""
+
+from monai_ceph.labelling.app import CephalometricApp  # noqa: F401
+'''
+_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """How the server is started; see ``monai-ceph label --help``.
+
+    Attributes:
+        studies: a folder, or the URL of a DICOMweb server.
+        host: address to listen on.
+        port: to listen on.
+        work: the working folder; by default one below the user's cache for each ``studies``.
+        modalities: of series in a PACS; empty: DX and CR.
+        origins: of web pages that may use the server.
+        certificate: file for HTTPS.
+        key: file of the certificate's key.
+        device: a torch device.
+        overlays: bundle configs that change single keys.
+    """
+
+    studies: str
+    host: str = "127.0.0.1"
+    port: int = 8000
+    work: Path | None = None
+    modalities: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    certificate: Path | None = None
+    key: Path | None = None
+    device: str | None = None
+    overlays: tuple[Path, ...] = ()
+
+    @property
+    def remote(self) -> bool:
+        """Whether the films are in a PACS."""
+        return self.studies.startswith(("http://", "https://"))
+
+    def working_folder(self) -> Path:
+        """Return the absolute path of the working folder."""
+        if self.work is not None:
+            return self.work.absolute()
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        name = self.studies.rstrip("/") if self.remote else str(Path(self.studies).resolve())
+        return cache / "monai-ceph" / "label" / hashlib.sha256(name.encode()).hexdigest()[:16]
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether an address can be reached from this machine alone. Names other than localhost count as open."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def serve(options: ServerOptions, warn: Callable[[str], None]) -> None:
+    """Run the server until it is stopped.
+
+    Args:
+        options: see there.
+        warn: takes sentences that whoever starts the server must see.
+
+    Raises:
+        CephError: MONAI Label is not installed, there is no such folder, or the port is taken.
+    """
+    if find_spec("monailabel") is None:
+        raise CephError("MONAI Label is not installed: run `make label`, or see docs/labelling.md")
+    if not options.remote and not Path(options.studies).is_dir():
+        raise CephError(f"--studies {options.studies}: no such folder, and no URL that begins with http")
+    if bool(options.certificate) != bool(options.key):
+        raise CephError("--ssl-certfile and --ssl-keyfile go together")
+    _check_free(options.host, options.port)
+    work = options.working_folder()
+    _prepare(work)
+    _set_environment(options, work)
+    _start(options, work, warn)
+
+
+def _check_free(host: str, port: int) -> None:
+    # uvicorn says so only after the model was loaded
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise CephError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+
+
+def _prepare(work: Path) -> None:
+    """Make the working folder, for its owner alone: uploads and copies from a PACS name patients."""
+    for folder in (work, work / "tmp", work / "sessions"):
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    for left in (work / "tmp").iterdir():
+        if left.is_file():
+            left.unlink()
+    (work / "main.py").write_text(_MAIN, encoding="utf-8")
+
+
+def _set_environment(options: ServerOptions, work: Path) -> None:
+    """Set what MONAI Label, and the processes that it starts, read from the environment."""
+    # uploads land in a folder of their own: the app opens files there and in no other place, whatever a client names
+    os.environ["TMPDIR"] = str(work / "tmp")
+    tempfile.tempdir = None
+    os.environ["MONAI_LABEL_SESSION_PATH"] = str(work / "sessions")
+    # scoring detects on every labelled film, in a process of its own: too much to do after every sample
+    os.environ.setdefault("MONAI_LABEL_AUTO_UPDATE_SCORING", "false")
+    os.environ["MONAI_CEPH_LABEL_ORIGINS"] = ",".join(options.origins)
+    os.environ["MONAI_CEPH_LABEL_HOSTS"] = ",".join(_LOOPBACK_NAMES) if is_loopback(options.host) else ""
+
+
+def _start(options: ServerOptions, work: Path, warn: Callable[[str], None]) -> None:
+    from monai_ceph.labelling import shims  # noqa: F401
+
+    # isort: split
+    from monailabel.config import settings
+    from monailabel.main import Main
+
+    if not is_loopback(options.host) and not settings.MONAI_LABEL_AUTH_ENABLE:
+        warn(
+            f"monai-ceph: {options.host} can be reached from other machines, and authentication is off: whoever "
+            "reaches the port reads all films. Set MONAI_LABEL_AUTH_ENABLE, see docs/labelling.md."
+        )
+    overlays = os.pathsep.join(str(path.absolute()) for path in options.overlays)
+    conf = {"device": options.device or "", "modalities": ",".join(options.modalities), "overlays": overlays}
+    arguments = ["start_server", "--app", str(work), "--studies", options.studies, "--host", options.host]
+    arguments += ["--port", str(options.port), "--uvicorn_app", "monai_ceph.labelling.web:app"]
+    for key, value in conf.items():
+        arguments += ["--conf", key, value] if value else []
+    if options.certificate and options.key:
+        arguments += ["--ssl_certfile", str(options.certificate), "--ssl_keyfile", str(options.key)]
+    main = Main()
+    main.action_start_server(main.args_parser().parse_args(arguments))

@@ -1,0 +1,291 @@
+"""What stores of films have in common: labels as files that are the whole truth, with nothing kept in memory.
+
+MONAI Label's own local store lists one folder without DICOM, keeps an index that can get out of step, and confuses
+films whose names differ by the suffix alone.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import re
+import shutil
+import tempfile
+import time
+from abc import abstractmethod
+from collections.abc import Sequence
+from contextvars import ContextVar
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from monailabel.interfaces.datastore import Datastore
+
+from monai_ceph.errors import CephError
+from monai_ceph.labelling.dataset import write_dataset
+from monai_ceph.labelling.errors import NotThereError, RefusedError
+from monai_ceph.labelling.label_map import SUFFIXES, read_label_map
+from monai_ceph.labelling.markups import SUFFIX, as_markups, read_label_json, write_markups
+from monai_ceph.labelling.placement import placement_of
+from monai_ceph.readers import read_radiograph
+from monai_ceph.reports.atomic import written_beside
+
+__all__ = ["FINAL", "ORIGINAL", "FilmStore", "authenticated_user", "observer", "plain_tag", "safe_name"]
+
+logger = logging.getLogger(__name__)
+
+FINAL, ORIGINAL = "final", "original"
+_TAG = re.compile(r"\w[\w.-]{0,63}")
+
+authenticated_user: ContextVar[str | None] = ContextVar("authenticated_user", default=None)
+"""Who sent the present request, if MONAI Label checked a token."""
+
+
+def observer(info: dict[str, Any]) -> str | None:
+    """Return who placed the landmarks: the authenticated user, or who the client says; None if neither is known."""
+    return authenticated_user.get() or str(info.get("observer") or info.get("client_id") or "").strip() or None
+
+
+class FilmStore(Datastore):
+    """Films with names, and the landmarks that were saved for them under a tag.
+
+    ``final`` are landmarks that a person saved, ``original`` those of the model. A label is a file of Slicer's markups,
+    with what is known of it beside it. Whatever a client saves is read before it is kept: a label that is none, or one
+    of another film, is refused, and nothing changes.
+
+    Args:
+        labels: the folder for the labels, ``labels/<tag>/<film>.mrk.json``.
+    """
+
+    def __init__(self, labels: Path) -> None:
+        self._labels = labels
+        self._title, self._about = "films", ""
+        self._image_info: dict[str, dict[str, Any]] = {}
+
+    @abstractmethod
+    def film(self, image_id: str) -> tuple[str, Path]:
+        """Return a film's one name, and its file on this machine.
+
+        Raises:
+            NotThereError: there is no such film.
+        """
+
+    def canonical(self, image_id: str) -> str:
+        """Return a film's one name, without having its file here.
+
+        Raises:
+            NotThereError: there is no such film.
+        """
+        return self.film(image_id)[0]
+
+    def name(self) -> str:
+        """Return the title."""
+        return self._title
+
+    def set_name(self, name: str) -> None:
+        """Set the title, until the server stops."""
+        self._title = name
+
+    def description(self) -> str:
+        """Return what was set."""
+        return self._about
+
+    def set_description(self, description: str) -> None:
+        """Set it, until the server stops."""
+        self._about = description
+
+    def get_image_uri(self, image_id: str) -> str:
+        """Return the path of a film."""
+        return str(self.film(image_id)[1])
+
+    def get_image(self, image_id: str, params: Any = None) -> io.BytesIO:
+        """Return the bytes of a film."""
+        return io.BytesIO(self.film(image_id)[1].read_bytes())
+
+    def get_image_info(self, image_id: str) -> dict[str, Any]:
+        """Return the film's name, and what strategies noted since the server started."""
+        name = self.canonical(image_id)
+        return {"name": name, **self._image_info.get(name, {})}
+
+    def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
+        """Note something of a film, until the server stops."""
+        self._image_info.setdefault(self.canonical(image_id), {}).update(info)
+
+    def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
+        """Refuse a new film; a folder takes some."""
+        raise RefusedError("films come into this store by other ways than this server")
+
+    def remove_image(self, image_id: str) -> None:
+        """Refuse: films are never changed or removed."""
+        raise RefusedError("this server removes no film")
+
+    def points(self, image_id: str, tag: str = FINAL) -> np.ndarray:
+        """Return saved landmarks: (19, 2), (row, column) in source pixels, NaN where not annotated.
+
+        Raises:
+            NotThereError: there is no such film or label.
+            CephError: the file of the label was damaged.
+        """
+        name, path = self.film(image_id)
+        label = self.get_label_uri(name, tag)
+        if not label:
+            raise NotThereError(f"{name} has no label {tag!r}")
+        return read_label_json(Path(label), placement_of(path))
+
+    def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
+        """Keep landmarks that a client saved: markups, a detection as JSON, or a label map.
+
+        Raises:
+            NotThereError: there is no such film.
+            CephError: the file is no label of this film; nothing was kept.
+        """
+        name, film = self.film(image_id)
+        label, placement = Path(label_filename), placement_of(film)
+        if label.name.lower().endswith(SUFFIXES):
+            points = read_label_map(label, placement.size)
+        else:
+            points = read_label_json(label, placement)
+        self._keep(name, film, points, dict(label_info or {}), plain_tag(label_tag))
+        return name
+
+    def _keep(self, name: str, film: Path, points: np.ndarray, info: dict[str, Any], tag: str) -> None:
+        target = self._file(name, tag)
+        info = {**info, "ts": int(time.time()), "name": target.name}
+        scaled = read_radiograph(film).pixel_spacing is not None
+        write_markups(target, as_markups(points, placement_of(film), millimetres=scaled))
+        self._write_info(target, info)
+        logger.info("label %s of %s saved", tag, name)
+
+    def _write_info(self, target: Path, info: dict[str, Any]) -> None:
+        with written_beside(_info_file(target)) as part:
+            part.write_text(json.dumps(info, indent=1, default=str), encoding="utf-8")
+
+    def _read_info(self, target: Path) -> dict[str, Any]:
+        file = _info_file(target)
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+    def _file(self, name: str, tag: str) -> Path:
+        if not _TAG.fullmatch(tag):
+            raise CephError(f"{tag!r} is no name of a tag: letters, digits, '.', '_' and '-'")
+        return self._labels / tag / f"{safe_name(name)}{SUFFIX}"
+
+    def get_label_uri(self, label_id: str, label_tag: str) -> str:
+        """Return the path of a label's markups; empty if there is none."""
+        target = self._file(self.canonical(label_id), plain_tag(label_tag))
+        return str(target) if target.is_file() else ""
+
+    def get_label(self, label_id: str, label_tag: str, params: Any = None) -> io.BytesIO | None:
+        """Return the bytes of a label's markups."""
+        path = self.get_label_uri(label_id, label_tag)
+        return io.BytesIO(Path(path).read_bytes()) if path else None
+
+    def get_label_info(self, label_id: str, label_tag: str) -> dict[str, Any]:
+        """Return what is known of a label; empty if there is none."""
+        path = self.get_label_uri(label_id, label_tag)
+        return self._read_info(Path(path)) if path else {}
+
+    def update_label_info(self, label_id: str, label_tag: str, info: dict[str, Any]) -> None:
+        """Note something of a label."""
+        path = self.get_label_uri(label_id, label_tag)
+        if not path:
+            raise NotThereError(f"{label_id} has no label {label_tag!r}")
+        self._write_info(Path(path), {**self.get_label_info(label_id, label_tag), **info})
+
+    def remove_label(self, label_id: str, label_tag: str) -> None:
+        """Remove a label."""
+        path = self.get_label_uri(label_id, label_tag)
+        if not path:
+            raise NotThereError(f"{label_id} has no label {label_tag!r}")
+        Path(path).unlink()
+        _info_file(Path(path)).unlink(missing_ok=True)
+
+    def tags(self) -> list[str]:
+        """Return the tags that have labels."""
+        found = self._labels.iterdir() if self._labels.is_dir() else iter(())
+        return sorted(folder.name for folder in found if folder.is_dir() and _TAG.fullmatch(folder.name))
+
+    def labelled(self, tag: str = FINAL) -> set[str]:
+        """Return the names of the films that have a label."""
+        folder = self._labels / tag
+        return {path.relative_to(folder).as_posix().removesuffix(SUFFIX) for path in folder.rglob(f"*{SUFFIX}")}
+
+    def get_labels_by_image_id(self, image_id: str) -> dict[str, str]:
+        """Return the name of the film for every tag under which it has a label."""
+        name = self.canonical(image_id)
+        return {tag: name for tag in self.tags() if self.get_label_uri(name, tag)}
+
+    def get_label_by_image_id(self, image_id: str, tag: str) -> str:
+        """Return the name of the film if it has this label, else nothing."""
+        return self.get_labels_by_image_id(image_id).get(tag, "")
+
+    def get_labeled_images(self, label_tag: str | None = None, labels: Sequence[str] | None = None) -> list[str]:
+        """Return the films that a person labelled."""
+        labelled = self.labelled(label_tag or FINAL)
+        return [name for name in self.list_images() if name in labelled]
+
+    def get_unlabeled_images(self, label_tag: str | None = None, labels: Sequence[str] | None = None) -> list[str]:
+        """Return the films that nobody labelled."""
+        labelled = self.labelled(label_tag or FINAL)
+        return [name for name in self.list_images() if name not in labelled]
+
+    def datalist(self, full_path: bool = True) -> list[dict[str, Any]]:
+        """Return the films that a person labelled, with their files."""
+        return [
+            {"image": self.get_image_uri(name), "label": self.get_label_uri(name, FINAL)}
+            for name in self.get_labeled_images()
+        ]
+
+    def get_dataset_archive(self, limit_cases: int | None) -> str:
+        """Return a ZIP file with the labelled films and their landmarks.csv, the layout of a dataset folder."""
+        with tempfile.TemporaryDirectory() as folder:
+            written = write_dataset(self, Path(folder), copies=True, limit=limit_cases)
+            if not written:
+                raise NotThereError("no film is labelled, so that there is nothing to download")
+            with tempfile.NamedTemporaryFile(prefix="dataset-", suffix=".zip", delete=False) as file:
+                target = file.name
+            return shutil.make_archive(target.removesuffix(".zip"), "zip", folder)
+
+    def refresh(self) -> None:
+        """Do nothing: every look is a fresh one."""
+
+    def status(self) -> dict[str, Any]:
+        """Return the counts of films and labels."""
+        images = self.list_images()
+        known = set(images)
+        counts = {tag: len(known & self.labelled(tag)) for tag in {*self.tags(), FINAL}}
+        return {"total": len(images), "completed": counts[FINAL], "label_tags": {k: v for k, v in counts.items() if v}}
+
+    def json(self) -> dict[str, Any]:
+        """Return everything, in the form of MONAI Label's local store, which clients read."""
+        labelled = {tag: self.labelled(tag) for tag in {*self.tags(), FINAL}}
+        objects = {}
+        for name in self.list_images():
+            labels = {
+                tag: {"ext": SUFFIX, "info": self.get_label_info(name, tag)}
+                for tag, names in labelled.items()
+                if name in names
+            }
+            objects[name] = {"image": {"ext": "", "info": self._image_info.get(name, {})}, "labels": labels}
+        return {"name": self.name(), "description": self.description(), "objects": objects}
+
+
+def plain_tag(tag: str) -> str:
+    """Return a tag as text: MONAI Label's own are members of an enumeration."""
+    return str(getattr(tag, "value", tag))
+
+
+def safe_name(name: str) -> str:
+    """Return a film's name if it can be a path below a folder.
+
+    Raises:
+        NotThereError: it leads out of it.
+    """
+    path = PurePosixPath(name)
+    if not name or path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
+        raise NotThereError(f"no film is called {name!r}")
+    return name
+
+
+def _info_file(target: Path) -> Path:
+    return target.with_name(target.name.removesuffix(SUFFIX) + ".info.json")

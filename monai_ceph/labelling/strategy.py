@@ -1,0 +1,56 @@
+"""Which film a person should look at next."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from monailabel.interfaces.tasks.strategy import Strategy
+
+from monai_ceph.errors import CephError
+from monai_ceph.labelling.detectors import Detectors
+from monai_ceph.labelling.scores import ScoreBook
+from monai_ceph.labelling.store import FilmStore
+
+__all__ = ["LowestScore"]
+
+logger = logging.getLogger(__name__)
+
+_MAX_FILMS = 20
+
+
+class LowestScore(Strategy):
+    """Offers the film without a final label whose landmarks have the lowest mean score.
+
+    Scores of earlier detections count, such as those of a batch inference. Of the films that the present weights have
+    not seen, at most ``max_films`` (of the request, default 20) are detected on now, so that a large store does not
+    keep a person waiting. Films that are no cephalograms, or cannot be read, are not offered. If no film can be
+    offered by its score, none is.
+
+    Args:
+        detectors: of the server.
+        scores: where scores are remembered.
+    """
+
+    def __init__(self, detectors: Detectors, scores: ScoreBook) -> None:
+        super().__init__("The film with the lowest mean score of its landmarks first")
+        self._detectors = detectors
+        self._scores = scores
+
+    def __call__(self, request: dict[str, Any], datastore: FilmStore) -> dict[str, Any] | None:
+        """Return ``id``, ``score`` (the mean) and ``lowest_score`` of the film, None if there is none."""
+        model = self._detectors.get().identity
+        waiting = datastore.get_unlabeled_images(request.get("label_tag"))
+        known = self._scores.of_model(model)
+        for name in [name for name in waiting if name not in known][: int(request.get("max_films") or _MAX_FILMS)]:
+            try:
+                self._scores.note(name, self._detectors.detect(datastore.film(name)[1]))
+            except CephError as error:
+                logger.warning("%s is not offered: %s", name, type(error).__name__)
+                self._scores.note_failure(name, model)
+        known = self._scores.of_model(model)
+        scored = sorted((known[name].mean, name) for name in waiting if name in known and known[name].mean is not None)
+        if not scored:
+            return None
+        name = scored[0][1]
+        return {"id": name, "score": known[name].mean, "lowest_score": known[name].lowest}

@@ -1,0 +1,150 @@
+"""Fine-tuning on what persons saved: the local bundle, from the shipped weights on."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+import time
+from collections import deque
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+from monailabel.interfaces.tasks.train import TrainTask
+from monailabel.utils.others.generic import name_to_device
+
+from monai_ceph import weights
+from monai_ceph.errors import CephError
+from monai_ceph.labelling.dataset import write_dataset
+from monai_ceph.labelling.detectors import Detectors
+from monai_ceph.labelling.scores import ScoreBook
+from monai_ceph.labelling.store import FilmStore
+from monai_ceph.networks import bfloat16_is_native
+from monai_ceph.reports.atomic import written_beside
+
+__all__ = ["FineTune"]
+
+logger = logging.getLogger(__name__)
+
+_MIN_FILMS = 2
+# from so many films on, one of five groups is held out to validate
+_MIN_TO_HOLD_OUT = 10
+
+
+class FineTune(TrainTask):
+    """Runs ``bundles/local.json`` on the labelled films, with ``accurate.json``, the shipped local network's recipe.
+
+    It begins with the shipped weights, or with the fine-tuned ones (``initial_weights`` "latest" in the request). With
+    ten labelled films or more, a fifth of them validates. The result replaces the fine-tuned weights of this server,
+    and never the shipped ones; clients choose with ``weights``.
+
+    Args:
+        folder: for datasets, runs and the state of the last one.
+        detectors: of the server; they name the file of the weights.
+        scores: of films, which tell those that are mirrored or inverted: the networks are trained on upright ones.
+    """
+
+    def __init__(self, folder: Path, detectors: Detectors, scores: ScoreBook) -> None:
+        super().__init__("Fine-tunes the local network on the films with final labels")
+        self._folder = folder
+        self._detectors = detectors
+        self._scores = scores
+
+    def config(self) -> dict[str, Any]:
+        """Return the options of a request, with their defaults first."""
+        return {"max_epochs": 20, "learning_rate": 0.0002, "initial_weights": ["shipped", "latest"], "device": ""}
+
+    def stats(self) -> dict[str, Any]:
+        """Return what the last training reported; empty before the first."""
+        file = self._folder / "last.json"
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+    def __call__(self, request: dict[str, Any], datastore: FilmStore) -> dict[str, Any]:
+        """Train, and return the films, the folder of the run and the hash of the weights.
+
+        Raises:
+            CephError: fewer than two labelled films, an option that is none, or the bundle failed; it says why.
+        """
+        run = self._folder / time.strftime("%Y%m%d-%H%M%S")
+        turned = self._scores.mirrored_or_inverted()
+        for name in sorted(turned & set(datastore.get_labeled_images())):
+            logger.warning("%s is left out: the networks learn from films that face right, air dark", name)
+        names = write_dataset(datastore, run / "dataset", without=turned)
+        if len(names) < _MIN_FILMS:
+            raise CephError(f"training needs {_MIN_FILMS} films with final labels, and there are {len(names)}")
+        overlay = self._overlay(request, run, len(names))
+        (run / "run.json").write_text(json.dumps(overlay, indent=1) + "\n", encoding="utf-8")
+        _run_bundle(run / "run.json")
+        weights.export(str(run / "final.pt"), str(self._detectors.tuned))
+        result = {
+            "films": len(names),
+            "epochs": overlay["max_epochs"],
+            "held_out": overlay["fold"] is not None,
+            "run": run.name,
+            "weights_sha256": weights.sha256(str(self._detectors.tuned)),
+        }
+        with written_beside(self._folder / "last.json") as part:
+            part.write_text(json.dumps(result), encoding="utf-8")
+        return result
+
+    def _overlay(self, request: dict[str, Any], run: Path, films: int) -> dict[str, Any]:
+        defaults = self.config()
+        start = _choice(request, "initial_weights", defaults)
+        if start not in defaults["initial_weights"]:
+            raise CephError(f"initial_weights are 'shipped' or 'latest', not {start!r}")
+        tuned = start == "latest" and self._detectors.tuned.is_file()
+        try:
+            epochs, rate = (kind(_choice(request, key, defaults)) for key, kind in _NUMBERS.items())
+        except (TypeError, ValueError) as error:
+            raise CephError(f"max_epochs and learning_rate are numbers: {error}") from error
+        if epochs < 1 or not rate > 0:
+            raise CephError(f"max_epochs is 1 or more and learning_rate positive, not {epochs} and {rate}")
+        device = name_to_device(_choice(request, "device", defaults) or None)
+        return {
+            "dataset_dir": str(run / "dataset"),
+            "output_dir": str(run),
+            "initial_weights": str(self._detectors.tuned) if tuned else weights.path("local"),
+            "device": f"$torch.device({str(device)!r})",
+            # the pose in which the detector shows heads to the network, not that of a few films
+            "mean_shape": weights.model()["mean_shape"],
+            "max_epochs": epochs,
+            "learning_rate": rate,
+            "validation_interval": epochs,
+            "warmup_iterations": 10,
+            "phantoms": 0,
+            "fold": 0 if films >= _MIN_TO_HOLD_OUT else None,
+            "folds": 5 if films >= _MIN_TO_HOLD_OUT else _MIN_FILMS,
+            "mixed_precision": bfloat16_is_native(device),
+        }
+
+
+_NUMBERS: dict[str, type[int] | type[float]] = {"max_epochs": int, "learning_rate": float}
+
+
+def _choice(request: dict[str, Any], key: str, defaults: dict[str, Any]) -> Any:
+    """Return an option of the request; a list is a client's way to show choices, the first one is the default."""
+    value = request.get(key)
+    value = defaults[key] if value in (None, "") else value
+    return value[0] if isinstance(value, list) else value
+
+
+def _run_bundle(overlay: Path) -> None:
+    bundles = files("monai_ceph") / "bundles"
+    configs = [str(bundles / "local.json"), str(bundles / "accurate.json"), str(overlay)]
+    command = [sys.executable, "-m", "monai.bundle", "run", "training", "--config_file", str(configs)]
+    meta = [
+        *("--meta_file", str(bundles / "metadata.json"), "--logging_file", str(bundles / "logging.conf")),
+    ]
+    last: deque[str] = deque(maxlen=5)
+    with subprocess.Popen(
+        [*command, *meta], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as process:
+        for line in process.stdout or ():
+            if line.strip():
+                last.append(line.rstrip())
+                logger.info("%s", line.rstrip())
+    if process.returncode:
+        raise CephError(f"the training bundle failed (exit code {process.returncode}): {' | '.join(last)}")

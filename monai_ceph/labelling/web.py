@@ -1,0 +1,101 @@
+"""MONAI Label's web application with our answers to errors, fewer origins, and the name of the user.
+
+``uvicorn monai_ceph.labelling.web:app``; :mod:`monai_ceph.labelling.server` starts it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from monai_ceph.labelling import shims
+
+# isort: split
+
+from fastapi import Request
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import JSONResponse
+from monailabel.app import app
+from monailabel.config import settings
+from monailabel.endpoints.user.auth import from_token
+from monailabel.interfaces.exception import MONAILabelException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from monai_ceph.errors import CephError
+from monai_ceph.labelling.errors import NotThereError, RefusedError
+from monai_ceph.labelling.store import authenticated_user
+
+__all__ = ["ALLOWED_HOSTS", "ALLOWED_ORIGINS", "app"]
+
+ALLOWED_ORIGINS = "MONAI_CEPH_LABEL_ORIGINS"
+"""Variable with the origins of web pages that may use the server, separated by commas."""
+
+ALLOWED_HOSTS = "MONAI_CEPH_LABEL_HOSTS"
+"""Variable with the host names by which the server may be called, separated by commas; all if it is empty."""
+
+shims.name_token_algorithm()
+
+
+def _sentence(status: int, text: str) -> JSONResponse:
+    return JSONResponse({"detail": text}, status_code=status)
+
+
+def _status(error: Exception) -> int:
+    return 404 if isinstance(error, NotThereError) else 403 if isinstance(error, RefusedError) else 422
+
+
+@app.exception_handler(CephError)
+async def _ceph_error(request: Request, error: CephError) -> JSONResponse:
+    return _sentence(_status(error), str(error))
+
+
+@app.exception_handler(MONAILabelException)
+async def _monailabel_error(request: Request, error: MONAILabelException) -> JSONResponse:
+    return _sentence(404, str(error.msg))
+
+
+@app.exception_handler(json.JSONDecodeError)
+async def _no_json(request: Request, error: json.JSONDecodeError) -> JSONResponse:
+    return _sentence(422, f"params is no JSON: {error}")
+
+
+class _User:
+    """Remembers who sent a request, for the labels that it saves."""
+
+    def __init__(self, next_app: Any) -> None:
+        self._next = next_app
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and settings.MONAI_LABEL_AUTH_ENABLE:
+            header = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
+            authenticated_user.set(_user(header.partition(" ")[2]))
+        await self._next(scope, receive, send)
+
+
+def _user(token: str) -> str | None:
+    try:
+        user = from_token(token)
+    except Exception:
+        # MONAI Label itself answers what is wrong with a token
+        return None
+    return user.name or user.username
+
+
+def _listed(variable: str) -> list[str]:
+    return [value for value in os.environ.get(variable, "").split(",") if value]
+
+
+# MONAI Label lets any web page that a user visits read films from a server on the same machine
+app.user_middleware = [kept for kept in app.user_middleware if kept.cls is not CORSMiddleware]
+app.add_middleware(_User)
+if _listed(ALLOWED_ORIGINS):
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=_listed(ALLOWED_ORIGINS),
+        allow_credentials=True,
+        allow_methods=["*"],
+        allow_headers=["*"],
+    )
+if _listed(ALLOWED_HOSTS):
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=_listed(ALLOWED_HOSTS))

@@ -1,0 +1,177 @@
+"""A person's landmarks as a DICOM Comprehensive SR document by TID 1500, and the landmarks of any of our documents.
+
+It looks like the model's document (:mod:`monai_ceph.reports.structured_report`) with what differs when a person says
+it: the observer is a person, no group names an algorithm, and there are no scores. It stays UNVERIFIED: whoever saves
+landmarks in a labelling tool does not sign a report.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from highdicom import sr
+from pydicom import Dataset
+from pydicom.uid import UID
+
+from monai_ceph.errors import CephError
+from monai_ceph.landmarks import LANDMARKS, NUM_LANDMARKS
+from monai_ceph.reports import dicom_codes as codes
+from monai_ceph.reports.dicom_codes import concept
+from monai_ceph.reports.dicom_objects import MANUFACTURER, building, complete
+from monai_ceph.reports.dicom_source import image_reference, positive_number
+from monai_ceph.reports.dicom_uids import derived_uid, tracking_uid
+from monai_ceph.reports.overlay import NOTICE
+from monai_ceph.version import __version__
+
+__all__ = ["Review", "read_points", "review_series_uid", "reviewed_report"]
+
+_SERIES_NUMBER = 9003
+_NO_NAME = "Unknown"
+_MAX_NAME = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Review:
+    """Landmarks that a person placed or corrected on one film.
+
+    Attributes:
+        file: the film, for messages.
+        image_uid: SOP Instance UID of the film.
+        rows: of the film.
+        columns: of the film.
+        points: (19, 2), (row, column) in source pixels, pixel centres at integers; NaN where the person placed none.
+        observer: who it was, None if unknown.
+        created: when, with a time zone.
+        frame: number of the frame of a film with several.
+    """
+
+    file: str
+    image_uid: str
+    rows: int
+    columns: int
+    points: np.ndarray
+    observer: str | None
+    created: datetime
+    frame: int | None = None
+
+
+def review_series_uid(series_uid: str) -> str:
+    """Return the Series Instance UID of all reviews of the films in a series, so that they are found by it."""
+    return derived_uid("series", "SR", series_uid, "reviewed")
+
+
+def reviewed_report(review: Review, source: Dataset) -> sr.ComprehensiveSR:
+    """Return the SR document of one review: complete, unverified, observed by a person.
+
+    Args:
+        review: of a film.
+        source: the film's header, from :func:`monai_ceph.reports.dicom_source.source_header`.
+
+    Raises:
+        CephError: the film has no valid UIDs, is not the one of the review, or a landmark lies outside it, where no
+            point may be (PS3.3 C.18.6).
+    """
+    with building("SR", review):
+        reference = image_reference(source, review)
+        placed = np.flatnonzero(np.isfinite(review.points).all(axis=1)).tolist()
+        groups = [_group(index, review, reference) for index in placed]
+        report = sr.MeasurementReport(
+            observation_context=_person(review.observer),
+            procedure_reported=concept(codes.RADIOGRAPHY),
+            imaging_measurements=groups,
+        )
+        report[0].ContentSequence.append(_statements())
+        moment = review.created.isoformat()
+        places = [None if np.isnan(place).any() else place for place in review.points.round(3).tolist()]
+        document = sr.ComprehensiveSR(
+            evidence=[reference],
+            content=report,
+            is_complete=True,
+            coding_schemes=[codes.coding_scheme()],
+            series_instance_uid=review_series_uid(reference.SeriesInstanceUID),
+            series_number=_SERIES_NUMBER,
+            sop_instance_uid=derived_uid("review", reference.SOPInstanceUID, review.frame, moment, str(places)),
+            instance_number=review.frame or positive_number(source, "InstanceNumber"),
+            series_description="Cephalometric landmarks, placed by a person",
+            manufacturer=MANUFACTURER,
+            manufacturer_model_name="MONAI Label app",
+            software_versions=f"monai-ceph {__version__}",
+            device_serial_number="none",
+        )
+        document.ObservationDateTime = complete(document, source, review)
+        # a film may be reviewed twice in a second, and the newest review counts
+        document.ContentTime = f"{document.ContentTime}{review.created:.%f}"
+        return document
+
+
+def _person(observer: str | None) -> sr.ObservationContext:
+    name = "".join(sign for sign in observer or "" if sign.isprintable() and sign not in "\\=").strip()[:_MAX_NAME]
+    attributes = sr.PersonObserverIdentifyingAttributes(name=name or _NO_NAME)
+    return sr.ObservationContext(
+        observer_person_context=sr.ObserverContext(
+            observer_type=sr.CodedConcept("121006", "DCM", "Person"), observer_identifying_attributes=attributes
+        )
+    )
+
+
+def _group(index: int, review: Review, reference: Dataset) -> sr.PlanarROIMeasurementsAndQualitativeEvaluations:
+    landmark = LANDMARKS[index]
+    row, column = np.float32(review.points[index] + 0.5).tolist()
+    if not (0 <= column <= review.columns and 0 <= row <= review.rows):
+        raise CephError(f"{review.file}: {landmark.name} lies outside the film, where an SR can have no point.")
+    frames = None if review.frame is None else [review.frame]
+    return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=sr.TrackingIdentifier(
+            uid=tracking_uid(reference.SOPInstanceUID, review.frame, landmark.symbol), identifier=landmark.name
+        ),
+        referenced_region=sr.ImageRegion(
+            sr.GraphicTypeValues.POINT,
+            np.array([(column, row)]),
+            sr.SourceImageForRegion(reference.SOPClassUID, reference.SOPInstanceUID, frames),
+        ),
+        finding_category=concept(codes.ANATOMICAL_STRUCTURE),
+        finding_type=concept(landmark.code),
+        finding_sites=[sr.FindingSite(concept(landmark.site))],
+    )
+
+
+def _statements() -> sr.ContainerContentItem:
+    container = sr.ContainerContentItem(
+        name=concept(codes.QUALITATIVE_EVALUATIONS), relationship_type=sr.RelationshipTypeValues.CONTAINS
+    )
+    texts = (
+        (codes.NOTICE, NOTICE),
+        (codes.WARNING, "A person placed or corrected these landmarks in MONAI Label. Nobody signed them."),
+    )
+    container.ContentSequence = sr.ContentSequence(
+        [sr.TextContentItem(concept(name), text, sr.RelationshipTypeValues.CONTAINS) for name, text in texts]
+    )
+    return container
+
+
+def read_points(document: Dataset) -> dict[str, np.ndarray]:
+    """Return the landmarks of an SR document of this package, by SOP Instance UID of the film.
+
+    Each is (19, 2), (row, column) in source pixels, pixel centres at integers; NaN where there is no point.
+
+    Raises:
+        CephError: the document is no TID 1500 report.
+    """
+    index = {(mark.code.value, mark.code.scheme): number for number, mark in enumerate(LANDMARKS)}
+    found: dict[str, np.ndarray] = {}
+    try:
+        groups = sr.ComprehensiveSR.from_dataset(document).content.get_planar_roi_measurement_groups()
+        for group in groups:
+            kind, roi = group.finding_type, group.roi
+            number = index.get((kind.value, kind.scheme_designator)) if kind is not None else None
+            if number is None or roi is None or roi.graphic_type != sr.GraphicTypeValues.POINT:
+                continue
+            image = UID(roi.ContentSequence[0].referenced_sop_instance_uid)
+            points = found.setdefault(str(image), np.full((NUM_LANDMARKS, 2), np.nan))
+            column, row = roi.value.reshape(-1)[:2]
+            points[number] = row - 0.5, column - 0.5
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise CephError(f"SR {document.get('SOPInstanceUID')}: no report of landmarks: {error}") from error
+    return found

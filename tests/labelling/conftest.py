@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from samples import noise, save_grey
+
+from monai_ceph.datasets.phantom import write_phantoms
+from monai_ceph.labelling.placement import Placement, placement_of
+
+ROWS, COLUMNS = 240, 200
+
+
+@pytest.fixture
+def small_film(tmp_path: Path) -> Path:
+    """A PNG of noise, 240 x 200 pixels: enough for what does not look at the picture."""
+    return save_grey(tmp_path / "film.png", noise(ROWS, COLUMNS))
+
+
+@pytest.fixture
+def plane(small_film: Path) -> Placement:
+    return placement_of(small_film)
+
+
+@pytest.fixture
+def points() -> np.ndarray:
+    """(19, 2), (row, column): row 20.5, 30.5, ..., column 10.25, 18.25, ...; Porion and Gonion are missing."""
+    index = np.arange(19)
+    places = np.stack([20.5 + 10 * index, 10.25 + 8 * index], axis=1)
+    places[[3, 9]] = np.nan
+    return places
+
+
+@pytest.fixture(scope="session")
+def dicom_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small DICOM DX film with a calibrated PixelSpacing and a larger ImagerPixelSpacing."""
+    return write_phantoms(tmp_path_factory.mktemp("small"), 1, seed=3, height=300, width=240)[0]

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from samples import noise, save_grey
+
+pytest.importorskip("monailabel", reason="MONAI Label is not installed (make label)")
+
+from monai_ceph.datasets import folder
+from monai_ceph.errors import CephError
+from monai_ceph.labelling.errors import NotThereError, RefusedError
+from monai_ceph.labelling.folder_store import FolderStore
+from monai_ceph.labelling.label_map import write_label_map
+from monai_ceph.labelling.markups import as_markups, write_markups
+from monai_ceph.labelling.placement import placement_of
+
+
+@pytest.fixture
+def root(tmp_path: Path, dicom_film: Path) -> Path:
+    """Films of every kind, and what is none."""
+    root = tmp_path / "studies"
+    (root / "clinic-b" / ".hidden").mkdir(parents=True)
+    for name in ("a.png", "b.jpg", "c.BMP", "twice.png", "clinic-b/d.png", "clinic-b/.hidden/e.png"):
+        save_grey(root / name, noise(240, 200))
+    for name in ("twice.dcm", "IM0001"):
+        shutil.copy(dicom_film, root / name)
+    (root / "volume.nii").write_bytes(b"0")
+    (root / "notes.txt").write_text("no film")
+    return root
+
+
+@pytest.fixture
+def store(root: Path) -> FolderStore:
+    return FolderStore(root)
+
+
+@pytest.fixture
+def label(tmp_path: Path, root: Path, points: np.ndarray) -> Path:
+    """Markups on a.png."""
+    write_markups(tmp_path / "label.mrk.json", as_markups(points, placement_of(root / "a.png"), millimetres=False))
+    return tmp_path / "label.mrk.json"
+
+
+def files(root: Path) -> set[Path]:
+    return {path for path in root.rglob("*") if path.is_file()}
+
+
+def test_films_of_every_kind_are_listed(store: FolderStore) -> None:
+    assert sorted(store.list_images()) == [
+        "IM0001",
+        "a.png",
+        "b.jpg",
+        "c.BMP",
+        "clinic-b/d.png",
+        "twice.dcm",
+        "twice.png",
+    ]
+
+
+def test_a_new_film_is_there_at_once(store: FolderStore, root: Path) -> None:
+    save_grey(root / "new.png", noise(240, 200))
+    assert "new.png" in store.list_images()
+
+
+def test_a_film_may_be_named_without_its_suffix(store: FolderStore, root: Path) -> None:
+    assert store.film("clinic-b/d") == ("clinic-b/d.png", root / "clinic-b" / "d.png")
+
+
+def test_a_name_that_fits_two_films(store: FolderStore) -> None:
+    with pytest.raises(NotThereError, match=r"more than one begins so: twice\.dcm, twice\.png"):
+        store.film("twice")
+
+
+@pytest.mark.parametrize("name", ["", "..", "../film.png", "/etc/passwd", "a/../../b", "x\\y", "notes.txt", "clinic-b"])
+def test_what_is_no_film_of_the_folder(store: FolderStore, name: str) -> None:
+    with pytest.raises(NotThereError, match="no film"):
+        store.film(name)
+
+
+def test_a_label_comes_back(store: FolderStore, label: Path, points: np.ndarray) -> None:
+    assert store.save_label("a", str(label), "final", {"client_id": "me"}) == "a.png"
+    np.testing.assert_allclose(store.points("a.png"), points, atol=1e-4, equal_nan=True)
+    assert store.get_label_info("a.png", "final")["client_id"] == "me"
+    assert store.get_labels_by_image_id("a.png") == {"final": "a.png"}
+    assert (store.get_labeled_images(), "a.png" in store.get_unlabeled_images()) == (["a.png"], False)
+    assert store.status() == {"total": 7, "completed": 1, "label_tags": {"final": 1}}
+    assert store.json()["objects"]["a.png"]["labels"]["final"]["ext"] == ".mrk.json"
+
+
+def test_films_that_differ_by_suffix_have_labels_of_their_own(
+    store: FolderStore, root: Path, points: np.ndarray, tmp_path: Path
+) -> None:
+    markups = as_markups(points, placement_of(root / "twice.png"), millimetres=False)
+    write_markups(tmp_path / "label.json", markups)
+    store.save_label("twice.png", str(tmp_path / "label.json"), "final", {})
+    assert store.labelled() == {"twice.png"}
+
+
+def test_a_label_map_is_read_by_its_centres(store: FolderStore, root: Path, points: np.ndarray, tmp_path: Path) -> None:
+    write_label_map(tmp_path / "map.nrrd", points, placement_of(root / "IM0001"))
+    store.save_label("IM0001", str(tmp_path / "map.nrrd"), "final", {})
+    np.testing.assert_allclose(store.points("IM0001"), points, atol=0.5, equal_nan=True)
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"markups": []}'])
+def test_a_refused_label_changes_nothing(store: FolderStore, root: Path, label: Path, content: str) -> None:
+    store.save_label("a.png", str(label), "final", {})
+    before = {path: path.read_bytes() for path in files(root)}
+    label.write_text(content)
+    with pytest.raises(CephError, match="the label"):
+        store.save_label("a.png", str(label), "final", {})
+    assert {path: path.read_bytes() for path in files(root)} == before
+
+
+@pytest.mark.parametrize("tag", ["..", "../x", "a/b", "", ".hidden"])
+def test_a_tag_leads_nowhere_else(store: FolderStore, label: Path, root: Path, tag: str) -> None:
+    before = files(root.parent)
+    with pytest.raises(CephError, match="no name of a tag"):
+        store.save_label("a.png", str(label), tag, {})
+    assert files(root.parent) == before
+
+
+def test_a_label_is_removed(store: FolderStore, label: Path) -> None:
+    store.save_label("a.png", str(label), "draft", {})
+    store.remove_label("a.png", "draft")
+    assert store.get_label_uri("a.png", "draft") == ""
+    with pytest.raises(NotThereError, match="no label 'draft'"):
+        store.remove_label("a.png", "draft")
+
+
+def test_films_are_not_removed_or_replaced(store: FolderStore, root: Path) -> None:
+    with pytest.raises(RefusedError, match="removes no film"):
+        store.remove_image("a.png")
+    with pytest.raises(RefusedError, match="already"):
+        store.add_image("a.png", str(root / "b.jpg"), {})
+
+
+def test_an_uploaded_film_joins_the_folder(store: FolderStore, root: Path, tmp_path: Path) -> None:
+    upload = save_grey(tmp_path / "tmp123.png", noise(240, 200))
+    assert store.add_image("late", str(upload), {}) == "late.png"
+    assert (root / "late.png").read_bytes() == upload.read_bytes()
+    with pytest.raises(NotThereError, match="no film"):
+        store.add_image("../late", str(upload), {})
+
+
+def test_the_archive_is_a_dataset_folder(store: FolderStore, label: Path, points: np.ndarray, tmp_path: Path) -> None:
+    store.save_label("a.png", str(label), "final", {})
+    archive = store.get_dataset_archive(None)
+    with zipfile.ZipFile(archive) as file:
+        file.extractall(tmp_path / "dataset")
+    Path(archive).unlink()
+    (film,) = folder(tmp_path / "dataset")
+    assert film.name == "films/a.png"
+    np.testing.assert_allclose(film.landmarks, points, atol=1e-3, equal_nan=True)
+
+
+def test_an_archive_of_nothing(store: FolderStore) -> None:
+    with pytest.raises(NotThereError, match="no film is labelled"):
+        store.get_dataset_archive(None)
+
+
+def test_a_dataset_refers_to_films_and_leaves_out_what_teaches_nothing(
+    store: FolderStore, root: Path, label: Path, points: np.ndarray, tmp_path: Path
+) -> None:
+    from monai_ceph.labelling.dataset import write_dataset
+
+    markups = as_markups(points, placement_of(root / "IM0001"), millimetres=True)
+    write_markups(tmp_path / "dicom.json", markups)
+    markups["markups"][0]["controlPoints"] = markups["markups"][0]["controlPoints"][:1]
+    write_markups(tmp_path / "one.json", markups)
+    for name, file in (
+        ("a.png", label),
+        ("clinic-b/d.png", label),
+        ("IM0001", "dicom.json"),
+        ("twice.dcm", "one.json"),
+    ):
+        store.save_label(name, str(tmp_path / file), "final", {})
+    Path(store.get_label_uri("clinic-b/d.png", "final")).write_text("damaged")
+    assert write_dataset(store, tmp_path / "out") == ["IM0001", "a.png"]
+    films = {film.image.resolve().name: film for film in folder(tmp_path / "out")}
+    np.testing.assert_allclose(films["a.png"].landmarks, points, atol=1e-3, equal_nan=True)
+    assert films["IM0001"].pixel_spacing > 0
+    assert np.isnan(films["a.png"].pixel_spacing)
+    with (tmp_path / "out" / "landmarks.csv").open() as stream:
+        assert "Porion" in {row["landmark"] for row in csv.DictReader(stream)}
+    assert write_dataset(store, tmp_path / "out", without=frozenset({"a.png"})) == ["IM0001"]
+    assert write_dataset(store, tmp_path / "out", limit=1) == ["IM0001"]
+
+
+def test_what_strategies_note_of_a_film(store: FolderStore) -> None:
+    store.update_image_info("a", {"strategy": {"first": 1}})
+    assert store.get_image_info("a.png") == {"name": "a.png", "strategy": {"first": 1}}
+
+
+def test_label_info_is_json(store: FolderStore, label: Path, root: Path) -> None:
+    store.save_label("a.png", str(label), "final", {})
+    store.update_label_info("a.png", "final", {"mre_px": 1.5})
+    info = json.loads((root / "labels" / "final" / "a.png.info.json").read_text())
+    assert (info["mre_px"], info["name"]) == (1.5, "a.png.mrk.json")

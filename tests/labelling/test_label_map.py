@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import itk
+import nibabel
+import numpy as np
+import pytest
+
+from monai_ceph.errors import CephError
+from monai_ceph.labelling.cvat import as_annotations, detector_labels
+from monai_ceph.labelling.label_map import LABELS, discs, read_label_map, write_label_map
+from monai_ceph.labelling.placement import Placement, placement_of
+from monai_ceph.landmarks import NAMES
+
+SIZE = (240, 200)
+
+
+def test_a_disc_for_each_landmark_that_is_there(points: np.ndarray) -> None:
+    labels = discs(points, SIZE)
+    assert set(np.unique(labels)) == {0, *range(1, 20)} - {LABELS["Porion"], LABELS["Gonion"]}
+    for value, point in enumerate(points, start=1):
+        if np.isfinite(point).all():
+            np.testing.assert_allclose(np.argwhere(labels == value).mean(axis=0), point, atol=0.5)
+
+
+def test_where_discs_meet_the_nearest_landmark_has_the_pixel() -> None:
+    points = np.full((19, 2), np.nan)
+    points[7], points[8] = (50.0, 50.0), (50.0, 52.0)
+    labels = discs(points, SIZE)
+    assert (labels[50, 50], labels[50, 52]) == (8, 9)
+    assert labels[50, 49] == 8
+    assert labels[50, 53] == 9
+
+
+def test_at_the_border_a_disc_is_cut() -> None:
+    points = np.full((19, 2), np.nan)
+    points[0], points[1] = (0.0, 0.0), (239.0, 199.0)
+    labels = discs(points, SIZE)
+    assert (labels[0, 0], labels[239, 199]) == (1, 2)
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".nii.gz", ".mha"])
+def test_the_map_lies_on_the_film(dicom_film: Path, points: np.ndarray, tmp_path: Path, suffix: str) -> None:
+    plane, target = placement_of(dicom_film), tmp_path / f"map{suffix}"
+    write_label_map(target, points, plane)
+    film, labels = itk.imread(str(dicom_film)), itk.imread(str(target))
+    for one in ("GetSpacing", "GetOrigin"):
+        np.testing.assert_allclose(getattr(labels, one)(), getattr(film, one)(), atol=1e-5)
+    np.testing.assert_allclose(itk.array_from_matrix(labels.GetDirection()), np.eye(3), atol=1e-9)
+    assert itk.array_view_from_image(labels).shape == (1, *plane.size)
+    np.testing.assert_allclose(read_label_map(target, plane.size), points, atol=0.5, equal_nan=True)
+
+
+def test_nifti_is_what_others_read(plane: Placement, points: np.ndarray, tmp_path: Path) -> None:
+    write_label_map(tmp_path / "map.nii.gz", points, plane)
+    voxels = np.asarray(nibabel.load(tmp_path / "map.nii.gz").dataobj)[:, :, 0].T
+    np.testing.assert_array_equal(voxels, discs(points, plane.size))
+
+
+def test_a_map_of_another_film(plane: Placement, points: np.ndarray, tmp_path: Path) -> None:
+    write_label_map(tmp_path / "map.nrrd", points, plane)
+    with pytest.raises(CephError, match="of different films"):
+        read_label_map(tmp_path / "map.nrrd", (241, 200))
+
+
+def test_an_empty_map(plane: Placement, tmp_path: Path) -> None:
+    write_label_map(tmp_path / "map.nrrd", np.full((19, 2), np.nan), plane)
+    with pytest.raises(CephError, match="none of the values 1 to 19"):
+        read_label_map(tmp_path / "map.nrrd", plane.size)
+
+
+def test_what_is_no_map(tmp_path: Path) -> None:
+    (tmp_path / "map.nrrd").write_text("nothing")
+    with pytest.raises(CephError, match="cannot be read"):
+        read_label_map(tmp_path / "map.nrrd", SIZE)
+
+
+def test_cvat_gets_a_diamond_around_each_landmark(points: np.ndarray) -> None:
+    (annotation,) = as_annotations(points, rows=240)
+    elements = annotation["annotation"]["elements"]
+    assert [element["label"] for element in elements] == [name for name in NAMES if name not in ("Porion", "Gonion")]
+    (contour,) = elements[0]["contours"]
+    # as the plugin reads them
+    corners = np.array(contour, int)
+    np.testing.assert_array_equal(corners.mean(axis=0), [10, 20])
+    assert len(corners) == 4
+
+
+def test_cvat_knows_the_same_names() -> None:
+    assert {label["name"]: label["id"] for label in detector_labels()} == LABELS

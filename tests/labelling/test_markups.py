@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from monai_ceph.errors import CephError
+from monai_ceph.labelling.markups import as_markups, read_label_json, write_markups
+from monai_ceph.labelling.placement import Placement, placement_of
+from monai_ceph.landmarks import LANDMARKS, NAMES
+
+
+def saved(path: Path, content: Any) -> Path:
+    path.write_text(json.dumps(content))
+    return path
+
+
+def control_points(points: np.ndarray, plane: Placement) -> list[dict[str, Any]]:
+    return as_markups(points, plane, millimetres=True)["markups"][0]["controlPoints"]
+
+
+def test_schema(points: np.ndarray, plane: Placement) -> None:
+    content = as_markups(points, plane, millimetres=True)
+    (markup,) = content["markups"]
+    assert content["@schema"].endswith("markups-schema-v1.0.3.json#")
+    assert (markup["type"], markup["coordinateSystem"], markup["coordinateUnits"]) == ("Fiducial", "LPS", "mm")
+    for point in markup["controlPoints"]:
+        assert point["positionStatus"] == "defined"
+        assert len(point["position"]) == 3
+        assert len(point["orientation"]) == 9
+
+
+def test_a_missing_landmark_has_no_point(points: np.ndarray, plane: Placement) -> None:
+    labels = [point["label"] for point in control_points(points, plane)]
+    assert labels == [name for name in NAMES if name not in ("Porion", "Gonion")]
+
+
+def test_without_a_scale_no_unit_is_named(points: np.ndarray, plane: Placement) -> None:
+    assert "coordinateUnits" not in as_markups(points, plane, millimetres=False)["markups"][0]
+
+
+def test_round_trip(points: np.ndarray, dicom_film: Path, tmp_path: Path) -> None:
+    plane = placement_of(dicom_film)
+    write_markups(tmp_path / "a.mrk.json", as_markups(points, plane, millimetres=True))
+    np.testing.assert_allclose(read_label_json(tmp_path / "a.mrk.json", plane), points, atol=1e-4)
+
+
+def test_ras_is_turned(points: np.ndarray, plane: Placement, tmp_path: Path) -> None:
+    content = as_markups(points, plane, millimetres=True)
+    content["markups"][0]["coordinateSystem"] = "RAS"
+    for point in content["markups"][0]["controlPoints"]:
+        point["position"] = [-point["position"][0], -point["position"][1], point["position"][2]]
+    np.testing.assert_allclose(read_label_json(saved(tmp_path / "a.json", content), plane), points, atol=1e-4)
+
+
+def test_a_point_that_was_unset_is_not_annotated(points: np.ndarray, plane: Placement, tmp_path: Path) -> None:
+    content = as_markups(points, plane, millimetres=True)
+    content["markups"][0]["controlPoints"][0]["positionStatus"] = "undefined"
+    assert np.isnan(read_label_json(saved(tmp_path / "a.json", content), plane)[0]).all()
+
+
+def test_names_and_symbols_in_any_case(plane: Placement, tmp_path: Path) -> None:
+    marks = [{"label": label, "position": [1.0, 2.0, 0.0]} for label in (" sella", "n", "POG'", "Pog")]
+    found = read_label_json(saved(tmp_path / "a.json", {"markups": [{"controlPoints": marks}]}), plane)
+    placed = [mark.symbol for mark, point in zip(LANDMARKS, found, strict=True) if np.isfinite(point).all()]
+    assert placed == ["S", "N", "Pog", "Pog'"]
+
+
+def test_a_detection_whose_points_were_moved(plane: Placement, tmp_path: Path) -> None:
+    marks = [{"symbol": "S", "x": 10.5, "y": 20.0}, {"symbol": "N", "x": None, "y": None}]
+    found = read_label_json(saved(tmp_path / "a.json", {"landmarks": marks}), plane)
+    np.testing.assert_array_equal(found[0], [20.0, 10.5])
+    assert np.isnan(found[1:]).all()
+
+
+MARK = {"label": "Sella", "position": [1.0, 2.0, 0.0]}
+WRONG = {
+    "no JSON": ("{", "no JSON"),
+    "a list": ("[]", "neither markups nor a detection"),
+    "another file": ("{}", "neither Slicer's markups nor a detection"),
+    "an unknown name": ({"markups": [{"controlPoints": [{**MARK, "label": "F-1"}]}]}, "no landmark is called 'F-1'"),
+    "a name twice": ({"markups": [{"controlPoints": [MARK, {**MARK, "label": "S"}]}]}, "Sella is in the label twice"),
+    "Slicer's regions": ({"markups": []}, "holds no landmark"),
+    "all unset": ({"markups": [{"controlPoints": [{**MARK, "positionStatus": "undefined"}]}]}, "holds no landmark"),
+    "no position": ({"markups": [{"controlPoints": [{"label": "S"}]}]}, "not those of Slicer's schema"),
+    "two numbers": ({"markups": [{"controlPoints": [{**MARK, "position": [1, 2]}]}]}, "not those of Slicer's schema"),
+    "far away": ({"markups": [{"controlPoints": [{**MARK, "position": [-500.0, 2.0, 0.0]}]}]}, "another film"),
+    "no coordinates": ({"landmarks": [{"symbol": "S", "x": "a", "y": 1}]}, "not those of a detection"),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), WRONG.values(), ids=WRONG.keys())
+def test_what_is_no_label(plane: Placement, tmp_path: Path, content: Any, message: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    with pytest.raises(CephError, match=message):
+        read_label_json(path, plane)

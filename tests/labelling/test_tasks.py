@@ -1,0 +1,273 @@
+"""The tasks with a detector that answers at once; tests/integration has the real ones."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from samples import changed, noise, save_grey
+
+pytest.importorskip("monailabel", reason="MONAI Label is not installed (make label)")
+
+from monai_ceph import weights
+from monai_ceph.errors import CephError, RejectedError
+from monai_ceph.labelling.folder_store import FolderStore
+from monai_ceph.labelling.infer import InferLandmarks
+from monai_ceph.labelling.markups import as_markups, write_markups
+from monai_ceph.labelling.placement import placement_of
+from monai_ceph.labelling.scores import ScoreBook
+from monai_ceph.labelling.scoring import RadialError
+from monai_ceph.labelling.strategy import LowestScore
+from monai_ceph.labelling.train import FineTune
+from monai_ceph.readers import SpacingSource
+from monai_ceph.result import Detection
+
+SCORES = {"a.png": 0.9, "b.png": 0.3, "c.png": 0.6}
+
+
+class FakeDetectors:
+    """Detects the same landmarks on every film, with scores by its name."""
+
+    def __init__(self, detection: Detection, tuned: Path) -> None:
+        self.detection, self.tuned = detection, tuned
+        self.asked: list[str] = []
+
+    def get(self, *args: Any) -> Any:
+        return SimpleNamespace(identity=self.detection.model)
+
+    def detect(self, film: Path, *args: Any, force: bool = False) -> Detection:
+        self.asked.append(film.name)
+        if film.name == "none.png" and not force:
+            raise RejectedError(f"{film}: no lateral cephalogram: nothing seen")
+        score = SCORES.get(film.name, 0.5)
+        marks = tuple(mark.model_copy(update={"score": score}) for mark in self.detection.landmarks)
+        return self.detection.model_copy(update={"landmarks": marks, "file": str(film)})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FolderStore:
+    (tmp_path / "studies").mkdir()
+    for name in (*SCORES, "none.png"):
+        save_grey(tmp_path / "studies" / name, noise(400, 300))
+    return FolderStore(tmp_path / "studies")
+
+
+@pytest.fixture
+def detectors(detection: Detection, tmp_path: Path) -> FakeDetectors:
+    return FakeDetectors(detection, tmp_path / "model" / "local.pt")
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> ScoreBook:
+    return ScoreBook(tmp_path / "scores.sqlite")
+
+
+def save(store: FolderStore, name: str, points: np.ndarray, tag: str = "final") -> None:
+    film = store.film(name)[1]
+    target = film.parent.parent / "label.mrk.json"
+    write_markups(target, as_markups(points, placement_of(film), millimetres=False))
+    store.save_label(name, str(target), tag, {})
+
+
+class TestInfer:
+    @pytest.fixture
+    def task(self, detectors: FakeDetectors, book: ScoreBook) -> InferLandmarks:
+        return InferLandmarks(detectors, book)
+
+    def request(self, store: FolderStore, name: str, **more: Any) -> dict[str, Any]:
+        return {"image": store.get_image_uri(name), "image_id": name, **more}
+
+    def test_params_hold_the_detection_and_no_path(self, task: InferLandmarks, store: FolderStore) -> None:
+        file, params = task(self.request(store, "a.png", output="json"))
+        assert file is None
+        assert params["file"] == "a.png"
+        assert str(store.film("a.png")[1].parent) not in json.dumps(params)
+        assert params["landmarks"][0] | {"score": 0.9, "status": "ok", "x": 20.0} == params["landmarks"][0]
+        assert params["state"] == "done"
+        assert params["label_names"]["Sella"] == 1
+
+    def test_without_a_scale_markups_are_in_pixels(self, task: InferLandmarks, store: FolderStore) -> None:
+        file, params = task(self.request(store, "a.png"))
+        assert (params["markups"]["unit"], params["spacing_source"]) == ("pixel", "none")
+        assert "coordinateUnits" not in json.loads(Path(file).read_text())["markups"][0]
+        Path(file).unlink()
+
+    def test_print_resolution_is_no_scale(self, task: InferLandmarks, store: FolderStore, tmp_path: Path) -> None:
+        from PIL import Image
+
+        film = store.film("a.png")[1].with_name("d.jpg")
+        Image.fromarray(noise(400, 300)).save(film, dpi=(300, 300))
+        _, params = task(self.request(store, "d.jpg", output="json"))
+        assert params["markups"]["unit"] == "unknown"
+        assert "no millimetres" in params["markups"]["note"]
+
+    def test_two_scales_are_told_apart(self, task: InferLandmarks, dicom_film: Path, detectors: FakeDetectors) -> None:
+        detectors.detection = detectors.detection.model_copy(
+            update={"pixel_spacing": (0.8, 0.8), "spacing_source": SpacingSource.PIXEL_SPACING_CALIBRATED}
+        )
+        _, params = task({"image": str(dicom_film), "output": "json"})
+        assert params["file"] == "upload"
+        assert params["markups"]["unit"] == "mm"
+        assert "not those in the patient" in params["markups"]["note"]
+
+    @pytest.mark.parametrize(
+        ("asked", "suffix"), [(None, ".mrk.json"), (".json", ".mrk.json"), (".nrrd", ".nrrd"), ("nii.gz", ".nii.gz")]
+    )
+    def test_the_client_chooses_the_file(
+        self, task: InferLandmarks, store: FolderStore, asked: str | None, suffix: str
+    ) -> None:
+        file, _ = task(self.request(store, "a.png", result_extension=asked))
+        assert file.endswith(suffix)
+        Path(file).unlink()
+
+    def test_the_markups_model_answers_slicers_plugin(
+        self, detectors: FakeDetectors, book: ScoreBook, store: FolderStore
+    ) -> None:
+        task = InferLandmarks(detectors, book, markups_only=True)
+        file, _ = task(self.request(store, "a.png", result_extension=".nrrd", result_dtype="uint8"))
+        assert file.endswith(".mrk.json")
+        assert task.info()["type"] == "detection"
+        Path(file).unlink()
+
+    def test_an_unknown_format(self, task: InferLandmarks, store: FolderStore) -> None:
+        with pytest.raises(CephError, match=r"result_extension \.exe is none of"):
+            task(self.request(store, "a.png", result_extension=".exe"))
+
+    def test_a_rejected_film_is_named_as_the_client_knows_it(self, task: InferLandmarks, store: FolderStore) -> None:
+        with pytest.raises(RejectedError) as refusal:
+            task(self.request(store, "none.png"))
+        assert str(refusal.value) == "none.png: no lateral cephalogram: nothing seen"
+        file, _ = task(self.request(store, "none.png", force=True, output="json"))
+        assert file is None
+
+    def test_a_missing_landmark_has_no_point(
+        self, task: InferLandmarks, store: FolderStore, detectors: FakeDetectors
+    ) -> None:
+        detectors.detection = changed(detectors.detection, 3, x=None, y=None, status="missing")
+        file, params = task(self.request(store, "a.png"))
+        labels = [point["label"] for point in json.loads(Path(file).read_text())["markups"][0]["controlPoints"]]
+        assert "Porion" not in labels
+        assert len(labels) == 18
+        assert (params["landmarks"][3]["status"], params["landmarks"][3]["x"]) == ("missing", None)
+        Path(file).unlink()
+
+
+class TestStrategy:
+    def test_lowest_score_first_and_no_rejected_film(
+        self, store: FolderStore, detectors: FakeDetectors, book: ScoreBook, detection: Detection
+    ) -> None:
+        strategy = LowestScore(detectors, book)
+        order = []
+        while found := strategy({}, store):
+            order.append(found["id"])
+            save(store, found["id"], detection.points())
+        assert order == ["b.png", "c.png", "a.png"]
+        assert sorted(detectors.asked) == ["a.png", "b.png", "c.png", "none.png"]
+
+    def test_what_was_inferred_before_is_not_looked_at_again(
+        self, store: FolderStore, detectors: FakeDetectors, book: ScoreBook
+    ) -> None:
+        for name in SCORES:
+            book.note(name, detectors.detect(store.film(name)[1]))
+        detectors.asked.clear()
+        found = LowestScore(detectors, book)({"max_films": 1}, store)
+        assert found == {"id": "b.png", "score": pytest.approx(0.3), "lowest_score": pytest.approx(0.3)}
+        assert detectors.asked == ["none.png"]
+
+
+class TestScoring:
+    def test_mre_in_pixels_without_a_scale(
+        self, store: FolderStore, detectors: FakeDetectors, detection: Detection
+    ) -> None:
+        save(store, "a.png", detection.points() + np.array([3.0, 4.0]))
+        save(store, "b.png", detection.points())
+        result = RadialError(detectors)({}, store)
+        assert (result["films"], result["films_with_scale"]) == (2, 0)
+        assert result["mre_px"] == pytest.approx(2.5)
+        assert result["mre_mm"] is None
+        assert store.get_label_info("a.png", "final")["mre_px"] == pytest.approx(5.0)
+
+    def test_mre_in_mm_of_films_with_a_scale(
+        self, store: FolderStore, detectors: FakeDetectors, detection: Detection, dicom_film: Path
+    ) -> None:
+        from monai_ceph.readers import read_radiograph
+
+        shutil.copy(dicom_film, store.film("a.png")[1].with_name("d.dcm"))
+        inside = [mark.model_copy(update={"x": mark.x / 2, "y": mark.y / 2}) for mark in detection.landmarks]
+        detectors.detection = detection.model_copy(update={"landmarks": tuple(inside)})
+        save(store, "d.dcm", detectors.detection.points() + np.array([0.0, 2.0]))
+        result = RadialError(detectors)({}, store)
+        spacing = read_radiograph(dicom_film).pixel_spacing[1]
+        assert result["mre_mm"] == pytest.approx(2 * spacing, abs=1e-4)
+
+    def test_against_a_saved_prediction(
+        self, store: FolderStore, detectors: FakeDetectors, detection: Detection
+    ) -> None:
+        save(store, "a.png", detection.points())
+        save(store, "a.png", detection.points() + np.array([1.0, 0.0]), tag="original")
+        save(store, "b.png", detection.points())
+        result = RadialError(detectors)({"y_pred": "original"}, store)
+        assert (result["films"], result["not_scored"]) == (1, ["b.png"])
+        assert result["mre_px"] == pytest.approx(1.0)
+        assert detectors.asked == []
+
+    def test_without_labels(self, store: FolderStore, detectors: FakeDetectors) -> None:
+        assert RadialError(detectors)({}, store)["mre_px"] is None
+
+
+class TestTrain:
+    @pytest.fixture
+    def task(self, detectors: FakeDetectors, book: ScoreBook, tmp_path: Path) -> FineTune:
+        return FineTune(tmp_path / "runs", detectors, book)
+
+    def test_too_few_films(self, task: FineTune, store: FolderStore, detection: Detection) -> None:
+        save(store, "a.png", detection.points())
+        with pytest.raises(CephError, match="training needs 2 films with final labels, and there are 1"):
+            task({}, store)
+
+    def test_mirrored_films_are_left_out(
+        self, task: FineTune, store: FolderStore, detection: Detection, book: ScoreBook
+    ) -> None:
+        for name in ("a.png", "b.png"):
+            save(store, name, detection.points())
+        book.note("b.png", detection.model_copy(update={"mirrored": True}))
+        with pytest.raises(CephError, match="there are 1"):
+            task({}, store)
+
+    @pytest.mark.parametrize(
+        ("option", "message"),
+        [
+            ({"max_epochs": "many"}, "are numbers"),
+            ({"max_epochs": -1}, "1 or more"),
+            ({"learning_rate": 0.0}, "positive"),
+            ({"initial_weights": "mine"}, "'shipped' or 'latest'"),
+        ],
+    )
+    def test_options_that_are_none(
+        self, task: FineTune, store: FolderStore, detection: Detection, option: dict[str, Any], message: str
+    ) -> None:
+        for name in ("a.png", "b.png"):
+            save(store, name, detection.points())
+        with pytest.raises(CephError, match=message):
+            task(option, store)
+
+    def test_the_bundle_gets_the_pose_of_the_detector(self, task: FineTune, tmp_path: Path) -> None:
+        overlay = task._overlay({"max_epochs": 3}, tmp_path / "run", films=2)
+        assert overlay["mean_shape"] == weights.model()["mean_shape"]
+        assert (overlay["phantoms"], overlay["fold"], overlay["max_epochs"]) == (0, None, 3)
+        assert overlay["initial_weights"] == weights.path("local")
+
+    def test_ten_films_hold_some_out(self, task: FineTune, tmp_path: Path) -> None:
+        overlay = task._overlay({}, tmp_path / "run", films=10)
+        assert (overlay["fold"], overlay["folds"]) == (0, 5)
+
+    def test_it_may_go_on_from_its_own_weights(self, task: FineTune, tmp_path: Path, detectors: FakeDetectors) -> None:
+        detectors.tuned.parent.mkdir()
+        detectors.tuned.write_bytes(b"")
+        overlay = task._overlay({"initial_weights": "latest"}, tmp_path / "run", films=2)
+        assert overlay["initial_weights"] == str(detectors.tuned)
