@@ -171,6 +171,7 @@ def measure(films: Path, options: argparse.Namespace) -> None:
         settings = Options(formats=parse_formats([options.formats]), workers=workers, force=True)
         summary = detect_films([films], Path(out), make, settings, read=read, on_film=watch, make_executor=executor)
         whole = time.perf_counter() - begun
+        most = memory("VmHWM")  # with the tables, and without the list of files below
         disk = sum(file.stat().st_size for file in Path(out).rglob("*") if file.is_file())
     # the workers of Ray are no children of this process
     children = workers > 1 and executor is None
@@ -180,7 +181,7 @@ def measure(films: Path, options: argparse.Namespace) -> None:
         "rate": summary.films_per_second,
         "whole": whole,
         "parts": summary.parts,
-        "peak": memory("VmHWM"),
+        "peak": most,
         "worker": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**10 if children else None,
         "disk": disk / 2**10 / summary.films,
         "memory": watch.rows,
