@@ -10,6 +10,7 @@ from typing import Any
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from monailabel.utils.others.generic import device_list, name_to_device
 
+from monai_ceph.analysis import measure
 from monai_ceph.errors import CephError, ReadError, RejectedError
 from monai_ceph.labelling.cvat import as_annotations
 from monai_ceph.labelling.detectors import Detectors
@@ -120,11 +121,12 @@ def as_params(detection: Detection, placement: Placement) -> dict[str, Any]:
     """Return what a client learns beside the file: the whole detection, and how to take the markups.
 
     ``markups`` says in which unit the markups' coordinates are, ``annotations`` is CVAT's, ``label_names`` names the
-    values of a label map. Measurements are not part of it: nothing here computes any.
+    values of a label map. ``measurements`` are those of :func:`monai_ceph.analysis.measure`.
     """
     points = detection.points()
     return {
         **detection.model_dump(mode="json", exclude={"seconds"}),
+        "measurements": [measurement.model_dump(mode="json") for measurement in measure(detection)],
         "notice": NOTICE,
         "markups": _unit(detection, placement),
         "annotations": as_annotations(points, detection.rows),

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from monai_ceph.readers.dicom_elements import given, number, numbers
-from monai_ceph.readers.radiograph import SpacingSource, anisotropy_warnings, valid_spacing
+from monai_ceph.readers.radiograph import NOT_SQUARE, SpacingSource, anisotropy_warnings, valid_spacing
 
 _SAME_SPACING = 1e-3
 
@@ -58,7 +58,7 @@ def dicom_spacing(dataset: Any) -> tuple[tuple[float, float] | None, SpacingSour
         spacing, source = None, SpacingSource.NONE
         ratio = numbers(dataset, "PixelAspectRatio")
         if len(ratio) == 2 and valid_spacing(*ratio) and abs(ratio[0] / ratio[1] - 1) > 0.01:
-            notes.append(f"The pixels are not square: PixelAspectRatio {ratio[0]:g} to {ratio[1]:g}, no scale.")
+            notes.append(f"{NOT_SQUARE}: PixelAspectRatio {ratio[0]:g} to {ratio[1]:g}, no scale.")
     return spacing, source, notes + anisotropy_warnings(spacing)
 
 

@@ -11,6 +11,9 @@ import numpy as np
 
 ANISOTROPY_TOLERANCE = 0.01
 
+NOT_SQUARE = "The pixels are not square"
+"""How the warning begins that a film has such pixels, with or without a scale."""
+
 
 class SpacingSource(str, Enum):
     """Where the pixel spacing came from. DICOM rules: PS3.3 section 10.7.1.
@@ -85,7 +88,7 @@ def anisotropy_warnings(spacing: tuple[float, float] | None) -> list[str]:
     """One sentence if the row and column spacing in mm differ by more than 1 %."""
     if spacing is None or abs(spacing[0] / spacing[1] - 1) <= ANISOTROPY_TOLERANCE:
         return []
-    return [f"The pixels are not square: {spacing[0]:g} mm between rows, {spacing[1]:g} mm between columns."]
+    return [f"{NOT_SQUARE}: {spacing[0]:g} mm between rows, {spacing[1]:g} mm between columns."]
 
 
 def header_spacing(row: float, column: float) -> tuple[float, float] | None:

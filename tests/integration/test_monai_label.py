@@ -120,6 +120,8 @@ def test_params_hold_the_scale_of_a_dicom_film(infer: Infer) -> None:
     mark = params["landmarks"][0]
     assert mark["x_mm"] == pytest.approx(mark["x"] * params["pixel_spacing"][1])
     assert params["notice"].startswith("Research use")
+    lengths = [one for one in params["measurements"] if one["unit"] == "mm" and one["value"] is not None]
+    assert {one["scale"] for one in lengths} == {"PixelSpacing, calibrated"}
     assert {"score", "status"} <= mark.keys()
 
 
@@ -127,6 +129,7 @@ def test_no_millimetres_without_a_scale(infer: Infer) -> None:
     file, params = infer("001.png")
     assert params["markups"]["unit"] == "pixel"
     assert {mark["x_mm"] for mark in params["landmarks"]} == {None}
+    assert {one["value"] for one in params["measurements"] if one["unit"] == "mm"} == {None}
     assert "coordinateUnits" not in json.loads(Path(file).read_text())["markups"][0]
 
 

@@ -15,6 +15,7 @@ from samples import changed, noise, save_grey
 pytest.importorskip("monailabel", reason="MONAI Label is not installed (make label)")
 
 from monai_ceph import weights
+from monai_ceph.analysis import measure
 from monai_ceph.errors import CephError, RejectedError
 from monai_ceph.labelling.folder_store import FolderStore
 from monai_ceph.labelling.infer import InferLandmarks
@@ -90,6 +91,13 @@ class TestInfer:
         assert params["landmarks"][0] | {"score": 0.9, "status": "ok", "x": 20.0} == params["landmarks"][0]
         assert params["state"] == "done"
         assert params["label_names"]["Sella"] == 1
+
+    def test_params_hold_the_measurements(
+        self, task: InferLandmarks, detectors: FakeDetectors, store: FolderStore
+    ) -> None:
+        _, params = task(self.request(store, "a.png", output="json"))
+        expected = [measurement.model_dump(mode="json") for measurement in measure(detectors.detection)]
+        assert json.loads(json.dumps(params))["measurements"] == expected
 
     def test_without_a_scale_markups_are_in_pixels(self, task: InferLandmarks, store: FolderStore) -> None:
         file, params = task(self.request(store, "a.png"))
