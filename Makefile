@@ -11,29 +11,34 @@ ifeq ($(shell command -v nvidia-smi 2>/dev/null),)
 TORCH_INDEX := --extra-index-url https://download.pytorch.org/whl/cpu --retries 0 --timeout 15
 endif
 
-.PHONY: help setup label demo test lint types clean
+.PHONY: help setup label optional demo test lint types clean
 
 help:
 	@echo "make demo   set up, draw synthetic DICOM cephalograms, detect on them"
 	@echo "make test   set up, lint, check types, run the tests"
 	@echo "make setup  set up only: $(VENV)"
 	@echo "make label  set up MONAI Label beside it, for monai-ceph label"
+	@echo "make optional set up all that optional tests need, MONAI Label too"
 
 setup: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install $(TORCH_INDEX) "$(TORCH)"
-	$(PIP) install -e ".[dev]"
+	$(PIP) install "$(TORCH)" -e ".[dev]"
 	@touch $@
 
 label: $(VENV)/.label
 
 # MONAI Label comes without its dependencies, which would pull in other versions of numpy, pydicom and torch
 $(VENV)/.label: $(VENV)/.installed requirements/label.txt
-	$(PIP) install -e ".[label]"
+	$(PIP) install "$(TORCH)" -e ".[label]"
 	$(PIP) install --no-deps -r requirements/label.txt
 	@touch $@
+
+# torch is named again wherever pip resolves: in a conflict elsewhere it may look for another one
+optional: label
+	$(PIP) install "$(TORCH)" -e ".[ray,s3-tests,onnx]"
 
 demo: setup
 	$(BIN)/monai-ceph phantom demo/films --count 4 --seed 2026

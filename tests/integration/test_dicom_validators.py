@@ -76,8 +76,8 @@ def remarks(program: str, *arguments: Path | str) -> list[str]:
     return run.stderr.splitlines()
 
 
-def unknown(lines: list[str]) -> list[str]:
-    return [line for line in lines if not any(re.fullmatch(pattern, line) for pattern in KNOWN)]
+def unknown(lines: list[str], *known: str) -> list[str]:
+    return [line for line in lines if not any(re.fullmatch(pattern, line) for pattern in (*KNOWN, *known))]
 
 
 def with_pixels(dataset: Dataset) -> Dataset:
