@@ -6,11 +6,10 @@ import json
 import sys
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -22,7 +21,10 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from monai_ceph.console import EXIT_INTERRUPTED, EXIT_NOTHING_DONE, EXIT_SOME_FAILED, EXIT_STOPPED, console, messages
+from monai_ceph.console import stop as _stop
 from monai_ceph.errors import CephError
+from monai_ceph.pacs.commands import node
 from monai_ceph.version import __version__
 
 if TYPE_CHECKING:
@@ -31,20 +33,12 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-# what a shell script can rely on; documented in docs/batch.md
-EXIT_SOME_FAILED = 1
-EXIT_NOTHING_DONE = 2
-EXIT_STOPPED = 3
-EXIT_INTERRUPTED = 130
-
 app = typer.Typer(
     help="Landmarks on lateral cephalograms. Research use, not a medical device; a trained person reviews all results.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-console = Console()
-messages = Console(stderr=True)
 
 
 class Split(str, Enum):
@@ -83,19 +77,6 @@ class FileFormat(str, Enum):
 
     DICOM = "dicom"
     PNG = "png"
-
-
-def _stop(error: Exception | str, code: int = EXIT_NOTHING_DONE) -> NoReturn:
-    text = _reason(error) if isinstance(error, Exception) else error
-    messages.print(f"monai-ceph: {text}", style="bold red", markup=False, highlight=False, soft_wrap=True)
-    raise typer.Exit(code)
-
-
-def _reason(error: Exception) -> str:
-    """The message, with the file first where the operating system refused one."""
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"{error.filename}: {error.strerror}"
-    return str(error)
 
 
 def _progress() -> Progress:
@@ -331,6 +312,9 @@ def template(
     from monai_ceph.datasets.folder import template as text
 
     print(text(file), end="")
+
+
+app.command()(node)
 
 
 if __name__ == "__main__":

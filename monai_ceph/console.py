@@ -1,0 +1,50 @@
+"""What all commands share: the two streams, exit codes, and how a command stops with one sentence."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import typer
+from rich.console import Console
+
+__all__ = [
+    "EXIT_INTERRUPTED",
+    "EXIT_NOTHING_DONE",
+    "EXIT_SOME_FAILED",
+    "EXIT_STOPPED",
+    "console",
+    "messages",
+    "need_extra",
+    "stop",
+]
+
+# what a shell script can rely on; documented in docs/batch.md
+EXIT_SOME_FAILED = 1
+EXIT_NOTHING_DONE = 2
+EXIT_STOPPED = 3
+EXIT_INTERRUPTED = 130
+
+console = Console()
+messages = Console(stderr=True)
+
+
+def stop(error: Exception | str, code: int = EXIT_NOTHING_DONE) -> NoReturn:
+    """Print why the command cannot go on, and end it."""
+    text = _reason(error) if isinstance(error, Exception) else error
+    messages.print(f"monai-ceph: {text}", style="bold red", markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(code)
+
+
+def _reason(error: Exception) -> str:
+    """The message, with the file first where the operating system refused one."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
+def need_extra(extra: str, *modules: str) -> None:
+    """Stop with the command that installs what is missing, if a module of an optional extra is."""
+    from importlib.util import find_spec
+
+    if missing := [module for module in modules if find_spec(module) is None]:
+        stop(f"{', '.join(missing)} is not installed: pip install 'monai-ceph[{extra}]'")

@@ -1,0 +1,56 @@
+"""The commands of the node. What they need beyond the core package is imported when they run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from monai_ceph.console import EXIT_STOPPED, console, need_extra, stop
+from monai_ceph.errors import CephError, StoppedError
+
+__all__ = ["node"]
+
+_MODULES = ("pynetdicom", "dicomweb_client")
+
+
+def node(
+    config: Annotated[Path, typer.Option(help="YAML file; docs/deployment.md has one to start from.")],
+    check: Annotated[bool, typer.Option("--check", help="Check the file and its certificates, and stop.")] = False,
+    audit: Annotated[bool, typer.Option("--audit", help="Print the audit as lines of JSON, and stop.")] = False,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Begin all dead letters anew, and stop; no node may run.")
+    ] = False,
+) -> None:
+    """Receive cephalograms over DICOM, detect, and send reports and presentation states back. Ends at SIGTERM.
+
+    Exit code: 0 after an orderly end, 2 if the configuration or the command does not work, 3 if the node had to stop.
+    """
+    need_extra("pacs", *_MODULES)
+    import json
+    from functools import partial
+
+    from monai_ceph.pacs.config_file import read_config
+    from monai_ceph.pacs.logs import log_json
+    from monai_ceph.pacs.node import audit_rows, check_node, retry_all, run_node
+
+    try:
+        settings = read_config(config)
+        check_node(settings)
+        if check:
+            console.print(f"{config}: ok", markup=False, highlight=False, soft_wrap=True)
+        elif audit:
+            for row in audit_rows(settings):
+                print(json.dumps(row))
+        elif retry:
+            console.print(f"{retry_all(settings)} dead letters begin anew", highlight=False)
+        else:
+            from monai_ceph.detection import CephalogramDetector
+
+            log_json()
+            run_node(settings, partial(CephalogramDetector, settings.detect.device, overlays=settings.detect.config))
+    except StoppedError as error:
+        stop(error, EXIT_STOPPED)
+    except (CephError, OSError) as error:
+        stop(error)

@@ -1,0 +1,251 @@
+"""The node: everything that runs while ``monai-ceph node`` does, and how it starts and ends."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from monai_ceph.batch.executors import Executor
+from monai_ceph.batch.film import FilmWorker, MakeDetector
+from monai_ceph.batch.options import Options
+from monai_ceph.batch.processes import ProcessExecutor
+from monai_ceph.errors import CephError, StoppedError
+from monai_ceph.pacs.commitment import Commitments
+from monai_ceph.pacs.config import NodeConfig
+from monai_ceph.pacs.delivery_loop import DeliveryLoop
+from monai_ceph.pacs.detection_loop import DetectionLoop
+from monai_ceph.pacs.ledger import NodeLedger
+from monai_ceph.pacs.logs import log
+from monai_ceph.pacs.receiver import Arrivals, Receiver, server_tls
+from monai_ceph.pacs.selection import Selection
+from monai_ceph.pacs.spool import OBJECT_FORMATS, Spool, instance_uid_of
+from monai_ceph.pacs.targets import make_senders
+from monai_ceph.readers import read_radiograph
+
+__all__ = ["LEDGER", "Node", "audit_rows", "check_node", "retry_all", "run_node"]
+
+LEDGER = "node.sqlite"
+
+
+class Node:
+    """A running node. It listens from :meth:`run` on.
+
+    Args:
+        config: of the node.
+        make_detector: picklable, called in each worker process: a :class:`CephalogramDetector`, or what behaves like
+            one, such as a fast one in tests.
+
+    Raises:
+        CephError: if another node has the folder, its ledger is damaged, or the detector cannot be made.
+        StoppedError: if the folder cannot be written.
+        OSError: if a port is taken, or a certificate cannot be read.
+    """
+
+    def __init__(self, config: NodeConfig, make_detector: MakeDetector) -> None:
+        self.config = config
+        self.spool, self.ledger = _open_folder(config)
+        options = Options(OBJECT_FORMATS, force=config.detect.force)
+        make_worker = partial(_make_worker, make_detector, self.spool.objects, options)
+        self._executor: Executor = ProcessExecutor(make_worker, config.detect.workers)
+        self._error: BaseException | None = None
+        self._ended = threading.Event()
+        try:
+            self._build()
+        except BaseException:
+            self._executor.close(at_once=True)
+            self.ledger.close()
+            raise
+
+    def _build(self) -> None:
+        config = self.config
+        senders = make_senders(config.targets, config.ae_title)
+        self.deliveries = [
+            DeliveryLoop(sender, self.spool, self.ledger, config.retry, self._wake_detection) for sender in senders
+        ]
+        self.detection = DetectionLoop(
+            self._executor,
+            self.spool,
+            self.ledger,
+            Selection(config.select),
+            senders,
+            config.detect,
+            self._wake_deliveries,
+        )
+        self.commitments = Commitments(config, self.ledger)
+        self.arrivals = Arrivals(self.spool, self.ledger, self._executor.identity, self.detection.wake.set)
+        self._recover()
+        self.receiver = Receiver(config, self.arrivals, self.commitments.ask)
+
+    def run(self, asked_to_end: Callable[[], bool]) -> None:
+        """Work until it is asked to end, or something fails that nothing here can heal.
+
+        Raises:
+            StoppedError: if it had to stop.
+        """
+        identity = self._executor.identity
+        weights = identity.weights_sha256
+        self.ledger.audit("started", software=identity.software, weights_sha256=weights)
+        log("started", ae_title=self.config.ae_title, port=self.config.port, weights_sha256=weights)
+        loops = [self.detection.run, *(delivery.run for delivery in self.deliveries), self.commitments.run]
+        threads = [threading.Thread(target=self._watched, args=(loop,), daemon=True) for loop in loops]
+        threads.append(threading.Thread(target=self.receiver.serve, daemon=True))
+        for thread in threads:
+            thread.start()
+        try:
+            while not (self._ended.is_set() or asked_to_end()):
+                time.sleep(0.1)
+        finally:
+            self.close(threads)
+        if self._error is not None:
+            raise StoppedError(f"the node stopped: {self._error}") from self._error
+
+    def close(self, threads: list[threading.Thread]) -> None:
+        """End in order: no new films, then the films at work, then the workers."""
+        self._ended.set()
+        self.receiver.close()
+        for wake in (self.detection.wake, self.commitments.wake, *(delivery.wake for delivery in self.deliveries)):
+            wake.set()
+        for thread in threads:
+            thread.join(timeout=60)
+        self._executor.close(at_once=self._error is not None)
+        self.ledger.close()
+        log("ended")
+
+    def _wake_detection(self) -> None:
+        self.detection.wake.set()
+
+    def _wake_deliveries(self) -> None:
+        for delivery in self.deliveries:
+            delivery.wake.set()
+
+    def _watched(self, loop: Callable[[threading.Event], None]) -> None:
+        try:
+            loop(self._ended)
+        except BaseException as error:
+            self._error = error
+            log("stopped", warning=True, cause=f"{type(error).__name__}: {error}")
+            self._ended.set()
+
+    def _recover(self) -> None:
+        """Go on where the last end, of whatever kind, left everything."""
+        self.ledger.give_up_targets([delivery.name for delivery in self.deliveries])
+        for path in self.spool.recover(self.ledger):
+            uid = instance_uid_of(path)
+            if self.ledger.knows(uid):
+                # other bytes of a film, whose sender was never told that they are safe, or that were replaced
+                path.unlink()
+                continue
+            self.arrivals.take(path, uid, "found in the folder")
+
+
+def _make_worker(make_detector: MakeDetector, objects: Path, options: Options) -> FilmWorker:
+    return FilmWorker(make_detector(), objects, options, read_radiograph)
+
+
+def _open_folder(config: NodeConfig) -> tuple[Spool, NodeLedger]:
+    """Open the folder of a node.
+
+    Raises:
+        CephError: the ledger is something else.
+        StoppedError: it cannot be written.
+    """
+    try:
+        spool = Spool(config.folder, config.spool)
+    except OSError as error:
+        raise StoppedError(f"{error.filename or config.folder}: {error.strerror or error}") from error
+    return spool, NodeLedger(config.folder / LEDGER)
+
+
+def check_node(config: NodeConfig) -> None:
+    """Check what can be checked without starting anything: that certificates and keys can be used.
+
+    Raises:
+        CephError: what cannot.
+    """
+    from monai_ceph.pacs.client_tls import client_tls
+
+    try:
+        server_tls(config)
+        for peer in (*config.targets.dicom, *config.storage_commitment):
+            client_tls(peer.tls, peer.host)
+    except OSError as error:
+        raise CephError(f"a certificate or key cannot be used: {error}") from error
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep other nodes out of the folder; the system frees the lock when the process ends, however it does."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".node.lock")
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise CephError(f"{folder}: another node works there") from error
+    except OSError as error:
+        raise StoppedError(f"{error.filename or folder}: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def audit_rows(config: NodeConfig) -> Iterator[dict[str, object]]:
+    """Yield the audit of a node, the oldest first, also while it runs.
+
+    Raises:
+        CephError: if there is none.
+    """
+    if not (config.folder / LEDGER).exists():
+        raise CephError(f"{config.folder}: no node ever ran there")
+    ledger = NodeLedger(config.folder / LEDGER)
+    yield from ledger.audit_rows()
+    ledger.close()
+
+
+def retry_all(config: NodeConfig) -> int:
+    """Begin all dead letters of a node anew that does not run; return how many.
+
+    Raises:
+        CephError: if it runs.
+    """
+    with _locked(config.folder):
+        spool, ledger = _open_folder(config)
+        number = 0
+        for film in ledger.films("dead"):
+            if ledger.retry(film.id):
+                spool.settle(ledger, film.id)
+                number += 1
+        ledger.close()
+    return number
+
+
+def run_node(config: NodeConfig, make_detector: MakeDetector) -> None:
+    """Run a node in this process until SIGTERM or Ctrl-C; a second one ends it at once, which loses nothing either.
+
+    Args:
+        config: of the node.
+        make_detector: what makes the detector in each worker process; see :class:`Node`.
+
+    Raises:
+        CephError: it cannot be started.
+        StoppedError: it had to stop.
+    """
+    asked = threading.Event()
+
+    def ask(number: int, frame: object) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    with _locked(config.folder):
+        node = Node(config, make_detector)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, ask)
+        node.run(asked.is_set)
