@@ -33,7 +33,7 @@ def node(
 
     from monai_ceph.pacs.config_file import read_config
     from monai_ceph.pacs.logs import log_json
-    from monai_ceph.pacs.node import audit_rows, check_node, retry_all, run_node
+    from monai_ceph.pacs.node import audit_rows, check_node, make_detector, retry_all, run_node
 
     try:
         settings = read_config(config)
@@ -46,10 +46,8 @@ def node(
         elif retry:
             console.print(f"{retry_all(settings)} dead letters begin anew", highlight=False)
         else:
-            from monai_ceph.detection import CephalogramDetector
-
             log_json()
-            run_node(settings, partial(CephalogramDetector, settings.detect.device, overlays=settings.detect.config))
+            run_node(settings, partial(make_detector, settings.detect.device, settings.detect.config))
     except StoppedError as error:
         stop(error, EXIT_STOPPED)
     except (CephError, OSError) as error:

@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from monai_ceph.batch.executors import Executor
-from monai_ceph.batch.film import FilmWorker, MakeDetector
+from monai_ceph.batch.film import Detector, FilmWorker, MakeDetector
 from monai_ceph.batch.options import Options
 from monai_ceph.batch.processes import ProcessExecutor
 from monai_ceph.errors import CephError, StoppedError
@@ -29,7 +29,7 @@ from monai_ceph.pacs.spool import OBJECT_FORMATS, Spool, instance_uid_of
 from monai_ceph.pacs.targets import make_senders
 from monai_ceph.readers import read_radiograph
 
-__all__ = ["LEDGER", "Node", "audit_rows", "check_node", "retry_all", "run_node"]
+__all__ = ["LEDGER", "Node", "audit_rows", "check_node", "make_detector", "retry_all", "run_node"]
 
 LEDGER = "node.sqlite"
 
@@ -143,6 +143,13 @@ class Node:
                 path.unlink()
                 continue
             self.arrivals.take(path, uid, "found in the folder")
+
+
+def make_detector(device: str | None, overlays: tuple[Path, ...]) -> Detector:
+    """Return the real detector. torch is imported here, in the worker, and not in the process that listens."""
+    from monai_ceph.detection import CephalogramDetector
+
+    return CephalogramDetector(device, overlays)
 
 
 def _make_worker(make_detector: MakeDetector, objects: Path, options: Options) -> FilmWorker:

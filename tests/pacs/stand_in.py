@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "batch"))
 from fakes import FakeDetector
 
-from monai_ceph.errors import CephError
+from monai_ceph.errors import CephError, RejectedError
 from monai_ceph.pacs.config_file import read_config
 from monai_ceph.pacs.logs import log_json
 from monai_ceph.pacs.node import run_node
@@ -24,9 +25,13 @@ class StandIn(FakeDetector):
         """Follow the pixel value of a film that has only one."""
         level = float(radiograph.pixels.max())
         told = {1.0: "reject", 2.0: "die", 3.0: "explode"}.get(level) if level == radiograph.pixels.min() else None
-        if told:
-            radiograph = type(radiograph)(radiograph.pixels, radiograph.path.with_name(told))
-        return super().__call__(radiograph, force=force)
+        if told is None:
+            return super().__call__(radiograph, force=force)
+        path = radiograph.path
+        try:
+            return super().__call__(replace(radiograph, path=path.with_name(told)), force=force)
+        except RejectedError as error:
+            raise RejectedError(f"{path}: {str(error).partition(': ')[2]}") from None
 
 
 if __name__ == "__main__":
