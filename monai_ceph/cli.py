@@ -24,7 +24,7 @@ from rich.table import Table
 from monai_ceph.console import EXIT_INTERRUPTED, EXIT_NOTHING_DONE, EXIT_SOME_FAILED, EXIT_STOPPED, console, messages
 from monai_ceph.console import stop as _stop
 from monai_ceph.errors import CephError
-from monai_ceph.pacs.commands import node
+from monai_ceph.pacs.commands import fetch, node
 from monai_ceph.version import __version__
 
 if TYPE_CHECKING:
@@ -315,6 +315,7 @@ def template(
 
 
 app.command()(node)
+app.command()(fetch)
 
 
 if __name__ == "__main__":

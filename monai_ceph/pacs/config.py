@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,7 +12,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, mo
 __all__ = [
     "AcceptConfig",
     "DetectConfig",
+    "DicomSource",
     "DicomTarget",
+    "DicomWebService",
+    "DicomWebSource",
     "DicomWebTarget",
     "HttpConfig",
     "NodeConfig",
@@ -20,6 +24,7 @@ __all__ = [
     "RetryConfig",
     "SelectionConfig",
     "ServerTls",
+    "SourceConfig",
     "SpoolConfig",
     "TargetConfig",
 ]
@@ -51,7 +56,13 @@ AeTitle = Annotated[str, AfterValidator(_ae_title)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 ExistingFile = Annotated[Path, AfterValidator(_existing_file)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,32}$")]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+def _check_names(what: str, *names: str) -> None:
+    if double := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"two {what} are called {min(double)}")
 
 
 class _Section(BaseModel):
@@ -133,18 +144,17 @@ class DetectConfig(_Section):
 class DicomTarget(Peer):
     """A target by C-STORE."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,32}$")
+    name: Name
     objects: tuple[ObjectName, ...] = Field(default=("sr", "gsps"), min_length=1)
     timeout_s: Seconds = 60
     calling_ae_title: AeTitle | None = Field(default=None, description="the node's own if nothing is said")
 
 
-class DicomWebTarget(_Section):
-    """A target by STOW-RS."""
+class DicomWebService(_Section):
+    """A DICOMweb service, and how to log in."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,32}$")
+    name: Name
     url: str = Field(pattern=r"^https?://", description="of the DICOMweb service, such as https://pacs/dicom-web")
-    objects: tuple[ObjectName, ...] = Field(default=("sr", "gsps"), min_length=1)
     timeout_s: Seconds = 60
     username: str | None = None
     password: SecretStr | None = None
@@ -152,11 +162,46 @@ class DicomWebTarget(_Section):
     ca: ExistingFile | None = None
 
     @model_validator(mode="after")
-    def _one_way_to_log_in(self) -> DicomWebTarget:
+    def _one_way_to_log_in(self) -> DicomWebService:
         if self.token is not None and self.username is not None:
             raise ValueError("either a token, or a username with a password")
         if (self.username is None) != (self.password is None):
             raise ValueError("username and password belong together")
+        return self
+
+
+class DicomWebTarget(DicomWebService):
+    """A target by STOW-RS."""
+
+    objects: tuple[ObjectName, ...] = Field(default=("sr", "gsps"), min_length=1)
+
+
+class _Polled(BaseModel):
+    every_s: float | None = Field(default=None, ge=1, description="how often it is asked; only by fetch without it")
+    since: date | None = Field(default=None, description="first study date to ask for; the day of the first start")
+    look_back_days: int = Field(default=3, ge=0, description="dates asked for again each time, for late arrivals")
+
+
+class DicomWebSource(DicomWebService, _Polled):
+    """An archive that is asked by QIDO-RS, whose films come by WADO-RS."""
+
+
+class DicomSource(Peer, _Polled):
+    """An archive that is asked by C-FIND, and moves films to the AE title of this node, which it has to know."""
+
+    name: Name
+    timeout_s: Seconds = 60
+
+
+class SourceConfig(_Section):
+    """Archives that the node fetches films from."""
+
+    dicom: tuple[DicomSource, ...] = ()
+    dicomweb: tuple[DicomWebSource, ...] = ()
+
+    @model_validator(mode="after")
+    def _distinct(self) -> SourceConfig:
+        _check_names("sources", *(source.name for source in self.dicom), *(source.name for source in self.dicomweb))
         return self
 
 
@@ -171,8 +216,7 @@ class TargetConfig(_Section):
         names = [*(target.name for target in self.dicom), *(target.name for target in self.dicomweb)]
         if not names:
             raise ValueError("at least one target under dicom or dicomweb")
-        if double := {name for name in names if names.count(name) > 1}:
-            raise ValueError(f"two targets are called {min(double)}")
+        _check_names("targets", *names)
         return self
 
 
@@ -216,6 +260,7 @@ class NodeConfig(_Section):
     select: SelectionConfig = SelectionConfig()
     detect: DetectConfig = DetectConfig()
     targets: TargetConfig
+    sources: SourceConfig = SourceConfig()
     retry: RetryConfig = RetryConfig()
     storage_commitment: tuple[Peer, ...] = Field(
         default=(), description="who may ask for it, and where the report goes; see docs/deployment.md first"

@@ -279,6 +279,22 @@ class NodeLedger:
         with self.lock:
             return self._film("uid = ? AND state <> 'skipped'", uid) is not None
 
+    def has(self, uid: str) -> bool:
+        """Whether a film with this UID was ever received, whatever became of it."""
+        with self.lock:
+            return self._film("uid = ?", uid) is not None
+
+    def cursor(self, name: str) -> str | None:
+        """Return how far a source was asked."""
+        with self.lock:
+            rows = self.database.rows("SELECT value FROM cursors WHERE name = ?", name)
+        return str(rows[0][0]) if rows else None
+
+    def set_cursor(self, name: str, value: str) -> None:
+        """Note how far a source was asked."""
+        with self._writing():
+            self.database.execute("INSERT OR REPLACE INTO cursors (name, value) VALUES (?, ?)", name, value)
+
     def films(self, *states: FilmState) -> Iterator[Film]:
         """Yield the films of some states, a page in memory at a time."""
         marks, last = ", ".join("?" * len(states)), 0

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from pydicom import Dataset
 
 from monai_ceph.batch.executors import Executor
 from monai_ceph.batch.film import Detector, FilmWorker, MakeDetector
@@ -18,13 +19,16 @@ from monai_ceph.batch.options import Options
 from monai_ceph.batch.processes import ProcessExecutor
 from monai_ceph.errors import CephError, StoppedError
 from monai_ceph.pacs.commitment import Commitments
-from monai_ceph.pacs.config import NodeConfig
+from monai_ceph.pacs.config import DicomSource, DicomWebSource, NodeConfig
 from monai_ceph.pacs.delivery_loop import DeliveryLoop
 from monai_ceph.pacs.detection_loop import DetectionLoop
+from monai_ceph.pacs.inbox import InboxLoop, put_into_inbox
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.logs import log
+from monai_ceph.pacs.polling_loop import PollingLoop
 from monai_ceph.pacs.receiver import Arrivals, Receiver, server_tls
 from monai_ceph.pacs.selection import Selection
+from monai_ceph.pacs.sources import make_sources
 from monai_ceph.pacs.spool import OBJECT_FORMATS, Spool, instance_uid_of
 from monai_ceph.pacs.targets import make_senders
 from monai_ceph.readers import read_radiograph
@@ -69,17 +73,26 @@ class Node:
         self.deliveries = [
             DeliveryLoop(sender, self.spool, self.ledger, config.retry, self._wake_detection) for sender in senders
         ]
+        selection = Selection(config.select)
         self.detection = DetectionLoop(
             self._executor,
             self.spool,
             self.ledger,
-            Selection(config.select),
+            selection,
             senders,
             config.detect,
             self._wake_deliveries,
         )
         self.commitments = Commitments(config, self.ledger)
         self.arrivals = Arrivals(self.spool, self.ledger, self._executor.identity, self.detection.wake.set)
+        polled: dict[str, DicomSource | DicomWebSource] = {each.name: each for each in config.sources.dicom}
+        polled.update({each.name: each for each in config.sources.dicomweb})
+        self.polls = [
+            PollingLoop(source, polled[source.name], self.ledger, selection, self._deliver, self.arrivals.full)
+            for source in make_sources(config.sources, config.ae_title)
+            if polled[source.name].every_s is not None
+        ]
+        self.inbox = InboxLoop(self.spool, self.arrivals)
         self._recover()
         self.receiver = Receiver(config, self.arrivals, self.commitments.ask)
 
@@ -94,6 +107,7 @@ class Node:
         self.ledger.audit("started", software=identity.software, weights_sha256=weights)
         log("started", ae_title=self.config.ae_title, port=self.config.port, weights_sha256=weights)
         loops = [self.detection.run, *(delivery.run for delivery in self.deliveries), self.commitments.run]
+        loops += [self.inbox.run, *(poll.run for poll in self.polls)]
         threads = [threading.Thread(target=self._watched, args=(loop,), daemon=True) for loop in loops]
         threads.append(threading.Thread(target=self.receiver.serve, daemon=True))
         for thread in threads:
@@ -110,13 +124,18 @@ class Node:
         """End in order: no new films, then the films at work, then the workers."""
         self._ended.set()
         self.receiver.close()
-        for wake in (self.detection.wake, self.commitments.wake, *(delivery.wake for delivery in self.deliveries)):
+        wakes = [self.detection.wake, self.commitments.wake, *(loop.wake for loop in self.deliveries)]
+        for wake in (*wakes, *(loop.wake for loop in self.polls)):
             wake.set()
         for thread in threads:
             thread.join(timeout=60)
         self._executor.close(at_once=self._error is not None)
         self.ledger.close()
         log("ended")
+
+    def _deliver(self, dataset: Dataset) -> None:
+        """Take a film that was fetched by DICOMweb."""
+        put_into_inbox(dataset, self.spool)
 
     def _wake_detection(self) -> None:
         self.detection.wake.set()

@@ -28,7 +28,7 @@ from monai_ceph.pacs.spool import Spool, film_key
 from monai_ceph.readers._pydicom import quiet
 from monai_ceph.result import ModelIdentity
 
-__all__ = ["Arrivals", "Receiver", "server_tls"]
+__all__ = ["Arrivals", "Receiver", "look", "server_tls"]
 
 SUCCESS, OUT_OF_RESOURCES, NOT_OF_THE_CLASS, NOT_UNDERSTOOD = 0x0000, 0xA700, 0xA900, 0xC000
 
@@ -175,12 +175,13 @@ class Receiver:
             log("refused", warning=True, sender=sender, status="A700", cause=cause)
             return OUT_OF_RESOURCES
         request = event.request
-        asked = (str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID))
-        status, cause = _look(part, *asked)
-        if cause is not None:
+        status, cause, uid = look(part)
+        if status == SUCCESS and uid != str(request.AffectedSOPInstanceUID):
+            status, cause = NOT_OF_THE_CLASS, "the data set is not the object that the request names"
+        if status != SUCCESS:
             log("refused", warning=True, sender=sender, status=f"{status:04X}", cause=cause)
             return status
-        self._arrivals.take(part, asked[1], sender)
+        self._arrivals.take(part, uid, sender)
         return SUCCESS
 
     def _commitment(self, event: evt.Event) -> tuple[int, None]:
@@ -193,22 +194,20 @@ class Receiver:
             return 0x0110, None
 
 
-def _look(path: Path, sop_class: str, sop_instance: str) -> tuple[int, str | None]:
-    """Return why a file is not the object that it is sent as, with the status that says so."""
-    if not _UID.fullmatch(sop_instance):
-        return NOT_UNDERSTOOD, "the SOP Instance UID is not valid"
+def look(path: Path) -> tuple[int, str | None, str]:
+    """Return the status of a file by what it says it is, why it is refused, and its SOP Instance UID."""
     try:
         with quiet():
-            names = ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"]
+            names = ["SOPInstanceUID", "SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID"]
             header = dcmread(path, stop_before_pixels=True, specific_tags=names)
-            found = tuple(str(header.get(name, "")) for name in names)
+            found = [str(header.get(name, "")) for name in names]
     except Exception:  # parsers document few of their exceptions
-        return NOT_UNDERSTOOD, "the data set cannot be read"
-    if found[:2] != (sop_class, sop_instance):
-        return NOT_OF_THE_CLASS, "the data set is not the object that the request names"
+        return NOT_UNDERSTOOD, "the data set cannot be read", ""
     if not all(_UID.fullmatch(value) for value in found):
-        return NOT_UNDERSTOOD, "the data set has no valid Study or Series Instance UID"
-    return SUCCESS, None
+        return NOT_UNDERSTOOD, "the data set lacks a valid SOP Instance, Class, Study or Series UID", ""
+    if found[1] not in IMAGE_CLASSES:
+        return NOT_OF_THE_CLASS, "the data set is no image that may hold a cephalogram", found[0]
+    return SUCCESS, None, found[0]
 
 
 def _say_rejected(event: evt.Event) -> None:

@@ -15,7 +15,7 @@ from pydicom.uid import UID
 from monai_ceph.pacs.config import SelectionConfig
 from monai_ceph.reports.dicom_source import first_value, positive_number
 
-__all__ = ["HEADER_NAMES", "IMAGE_CLASSES", "Selection"]
+__all__ = ["IMAGE_CLASSES", "Selection"]
 
 IMAGE_CLASSES = (
     "1.2.840.10008.5.1.4.1.1.1",  # Computed Radiography
@@ -28,14 +28,8 @@ IMAGE_CLASSES = (
 )
 """SOP Class UIDs of the objects that may hold a cephalogram."""
 
-_TEXTS = ("SeriesDescription", "StudyDescription", "ProtocolName", "AcquisitionDeviceProcessingDescription")
-_CODES = ("ViewCodeSequence", "AnatomicRegionSequence", "ProcedureCodeSequence")
-HEADER_NAMES = (
-    *("SOPClassUID", "SOPInstanceUID", "Modality", "BodyPartExamined", "PositionerType", "NumberOfFrames"),
-    *_TEXTS,
-    *_CODES,
-)
-"""Elements of a header that the selection looks at."""
+_SERIES_TEXTS = ("SeriesDescription", "ProtocolName", "AcquisitionDeviceProcessingDescription")
+_CODES = ("ViewCodeSequence", "AnatomicRegionSequence")
 
 
 class Selection:
@@ -69,11 +63,12 @@ class Selection:
             return None
         if positioner in ("PANORAMIC", "MAMMOGRAPHIC"):
             return f"PositionerType {positioner}"
-        texts = [*_texts(header, _TEXTS), *_meanings(header)]
-        if any(self._include.search(text) for text in texts):
-            return None
-        if any(self._exclude.search(text) for text in texts):
-            return "a description says that it is another kind of image (select.exclude)"
+        # what is said of the series counts more than what is said of the study, which may hold other films too
+        for texts in ([*_texts(header, _SERIES_TEXTS), *_meanings(header)], _texts(header, ("StudyDescription",))):
+            if any(self._include.search(text) for text in texts):
+                return None
+            if any(self._exclude.search(text) for text in texts):
+                return "a description says that it is another kind of image (select.exclude)"
         part = _term(header, "BodyPartExamined")
         if part and part not in self._config.body_parts:
             return "BodyPartExamined is not among those of the configuration (select.body_parts)"

@@ -1,8 +1,8 @@
 """The folder of a node: where films and objects lie, and how they get there so that no crash loses one.
 
-``incoming`` holds what is being received, ``queue`` the films, ``objects`` what was made of them, ``dead`` a folder for
-each film that was given up, with the reason, until somebody retries it or takes it away. Names are hashes: nothing that
-a sender says becomes a path.
+``incoming`` holds what is being received, ``inbox`` what was fetched and is not in the ledger yet, ``queue`` the films,
+``objects`` what was made of them, ``dead`` a folder for each film that was given up, with the reason, until somebody
+retries it or takes it away. Names are hashes: nothing that a sender says becomes a path.
 """
 
 from __future__ import annotations
@@ -68,10 +68,10 @@ class Spool:
         self.folder, self._config = folder, config
         # held while the ledger and the place of a film's files change together
         self.lock = threading.RLock()
-        self.incoming, self.queue, self.dead = (folder / name for name in ("incoming", "queue", "dead"))
-        self.objects = folder / "objects"
+        self.incoming, self.inbox, self.queue = (folder / name for name in ("incoming", "inbox", "queue"))
+        self.dead, self.objects = folder / "dead", folder / "objects"
         folder.mkdir(parents=True, exist_ok=True)
-        for each in (self.incoming, self.queue, self.dead, self.objects):
+        for each in (self.incoming, self.inbox, self.queue, self.dead, self.objects):
             each.mkdir(exist_ok=True)
         for each in film_files(self.objects, "", OBJECT_FORMATS).values():
             each.parent.mkdir(exist_ok=True)

@@ -15,6 +15,7 @@ from pynetdicom import AE
 from monai_ceph.errors import CephError
 from monai_ceph.pacs.client_tls import client_tls
 from monai_ceph.pacs.config import DicomTarget, DicomWebTarget, ObjectName, TargetConfig
+from monai_ceph.pacs.dicomweb import dicomweb
 from monai_ceph.readers._pydicom import quiet
 
 __all__ = ["Answer", "DicomSender", "DicomWebSender", "Send", "Sender", "TargetError", "make_senders"]
@@ -125,19 +126,7 @@ class DicomWebSender:
     @contextmanager
     def open(self) -> Iterator[Send]:
         """Open a session."""
-        from dicomweb_client.api import DICOMwebClient
-
-        config = self._config
-        with requests.Session() as session:
-            if config.ca is not None:
-                session.verify = str(config.ca)
-            if config.token is not None:
-                session.headers["Authorization"] = f"Bearer {config.token.get_secret_value()}"
-            if config.username is not None and config.password is not None:
-                session.auth = (config.username, config.password.get_secret_value())
-            client = DICOMwebClient(config.url, session=session, timeout=config.timeout_s)
-            # how often and when to try again is decided for all targets alike
-            client.set_http_retry_params(retry=False)
+        with dicomweb(self._config) as client:
             yield lambda path: _stow(client, path)
 
 

@@ -9,6 +9,9 @@ from monai_ceph.pacs.selection import Selection
 DX = "1.2.840.10008.5.1.4.1.1.1.1"
 
 
+pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR CS")
+
+
 def refusal(rules: dict[str, object] | None = None, **values: object) -> str | None:
     header = Dataset()
     for name, value in {"SOPClassUID": DX, "Modality": "DX", **values}.items():
@@ -28,6 +31,7 @@ def refusal(rules: dict[str, object] | None = None, **values: object) -> str | N
         # of both, the one that names it counts
         {"StudyDescription": "Panoramic and cephalometric", "Modality": "PX"},
         {"Modality": "", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"},
+        {"SeriesDescription": "Ceph", "StudyDescription": "OPG and others"},
         {"NumberOfFrames": "1"},
     ],
 )
@@ -45,6 +49,7 @@ def test_taken(values: dict[str, object]) -> None:
         ({"Modality": "Doe^Jane"}, "Modality of an unknown kind"),
         ({"PositionerType": "PANORAMIC"}, "PositionerType PANORAMIC"),
         ({"SeriesDescription": "OPG"}, "select.exclude"),
+        ({"SeriesDescription": "OPG", "StudyDescription": "Cephalometric analysis"}, "select.exclude"),
         ({"ProtocolName": "Bite-wing left"}, "select.exclude"),
         ({"BodyPartExamined": "HAND"}, "select.body_parts"),
         ({"NumberOfFrames": "200"}, "more than 4 frames"),
