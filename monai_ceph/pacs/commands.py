@@ -12,7 +12,7 @@ from monai_ceph.errors import CephError, StoppedError
 
 __all__ = ["fetch", "node"]
 
-_MODULES = ("pynetdicom", "dicomweb_client")
+_MODULES = ("pynetdicom", "dicomweb_client", "fastapi", "uvicorn", "jinja2", "prometheus_client")
 
 
 def node(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 from pydicom import Dataset
@@ -32,6 +33,9 @@ from monai_ceph.pacs.sources import make_sources
 from monai_ceph.pacs.spool import OBJECT_FORMATS, Spool, instance_uid_of
 from monai_ceph.pacs.targets import make_senders
 from monai_ceph.readers import read_radiograph
+
+if TYPE_CHECKING:
+    from monai_ceph.pacs.web import WebServer
 
 __all__ = ["LEDGER", "Node", "audit_rows", "check_node", "make_detector", "retry_all", "run_node"]
 
@@ -93,8 +97,32 @@ class Node:
             if polled[source.name].every_s is not None
         ]
         self.inbox = InboxLoop(self.spool, self.arrivals)
+        self.web = self._make_web()
         self._recover()
         self.receiver = Receiver(config, self.arrivals, self.commitments.ask)
+
+    def _make_web(self) -> WebServer | None:
+        http = self.config.http
+        if http is None:
+            return None
+        # whoever wants no page needs no web server
+        from monai_ceph.pacs.web import WebServer, make_app
+
+        app = make_app(
+            http, self.config.ae_title, self.spool, self.ledger, self.deliveries, self._problems, self._wake_all
+        )
+        return WebServer(app, http)
+
+    def _problems(self) -> list[str]:
+        """Return why films are refused at the moment."""
+        full = self.arrivals.full()
+        ending = ["the node ends"] if self._ended.is_set() else []
+        return ending + ([full] if full is not None else [])
+
+    def _wake_all(self) -> None:
+        self._wake_detection()
+        for delivery in self.deliveries:
+            delivery.try_now()
 
     def run(self, asked_to_end: Callable[[], bool]) -> None:
         """Work until it is asked to end, or something fails that nothing here can heal.
@@ -108,6 +136,8 @@ class Node:
         log("started", ae_title=self.config.ae_title, port=self.config.port, weights_sha256=weights)
         loops = [self.detection.run, *(delivery.run for delivery in self.deliveries), self.commitments.run]
         loops += [self.inbox.run, *(poll.run for poll in self.polls)]
+        if self.web is not None:
+            loops.append(self.web.run)
         threads = [threading.Thread(target=self._watched, args=(loop,), daemon=True) for loop in loops]
         threads.append(threading.Thread(target=self.receiver.serve, daemon=True))
         for thread in threads:
