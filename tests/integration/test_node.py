@@ -9,13 +9,30 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pydicom
 import pytest
+import yaml
 
 pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
 sys.path.insert(0, str(Path(__file__).parents[1] / "pacs"))
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from node_torture import torture
-from nodes import ORTHANC, Orthanc, RunningNode, film, orthanc, running, send, settings, wait_until
+from nodes import (
+    DEPLOY,
+    ORTHANC,
+    PYTHON_PLUGIN,
+    Orthanc,
+    RunningNode,
+    film,
+    free_port,
+    orthanc,
+    running,
+    send,
+    settings,
+    wait_until,
+)
+
+from monai_ceph.pacs.config_file import read_config
 
 STAND_IN = Path(__file__).parents[1] / "pacs" / "stand_in.py"
 NO_EXPANSION = Path(__file__).parents[2] / "bundles" / "no_expansion.json"
@@ -37,20 +54,28 @@ def answered(pacs: Orthanc, count: int, seconds: float = 60) -> dict[str, list[s
 
 
 @with_orthanc
+@pytest.mark.skipif(
+    not PYTHON_PLUGIN.exists(), reason="orthanc-python is not installed (apt-get install orthanc-python)"
+)
 def test_the_recipe_with_orthanc(tmp_path: Path, dicom: Path) -> None:
-    """A film goes to Orthanc by storescu, from there to the node, and comes back as report and presentation state."""
-    values = settings(tmp_path, detect={"device": "cpu", "config": [str(NO_EXPANSION)], "force": True})
-    with orthanc(tmp_path / "orthanc", values["port"]) as pacs:
-        values["targets"] = {"dicom": [{"name": "pacs", "ae_title": "ORTHANC", "host": "127.0.0.1", "port": pacs.port}]}
+    """docs/deployment.md: a film goes to Orthanc by storescu, from there to the node, and is answered in its study."""
+    values = yaml.safe_load((DEPLOY / "node.yaml").read_text())
+    values.update(port=free_port(), folder=str(tmp_path / "node"))
+    values["http"]["port"] = free_port()
+    # phantoms of this size are no convincing cephalograms
+    values["detect"] = {"device": "cpu", "config": [str(NO_EXPANSION)], "force": True}
+    values["spool"] = {"min_free_mb": 0}
+    with orthanc(tmp_path / "orthanc", values["port"], forwards=True) as pacs:
+        values["targets"]["dicom"][0]["port"] = pacs.port
+        values["sources"]["dicomweb"][0]["url"] = pacs.url
         with running(tmp_path, values, "-m", "monai_ceph", "node", "--config", str(tmp_path / "node.yaml")) as node:
             subprocess.run(["storescu", "127.0.0.1", str(pacs.port), str(dicom)], check=True)
-            (study,) = pacs.get("/studies")
-            (series,) = pacs.get("/series")
-            assert pacs.post("/modalities/ceph/store", series.encode())["FailedInstancesCount"] == 0
-            node.wait_for("sent", 2, 60)
-            (report,), (state,) = answered(pacs, 1)["SR"], answered(pacs, 1)["PR"]
-            assert pacs.get("/studies") == [study]
+            node.wait_for("sent", 2, 90)
+            found = answered(pacs, 1)
+            (report,), (state,) = found["SR"], found["PR"]
+            assert len(pacs.get("/studies")) == 1
             # the same film again is taken, and makes nothing new
+            (series,) = (each["ID"] for each in pacs.get("/series?expand") if each["MainDicomTags"]["Modality"] == "DX")
             assert pacs.post("/modalities/ceph/store", series.encode())["FailedInstancesCount"] == 0
             node.wait_for("received again")
             assert (pacs.instances()["SR"], pacs.instances()["PR"]) == ([report], [state])
@@ -62,8 +87,6 @@ def test_the_recipe_with_orthanc(tmp_path: Path, dicom: Path) -> None:
     assert set(rows[2]["objects"]) == {report, state}
     assert rows[2]["weights_sha256"] == rows[0]["weights_sha256"]
     assert list((node.folder / "queue").iterdir()) == []
-    import pydicom
-
     for name in ("PatientName", "PatientID"):
         assert str(pydicom.dcmread(dicom).get(name)) not in log + json.dumps(rows)
 
@@ -157,3 +180,18 @@ def test_nothing_is_lost(tmp_path: Path) -> None:
     # every 20th is no cephalogram
     assert len(tally.dead) == 1
     assert len(tally.answered) == 19
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_the_unit_of_systemd(tmp_path: Path) -> None:
+    unit = (
+        (DEPLOY / "monai-ceph-node.service").read_text().replace("/opt/monai-ceph/bin/monai-ceph", shutil.which("true"))
+    )
+    (tmp_path / "monai-ceph-node.service").write_text(unit)
+    command = ["systemd-analyze", "verify", "--man=no", str(tmp_path / "monai-ceph-node.service")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_configuration_of_the_documentation() -> None:
+    read_config(DEPLOY / "node.yaml")

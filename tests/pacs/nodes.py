@@ -26,10 +26,11 @@ from pynetdicom import AE
 from monai_ceph.datasets._phantom_dicom import save_dicom
 
 HERE = Path(__file__).parent
+DEPLOY = HERE.parents[1] / "deploy"
 ORTHANC = shutil.which("Orthanc")
 DICOM_WEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+PYTHON_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancPython.so")
 SR = "1.2.840.10008.5.1.4.1.1.88.33"
-GSPS = "1.2.840.10008.5.1.4.1.1.11.1"
 
 
 def free_port() -> int:
@@ -181,35 +182,32 @@ def send(port: int, *datasets: Dataset, **options: Any) -> list[int | None]:
 
 
 class Orthanc:
-    """Debian's Orthanc.
+    """Debian's Orthanc, with the configuration of the documentation but for ports and folders.
 
     Args:
         folder: for its database.
         node_port: where it finds the node, as the modality ``ceph``.
+        forwards: it sends films to the node by itself.
     """
 
-    def __init__(self, folder: Path, node_port: int) -> None:
+    def __init__(self, folder: Path, node_port: int, forwards: bool = False) -> None:
         self.port, self.http_port = free_port(), free_port()
         self._folder = folder
         folder.mkdir(exist_ok=True)
         config = {
-            "Name": "PACS",
+            **json.loads((DEPLOY / "orthanc.json").read_text()),
             "StorageDirectory": str(folder / "storage"),
             "IndexDirectory": str(folder / "storage"),
-            "DicomServerEnabled": True,
-            "DicomAet": "ORTHANC",
             "DicomPort": self.port,
-            "DicomCheckCalledAet": False,
             "HttpPort": self.http_port,
-            "RemoteAccessAllowed": False,
-            "AuthenticationEnabled": False,
             "DicomModalities": {"ceph": ["CEPH", "127.0.0.1", node_port]},
-            "DicomAlwaysAllowStore": True,
-            "Plugins": [str(DICOM_WEB)] if DICOM_WEB.exists() else [],
-            "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
-            "StableAge": 1,
             "SaveJobs": False,
         }
+        if forwards:
+            config["PythonScript"] = str(DEPLOY / "orthanc_forward.py")
+        else:
+            del config["PythonScript"]
+            config["Plugins"] = [str(DICOM_WEB)] if DICOM_WEB.exists() else []
         (folder / "orthanc.json").write_text(json.dumps(config))
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -269,9 +267,9 @@ class Orthanc:
 
 
 @contextmanager
-def orthanc(folder: Path, node_port: int) -> Iterator[Orthanc]:
+def orthanc(folder: Path, node_port: int, forwards: bool = False) -> Iterator[Orthanc]:
     """Run an Orthanc, and kill it in the end."""
-    pacs = Orthanc(folder, node_port)
+    pacs = Orthanc(folder, node_port, forwards)
     pacs.start()
     try:
         yield pacs
