@@ -48,7 +48,7 @@ class InboxLoop:
                 try:
                     if ended.is_set() or self._arrivals.full() is not None:
                         break
-                    status, cause, uid = look(path)
+                    status, cause, (uid, _) = look(path)
                     if status == SUCCESS:
                         self._arrivals.take(path, uid, "fetched")
                     else:

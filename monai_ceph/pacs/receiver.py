@@ -39,6 +39,7 @@ TRANSFER_SYNTAXES = [
 ]
 """What the readers decode."""
 
+_NAMED = 5
 _UID = re.compile(r"[0-9.]{1,64}", re.ASCII)
 
 
@@ -175,8 +176,9 @@ class Receiver:
             log("refused", warning=True, sender=sender, status="A700", cause=cause)
             return OUT_OF_RESOURCES
         request = event.request
-        status, cause, uid = look(part)
-        if status == SUCCESS and uid != str(request.AffectedSOPInstanceUID):
+        status, cause, (uid, sop_class) = look(part)
+        asked = (str(request.AffectedSOPInstanceUID), str(request.AffectedSOPClassUID))
+        if status == SUCCESS and (uid, sop_class) != asked:
             status, cause = NOT_OF_THE_CLASS, "the data set is not the object that the request names"
         if status != SUCCESS:
             log("refused", warning=True, sender=sender, status=f"{status:04X}", cause=cause)
@@ -194,20 +196,20 @@ class Receiver:
             return 0x0110, None
 
 
-def look(path: Path) -> tuple[int, str | None, str]:
-    """Return the status of a file by what it says it is, why it is refused, and its SOP Instance UID."""
+def look(path: Path) -> tuple[int, str | None, tuple[str, str]]:
+    """Return the status of a file by what it says it is, why it is refused, and its SOP Instance and Class UID."""
     try:
         with quiet():
             names = ["SOPInstanceUID", "SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID"]
             header = dcmread(path, stop_before_pixels=True, specific_tags=names)
             found = [str(header.get(name, "")) for name in names]
     except Exception:  # parsers document few of their exceptions
-        return NOT_UNDERSTOOD, "the data set cannot be read", ""
+        return NOT_UNDERSTOOD, "the data set cannot be read", ("", "")
     if not all(_UID.fullmatch(value) for value in found):
-        return NOT_UNDERSTOOD, "the data set lacks a valid SOP Instance, Class, Study or Series UID", ""
+        return NOT_UNDERSTOOD, "the data set lacks a valid SOP Instance, Class, Study or Series UID", ("", "")
     if found[1] not in IMAGE_CLASSES:
-        return NOT_OF_THE_CLASS, "the data set is no image that may hold a cephalogram", found[0]
-    return SUCCESS, None, found[0]
+        return NOT_OF_THE_CLASS, "the data set is no image that may hold a cephalogram", (found[0], found[1])
+    return SUCCESS, None, (found[0], found[1])
 
 
 def _say_rejected(event: evt.Event) -> None:
@@ -217,7 +219,9 @@ def _say_rejected(event: evt.Event) -> None:
 
 
 def _say_not_taken(event: evt.Event) -> None:
-    names = sorted({str(context.abstract_syntax.name) for context in event.assoc.rejected_contexts})
-    if names:
-        sender = str(event.assoc.requestor.ae_title).strip()
-        log("not taken", warning=True, sender=sender, cause="no such objects are taken here", objects=names)
+    """Say so where nothing that is offered is taken. Many a PACS offers all that it knows, and sends little of it."""
+    association = event.assoc
+    names = sorted({str(context.abstract_syntax.name) for context in association.rejected_contexts})
+    if names and all(context.abstract_syntax == Verification for context in association.accepted_contexts):
+        sender = str(association.requestor.ae_title).strip()
+        log("not taken", warning=True, sender=sender, cause="no such objects are taken here", objects=names[:_NAMED])

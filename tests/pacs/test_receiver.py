@@ -115,6 +115,8 @@ def test_a_report_is_not_taken(node: Listening) -> None:
     with associated(node.port, "1.2.840.10008.5.1.4.1.1.1.1") as association:
         request = film(1)
         assert raw_store(association, request, encoded(report)) == 0xA900
+        # nor does a film of another class
+        assert raw_store(association, request, encoded(film(1, SOPClassUID="1.2.840.10008.5.1.4.1.1.1"))) == 0xA900
     assert node.files() == []
     assert node.ledger.counts() == {}
 
