@@ -31,9 +31,11 @@ def node(
     import json
     from functools import partial
 
+    from monai_ceph.pacs.check import check_node
     from monai_ceph.pacs.config_file import read_config
+    from monai_ceph.pacs.folder import audit_rows, retry_all
     from monai_ceph.pacs.logs import log_json
-    from monai_ceph.pacs.node import audit_rows, check_node, make_detector, retry_all, run_node
+    from monai_ceph.pacs.node import make_detector, run_node
 
     try:
         settings = read_config(config)

@@ -11,7 +11,8 @@ from monai_ceph.batch.film import FilmJob, Outcome
 from monai_ceph.batch.names import without_identity
 from monai_ceph.errors import CephError, StoppedError
 from monai_ceph.pacs.config import DetectConfig
-from monai_ceph.pacs.ledger import Film, MadeObject, NodeLedger
+from monai_ceph.pacs.ledger import NodeLedger
+from monai_ceph.pacs.ledger_rows import Film, MadeObject
 from monai_ceph.pacs.logs import log
 from monai_ceph.pacs.selection import Selection
 from monai_ceph.pacs.spool import OBJECT_FORMATS, Spool, fsync_folder, instance_uid_of

@@ -5,41 +5,37 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
 from pydicom import Dataset
 
 from monai_ceph.batch.executors import Executor
 from monai_ceph.batch.film import Detector, FilmWorker, MakeDetector
 from monai_ceph.batch.options import Options
 from monai_ceph.batch.processes import ProcessExecutor
-from monai_ceph.errors import CephError, StoppedError
+from monai_ceph.errors import StoppedError
 from monai_ceph.pacs.commitment import Commitments
 from monai_ceph.pacs.config import DicomSource, DicomWebSource, NodeConfig
 from monai_ceph.pacs.delivery_loop import DeliveryLoop
 from monai_ceph.pacs.detection_loop import DetectionLoop
+from monai_ceph.pacs.folder import locked, open_folder
 from monai_ceph.pacs.inbox import InboxLoop, put_into_inbox
-from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.logs import log
 from monai_ceph.pacs.polling_loop import PollingLoop
-from monai_ceph.pacs.receiver import Arrivals, Receiver, server_tls
+from monai_ceph.pacs.receiver import Arrivals, Receiver
 from monai_ceph.pacs.selection import Selection
 from monai_ceph.pacs.sources import make_sources
-from monai_ceph.pacs.spool import OBJECT_FORMATS, Spool, instance_uid_of
+from monai_ceph.pacs.spool import OBJECT_FORMATS, instance_uid_of
 from monai_ceph.pacs.targets import make_senders
 from monai_ceph.readers import read_radiograph
 
 if TYPE_CHECKING:
     from monai_ceph.pacs.web import WebServer
 
-__all__ = ["LEDGER", "Node", "audit_rows", "check_node", "make_detector", "retry_all", "run_node"]
-
-LEDGER = "node.sqlite"
+__all__ = ["Node", "make_detector", "run_node"]
 
 
 class Node:
@@ -58,7 +54,7 @@ class Node:
 
     def __init__(self, config: NodeConfig, make_detector: MakeDetector) -> None:
         self.config = config
-        self.spool, self.ledger = _open_folder(config)
+        self.spool, self.ledger = open_folder(config)
         options = Options(OBJECT_FORMATS, force=config.detect.force)
         make_worker = partial(_make_worker, make_detector, self.spool.objects, options)
         self._executor: Executor = ProcessExecutor(make_worker, config.detect.workers)
@@ -205,83 +201,6 @@ def _make_worker(make_detector: MakeDetector, objects: Path, options: Options) -
     return FilmWorker(make_detector(), objects, options, read_radiograph)
 
 
-def _open_folder(config: NodeConfig) -> tuple[Spool, NodeLedger]:
-    """Open the folder of a node.
-
-    Raises:
-        CephError: the ledger is something else.
-        StoppedError: it cannot be written.
-    """
-    try:
-        spool = Spool(config.folder, config.spool)
-    except OSError as error:
-        raise StoppedError(f"{error.filename or config.folder}: {error.strerror or error}") from error
-    return spool, NodeLedger(config.folder / LEDGER)
-
-
-def check_node(config: NodeConfig) -> None:
-    """Check what can be checked without starting anything: that certificates and keys can be used.
-
-    Raises:
-        CephError: what cannot.
-    """
-    from monai_ceph.pacs.client_tls import client_tls
-
-    try:
-        server_tls(config)
-        for peer in (*config.targets.dicom, *config.storage_commitment):
-            client_tls(peer.tls, peer.host)
-    except OSError as error:
-        raise CephError(f"a certificate or key cannot be used: {error}") from error
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep other nodes out of the folder; the system frees the lock when the process ends, however it does."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".node.lock")
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise CephError(f"{folder}: another node works there") from error
-    except OSError as error:
-        raise StoppedError(f"{error.filename or folder}: {error.strerror or error}") from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def audit_rows(config: NodeConfig) -> Iterator[dict[str, object]]:
-    """Yield the audit of a node, the oldest first, also while it runs.
-
-    Raises:
-        CephError: if there is none.
-    """
-    if not (config.folder / LEDGER).exists():
-        raise CephError(f"{config.folder}: no node ever ran there")
-    ledger = NodeLedger(config.folder / LEDGER)
-    yield from ledger.audit_rows()
-    ledger.close()
-
-
-def retry_all(config: NodeConfig) -> int:
-    """Begin all dead letters of a node anew that does not run; return how many.
-
-    Raises:
-        CephError: if it runs.
-    """
-    with _locked(config.folder):
-        spool, ledger = _open_folder(config)
-        number = 0
-        for film in ledger.films("dead"):
-            if ledger.retry(film.id):
-                spool.settle(ledger, film.id)
-                number += 1
-        ledger.close()
-    return number
-
-
 def run_node(config: NodeConfig, make_detector: MakeDetector) -> None:
     """Run a node in this process until SIGTERM or Ctrl-C; a second one ends it at once, which loses nothing either.
 
@@ -300,7 +219,7 @@ def run_node(config: NodeConfig, make_detector: MakeDetector) -> None:
             raise KeyboardInterrupt
         asked.set()
 
-    with _locked(config.folder):
+    with locked(config.folder):
         node = Node(config, make_detector)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, ask)

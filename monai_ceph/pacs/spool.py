@@ -18,7 +18,8 @@ from pydicom import dcmread
 
 from monai_ceph.batch.options import film_files
 from monai_ceph.pacs.config import SpoolConfig
-from monai_ceph.pacs.ledger import Film, NodeLedger
+from monai_ceph.pacs.ledger import NodeLedger
+from monai_ceph.pacs.ledger_rows import Film
 from monai_ceph.readers._pydicom import quiet
 from monai_ceph.reports.atomic import written_beside
 

@@ -7,7 +7,8 @@ import pytest
 
 from monai_ceph.errors import CephError
 from monai_ceph.pacs.config import SpoolConfig
-from monai_ceph.pacs.ledger import Film, MadeObject, NodeLedger
+from monai_ceph.pacs.ledger import NodeLedger
+from monai_ceph.pacs.ledger_rows import Film, MadeObject
 from monai_ceph.pacs.spool import Spool, film_key
 from monai_ceph.result import ModelIdentity
 
