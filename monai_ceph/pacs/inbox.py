@@ -36,14 +36,16 @@ class InboxLoop:
     Args:
         spool: has the folder.
         arrivals: takes the films.
+        timeout: seconds of silence that end a connection.
     """
 
-    def __init__(self, spool: Spool, arrivals: Arrivals) -> None:
-        self._spool, self._arrivals = spool, arrivals
+    def __init__(self, spool: Spool, arrivals: Arrivals, timeout: float) -> None:
+        self._spool, self._arrivals, self._timeout = spool, arrivals, timeout
 
     def run(self, ended: threading.Event) -> None:
-        """Look into the folder until the node ends."""
+        """Look into the folder until the node ends; what broken connections left behind goes."""
         while not ended.wait(_SECONDS):
+            self._spool.sweep(3 * self._timeout)
             for path in sorted(self._spool.inbox.glob("*.dcm")):
                 try:
                     if ended.is_set() or self._arrivals.full() is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
+import warnings
 from datetime import datetime, timezone
 
 __all__ = ["log", "log_json"]
@@ -28,6 +30,15 @@ def log_json() -> None:
     _LOGGER.propagate = False
     for name in ("pynetdicom", "pydicom", "dicomweb_client", "urllib3"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    # they quote values too
+    warnings.simplefilter("ignore")
+    threading.excepthook = _say_ended
+
+
+def _say_ended(error: threading.ExceptHookArgs) -> None:
+    """Of pynetdicom's threads, which malformed messages end, and with them one association."""
+    cause = error.exc_type.__name__ if error.exc_type is not None else "unknown"
+    log("connection failed", warning=True, cause=f"a malformed message ({cause})")
 
 
 def log(event: str, *, warning: bool = False, **details: object) -> None:

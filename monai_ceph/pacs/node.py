@@ -92,7 +92,7 @@ class Node:
             for source in make_sources(config.sources, config.ae_title)
             if polled[source.name].every_s is not None
         ]
-        self.inbox = InboxLoop(self.spool, self.arrivals)
+        self.inbox = InboxLoop(self.spool, self.arrivals, config.accept.timeout_s)
         self.web = self._make_web()
         self._recover()
         self.receiver = Receiver(config, self.arrivals, self.commitments.ask)

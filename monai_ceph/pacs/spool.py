@@ -12,6 +12,8 @@ import json
 import os
 import shutil
 import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from pydicom import dcmread
@@ -95,6 +97,13 @@ class Spool:
         """
         part.replace(self.film(key))
         fsync_folder(self.queue)
+
+    def sweep(self, seconds: float) -> None:
+        """Remove what was being received and got no byte for so long: its association ended without a word."""
+        for path in self.incoming.iterdir():
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > seconds:
+                    path.unlink()
 
     def film(self, key: str) -> Path:
         """Return where the film of a key lies while it is at work."""
