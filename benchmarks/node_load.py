@@ -1,9 +1,9 @@
 """How a node takes many films at once, and how long a film waits for its report.
 
-``python benchmarks/node_load.py --films 200`` pushes DICOM phantoms of 1935 x 2400 pixels (9.3 MB) over ten associations
-as fast as the sender can, into a node with the real detector, on the loopback interface. It prints films taken per second,
-films answered per second, the largest memory of the process that listens, and the time from the answer to C-STORE to the
-report in the target: first with all films at once, then with one film at a time (``--alone`` of them).
+``python benchmarks/node_load.py --films 200`` pushes DICOM phantoms of 1935 x 2400 pixels (9.3 MB) over ten
+associations as fast as the sender can, into a node with the real detector, on the loopback interface. It prints films
+taken and answered per second, the largest memory of the process that listens, and the time from the answer to C-STORE
+to the report in the target: with one film at a time (``--alone`` of them), then with all at once.
 
 The target takes objects and looks at nothing. Memory is that of the process alone, without the workers.
 """
@@ -63,8 +63,7 @@ def resident_mb(node: RunningNode) -> float:
 
 def numbered(film: Dataset, number: int) -> Dataset:
     """Return a film with UIDs of its own."""
-    result = copy.copy(film)
-    result.file_meta = copy.deepcopy(film.file_meta)
+    result = copy.deepcopy(film)
     result.SOPInstanceUID = result.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{number}.3"
     result.StudyInstanceUID, result.SeriesInstanceUID = f"1.2.3.{number}.1", f"1.2.3.{number}.2"
     return result
