@@ -21,9 +21,18 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from monai_ceph.console import EXIT_NOTHING_DONE, console, messages, stop
+from monai_ceph.console import (
+    EXIT_INTERRUPTED,
+    EXIT_NOTHING_DONE,
+    EXIT_SOME_FAILED,
+    EXIT_STOPPED,
+    console,
+    messages,
+    stop,
+)
 from monai_ceph.errors import CephError
 from monai_ceph.labelling.command import label
+from monai_ceph.pacs.commands import fetch, node
 from monai_ceph.version import __version__
 from monai_ceph.zoo.command import bundle
 
@@ -33,19 +42,12 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-# what a shell script can rely on; documented in docs/batch.md
-EXIT_SOME_FAILED = 1
-EXIT_STOPPED = 3
-EXIT_INTERRUPTED = 130
-
 app = typer.Typer(
     help="Landmarks on lateral cephalograms. Research use, not a medical device; a trained person reviews all results.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-app.command()(bundle)
-app.command()(label)
 
 
 class Split(str, Enum):
@@ -326,6 +328,12 @@ def template(
     if not all(symbols) or len(set(symbols)) < len(symbols):
         stop(f"--landmarks {landmarks}: each landmark needs a symbol of its own")
     print(text(file, symbols), end="")
+
+
+app.command()(bundle)
+app.command()(label)
+app.command()(node)
+app.command()(fetch)
 
 
 if __name__ == "__main__":

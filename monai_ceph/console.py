@@ -7,10 +7,22 @@ from typing import NoReturn
 import typer
 from rich.console import Console
 
-__all__ = ["EXIT_NOTHING_DONE", "console", "messages", "stop"]
+__all__ = [
+    "EXIT_INTERRUPTED",
+    "EXIT_NOTHING_DONE",
+    "EXIT_SOME_FAILED",
+    "EXIT_STOPPED",
+    "console",
+    "messages",
+    "need_extra",
+    "stop",
+]
 
+# what a shell script can rely on; documented in docs/batch.md
+EXIT_SOME_FAILED = 1
 EXIT_NOTHING_DONE = 2
-"""What a shell script can rely on when a command could do nothing; documented in docs/batch.md."""
+EXIT_STOPPED = 3
+EXIT_INTERRUPTED = 130
 
 console = Console()
 messages = Console(stderr=True)
@@ -28,3 +40,11 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{error.filename}: {error.strerror}"
     return str(error)
+
+
+def need_extra(extra: str, *modules: str) -> None:
+    """Stop with the command that installs what is missing, if a module of an optional extra is."""
+    from importlib.util import find_spec
+
+    if missing := [module for module in modules if find_spec(module) is None]:
+        stop(f"{', '.join(missing)} is not installed: pip install 'monai-ceph[{extra}]'")

@@ -20,17 +20,26 @@ class Database:
         path: the file; made if it is not there.
         schema: the statements that make the tables.
         version: of the schema.
+        remedy: what to do about a file that is something else.
+        threads: several threads use it, one at a time.
 
     Raises:
         CephError: if the file is something else.
         StoppedError: if it cannot be written, here and in every method.
     """
 
-    def __init__(self, path: Path, schema: str, version: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        schema: str,
+        version: int,
+        remedy: str = "--no-resume starts afresh",
+        threads: bool = False,
+    ) -> None:
         self.path = path
         self._grouped = 0
         with self.errors():
-            self._connection = sqlite3.connect(path, timeout=30, isolation_level=None)
+            self._connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=not threads)
         try:
             present = self._connection.execute("PRAGMA user_version").fetchone()[0]
             tables = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
@@ -38,10 +47,10 @@ class Database:
             self._connection.close()
             if isinstance(error, sqlite3.OperationalError):
                 raise StoppedError(f"{path}: {error}") from error
-            raise CephError(f"{path}: damaged, or no ledger; --no-resume starts afresh") from error
+            raise CephError(f"{path}: damaged, or no ledger; {remedy}") from error
         if tables and present != version:
             self._connection.close()
-            raise CephError(f"{path}: a ledger of another version of the software; --no-resume starts afresh")
+            raise CephError(f"{path}: a ledger of another version of the software; {remedy}")
         with self.errors():
             # a file system without shared memory keeps its journal as it is, which is as safe
             self._connection.execute("PRAGMA journal_mode = WAL")
@@ -49,7 +58,7 @@ class Database:
             self._connection.execute("PRAGMA secure_delete = ON")
         if not tables:
             with self.writing(durable=True):
-                for statement in schema.split(";"):
+                for statement in _statements(schema):
                     self._connection.execute(statement)
                 self._connection.execute(f"PRAGMA user_version = {version}")
 
@@ -129,3 +138,13 @@ class Database:
         if self._grouped:
             self._grouped = 0
             self._connection.execute("COMMIT")
+
+
+def _statements(schema: str) -> Iterator[str]:
+    """Yield the statements of a schema; those of a trigger have semicolons inside."""
+    statement = ""
+    for part in schema.split(";")[:-1]:
+        statement += part + ";"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

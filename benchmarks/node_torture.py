@@ -1,0 +1,240 @@
+"""Nothing is lost: a real node and a real Orthanc on the loopback interface, films, and what can go wrong.
+
+``python benchmarks/node_torture.py --films 400 --minutes 20`` sends films over ten associations at once, each until it
+is answered with success, while at random moments the node is killed (SIGKILL), Orthanc is killed, Orthanc stops
+answering, and connections from the node to Orthanc are cut amid what is sent. Some films are no cephalograms, some end
+the process that works on them, and some are sent twice. In the end everything runs undisturbed until the node has no
+work, and what Orthanc and the folder of dead letters hold is counted: every film has either one report and one
+presentation state, or one dead letter.
+
+The detector is a stand-in that takes no time: this measures what is lost, not what is found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "pacs"))
+from nodes import Orthanc, RunningNode, film, free_port, orthanc, send, settings, wait_until
+
+REJECTED, DEADLY = 1, 2
+SENDERS = 10
+
+
+class Cutter:
+    """A way to a port that ends connections after a random number of bytes, as often as it is told.
+
+    Args:
+        to: the port behind it.
+        chance: decides.
+    """
+
+    def __init__(self, to: int, chance: random.Random) -> None:
+        self.port, self.share, self.cuts = free_port(), 0.0, 0
+        self._to, self._chance = to, chance
+        self._server = socket.create_server(("127.0.0.1", self.port))
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._server.accept()
+            except OSError:
+                return
+            try:
+                far = socket.create_connection(("127.0.0.1", self._to), timeout=60)
+            except OSError:
+                near.close()
+                continue
+            limit = self._chance.randrange(200, 60000) if self._chance.random() < self.share else 2**62
+            for source, drain in ((near, far), (far, near)):
+                threading.Thread(target=self._copy, args=(source, drain, limit), daemon=True).start()
+
+    def _copy(self, source: socket.socket, drain: socket.socket, limit: int) -> None:
+        with suppress(OSError):
+            while limit > 0 and (data := source.recv(min(limit, 65536))):
+                drain.sendall(data)
+                limit -= len(data)
+        if limit <= 0:
+            self.cuts += 1
+        for each in (source, drain):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def close(self) -> None:
+        """Take no more connections."""
+        self._server.close()
+
+
+@dataclass
+class Tally:
+    """What was counted.
+
+    Attributes:
+        sent: films that were answered with success.
+        answered: films with one report and one presentation state in Orthanc, and nothing else.
+        dead: films with a dead letter.
+        lost: films with neither.
+        double: films with more than one of anything.
+        disturbances: what was done, and how often.
+        seconds: how long it took.
+    """
+
+    sent: set[str] = field(default_factory=set)
+    answered: set[str] = field(default_factory=set)
+    dead: set[str] = field(default_factory=set)
+    lost: set[str] = field(default_factory=set)
+    double: set[str] = field(default_factory=set)
+    disturbances: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+
+def torture(folder: Path, films: int, seconds: float, seed: int, pause: float = 3.0) -> Tally:
+    """Run it.
+
+    Args:
+        folder: for the node and Orthanc.
+        films: how many are sent; every 20th is no cephalogram, every 50th ends its process.
+        seconds: how long it is disturbed at least; longer if not all films are taken by then.
+        seed: of the moments and kinds of disturbances.
+        pause: mean seconds between two.
+    """
+    chance, tally, start = random.Random(seed), Tally(), time.monotonic()
+    values = settings(folder)
+    with orthanc(folder / "orthanc", values["port"]) as pacs, _cutter(pacs.port, chance) as cutter:
+        values["targets"]["dicom"][0].update(ae_title="ORTHANC", port=cutter.port, timeout_s=3)
+        node = RunningNode(folder, values, seconds=0.02)
+        node.start()
+        try:
+            _send_and_disturb(node, pacs, cutter, films, seconds, chance, tally, pause)
+            cutter.share = 0.0
+            wait_until(lambda: _idle(node), 60 + films)
+            _count(node, pacs, tally)
+            assert node.stop() == 0
+        finally:
+            node.kill()
+    tally.seconds = time.monotonic() - start
+    return tally
+
+
+@contextmanager
+def _cutter(port: int, chance: random.Random) -> Iterator[Cutter]:
+    cutter = Cutter(port, chance)
+    yield cutter
+    cutter.close()
+
+
+def _send_and_disturb(
+    node: RunningNode,
+    pacs: Orthanc,
+    cutter: Cutter,
+    films: int,
+    seconds: float,
+    chance: random.Random,
+    tally: Tally,
+    pause: float,
+) -> None:
+    end = time.monotonic() + seconds
+    numbers = iter(range(1, films + 1))
+    lock = threading.Lock()
+
+    def sender() -> None:
+        while True:
+            with lock:
+                number = next(numbers, None)
+            if number is None:
+                return
+            level = DEADLY if number % 50 == 0 else REJECTED if number % 20 == 0 else None
+            dataset = film(number, level)
+            # as a PACS does that was not sure; spread over the whole time
+            for _ in range(2 if number % 7 == 0 else 1):
+                while send(node.port, dataset) != [0]:
+                    time.sleep(0.2)
+            tally.sent.add(str(dataset.SOPInstanceUID))
+            time.sleep(max(0.0, (end - time.monotonic()) / max(1, films - number) * SENDERS * 0.8))
+
+    threads = [threading.Thread(target=sender, daemon=True) for _ in range(SENDERS)]
+    for thread in threads:
+        thread.start()
+    cutter.share = 0.3
+    while time.monotonic() < end or any(thread.is_alive() for thread in threads):
+        time.sleep(chance.expovariate(1 / pause))
+        kind = chance.choice(("node killed", "node killed", "Orthanc killed", "Orthanc silent"))
+        tally.disturbances[kind] += 1
+        if kind == "node killed":
+            node.kill()
+            time.sleep(chance.uniform(0, 0.5))
+            node.start()
+        elif kind == "Orthanc killed":
+            pacs.kill()
+            time.sleep(chance.uniform(0, 2))
+            pacs.start()
+        else:
+            pacs.pause()
+            time.sleep(chance.uniform(1, 5))
+            pacs.go_on()
+    tally.disturbances["connections cut"] = cutter.cuts
+
+
+def _idle(node: RunningNode) -> bool:
+    return not any((node.folder / "queue").iterdir())
+
+
+def _count(node: RunningNode, pacs: Orthanc, tally: Tally) -> None:
+    """Count by what the archive and the folder hold, and by nothing that the node says."""
+    found: dict[str, list[str]] = {}
+    for series in pacs.get("/series?expand"):
+        for instance in series["Instances"]:
+            tags: dict[str, Any] = pacs.get(f"/instances/{instance}/simplified-tags")
+            found.setdefault(_film_of(tags), []).append(tags["Modality"])
+    tally.dead = {json.loads(path.read_text())["uid"] for path in (node.folder / "dead").glob("*/reason.json")}
+    tally.answered = {uid for uid, kinds in found.items() if sorted(kinds) == ["PR", "SR"]}
+    tally.double = {uid for uid, kinds in found.items() if max(Counter(kinds).values()) > 1} | (
+        tally.answered & tally.dead
+    )
+    tally.lost = tally.sent - tally.answered - tally.dead
+    assert tally.answered | tally.dead == tally.sent - tally.lost, "something was answered that nobody sent"
+
+
+def _film_of(tags: dict[str, Any]) -> str:
+    if tags["Modality"] == "SR":
+        (study,) = tags["CurrentRequestedProcedureEvidenceSequence"]
+        return str(study["ReferencedSeriesSequence"][0]["ReferencedSOPSequence"][0]["ReferencedSOPInstanceUID"])
+    return str(tags["ReferencedSeriesSequence"][0]["ReferencedImageSequence"][0]["ReferencedSOPInstanceUID"])
+
+
+def main() -> None:
+    """Run it and print the counts."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--films", type=int, default=400)
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        tally = torture(Path(folder), options.films, 60 * options.minutes, options.seed)
+    disturbed = ", ".join(f"{count} x {kind}" for kind, count in sorted(tally.disturbances.items()))
+    print(f"{tally.seconds:.0f} s, seed {options.seed}: {disturbed}")
+    print(f"films sent and taken  {len(tally.sent)}")
+    print(f"answered in Orthanc   {len(tally.answered)}")
+    print(f"dead letters          {len(tally.dead)}")
+    print(f"lost                  {len(tally.lost)}")
+    print(f"double                {len(tally.double)}")
+    sys.exit(bool(tally.lost or tally.double))
+
+
+if __name__ == "__main__":
+    main()

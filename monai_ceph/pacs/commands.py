@@ -1,0 +1,94 @@
+"""The commands of the node. What they need beyond the core package is imported when they run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from monai_ceph.console import EXIT_NOTHING_DONE, EXIT_SOME_FAILED, EXIT_STOPPED, console, need_extra, stop
+from monai_ceph.errors import CephError, StoppedError
+
+__all__ = ["fetch", "node"]
+
+_MODULES = ("pynetdicom", "dicomweb_client", "fastapi", "uvicorn", "jinja2", "prometheus_client")
+
+
+def node(
+    config: Annotated[Path, typer.Option(help="YAML file; docs/deployment.md has one to start from.")],
+    check: Annotated[bool, typer.Option("--check", help="Check the file and its certificates, and stop.")] = False,
+    audit: Annotated[bool, typer.Option("--audit", help="Print the audit as lines of JSON, and stop.")] = False,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Begin all dead letters anew, and stop; no node may run.")
+    ] = False,
+) -> None:
+    """Receive cephalograms over DICOM, detect, and send reports and presentation states back. Ends at SIGTERM.
+
+    Exit code: 0 after an orderly end, 2 if the configuration or the command does not work, 3 if the node had to stop.
+    """
+    need_extra("pacs", *_MODULES)
+    import json
+    from functools import partial
+
+    from monai_ceph.pacs.check import check_node
+    from monai_ceph.pacs.config_file import read_config
+    from monai_ceph.pacs.folder import audit_rows, retry_all
+    from monai_ceph.pacs.logs import log_json
+    from monai_ceph.pacs.node import make_detector, run_node
+
+    try:
+        settings = read_config(config)
+        check_node(settings)
+        if check:
+            console.print(f"{config}: ok", markup=False, highlight=False, soft_wrap=True)
+        elif audit:
+            for row in audit_rows(settings):
+                print(json.dumps(row))
+        elif retry:
+            console.print(f"{retry_all(settings)} dead letters begin anew", highlight=False)
+        else:
+            log_json()
+            run_node(settings, partial(make_detector, settings.detect.device, settings.detect.config))
+    except StoppedError as error:
+        stop(error, EXIT_STOPPED)
+    except (CephError, OSError) as error:
+        stop(error)
+
+
+def fetch(
+    config: Annotated[Path, typer.Option(help="YAML file of the node.")],
+    source: Annotated[str, typer.Option(help="Name of one of its sources.")],
+    study: Annotated[str | None, typer.Option(help="Study Instance UID.")] = None,
+    patient: Annotated[str | None, typer.Option(help="Patient ID.")] = None,
+    date: Annotated[str | None, typer.Option(help="Study date: 20260131, or 20260101-20260131.")] = None,
+    modality: Annotated[str | None, typer.Option(help="Of the series.")] = None,
+    only_list: Annotated[
+        bool, typer.Option("--list", help="Print the UIDs of what would be fetched, and stop.")
+    ] = False,
+) -> None:
+    """Have the running node take films from an archive: what matches, and may be a cephalogram by what it says.
+
+    Exit code: 0 if all that was found is with the node, 1 if some are not, 2 if nothing could be asked or found.
+    """
+    need_extra("pacs", *_MODULES)
+    from monai_ceph.pacs.config_file import read_config
+    from monai_ceph.pacs.fetch import fetch_films
+    from monai_ceph.pacs.sources import Query
+
+    try:
+        query = Query(study, patient, date, modality)
+        if query.empty:
+            stop("nothing to look for: give --study, --patient, --date or --modality")
+        result = fetch_films(read_config(config), source, query, only_list)
+    except (CephError, OSError) as error:
+        stop(error)
+    for uid in result.found:
+        if only_list:
+            print(uid)
+    for cause in result.causes:
+        console.print(cause, markup=False, highlight=False, soft_wrap=True)
+    if not only_list:
+        console.print(f"{len(result.found)} found, {len(result.found) - len(result.causes)} with the node")
+    if result.causes or not result.found:
+        raise typer.Exit(EXIT_SOME_FAILED if len(result.causes) < len(result.found) else EXIT_NOTHING_DONE)

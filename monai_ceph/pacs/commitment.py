@@ -1,0 +1,156 @@
+"""Storage commitment (PS3.4 J.3): a peer asks whether its films are safe here, and is told on an association of ours.
+
+What is promised is what this node can promise: that it took the film over and will answer it. It is no archive, and
+keeps no film that was answered.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from dataclasses import dataclass
+
+from pydicom import Dataset
+from pynetdicom import AE, build_role
+from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance
+
+from monai_ceph.errors import StoppedError
+from monai_ceph.pacs.client_tls import client_tls
+from monai_ceph.pacs.config import NodeConfig, Peer
+from monai_ceph.pacs.ledger import NodeLedger
+from monai_ceph.pacs.logs import log
+
+__all__ = ["Commitments"]
+
+_ALL_SAFE, _SOME_NOT = 1, 2
+_NO_SUCH_OBJECT = 0x0112
+_INVALID_ARGUMENT, _NOT_AUTHORIZED = 0x0115, 0x0124
+_MOST_OBJECTS = 10000
+
+
+@dataclass(frozen=True)
+class _Asked:
+    id: int
+    transaction_uid: str
+    peer: str
+    objects: list[tuple[str, str]]
+    since: float
+    attempts: int
+
+
+class Commitments:
+    """Takes requests, and reports in a thread of its own until each peer has its report or it is too late.
+
+    Args:
+        config: of the node.
+        ledger: knows what was received; requests wait there.
+    """
+
+    def __init__(self, config: NodeConfig, ledger: NodeLedger) -> None:
+        self._config, self._ledger = config, ledger
+        self._peers = {peer.ae_title: peer for peer in config.storage_commitment}
+        self.wake = threading.Event()
+
+    def ask(self, request: Dataset, sender: str) -> int:
+        """Take a request; return the status of the N-ACTION response."""
+        if sender not in self._peers:
+            log("commitment refused", warning=True, sender=sender, cause="not under storage_commitment")
+            return _NOT_AUTHORIZED
+        transaction = str(request.TransactionUID)
+        items = request.ReferencedSOPSequence
+        if not transaction or not 0 < len(items) <= _MOST_OBJECTS:
+            return _INVALID_ARGUMENT
+        objects = [(str(item.ReferencedSOPClassUID), str(item.ReferencedSOPInstanceUID)) for item in items]
+        with self._ledger.lock, self._ledger.database.writing(durable=True):
+            self._ledger.database.execute(
+                "INSERT INTO commitments (transaction_uid, peer, objects, since) VALUES (?, ?, ?, ?) "
+                "ON CONFLICT (peer, transaction_uid) DO UPDATE SET objects = excluded.objects",
+                *(transaction, sender, json.dumps(objects), time.time()),
+            )
+        log("commitment asked", sender=sender, transaction=transaction, objects=len(objects))
+        self.wake.set()
+        return 0x0000
+
+    def run(self, ended: threading.Event) -> None:
+        """Report what was asked for, until the node ends."""
+        while not ended.is_set():
+            self.wake.clear()
+            for asked in self._due():
+                if ended.is_set():
+                    return
+                self._answer(asked)
+            self.wake.wait(timeout=1)
+
+    def _due(self) -> list[_Asked]:
+        with self._ledger.lock:
+            rows = self._ledger.database.rows(
+                "SELECT id, transaction_uid, peer, objects, since, attempts FROM commitments WHERE next_try <= ?",
+                time.time(),
+            )
+        return [_Asked(row[0], row[1], row[2], json.loads(row[3]), row[4], row[5]) for row in rows]
+
+    def _answer(self, asked: _Asked) -> None:
+        peer, retry = self._peers.get(asked.peer), self._config.retry
+        cause = "not under storage_commitment any more" if peer is None else self._report(peer, asked)
+        too_late = time.time() - asked.since > 3600 * retry.give_up_after_h
+        with self._ledger.lock, self._ledger.database.writing():
+            if cause is None or peer is None or too_late:
+                self._ledger.database.execute("DELETE FROM commitments WHERE id = ?", asked.id)
+            else:
+                self._ledger.database.execute(
+                    "UPDATE commitments SET attempts = attempts + 1, next_try = ? WHERE id = ?",
+                    *(time.time() + retry.pause(asked.attempts + 1), asked.id),
+                )
+        if cause is not None:
+            log(
+                "commitment not reported", warning=True, peer=asked.peer, transaction=asked.transaction_uid, cause=cause
+            )
+        else:
+            self._ledger.audit("commitment reported", peer=asked.peer, transaction=asked.transaction_uid)
+            log("commitment reported", peer=asked.peer, transaction=asked.transaction_uid)
+
+    def _report(self, peer: Peer, asked: _Asked) -> str | None:
+        """Send the N-EVENT-REPORT; return why it did not go through."""
+        entity = AE(self._config.ae_title)
+        entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = entity.connection_timeout = 30
+        entity.add_requested_context(StorageCommitmentPushModel)
+        # the one who asked for the association is the SCP here, which takes a word
+        role = build_role(StorageCommitmentPushModel, scp_role=True)
+        try:
+            association = entity.associate(
+                peer.host, peer.port, ae_title=peer.ae_title, ext_neg=[role], tls_args=client_tls(peer.tls, peer.host)
+            )
+            if not association.is_established:
+                return "no association"
+            try:
+                kind, report = self._result(asked)
+                status, _ = association.send_n_event_report(
+                    report, kind, StorageCommitmentPushModel, StorageCommitmentPushModelInstance
+                )
+            finally:
+                association.release()
+        except StoppedError:
+            raise
+        except (OSError, ValueError, RuntimeError) as error:
+            return f"{type(error).__name__}: {error}"
+        if "Status" not in status:
+            return "no answer"
+        return None if status.Status == 0 else f"status {status.Status:04X}"
+
+    def _result(self, asked: _Asked) -> tuple[int, Dataset]:
+        report, safe, failed = Dataset(), [], []
+        for sop_class, sop_instance in asked.objects:
+            item = Dataset()
+            item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = sop_class, sop_instance
+            if self._ledger.knows(sop_instance):
+                safe.append(item)
+            else:
+                item.FailureReason = _NO_SUCH_OBJECT
+                failed.append(item)
+        report.TransactionUID = asked.transaction_uid
+        if safe:
+            report.ReferencedSOPSequence = safe
+        if failed:
+            report.FailedSOPSequence = failed
+        return (_SOME_NOT if failed else _ALL_SAFE), report

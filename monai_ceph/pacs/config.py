@@ -1,0 +1,268 @@
+"""What the configuration of a node may say. Docs: docs/deployment.md."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+__all__ = [
+    "AcceptConfig",
+    "DetectConfig",
+    "DicomSource",
+    "DicomTarget",
+    "DicomWebService",
+    "DicomWebSource",
+    "DicomWebTarget",
+    "HttpConfig",
+    "NodeConfig",
+    "ObjectName",
+    "Peer",
+    "RetryConfig",
+    "SelectionConfig",
+    "ServerTls",
+    "SourceConfig",
+    "SpoolConfig",
+    "TargetConfig",
+]
+
+ObjectName = Literal["sr", "gsps"]
+
+
+def _ae_title(value: str) -> str:
+    if not re.fullmatch(r"[!-\[\]-~]([ -\[\]-~]{0,14}[!-\[\]-~])?", value):
+        raise ValueError("an AE title has 1 to 16 characters of ASCII, no backslash, no space at its ends (PS3.5 6.2)")
+    return value
+
+
+def _pattern(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"no regular expression: {error}") from error
+    return value
+
+
+def _existing_file(path: Path) -> Path:
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    return path
+
+
+AeTitle = Annotated[str, AfterValidator(_ae_title)]
+Pattern = Annotated[str, AfterValidator(_pattern)]
+ExistingFile = Annotated[Path, AfterValidator(_existing_file)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,32}$")]
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+def _check_names(what: str, *names: str) -> None:
+    if double := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"two {what} are called {min(double)}")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ServerTls(_Section):
+    """TLS of the DIMSE port (PS3.15 B.9), 1.2 or later. With ``client_ca``, senders must show a certificate of it."""
+
+    certificate: ExistingFile
+    key: ExistingFile
+    client_ca: ExistingFile | None = None
+
+
+class ClientTls(_Section):
+    """TLS towards a target: who signed its certificate, and our own if it asks for one."""
+
+    ca: ExistingFile
+    certificate: ExistingFile | None = None
+    key: ExistingFile | None = None
+    check_hostname: bool = True
+
+
+class AcceptConfig(_Section):
+    """Who may send, and how much at once."""
+
+    calling_ae_titles: tuple[AeTitle, ...] | Literal["any"] = Field(description="who may send")
+    max_associations: int = Field(default=20, ge=1, le=1000)
+    max_pdu_bytes: int = Field(default=131072, ge=4096, le=1048576, description="announced to senders")
+    max_object_mb: float = Field(default=256, gt=0, le=4096, description="a larger object ends its association")
+    timeout_s: Seconds = 60
+    tls: ServerTls | None = None
+
+
+class Peer(_Section):
+    """Where another application entity listens."""
+
+    ae_title: AeTitle
+    host: str = Field(min_length=1)
+    port: Port
+    tls: ClientTls | None = None
+
+
+class SpoolConfig(_Section):
+    """When no more is taken: senders are told that resources ran out (0xA700), and try again later."""
+
+    max_films: int = Field(default=10000, ge=1, description="received and not ended")
+    min_free_mb: float = Field(default=1024, ge=0, description="left free on the file system of the folder")
+
+
+class SelectionConfig(_Section):
+    """Which images are cephalograms, by what their headers say. What says nothing is no reason to leave one out."""
+
+    modalities: tuple[str, ...] = ("DX", "CR", "RG", "PX", "OT")
+    body_parts: tuple[str, ...] = ("HEAD", "SKULL", "FACE", "JAW", "MANDIBLE", "MAXILLA", "HEADNECK", "TEETH", "DENTAL")
+    include: Pattern = Field(
+        default=r"cephal|c[eé]phal|ceph\b|kephal|fernr[oö]ntgen|\bfrs\b|t[eé]l[eé]radio|lateral.{0,12}skull",
+        description="found in a description, this is one whatever the exclusion says",
+    )
+    exclude: Pattern = Field(
+        default=r"panoram|pantomo|\bopg\b|\bopt\b|bite.?wing|peri.?apical|intra.?oral|\bpa\b|frontal|\bap\b|\bhand\b"
+        r"|wrist|\btmj\b|chest|thorax|cbct",
+        description="found in a description, this is none",
+    )
+    only_included: bool = Field(default=False, description="take only what a description or the positioner says is one")
+    max_frames: int = Field(default=4, ge=1, description="an image with more is none")
+
+
+class DetectConfig(_Section):
+    """How films are worked on."""
+
+    workers: int = Field(default=1, ge=1, le=64)
+    device: str | None = None
+    config: tuple[ExistingFile, ...] = Field(default=(), description="bundle configs that change single keys")
+    force: bool = Field(default=False, description="answer also for what does not look like a cephalogram")
+    attempts: int = Field(default=2, ge=1, description="starts that end with the process, before a film is given up")
+
+
+class DicomTarget(Peer):
+    """A target by C-STORE."""
+
+    name: Name
+    objects: tuple[ObjectName, ...] = Field(default=("sr", "gsps"), min_length=1)
+    timeout_s: Seconds = 60
+    calling_ae_title: AeTitle | None = Field(default=None, description="the node's own if nothing is said")
+
+
+class DicomWebService(_Section):
+    """A DICOMweb service, and how to log in."""
+
+    name: Name
+    url: str = Field(pattern=r"^https?://", description="of the DICOMweb service, such as https://pacs/dicom-web")
+    timeout_s: Seconds = 60
+    username: str | None = None
+    password: SecretStr | None = None
+    token: SecretStr | None = Field(default=None, description="bearer token")
+    ca: ExistingFile | None = None
+
+    @model_validator(mode="after")
+    def _one_way_to_log_in(self) -> DicomWebService:
+        if self.token is not None and self.username is not None:
+            raise ValueError("either a token, or a username with a password")
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password belong together")
+        return self
+
+
+class DicomWebTarget(DicomWebService):
+    """A target by STOW-RS."""
+
+    objects: tuple[ObjectName, ...] = Field(default=("sr", "gsps"), min_length=1)
+
+
+class _Polled(BaseModel):
+    every_s: float | None = Field(default=None, ge=1, description="how often it is asked; only by fetch without it")
+    since: date | None = Field(default=None, description="first study date to ask for; the day of the first start")
+    look_back_days: int = Field(default=3, ge=0, description="dates asked for again each time, for late arrivals")
+
+
+class DicomWebSource(DicomWebService, _Polled):
+    """An archive that is asked by QIDO-RS, whose films come by WADO-RS."""
+
+
+class DicomSource(Peer, _Polled):
+    """An archive that is asked by C-FIND, and moves films to the AE title of this node, which it has to know."""
+
+    name: Name
+    timeout_s: Seconds = 60
+
+
+class SourceConfig(_Section):
+    """Archives that the node fetches films from."""
+
+    dicom: tuple[DicomSource, ...] = ()
+    dicomweb: tuple[DicomWebSource, ...] = ()
+
+    @model_validator(mode="after")
+    def _distinct(self) -> SourceConfig:
+        _check_names("sources", *(source.name for source in self.dicom), *(source.name for source in self.dicomweb))
+        return self
+
+
+class TargetConfig(_Section):
+    """Where answers go: a DICOM peer or a DICOMweb service."""
+
+    dicom: tuple[DicomTarget, ...] = ()
+    dicomweb: tuple[DicomWebTarget, ...] = ()
+
+    @model_validator(mode="after")
+    def _distinct(self) -> TargetConfig:
+        names = [*(target.name for target in self.dicom), *(target.name for target in self.dicomweb)]
+        if not names:
+            raise ValueError("at least one target under dicom or dicomweb")
+        _check_names("targets", *names)
+        return self
+
+
+class RetryConfig(_Section):
+    """How long a target is tried: ``first_s``, then longer by ``factor`` up to ``longest_s``, up to the end."""
+
+    first_s: float = Field(default=5, gt=0)
+    factor: float = Field(default=2, ge=1)
+    longest_s: float = Field(default=900, gt=0)
+    give_up_after_h: float = Field(default=168, gt=0, description="then the film is a dead letter")
+
+    def pause(self, attempts: int) -> float:
+        """Return the seconds to wait after so many attempts, 1 or more."""
+        # the power of a large number is no float any more
+        return min(self.first_s * self.factor ** min(attempts - 1, 64), self.longest_s)
+
+
+class HttpConfig(_Section):
+    """The page and the metrics. Beyond the loopback interface they need a token."""
+
+    host: str = "127.0.0.1"
+    port: Port
+    token: SecretStr | None = None
+
+    @model_validator(mode="after")
+    def _token_beyond_loopback(self) -> HttpConfig:
+        if self.host not in ("127.0.0.1", "::1", "localhost") and self.token is None:
+            raise ValueError(f"host {self.host} can be reached from other machines, so a token is needed")
+        return self
+
+
+class NodeConfig(_Section):
+    """All of it."""
+
+    ae_title: AeTitle = "CEPH"
+    host: str = Field(default="0.0.0.0", min_length=1, description="interface of the DIMSE port")
+    port: Port = 11112
+    folder: Path = Field(description="spool, ledger and dead letters; one file system, of this node alone")
+    accept: AcceptConfig
+    spool: SpoolConfig = SpoolConfig()
+    select: SelectionConfig = SelectionConfig()
+    detect: DetectConfig = DetectConfig()
+    targets: TargetConfig
+    sources: SourceConfig = SourceConfig()
+    retry: RetryConfig = RetryConfig()
+    storage_commitment: tuple[Peer, ...] = Field(
+        default=(), description="who may ask for it, and where the report goes; see docs/deployment.md first"
+    )
+    http: HttpConfig | None = None

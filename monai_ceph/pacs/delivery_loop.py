@@ -1,0 +1,130 @@
+"""Objects go out to one target, in a thread of its own: again and again, later and later, until the end that was set.
+
+An object may be sent twice, after a crash between the answer and the ledger. It is the same object then, with the same
+UIDs, so the target has it once.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from monai_ceph.errors import StoppedError
+from monai_ceph.pacs.config import RetryConfig
+from monai_ceph.pacs.ledger import NodeLedger
+from monai_ceph.pacs.ledger_rows import Delivery
+from monai_ceph.pacs.logs import log
+from monai_ceph.pacs.spool import Spool
+from monai_ceph.pacs.targets import Send, Sender, TargetError
+
+__all__ = ["DeliveryLoop", "TargetState"]
+
+_ROUND = 100
+_IDLE_SECONDS = 1.0
+
+
+@dataclass
+class TargetState:
+    """How a target is doing: failures since its last answer, the cause of the last one, and when it is tried again."""
+
+    failures: int = 0
+    cause: str | None = None
+    next_try: float = 0.0
+
+
+class DeliveryLoop:
+    """Sends to one target.
+
+    Args:
+        sender: the way to it.
+        spool: where the objects are.
+        ledger: says what is to be sent, and learns what was.
+        retry: how often and how long.
+        on_lost: called when objects of a film are not on the disk, and it begins anew.
+    """
+
+    def __init__(
+        self, sender: Sender, spool: Spool, ledger: NodeLedger, retry: RetryConfig, on_lost: Callable[[], None]
+    ) -> None:
+        self._sender, self._spool, self._ledger, self._retry, self._on_lost = sender, spool, ledger, retry, on_lost
+        self.wake = threading.Event()
+        self.state = TargetState()
+
+    @property
+    def name(self) -> str:
+        """The target's name."""
+        return self._sender.name
+
+    def run(self, ended: threading.Event) -> None:
+        """Send until the node ends."""
+        while not ended.is_set():
+            self.wake.clear()
+            try:
+                worked = time.time() >= self.state.next_try and self._round(ended)
+            except StoppedError as error:  # such as a full disk, which somebody may empty
+                log("ledger cannot be written", warning=True, cause=str(error))
+                worked = False
+            if not worked:
+                self.wake.wait(_IDLE_SECONDS)
+
+    def try_now(self) -> None:
+        """Forget the pause."""
+        self.state.next_try = 0.0
+        self.wake.set()
+
+    def _round(self, ended: threading.Event) -> bool:
+        """Send what is due; False if there was nothing or the target takes nothing."""
+        due = self._ledger.due(self.name, _ROUND)
+        if not due:
+            return False
+        try:
+            with self._sender.open() as send:
+                for delivery in due:
+                    if ended.is_set():
+                        break
+                    self._one(send, delivery)
+        except TargetError as error:
+            self._target_failed(str(error))
+            return False
+        return True
+
+    def _one(self, send: Send, delivery: Delivery) -> None:
+        path = self._spool.object(delivery.kind, delivery.stem)
+        if not path.exists():
+            # a retry may just be moving it back
+            self._spool.settle(self._ledger, delivery.film)
+        if not path.exists():
+            film = self._ledger.film(delivery.film)
+            if film is not None and film.generation == delivery.generation:
+                self._ledger.detect_again(film)
+                self._on_lost()
+            return
+        answer = send(path)
+        self.state = TargetState()
+        if answer.taken:
+            self._ledger.sent(delivery, answer.text)
+            log("sent", uid=delivery.uid, kind=delivery.kind, target=self.name, answer=answer.text)
+        elif self._too_late(delivery):
+            self._ledger.give_up(delivery, answer.text)
+            log("given up", warning=True, uid=delivery.uid, target=self.name, cause=answer.text)
+        else:
+            pause = self._retry.pause(delivery.attempts + 1)
+            self._ledger.postpone(delivery, answer.text, pause)
+            log("refused by the target", warning=True, uid=delivery.uid, target=self.name, cause=answer.text)
+        self._spool.settle(self._ledger, delivery.film)
+
+    def _target_failed(self, cause: str) -> None:
+        failures = self.state.failures + 1
+        pause = self._retry.pause(failures)
+        self.state = TargetState(failures, cause, time.time() + pause)
+        log("target failed", warning=True, target=self.name, cause=cause, failures=failures, next_try_s=round(pause, 1))
+        while late := [each for each in self._ledger.due(self.name, _ROUND) if self._too_late(each)]:
+            for delivery in late:
+                self._ledger.give_up(delivery, cause)
+                log("given up", warning=True, uid=delivery.uid, target=self.name, cause=cause)
+                self._spool.settle(self._ledger, delivery.film)
+
+    def _too_late(self, delivery: Delivery) -> bool:
+        return time.time() - delivery.since > 3600 * self._retry.give_up_after_h

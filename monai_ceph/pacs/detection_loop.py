@@ -1,0 +1,199 @@
+"""Films become objects: the oldest first, in processes of the batch, whose end costs no other film anything."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from monai_ceph.batch.executors import Died, Executor
+from monai_ceph.batch.film import FilmJob, Outcome
+from monai_ceph.batch.names import without_identity
+from monai_ceph.errors import CephError, StoppedError
+from monai_ceph.pacs.config import DetectConfig
+from monai_ceph.pacs.ledger import NodeLedger
+from monai_ceph.pacs.ledger_rows import Film, MadeObject
+from monai_ceph.pacs.logs import log
+from monai_ceph.pacs.selection import Selection
+from monai_ceph.pacs.spool import OBJECT_FORMATS, Spool, fsync_folder, instance_uid_of
+from monai_ceph.pacs.targets import Sender
+from monai_ceph.readers import count_frames
+from monai_ceph.reports.dicom_source import source_header
+
+__all__ = ["DetectionLoop"]
+
+# so often may the whole node end while it works on a film, whoever ended it
+_MOST_STARTS = 10
+_IDLE_SECONDS = 1.0
+_PAUSE_SECONDS = 5.0
+
+
+@dataclass
+class _AtWork:
+    """A film in the hands of a worker: frames that are still to come, and what there is of those before."""
+
+    film: Film
+    frames: list[int | None]
+    deaths: int = 0
+    frame: int | None = None
+    outcomes: list[Outcome] = field(default_factory=list)
+
+
+class DetectionLoop:
+    """Hands films to the workers and takes what they made.
+
+    Args:
+        executor: the workers; they write below the spool's folder of objects.
+        spool: where films and objects are.
+        ledger: says what is to be done, and learns what was.
+        selection: which films are cephalograms.
+        senders: the targets, and what each is to get.
+        config: how films are worked on.
+        on_detected: called when there is something to send.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        spool: Spool,
+        ledger: NodeLedger,
+        selection: Selection,
+        senders: Sequence[Sender],
+        config: DetectConfig,
+        on_detected: Callable[[], None],
+    ) -> None:
+        self._executor, self._spool, self._ledger, self._selection = executor, spool, ledger, selection
+        self._senders, self._config, self._on_detected = senders, config, on_detected
+        self._at_work: dict[int, _AtWork] = {}
+        self.wake = threading.Event()
+
+    def run(self, ended: threading.Event) -> None:
+        """Work until the node ends; what is at work then is finished first.
+
+        Raises:
+            StoppedError: if no worker can be started any more.
+        """
+        while not ended.is_set():
+            self.wake.clear()
+            self._guarded(self._fill, ended)
+            if self._at_work:
+                answer = self._executor.wait()
+                self._guarded(lambda answer=answer: self._take(answer, ended), ended)  # type: ignore[misc]
+            else:
+                self.wake.wait(_IDLE_SECONDS)
+        while self._at_work:
+            answer = self._executor.wait()
+            self._guarded(lambda answer=answer: self._take(answer, ended), ended)  # type: ignore[misc]
+
+    @staticmethod
+    def _guarded(work: Callable[[], None], ended: threading.Event) -> None:
+        """Do something that a full disk may forbid; the films stay where they are, and are tried again."""
+        try:
+            work()
+        except (StoppedError, OSError) as error:
+            log("disk or ledger cannot be written", warning=True, cause=str(error))
+            ended.wait(_PAUSE_SECONDS)
+
+    def _fill(self) -> None:
+        free = self._executor.capacity - len(self._at_work)
+        if free <= 0:
+            return
+        for film in self._ledger.waiting(free, tuple(self._at_work)):
+            self._begin(film)
+
+    def _begin(self, film: Film) -> None:
+        if film.attempts >= _MOST_STARTS:
+            self._end(film, "dead", f"the node ended {film.attempts} times while it worked on it")
+            return
+        path = self._spool.film(film.key)
+        # a retry may just be moving it back
+        self._spool.settle(self._ledger, film.id)
+        try:
+            refusal = self._selection.refusal(source_header(path))
+            if refusal is not None:
+                self._end(film, "skipped", f"no cephalogram: {refusal}")
+                return
+            frames = count_frames(path)
+        except CephError as error:
+            self._end(film, "dead", f"unreadable: {without_identity(str(error).removeprefix(f'{path}: '), path)}")
+            return
+        self._ledger.started(film)
+        work = _AtWork(film, [None] if frames == 1 else [*range(1, frames + 1)])
+        self._at_work[film.id] = work
+        self._submit(work)
+
+    def _submit(self, work: _AtWork) -> None:
+        work.frame = work.frames[0]
+        stem = work.film.key if work.frame is None else f"{work.film.key}_{work.frame}"
+        name = work.film.uid if work.frame is None else f"{work.film.uid}#{work.frame}"
+        path = self._spool.film(work.film.key)
+        self._executor.submit(FilmJob(work.film.id, path, work.frame, name, stem, work.film.uid, True, True))
+
+    def _take(self, answer: Outcome | Died, ended: threading.Event) -> None:
+        work = self._at_work[answer.id]
+        if isinstance(answer, Died):
+            work.deaths += 1
+            log("worker died", warning=True, uid=work.film.uid, times=work.deaths)
+            if work.deaths < self._config.attempts:
+                self._submit(work)
+                return
+            del self._at_work[answer.id]
+            self._end(work.film, "dead", f"the process ended {work.deaths} times while it worked on the film")
+            return
+        if answer.stop is not None:
+            del self._at_work[answer.id]
+            self._ledger.not_started(work.film)
+            raise StoppedError(answer.stop)
+        work.outcomes.append(answer)
+        del work.frames[0]
+        if work.frames:
+            self._submit(work)
+            return
+        # the film is no longer at work, whatever the ledger says to what follows: it would be done again
+        del self._at_work[answer.id]
+        self._finish(work)
+
+    def _finish(self, work: _AtWork) -> None:
+        film = work.film
+        causes = [outcome.cause for outcome in work.outcomes if outcome.cause]
+        warnings = [warning for outcome in work.outcomes for warning in outcome.warnings]
+        objects = [] if len(causes) == len(work.outcomes) else self._objects(work)
+        made = [(sender.name, item) for sender in self._senders for item in objects if item.kind in sender.objects]
+        if not made:
+            reasons = causes or [warning for warning in warnings if warning.startswith("No ")]
+            self._end(film, "dead", "; ".join(dict.fromkeys(reasons)) or "no object could be made for any target")
+            return
+        for kind in OBJECT_FORMATS:
+            fsync_folder(self._spool.object(kind, film.key).parent)
+        states = {outcome.state for outcome in work.outcomes}
+        outcome = "done" if states == {"done"} else "uncertain"
+        notes = dict.fromkeys([*causes, *warnings])
+        if self._ledger.detected(film, outcome, made, self._executor.identity, list(notes)):
+            log("detected", uid=film.uid, outcome=outcome, objects=len(objects), notes=len(notes))
+            self._on_detected()
+        else:
+            self._tidy(film)
+
+    def _objects(self, work: _AtWork) -> list[MadeObject]:
+        frames = [None] if len(work.outcomes) == 1 else [*range(1, len(work.outcomes) + 1)]
+        found = []
+        for frame, outcome in zip(frames, work.outcomes, strict=True):
+            stem = work.film.key if frame is None else f"{work.film.key}_{frame}"
+            for kind in sorted(OBJECT_FORMATS):
+                path = self._spool.object(kind, stem)
+                if outcome.cause is None and path.exists():
+                    found.append(MadeObject(kind, stem, instance_uid_of(path)))
+        return found
+
+    def _end(self, film: Film, state: str, reason: str) -> None:
+        if self._ledger.end(film, "dead" if state == "dead" else "skipped", reason):
+            log(state, warning=state == "dead", uid=film.uid, cause=reason)
+            self._spool.settle(self._ledger, film.id)
+        else:
+            self._tidy(film)
+
+    def _tidy(self, film: Film) -> None:
+        """Remove what was made of bytes that are no longer those of the film."""
+        with self._spool.lock:
+            if self._ledger.film_of(film.key) is None:
+                self._spool.forget(film.key)

@@ -1,0 +1,61 @@
+"""Films that were fetched wait in a folder until the node takes them in, whether it runs at that moment or not."""
+
+from __future__ import annotations
+
+import threading
+from uuid import uuid4
+
+from pydicom import Dataset
+
+from monai_ceph.errors import StoppedError
+from monai_ceph.pacs.logs import log
+from monai_ceph.pacs.receiver import SUCCESS, Arrivals, look
+from monai_ceph.pacs.spool import Spool, fsync_folder
+from monai_ceph.readers._pydicom import quiet
+from monai_ceph.reports.atomic import written_beside
+
+__all__ = ["InboxLoop", "put_into_inbox"]
+
+_SECONDS = 0.5
+
+
+def put_into_inbox(dataset: Dataset, spool: Spool) -> None:
+    """Bring a film that was retrieved onto the disk; the node takes it in from there.
+
+    Raises:
+        OSError: if the disk does not take it.
+    """
+    with written_beside(spool.inbox / f"{uuid4().hex}.dcm") as part, quiet():
+        dataset.save_as(part, enforce_file_format=True)
+    fsync_folder(spool.inbox)
+
+
+class InboxLoop:
+    """Takes in what was fetched, as long as there is room.
+
+    Args:
+        spool: has the folder.
+        arrivals: takes the films.
+        timeout: seconds of silence that end a connection.
+    """
+
+    def __init__(self, spool: Spool, arrivals: Arrivals, timeout: float) -> None:
+        self._spool, self._arrivals, self._timeout = spool, arrivals, timeout
+
+    def run(self, ended: threading.Event) -> None:
+        """Look into the folder until the node ends; what broken connections left behind goes."""
+        while not ended.wait(_SECONDS):
+            self._spool.sweep(3 * self._timeout)
+            for path in sorted(self._spool.inbox.glob("*.dcm")):
+                try:
+                    if ended.is_set() or self._arrivals.full() is not None:
+                        break
+                    status, cause, (uid, _) = look(path)
+                    if status == SUCCESS:
+                        self._arrivals.take(path, uid, "fetched")
+                    else:
+                        log("refused", warning=True, sender="fetched", status=f"{status:04X}", cause=cause)
+                        path.unlink()
+                except (OSError, StoppedError) as error:  # a full disk, which somebody may empty
+                    log("disk or ledger cannot be written", warning=True, cause=str(error))
+                    break

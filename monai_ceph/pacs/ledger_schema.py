@@ -1,0 +1,63 @@
+"""The tables of a node's ledger. Times are seconds since 1970 in UTC."""
+
+from __future__ import annotations
+
+__all__ = ["SCHEMA", "VERSION"]
+
+VERSION = 1
+
+SCHEMA = """
+CREATE TABLE films (
+  id INTEGER PRIMARY KEY,
+  uid TEXT NOT NULL UNIQUE,
+  key TEXT NOT NULL UNIQUE,
+  generation INTEGER NOT NULL DEFAULT 0,
+  sender TEXT NOT NULL,
+  size INTEGER NOT NULL,
+  received REAL NOT NULL,
+  state TEXT NOT NULL CHECK (state IN ('received', 'detected', 'done', 'dead', 'skipped')),
+  attempts INTEGER NOT NULL DEFAULT 0,
+  outcome TEXT,
+  model TEXT,
+  reason TEXT,
+  ended REAL
+);
+CREATE INDEX films_state ON films (state, received);
+CREATE TABLE deliveries (
+  id INTEGER PRIMARY KEY,
+  film INTEGER NOT NULL REFERENCES films (id),
+  target TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  stem TEXT NOT NULL,
+  uid TEXT NOT NULL,
+  state TEXT NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'sent', 'dead')),
+  attempts INTEGER NOT NULL DEFAULT 0,
+  since REAL NOT NULL,
+  next_try REAL NOT NULL,
+  reason TEXT,
+  UNIQUE (film, target, stem, kind)
+);
+CREATE INDEX deliveries_due ON deliveries (target, state, next_try);
+CREATE TABLE commitments (
+  id INTEGER PRIMARY KEY,
+  transaction_uid TEXT NOT NULL,
+  peer TEXT NOT NULL,
+  objects TEXT NOT NULL,
+  since REAL NOT NULL,
+  attempts INTEGER NOT NULL DEFAULT 0,
+  next_try REAL NOT NULL DEFAULT 0,
+  UNIQUE (peer, transaction_uid)
+);
+CREATE TABLE cursors (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE audit (
+  id INTEGER PRIMARY KEY,
+  time REAL NOT NULL,
+  event TEXT NOT NULL,
+  uid TEXT,
+  details TEXT NOT NULL
+);
+CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit
+BEGIN SELECT raise(ABORT, 'the audit is only added to'); END;
+CREATE TRIGGER audit_is_not_deleted BEFORE DELETE ON audit
+BEGIN SELECT raise(ABORT, 'the audit is only added to'); END;
+"""

@@ -1,0 +1,46 @@
+"""What a node says: a line of JSON for each event, on standard error. Films are called by their SOP Instance UID."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import threading
+import warnings
+from datetime import datetime, timezone
+
+__all__ = ["log", "log_json"]
+
+_LOGGER = logging.getLogger("monai_ceph.pacs")
+
+
+class _Json(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        moment = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds")
+        line = {"time": moment, "level": record.levelname.lower(), "event": record.getMessage()}
+        return json.dumps({**line, **getattr(record, "details", {})}, ensure_ascii=False, default=str)
+
+
+def log_json() -> None:
+    """Write events as JSON to standard error, and keep the libraries quiet, which quote what they read."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Json())
+    _LOGGER.handlers[:] = [handler]
+    _LOGGER.setLevel(logging.INFO)
+    _LOGGER.propagate = False
+    for name in ("pynetdicom", "pydicom", "dicomweb_client", "urllib3"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    # they quote values too
+    warnings.simplefilter("ignore")
+    threading.excepthook = _say_ended
+
+
+def _say_ended(error: threading.ExceptHookArgs) -> None:
+    """Of pynetdicom's threads, which malformed messages end, and with them one association."""
+    cause = error.exc_type.__name__ if error.exc_type is not None else "unknown"
+    log("connection failed", warning=True, cause=f"a malformed message ({cause})")
+
+
+def log(event: str, *, warning: bool = False, **details: object) -> None:
+    """Say what happened. Details are UIDs, AE titles, addresses, numbers and causes; never what a header holds."""
+    _LOGGER.log(logging.WARNING if warning else logging.INFO, event, extra={"details": details})

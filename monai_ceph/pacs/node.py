@@ -1,0 +1,226 @@
+"""The node: everything that runs while ``monai-ceph node`` does, and how it starts and ends."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydicom import Dataset
+
+from monai_ceph.batch.executors import Executor
+from monai_ceph.batch.film import Detector, FilmWorker, MakeDetector
+from monai_ceph.batch.options import Options
+from monai_ceph.batch.processes import ProcessExecutor
+from monai_ceph.errors import StoppedError
+from monai_ceph.pacs.commitment import Commitments
+from monai_ceph.pacs.config import DicomSource, DicomWebSource, NodeConfig
+from monai_ceph.pacs.delivery_loop import DeliveryLoop
+from monai_ceph.pacs.detection_loop import DetectionLoop
+from monai_ceph.pacs.folder import locked, open_folder
+from monai_ceph.pacs.inbox import InboxLoop, put_into_inbox
+from monai_ceph.pacs.logs import log
+from monai_ceph.pacs.polling_loop import PollingLoop
+from monai_ceph.pacs.receiver import Arrivals, Receiver
+from monai_ceph.pacs.selection import Selection
+from monai_ceph.pacs.sources import make_sources
+from monai_ceph.pacs.spool import OBJECT_FORMATS, instance_uid_of
+from monai_ceph.pacs.targets import make_senders
+from monai_ceph.readers import read_radiograph
+
+if TYPE_CHECKING:
+    from monai_ceph.pacs.web import WebServer
+
+__all__ = ["Node", "make_detector", "run_node"]
+
+
+class Node:
+    """A running node. It listens from :meth:`run` on.
+
+    Args:
+        config: of the node.
+        make_detector: picklable, called in each worker process: a :class:`CephalogramDetector`, or what behaves like
+            one, such as a fast one in tests.
+
+    Raises:
+        CephError: if another node has the folder, its ledger is damaged, or the detector cannot be made.
+        StoppedError: if the folder cannot be written.
+        OSError: if a port is taken, or a certificate cannot be read.
+    """
+
+    def __init__(self, config: NodeConfig, make_detector: MakeDetector) -> None:
+        self.config = config
+        self.spool, self.ledger = open_folder(config)
+        options = Options(OBJECT_FORMATS, force=config.detect.force)
+        make_worker = partial(_make_worker, make_detector, self.spool.objects, options)
+        self._executor: Executor = ProcessExecutor(make_worker, config.detect.workers)
+        self._error: BaseException | None = None
+        self._ended = threading.Event()
+        try:
+            self._build()
+        except BaseException:
+            self._executor.close(at_once=True)
+            self.ledger.close()
+            raise
+
+    def _build(self) -> None:
+        config = self.config
+        senders = make_senders(config.targets, config.ae_title)
+        self.deliveries = [
+            DeliveryLoop(sender, self.spool, self.ledger, config.retry, self._wake_detection) for sender in senders
+        ]
+        selection = Selection(config.select)
+        self.detection = DetectionLoop(
+            self._executor,
+            self.spool,
+            self.ledger,
+            selection,
+            senders,
+            config.detect,
+            self._wake_deliveries,
+        )
+        self.commitments = Commitments(config, self.ledger)
+        self.arrivals = Arrivals(self.spool, self.ledger, self._executor.identity, self.detection.wake.set)
+        polled: dict[str, DicomSource | DicomWebSource] = {each.name: each for each in config.sources.dicom}
+        polled.update({each.name: each for each in config.sources.dicomweb})
+        self.polls = [
+            PollingLoop(source, polled[source.name], self.ledger, selection, self._deliver, self.arrivals.full)
+            for source in make_sources(config.sources, config.ae_title)
+            if polled[source.name].every_s is not None
+        ]
+        self.inbox = InboxLoop(self.spool, self.arrivals, config.accept.timeout_s)
+        self.web = self._make_web()
+        self._recover()
+        self.receiver = Receiver(config, self.arrivals, self.commitments.ask)
+
+    def _make_web(self) -> WebServer | None:
+        http = self.config.http
+        if http is None:
+            return None
+        # whoever wants no page needs no web server
+        from monai_ceph.pacs.web import WebServer, make_app
+
+        app = make_app(
+            http, self.config.ae_title, self.spool, self.ledger, self.deliveries, self._problems, self._wake_all
+        )
+        return WebServer(app, http)
+
+    def _problems(self) -> list[str]:
+        """Return why films are refused at the moment."""
+        full = self.arrivals.full()
+        ending = ["the node ends"] if self._ended.is_set() else []
+        return ending + ([full] if full is not None else [])
+
+    def _wake_all(self) -> None:
+        self._wake_detection()
+        for delivery in self.deliveries:
+            delivery.try_now()
+
+    def run(self, asked_to_end: Callable[[], bool]) -> None:
+        """Work until it is asked to end, or something fails that nothing here can heal.
+
+        Raises:
+            StoppedError: if it had to stop.
+        """
+        identity = self._executor.identity
+        weights = identity.weights_sha256
+        self.ledger.audit("started", software=identity.software, weights_sha256=weights)
+        log("started", ae_title=self.config.ae_title, port=self.config.port, weights_sha256=weights)
+        loops = [self.detection.run, *(delivery.run for delivery in self.deliveries), self.commitments.run]
+        loops += [self.inbox.run, *(poll.run for poll in self.polls)]
+        if self.web is not None:
+            loops.append(self.web.run)
+        threads = [threading.Thread(target=self._watched, args=(loop,), daemon=True) for loop in loops]
+        threads.append(threading.Thread(target=self.receiver.serve, daemon=True))
+        for thread in threads:
+            thread.start()
+        try:
+            while not (self._ended.is_set() or asked_to_end()):
+                time.sleep(0.1)
+        finally:
+            self.close(threads)
+        if self._error is not None:
+            raise StoppedError(f"the node stopped: {self._error}") from self._error
+
+    def close(self, threads: list[threading.Thread]) -> None:
+        """End in order: no new films, then the films at work, then the workers."""
+        self._ended.set()
+        self.receiver.close()
+        wakes = [self.detection.wake, self.commitments.wake, *(loop.wake for loop in self.deliveries)]
+        for wake in (*wakes, *(loop.wake for loop in self.polls)):
+            wake.set()
+        for thread in threads:
+            thread.join(timeout=60)
+        self._executor.close(at_once=self._error is not None)
+        self.ledger.close()
+        log("ended")
+
+    def _deliver(self, dataset: Dataset) -> None:
+        """Take a film that was fetched by DICOMweb."""
+        put_into_inbox(dataset, self.spool)
+
+    def _wake_detection(self) -> None:
+        self.detection.wake.set()
+
+    def _wake_deliveries(self) -> None:
+        for delivery in self.deliveries:
+            delivery.wake.set()
+
+    def _watched(self, loop: Callable[[threading.Event], None]) -> None:
+        try:
+            loop(self._ended)
+        except BaseException as error:
+            self._error = error
+            log("stopped", warning=True, cause=f"{type(error).__name__}: {error}")
+            self._ended.set()
+
+    def _recover(self) -> None:
+        """Go on where the last end, of whatever kind, left everything."""
+        self.ledger.give_up_targets([delivery.name for delivery in self.deliveries])
+        for path in self.spool.recover(self.ledger):
+            uid = instance_uid_of(path)
+            if self.ledger.knows(uid):
+                # other bytes of a film, whose sender was never told that they are safe, or that were replaced
+                path.unlink()
+                continue
+            self.arrivals.take(path, uid, "found in the folder")
+
+
+def make_detector(device: str | None, overlays: tuple[Path, ...]) -> Detector:
+    """Return the real detector. torch is imported here, in the worker, and not in the process that listens."""
+    from monai_ceph.detection import CephalogramDetector
+
+    return CephalogramDetector(device, overlays)
+
+
+def _make_worker(make_detector: MakeDetector, objects: Path, options: Options) -> FilmWorker:
+    return FilmWorker(make_detector(), objects, options, read_radiograph)
+
+
+def run_node(config: NodeConfig, make_detector: MakeDetector) -> None:
+    """Run a node in this process until SIGTERM or Ctrl-C; a second one ends it at once, which loses nothing either.
+
+    Args:
+        config: of the node.
+        make_detector: what makes the detector in each worker process; see :class:`Node`.
+
+    Raises:
+        CephError: it cannot be started.
+        StoppedError: it had to stop.
+    """
+    asked = threading.Event()
+
+    def ask(number: int, frame: object) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    with locked(config.folder):
+        node = Node(config, make_detector)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, ask)
+        node.run(asked.is_set)

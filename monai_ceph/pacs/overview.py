@@ -1,0 +1,66 @@
+"""What the page and the metrics show of a node, read from its ledger. No identity: films are called by their UIDs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from monai_ceph.pacs.ledger import NodeLedger
+
+__all__ = ["LATENCY_BUCKETS", "FilmRow", "dead_films", "last_films", "latency", "pending"]
+
+LATENCY_BUCKETS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0, 86400.0)
+"""Upper ends, in seconds, of the histogram of the time from C-STORE to the last object in the last target."""
+
+
+@dataclass(frozen=True)
+class FilmRow:
+    """A film in a list. ``received`` is the time in UTC, ``seconds`` how long it took until it ended."""
+
+    id: int
+    uid: str
+    sender: str
+    received: str
+    state: str
+    reason: str | None
+    seconds: float | None
+
+
+def last_films(ledger: NodeLedger, count: int) -> list[FilmRow]:
+    """Return the films that came last."""
+    return _films(ledger, "ORDER BY received DESC LIMIT ?", count)
+
+
+def dead_films(ledger: NodeLedger, count: int) -> list[FilmRow]:
+    """Return the last dead letters."""
+    return _films(ledger, "WHERE state = 'dead' ORDER BY received DESC LIMIT ?", count)
+
+
+def _films(ledger: NodeLedger, rest: str, *values: object) -> list[FilmRow]:
+    query = f"SELECT id, uid, sender, received, state, reason, ended FROM films {rest}"
+    with ledger.lock:
+        rows = ledger.database.rows(query, *values)
+    films = []
+    for number, uid, sender, received, state, reason, ended in rows:
+        moment = datetime.fromtimestamp(received, timezone.utc).isoformat(sep=" ", timespec="seconds")
+        seconds = None if ended is None else round(ended - received, 1)
+        films.append(FilmRow(number, uid, sender, moment, state, reason, seconds))
+    return films
+
+
+def pending(ledger: NodeLedger) -> dict[str, int]:
+    """Return how many objects wait for each target."""
+    with ledger.lock:
+        return dict(
+            ledger.database.rows("SELECT target, count(*) FROM deliveries WHERE state = 'pending' GROUP BY target")
+        )
+
+
+def latency(ledger: NodeLedger) -> tuple[list[int], float]:
+    """Return how many films were done within each of :data:`LATENCY_BUCKETS`, in any time, and the sum of seconds."""
+    within = ", ".join(f"coalesce(sum(ended - received <= {limit}), 0)" for limit in LATENCY_BUCKETS)
+    with ledger.lock:
+        rows = ledger.database.rows(
+            f"SELECT {within}, count(*), coalesce(sum(ended - received), 0) FROM films WHERE state = 'done'"
+        )
+    return list(rows[0][:-1]), float(rows[0][-1])

@@ -1,0 +1,85 @@
+"""An archive is asked for new films again and again, in a thread of its own. A cursor in the ledger outlives the node.
+
+The cursor is a study date: what is older was asked for. Each round asks for the dates from a few days before it, since
+films come late, and fetches what the ledger does not know.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import date, timedelta
+
+from pydicom import Dataset
+
+from monai_ceph.errors import CephError
+from monai_ceph.pacs.config import DicomSource, DicomWebSource
+from monai_ceph.pacs.ledger import NodeLedger
+from monai_ceph.pacs.logs import log
+from monai_ceph.pacs.selection import Selection
+from monai_ceph.pacs.sources import Query, Source
+
+__all__ = ["PollingLoop"]
+
+
+class PollingLoop:
+    """Asks one archive.
+
+    Args:
+        source: the archive.
+        config: how often, and from when on.
+        ledger: holds the cursor, and knows what was received.
+        selection: which images are cephalograms.
+        deliver: takes what a DICOMweb archive sends.
+        full: why no further film can be taken, or None.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        config: DicomSource | DicomWebSource,
+        ledger: NodeLedger,
+        selection: Selection,
+        deliver: Callable[[Dataset], None],
+        full: Callable[[], str | None],
+    ) -> None:
+        self._source, self._config, self._ledger, self._selection = source, config, ledger, selection
+        self._deliver, self._full = deliver, full
+        self.wake = threading.Event()
+
+    def run(self, ended: threading.Event) -> None:
+        """Ask until the node ends."""
+        assert self._config.every_s is not None
+        while not ended.is_set():
+            start = time.monotonic()
+            self._round(ended)
+            self.wake.wait(max(0.0, self._config.every_s - (time.monotonic() - start)))
+
+    def _round(self, ended: threading.Event) -> None:
+        today = date.today()
+        cursor = self._ledger.cursor(self._source.name)
+        since = date.fromisoformat(cursor) - timedelta(self._config.look_back_days) if cursor else self._config.since
+        query = Query(date=f"{since or today:%Y%m%d}-")
+        fetched = failed = 0
+        try:
+            for found in self._source.find(query, self._selection):
+                if ended.is_set():
+                    return
+                if self._ledger.has(found.uid):
+                    continue
+                if (cause := self._full()) is not None:
+                    raise CephError(f"no room for more: {cause}")
+                try:
+                    self._source.fetch(found, self._deliver)
+                    fetched += 1
+                except (CephError, OSError) as error:
+                    failed += 1
+                    log("not fetched", warning=True, uid=found.uid, source=self._source.name, cause=str(error))
+        except (CephError, OSError) as error:
+            failed += 1
+            log("source failed", warning=True, source=self._source.name, cause=str(error))
+        if fetched:
+            log("fetched", source=self._source.name, films=fetched)
+        if not failed:
+            self._ledger.set_cursor(self._source.name, today.isoformat())

@@ -1,0 +1,227 @@
+"""The DIMSE port: C-STORE, C-ECHO and storage commitment (PS3.4 B, A.4 of PS3.7, J).
+
+A film is answered with success once it is on the disk and in the ledger, and with a refusal (0xA700) where there is no
+room. What is not a film of the negotiated class is refused for good (0xA900, 0xC000).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydicom import Dataset, dcmread, uid
+from pynetdicom import AE, _config, evt
+from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
+
+from monai_ceph.errors import StoppedError
+from monai_ceph.pacs.config import NodeConfig
+from monai_ceph.pacs.guarded_server import GuardedServer, server_class
+from monai_ceph.pacs.ledger import NodeLedger
+from monai_ceph.pacs.logs import log
+from monai_ceph.pacs.selection import IMAGE_CLASSES
+from monai_ceph.pacs.spool import Spool, film_key
+from monai_ceph.readers._pydicom import quiet
+from monai_ceph.result import ModelIdentity
+
+__all__ = ["Arrivals", "Receiver", "look", "server_tls"]
+
+SUCCESS, OUT_OF_RESOURCES, NOT_OF_THE_CLASS, NOT_UNDERSTOOD = 0x0000, 0xA700, 0xA900, 0xC000
+
+TRANSFER_SYNTAXES = [
+    *(uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian, uid.DeflatedExplicitVRLittleEndian),
+    *(uid.ExplicitVRBigEndian, uid.JPEGLosslessSV1, uid.JPEGLossless, uid.JPEGLSLossless, uid.JPEGLSNearLossless),
+    *(uid.JPEG2000Lossless, uid.JPEG2000, uid.RLELossless, uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit),
+]
+"""What the readers decode."""
+
+_NAMED = 5
+_UID = re.compile(r"[0-9.]{1,64}", re.ASCII)
+
+
+def server_tls(config: NodeConfig) -> ssl.SSLContext | None:
+    """Return the TLS settings of the DIMSE port, None if it has none.
+
+    Raises:
+        OSError: if a certificate or key cannot be read.
+    """
+    files = config.accept.tls
+    if files is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(files.certificate, files.key)
+    if files.client_ca is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(files.client_ca)
+    return context
+
+
+@dataclass
+class Arrivals:
+    """Takes films into the queue, wherever they come from.
+
+    Attributes:
+        spool: where they go.
+        ledger: that they are written into.
+        model: what will work on them.
+        on_film: called when there is work.
+    """
+
+    spool: Spool
+    ledger: NodeLedger
+    model: ModelIdentity
+    on_film: Callable[[], None]
+
+    def full(self) -> str | None:
+        """Return why no further film can be taken, or None."""
+        return self.spool.full(self.ledger.at_work())
+
+    def take(self, part: Path, sop_uid: str, sender: str) -> bool:
+        """Take a file in; once this returns, it is safe. False if there is nothing to do for it.
+
+        Raises:
+            OSError: if the disk does not take it.
+            StoppedError: if the ledger does not.
+        """
+        with part.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        key, size = film_key(sop_uid, part), part.stat().st_size
+        with self.spool.lock:
+            self.spool.keep(part, key)
+            receipt = self.ledger.receive(sop_uid, key, sender, size, self.model)
+            if receipt.replaced is not None:
+                self.spool.forget(receipt.replaced)
+            film = self.ledger.film_of(key)
+            if film is not None:
+                self.spool.settle(self.ledger, film.id)
+        log("received" if receipt.new else "received again", uid=sop_uid, sender=sender, bytes=size)
+        if receipt.new:
+            self.on_film()
+        return receipt.new
+
+
+class Receiver:
+    """Listens on the DIMSE port until it is closed.
+
+    Args:
+        config: of the node.
+        arrivals: takes the films.
+        commit: takes a request for storage commitment (its data set, and the AE title that asks) and returns a status.
+
+    Raises:
+        OSError: if the port is taken, or a certificate cannot be read.
+    """
+
+    def __init__(self, config: NodeConfig, arrivals: Arrivals, commit: Callable[[Dataset, str], int]) -> None:
+        self._arrivals, self._commit = arrivals, commit
+        # data sets of any size go to the disk as they come, and their file needs only another name in the end
+        _config.STORE_RECV_CHUNKED_DATASET = True
+        tempfile.tempdir = str(arrivals.spool.incoming)
+        accept = config.accept
+        entity = AE(config.ae_title)
+        entity.require_called_aet = True
+        if accept.calling_ae_titles != "any":
+            entity.require_calling_aet = list(accept.calling_ae_titles)
+        entity.maximum_associations = accept.max_associations
+        entity.maximum_pdu_size = accept.max_pdu_bytes
+        entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = accept.timeout_s
+        entity.add_supported_context(Verification)
+        if config.storage_commitment:
+            entity.add_supported_context(StorageCommitmentPushModel)
+        for sop_class in IMAGE_CLASSES:
+            entity.add_supported_context(sop_class, TRANSFER_SYNTAXES)
+        self._entity = entity
+        self._server: GuardedServer = entity.make_server(
+            (config.host, config.port),
+            server_class=server_class(server_tls(config), accept.max_object_mb, accept.max_associations),
+            evt_handlers=[
+                (evt.EVT_C_STORE, self._store),
+                (evt.EVT_C_ECHO, lambda event: SUCCESS),
+                (evt.EVT_N_ACTION, self._commitment),
+                (evt.EVT_REJECTED, _say_rejected),
+                (evt.EVT_ACCEPTED, _say_not_taken),
+            ],
+        )
+        entity._servers.append(self._server)
+
+    def serve(self) -> None:
+        """Accept associations until :meth:`close`."""
+        self._server.serve_forever(poll_interval=0.1)
+
+    def close(self) -> None:
+        """Stop listening, and end all associations."""
+        self._entity.shutdown()
+
+    def _store(self, event: evt.Event) -> int:
+        sender = str(event.assoc.requestor.ae_title).strip()
+        part: Path = event.dataset_path
+        # whatever is buffered must be in the file before its bytes are looked at
+        event.request._dataset_file.close()
+        try:
+            return self._take(event, part, sender)
+        except (OSError, StoppedError) as error:
+            cause = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            log("refused", warning=True, sender=sender, status="A700", cause=cause)
+            return OUT_OF_RESOURCES
+        finally:
+            part.unlink(missing_ok=True)
+
+    def _take(self, event: evt.Event, part: Path, sender: str) -> int:
+        if (cause := self._arrivals.full()) is not None:
+            log("refused", warning=True, sender=sender, status="A700", cause=cause)
+            return OUT_OF_RESOURCES
+        request = event.request
+        status, cause, (uid, sop_class) = look(part)
+        asked = (str(request.AffectedSOPInstanceUID), str(request.AffectedSOPClassUID))
+        if status == SUCCESS and (uid, sop_class) != asked:
+            status, cause = NOT_OF_THE_CLASS, "the data set is not the object that the request names"
+        if status != SUCCESS:
+            log("refused", warning=True, sender=sender, status=f"{status:04X}", cause=cause)
+            return status
+        self._arrivals.take(part, uid, sender)
+        return SUCCESS
+
+    def _commitment(self, event: evt.Event) -> tuple[int, None]:
+        sender = str(event.assoc.requestor.ae_title).strip()
+        try:
+            with quiet():
+                return self._commit(event.action_information, sender), None
+        except Exception as error:  # whatever a data set can hold
+            log("commitment refused", warning=True, sender=sender, cause=type(error).__name__)
+            return 0x0110, None
+
+
+def look(path: Path) -> tuple[int, str | None, tuple[str, str]]:
+    """Return the status of a file by what it says it is, why it is refused, and its SOP Instance and Class UID."""
+    try:
+        with quiet():
+            names = ["SOPInstanceUID", "SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID"]
+            header = dcmread(path, stop_before_pixels=True, specific_tags=names)
+            found = [str(header.get(name, "")) for name in names]
+    except Exception:  # parsers document few of their exceptions
+        return NOT_UNDERSTOOD, "the data set cannot be read", ("", "")
+    if not all(_UID.fullmatch(value) for value in found):
+        return NOT_UNDERSTOOD, "the data set lacks a valid SOP Instance, Class, Study or Series UID", ("", "")
+    if found[1] not in IMAGE_CLASSES:
+        return NOT_OF_THE_CLASS, "the data set is no image that may hold a cephalogram", (found[0], found[1])
+    return SUCCESS, None, (found[0], found[1])
+
+
+def _say_rejected(event: evt.Event) -> None:
+    requestor = event.assoc.requestor
+    cause = "its calling or called AE title is not right, or there are too many associations"
+    log("association rejected", warning=True, sender=str(requestor.ae_title).strip(), cause=cause)
+
+
+def _say_not_taken(event: evt.Event) -> None:
+    """Say so where nothing that is offered is taken. Many a PACS offers all that it knows, and sends little of it."""
+    association = event.assoc
+    names = sorted({str(context.abstract_syntax.name) for context in association.rejected_contexts})
+    if names and all(context.abstract_syntax == Verification for context in association.accepted_contexts):
+        sender = str(association.requestor.ae_title).strip()
+        log("not taken", warning=True, sender=sender, cause="no such objects are taken here", objects=names[:_NAMED])

@@ -1,0 +1,197 @@
+"""The node as a process of its own, between real senders and a real Orthanc: what docs/deployment.md says works."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+import yaml
+
+pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
+sys.path.insert(0, str(Path(__file__).parents[1] / "pacs"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+from node_torture import torture
+from nodes import (
+    DEPLOY,
+    ORTHANC,
+    PYTHON_PLUGIN,
+    Orthanc,
+    RunningNode,
+    film,
+    free_port,
+    orthanc,
+    running,
+    send,
+    settings,
+    wait_until,
+)
+
+from monai_ceph.pacs.config_file import read_config
+
+STAND_IN = Path(__file__).parents[1] / "pacs" / "stand_in.py"
+NO_EXPANSION = Path(__file__).parents[2] / "bundles" / "no_expansion.json"
+with_orthanc = pytest.mark.skipif(
+    ORTHANC is None or shutil.which("storescu") is None,
+    reason="Orthanc or DCMTK is not installed (apt-get install orthanc orthanc-dicomweb dcmtk)",
+)
+
+
+def answered(pacs: Orthanc, count: int, seconds: float = 60) -> dict[str, list[str]]:
+    """Wait until Orthanc holds so many reports and presentation states."""
+
+    def complete() -> dict[str, list[str]] | None:
+        held = pacs.instances()
+        return held if len(held.get("SR", ())) >= count <= len(held.get("PR", ())) else None
+
+    found: dict[str, list[str]] = wait_until(complete, seconds)
+    return found
+
+
+@with_orthanc
+@pytest.mark.skipif(
+    not PYTHON_PLUGIN.exists(), reason="orthanc-python is not installed (apt-get install orthanc-python)"
+)
+def test_the_recipe_with_orthanc(tmp_path: Path, dicom: Path) -> None:
+    """docs/deployment.md: a film goes to Orthanc by storescu, from there to the node, and is answered in its study."""
+    values = yaml.safe_load((DEPLOY / "node.yaml").read_text())
+    values.update(port=free_port(), folder=str(tmp_path / "node"))
+    values["http"]["port"] = free_port()
+    # phantoms of this size are no convincing cephalograms
+    values["detect"] = {"device": "cpu", "config": [str(NO_EXPANSION)], "force": True}
+    values["spool"] = {"min_free_mb": 0}
+    with orthanc(tmp_path / "orthanc", values["port"], forwards=True) as pacs:
+        values["targets"]["dicom"][0]["port"] = pacs.port
+        values["sources"]["dicomweb"][0]["url"] = pacs.url
+        with running(tmp_path, values, "-m", "monai_ceph", "node", "--config", str(tmp_path / "node.yaml")) as node:
+            subprocess.run(["storescu", "127.0.0.1", str(pacs.port), str(dicom)], check=True)
+            node.wait_for("sent", 2, 90)
+            found = answered(pacs, 1)
+            (report,), (state,) = found["SR"], found["PR"]
+            assert len(pacs.get("/studies")) == 1
+            # the same film again is taken, and makes nothing new
+            (series,) = (each["ID"] for each in pacs.get("/series?expand") if each["MainDicomTags"]["Modality"] == "DX")
+            assert pacs.post("/modalities/ceph/store", series.encode())["FailedInstancesCount"] == 0
+            node.wait_for("received again")
+            assert (pacs.instances()["SR"], pacs.instances()["PR"]) == ([report], [state])
+            assert node.stop() == 0
+            log = node.log.read_text()
+    rows = audit(node)
+    assert [row["event"] for row in rows][:3] == ["started", "received", "detected"]
+    assert [row["event"] for row in rows].count("sent") == 2
+    assert set(rows[2]["objects"]) == {report, state}
+    assert rows[2]["weights_sha256"] == rows[0]["weights_sha256"]
+    assert list((node.folder / "queue").iterdir()) == []
+    for name in ("PatientName", "PatientID"):
+        assert str(pydicom.dcmread(dicom).get(name)) not in log + json.dumps(rows)
+
+
+def audit(node: RunningNode) -> list[dict[str, Any]]:
+    command = [sys.executable, "-m", "monai_ceph", "node", "--config", str(node.config), "--audit"]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    return [json.loads(line) for line in lines]
+
+
+@pytest.fixture
+def values(tmp_path: Path) -> dict[str, Any]:
+    return settings(tmp_path)
+
+
+@with_orthanc
+def test_two_targets_one_by_stow(tmp_path: Path, values: dict[str, Any]) -> None:
+    with orthanc(tmp_path / "orthanc", values["port"]) as pacs:
+        values["targets"]["dicom"][0].update(ae_title="ORTHANC", port=pacs.port, objects=["sr"])
+        values["targets"]["dicomweb"] = [{"name": "web", "url": pacs.url}]
+        with running(tmp_path, values) as node:
+            assert send(node.port, film(1), film(2)) == [0, 0]
+            sent = node.wait_for("sent", 6)
+            assert {name: len(uids) for name, uids in answered(pacs, 2).items()} == {"SR": 2, "PR": 2}
+    by_target = sorted((event["target"], event["kind"]) for event in sent)
+    assert by_target == [("pacs", "sr")] * 2 + [("web", "gsps")] * 2 + [("web", "sr")] * 2
+
+
+@with_orthanc
+def test_a_pacs_that_comes_back(tmp_path: Path, values: dict[str, Any]) -> None:
+    pacs = Orthanc(tmp_path / "orthanc", values["port"])
+    values["targets"]["dicom"][0].update(ae_title="ORTHANC", port=pacs.port)
+    with running(tmp_path, values) as node:
+        assert send(node.port, film(1)) == [0]
+        node.wait_for("target failed", 2)
+        pacs.start()
+        try:
+            answered(pacs, 1)
+        finally:
+            pacs.kill()
+
+
+def test_given_up_then_retried(tmp_path: Path, values: dict[str, Any]) -> None:
+    """Without a PACS: the dead letter holds film, objects and reason; --retry begins it anew."""
+    values["retry"]["give_up_after_h"] = 1 / 3600
+    with running(tmp_path, values) as node:
+        assert send(node.port, film(1), film(2, level=1), film(3, level=2), film(4, Modality="CT")) == [0, 0, 0, 0]
+        node.wait_for("given up", 2)
+        dead = wait_until(lambda: letters(node) if len(letters(node)) == 3 else None)
+        assert dead["1.2.3.1.3"]["reason"].startswith("pacs: no association with PACS")
+        assert dead["1.2.3.1.3"]["files"] == ["film.dcm", "gsps.dcm", "reason.json", "sr.dcm"]
+        assert dead["1.2.3.2.3"]["reason"] == "rejected: no lateral cephalogram: every pixel has the same value"
+        assert dead["1.2.3.3.3"]["reason"] == "the process ended 2 times while it worked on the film"
+        assert [event["cause"] for event in node.events("skipped")] == [
+            "no cephalogram: Modality CT is not among those of the configuration"
+        ]
+        assert node.stop() == 0
+        command = [sys.executable, "-m", "monai_ceph", "node", "--config", str(node.config), "--retry"]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        assert done.stdout.strip() == "3 dead letters begin anew"
+        assert letters(node) == {}
+        assert len(list((node.folder / "queue").iterdir())) == 3
+
+
+def letters(node: RunningNode) -> dict[str, Any]:
+    found = {}
+    for path in (node.folder / "dead").glob("*/reason.json"):
+        letter = json.loads(path.read_text())
+        found[letter["uid"]] = {
+            "reason": letter["reason"],
+            "files": sorted(each.name for each in path.parent.iterdir()),
+        }
+    return found
+
+
+def test_two_nodes_in_one_folder(tmp_path: Path, values: dict[str, Any]) -> None:
+    with running(tmp_path, values) as node:
+        command = [sys.executable, str(STAND_IN), str(node.config)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        assert "another node works there" in done.stderr
+
+
+@with_orthanc
+def test_nothing_is_lost(tmp_path: Path) -> None:
+    """The short form of benchmarks/node_torture.py."""
+    tally = torture(tmp_path, films=20, seconds=6, seed=3, pause=1.5)
+    assert len(tally.sent) == 20
+    assert tally.disturbances["node killed"] >= 1
+    assert (tally.lost, tally.double) == (set(), set())
+    # every 20th is no cephalogram
+    assert len(tally.dead) == 1
+    assert len(tally.answered) == 19
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_the_unit_of_systemd(tmp_path: Path) -> None:
+    unit = (
+        (DEPLOY / "monai-ceph-node.service").read_text().replace("/opt/monai-ceph/bin/monai-ceph", shutil.which("true"))
+    )
+    (tmp_path / "monai-ceph-node.service").write_text(unit)
+    command = ["systemd-analyze", "verify", "--man=no", str(tmp_path / "monai-ceph-node.service")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_configuration_of_the_documentation() -> None:
+    read_config(DEPLOY / "node.yaml")

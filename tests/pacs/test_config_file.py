@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from monai_ceph.cli import app
+from monai_ceph.errors import CephError
+from monai_ceph.pacs.config import NodeConfig, RetryConfig
+from monai_ceph.pacs.config_file import read_config
+
+GOOD = """\
+ae_title: CEPH
+folder: data
+accept:
+  calling_ae_titles: [PACS]
+targets:
+  dicom:
+    - name: pacs
+      ae_title: PACS
+      host: pacs.example
+      port: 104
+"""
+
+
+def read(tmp_path: Path, text: str, **environment: str) -> NodeConfig:
+    (tmp_path / "node.yaml").write_text(text)
+    return read_config(tmp_path / "node.yaml", environment)
+
+
+def test_defaults(tmp_path: Path) -> None:
+    config = read(tmp_path, GOOD)
+    assert (config.port, config.folder) == (11112, tmp_path / "data")
+    assert config.targets.dicom[0].objects == ("sr", "gsps")
+
+
+@pytest.mark.parametrize(
+    ("change", "to", "said"),
+    [
+        ("port: 104", "port: 0", "line 10: targets.dicom.0.port: Input should be greater than or equal to 1"),
+        (
+            "port: 104",
+            "prot: 104",
+            "line 7: targets.dicom.0.port: is missing\n{file}, line 10: targets.dicom.0.prot: no",
+        ),
+        ("folder: data\n", "", "line 1: folder: is missing"),
+        ("ae_title: CEPH", "ae_title: THIS TITLE IS TOO LONG", "line 1: ae_title: an AE title has 1 to 16"),
+        ("folder: data", "folder: data\nfolder: other", "line 3: folder: stands there twice"),
+        ("folder: data", "folder: [", "line 4: no YAML"),
+        ("[PACS]", "[PACS, '${NOBODY}']", "line 4: accept.calling_ae_titles.1: the environment has no variable NOBODY"),
+        ("[PACS]", "[PACS]\n  tls: {certificate: no.pem, key: no.pem}", "line 5: accept.tls.certificate: "),
+        (GOOD, "- 1", "line 1: not a list of keys and values"),
+        (GOOD, "", "line 1: folder: is missing"),
+        (GOOD, "\x00", "no YAML"),
+        ("targets:", "select: {exclude: '['}\ntargets:", "line 5: select.exclude: no regular expression"),
+        ("targets:", "http: {host: 0.0.0.0, port: 80}\ntargets:", "line 5: http: host 0.0.0.0 can be reached"),
+    ],
+)
+def test_mistakes_name_the_line_and_the_key(tmp_path: Path, change: str, to: str, said: str) -> None:
+    with pytest.raises(CephError) as error:
+        read(tmp_path, GOOD.replace(change, to))
+    said = said.replace("{file}", str(tmp_path / "node.yaml"))
+    assert said in str(error.value)
+    assert str(error.value).startswith(str(tmp_path / "node.yaml"))
+
+
+def test_all_mistakes_at_once(tmp_path: Path) -> None:
+    with pytest.raises(CephError) as error:
+        read(tmp_path, GOOD.replace("port: 104", "port: -1").replace("host: pacs.example", "host: ''"))
+    assert len(str(error.value).splitlines()) == 2
+
+
+WEB = "targets:\n  dicomweb:\n    - {name: web, url: 'http://pacs', username: ceph, password: '${SECRET}'}\n"
+
+
+def test_secrets_come_from_the_environment_and_are_not_shown(tmp_path: Path) -> None:
+    text = GOOD[: GOOD.index("targets")] + WEB
+    config = read(tmp_path, text, SECRET="hush")
+    password = config.targets.dicomweb[0].password
+    assert password is not None
+    assert password.get_secret_value() == "hush"
+    assert "hush" not in repr(config)
+    with pytest.raises(CephError) as error:
+        read(tmp_path, text.replace("username: ceph, ", ""), SECRET="hush")
+    assert "hush" not in str(error.value)
+
+
+def test_pauses_grow_to_a_limit() -> None:
+    retry = RetryConfig(first_s=5, factor=2, longest_s=60)
+    assert [retry.pause(attempts) for attempts in (1, 2, 3, 4, 5, 10**6)] == [5, 10, 20, 40, 60, 60]
+
+
+def test_check(tmp_path: Path) -> None:
+    pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
+    file = tmp_path / "node.yaml"
+    file.write_text(GOOD)
+    result = CliRunner().invoke(app, ["node", "--config", str(file), "--check"])
+    assert (result.exit_code, result.output.strip()) == (0, f"{file}: ok")
+    file.write_text(GOOD + "bogus: 1\n")
+    result = CliRunner().invoke(app, ["node", "--config", str(file), "--check"])
+    assert result.exit_code == 2
+    assert f"{file}, line 11: bogus: no such key" in result.output
+    # nothing was started or made
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_certificate_that_is_none(tmp_path: Path) -> None:
+    pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
+    (tmp_path / "a.pem").write_text("nothing")
+    file = tmp_path / "node.yaml"
+    file.write_text(GOOD.replace("[PACS]", "[PACS]\n  tls: {certificate: a.pem, key: a.pem}"))
+    result = CliRunner().invoke(app, ["node", "--config", str(file), "--check"])
+    assert result.exit_code == 2
+    assert "a certificate or key cannot be used" in result.output
