@@ -241,7 +241,10 @@ class RayExecutor:
         if isinstance(answer, str):
             raise self._stopped(answer)
         if self._identity not in (None, answer):
-            raise StoppedError("the nodes have different versions of monai-ceph, of its weights or of its config")
+            raise StoppedError(
+                "the nodes have different versions of monai-ceph, of its weights or of its config; or some compute in "
+                "bfloat16 and others cannot: then give a --config with mixed_precision false"
+            )
         self._identity, each.ready, self._deaths_while_loading = answer, True, 0
         self._hand_out()
 
