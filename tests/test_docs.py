@@ -34,7 +34,7 @@ def commands() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("page", "line"), commands())
 def test_commands_are_understood(page: str, line: str) -> None:
-    words = shlex.split(re.split(r" [>|] | >> ", line)[0], comments=True)
+    words = shlex.split(re.split(r" [>|] | >> | &$", line)[0], comments=True)
     group = typer.main.get_command(app)
     assert isinstance(group, typer.core.TyperGroup)
     # raises where an option or a value is none
