@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
 import os
 import tempfile
 import time
@@ -26,18 +25,16 @@ from monailabel.tasks.activelearning.first import First
 from monai_ceph.errors import CephError
 from monai_ceph.labelling.detectors import Detectors
 from monai_ceph.labelling.dicomweb_store import MODALITIES, DicomWebStore
-from monai_ceph.labelling.errors import NotThereError, RefusedError
+from monai_ceph.labelling.errors import NotThereError
 from monai_ceph.labelling.folder_store import FolderStore
 from monai_ceph.labelling.infer import InferLandmarks
 from monai_ceph.labelling.scores import ScoreBook
 from monai_ceph.labelling.scoring import RadialError
-from monai_ceph.labelling.store import ORIGINAL, FilmStore, plain_tag
+from monai_ceph.labelling.store import ORIGINAL, FilmStore
 from monai_ceph.labelling.strategy import LowestScore
 from monai_ceph.labelling.train import FineTune
 from monai_ceph.reports.overlay import NOTICE
 from monai_ceph.version import __version__
-
-logger = logging.getLogger(__name__)
 
 __all__ = ["MARKUPS_MODEL", "MODEL", "CephalometricApp"]
 
@@ -60,27 +57,13 @@ def _removed_on_error(upload: Path) -> Iterator[None]:
         raise
 
 
-def _check_tag(request: dict[str, Any]) -> None:
-    """Refuse to save what the model found as what a person saved.
-
-    Raises:
-        RefusedError: the tag is another one than ``original``.
-    """
-    tag = plain_tag(request.get("label_tag") or ORIGINAL)
-    if tag != ORIGINAL:
-        raise RefusedError(f"what the model finds is saved as {ORIGINAL!r} and never as {tag!r}; PUT /datastore/label")
-
-
 class _BatchInfer(BatchInferTask):
-    """MONAI Label's, on the server's device: its default is a GPU, and divides by their number."""
-
-    def __init__(self, device: str | None) -> None:
-        self._device = device or ""
+    """MONAI Label's, with a device that exists: its default divides by the number of GPUs."""
 
     def __call__(self, request: dict[str, Any], datastore: Any, infer: Any) -> dict[str, Any]:
-        _check_tag(request)
         plain = {key: value for key, value in request.items() if key not in ("multi_gpu", "gpus", "device")}
-        return super().__call__({**plain, "multi_gpu": False, "device": self._device}, datastore, infer)
+        device = str(request.get("device") or "")
+        return super().__call__({**plain, "multi_gpu": False, "device": device}, datastore, infer)
 
 
 class CephalometricApp(MONAILabelApp):
@@ -97,8 +80,7 @@ class CephalometricApp(MONAILabelApp):
         overlays = [path for path in conf.get("overlays", "").split(os.pathsep) if path]
         self._modalities = tuple(filter(None, conf.get("modalities", "").split(","))) or MODALITIES
         self._work = work
-        self._device = conf.get("device") or None
-        self._detectors = Detectors(work / "model" / "local.pt", self._device, overlays)
+        self._detectors = Detectors(work / "model" / "local.pt", conf.get("device") or None, overlays)
         self._scores = ScoreBook(work / "scores.sqlite")
         super().__init__(
             app_dir=app_dir,
@@ -132,7 +114,7 @@ class CephalometricApp(MONAILabelApp):
 
     def init_trainers(self) -> dict[str, Any]:
         """Return the fine-tuning."""
-        return {MODEL: FineTune(self._work / "runs", self._detectors, self._scores, self._device)}
+        return {MODEL: FineTune(self._work / "runs", self._detectors, self._scores)}
 
     def init_strategies(self) -> dict[str, Any]:
         """Return the strategies, ours first."""
@@ -144,16 +126,11 @@ class CephalometricApp(MONAILabelApp):
 
     def init_batch_infer(self) -> Any:
         """Return a batch that runs without a GPU, too."""
-        return _BatchInfer(self._device)
+        return _BatchInfer()
 
     def on_init_complete(self) -> None:
         """Load the model before the first client asks."""
-        try:
-            self._detectors.get()
-        except CephError as error:
-            # a client may have put other weights there; it can take them away again
-            logger.warning("the fine-tuned weights cannot be used, DELETE /model/%s removes them: %s", MODEL, error)
-            self._detectors.get("shipped")
+        self._detectors.get()
         super().on_init_complete()
 
     def infer(self, request: dict[str, Any], datastore: Any = None) -> dict[str, Any]:
@@ -161,17 +138,13 @@ class CephalometricApp(MONAILabelApp):
 
         Raises:
             NotThereError: there is no such model or film.
-            RefusedError: the result shall be saved as a person's.
             CephError: the film cannot be read, or is no cephalogram.
         """
-        _check_tag(request)
         task = self._infers.get(request.get("model"))
         if task is None:
             raise NotThereError(f"there is no model {request.get('model')!r}; there are {', '.join(self._infers)}")
         store: FilmStore = datastore or self.datastore()
         request, image = copy.copy(request), str(request.get("image") or "")
-        # only this server says which film of the store a request is of
-        request.pop("image_id", None)
         if not image:
             raise NotThereError("no film was named, and there is no such session")
         if self._is_upload(image):
@@ -186,7 +159,7 @@ class CephalometricApp(MONAILabelApp):
             label = store.save_label(
                 request["image_id"],
                 file,
-                ORIGINAL,
+                request.get("label_tag") or ORIGINAL,
                 {"model": request["model"], "params": params},
             )
         return {"label": label, "tag": ORIGINAL, "file": file, "params": params}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -16,7 +15,6 @@ from typing import Any
 import numpy as np
 import requests
 from pydicom import Dataset, dcmread
-from retrying import RetryError
 
 from monai_ceph.errors import CephError
 from monai_ceph.labelling.errors import NotThereError, RefusedError
@@ -176,12 +174,8 @@ class DicomWebStore(FilmStore):
         if answer.get("FailedSOPSequence"):
             reason = answer.FailedSOPSequence[0].get("FailureReason")
             raise CephError(f"the PACS did not store the report of {name}: FailureReason {reason}")
-        # the report is in the PACS, from where a copy that fails can be made again: saving again would double it
-        self._listing.asked = -math.inf
-        try:
-            super()._keep(name, film, points, {**info, "sop_instance_uid": str(document.SOPInstanceUID)}, tag)
-        except (OSError, CephError) as error:
-            logger.warning("the copy of the label of %s was not written: %s", name, error)
+        super()._keep(name, film, points, {**info, "sop_instance_uid": str(document.SOPInstanceUID)}, tag)
+        self._list(fresh=True)
 
     def labelled(self, tag: str = FINAL) -> set[str]:
         """Return the names of the films with a label; for ``final`` those with a review in the PACS."""
@@ -260,8 +254,6 @@ def _asking(what: str) -> Iterator[None]:
         yield
     except (CephError, MemoryError):
         raise
-    except RetryError as error:
-        raise CephError(f"the PACS did not {what}: it is busy or does not answer") from error
     except requests.RequestException as error:
         status = getattr(error.response, "status_code", None)
         reason = f"status {status}" if status else type(error).__name__

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-from monai_ceph.errors import ReadError
 from monai_ceph.labelling.errors import NotThereError, RefusedError
 from monai_ceph.labelling.store import FilmStore, safe_name
-from monai_ceph.readers import SUFFIXES, is_candidate, iter_radiographs, read_radiograph
-from monai_ceph.readers.nifti import is_nifti
+from monai_ceph.readers import SUFFIXES, is_candidate, iter_radiographs
+from monai_ceph.readers.nifti import NIFTI_SUFFIXES
 from monai_ceph.reports.atomic import written_beside
 
 __all__ = ["FolderStore"]
@@ -33,15 +32,19 @@ class FolderStore(FilmStore):
 
     def list_images(self) -> list[str]:
         """Return the names of all films, as they are now."""
-        return [path.relative_to(self._root).as_posix() for path in iter_radiographs([self._root]) if _is_film(path)]
+        return [
+            path.relative_to(self._root).as_posix()
+            for path in iter_radiographs([self._root])
+            if is_candidate(path) and not path.name.lower().endswith(NIFTI_SUFFIXES)
+        ]
 
     def film(self, image_id: str) -> tuple[str, Path]:
         """Return a film's name and path, see :meth:`FilmStore.film`."""
         path = self._root / safe_name(image_id)
-        if path.is_file() and _is_film(path):
+        if path.is_file() and is_candidate(path):
             return image_id, path
         beside = path.parent.iterdir() if path.parent.is_dir() else iter(())
-        found = [other for other in beside if other.stem == path.name and _is_film(other)]
+        found = [other for other in beside if other.stem == path.name and is_candidate(other)]
         if len(found) == 1:
             return found[0].relative_to(self._root).as_posix(), found[0]
         if found:
@@ -54,29 +57,15 @@ class FolderStore(FilmStore):
 
         Raises:
             NotThereError: the name leads out of the folder.
-            RefusedError: there is such a film already, it is no film or NIfTI, or it would be hidden
-                or among the labels.
+            RefusedError: there is such a film already, or it is no film.
         """
         source = Path(image_filename)
-        if is_nifti(source):
-            raise RefusedError("films are not taken as NIfTI, which may store them turned: send DICOM or a picture")
-        try:
-            read_radiograph(source)
-        except ReadError as error:
-            raise RefusedError(str(error).replace(str(source), "the film")) from error
-        suffix = next((end for end in SUFFIXES if source.name.lower().endswith(end)), ".dcm")
+        suffix = next((end for end in SUFFIXES if source.name.lower().endswith(end)), "")
         name = safe_name(image_id or source.name)
-        name = name if name.lower().endswith(SUFFIXES) and not is_nifti(Path(name)) else f"{name}{suffix}"
-        parts = PurePosixPath(name).parts
-        if parts[0] == "labels" or any(part.startswith(".") for part in parts):
-            raise RefusedError(f"a film called {name!r} would be hidden, or among the labels")
+        name = name if name.lower().endswith(SUFFIXES) else f"{name}{suffix}"
         target = self._root / name
         if target.exists():
             raise RefusedError(f"there is a film called {name!r} already, and films are not replaced")
         with written_beside(target) as part:
             shutil.copyfile(source, part)
         return name
-
-
-def _is_film(path: Path) -> bool:
-    return is_candidate(path) and not is_nifti(path)

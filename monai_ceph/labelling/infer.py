@@ -18,7 +18,6 @@ from monai_ceph.labelling.label_map import LABELS, SUFFIXES, write_label_map
 from monai_ceph.labelling.markups import SUFFIX, as_markups, write_markups
 from monai_ceph.labelling.placement import Placement, placement_of
 from monai_ceph.labelling.scores import ScoreBook
-from monai_ceph.readers.nifti import is_nifti
 from monai_ceph.reports.overlay import NOTICE
 from monai_ceph.result import Detection
 
@@ -71,12 +70,10 @@ class InferLandmarks(InferTask):
         Raises:
             ReadError: the file cannot be read as a radiograph.
             RejectedError: it does not look like a lateral cephalogram.
-            CephError: an option is none, or the film is NIfTI.
+            CephError: an option is none.
         """
         start = time.perf_counter()
         film, name = Path(request["image"]), request.get("image_id")
-        if is_nifti(film):
-            raise CephError("NIfTI may store a film turned, and landmarks would not lie on it: send DICOM or a picture")
         device = name_to_device(request["device"]) if isinstance(request.get("device"), str) else None
         weights = request.get("weights")
         weights = weights if isinstance(weights, str) else "latest"
@@ -133,8 +130,7 @@ def as_params(detection: Detection, placement: Placement) -> dict[str, Any]:
         "notice": NOTICE,
         "markups": _unit(detection, placement),
         "annotations": as_annotations(points, detection.rows),
-        # clients take them in the order of the values that a map has
-        "label_names": {mark.name: LABELS[mark.name] for mark in detection.landmarks if mark.x is not None},
+        "label_names": dict(LABELS),
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -67,15 +66,12 @@ def write_label_map(target: Path, points: np.ndarray, placement: Placement) -> N
             raise CephError(f"no label map can be written as {target.suffix}: {cause(error)}") from error
 
 
-def read_label_map(path: Path, size: tuple[int, int], values: Mapping[str, int] = LABELS) -> np.ndarray:
+def read_label_map(path: Path, size: tuple[int, int]) -> np.ndarray:
     """Return the centres of the labels: (19, 2), (row, column) in source pixels, NaN where a value does not occur.
 
-    Where discs meet, or meet the border, the centre of what is left of one is not that of the disc.
-
     Args:
-        path: of an image on the grid of the film.
+        path: of an image on the grid of the film, with the values of :data:`LABELS`.
         size: of the film, (rows, columns).
-        values: of the landmarks, by their names.
 
     Raises:
         CephError: the image cannot be read, is on another grid, or holds no landmark.
@@ -90,9 +86,9 @@ def read_label_map(path: Path, size: tuple[int, int], values: Mapping[str, int] 
     if labels.shape != size:
         raise CephError(f"the label map has the shape {labels.shape}, the film {size}: they are of different films")
     points = np.full((NUM_LANDMARKS, 2), np.nan)
-    for name, value in values.items():
+    for value in range(1, NUM_LANDMARKS + 1):
         if (places := np.argwhere(labels == value)).size:
-            points[NAMES.index(name)] = places.mean(axis=0)
+            points[value - 1] = places.mean(axis=0)
     if np.isnan(points).all():
-        raise CephError("the label map holds none of the landmarks' values")
+        raise CephError(f"the label map holds none of the values 1 to {NUM_LANDMARKS}")
     return points

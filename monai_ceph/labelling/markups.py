@@ -14,7 +14,7 @@ from monai_ceph.labelling.placement import Placement
 from monai_ceph.landmarks import LANDMARKS, NUM_LANDMARKS
 from monai_ceph.reports.atomic import written_beside
 
-__all__ = ["SUFFIX", "as_markups", "landmark_index", "read_label_json", "write_markups"]
+__all__ = ["SUFFIX", "as_markups", "read_label_json", "write_markups"]
 
 SUFFIX = ".mrk.json"
 # the identifier that Slicer itself writes; it names the version and need not resolve
@@ -102,9 +102,6 @@ def read_label_json(path: Path, placement: Placement) -> np.ndarray:
         raise CephError(f"the label is no JSON in UTF-8: {error}") from error
     if not isinstance(content, dict):
         raise CephError("the label is JSON, but neither markups nor a detection")
-    size = content.get("rows"), content.get("columns")
-    if "landmarks" in content and None not in size and size != placement.size:
-        raise CephError(f"the label is of a film of {size[1]} x {size[0]} pixels, and this one has another size")
     if "markups" in content:
         found = _control_points(content["markups"], placement)
     elif "landmarks" in content:
@@ -113,7 +110,9 @@ def read_label_json(path: Path, placement: Placement) -> np.ndarray:
         raise CephError("the label is JSON without 'markups' or 'landmarks': neither Slicer's markups nor a detection")
     points = np.full((NUM_LANDMARKS, 2), np.nan)
     for label, point in found:
-        index = landmark_index(label)
+        index = _INDEX.get(str(label).strip().casefold())
+        if index is None:
+            raise CephError(f"no landmark is called {str(label)!r}; name points like 'Sella' or 'S'")
         if np.isfinite(points[index]).any():
             raise CephError(f"{LANDMARKS[index].name} is in the label twice")
         points[index] = point
@@ -121,18 +120,6 @@ def read_label_json(path: Path, placement: Placement) -> np.ndarray:
         raise CephError("the label holds no landmark; save the point list, not a segmentation or a region")
     _check_on_film(points, placement)
     return points
-
-
-def landmark_index(label: Any) -> int:
-    """Return the 0-based number of the landmark with this name or symbol, in any case.
-
-    Raises:
-        CephError: there is none.
-    """
-    index = _INDEX.get(str(label).strip().casefold())
-    if index is None:
-        raise CephError(f"no landmark is called {str(label)!r}; name points like 'Sella' or 'S'")
-    return index
 
 
 def _control_points(markups: Any, placement: Placement) -> list[tuple[Any, np.ndarray]]:

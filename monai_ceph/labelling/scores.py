@@ -55,8 +55,8 @@ class ScoreBook:
         self._put(image, detection.model, FilmScore(sum(scores) / len(scores), min(scores), upright))
 
     def note_failure(self, image: str, model: ModelIdentity) -> None:
-        """Remember a film that is no cephalogram, or cannot be read. How it lay when it was detected stays known."""
-        self._put(image, model, FilmScore(None, None, image not in self.mirrored_or_inverted()))
+        """Remember a film that is no cephalogram, or cannot be read."""
+        self._put(image, model, FilmScore(None, None))
 
     def _put(self, image: str, model: ModelIdentity, score: FilmScore) -> None:
         row = (image, _key(model), score.mean, score.lowest, score.upright)
@@ -69,11 +69,6 @@ class ScoreBook:
         with self._open() as database:
             rows = database.execute(query, (_key(model),)).fetchall()
         return {image: FilmScore(mean, lowest, bool(upright)) for image, mean, lowest, upright in rows}
-
-    def known(self) -> frozenset[str]:
-        """Return the films that any model has seen."""
-        with self._open() as database:
-            return frozenset(row[0] for row in database.execute("SELECT DISTINCT image FROM scores"))
 
     def mirrored_or_inverted(self) -> frozenset[str]:
         """Return the films that any model found to face left, or to have bright and dark exchanged."""

@@ -22,13 +22,12 @@ from typing import Any
 import numpy as np
 from monailabel.interfaces.datastore import Datastore
 
-from monai_ceph.errors import CephError, ReadError
+from monai_ceph.errors import CephError
 from monai_ceph.labelling.dataset import write_dataset
 from monai_ceph.labelling.errors import NotThereError, RefusedError
-from monai_ceph.labelling.label_map import LABELS, SUFFIXES, read_label_map
-from monai_ceph.labelling.markups import SUFFIX, as_markups, landmark_index, read_label_json, write_markups
+from monai_ceph.labelling.label_map import SUFFIXES, read_label_map
+from monai_ceph.labelling.markups import SUFFIX, as_markups, read_label_json, write_markups
 from monai_ceph.labelling.placement import placement_of
-from monai_ceph.landmarks import NAMES
 from monai_ceph.readers import read_radiograph
 from monai_ceph.reports.atomic import written_beside
 
@@ -142,17 +141,12 @@ class FilmStore(Datastore):
             CephError: the file is no label of this film; nothing was kept.
         """
         name, film = self.film(image_id)
-        label, info = Path(label_filename), dict(label_info or {})
-        try:
-            placement = placement_of(film)
-            if label.name.lower().endswith(SUFFIXES):
-                points = read_label_map(label, placement.size, _values(info))
-            else:
-                points = read_label_json(label, placement)
-            self._keep(name, film, points, info, plain_tag(label_tag))
-        except ReadError as error:
-            # where films lie on the server is no business of the client
-            raise ReadError(str(error).replace(str(film), name)) from error
+        label, placement = Path(label_filename), placement_of(film)
+        if label.name.lower().endswith(SUFFIXES):
+            points = read_label_map(label, placement.size)
+        else:
+            points = read_label_json(label, placement)
+        self._keep(name, film, points, dict(label_info or {}), plain_tag(label_tag))
         return name
 
     def _keep(self, name: str, film: Path, points: np.ndarray, info: dict[str, Any], tag: str) -> None:
@@ -274,20 +268,6 @@ class FilmStore(Datastore):
             }
             objects[name] = {"image": {"ext": "", "info": self._image_info.get(name, {})}, "labels": labels}
         return {"name": self.name(), "description": self.description(), "objects": objects}
-
-
-def _values(info: dict[str, Any]) -> dict[str, int]:
-    """Return the values of a label map by the landmarks' names: 3D Slicer numbers anew what is in a segmentation.
-
-    Raises:
-        CephError: ``label_info`` is not a list of ``name`` and ``idx``, or names something that is no landmark.
-    """
-    if not info.get("label_info"):
-        return LABELS
-    try:
-        return {NAMES[landmark_index(each["name"])]: int(each["idx"]) for each in info["label_info"]}
-    except (KeyError, TypeError, ValueError) as error:
-        raise CephError(f"label_info is a list of objects with name and idx: {error!r}") from error
 
 
 def plain_tag(tag: str) -> str:

@@ -44,16 +44,13 @@ class FineTune(TrainTask):
         folder: for datasets, runs and the state of the last one.
         detectors: of the server; they name the file of the weights.
         scores: of films, which tell those that are mirrored or inverted: the networks are trained on upright ones.
-            Labelled films that no model has seen are detected first.
-        device: of the server, a torch device; by default the GPU if there is one.
     """
 
-    def __init__(self, folder: Path, detectors: Detectors, scores: ScoreBook, device: str | None = None) -> None:
+    def __init__(self, folder: Path, detectors: Detectors, scores: ScoreBook) -> None:
         super().__init__("Fine-tunes the local network on the films with final labels")
         self._folder = folder
         self._detectors = detectors
         self._scores = scores
-        self._device = device
 
     def config(self) -> dict[str, Any]:
         """Return the options of a request, with their defaults first."""
@@ -71,7 +68,6 @@ class FineTune(TrainTask):
             CephError: fewer than two labelled films, an option that is none, or the bundle failed; it says why.
         """
         run = self._folder / time.strftime("%Y%m%d-%H%M%S")
-        self._look_at_unknown(datastore)
         turned = self._scores.mirrored_or_inverted()
         for name in sorted(turned & set(datastore.get_labeled_images())):
             logger.warning("%s is left out: the networks learn from films that face right, air dark", name)
@@ -93,14 +89,6 @@ class FineTune(TrainTask):
             part.write_text(json.dumps(result), encoding="utf-8")
         return result
 
-    def _look_at_unknown(self, datastore: FilmStore) -> None:
-        model = self._detectors.get().identity
-        for name in sorted(set(datastore.get_labeled_images()) - self._scores.known()):
-            try:
-                self._scores.note(name, self._detectors.detect(datastore.film(name)[1]))
-            except CephError:
-                self._scores.note_failure(name, model)
-
     def _overlay(self, request: dict[str, Any], run: Path, films: int) -> dict[str, Any]:
         defaults = self.config()
         start = _choice(request, "initial_weights", defaults)
@@ -113,7 +101,7 @@ class FineTune(TrainTask):
             raise CephError(f"max_epochs and learning_rate are numbers: {error}") from error
         if epochs < 1 or not rate > 0:
             raise CephError(f"max_epochs is 1 or more and learning_rate positive, not {epochs} and {rate}")
-        device = name_to_device(_choice(request, "device", defaults) or self._device)
+        device = name_to_device(_choice(request, "device", defaults) or None)
         return {
             "dataset_dir": str(run / "dataset"),
             "output_dir": str(run),

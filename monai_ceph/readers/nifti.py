@@ -33,12 +33,6 @@ from monai_ceph.readers.radiograph import Radiograph, SpacingSource, anisotropy_
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 
-
-def is_nifti(path: Path) -> bool:
-    """Return whether a file is NIfTI by its name."""
-    return path.name.lower().endswith(NIFTI_SUFFIXES)
-
-
 _OFFSET_LIMIT = 64 * 2**20
 _LONGEST_HEADER = 540
 _MM = {"mm": 1.0, "unknown": 1.0, "meter": 1000.0, "micron": 0.001}

@@ -6,7 +6,6 @@ import shutil
 import zipfile
 from pathlib import Path
 
-import nibabel
 import numpy as np
 import pytest
 from samples import noise, save_grey
@@ -20,7 +19,6 @@ from monai_ceph.labelling.folder_store import FolderStore
 from monai_ceph.labelling.label_map import write_label_map
 from monai_ceph.labelling.markups import as_markups, write_markups
 from monai_ceph.labelling.placement import placement_of
-from monai_ceph.landmarks import NAMES
 
 
 @pytest.fixture
@@ -149,56 +147,6 @@ def test_an_uploaded_film_joins_the_folder(store: FolderStore, root: Path, tmp_p
     assert (root / "late.png").read_bytes() == upload.read_bytes()
     with pytest.raises(NotThereError, match="no film"):
         store.add_image("../late", str(upload), {})
-
-
-@pytest.mark.parametrize("name", [".hidden.png", "labels/final/a.png", "a/.b/c.png"])
-def test_an_upload_is_not_hidden_and_no_label(store: FolderStore, root: Path, tmp_path: Path, name: str) -> None:
-    upload = save_grey(tmp_path / "tmp123.png", noise(240, 200))
-    before = files(root)
-    with pytest.raises(RefusedError, match="hidden, or among the labels"):
-        store.add_image(name, str(upload), {})
-    assert files(root) == before
-
-
-@pytest.mark.parametrize("name", ["landmarks.csv", "page.html", "film.png"])
-def test_an_upload_that_is_no_film(store: FolderStore, root: Path, tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_text("file,landmark,symbol,x,y\n")
-    before = files(root)
-    with pytest.raises(RefusedError, match=r"^the film: ") as refused:
-        store.add_image(name, str(tmp_path / name), {})
-    assert str(tmp_path) not in str(refused.value)
-    assert files(root) == before
-
-
-def test_nifti_is_no_film_here(store: FolderStore, root: Path, tmp_path: Path) -> None:
-    nibabel.Nifti1Image(noise(240, 200), np.diag([0.1, 0.1, 1, 1])).to_filename(tmp_path / "x.nii.gz")
-    with pytest.raises(RefusedError, match="NIfTI"):
-        store.add_image("x", str(tmp_path / "x.nii.gz"), {})
-    shutil.copyfile(tmp_path / "x.nii.gz", root / "x.nii.gz")
-    with pytest.raises(NotThereError, match="no film is called"):
-        store.film("x.nii.gz")
-
-
-def test_values_of_a_label_map_follow_its_names(
-    store: FolderStore, root: Path, points: np.ndarray, tmp_path: Path
-) -> None:
-    found = np.isfinite(points).all(axis=1)
-    write_label_map(tmp_path / "map.nrrd", points[found], placement_of(root / "IM0001"))
-    names = [name for name, there in zip(NAMES, found, strict=True) if there]
-    info = [{"name": name, "idx": value} for value, name in enumerate(names, start=1)]
-    store.save_label("IM0001", str(tmp_path / "map.nrrd"), "final", {"label_info": info})
-    np.testing.assert_allclose(store.points("IM0001"), points, atol=0.5, equal_nan=True)
-    with pytest.raises(CephError, match="no landmark is called 'Tooth'"):
-        store.save_label("IM0001", str(tmp_path / "map.nrrd"), "final", {"label_info": [{"name": "Tooth", "idx": 1}]})
-    with pytest.raises(CephError, match="label_info is a list"):
-        store.save_label("IM0001", str(tmp_path / "map.nrrd"), "final", {"label_info": [{"name": "Sella"}]})
-
-
-def test_a_detection_of_another_film(store: FolderStore, tmp_path: Path) -> None:
-    marks = [{"symbol": "S", "x": 20.0, "y": 30.0}]
-    (tmp_path / "label.json").write_text(json.dumps({"rows": 2400, "columns": 1935, "landmarks": marks}))
-    with pytest.raises(CephError, match="a film of 1935 x 2400 pixels"):
-        store.save_label("a.png", str(tmp_path / "label.json"), "final", {})
 
 
 def test_the_archive_is_a_dataset_folder(store: FolderStore, label: Path, points: np.ndarray, tmp_path: Path) -> None:

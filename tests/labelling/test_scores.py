@@ -33,12 +33,3 @@ def test_films_that_the_networks_do_not_learn_from(detection: Detection, tmp_pat
     book.note("mirrored", detection.model_copy(update={"mirrored": True}))
     book.note("inverted", detection.model_copy(update={"inverted": True}))
     assert book.mirrored_or_inverted() == {"mirrored", "inverted"}
-
-
-def test_a_failure_does_not_forget_how_a_film_lies(detection: Detection, tmp_path: Path) -> None:
-    book = ScoreBook(tmp_path / "scores.sqlite")
-    book.note("mirrored", detection.model_copy(update={"mirrored": True}))
-    book.note_failure("mirrored", detection.model)
-    book.note_failure("new", detection.model)
-    assert book.mirrored_or_inverted() == {"mirrored"}
-    assert book.known() == {"mirrored", "new"}

@@ -99,20 +99,6 @@ class TestInfer:
         expected = [measurement.model_dump(mode="json") for measurement in measure(detectors.detection)]
         assert json.loads(json.dumps(params))["measurements"] == expected
 
-    def test_nifti_is_refused(self, task: InferLandmarks, tmp_path: Path) -> None:
-        with pytest.raises(CephError, match="NIfTI may store a film turned"):
-            task({"image": str(tmp_path / "upload.nii.gz")})
-
-    def test_only_found_landmarks_have_names(
-        self, task: InferLandmarks, detectors: FakeDetectors, store: FolderStore
-    ) -> None:
-        marks = detectors.detection.landmarks
-        lost = marks[3].model_copy(update={"x": None, "y": None, "status": "missing"})
-        detectors.detection = detectors.detection.model_copy(update={"landmarks": (*marks[:3], lost, *marks[4:])})
-        _, params = task(self.request(store, "a.png", output="json"))
-        assert "Porion" not in params["label_names"]
-        assert (len(params["label_names"]), params["label_names"]["Subspinale (A point)"]) == (18, 5)
-
     def test_without_a_scale_markups_are_in_pixels(self, task: InferLandmarks, store: FolderStore) -> None:
         file, params = task(self.request(store, "a.png"))
         assert (params["markups"]["unit"], params["spacing_source"]) == ("pixel", "none")
@@ -260,21 +246,6 @@ class TestTrain:
         book.note("b.png", detection.model_copy(update={"mirrored": True}))
         with pytest.raises(CephError, match="there are 1"):
             task({}, store)
-
-    def test_films_that_nobody_detected_are_looked_at_first(
-        self, task: FineTune, store: FolderStore, detectors: FakeDetectors
-    ) -> None:
-        points = detectors.detection.points()
-        for name in ("a.png", "b.png"):
-            save(store, name, points)
-        detectors.detection = detectors.detection.model_copy(update={"inverted": True})
-        with pytest.raises(CephError, match="there are 0"):
-            task({}, store)
-        assert detectors.asked == ["a.png", "b.png"]
-
-    def test_the_server_says_on_which_device(self, detectors: FakeDetectors, book: ScoreBook, tmp_path: Path) -> None:
-        task = FineTune(tmp_path / "runs", detectors, book, "cpu")
-        assert task._overlay({}, tmp_path / "run", films=2)["device"] == "$torch.device('cpu')"
 
     @pytest.mark.parametrize(
         ("option", "message"),
