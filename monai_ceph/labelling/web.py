@@ -24,6 +24,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from monai_ceph.errors import CephError
 from monai_ceph.labelling.errors import NotThereError, RefusedError
+from monai_ceph.labelling.guards import OwnPages, ReadingProxy
 from monai_ceph.labelling.store import authenticated_user
 
 __all__ = ["ALLOWED_HOSTS", "ALLOWED_ORIGINS", "app"]
@@ -89,6 +90,8 @@ def _listed(variable: str) -> list[str]:
 # MONAI Label lets any web page that a user visits read films from a server on the same machine
 app.user_middleware = [kept for kept in app.user_middleware if kept.cls is not CORSMiddleware]
 app.add_middleware(_User)
+app.add_middleware(ReadingProxy, prefix=settings.MONAI_LABEL_API_STR)
+app.add_middleware(OwnPages, allowed=_listed(ALLOWED_ORIGINS))
 if _listed(ALLOWED_ORIGINS):
     app.add_middleware(
         CORSMiddleware,

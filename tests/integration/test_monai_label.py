@@ -228,6 +228,10 @@ def test_other_web_pages_and_other_names_get_nothing(url: str) -> None:
     _, _, headers = call(url, "GET", "/info/", Origin="http://elsewhere.example")
     assert "access-control-allow-origin" not in headers
     assert call(url, "GET", "/info/", Host="elsewhere.example")[0] == 400
+    # a browser sends a POST even if the page may not read the answer
+    train = f"/train/{MODEL}?run_sync=true"
+    assert call(url, "POST", train, Origin="http://elsewhere.example")[0] == 403
+    assert call(url, "POST", train, Origin=url)[0] == 422
 
 
 def test_a_label_that_is_none_is_refused(client: MONAILabelClient, place: Path) -> None:

@@ -150,6 +150,21 @@ class TestAuthentication:
             status, _, headers = call(url, "GET", "/info/", Origin=origin, Authorization=token)
             assert (status, headers.get("access-control-allow-origin")) == (200, allowed)
 
+    def test_the_proxy_reads_studies_and_keeps_within_them(
+        self, url: str, client: MONAILabelClient, pacs: str, films: dict[str, Path]
+    ) -> None:
+        token = client._headers["Authorization"]
+        study = pydicom.dcmread(films["dx"], stop_before_pixels=True).StudyInstanceUID
+        status, text, _ = call(url, "GET", f"/proxy/dicom/qido/studies/{study}/series", Authorization=token)
+        assert (status, series_of(films["dx"]) in text) == (200, True)
+        for path in ("..%2fsystem", "studies%2f..%2f..%2fsystem", "studies/%252e%252e/%252e%252e/system"):
+            status, text, _ = call(url, "GET", f"/proxy/dicom/{path}", Authorization=token)
+            assert (status, "DicomAet" in text) == (403, False)
+        series = call(pacs, "GET", "/series")[1]
+        doomed = {"Resources": json.loads(series)}
+        assert call(url, "POST", "/proxy/dicom/..%2ftools%2fbulk-delete", doomed, Authorization=token)[0] == 403
+        assert call(pacs, "GET", "/series")[1] == series
+
     def test_ohif_is_served(self, url: str, client: MONAILabelClient) -> None:
         status, text, _ = call(url, "GET", "/ohif/", Authorization=client._headers["Authorization"])
         assert (status, "<html" in text.lower()) == (200, True)
