@@ -25,12 +25,12 @@ from monailabel.tasks.activelearning.first import First
 from monai_ceph.errors import CephError
 from monai_ceph.labelling.detectors import Detectors
 from monai_ceph.labelling.dicomweb_store import MODALITIES, DicomWebStore
-from monai_ceph.labelling.errors import NotThereError
+from monai_ceph.labelling.errors import NotThereError, RefusedError
 from monai_ceph.labelling.folder_store import FolderStore
 from monai_ceph.labelling.infer import InferLandmarks
 from monai_ceph.labelling.scores import ScoreBook
 from monai_ceph.labelling.scoring import RadialError
-from monai_ceph.labelling.store import ORIGINAL, FilmStore
+from monai_ceph.labelling.store import ORIGINAL, FilmStore, plain_tag
 from monai_ceph.labelling.strategy import LowestScore
 from monai_ceph.labelling.train import FineTune
 from monai_ceph.reports.overlay import NOTICE
@@ -57,10 +57,31 @@ def _removed_on_error(upload: Path) -> Iterator[None]:
         raise
 
 
+def _tag_of_the_model(request: dict[str, Any]) -> str:
+    """Return the tag under which landmarks of the model are saved: ``original``, whatever else a client may ask for.
+
+    Raises:
+        RefusedError: it asks for another one, such as that of what persons saved.
+    """
+    tag = plain_tag(request.get("label_tag") or ORIGINAL)
+    if tag != ORIGINAL:
+        raise RefusedError(
+            f"landmarks of the model are saved as {ORIGINAL!r}, not as {tag!r}: PUT /datastore/label takes those "
+            "that a person looked at"
+        )
+    return tag
+
+
 class _BatchInfer(BatchInferTask):
     """MONAI Label's, with a device that exists: its default divides by the number of GPUs."""
 
     def __call__(self, request: dict[str, Any], datastore: Any, infer: Any) -> dict[str, Any]:
+        """Infer, film by film.
+
+        Raises:
+            RefusedError: the results shall be saved under another tag than ``original``.
+        """
+        _tag_of_the_model(request)
         plain = {key: value for key, value in request.items() if key not in ("multi_gpu", "gpus", "device")}
         device = str(request.get("device") or "")
         return super().__call__({**plain, "multi_gpu": False, "device": device}, datastore, infer)
@@ -138,6 +159,7 @@ class CephalometricApp(MONAILabelApp):
 
         Raises:
             NotThereError: there is no such model or film.
+            RefusedError: the landmarks shall be saved under another tag than ``original``.
             CephError: the film cannot be read, or is no cephalogram.
         """
         task = self._infers.get(request.get("model"))
@@ -145,6 +167,9 @@ class CephalometricApp(MONAILabelApp):
             raise NotThereError(f"there is no model {request.get('model')!r}; there are {', '.join(self._infers)}")
         store: FilmStore = datastore or self.datastore()
         request, image = copy.copy(request), str(request.get("image") or "")
+        # the name under which a score is remembered comes from the store alone
+        request.pop("image_id", None)
+        tag = _tag_of_the_model(request) if request.get("save_label") else ORIGINAL
         if not image:
             raise NotThereError("no film was named, and there is no such session")
         if self._is_upload(image):
@@ -159,7 +184,7 @@ class CephalometricApp(MONAILabelApp):
             label = store.save_label(
                 request["image_id"],
                 file,
-                request.get("label_tag") or ORIGINAL,
+                tag,
                 {"model": request["model"], "params": params},
             )
         return {"label": label, "tag": ORIGINAL, "file": file, "params": params}

@@ -16,7 +16,7 @@ from monai_ceph.labelling.cvat import as_annotations
 from monai_ceph.labelling.detectors import Detectors
 from monai_ceph.labelling.label_map import LABELS, SUFFIXES, write_label_map
 from monai_ceph.labelling.markups import SUFFIX, as_markups, write_markups
-from monai_ceph.labelling.placement import Placement, placement_of
+from monai_ceph.labelling.placement import Placement, placement_of, refuse_nifti
 from monai_ceph.labelling.scores import ScoreBook
 from monai_ceph.reports.overlay import NOTICE
 from monai_ceph.result import Detection
@@ -68,7 +68,7 @@ class InferLandmarks(InferTask):
             callbacks: of MONAI Label's pipelines; not used.
 
         Raises:
-            ReadError: the file cannot be read as a radiograph.
+            ReadError: the file cannot be read as a radiograph, or is a NIfTI file.
             RejectedError: it does not look like a lateral cephalogram.
             CephError: an option is none.
         """
@@ -79,6 +79,7 @@ class InferLandmarks(InferTask):
         weights = weights if isinstance(weights, str) else "latest"
         extension = self._extension(request)
         try:
+            refuse_nifti(film)
             detection = self._detectors.detect(film, weights, device, force=request.get("force") is True)
         except (ReadError, RejectedError) as error:
             if name is not None:

@@ -6,6 +6,7 @@ import shutil
 import zipfile
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 from samples import noise, save_grey
@@ -13,7 +14,7 @@ from samples import noise, save_grey
 pytest.importorskip("monailabel", reason="MONAI Label is not installed (make label)")
 
 from monai_ceph.datasets import folder
-from monai_ceph.errors import CephError
+from monai_ceph.errors import CephError, ReadError
 from monai_ceph.labelling.errors import NotThereError, RefusedError
 from monai_ceph.labelling.folder_store import FolderStore
 from monai_ceph.labelling.label_map import write_label_map
@@ -147,6 +148,39 @@ def test_an_uploaded_film_joins_the_folder(store: FolderStore, root: Path, tmp_p
     assert (root / "late.png").read_bytes() == upload.read_bytes()
     with pytest.raises(NotThereError, match="no film"):
         store.add_image("../late", str(upload), {})
+
+
+def test_an_upload_that_is_no_film_stays_outside(store: FolderStore, root: Path, tmp_path: Path) -> None:
+    before = files(root)
+    for name, content in (("page.html", b"<html>"), ("late.png", b"no picture"), ("late", b"nothing")):
+        upload = tmp_path / f"tmp-{name}"
+        upload.write_bytes(content)
+        with pytest.raises(CephError) as refusal:
+            store.add_image(name, str(upload), {})
+        assert str(tmp_path) not in str(refusal.value)
+    assert files(root) == before
+
+
+@pytest.mark.parametrize("name", [".late", "labels/final/late", "labels/late.png", ".hidden/late.png"])
+def test_an_upload_lands_where_films_are_listed(store: FolderStore, root: Path, tmp_path: Path, name: str) -> None:
+    upload = save_grey(tmp_path / "tmp123.png", noise(240, 200))
+    before = files(root)
+    with pytest.raises(RefusedError, match="no film can be called"):
+        store.add_image(name, str(upload), {})
+    assert files(root) == before
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_nifti_is_refused_wherever_it_comes_in(store: FolderStore, root: Path, tmp_path: Path, suffix: str) -> None:
+    upload = tmp_path / f"tmp123{suffix}"
+    nibabel.save(nibabel.Nifti1Image(noise(200, 240)[..., None], np.diag([-1, -1, 1, 1])), upload)
+    with pytest.raises(ReadError, match="NIfTI file cannot be labelled"):
+        store.add_image("late", str(upload), {})
+    shutil.copy(upload, root / f"there{suffix}")
+    with pytest.raises(ReadError, match=rf"^there{suffix}: a film in a NIfTI file cannot be labelled"):
+        store.film(f"there{suffix}")
+    with pytest.raises(NotThereError, match="no film"):
+        store.film("there")
 
 
 def test_the_archive_is_a_dataset_folder(store: FolderStore, label: Path, points: np.ndarray, tmp_path: Path) -> None:

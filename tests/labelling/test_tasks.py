@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from samples import changed, noise, save_grey
+from fake_detectors import SCORES, FakeDetectors
+from samples import changed, noise
 
 pytest.importorskip("monailabel", reason="MONAI Label is not installed (make label)")
 
@@ -27,45 +27,6 @@ from monai_ceph.labelling.strategy import LowestScore
 from monai_ceph.labelling.train import FineTune
 from monai_ceph.readers import SpacingSource
 from monai_ceph.result import Detection
-
-SCORES = {"a.png": 0.9, "b.png": 0.3, "c.png": 0.6}
-
-
-class FakeDetectors:
-    """Detects the same landmarks on every film, with scores by its name."""
-
-    def __init__(self, detection: Detection, tuned: Path) -> None:
-        self.detection, self.tuned = detection, tuned
-        self.asked: list[str] = []
-
-    def get(self, *args: Any) -> Any:
-        return SimpleNamespace(identity=self.detection.model)
-
-    def detect(self, film: Path, *args: Any, force: bool = False) -> Detection:
-        self.asked.append(film.name)
-        if film.name == "none.png" and not force:
-            raise RejectedError(f"{film}: no lateral cephalogram: nothing seen")
-        score = SCORES.get(film.name, 0.5)
-        marks = tuple(mark.model_copy(update={"score": score}) for mark in self.detection.landmarks)
-        return self.detection.model_copy(update={"landmarks": marks, "file": str(film)})
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> FolderStore:
-    (tmp_path / "studies").mkdir()
-    for name in (*SCORES, "none.png"):
-        save_grey(tmp_path / "studies" / name, noise(400, 300))
-    return FolderStore(tmp_path / "studies")
-
-
-@pytest.fixture
-def detectors(detection: Detection, tmp_path: Path) -> FakeDetectors:
-    return FakeDetectors(detection, tmp_path / "model" / "local.pt")
-
-
-@pytest.fixture
-def book(tmp_path: Path) -> ScoreBook:
-    return ScoreBook(tmp_path / "scores.sqlite")
 
 
 def save(store: FolderStore, name: str, points: np.ndarray, tag: str = "final") -> None:
