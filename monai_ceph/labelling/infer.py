@@ -90,7 +90,9 @@ class InferLandmarks(InferTask):
             self._scores.note(name, detection)
         placement = placement_of(film)
         params = as_params(detection.model_copy(update={"file": name or "upload"}), placement)
-        target = _write(extension, detection, placement) if extension else None
+        target = None
+        if extension:
+            target, params["label_names"] = _write(extension, detection, placement)
         params["latencies"] = {**detection.seconds, "total": round(time.perf_counter() - start, 3)}
         return target, params
 
@@ -106,23 +108,27 @@ class InferLandmarks(InferTask):
         raise CephError(f"result_extension {asked} is none of {', '.join((SUFFIX, *SUFFIXES))}")
 
 
-def _write(extension: str, detection: Detection, placement: Placement) -> str:
+def _write(extension: str, detection: Detection, placement: Placement) -> tuple[str, dict[str, int]]:
+    """Return the file, and the landmarks in it with their values."""
     with tempfile.NamedTemporaryFile(suffix=extension, delete=False) as file:
         target = Path(file.name)
     if extension == SUFFIX:
         remarks = [f"score {mark.score:.2f}, {mark.status}" for mark in detection.landmarks]
         scaled = detection.pixel_spacing is not None
         write_markups(target, as_markups(detection.points(), placement, millimetres=scaled, remarks=remarks))
-    else:
-        write_label_map(target, detection.points(), placement)
-    return str(target)
+        return str(target), _found(detection)
+    return str(target), write_label_map(target, detection.points(), placement)
+
+
+def _found(detection: Detection) -> dict[str, int]:
+    return {mark.name: LABELS[mark.name] for mark in detection.landmarks if mark.x is not None}
 
 
 def as_params(detection: Detection, placement: Placement) -> dict[str, Any]:
     """Return what a client learns beside the file: the whole detection, and how to take the markups.
 
     ``markups`` says in which unit the markups' coordinates are, ``annotations`` is CVAT's, ``label_names`` names the
-    values of a label map. ``measurements`` are those of :func:`monai_ceph.analysis.measure`.
+    values of the landmarks that were found. ``measurements`` are those of :func:`monai_ceph.analysis.measure`.
     """
     points = detection.points()
     return {
@@ -131,7 +137,7 @@ def as_params(detection: Detection, placement: Placement) -> dict[str, Any]:
         "notice": NOTICE,
         "markups": _unit(detection, placement),
         "annotations": as_annotations(points, detection.rows),
-        "label_names": dict(LABELS),
+        "label_names": _found(detection),
     }
 
 

@@ -14,7 +14,7 @@ from monai_ceph.labelling.placement import Placement
 from monai_ceph.landmarks import LANDMARKS, NUM_LANDMARKS
 from monai_ceph.reports.atomic import written_beside
 
-__all__ = ["SUFFIX", "as_markups", "read_label_json", "write_markups"]
+__all__ = ["SUFFIX", "as_markups", "landmark_index", "read_label_json", "write_markups"]
 
 SUFFIX = ".mrk.json"
 # the identifier that Slicer itself writes; it names the version and need not resolve
@@ -86,6 +86,18 @@ def write_markups(target: Path, markups: dict[str, Any]) -> None:
         part.write_text(json.dumps(markups, indent=1) + "\n", encoding="utf-8")
 
 
+def landmark_index(label: Any) -> int:
+    """Return the index, 0..18, of the landmark of a name or symbol, in any case.
+
+    Raises:
+        CephError: no landmark is called so.
+    """
+    index = _INDEX.get(str(label).strip().casefold())
+    if index is None:
+        raise CephError(f"no landmark is called {str(label)!r}; name points like 'Sella' or 'S'")
+    return index
+
+
 def read_label_json(path: Path, placement: Placement) -> np.ndarray:
     """Return the landmarks of a file that a client saved: (19, 2), (row, column) in source pixels, NaN where absent.
 
@@ -110,9 +122,7 @@ def read_label_json(path: Path, placement: Placement) -> np.ndarray:
         raise CephError("the label is JSON without 'markups' or 'landmarks': neither Slicer's markups nor a detection")
     points = np.full((NUM_LANDMARKS, 2), np.nan)
     for label, point in found:
-        index = _INDEX.get(str(label).strip().casefold())
-        if index is None:
-            raise CephError(f"no landmark is called {str(label)!r}; name points like 'Sella' or 'S'")
+        index = landmark_index(label)
         if np.isfinite(points[index]).any():
             raise CephError(f"{LANDMARKS[index].name} is in the label twice")
         points[index] = point

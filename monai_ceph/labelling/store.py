@@ -25,7 +25,7 @@ from monailabel.interfaces.datastore import Datastore
 from monai_ceph.errors import CephError
 from monai_ceph.labelling.dataset import write_dataset
 from monai_ceph.labelling.errors import NotThereError, RefusedError
-from monai_ceph.labelling.label_map import SUFFIXES, read_label_map
+from monai_ceph.labelling.label_map import SUFFIXES, names_of_values, read_label_map
 from monai_ceph.labelling.markups import SUFFIX, as_markups, read_label_json, write_markups
 from monai_ceph.labelling.placement import placement_of
 from monai_ceph.readers import read_radiograph
@@ -136,6 +136,9 @@ class FilmStore(Datastore):
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
         """Keep landmarks that a client saved: markups, a detection as JSON, or a label map.
 
+        ``label_info`` in the info of a label map names its values, see
+        :func:`monai_ceph.labelling.label_map.names_of_values`.
+
         Raises:
             NotThereError: there is no such film.
             CephError: the file is no label of this film; nothing was kept.
@@ -143,7 +146,8 @@ class FilmStore(Datastore):
         name, film = self.film(image_id)
         label, placement = Path(label_filename), placement_of(film)
         if label.name.lower().endswith(SUFFIXES):
-            points = read_label_map(label, placement.size)
+            names = (label_info or {}).get("label_info")
+            points = read_label_map(label, placement.size, names_of_values(names) if names else None)
         else:
             points = read_label_json(label, placement)
         self._keep(name, film, points, dict(label_info or {}), plain_tag(label_tag))

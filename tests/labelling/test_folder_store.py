@@ -20,6 +20,7 @@ from monai_ceph.labelling.folder_store import FolderStore
 from monai_ceph.labelling.label_map import write_label_map
 from monai_ceph.labelling.markups import as_markups, write_markups
 from monai_ceph.labelling.placement import placement_of
+from monai_ceph.landmarks import NAMES
 
 
 @pytest.fixture
@@ -106,6 +107,18 @@ def test_films_that_differ_by_suffix_have_labels_of_their_own(
 def test_a_label_map_is_read_by_its_centres(store: FolderStore, root: Path, points: np.ndarray, tmp_path: Path) -> None:
     write_label_map(tmp_path / "map.nrrd", points, placement_of(root / "IM0001"))
     store.save_label("IM0001", str(tmp_path / "map.nrrd"), "final", {})
+    np.testing.assert_allclose(store.points("IM0001"), points, atol=0.5, equal_nan=True)
+
+
+def test_a_label_map_is_read_by_the_names_that_come_with_it(
+    store: FolderStore, root: Path, points: np.ndarray, tmp_path: Path
+) -> None:
+    packed = np.full_like(points, np.nan)
+    packed[:17] = points[np.isfinite(points).all(axis=1)]
+    write_label_map(tmp_path / "map.nrrd", packed, placement_of(root / "IM0001"))
+    names = [name for name, point in zip(NAMES, points, strict=True) if np.isfinite(point).all()]
+    info = {"label_info": [{"name": name, "idx": value} for value, name in enumerate(names, start=1)]}
+    store.save_label("IM0001", str(tmp_path / "map.nrrd"), "final", info)
     np.testing.assert_allclose(store.points("IM0001"), points, atol=0.5, equal_nan=True)
 
 
