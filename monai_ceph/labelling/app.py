@@ -42,6 +42,8 @@ MODEL = "cephalometric"
 MARKUPS_MODEL = "cephalometric_markups"
 
 
+# MONAI Label's default device of a batch
+_FILLED_IN = "cuda"
 # longer than any request takes
 _UPLOAD_SECONDS = 600
 
@@ -73,7 +75,15 @@ def _tag_of_the_model(request: dict[str, Any]) -> str:
 
 
 class _BatchInfer(BatchInferTask):
-    """MONAI Label's, with a device that exists: its default divides by the number of GPUs."""
+    """MONAI Label's, with a device that exists: its default divides by the number of GPUs.
+
+    Args:
+        device: of the server. It counts unless a client names another one than ``cuda``, which is what MONAI Label
+            fills in for those that name none.
+    """
+
+    def __init__(self, device: str | None) -> None:
+        self._device = device
 
     def __call__(self, request: dict[str, Any], datastore: Any, infer: Any) -> dict[str, Any]:
         """Infer, film by film.
@@ -84,6 +94,8 @@ class _BatchInfer(BatchInferTask):
         _tag_of_the_model(request)
         plain = {key: value for key, value in request.items() if key not in ("multi_gpu", "gpus", "device")}
         device = str(request.get("device") or "")
+        if device in ("", _FILLED_IN):
+            device = self._device or device
         return super().__call__({**plain, "multi_gpu": False, "device": device}, datastore, infer)
 
 
@@ -147,7 +159,7 @@ class CephalometricApp(MONAILabelApp):
 
     def init_batch_infer(self) -> Any:
         """Return a batch that runs without a GPU, too."""
-        return _BatchInfer()
+        return _BatchInfer(self._detectors.device)
 
     def on_init_complete(self) -> None:
         """Load the model before the first client asks."""

@@ -27,7 +27,7 @@ class Detectors:
 
     def __init__(self, tuned: Path, device: str | None = None, overlays: Sequence[str | Path] = ()) -> None:
         self.tuned = tuned
-        self._device = device
+        self.device = device
         self._overlays = tuple(overlays)
         self._made: dict[tuple[str | None, bool], tuple[int, CephalogramDetector]] = {}
         self._lock = threading.RLock()
@@ -46,7 +46,7 @@ class Detectors:
             raise CephError(f"weights are 'latest' or 'shipped', not {weights!r}")
         tuned = weights == "latest" and self.tuned.is_file()
         version = self.tuned.stat().st_mtime_ns if tuned else 0
-        key = (device or self._device, tuned)
+        key = (device or self.device, tuned)
         with self._lock:
             made = self._made.get(key)
             if made is None or made[0] != version:

@@ -17,15 +17,21 @@ class FakeDetectors:
 
     def __init__(self, detection: Detection, tuned: Path) -> None:
         self.detection, self.tuned = detection, tuned
+        self.device: str | None = None
         self.asked: list[str] = []
+        self.devices: list[str | None] = []
+        self.mirrored: set[str] = set()
 
     def get(self, *args: Any) -> Any:
         return SimpleNamespace(identity=self.detection.model)
 
-    def detect(self, film: Path, *args: Any, force: bool = False) -> Detection:
+    def detect(self, film: Path, weights: str = "latest", device: str | None = None, force: bool = False) -> Detection:
         self.asked.append(film.name)
+        self.devices.append(device)
         if film.name == "none.png" and not force:
             raise RejectedError(f"{film}: no lateral cephalogram: nothing seen")
         score = SCORES.get(film.name, 0.5)
         marks = tuple(mark.model_copy(update={"score": score}) for mark in self.detection.landmarks)
-        return self.detection.model_copy(update={"landmarks": marks, "file": str(film)})
+        return self.detection.model_copy(
+            update={"landmarks": marks, "file": str(film), "mirrored": film.name in self.mirrored}
+        )

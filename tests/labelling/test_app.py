@@ -57,6 +57,16 @@ def test_the_models_landmarks_are_saved_as_its_own(app: CephalometricApp) -> Non
     assert labels(app) == {"original": {"a.png", "b.png"}}
 
 
+def test_a_batch_runs_on_the_servers_device(app: CephalometricApp, detectors: FakeDetectors) -> None:
+    request = {"model": MODEL, "images": ["a.png"], "max_workers": 1}
+    detectors.device = "meta"
+    app._batch_infer = app.init_batch_infer()
+    # the second is what MONAI Label fills in
+    for more in ({}, {"device": "cuda", "multi_gpu": True, "gpus": "all"}, {"device": "cpu"}):
+        app.batch_infer({**request, **more})
+    assert detectors.devices == ["meta", "meta", "cpu"]
+
+
 def test_an_upload_is_no_film_of_the_store_whatever_it_is_called(app: CephalometricApp, store: FolderStore) -> None:
     upload = Path(tempfile.gettempdir()) / "upload.png"
     shutil.copy(store.film("a.png")[1], upload)

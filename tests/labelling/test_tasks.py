@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import itk
 import numpy as np
 import pytest
 from fake_detectors import SCORES, FakeDetectors
@@ -19,6 +20,7 @@ from monai_ceph.analysis import measure
 from monai_ceph.errors import CephError, RejectedError
 from monai_ceph.labelling.folder_store import FolderStore
 from monai_ceph.labelling.infer import InferLandmarks
+from monai_ceph.labelling.label_map import LABELS
 from monai_ceph.labelling.markups import as_markups, write_markups
 from monai_ceph.labelling.placement import placement_of
 from monai_ceph.labelling.scores import ScoreBook
@@ -123,6 +125,17 @@ class TestInfer:
         assert "Porion" not in labels
         assert len(labels) == 18
         assert (params["landmarks"][3]["status"], params["landmarks"][3]["x"]) == ("missing", None)
+        assert "Porion" not in params["label_names"]
+        Path(file).unlink()
+
+    def test_label_names_are_those_of_the_map(
+        self, task: InferLandmarks, store: FolderStore, detectors: FakeDetectors
+    ) -> None:
+        detectors.detection = changed(detectors.detection, 3, x=None, y=None, status="missing")
+        file, params = task(self.request(store, "a.png", result_extension=".nrrd"))
+        values = set(np.unique(itk.array_from_image(itk.imread(file))).tolist()) - {0}
+        assert set(params["label_names"].values()) == values
+        assert params["label_names"].keys() == LABELS.keys() - {"Porion"}
         Path(file).unlink()
 
 
@@ -207,6 +220,26 @@ class TestTrain:
         book.note("b.png", detection.model_copy(update={"mirrored": True}))
         with pytest.raises(CephError, match="there are 1"):
             task({}, store)
+
+    def test_mirrored_films_that_nobody_inferred_are_left_out(
+        self, task: FineTune, store: FolderStore, detection: Detection, detectors: FakeDetectors, book: ScoreBook
+    ) -> None:
+        for name in ("a.png", "b.png", "none.png"):
+            save(store, name, detection.points())
+        detectors.mirrored = {"b.png", "none.png"}
+        book.note("a.png", detection)
+        # rejected, which says nothing of its view
+        book.note_failure("none.png", detection.model)
+        with pytest.raises(CephError, match="there are 1"):
+            task({}, store)
+        assert sorted(detectors.asked) == ["b.png", "none.png"]
+
+    def test_training_runs_on_the_servers_device(
+        self, task: FineTune, tmp_path: Path, detectors: FakeDetectors
+    ) -> None:
+        detectors.device = "meta"
+        assert task._overlay({}, tmp_path / "run", films=2)["device"] == "$torch.device('meta')"
+        assert task._overlay({"device": "cpu"}, tmp_path / "run", films=2)["device"] == "$torch.device('cpu')"
 
     @pytest.mark.parametrize(
         ("option", "message"),
