@@ -76,8 +76,9 @@ class DicomWebStore(FilmStore):
 
     def __init__(self, client: Any, cache: Path, modalities: Sequence[str] = MODALITIES) -> None:
         super().__init__(cache / "labels")
-        # a person waits, and the server answers nobody else meanwhile
-        client.set_http_retry_params(max_attempts=2)
+        # a person waits, and the server answers nobody else meanwhile; statuses of a busy PACS (429, 503) are said at
+        # once, since the client hides them in an error of its own when it gives up
+        client.set_http_retry_params(max_attempts=2, retriable_error_codes=())
         self._client = client
         self._films, self._reviews = cache / "films", cache / "reports"
         cache.mkdir(parents=True, exist_ok=True)
@@ -174,8 +175,13 @@ class DicomWebStore(FilmStore):
         if answer.get("FailedSOPSequence"):
             reason = answer.FailedSOPSequence[0].get("FailureReason")
             raise CephError(f"the PACS did not store the report of {name}: FailureReason {reason}")
-        super()._keep(name, film, points, {**info, "sop_instance_uid": str(document.SOPInstanceUID)}, tag)
-        self._list(fresh=True)
+        # whatever fails from here on: the label is saved, and the next look into the PACS finds it
+        self._listing.asked = float("-inf")
+        try:
+            super()._keep(name, film, points, {**info, "sop_instance_uid": str(document.SOPInstanceUID)}, tag)
+            self._list(fresh=True)
+        except (CephError, OSError) as error:
+            logger.warning("the report of %s is in the PACS, and not yet listed here: %s", name, error)
 
     def labelled(self, tag: str = FINAL) -> set[str]:
         """Return the names of the films with a label; for ``final`` those with a review in the PACS."""
