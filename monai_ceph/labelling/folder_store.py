@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from monai_ceph.errors import ReadError
-from monai_ceph.labelling.errors import NotThereError, RefusedError
+from monai_ceph.labelling.errors import NotThereError, RefusedError, named
 from monai_ceph.labelling.placement import refuse_nifti
 from monai_ceph.labelling.store import FilmStore, safe_name
 from monai_ceph.readers import SUFFIXES, is_candidate, iter_radiographs, read_radiograph
@@ -43,7 +41,7 @@ class FolderStore(FilmStore):
         """Return a film's name and path, see :meth:`FilmStore.film`."""
         path = self._root / safe_name(image_id)
         if path.is_file() and is_candidate(path):
-            with _named(path, image_id):
+            with named(path, image_id):
                 refuse_nifti(path)
             return image_id, path
         beside = path.parent.iterdir() if path.parent.is_dir() else iter(())
@@ -78,7 +76,7 @@ class FolderStore(FilmStore):
             # the name decides how it is read and whether it is listed, so it is tried under that name
             trial = Path(folder) / target.name
             shutil.copyfile(source, trial)
-            with _named(trial, name):
+            with named(trial, name):
                 refuse_nifti(trial)
                 if not is_candidate(trial):
                     raise ReadError(f"{trial}: no film: neither a DICOM file nor one of {', '.join(SUFFIXES)}")
@@ -90,12 +88,3 @@ class FolderStore(FilmStore):
 
 def _is_film(path: Path) -> bool:
     return is_candidate(path) and not path.name.lower().endswith(NIFTI_SUFFIXES)
-
-
-@contextmanager
-def _named(path: Path, name: str) -> Iterator[None]:
-    """Name a film as the client does: paths of the server are no business of it."""
-    try:
-        yield
-    except ReadError as error:
-        raise ReadError(str(error).replace(str(path), name)) from error

@@ -14,6 +14,7 @@ from monai_ceph.analysis import measure
 from monai_ceph.errors import CephError, ReadError, RejectedError
 from monai_ceph.labelling.cvat import as_annotations
 from monai_ceph.labelling.detectors import Detectors
+from monai_ceph.labelling.errors import named
 from monai_ceph.labelling.label_map import LABELS, SUFFIXES, write_label_map
 from monai_ceph.labelling.markups import SUFFIX, as_markups, write_markups
 from monai_ceph.labelling.placement import Placement, placement_of, refuse_nifti
@@ -78,17 +79,17 @@ class InferLandmarks(InferTask):
         weights = request.get("weights")
         weights = weights if isinstance(weights, str) else "latest"
         extension = self._extension(request)
-        try:
-            refuse_nifti(film)
-            detection = self._detectors.detect(film, weights, device, force=request.get("force") is True)
-        except (ReadError, RejectedError) as error:
+        with named(film, name or "the film"):
+            try:
+                refuse_nifti(film)
+                detection = self._detectors.detect(film, weights, device, force=request.get("force") is True)
+            except (ReadError, RejectedError):
+                if name is not None:
+                    self._scores.note_failure(name, self._detectors.get(weights, device).identity)
+                raise
             if name is not None:
-                self._scores.note_failure(name, self._detectors.get(weights, device).identity)
-            # the path of an upload, or of the server's folder, is no business of the client
-            raise type(error)(str(error).replace(str(film), name or "the film")) from error
-        if name is not None:
-            self._scores.note(name, detection)
-        placement = placement_of(film)
+                self._scores.note(name, detection)
+            placement = placement_of(film)
         params = as_params(detection.model_copy(update={"file": name or "upload"}), placement)
         target = None
         if extension:

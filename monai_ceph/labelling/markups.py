@@ -98,15 +98,20 @@ def landmark_index(label: Any) -> int:
     return index
 
 
-def read_label_json(path: Path, placement: Placement) -> np.ndarray:
+def read_label_json(path: Path, placement: Placement, image_uid: str | None = None) -> np.ndarray:
     """Return the landmarks of a file that a client saved: (19, 2), (row, column) in source pixels, NaN where absent.
 
     It holds Slicer's markups, or a detection as ``output=json`` gives it, in which a client moved ``x`` and ``y``.
     Labels are the landmarks' names or symbols, in any case.
 
+    Args:
+        path: of the file.
+        placement: of the film.
+        image_uid: SOP Instance UID of the film, None if it has none. Markups name no film, a detection does.
+
     Raises:
-        CephError: the file is no such JSON, names something that is no landmark or one twice, holds no landmark at
-            all, or puts one far from the film.
+        CephError: the file is no such JSON, is a detection of another film, names something that is no landmark or one
+            twice, holds no landmark at all, or puts one far from the film.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -117,6 +122,7 @@ def read_label_json(path: Path, placement: Placement) -> np.ndarray:
     if "markups" in content:
         found = _control_points(content["markups"], placement)
     elif "landmarks" in content:
+        _check_of_film(content, placement, image_uid)
         found = _detected(content["landmarks"])
     else:
         raise CephError("the label is JSON without 'markups' or 'landmarks': neither Slicer's markups nor a detection")
@@ -157,6 +163,14 @@ def _detected(landmarks: Any) -> list[tuple[Any, np.ndarray]]:
         ]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CephError(f"the landmarks are not those of a detection, with symbol, x and y: {error!r}") from error
+
+
+def _check_of_film(detection: dict[str, Any], placement: Placement, image_uid: str | None) -> None:
+    size = tuple(detection.get(key) or own for key, own in zip(("rows", "columns"), placement.size, strict=True))
+    if size != placement.size:
+        raise CephError(f"the label is of another film: that has the shape {size}, this one {placement.size}")
+    if detection.get("image_uid") not in (None, image_uid):
+        raise CephError(f"the label is of another film: that has the SOP Instance UID {detection['image_uid']}")
 
 
 def _check_on_film(points: np.ndarray, placement: Placement) -> None:

@@ -24,7 +24,7 @@ from monailabel.interfaces.datastore import Datastore
 
 from monai_ceph.errors import CephError
 from monai_ceph.labelling.dataset import write_dataset
-from monai_ceph.labelling.errors import NotThereError, RefusedError
+from monai_ceph.labelling.errors import NotThereError, RefusedError, named
 from monai_ceph.labelling.label_map import SUFFIXES, names_of_values, read_label_map
 from monai_ceph.labelling.markups import SUFFIX, as_markups, read_label_json, write_markups
 from monai_ceph.labelling.placement import placement_of
@@ -144,14 +144,19 @@ class FilmStore(Datastore):
             CephError: the file is no label of this film; nothing was kept.
         """
         name, film = self.film(image_id)
-        label, placement = Path(label_filename), placement_of(film)
-        if label.name.lower().endswith(SUFFIXES):
-            names = (label_info or {}).get("label_info")
-            points = read_label_map(label, placement.size, names_of_values(names) if names else None)
-        else:
-            points = read_label_json(label, placement)
-        self._keep(name, film, points, dict(label_info or {}), plain_tag(label_tag))
+        label, tag = Path(label_filename), plain_tag(label_tag)
+        with named(film, name), named(label, "the label"):
+            points = self._points_of(label, film, label_info or {})
+            self._keep(name, film, points, dict(label_info or {}), tag)
         return name
+
+    @staticmethod
+    def _points_of(label: Path, film: Path, info: dict[str, Any]) -> np.ndarray:
+        placement = placement_of(film)
+        if label.name.lower().endswith(SUFFIXES):
+            names = info.get("label_info")
+            return read_label_map(label, placement.size, names_of_values(names) if names else None)
+        return read_label_json(label, placement, read_radiograph(film).image_uid)
 
     def _keep(self, name: str, film: Path, points: np.ndarray, info: dict[str, Any], tag: str) -> None:
         target = self._file(name, tag)

@@ -132,6 +132,23 @@ def test_a_refused_label_changes_nothing(store: FolderStore, root: Path, label: 
     assert {path: path.read_bytes() for path in files(root)} == before
 
 
+def test_a_detection_of_another_dicom_film_is_refused(store: FolderStore, tmp_path: Path) -> None:
+    label = tmp_path / "label.json"
+    label.write_text(json.dumps({"image_uid": "2.25.9", "landmarks": [{"symbol": "S", "x": 10, "y": 10}]}))
+    with pytest.raises(CephError, match="of another film"):
+        store.save_label("IM0001", str(label), "final", {})
+
+
+def test_a_refusal_names_no_path_of_the_server(store: FolderStore, root: Path, label: Path) -> None:
+    (root / "a.png").write_bytes(b"damaged")
+    with pytest.raises(CephError, match=r"^a\.png: ") as refusal:
+        store.save_label("a.png", str(label), "final", {})
+    (root / "map.nrrd").write_text("nothing")
+    with pytest.raises(CephError, match="the label") as other:
+        store.save_label("IM0001", str(root / "map.nrrd"), "final", {})
+    assert str(root) not in f"{refusal.value}{other.value}"
+
+
 @pytest.mark.parametrize("tag", ["..", "../x", "a/b", "", ".hidden"])
 def test_a_tag_leads_nowhere_else(store: FolderStore, label: Path, root: Path, tag: str) -> None:
     before = files(root.parent)
