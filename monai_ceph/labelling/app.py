@@ -163,8 +163,26 @@ class CephalometricApp(MONAILabelApp):
 
     def on_init_complete(self) -> None:
         """Load the model before the first client asks."""
-        self._detectors.get()
+        self._detectors.load_or_set_aside()
         super().on_init_complete()
+
+    def replace_weights(self, model: str, file: Path) -> dict[str, Any]:
+        """Let a file take the place of the fine-tuned weights, and return ``checksum`` and ``modified_time``.
+
+        Raises:
+            NotThereError: there is no such model.
+            CephError: the file holds no weights of the local network; those that were there stay.
+        """
+        self._infer_task(model)
+        self._detectors.replace(file)
+        info: dict[str, Any] = self.model_info(model)
+        return {key: info[key] for key in ("checksum", "modified_time")}
+
+    def _infer_task(self, model: Any) -> InferLandmarks:
+        task: InferLandmarks | None = self._infers.get(model)
+        if task is None:
+            raise NotThereError(f"there is no model {model!r}; there are {', '.join(self._infers)}")
+        return task
 
     def infer(self, request: dict[str, Any], datastore: Any = None) -> dict[str, Any]:
         """Detect on a film of the store, on an upload or on a session's image.
@@ -174,9 +192,7 @@ class CephalometricApp(MONAILabelApp):
             RefusedError: the landmarks shall be saved under another tag than ``original``.
             CephError: the film cannot be read, or is no cephalogram.
         """
-        task = self._infers.get(request.get("model"))
-        if task is None:
-            raise NotThereError(f"there is no model {request.get('model')!r}; there are {', '.join(self._infers)}")
+        task = self._infer_task(request.get("model"))
         store: FilmStore = datastore or self.datastore()
         request, image = copy.copy(request), str(request.get("image") or "")
         # the name under which a score is remembered comes from the store alone

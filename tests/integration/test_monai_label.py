@@ -17,6 +17,7 @@ from typing import Any
 import itk
 import numpy as np
 import pytest
+import requests
 from PIL import Image
 
 pytest.importorskip("monailabel", reason="MONAI Label is not installed (make label)")
@@ -244,6 +245,17 @@ def test_a_label_that_is_none_is_refused(client: MONAILabelClient, place: Path) 
     assert "Status: 422" in refusal.value.msg
     assert "holds no landmark" in refusal.value.msg
     assert client.info()["datastore"]["completed"] == 0
+
+
+def test_weights_that_are_none_are_refused_and_inference_goes_on(
+    url: str, client: MONAILabelClient, place: Path
+) -> None:
+    files = {"file": ("local.pt", b"no weights")}
+    answer = requests.put(f"{url}/model/{MODEL}", files=files, timeout=60)
+    assert (answer.status_code, "no weights for this network" in answer.text) == (422, True)
+    assert not (place / "work" / "model" / "local.pt").exists()
+    assert requests.put(f"{url}/model/nothing", files=files, timeout=60).status_code == 404
+    client.infer(MODEL, "001.png", {"output": "json"})
 
 
 def moved(file: str, by: dict[str, list[float]]) -> str:
