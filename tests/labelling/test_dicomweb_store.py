@@ -18,6 +18,7 @@ from pydicom import Dataset, dcmread
 
 from monai_ceph.errors import CephError
 from monai_ceph.labelling.dicomweb_store import DicomWebStore
+from monai_ceph.labelling.errors import NotThereError
 from monai_ceph.labelling.markups import as_markups, write_markups
 from monai_ceph.labelling.placement import placement_of
 from monai_ceph.reports.reviewed_report import review_series_uid
@@ -55,12 +56,13 @@ def test_a_busy_pacs_is_a_sentence(busy: str, tmp_path: Path, status: int, monke
 
 
 class Pacs:
-    """A DICOMweb client of a PACS with one film and what is stored there; it can stop to answer after a store."""
+    """A DICOMweb client of a PACS with some films and what is stored there; it can stop to answer after a store."""
 
     base_url = "http://pacs.example/dicom-web"
 
     def __init__(self, film: Path) -> None:
-        self.film = dcmread(film)
+        self.films = [dcmread(film)]
+        self.asked: list[dict[str, str]] = []
         self.reports: list[Dataset] = []
         self.fails_after_store = False
 
@@ -70,15 +72,16 @@ class Pacs:
     def search_for_series(self, search_filters: dict[str, str], **options: Any) -> list[dict[str, Any]]:
         if self.fails_after_store and self.reports:
             raise ConnectionError
-        found = [self.film] if search_filters["Modality"] == self.film.Modality else []
-        found += self.reports[:1] if search_filters["Modality"] == "SR" else []
-        return [self.item(dataset) for dataset in found]
+        self.asked.append(search_filters)
+        found = (*self.films, *self.reports[:1])
+        wanted = search_filters.items()
+        return [self.item(dataset) for dataset in found if all(dataset[key].value == value for key, value in wanted)]
 
     def search_for_instances(self, study: str, series: str, **options: Any) -> list[dict[str, Any]]:
-        return [self.item(dataset) for dataset in (self.film, *self.reports) if dataset.SeriesInstanceUID == series]
+        return [self.item(dataset) for dataset in (*self.films, *self.reports) if dataset.SeriesInstanceUID == series]
 
     def retrieve_instance(self, study: str, series: str, instance: str, **options: Any) -> Dataset:
-        return next(dataset for dataset in (self.film, *self.reports) if instance == dataset.SOPInstanceUID)
+        return next(dataset for dataset in (*self.films, *self.reports) if instance == dataset.SOPInstanceUID)
 
     def store_instances(self, documents: list[Dataset]) -> Dataset:
         self.reports += documents
@@ -108,3 +111,19 @@ def test_a_label_that_is_in_the_pacs_is_saved_whatever_fails_then(
     pacs.fails_after_store = False
     assert store.labelled() == {name}
     np.testing.assert_allclose(store.points(name), points, atol=1e-3, equal_nan=True)
+
+
+def test_a_film_that_is_newer_than_the_list_is_looked_up_alone(dicom_film: Path, tmp_path: Path) -> None:
+    pacs = Pacs(dicom_film)
+    store = DicomWebStore(pacs, tmp_path / "cache")
+    (old,) = store.list_images()
+    new = dcmread(dicom_film)
+    new.SeriesInstanceUID, new.SOPInstanceUID = "2.25.1", "2.25.2"
+    pacs.films.append(new)
+    pacs.asked.clear()
+    assert store.canonical("2.25.1") == "2.25.1"
+    for name in ("2.25.3", "2.25.*", "nothing"):
+        with pytest.raises(NotThereError, match="the PACS has no film"):
+            store.canonical(name)
+    assert {filters["SeriesInstanceUID"] for filters in pacs.asked} == {"2.25.1", "2.25.3"}
+    assert store.list_images() == [old, "2.25.1"]
