@@ -25,12 +25,12 @@ from monailabel.tasks.activelearning.first import First
 from monai_ceph.errors import CephError
 from monai_ceph.labelling.detectors import Detectors
 from monai_ceph.labelling.dicomweb_store import MODALITIES, DicomWebStore
-from monai_ceph.labelling.errors import NotThereError
+from monai_ceph.labelling.errors import NotThereError, RefusedError
 from monai_ceph.labelling.folder_store import FolderStore
 from monai_ceph.labelling.infer import InferLandmarks
 from monai_ceph.labelling.scores import ScoreBook
 from monai_ceph.labelling.scoring import RadialError
-from monai_ceph.labelling.store import ORIGINAL, FilmStore
+from monai_ceph.labelling.store import ORIGINAL, FilmStore, plain_tag
 from monai_ceph.labelling.strategy import LowestScore
 from monai_ceph.labelling.train import FineTune
 from monai_ceph.reports.overlay import NOTICE
@@ -42,6 +42,8 @@ MODEL = "cephalometric"
 MARKUPS_MODEL = "cephalometric_markups"
 
 
+# MONAI Label's default device of a batch
+_FILLED_IN = "cuda"
 # longer than any request takes
 _UPLOAD_SECONDS = 600
 
@@ -57,12 +59,43 @@ def _removed_on_error(upload: Path) -> Iterator[None]:
         raise
 
 
+def _tag_of_the_model(request: dict[str, Any]) -> str:
+    """Return the tag under which landmarks of the model are saved: ``original``, whatever else a client may ask for.
+
+    Raises:
+        RefusedError: it asks for another one, such as that of what persons saved.
+    """
+    tag = plain_tag(request.get("label_tag") or ORIGINAL)
+    if tag != ORIGINAL:
+        raise RefusedError(
+            f"landmarks of the model are saved as {ORIGINAL!r}, not as {tag!r}: PUT /datastore/label takes those "
+            "that a person looked at"
+        )
+    return tag
+
+
 class _BatchInfer(BatchInferTask):
-    """MONAI Label's, with a device that exists: its default divides by the number of GPUs."""
+    """MONAI Label's, with a device that exists: its default divides by the number of GPUs.
+
+    Args:
+        device: of the server. It counts unless a client names another one than ``cuda``, which is what MONAI Label
+            fills in for those that name none.
+    """
+
+    def __init__(self, device: str | None) -> None:
+        self._device = device
 
     def __call__(self, request: dict[str, Any], datastore: Any, infer: Any) -> dict[str, Any]:
+        """Infer, film by film.
+
+        Raises:
+            RefusedError: the results shall be saved under another tag than ``original``.
+        """
+        _tag_of_the_model(request)
         plain = {key: value for key, value in request.items() if key not in ("multi_gpu", "gpus", "device")}
         device = str(request.get("device") or "")
+        if device in ("", _FILLED_IN):
+            device = self._device or device
         return super().__call__({**plain, "multi_gpu": False, "device": device}, datastore, infer)
 
 
@@ -126,25 +159,45 @@ class CephalometricApp(MONAILabelApp):
 
     def init_batch_infer(self) -> Any:
         """Return a batch that runs without a GPU, too."""
-        return _BatchInfer()
+        return _BatchInfer(self._detectors.device)
 
     def on_init_complete(self) -> None:
         """Load the model before the first client asks."""
-        self._detectors.get()
+        self._detectors.load_or_set_aside()
         super().on_init_complete()
+
+    def replace_weights(self, model: str, file: Path) -> dict[str, Any]:
+        """Let a file take the place of the fine-tuned weights, and return ``checksum`` and ``modified_time``.
+
+        Raises:
+            NotThereError: there is no such model.
+            CephError: the file holds no weights of the local network; those that were there stay.
+        """
+        self._infer_task(model)
+        self._detectors.replace(file)
+        info: dict[str, Any] = self.model_info(model)
+        return {key: info[key] for key in ("checksum", "modified_time")}
+
+    def _infer_task(self, model: Any) -> InferLandmarks:
+        task: InferLandmarks | None = self._infers.get(model)
+        if task is None:
+            raise NotThereError(f"there is no model {model!r}; there are {', '.join(self._infers)}")
+        return task
 
     def infer(self, request: dict[str, Any], datastore: Any = None) -> dict[str, Any]:
         """Detect on a film of the store, on an upload or on a session's image.
 
         Raises:
             NotThereError: there is no such model or film.
+            RefusedError: the landmarks shall be saved under another tag than ``original``.
             CephError: the film cannot be read, or is no cephalogram.
         """
-        task = self._infers.get(request.get("model"))
-        if task is None:
-            raise NotThereError(f"there is no model {request.get('model')!r}; there are {', '.join(self._infers)}")
+        task = self._infer_task(request.get("model"))
         store: FilmStore = datastore or self.datastore()
         request, image = copy.copy(request), str(request.get("image") or "")
+        # the name under which a score is remembered comes from the store alone
+        request.pop("image_id", None)
+        tag = _tag_of_the_model(request) if request.get("save_label") else ORIGINAL
         if not image:
             raise NotThereError("no film was named, and there is no such session")
         if self._is_upload(image):
@@ -159,7 +212,7 @@ class CephalometricApp(MONAILabelApp):
             label = store.save_label(
                 request["image_id"],
                 file,
-                request.get("label_tag") or ORIGINAL,
+                tag,
                 {"model": request["model"], "params": params},
             )
         return {"label": label, "tag": ORIGINAL, "file": file, "params": params}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import shutil
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,9 +11,13 @@ from typing import Literal
 
 from monai_ceph.detection import CephalogramDetector
 from monai_ceph.errors import CephError
+from monai_ceph.labelling.errors import named
+from monai_ceph.reports.atomic import written_beside
 from monai_ceph.result import Detection
 
 __all__ = ["Detectors", "Weights"]
+
+logger = logging.getLogger(__name__)
 
 Weights = Literal["latest", "shipped"]
 
@@ -27,7 +33,7 @@ class Detectors:
 
     def __init__(self, tuned: Path, device: str | None = None, overlays: Sequence[str | Path] = ()) -> None:
         self.tuned = tuned
-        self._device = device
+        self.device = device
         self._overlays = tuple(overlays)
         self._made: dict[tuple[str | None, bool], tuple[int, CephalogramDetector]] = {}
         self._lock = threading.RLock()
@@ -46,7 +52,7 @@ class Detectors:
             raise CephError(f"weights are 'latest' or 'shipped', not {weights!r}")
         tuned = weights == "latest" and self.tuned.is_file()
         version = self.tuned.stat().st_mtime_ns if tuned else 0
-        key = (device or self._device, tuned)
+        key = (device or self.device, tuned)
         with self._lock:
             made = self._made.get(key)
             if made is None or made[0] != version:
@@ -59,3 +65,29 @@ class Detectors:
         """Detect on a film, see :class:`~monai_ceph.CephalogramDetector`; one thread at a time."""
         with self._lock:
             return self.get(weights, device)(film, force=force)
+
+    def replace(self, weights: Path) -> None:
+        """Let a file take the place of the fine-tuned weights, after it was loaded into the network.
+
+        Raises:
+            CephError: they are no weights of this network; those that were there stay.
+        """
+        with named(weights, "the upload"):
+            CephalogramDetector(self.device, self._overlays, {"local_weights": str(weights)})
+        with written_beside(self.tuned) as part:
+            shutil.copyfile(weights, part)
+
+    def load_or_set_aside(self) -> None:
+        """Load the weights that are used by default. Fine-tuned ones that do not work are renamed, with a warning.
+
+        Raises:
+            CephError: the device or the shipped weights cannot be used.
+        """
+        try:
+            self.get()
+        except CephError as error:
+            # what fails with the shipped weights, too, is no fault of the others
+            self.get("shipped")
+            aside = self.tuned.with_suffix(".unusable")
+            self.tuned.replace(aside)
+            logger.warning("the shipped weights are used, and the fine-tuned ones are now %s: %s", aside.name, error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -33,6 +34,8 @@ MODALITIES = ("DX", "CR")
 """What cephalograms are stored as. A PACS without them there may have them as OT, PX or RG."""
 
 _REFRESH_SECONDS = 5.0
+# neither a wildcard nor a list, which QIDO-RS would take for several
+_UID = re.compile(r"[0-9.]{1,64}")
 _INSTANCES_IN_SERIES = "00201209"
 
 
@@ -76,8 +79,9 @@ class DicomWebStore(FilmStore):
 
     def __init__(self, client: Any, cache: Path, modalities: Sequence[str] = MODALITIES) -> None:
         super().__init__(cache / "labels")
-        # a person waits, and the server answers nobody else meanwhile
-        client.set_http_retry_params(max_attempts=2)
+        # a person waits, and the server answers nobody else meanwhile; statuses of a busy PACS (429, 503) are said at
+        # once, since the client hides them in an error of its own when it gives up
+        client.set_http_retry_params(max_attempts=2, retriable_error_codes=())
         self._client = client
         self._films, self._reviews = cache / "films", cache / "reports"
         cache.mkdir(parents=True, exist_ok=True)
@@ -106,12 +110,23 @@ class DicomWebStore(FilmStore):
 
     def _found(self, image_id: str) -> tuple[str, PacsFilm]:
         name = safe_name(image_id)
-        found = self._list().films.get(name) or self._list(fresh=True).films.get(name)
+        if name not in self._list().films:
+            self._look_up(name.partition("/")[0])
+        found = self._list().films.get(name)
         if found is None:
             several = [other for other in self._list().films if other.startswith(f"{name}/")]
             more = f"; the series has several images: {', '.join(several)}" if several else ""
             raise NotThereError(f"the PACS has no film {name!r} of modality {' or '.join(self._modalities)}{more}")
         return name, found
+
+    def _look_up(self, series: str) -> None:
+        """Ask for one series: a film that is newer than the list, or a name that is none, costs no new list."""
+        if not _UID.fullmatch(series):
+            return
+        with self._lock:
+            with _asking("look up a series"):
+                found = {name: film for modality in self._modalities for name, film in self._search(modality, series)}
+            self._listing.films = {**self._listing.films, **found}
 
     def _list(self, fresh: bool = False) -> _Listing:
         with self._lock:
@@ -128,8 +143,9 @@ class DicomWebStore(FilmStore):
         )
         return [Dataset.from_json(item) for item in found]
 
-    def _search(self, modality: str) -> Iterator[tuple[str, PacsFilm]]:
-        for item in self._series({"Modality": modality}):
+    def _search(self, modality: str, series: str | None = None) -> Iterator[tuple[str, PacsFilm]]:
+        """Yield the films of a modality, or of one series if it is of that modality."""
+        for item in self._series({"Modality": modality, **({"SeriesInstanceUID": series} if series else {})}):
             study, series = _uid(item, "StudyInstanceUID"), _uid(item, "SeriesInstanceUID")
             if item.get(_INSTANCES_IN_SERIES) is not None and item[_INSTANCES_IN_SERIES].value == 1:
                 yield series, PacsFilm(study, series, None)
@@ -174,8 +190,13 @@ class DicomWebStore(FilmStore):
         if answer.get("FailedSOPSequence"):
             reason = answer.FailedSOPSequence[0].get("FailureReason")
             raise CephError(f"the PACS did not store the report of {name}: FailureReason {reason}")
-        super()._keep(name, film, points, {**info, "sop_instance_uid": str(document.SOPInstanceUID)}, tag)
-        self._list(fresh=True)
+        # whatever fails from here on: the label is saved, and the next look into the PACS finds it
+        self._listing.asked = float("-inf")
+        try:
+            super()._keep(name, film, points, {**info, "sop_instance_uid": str(document.SOPInstanceUID)}, tag)
+            self._list(fresh=True)
+        except (CephError, OSError) as error:
+            logger.warning("the report of %s is in the PACS, and not yet listed here: %s", name, error)
 
     def labelled(self, tag: str = FINAL) -> set[str]:
         """Return the names of the films with a label; for ``final`` those with a review in the PACS."""

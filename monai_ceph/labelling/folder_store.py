@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
-from monai_ceph.labelling.errors import NotThereError, RefusedError
+from monai_ceph.errors import ReadError
+from monai_ceph.labelling.errors import NotThereError, RefusedError, named
+from monai_ceph.labelling.placement import refuse_nifti
 from monai_ceph.labelling.store import FilmStore, safe_name
-from monai_ceph.readers import SUFFIXES, is_candidate, iter_radiographs
+from monai_ceph.readers import SUFFIXES, is_candidate, iter_radiographs, read_radiograph
 from monai_ceph.readers.nifti import NIFTI_SUFFIXES
 from monai_ceph.reports.atomic import written_beside
 
@@ -32,19 +35,17 @@ class FolderStore(FilmStore):
 
     def list_images(self) -> list[str]:
         """Return the names of all films, as they are now."""
-        return [
-            path.relative_to(self._root).as_posix()
-            for path in iter_radiographs([self._root])
-            if is_candidate(path) and not path.name.lower().endswith(NIFTI_SUFFIXES)
-        ]
+        return [path.relative_to(self._root).as_posix() for path in iter_radiographs([self._root]) if _is_film(path)]
 
     def film(self, image_id: str) -> tuple[str, Path]:
         """Return a film's name and path, see :meth:`FilmStore.film`."""
         path = self._root / safe_name(image_id)
         if path.is_file() and is_candidate(path):
+            with named(path, image_id):
+                refuse_nifti(path)
             return image_id, path
         beside = path.parent.iterdir() if path.parent.is_dir() else iter(())
-        found = [other for other in beside if other.stem == path.name and is_candidate(other)]
+        found = [other for other in beside if other.stem == path.name and _is_film(other)]
         if len(found) == 1:
             return found[0].relative_to(self._root).as_posix(), found[0]
         if found:
@@ -53,19 +54,37 @@ class FolderStore(FilmStore):
         raise NotThereError(f"no film is called {image_id!r}; GET /datastore/?output=all lists them")
 
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
-        """Copy a new film into the folder.
+        """Copy a new film into the folder, under a name by which it is listed.
 
         Raises:
             NotThereError: the name leads out of the folder.
-            RefusedError: there is such a film already, or it is no film.
+            RefusedError: there is such a film already, or films of this name are not listed: a hidden one, or one
+                among the labels.
+            ReadError: it is no film that can be read.
         """
         source = Path(image_filename)
         suffix = next((end for end in SUFFIXES if source.name.lower().endswith(end)), "")
         name = safe_name(image_id or source.name)
         name = name if name.lower().endswith(SUFFIXES) else f"{name}{suffix}"
         target = self._root / name
+        parts = target.relative_to(self._root).parts
+        if any(part.startswith(".") for part in parts) or self._labels in target.parents:
+            raise RefusedError(f"no film can be called {name!r}: hidden files and those in labels/ are not films")
         if target.exists():
             raise RefusedError(f"there is a film called {name!r} already, and films are not replaced")
-        with written_beside(target) as part:
-            shutil.copyfile(source, part)
+        with tempfile.TemporaryDirectory() as folder:
+            # the name decides how it is read and whether it is listed, so it is tried under that name
+            trial = Path(folder) / target.name
+            shutil.copyfile(source, trial)
+            with named(trial, name):
+                refuse_nifti(trial)
+                if not is_candidate(trial):
+                    raise ReadError(f"{trial}: no film: neither a DICOM file nor one of {', '.join(SUFFIXES)}")
+                read_radiograph(trial)
+            with written_beside(target) as part:
+                shutil.copyfile(trial, part)
         return name
+
+
+def _is_film(path: Path) -> bool:
+    return is_candidate(path) and not path.name.lower().endswith(NIFTI_SUFFIXES)

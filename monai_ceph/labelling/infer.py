@@ -14,9 +14,10 @@ from monai_ceph.analysis import measure
 from monai_ceph.errors import CephError, ReadError, RejectedError
 from monai_ceph.labelling.cvat import as_annotations
 from monai_ceph.labelling.detectors import Detectors
+from monai_ceph.labelling.errors import named
 from monai_ceph.labelling.label_map import LABELS, SUFFIXES, write_label_map
 from monai_ceph.labelling.markups import SUFFIX, as_markups, write_markups
-from monai_ceph.labelling.placement import Placement, placement_of
+from monai_ceph.labelling.placement import Placement, placement_of, refuse_nifti
 from monai_ceph.labelling.scores import ScoreBook
 from monai_ceph.reports.overlay import NOTICE
 from monai_ceph.result import Detection
@@ -68,7 +69,7 @@ class InferLandmarks(InferTask):
             callbacks: of MONAI Label's pipelines; not used.
 
         Raises:
-            ReadError: the file cannot be read as a radiograph.
+            ReadError: the file cannot be read as a radiograph, or is a NIfTI file.
             RejectedError: it does not look like a lateral cephalogram.
             CephError: an option is none.
         """
@@ -78,18 +79,21 @@ class InferLandmarks(InferTask):
         weights = request.get("weights")
         weights = weights if isinstance(weights, str) else "latest"
         extension = self._extension(request)
-        try:
-            detection = self._detectors.detect(film, weights, device, force=request.get("force") is True)
-        except (ReadError, RejectedError) as error:
+        with named(film, name or "the film"):
+            try:
+                refuse_nifti(film)
+                detection = self._detectors.detect(film, weights, device, force=request.get("force") is True)
+            except (ReadError, RejectedError):
+                if name is not None:
+                    self._scores.note_failure(name, self._detectors.get(weights, device).identity)
+                raise
             if name is not None:
-                self._scores.note_failure(name, self._detectors.get(weights, device).identity)
-            # the path of an upload, or of the server's folder, is no business of the client
-            raise type(error)(str(error).replace(str(film), name or "the film")) from error
-        if name is not None:
-            self._scores.note(name, detection)
-        placement = placement_of(film)
+                self._scores.note(name, detection)
+            placement = placement_of(film)
         params = as_params(detection.model_copy(update={"file": name or "upload"}), placement)
-        target = _write(extension, detection, placement) if extension else None
+        target = None
+        if extension:
+            target, params["label_names"] = _write(extension, detection, placement)
         params["latencies"] = {**detection.seconds, "total": round(time.perf_counter() - start, 3)}
         return target, params
 
@@ -105,23 +109,27 @@ class InferLandmarks(InferTask):
         raise CephError(f"result_extension {asked} is none of {', '.join((SUFFIX, *SUFFIXES))}")
 
 
-def _write(extension: str, detection: Detection, placement: Placement) -> str:
+def _write(extension: str, detection: Detection, placement: Placement) -> tuple[str, dict[str, int]]:
+    """Return the file, and the landmarks in it with their values."""
     with tempfile.NamedTemporaryFile(suffix=extension, delete=False) as file:
         target = Path(file.name)
     if extension == SUFFIX:
         remarks = [f"score {mark.score:.2f}, {mark.status}" for mark in detection.landmarks]
         scaled = detection.pixel_spacing is not None
         write_markups(target, as_markups(detection.points(), placement, millimetres=scaled, remarks=remarks))
-    else:
-        write_label_map(target, detection.points(), placement)
-    return str(target)
+        return str(target), _found(detection)
+    return str(target), write_label_map(target, detection.points(), placement)
+
+
+def _found(detection: Detection) -> dict[str, int]:
+    return {mark.name: LABELS[mark.name] for mark in detection.landmarks if mark.x is not None}
 
 
 def as_params(detection: Detection, placement: Placement) -> dict[str, Any]:
     """Return what a client learns beside the file: the whole detection, and how to take the markups.
 
     ``markups`` says in which unit the markups' coordinates are, ``annotations`` is CVAT's, ``label_names`` names the
-    values of a label map. ``measurements`` are those of :func:`monai_ceph.analysis.measure`.
+    values of the landmarks that were found. ``measurements`` are those of :func:`monai_ceph.analysis.measure`.
     """
     points = detection.points()
     return {
@@ -130,7 +138,7 @@ def as_params(detection: Detection, placement: Placement) -> dict[str, Any]:
         "notice": NOTICE,
         "markups": _unit(detection, placement),
         "annotations": as_annotations(points, detection.rows),
-        "label_names": dict(LABELS),
+        "label_names": _found(detection),
     }
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from monai_ceph.errors import CephError
+from monai_ceph.labelling.markups import landmark_index
 from monai_ceph.labelling.placement import Placement
 from monai_ceph.landmarks import NAMES, NUM_LANDMARKS
 from monai_ceph.readers.pixels import WORKING_FOLDER, cause
 
-__all__ = ["LABELS", "SUFFIXES", "discs", "read_label_map", "write_label_map"]
+__all__ = ["LABELS", "SUFFIXES", "discs", "names_of_values", "read_label_map", "write_label_map"]
 
 LABELS: dict[str, int] = {name: value for value, name in enumerate(NAMES, start=1)}
 """The value of each landmark's disc; 0 is background."""
@@ -25,6 +28,9 @@ _MIN_RADIUS = 2.0
 
 def discs(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Return the label map (rows, columns), uint8. Where discs meet, a pixel is that of the nearest landmark.
+
+    The pixel in which a landmark lies is always its own, so that none gets lost among others; if two lie in the same
+    one, it is that of the later.
 
     Args:
         points: (19, 2), (row, column) in source pixels; NaN where missing.
@@ -43,11 +49,19 @@ def discs(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         mine = (distance <= radius) & (distance < nearest[window])
         labels[window][mine] = value
         nearest[window][mine] = distance[mine]
+    for value, point in enumerate(points, start=1):
+        if np.isfinite(point).all():
+            row, column = np.rint(point).astype(int).tolist()
+            if 0 <= row < size[0] and 0 <= column < size[1]:
+                labels[row, column] = value
     return labels
 
 
-def write_label_map(target: Path, points: np.ndarray, placement: Placement) -> None:
+def write_label_map(target: Path, points: np.ndarray, placement: Placement) -> dict[str, int]:
     """Write the discs as an image of one slice where the film lies; the suffix names the format.
+
+    Returns:
+        The landmarks that are in the map, with their values: those of :data:`LABELS`, without a missing one.
 
     Raises:
         CephError: ITK writes no such format.
@@ -55,7 +69,8 @@ def write_label_map(target: Path, points: np.ndarray, placement: Placement) -> N
     with WORKING_FOLDER:
         import itk
 
-        image = itk.image_from_array(discs(points, placement.size)[None])
+        labels = discs(points, placement.size)
+        image = itk.image_from_array(labels[None])
         across, down = (placement.steps[:, axis] / np.linalg.norm(placement.steps[:, axis]) for axis in range(2))
         image.SetOrigin(placement.origin.tolist())
         image.SetSpacing([placement.spacing[1], placement.spacing[0], 1.0])
@@ -64,17 +79,40 @@ def write_label_map(target: Path, points: np.ndarray, placement: Placement) -> N
             itk.imwrite(image, str(target), compression=True)
         except RuntimeError as error:
             raise CephError(f"no label map can be written as {target.suffix}: {cause(error)}") from error
+    values = set(np.unique(labels).tolist())
+    return {name: value for name, value in LABELS.items() if value in values}
 
 
-def read_label_map(path: Path, size: tuple[int, int]) -> np.ndarray:
+def names_of_values(label_info: Any) -> dict[int, str]:
+    """Return the name of each value, as 3D Slicer sends it with a map: ``[{"name": "Sella", "idx": 1}, ...]``.
+
+    Slicer numbers the segments that there are from 1 on, so that a missing landmark shifts all values behind it.
+
+    Raises:
+        CephError: it is no such list, or gives two names to a value.
+    """
+    names: dict[int, str] = {}
+    try:
+        for item in label_info:
+            value, name = int(item["idx"]), str(item["name"])
+            if names.setdefault(value, name) != name:
+                raise CephError(f"label_info gives two names to the value {value}: {names[value]!r} and {name!r}")
+    except (KeyError, TypeError, ValueError) as error:
+        raise CephError(f"label_info is no list of objects with name and idx: {error!r}") from error
+    return names
+
+
+def read_label_map(path: Path, size: tuple[int, int], names: Mapping[int, str] | None = None) -> np.ndarray:
     """Return the centres of the labels: (19, 2), (row, column) in source pixels, NaN where a value does not occur.
 
     Args:
-        path: of an image on the grid of the film, with the values of :data:`LABELS`.
+        path: of an image on the grid of the film.
         size: of the film, (rows, columns).
+        names: of the values, each a landmark's name or symbol; without them the values are those of :data:`LABELS`.
 
     Raises:
-        CephError: the image cannot be read, is on another grid, or holds no landmark.
+        CephError: the image cannot be read, is on another grid, or holds no landmark; or a name is none of a landmark,
+            stands for two values that occur, or a value that occurs has no name.
     """
     with WORKING_FOLDER:
         import itk
@@ -85,10 +123,16 @@ def read_label_map(path: Path, size: tuple[int, int]) -> np.ndarray:
             raise CephError(f"the label map cannot be read: {cause(error)}") from error
     if labels.shape != size:
         raise CephError(f"the label map has the shape {labels.shape}, the film {size}: they are of different films")
+    indices = {value: landmark_index(name) for value, name in (names or dict(enumerate(NAMES, start=1))).items()}
+    if names and (nameless := sorted(set(np.unique(labels).tolist()) - {0, *indices})):
+        raise CephError(f"the label map holds the value {nameless[0]}, which label_info does not name")
     points = np.full((NUM_LANDMARKS, 2), np.nan)
-    for value in range(1, NUM_LANDMARKS + 1):
+    for value, index in indices.items():
         if (places := np.argwhere(labels == value)).size:
-            points[value - 1] = places.mean(axis=0)
+            if np.isfinite(points[index]).any():
+                raise CephError(f"{NAMES[index]} is in the label map twice")
+            points[index] = places.mean(axis=0)
     if np.isnan(points).all():
-        raise CephError(f"the label map holds none of the values 1 to {NUM_LANDMARKS}")
+        wanted = "that label_info names" if names else f"1 to {NUM_LANDMARKS}"
+        raise CephError(f"the label map holds none of the values {wanted}")
     return points

@@ -14,7 +14,7 @@ from monai_ceph.labelling.placement import Placement
 from monai_ceph.landmarks import LANDMARKS, NUM_LANDMARKS
 from monai_ceph.reports.atomic import written_beside
 
-__all__ = ["SUFFIX", "as_markups", "read_label_json", "write_markups"]
+__all__ = ["SUFFIX", "as_markups", "landmark_index", "read_label_json", "write_markups"]
 
 SUFFIX = ".mrk.json"
 # the identifier that Slicer itself writes; it names the version and need not resolve
@@ -86,15 +86,32 @@ def write_markups(target: Path, markups: dict[str, Any]) -> None:
         part.write_text(json.dumps(markups, indent=1) + "\n", encoding="utf-8")
 
 
-def read_label_json(path: Path, placement: Placement) -> np.ndarray:
+def landmark_index(label: Any) -> int:
+    """Return the index, 0..18, of the landmark of a name or symbol, in any case.
+
+    Raises:
+        CephError: no landmark is called so.
+    """
+    index = _INDEX.get(str(label).strip().casefold())
+    if index is None:
+        raise CephError(f"no landmark is called {str(label)!r}; name points like 'Sella' or 'S'")
+    return index
+
+
+def read_label_json(path: Path, placement: Placement, image_uid: str | None = None) -> np.ndarray:
     """Return the landmarks of a file that a client saved: (19, 2), (row, column) in source pixels, NaN where absent.
 
     It holds Slicer's markups, or a detection as ``output=json`` gives it, in which a client moved ``x`` and ``y``.
     Labels are the landmarks' names or symbols, in any case.
 
+    Args:
+        path: of the file.
+        placement: of the film.
+        image_uid: SOP Instance UID of the film, None if it has none. Markups name no film, a detection does.
+
     Raises:
-        CephError: the file is no such JSON, names something that is no landmark or one twice, holds no landmark at
-            all, or puts one far from the film.
+        CephError: the file is no such JSON, is a detection of another film, names something that is no landmark or one
+            twice, holds no landmark at all, or puts one far from the film.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -105,14 +122,13 @@ def read_label_json(path: Path, placement: Placement) -> np.ndarray:
     if "markups" in content:
         found = _control_points(content["markups"], placement)
     elif "landmarks" in content:
+        _check_of_film(content, placement, image_uid)
         found = _detected(content["landmarks"])
     else:
         raise CephError("the label is JSON without 'markups' or 'landmarks': neither Slicer's markups nor a detection")
     points = np.full((NUM_LANDMARKS, 2), np.nan)
     for label, point in found:
-        index = _INDEX.get(str(label).strip().casefold())
-        if index is None:
-            raise CephError(f"no landmark is called {str(label)!r}; name points like 'Sella' or 'S'")
+        index = landmark_index(label)
         if np.isfinite(points[index]).any():
             raise CephError(f"{LANDMARKS[index].name} is in the label twice")
         points[index] = point
@@ -147,6 +163,14 @@ def _detected(landmarks: Any) -> list[tuple[Any, np.ndarray]]:
         ]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CephError(f"the landmarks are not those of a detection, with symbol, x and y: {error!r}") from error
+
+
+def _check_of_film(detection: dict[str, Any], placement: Placement, image_uid: str | None) -> None:
+    size = tuple(detection.get(key) or own for key, own in zip(("rows", "columns"), placement.size, strict=True))
+    if size != placement.size:
+        raise CephError(f"the label is of another film: that has the shape {size}, this one {placement.size}")
+    if detection.get("image_uid") not in (None, image_uid):
+        raise CephError(f"the label is of another film: that has the SOP Instance UID {detection['image_uid']}")
 
 
 def _check_on_film(points: np.ndarray, placement: Placement) -> None:

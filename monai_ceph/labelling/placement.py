@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from monai_ceph.errors import ReadError
+from monai_ceph.readers.nifti import NIFTI_SUFFIXES
 from monai_ceph.readers.pixels import WORKING_FOLDER, cause
 
-__all__ = ["Placement", "placement_of"]
+__all__ = ["Placement", "placement_of", "refuse_nifti"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,12 +49,26 @@ class Placement:
         return ((np.asarray(positions, dtype=np.float64) - self.origin) @ across.T)[:, ::-1]
 
 
+def refuse_nifti(path: str | Path) -> None:
+    """Refuse a NIfTI file: the package's reader turns it upright by its affine, Slicer does not.
+
+    Raises:
+        ReadError: the file is called like one.
+    """
+    if str(path).lower().endswith(NIFTI_SUFFIXES):
+        raise ReadError(
+            f"{path}: a film in a NIfTI file cannot be labelled: it may be stored mirrored or turned, so that client "
+            "and server would not agree on its pixels. Store it as DICOM or PNG."
+        )
+
+
 def placement_of(path: str | Path) -> Placement:
     """Return where ITK places a film. Only its header is read.
 
     Raises:
-        ReadError: ITK cannot read the file.
+        ReadError: ITK cannot read the file, or places its pixels elsewhere than the package's reader (NIfTI).
     """
+    refuse_nifti(path)
     # ITK loads a part of itself wherever one is first used, so the whole of its work holds the lock
     with WORKING_FOLDER:
         import itk  # takes seconds on the first use, so not at import time

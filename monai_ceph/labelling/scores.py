@@ -55,8 +55,13 @@ class ScoreBook:
         self._put(image, detection.model, FilmScore(sum(scores) / len(scores), min(scores), upright))
 
     def note_failure(self, image: str, model: ModelIdentity) -> None:
-        """Remember a film that is no cephalogram, or cannot be read."""
-        self._put(image, model, FilmScore(None, None))
+        """Remember a film that is no cephalogram, or cannot be read; what is known of its view stays."""
+        with self._open() as database:
+            database.execute(
+                "INSERT INTO scores VALUES (?, ?, NULL, NULL, 1) "
+                "ON CONFLICT (image, model) DO UPDATE SET mean = NULL, lowest = NULL",
+                (image, _key(model)),
+            )
 
     def _put(self, image: str, model: ModelIdentity, score: FilmScore) -> None:
         row = (image, _key(model), score.mean, score.lowest, score.upright)
@@ -69,6 +74,12 @@ class ScoreBook:
         with self._open() as database:
             rows = database.execute(query, (_key(model),)).fetchall()
         return {image: FilmScore(mean, lowest, bool(upright)) for image, mean, lowest, upright in rows}
+
+    def looked_at(self) -> frozenset[str]:
+        """Return the films on which any model detected, so that :meth:`mirrored_or_inverted` knows of them."""
+        with self._open() as database:
+            rows = database.execute("SELECT image FROM scores WHERE mean IS NOT NULL OR NOT upright")
+            return frozenset(row[0] for row in rows)
 
     def mirrored_or_inverted(self) -> frozenset[str]:
         """Return the films that any model found to face left, or to have bright and dark exchanged."""

@@ -24,8 +24,8 @@ from monailabel.interfaces.datastore import Datastore
 
 from monai_ceph.errors import CephError
 from monai_ceph.labelling.dataset import write_dataset
-from monai_ceph.labelling.errors import NotThereError, RefusedError
-from monai_ceph.labelling.label_map import SUFFIXES, read_label_map
+from monai_ceph.labelling.errors import NotThereError, RefusedError, named
+from monai_ceph.labelling.label_map import SUFFIXES, names_of_values, read_label_map
 from monai_ceph.labelling.markups import SUFFIX, as_markups, read_label_json, write_markups
 from monai_ceph.labelling.placement import placement_of
 from monai_ceph.readers import read_radiograph
@@ -136,18 +136,27 @@ class FilmStore(Datastore):
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
         """Keep landmarks that a client saved: markups, a detection as JSON, or a label map.
 
+        ``label_info`` in the info of a label map names its values, see
+        :func:`monai_ceph.labelling.label_map.names_of_values`.
+
         Raises:
             NotThereError: there is no such film.
             CephError: the file is no label of this film; nothing was kept.
         """
         name, film = self.film(image_id)
-        label, placement = Path(label_filename), placement_of(film)
-        if label.name.lower().endswith(SUFFIXES):
-            points = read_label_map(label, placement.size)
-        else:
-            points = read_label_json(label, placement)
-        self._keep(name, film, points, dict(label_info or {}), plain_tag(label_tag))
+        label, tag = Path(label_filename), plain_tag(label_tag)
+        with named(film, name), named(label, "the label"):
+            points = self._points_of(label, film, label_info or {})
+            self._keep(name, film, points, dict(label_info or {}), tag)
         return name
+
+    @staticmethod
+    def _points_of(label: Path, film: Path, info: dict[str, Any]) -> np.ndarray:
+        placement = placement_of(film)
+        if label.name.lower().endswith(SUFFIXES):
+            names = info.get("label_info")
+            return read_label_map(label, placement.size, names_of_values(names) if names else None)
+        return read_label_json(label, placement, read_radiograph(film).image_uid)
 
     def _keep(self, name: str, film: Path, points: np.ndarray, info: dict[str, Any], tag: str) -> None:
         target = self._file(name, tag)

@@ -68,6 +68,7 @@ class FineTune(TrainTask):
             CephError: fewer than two labelled films, an option that is none, or the bundle failed; it says why.
         """
         run = self._folder / time.strftime("%Y%m%d-%H%M%S")
+        self._look_at_new_films(datastore)
         turned = self._scores.mirrored_or_inverted()
         for name in sorted(turned & set(datastore.get_labeled_images())):
             logger.warning("%s is left out: the networks learn from films that face right, air dark", name)
@@ -89,6 +90,19 @@ class FineTune(TrainTask):
             part.write_text(json.dumps(result), encoding="utf-8")
         return result
 
+    def _look_at_new_films(self, datastore: FilmStore) -> None:
+        """Detect on labelled films that no model saw: a correction may come from a client that never asked for one."""
+        looked_at = self._scores.looked_at()
+        for name in datastore.get_labeled_images():
+            if name not in looked_at:
+                try:
+                    # it was labelled, so it is a cephalogram; the shipped weights saw more films than those of here
+                    detection = self._detectors.detect(datastore.film(name)[1], "shipped", force=True)
+                except CephError as error:
+                    logger.warning("whether %s faces right is not known: %s", name, error)
+                else:
+                    self._scores.note(name, detection)
+
     def _overlay(self, request: dict[str, Any], run: Path, films: int) -> dict[str, Any]:
         defaults = self.config()
         start = _choice(request, "initial_weights", defaults)
@@ -101,7 +115,7 @@ class FineTune(TrainTask):
             raise CephError(f"max_epochs and learning_rate are numbers: {error}") from error
         if epochs < 1 or not rate > 0:
             raise CephError(f"max_epochs is 1 or more and learning_rate positive, not {epochs} and {rate}")
-        device = name_to_device(_choice(request, "device", defaults) or None)
+        device = name_to_device(_choice(request, "device", defaults) or self._detectors.device)
         return {
             "dataset_dir": str(run / "dataset"),
             "output_dir": str(run),

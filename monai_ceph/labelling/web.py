@@ -7,23 +7,29 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from monai_ceph.labelling import shims
 
 # isort: split
 
-from fastapi import Request
+from fastapi import BackgroundTasks, Request, UploadFile
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
 from monailabel.app import app
 from monailabel.config import settings
+from monailabel.endpoints import model as model_endpoint
 from monailabel.endpoints.user.auth import from_token
 from monailabel.interfaces.exception import MONAILabelException
+from monailabel.interfaces.utils.app import app_instance
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from monai_ceph.errors import CephError
 from monai_ceph.labelling.errors import NotThereError, RefusedError
+from monai_ceph.labelling.guards import OwnPages, ReadingProxy
 from monai_ceph.labelling.store import authenticated_user
 
 __all__ = ["ALLOWED_HOSTS", "ALLOWED_ORIGINS", "app"]
@@ -60,6 +66,19 @@ async def _no_json(request: Request, error: json.JSONDecodeError) -> JSONRespons
     return _sentence(422, f"params is no JSON: {error}")
 
 
+def _update_model(background_tasks: BackgroundTasks, model: str, file: UploadFile) -> dict[str, Any]:
+    """Take uploaded weights, after a look at them."""
+    with tempfile.NamedTemporaryFile(suffix=".pt") as upload:
+        shutil.copyfileobj(file.file, upload)
+        upload.flush()
+        answer: dict[str, Any] = app_instance().replace_weights(model, Path(upload.name))
+    return answer
+
+
+# MONAI Label's own copies whatever it gets over the weights; its endpoint checks the role, and then calls this
+model_endpoint.update_model = _update_model
+
+
 class _User:
     """Remembers who sent a request, for the labels that it saves."""
 
@@ -89,6 +108,8 @@ def _listed(variable: str) -> list[str]:
 # MONAI Label lets any web page that a user visits read films from a server on the same machine
 app.user_middleware = [kept for kept in app.user_middleware if kept.cls is not CORSMiddleware]
 app.add_middleware(_User)
+app.add_middleware(ReadingProxy, prefix=settings.MONAI_LABEL_API_STR)
+app.add_middleware(OwnPages, allowed=_listed(ALLOWED_ORIGINS))
 if _listed(ALLOWED_ORIGINS):
     app.add_middleware(
         CORSMiddleware,

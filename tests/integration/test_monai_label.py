@@ -17,6 +17,7 @@ from typing import Any
 import itk
 import numpy as np
 import pytest
+import requests
 from PIL import Image
 
 pytest.importorskip("monailabel", reason="MONAI Label is not installed (make label)")
@@ -144,7 +145,9 @@ def test_a_label_map_for_who_asks_for_an_image(client: MONAILabelClient, studies
     file, params = client.infer(MODEL, "head.dcm", {"result_extension": suffix})
     assert file.endswith(suffix)
     centres = read_label_map(Path(file), placement_of(studies / "head.dcm").size)
-    assert params["label_names"] == LABELS
+    assert params["label_names"] == {
+        name: LABELS[name] for name, row in zip(NAMES, centres, strict=True) if row[0] >= 0
+    }
     np.testing.assert_allclose(centres, as_points(params), atol=2, equal_nan=True)
 
 
@@ -228,6 +231,10 @@ def test_other_web_pages_and_other_names_get_nothing(url: str) -> None:
     _, _, headers = call(url, "GET", "/info/", Origin="http://elsewhere.example")
     assert "access-control-allow-origin" not in headers
     assert call(url, "GET", "/info/", Host="elsewhere.example")[0] == 400
+    # a browser sends a POST even if the page may not read the answer
+    train = f"/train/{MODEL}?run_sync=true"
+    assert call(url, "POST", train, Origin="http://elsewhere.example")[0] == 403
+    assert call(url, "POST", train, Origin=url)[0] == 422
 
 
 def test_a_label_that_is_none_is_refused(client: MONAILabelClient, place: Path) -> None:
@@ -238,6 +245,17 @@ def test_a_label_that_is_none_is_refused(client: MONAILabelClient, place: Path) 
     assert "Status: 422" in refusal.value.msg
     assert "holds no landmark" in refusal.value.msg
     assert client.info()["datastore"]["completed"] == 0
+
+
+def test_weights_that_are_none_are_refused_and_inference_goes_on(
+    url: str, client: MONAILabelClient, place: Path
+) -> None:
+    files = {"file": ("local.pt", b"no weights")}
+    answer = requests.put(f"{url}/model/{MODEL}", files=files, timeout=60)
+    assert (answer.status_code, "no weights for this network" in answer.text) == (422, True)
+    assert not (place / "work" / "model" / "local.pt").exists()
+    assert requests.put(f"{url}/model/nothing", files=files, timeout=60).status_code == 404
+    client.infer(MODEL, "001.png", {"output": "json"})
 
 
 def moved(file: str, by: dict[str, list[float]]) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+import requests
 
 pytest.importorskip("monailabel", reason="MONAI Label is not installed (make label)")
 
@@ -149,6 +150,23 @@ class TestAuthentication:
         for origin, allowed in ((VIEWER, VIEWER), ("http://elsewhere.example", None)):
             status, _, headers = call(url, "GET", "/info/", Origin=origin, Authorization=token)
             assert (status, headers.get("access-control-allow-origin")) == (200, allowed)
+
+    def test_the_proxy_reads_studies_and_keeps_within_them(
+        self, url: str, client: MONAILabelClient, pacs: str, films: dict[str, Path]
+    ) -> None:
+        token = client._headers["Authorization"]
+        study = pydicom.dcmread(films["dx"], stop_before_pixels=True).StudyInstanceUID
+        # the PACS packs its answer, and the proxy hands it on as it is
+        series = f"{url}/proxy/dicom/qido/studies/{study}/series"
+        answer = requests.get(series, headers={"Authorization": token}, timeout=60)
+        assert (answer.status_code, series_of(films["dx"]) in answer.text) == (200, True)
+        for path in ("..%2fsystem", "studies%2f..%2f..%2fsystem", "studies/%252e%252e/%252e%252e/system"):
+            status, text, _ = call(url, "GET", f"/proxy/dicom/{path}", Authorization=token)
+            assert (status, "DicomAet" in text) == (403, False)
+        before = call(pacs, "GET", "/series")[1]
+        doomed = {"Resources": json.loads(before)}
+        assert call(url, "POST", "/proxy/dicom/..%2ftools%2fbulk-delete", doomed, Authorization=token)[0] == 403
+        assert call(pacs, "GET", "/series")[1] == before
 
     def test_ohif_is_served(self, url: str, client: MONAILabelClient) -> None:
         status, text, _ = call(url, "GET", "/ohif/", Authorization=client._headers["Authorization"])

@@ -1,13 +1,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from fake_detectors import SCORES, FakeDetectors
 from samples import noise, save_grey
 
 from monai_ceph.datasets.phantom import write_phantoms
 from monai_ceph.labelling.placement import Placement, placement_of
+from monai_ceph.labelling.scores import ScoreBook
+from monai_ceph.result import Detection
+
+if TYPE_CHECKING:
+    # it needs MONAI Label, and not every test here does
+    from monai_ceph.labelling.folder_store import FolderStore
 
 ROWS, COLUMNS = 240, 200
 
@@ -36,3 +44,24 @@ def points() -> np.ndarray:
 def dicom_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small DICOM DX film with a calibrated PixelSpacing and a larger ImagerPixelSpacing."""
     return write_phantoms(tmp_path_factory.mktemp("small"), 1, seed=3, height=300, width=240)[0]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FolderStore:
+    """A folder with the films that the fake detector knows."""
+    from monai_ceph.labelling.folder_store import FolderStore
+
+    (tmp_path / "studies").mkdir()
+    for name in (*SCORES, "none.png"):
+        save_grey(tmp_path / "studies" / name, noise(400, 300))
+    return FolderStore(tmp_path / "studies")
+
+
+@pytest.fixture
+def detectors(detection: Detection, tmp_path: Path) -> FakeDetectors:
+    return FakeDetectors(detection, tmp_path / "model" / "local.pt")
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> ScoreBook:
+    return ScoreBook(tmp_path / "scores.sqlite")

@@ -6,6 +6,7 @@ import shutil
 import zipfile
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 from samples import noise, save_grey
@@ -13,12 +14,13 @@ from samples import noise, save_grey
 pytest.importorskip("monailabel", reason="MONAI Label is not installed (make label)")
 
 from monai_ceph.datasets import folder
-from monai_ceph.errors import CephError
+from monai_ceph.errors import CephError, ReadError
 from monai_ceph.labelling.errors import NotThereError, RefusedError
 from monai_ceph.labelling.folder_store import FolderStore
 from monai_ceph.labelling.label_map import write_label_map
 from monai_ceph.labelling.markups import as_markups, write_markups
 from monai_ceph.labelling.placement import placement_of
+from monai_ceph.landmarks import NAMES
 
 
 @pytest.fixture
@@ -108,6 +110,18 @@ def test_a_label_map_is_read_by_its_centres(store: FolderStore, root: Path, poin
     np.testing.assert_allclose(store.points("IM0001"), points, atol=0.5, equal_nan=True)
 
 
+def test_a_label_map_is_read_by_the_names_that_come_with_it(
+    store: FolderStore, root: Path, points: np.ndarray, tmp_path: Path
+) -> None:
+    packed = np.full_like(points, np.nan)
+    packed[:17] = points[np.isfinite(points).all(axis=1)]
+    write_label_map(tmp_path / "map.nrrd", packed, placement_of(root / "IM0001"))
+    names = [name for name, point in zip(NAMES, points, strict=True) if np.isfinite(point).all()]
+    info = {"label_info": [{"name": name, "idx": value} for value, name in enumerate(names, start=1)]}
+    store.save_label("IM0001", str(tmp_path / "map.nrrd"), "final", info)
+    np.testing.assert_allclose(store.points("IM0001"), points, atol=0.5, equal_nan=True)
+
+
 @pytest.mark.parametrize("content", ["", "{}", '{"markups": []}'])
 def test_a_refused_label_changes_nothing(store: FolderStore, root: Path, label: Path, content: str) -> None:
     store.save_label("a.png", str(label), "final", {})
@@ -116,6 +130,23 @@ def test_a_refused_label_changes_nothing(store: FolderStore, root: Path, label: 
     with pytest.raises(CephError, match="the label"):
         store.save_label("a.png", str(label), "final", {})
     assert {path: path.read_bytes() for path in files(root)} == before
+
+
+def test_a_detection_of_another_dicom_film_is_refused(store: FolderStore, tmp_path: Path) -> None:
+    label = tmp_path / "label.json"
+    label.write_text(json.dumps({"image_uid": "2.25.9", "landmarks": [{"symbol": "S", "x": 10, "y": 10}]}))
+    with pytest.raises(CephError, match="of another film"):
+        store.save_label("IM0001", str(label), "final", {})
+
+
+def test_a_refusal_names_no_path_of_the_server(store: FolderStore, root: Path, label: Path) -> None:
+    (root / "a.png").write_bytes(b"damaged")
+    with pytest.raises(CephError, match=r"^a\.png: ") as refusal:
+        store.save_label("a.png", str(label), "final", {})
+    (root / "map.nrrd").write_text("nothing")
+    with pytest.raises(CephError, match="the label") as other:
+        store.save_label("IM0001", str(root / "map.nrrd"), "final", {})
+    assert str(root) not in f"{refusal.value}{other.value}"
 
 
 @pytest.mark.parametrize("tag", ["..", "../x", "a/b", "", ".hidden"])
@@ -147,6 +178,39 @@ def test_an_uploaded_film_joins_the_folder(store: FolderStore, root: Path, tmp_p
     assert (root / "late.png").read_bytes() == upload.read_bytes()
     with pytest.raises(NotThereError, match="no film"):
         store.add_image("../late", str(upload), {})
+
+
+def test_an_upload_that_is_no_film_stays_outside(store: FolderStore, root: Path, tmp_path: Path) -> None:
+    before = files(root)
+    for name, content in (("page.html", b"<html>"), ("late.png", b"no picture"), ("late", b"nothing")):
+        upload = tmp_path / f"tmp-{name}"
+        upload.write_bytes(content)
+        with pytest.raises(CephError) as refusal:
+            store.add_image(name, str(upload), {})
+        assert str(tmp_path) not in str(refusal.value)
+    assert files(root) == before
+
+
+@pytest.mark.parametrize("name", [".late", "labels/final/late", "labels/late.png", ".hidden/late.png"])
+def test_an_upload_lands_where_films_are_listed(store: FolderStore, root: Path, tmp_path: Path, name: str) -> None:
+    upload = save_grey(tmp_path / "tmp123.png", noise(240, 200))
+    before = files(root)
+    with pytest.raises(RefusedError, match="no film can be called"):
+        store.add_image(name, str(upload), {})
+    assert files(root) == before
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_nifti_is_refused_wherever_it_comes_in(store: FolderStore, root: Path, tmp_path: Path, suffix: str) -> None:
+    upload = tmp_path / f"tmp123{suffix}"
+    nibabel.save(nibabel.Nifti1Image(noise(200, 240)[..., None], np.diag([-1, -1, 1, 1])), upload)
+    with pytest.raises(ReadError, match="NIfTI file cannot be labelled"):
+        store.add_image("late", str(upload), {})
+    shutil.copy(upload, root / f"there{suffix}")
+    with pytest.raises(ReadError, match=rf"^there{suffix}: a film in a NIfTI file cannot be labelled"):
+        store.film(f"there{suffix}")
+    with pytest.raises(NotThereError, match="no film"):
+        store.film("there")
 
 
 def test_the_archive_is_a_dataset_folder(store: FolderStore, label: Path, points: np.ndarray, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from monai_ceph.errors import CephError
 from monai_ceph.labelling.cvat import as_annotations, detector_labels
-from monai_ceph.labelling.label_map import LABELS, discs, read_label_map, write_label_map
+from monai_ceph.labelling.label_map import LABELS, discs, names_of_values, read_label_map, write_label_map
 from monai_ceph.labelling.placement import Placement, placement_of
 from monai_ceph.landmarks import NAMES
 
@@ -68,6 +68,54 @@ def test_an_empty_map(plane: Placement, tmp_path: Path) -> None:
     write_label_map(tmp_path / "map.nrrd", np.full((19, 2), np.nan), plane)
     with pytest.raises(CephError, match="none of the values 1 to 19"):
         read_label_map(tmp_path / "map.nrrd", plane.size)
+
+
+def slicer_map(points: np.ndarray, plane: Placement, target: Path) -> list[dict[str, object]]:
+    """What Slicer submits: the segments that there are, numbered from 1 on, and their names."""
+    present = [index for index, point in enumerate(points) if np.isfinite(point).all()]
+    packed = np.full_like(points, np.nan)
+    packed[: len(present)] = points[present]
+    write_label_map(target, packed, plane)
+    return [{"name": NAMES[index], "idx": value} for value, index in enumerate(present, start=1)]
+
+
+def test_slicers_names_count_and_not_its_numbers(plane: Placement, points: np.ndarray, tmp_path: Path) -> None:
+    points[9] = (150.5, 20.25)
+    info = slicer_map(points, plane, tmp_path / "map.nrrd")
+    assert len(info) == 18
+    read = read_label_map(tmp_path / "map.nrrd", plane.size, names_of_values(info))
+    np.testing.assert_allclose(read, points, atol=0.5, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": "Segment_3"}, "no landmark is called 'Segment_3'"),
+        ({"name": "Nasion"}, "Nasion is in the label map twice"),
+        ({"idx": 40}, "holds the value 3, which label_info does not name"),
+        ({"idx": 1}, "two names to the value 1"),
+        ({"idx": "third"}, "no list of objects with name and idx"),
+    ],
+)
+def test_names_that_do_not_fit_the_map(
+    plane: Placement, points: np.ndarray, tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    info = slicer_map(points, plane, tmp_path / "map.nrrd")
+    info[2] |= change
+    with pytest.raises(CephError, match=message):
+        read_label_map(tmp_path / "map.nrrd", plane.size, names_of_values(info))
+
+
+def test_the_pixel_of_a_landmark_is_its_own(plane: Placement, tmp_path: Path) -> None:
+    points = np.full((19, 2), np.nan)
+    # the second lies in another pixel, and is nearer to the centre of the first one's
+    points[:2] = (50.45, 50.45), (50.0, 50.51)
+    points[2:4] = (-0.3, 0.0), (239.4, 199.4)
+    assert discs(points, SIZE)[[50, 50, 0, 239], [50, 51, 0, 199]].tolist() == [1, 2, 3, 4]
+    assert write_label_map(tmp_path / "map.nrrd", points, plane) == {name: LABELS[name] for name in NAMES[:4]}
+    # a disc that a neighbour or the border cuts is off by less than its radius
+    read = read_label_map(tmp_path / "map.nrrd", plane.size)
+    assert np.linalg.norm(read - points, axis=1)[:4].max() < 2.0
 
 
 def test_what_is_no_map(tmp_path: Path) -> None:

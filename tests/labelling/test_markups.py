@@ -76,7 +76,15 @@ def test_a_detection_whose_points_were_moved(plane: Placement, tmp_path: Path) -
     assert np.isnan(found[1:]).all()
 
 
+def test_a_detection_of_this_very_image(plane: Placement, tmp_path: Path) -> None:
+    content = {"image_uid": "2.25.1", "rows": 240, "columns": 200, "landmarks": [FOUND]}
+    assert read_label_json(saved(tmp_path / "a.json", content), plane, "2.25.1")[0].tolist() == [20.0, 10.5]
+    with pytest.raises(CephError, match="another film"):
+        read_label_json(tmp_path / "a.json", plane, "2.25.2")
+
+
 MARK = {"label": "Sella", "position": [1.0, 2.0, 0.0]}
+FOUND = {"symbol": "S", "x": 10.5, "y": 20.0}
 WRONG = {
     "no JSON": ("{", "no JSON"),
     "a list": ("[]", "neither markups nor a detection"),
@@ -88,6 +96,8 @@ WRONG = {
     "no position": ({"markups": [{"controlPoints": [{"label": "S"}]}]}, "not those of Slicer's schema"),
     "two numbers": ({"markups": [{"controlPoints": [{**MARK, "position": [1, 2]}]}]}, "not those of Slicer's schema"),
     "far away": ({"markups": [{"controlPoints": [{**MARK, "position": [-500.0, 2.0, 0.0]}]}]}, "another film"),
+    "another size": ({"rows": 241, "columns": 200, "landmarks": [FOUND]}, "another film: that has the shape"),
+    "another image": ({"image_uid": "2.25.9", "landmarks": [FOUND]}, "another film: that has the SOP Instance UID"),
     "no coordinates": ({"landmarks": [{"symbol": "S", "x": "a", "y": 1}]}, "not those of a detection"),
 }
 

@@ -33,3 +33,13 @@ def test_films_that_the_networks_do_not_learn_from(detection: Detection, tmp_pat
     book.note("mirrored", detection.model_copy(update={"mirrored": True}))
     book.note("inverted", detection.model_copy(update={"inverted": True}))
     assert book.mirrored_or_inverted() == {"mirrored", "inverted"}
+
+
+def test_a_failure_says_nothing_of_the_view(detection: Detection, tmp_path: Path) -> None:
+    book = ScoreBook(tmp_path / "scores.sqlite")
+    book.note("mirrored", detection.model_copy(update={"mirrored": True}))
+    for name in ("mirrored", "new"):
+        book.note_failure(name, detection.model)
+    assert book.mirrored_or_inverted() == {"mirrored"}
+    assert book.looked_at() == {"mirrored"}
+    assert book.of_model(detection.model)["mirrored"].mean is None

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
+import itk
 import numpy as np
 import pytest
-from samples import changed, noise, save_grey
+from fake_detectors import SCORES, FakeDetectors
+from samples import changed, noise
 
 pytest.importorskip("monailabel", reason="MONAI Label is not installed (make label)")
 
@@ -19,6 +20,7 @@ from monai_ceph.analysis import measure
 from monai_ceph.errors import CephError, RejectedError
 from monai_ceph.labelling.folder_store import FolderStore
 from monai_ceph.labelling.infer import InferLandmarks
+from monai_ceph.labelling.label_map import LABELS
 from monai_ceph.labelling.markups import as_markups, write_markups
 from monai_ceph.labelling.placement import placement_of
 from monai_ceph.labelling.scores import ScoreBook
@@ -27,45 +29,6 @@ from monai_ceph.labelling.strategy import LowestScore
 from monai_ceph.labelling.train import FineTune
 from monai_ceph.readers import SpacingSource
 from monai_ceph.result import Detection
-
-SCORES = {"a.png": 0.9, "b.png": 0.3, "c.png": 0.6}
-
-
-class FakeDetectors:
-    """Detects the same landmarks on every film, with scores by its name."""
-
-    def __init__(self, detection: Detection, tuned: Path) -> None:
-        self.detection, self.tuned = detection, tuned
-        self.asked: list[str] = []
-
-    def get(self, *args: Any) -> Any:
-        return SimpleNamespace(identity=self.detection.model)
-
-    def detect(self, film: Path, *args: Any, force: bool = False) -> Detection:
-        self.asked.append(film.name)
-        if film.name == "none.png" and not force:
-            raise RejectedError(f"{film}: no lateral cephalogram: nothing seen")
-        score = SCORES.get(film.name, 0.5)
-        marks = tuple(mark.model_copy(update={"score": score}) for mark in self.detection.landmarks)
-        return self.detection.model_copy(update={"landmarks": marks, "file": str(film)})
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> FolderStore:
-    (tmp_path / "studies").mkdir()
-    for name in (*SCORES, "none.png"):
-        save_grey(tmp_path / "studies" / name, noise(400, 300))
-    return FolderStore(tmp_path / "studies")
-
-
-@pytest.fixture
-def detectors(detection: Detection, tmp_path: Path) -> FakeDetectors:
-    return FakeDetectors(detection, tmp_path / "model" / "local.pt")
-
-
-@pytest.fixture
-def book(tmp_path: Path) -> ScoreBook:
-    return ScoreBook(tmp_path / "scores.sqlite")
 
 
 def save(store: FolderStore, name: str, points: np.ndarray, tag: str = "final") -> None:
@@ -162,6 +125,17 @@ class TestInfer:
         assert "Porion" not in labels
         assert len(labels) == 18
         assert (params["landmarks"][3]["status"], params["landmarks"][3]["x"]) == ("missing", None)
+        assert "Porion" not in params["label_names"]
+        Path(file).unlink()
+
+    def test_label_names_are_those_of_the_map(
+        self, task: InferLandmarks, store: FolderStore, detectors: FakeDetectors
+    ) -> None:
+        detectors.detection = changed(detectors.detection, 3, x=None, y=None, status="missing")
+        file, params = task(self.request(store, "a.png", result_extension=".nrrd"))
+        values = set(np.unique(itk.array_from_image(itk.imread(file))).tolist()) - {0}
+        assert set(params["label_names"].values()) == values
+        assert params["label_names"].keys() == LABELS.keys() - {"Porion"}
         Path(file).unlink()
 
 
@@ -246,6 +220,26 @@ class TestTrain:
         book.note("b.png", detection.model_copy(update={"mirrored": True}))
         with pytest.raises(CephError, match="there are 1"):
             task({}, store)
+
+    def test_mirrored_films_that_nobody_inferred_are_left_out(
+        self, task: FineTune, store: FolderStore, detection: Detection, detectors: FakeDetectors, book: ScoreBook
+    ) -> None:
+        for name in ("a.png", "b.png", "none.png"):
+            save(store, name, detection.points())
+        detectors.mirrored = {"b.png", "none.png"}
+        book.note("a.png", detection)
+        # rejected, which says nothing of its view
+        book.note_failure("none.png", detection.model)
+        with pytest.raises(CephError, match="there are 1"):
+            task({}, store)
+        assert sorted(detectors.asked) == ["b.png", "none.png"]
+
+    def test_training_runs_on_the_servers_device(
+        self, task: FineTune, tmp_path: Path, detectors: FakeDetectors
+    ) -> None:
+        detectors.device = "meta"
+        assert task._overlay({}, tmp_path / "run", films=2)["device"] == "$torch.device('meta')"
+        assert task._overlay({"device": "cpu"}, tmp_path / "run", films=2)["device"] == "$torch.device('cpu')"
 
     @pytest.mark.parametrize(
         ("option", "message"),

@@ -1,0 +1,84 @@
+"""What the app does with requests, with a detector that answers at once."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+from fake_detectors import FakeDetectors
+
+pytest.importorskip("monailabel", reason="MONAI Label is not installed (make label)")
+
+from monai_ceph.errors import CephError
+from monai_ceph.labelling.app import MODEL, CephalometricApp
+from monai_ceph.labelling.errors import RefusedError
+from monai_ceph.labelling.folder_store import FolderStore
+
+# isort: split
+from monailabel.config import settings
+
+
+@pytest.fixture
+def app(
+    store: FolderStore, detectors: FakeDetectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> CephalometricApp:
+    for folder in ("sessions", "tmp"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.setattr(settings, "MONAI_LABEL_SESSION_PATH", str(tmp_path / "sessions"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    monkeypatch.setattr("monai_ceph.labelling.app.Detectors", lambda *arguments: detectors)
+    return CephalometricApp(str(tmp_path / "work"), str(tmp_path / "studies"), {})
+
+
+def labels(app: CephalometricApp) -> dict[str, set[str]]:
+    store = app.datastore()
+    return {tag: store.labelled(tag) for tag in store.tags()}
+
+
+@pytest.mark.parametrize("tag", ["final", "Final", "draft"])
+def test_the_models_landmarks_are_no_label_of_a_person(app: CephalometricApp, tag: str) -> None:
+    request: dict[str, Any] = {"model": MODEL, "image": "a.png", "save_label": True, "label_tag": tag}
+    with pytest.raises(RefusedError, match="landmarks of the model are saved as 'original'"):
+        app.infer(request)
+    # with several films, MONAI Label's batch hides what an inference raised
+    with pytest.raises(RefusedError, match="landmarks of the model are saved as 'original'"):
+        app.batch_infer({"model": MODEL, "images": ["a.png", "b.png"], "label_tag": tag})
+    assert labels(app) == {}
+
+
+def test_the_models_landmarks_are_saved_as_its_own(app: CephalometricApp) -> None:
+    app.infer({"model": MODEL, "image": "a.png", "save_label": True})
+    app.batch_infer({"model": MODEL, "images": ["b.png"], "label_tag": "original", "max_workers": 1})
+    assert labels(app) == {"original": {"a.png", "b.png"}}
+
+
+def test_a_batch_runs_on_the_servers_device(app: CephalometricApp, detectors: FakeDetectors) -> None:
+    request = {"model": MODEL, "images": ["a.png"], "max_workers": 1}
+    detectors.device = "meta"
+    app._batch_infer = app.init_batch_infer()
+    # the second is what MONAI Label fills in
+    for more in ({}, {"device": "cuda", "multi_gpu": True, "gpus": "all"}, {"device": "cpu"}):
+        app.batch_infer({**request, **more})
+    assert detectors.devices == ["meta", "meta", "cpu"]
+
+
+def test_an_upload_is_no_film_of_the_store_whatever_it_is_called(app: CephalometricApp, store: FolderStore) -> None:
+    upload = Path(tempfile.gettempdir()) / "upload.png"
+    shutil.copy(store.film("a.png")[1], upload)
+    answer = app.infer({"model": MODEL, "image": str(upload), "image_id": "b.png", "output": "json"})
+    assert answer["params"]["file"] == "upload"
+    assert app._scores.of_model(app._detectors.get().identity) == {}
+
+
+def test_a_nifti_upload_is_refused(app: CephalometricApp) -> None:
+    upload = Path(tempfile.gettempdir()) / "upload.nii.gz"
+    # stored from right to left, as ITK writes a picture: the package's reader turns it, Slicer does not
+    nibabel.save(nibabel.Nifti1Image(np.zeros((300, 400, 1), np.uint8), np.diag([-1.0, 1.0, 1.0, 1.0])), upload)
+    with pytest.raises(CephError, match=r"^the film: a film in a NIfTI file cannot be labelled"):
+        app.infer({"model": MODEL, "image": str(upload)})
+    assert not upload.exists()
