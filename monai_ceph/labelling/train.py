@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import subprocess
 import sys
 import time
@@ -72,10 +73,15 @@ class FineTune(TrainTask):
         turned = self._scores.mirrored_or_inverted()
         for name in sorted(turned & set(datastore.get_labeled_images())):
             logger.warning("%s is left out: the networks learn from films that face right, air dark", name)
-        names = write_dataset(datastore, run / "dataset", without=turned)
-        if len(names) < _MIN_FILMS:
-            raise CephError(f"training needs {_MIN_FILMS} films with final labels, and there are {len(names)}")
-        overlay = self._overlay(request, run, len(names))
+        try:
+            names = write_dataset(datastore, run / "dataset", without=turned)
+            if len(names) < _MIN_FILMS:
+                raise CephError(f"training needs {_MIN_FILMS} films with final labels, and there are {len(names)}")
+            overlay = self._overlay(request, run, len(names))
+        except CephError:
+            # a run that never began leaves nothing
+            shutil.rmtree(run, ignore_errors=True)
+            raise
         (run / "run.json").write_text(json.dumps(overlay, indent=1) + "\n", encoding="utf-8")
         _run_bundle(run / "run.json")
         weights.export(str(run / "final.pt"), str(self._detectors.tuned))

@@ -309,7 +309,7 @@ def test_round_trip(client: MONAILabelClient, infer: Infer, url: str, studies: P
     assert np.nanmedian(np.linalg.norm(as_points(params) - before["001.png"], axis=1)) < 5
     _, params = client.infer(MODEL, "001.png", {"weights": "shipped"})
     assert params["model"] == shipped
-    dataset = folder(next((place / "work" / "runs").glob("*/dataset")))
+    dataset = folder(place / "work" / "runs" / trained["run"] / "dataset")
     assert sorted(film.image.resolve().name for film in dataset) == ["001.png", "head.dcm"]
 
 

@@ -211,6 +211,7 @@ class TestTrain:
         save(store, "a.png", detection.points())
         with pytest.raises(CephError, match="training needs 2 films with final labels, and there are 1"):
             task({}, store)
+        assert list(task._folder.glob("*")) == []
 
     def test_mirrored_films_are_left_out(
         self, task: FineTune, store: FolderStore, detection: Detection, book: ScoreBook
