@@ -17,8 +17,8 @@ __all__ = ["HeatmapUNet", "bfloat16_is_native"]
 def bfloat16_is_native(device: str | torch.device) -> bool:
     """Return whether a device has instructions for bfloat16, so that it is faster than single precision there.
 
-    x86 CPUs have them as AVX-512 BF16 or AMX (about 2020 and later), NVIDIA GPUs from compute capability 8.0 on. Torch
-    before 2.10 does not say what a CPU has: the answer is no.
+    x86 CPUs have them as AVX-512 BF16 or AMX, NVIDIA GPUs from compute capability 8.0 on. An older torch does not say
+    what a CPU has: then the answer is no.
     """
     device = torch.device(device)
     if device.type == "cuda":

@@ -9,13 +9,12 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from monai_ceph.batch.executors import Executor, InlineExecutor, MakeExecutor
 from monai_ceph.batch.film import FilmWorker, MakeDetector, Read, read_film
 from monai_ceph.batch.inputs import Inputs
 from monai_ceph.batch.interruption import Interrupted
 from monai_ceph.batch.ledger import Ledger
+from monai_ceph.batch.lock import locked
 from monai_ceph.batch.options import LEDGER, Options, film_folders
 from monai_ceph.batch.processes import ProcessExecutor
 from monai_ceph.batch.remote import url_of
@@ -77,7 +76,8 @@ def detect_films(
             return make_executor(make_worker, read_one, out)
         return InlineExecutor(make_worker) if options.workers == 1 else ProcessExecutor(make_worker, options.workers)
 
-    with _locked(out), _closing(make) as executor:
+    busy = "another run writes there; wait for it, or choose another folder"
+    with locked(out / ".run.lock", busy), _closing(make) as executor:
         ledger = _open_ledger(out, options.resume)
         schedule = Schedule(ledger, executor, inputs, out, options, on_film, interrupted)
         start = time.perf_counter()
@@ -99,23 +99,6 @@ def detect_films(
 
 def _make_worker(make_detector: MakeDetector, out: Path, options: Options, read: Read) -> FilmWorker:
     return FilmWorker(make_detector(), out, options, read)
-
-
-@contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """Keep other runs out of ``out``; the system frees the lock when the process ends, however it does."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(out / ".run.lock")
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise CephError(f"{out}: another run writes there; wait for it, or choose another folder") from error
-    except OSError as error:
-        raise _cannot_be_written(error, out) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 @contextmanager

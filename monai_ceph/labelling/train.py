@@ -128,7 +128,7 @@ class FineTune(TrainTask):
             "initial_weights": str(self._detectors.tuned) if tuned else weights.path("local"),
             "device": f"$torch.device({str(device)!r})",
             # the pose in which the detector shows heads to the network, not that of a few films
-            "mean_shape": weights.model()["mean_shape"],
+            "mean_shape": weights.mean_shape(),
             "max_epochs": epochs,
             "learning_rate": rate,
             "validation_interval": epochs,

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
+from monai_ceph.batch.lock import locked
 from monai_ceph.errors import CephError, StoppedError
 from monai_ceph.pacs.config import NodeConfig
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.spool import Spool
 
-__all__ = ["LEDGER", "audit_rows", "locked", "open_folder", "retry_all"]
+__all__ = ["LEDGER", "alone", "audit_rows", "open_folder", "retry_all"]
 
 LEDGER = "node.sqlite"
 
@@ -32,21 +31,9 @@ def open_folder(config: NodeConfig) -> tuple[Spool, NodeLedger]:
     return spool, NodeLedger(config.folder / LEDGER)
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep other nodes out of the folder; the system frees the lock when the process ends, however it does."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".node.lock")
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise CephError(f"{folder}: another node works there") from error
-    except OSError as error:
-        raise StoppedError(f"{error.filename or folder}: {error.strerror or error}") from error
-    try:
-        yield
-    finally:
-        lock.release()
+def alone(folder: Path) -> AbstractContextManager[None]:
+    """Keep other nodes out of the folder, as :func:`~monai_ceph.batch.lock.locked` does."""
+    return locked(folder / ".node.lock", "another node works there")
 
 
 def audit_rows(config: NodeConfig) -> Iterator[dict[str, object]]:
@@ -68,7 +55,7 @@ def retry_all(config: NodeConfig) -> int:
     Raises:
         CephError: if it runs.
     """
-    with locked(config.folder):
+    with alone(config.folder):
         spool, ledger = open_folder(config)
         number = 0
         for film in ledger.films("dead"):

@@ -21,7 +21,7 @@ from monai_ceph.pacs.commitment import Commitments
 from monai_ceph.pacs.config import DicomSource, DicomWebSource, NodeConfig
 from monai_ceph.pacs.delivery_loop import DeliveryLoop
 from monai_ceph.pacs.detection_loop import DetectionLoop
-from monai_ceph.pacs.folder import locked, open_folder
+from monai_ceph.pacs.folder import alone, open_folder
 from monai_ceph.pacs.inbox import InboxLoop, put_into_inbox
 from monai_ceph.pacs.logs import log
 from monai_ceph.pacs.polling_loop import PollingLoop
@@ -219,7 +219,7 @@ def run_node(config: NodeConfig, make_detector: MakeDetector) -> None:
             raise KeyboardInterrupt
         asked.set()
 
-    with locked(config.folder):
+    with alone(config.folder):
         node = Node(config, make_detector)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, ask)

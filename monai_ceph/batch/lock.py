@@ -1,0 +1,39 @@
+"""One process at a time in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from monai_ceph.errors import CephError, StoppedError
+
+__all__ = ["locked"]
+
+
+@contextmanager
+def locked(file: Path, busy: str) -> Iterator[None]:
+    """Keep other processes out of the folder of ``file``; the system frees the lock when the process ends, however.
+
+    Args:
+        file: the lock; it and its folder are made if they are not there.
+        busy: what to say of the folder if another process has the lock.
+
+    Raises:
+        CephError: if another process has it.
+        StoppedError: if it cannot be written.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(file)
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise CephError(f"{file.parent}: {busy}") from error
+    except OSError as error:
+        raise StoppedError(f"{error.filename or file.parent}: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        lock.release()
