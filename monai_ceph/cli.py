@@ -28,6 +28,7 @@ from monai_ceph.console import (
     EXIT_STOPPED,
     console,
     messages,
+    need_extra,
     stop,
 )
 from monai_ceph.errors import CephError
@@ -37,8 +38,11 @@ from monai_ceph.version import __version__
 from monai_ceph.zoo.command import bundle
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from monai_ceph.batch.executors import MakeExecutor
     from monai_ceph.evaluation import Row
+    from monai_ceph.pacs.targets import Sender
 
 __all__ = ["app"]
 
@@ -121,8 +125,18 @@ Overlay = Annotated[list[Path] | None, typer.Option("--config", help="Bundle con
 
 @app.command()
 def detect(
-    paths: Annotated[list[Path], typer.Argument(help="Films, and folders that are searched to any depth.")],
     out: Annotated[Path, typer.Option(help="Folder for the results.")],
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Films, and folders that are searched to any depth.", show_default=False)
+    ] = None,
+    archives: Annotated[
+        list[str] | None,
+        typer.Option("--from", help="Archive to take films from: dicomweb://HOST/ROOT?StudyDate=20260131."),
+    ] = None,
+    targets: Annotated[
+        list[str] | None,
+        typer.Option("--to", help="Archive that gets SR and GSPS: dicomweb://HOST/ROOT or dicom://AE_TITLE@HOST:PORT."),
+    ] = None,
     formats: Annotated[
         list[str] | None,
         typer.Option(help="Of csv, parquet, json, overlay, sr, gsps, all; csv,json,overlay if nothing is said."),
@@ -151,9 +165,13 @@ def detect(
 ) -> None:
     """Find the 19 landmarks on every film. The same command goes on where an interrupted run stopped.
 
-    Exit code: 0 if every film is done or uncertain, 1 if some are rejected or failed, 2 if nothing could be done, 3 if
-    the run stopped before its end, such as on a full disk, 130 if it was interrupted.
+    Exit code: 0 if every film is done or uncertain, 1 if some are rejected, failed, or not sent, 2 if nothing could be
+    done, 3 if the run stopped before its end, such as on a full disk, 130 if it was interrupted.
     """
+    if not paths and not archives:
+        stop("nothing to do: name films, folders, or an archive with --from")
+    if deidentify and targets:
+        stop("--deidentify and --to exclude each other: results without identity belong to no patient's study")
     if pixel_spacing is not None and not 0 < pixel_spacing < 10:
         stop(f"--pixel-spacing {pixel_spacing} is no length of a pixel in mm")
     if out.exists() and not out.is_dir():
@@ -170,8 +188,11 @@ def detect(
     from monai_ceph.errors import StoppedError
 
     try:
+        senders, wanted = _archives(archives or [], targets or []), batch.parse_formats(formats or ())
+        if senders and wanted.isdisjoint(batch.OBJECT_FORMATS):
+            wanted |= batch.OBJECT_FORMATS
         options = batch.Options(
-            formats=batch.parse_formats(formats or ()),
+            formats=wanted,
             workers=workers or 1,
             resume=resume,
             retry_failed=retry_failed,
@@ -190,7 +211,7 @@ def detect(
                 gpu = None if device is None else device.startswith("cuda")
                 make_executor = partial(RayExecutor, address=ray_address, workers=workers, cpus=ray_cpus, gpu=gpu)
             summary = batch.detect_films(
-                paths,
+                [*(paths or ()), *map(Path, archives or ())],
                 out,
                 make_detector,
                 options,
@@ -198,6 +219,7 @@ def detect(
                 on_film=screen.on_film,
                 interrupted=interrupted,
                 make_executor=make_executor,
+                senders=senders,
             )
     except KeyboardInterrupt:
         stop(f"interrupted; what was done stands in {out}, and the same command goes on", EXIT_INTERRUPTED)
@@ -206,8 +228,22 @@ def detect(
     except (CephError, OSError) as error:
         stop(error)
     screen.end(summary, out, options)
-    if summary.in_errors:
+    if summary.in_errors or summary.not_sent:
         raise typer.Exit(EXIT_SOME_FAILED if summary.with_landmarks else EXIT_NOTHING_DONE)
+
+
+def _archives(sources: list[str], targets: list[str]) -> Mapping[str, Sender]:
+    """Check what archives films come from and results go to; return the ways to the latter."""
+    if not sources and not targets:
+        return {}
+    need_extra("pacs", "pynetdicom", "dicomweb_client")
+    from monai_ceph.pacs.urls import place_of, senders_of
+
+    for url in sources:
+        if url.startswith("dicom://"):
+            stop(f"--from {url}: C-MOVE sends to a node, see monai-ceph fetch; DICOMweb is dicomweb://HOST/ROOT")
+        place_of(url)
+    return senders_of(targets)
 
 
 @app.command()

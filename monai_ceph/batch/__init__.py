@@ -2,13 +2,14 @@
 
 from monai_ceph.batch.film import FilmJob, FilmWorker, Outcome
 from monai_ceph.batch.interruption import orderly_end
-from monai_ceph.batch.options import DEFAULT_FORMATS, FORMATS, Options, parse_formats
+from monai_ceph.batch.options import DEFAULT_FORMATS, FORMATS, OBJECT_FORMATS, Options, parse_formats
 from monai_ceph.batch.run import detect_films
 from monai_ceph.batch.summary import Summary
 
 __all__ = [
     "DEFAULT_FORMATS",
     "FORMATS",
+    "OBJECT_FORMATS",
     "FilmJob",
     "FilmWorker",
     "Options",

@@ -10,7 +10,7 @@ from pathlib import Path
 from monai_ceph.errors import CephError
 from monai_ceph.result import ModelIdentity
 
-__all__ = ["DEFAULT_FORMATS", "FORMATS", "LEDGER", "Options", "film_files", "parse_formats"]
+__all__ = ["DEFAULT_FORMATS", "FORMATS", "LEDGER", "OBJECT_FORMATS", "Options", "film_files", "parse_formats"]
 
 LEDGER = "run.sqlite"
 """The file in the results that says how every film ended."""
@@ -20,6 +20,9 @@ _PER_FILM = {"json": ("json", ".json"), "overlay": ("overlays", ".png"), "sr": (
 
 FORMATS = (*TABLES, *_PER_FILM)
 """What can be written: tables of all films, then one file per film."""
+
+OBJECT_FORMATS = frozenset({"sr", "gsps"})
+"""Those that are DICOM objects, which archives take."""
 
 DEFAULT_FORMATS = frozenset({"csv", "json", "overlay"})
 

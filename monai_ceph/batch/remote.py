@@ -59,7 +59,7 @@ def iter_films(root: Path) -> Iterator[Path]:
                     continue
                 if entry["type"] == "directory":
                     folders.append(entry["name"])
-                elif _may_be_film(path):
+                elif entry.get("ContentType") == "application/dicom" or _may_be_film(path):
                     yield path
             waiting += reversed(folders)
     except CephError:
@@ -112,6 +112,8 @@ def local_copy(path: Path) -> Iterator[Path]:
             fs.get_file(place, str(copy))
         except FileNotFoundError as error:
             raise ReadError(f"{path}: no such file.") from error
+        except CephError as error:
+            raise ReadError(f"{path}: cannot be fetched: {error}") from error
         except Exception as error:
             # its text may hold the path, which may name a patient
             raise ReadError(f"{path}: cannot be fetched ({type(error).__name__}).") from error
@@ -138,6 +140,13 @@ def _open(path: Path) -> tuple[Any, str]:
     """
     import fsspec
 
+    for scheme in ("dicomweb", "dicomweb+http"):
+        fsspec.register_implementation(
+            scheme,
+            "monai_ceph.pacs.archive_files.DicomWebFileSystem",
+            clobber=True,
+            errtxt="DICOMweb needs more: pip install 'monai-ceph[pacs]'",
+        )
     url = url_of(path)
     assert url is not None
     try:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from monai_ceph.batch.executors import Executor, InlineExecutor, MakeExecutor
 from monai_ceph.batch.film import FilmWorker, MakeDetector, Read, read_film
@@ -19,9 +20,13 @@ from monai_ceph.batch.options import LEDGER, Options, film_folders
 from monai_ceph.batch.processes import ProcessExecutor
 from monai_ceph.batch.remote import url_of
 from monai_ceph.batch.schedule import OnFilm, Schedule, remove_files
+from monai_ceph.batch.sending import send_objects
 from monai_ceph.batch.summary import Summary, save_tables, summarise
 from monai_ceph.errors import CephError, StoppedError
 from monai_ceph.readers import read_radiograph
+
+if TYPE_CHECKING:
+    from monai_ceph.pacs.targets import Sender
 
 __all__ = ["detect_films"]
 
@@ -37,6 +42,7 @@ def detect_films(
     interrupted: Interrupted = lambda: False,
     read: Read = read_radiograph,
     make_executor: MakeExecutor | None = None,
+    senders: Mapping[str, Sender] | None = None,
 ) -> Summary:
     """Detect on files and folders and write the results under ``out``.
 
@@ -55,6 +61,7 @@ def detect_films(
         read: reads a film.
         make_executor: makes what does the work on other machines, such as ``ray_cluster.RayExecutor``; None does it on
             this one, with the workers of the options.
+        senders: the ways to archives that get the objects of the run's films when its tables stand, by their URLs.
 
     Raises:
         CephError: if there is no film at all, another run writes to ``out``, or the detector cannot be made.
@@ -85,7 +92,10 @@ def detect_films(
             schedule.work()
             seconds = time.perf_counter() - start
             save_tables(ledger, out, options)
-            return summarise(ledger, seconds, dict(schedule.parts))
+            summary = summarise(ledger, seconds, dict(schedule.parts))
+            if senders:
+                summary.sending = send_objects(out, ledger.stems_of_run, senders, interrupted)
+            return summary
         except BaseException as error:
             # the first error counts; a full disk may forbid these too, and then the tables of before stay
             with suppress(CephError):

@@ -96,6 +96,11 @@ class Screen:
             self._line(f"{summary.films_per_second:.2f} films per second, {summary.seconds:.0f} s.")
         if summary.left_behind:
             self._line(f"{summary.left_behind} films of an earlier run never ended, and were not found in this one.")
+        for cause in summary.not_sent:
+            self._say(f"not sent: {cause}", "yellow")
+        if summary.sending is not None:
+            taken = f"{summary.sending.sent} sent, {summary.sending.before} sent before"
+            self._line(f"Reports and presentation states: {taken}, {len(summary.not_sent)} not sent.")
         written = [name for key, name in TABLES.items() if key in options.formats]
         folders = [f"{file.parent.name}/" for file in film_files(Path(), "", options.formats).values()]
         self._line(f"Written to {out}: {', '.join([*written, ERRORS, *folders, LEDGER])}.")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from monai_ceph.batch.ledger import ENDED_WELL, Ledger, State
 from monai_ceph.batch.options import TABLES, Options
+from monai_ceph.batch.sending import Sent
 from monai_ceph.errors import StoppedError
 from monai_ceph.reports.atomic import written_beside
 from monai_ceph.reports.parquet import write_parquet
@@ -31,6 +32,7 @@ class Summary:
         left_behind: films of earlier runs, not of this one, that never ended.
         seconds: from the first film to the last; for the films of this run alone.
         parts: seconds per part of the work, over all workers.
+        sending: what became of the objects that were to be sent; None if nobody was to get any.
     """
 
     states: dict[State, int] = field(default_factory=dict)
@@ -39,6 +41,7 @@ class Summary:
     left_behind: int = 0
     seconds: float = 0.0
     parts: dict[str, float] = field(default_factory=dict)
+    sending: Sent | None = None
 
     @property
     def films(self) -> int:
@@ -54,6 +57,11 @@ class Summary:
     def in_errors(self) -> int:
         """Films that are rejected or failed."""
         return self.films - self.with_landmarks
+
+    @property
+    def not_sent(self) -> list[str]:
+        """A sentence for each object that a target did not take."""
+        return [] if self.sending is None else self.sending.causes
 
     @property
     def films_per_second(self) -> float:

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from monai_ceph.batch.executors import Died, Executor
 from monai_ceph.batch.film import FilmJob, Outcome
 from monai_ceph.batch.names import without_identity
+from monai_ceph.batch.options import OBJECT_FORMATS
 from monai_ceph.errors import CephError, StoppedError
 from monai_ceph.pacs.config import DetectConfig
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.ledger_rows import Film, MadeObject
 from monai_ceph.pacs.logs import log
 from monai_ceph.pacs.selection import Selection
-from monai_ceph.pacs.spool import OBJECT_FORMATS, Spool, fsync_folder, instance_uid_of
+from monai_ceph.pacs.spool import Spool, fsync_folder, instance_uid_of
 from monai_ceph.pacs.targets import Sender
 from monai_ceph.readers import count_frames
 from monai_ceph.reports.dicom_source import source_header

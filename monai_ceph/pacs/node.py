@@ -14,7 +14,7 @@ from pydicom import Dataset
 
 from monai_ceph.batch.executors import Executor
 from monai_ceph.batch.film import Detector, FilmWorker, MakeDetector
-from monai_ceph.batch.options import Options
+from monai_ceph.batch.options import OBJECT_FORMATS, Options
 from monai_ceph.batch.processes import ProcessExecutor
 from monai_ceph.errors import StoppedError
 from monai_ceph.pacs.commitment import Commitments
@@ -28,7 +28,7 @@ from monai_ceph.pacs.polling_loop import PollingLoop
 from monai_ceph.pacs.receiver import Arrivals, Receiver
 from monai_ceph.pacs.selection import Selection
 from monai_ceph.pacs.sources import make_sources
-from monai_ceph.pacs.spool import OBJECT_FORMATS, instance_uid_of
+from monai_ceph.pacs.spool import instance_uid_of
 from monai_ceph.pacs.targets import make_senders
 from monai_ceph.readers import read_radiograph
 

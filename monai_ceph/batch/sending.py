@@ -1,0 +1,172 @@
+"""The reports and presentation states of a run go to archives, each once, by the same parts as those of the node."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from monai_ceph.batch.database import Database
+from monai_ceph.batch.interruption import Interrupted
+from monai_ceph.batch.options import OBJECT_FORMATS, film_files
+
+if TYPE_CHECKING:
+    from monai_ceph.pacs.targets import Answer, Send, Sender
+
+__all__ = ["SENT", "Sent", "send_objects"]
+
+SENT = "sent.sqlite"
+
+_SCHEMA = """
+CREATE TABLE sent (
+  target TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  stem TEXT NOT NULL,
+  sha256 TEXT NOT NULL,
+  answer TEXT NOT NULL,
+  sent TEXT NOT NULL,
+  PRIMARY KEY (target, kind, stem)
+) WITHOUT ROWID;
+"""
+_VERSION = 1
+
+# a target that takes nothing is tried again after these seconds, then left for the next run
+_PAUSES = (1.0, 2.0, 4.0, 8.0)
+
+
+@dataclass
+class Sent:
+    """What became of the objects of a run, over all targets.
+
+    Attributes:
+        sent: taken now.
+        before: taken in an earlier run, and not sent again.
+        causes: a sentence for each that was not taken; the next run sends it.
+    """
+
+    sent: int = 0
+    before: int = 0
+    causes: list[str] = field(default_factory=list)
+
+
+class _Object(NamedTuple):
+    kind: str
+    stem: str
+    path: Path
+    sha256: str
+
+
+def send_objects(
+    out: Path,
+    stems: Callable[[], Iterable[str]],
+    senders: Mapping[str, Sender],
+    interrupted: Interrupted = lambda: False,
+    pauses: Iterable[float] = _PAUSES,
+) -> Sent:
+    """Send the objects of films to each target that does not have them as they are.
+
+    What was taken is in ``out/sent.sqlite`` before the next object is sent. An object that is sent once more, after a
+    crash in between, is the same object.
+
+    Args:
+        out: folder of results.
+        stems: give the file names of the films' objects, without suffix, anew at every call.
+        senders: the ways to the targets, by their URLs.
+        interrupted: asked before every object.
+        pauses: seconds before a target that takes nothing is tried again, as long as that brings nothing new.
+
+    Raises:
+        CephError: if ``sent.sqlite`` is something else.
+        StoppedError: if it cannot be written.
+        KeyboardInterrupt: if the run was asked to end.
+    """
+    book = Database(out / SENT, _SCHEMA, _VERSION, "move it away, and all objects are sent again")
+    result = Sent()
+    try:
+        for target, sender in senders.items():
+            todo = list(_missing(book, target, _objects(out, stems(), sender), result))
+            _to_one(book, target, sender, todo, result, interrupted, tuple(pauses))
+    finally:
+        book.close()
+    return result
+
+
+def _objects(out: Path, stems: Iterable[str], sender: Sender) -> Iterator[_Object]:
+    for stem in stems:
+        for kind, path in film_files(out, stem, set(sender.objects) & OBJECT_FORMATS).items():
+            if path.is_file():  # a film that is no DICOM has none
+                yield _Object(kind, stem, path, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def _missing(book: Database, target: str, objects: Iterable[_Object], result: Sent) -> Iterator[_Object]:
+    for each in objects:
+        row = book.rows("SELECT sha256 FROM sent WHERE (target, kind, stem) = (?, ?, ?)", target, each.kind, each.stem)
+        if row == [(each.sha256,)]:
+            result.before += 1
+        else:
+            yield each
+
+
+def _to_one(
+    book: Database,
+    target: str,
+    sender: Sender,
+    todo: list[_Object],
+    result: Sent,
+    interrupted: Interrupted,
+    pauses: tuple[float, ...],
+) -> None:
+    """Send to one target, over several connections if one ends."""
+    from monai_ceph.pacs.targets import TargetError
+
+    failures = 0
+    while todo:
+        left = len(todo)
+        try:
+            with sender.open() as send:
+                while todo:
+                    if interrupted():
+                        raise KeyboardInterrupt
+                    answer = _send(send, todo[0])
+                    each = todo.pop(0)
+                    if answer.taken:
+                        _enter(book, target, each, answer.text)
+                        result.sent += 1
+                    else:
+                        result.causes.append(f"{each.stem} ({each.kind}) to {target}: {answer.text}")
+        except TargetError as error:
+            failures = 0 if len(todo) < left else failures + 1
+            if failures > len(pauses):
+                result.causes += [f"{each.stem} ({each.kind}) to {target}: {error}" for each in todo]
+                return
+            _wait(pauses[max(failures - 1, 0)] if pauses else 0, interrupted)
+
+
+def _send(send: Send, each: _Object) -> Answer:
+    from monai_ceph.pacs.targets import Answer
+
+    try:
+        return send(each.path)
+    except FileNotFoundError:
+        return Answer(False, "its file is gone")
+
+
+def _wait(seconds: float, interrupted: Interrupted) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if interrupted():
+            raise KeyboardInterrupt
+        time.sleep(0.1)
+
+
+def _enter(book: Database, target: str, each: _Object, answer: str) -> None:
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    with book.writing():
+        book.execute(
+            "INSERT OR REPLACE INTO sent (target, kind, stem, sha256, answer, sent) VALUES (?, ?, ?, ?, ?, ?)",
+            *(target, each.kind, each.stem, each.sha256, answer, now),
+        )
