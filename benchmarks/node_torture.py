@@ -2,8 +2,9 @@
 
 ``python benchmarks/node_torture.py --films 400 --minutes 20`` sends films over ten associations at once, each until it
 is answered with success, while at random moments the node is killed (SIGKILL), Orthanc is killed, Orthanc stops
-answering, and connections from the node to Orthanc are cut amid what is sent. Some films are no cephalograms, some end
-the process that works on them, and some are sent twice. In the end everything runs undisturbed until the node has no
+answering, connections from the node to Orthanc are cut amid what is sent, and the disk of the node is full to the last
+byte (a small file system in memory, where this process may mount one). Some films are no cephalograms, some end the
+process that works on them, and some are sent twice. In the end everything runs undisturbed until the node has no
 work, and what Orthanc and the folder of dead letters hold is counted: every film has either one report and one
 presentation state, or one dead letter.
 
@@ -22,16 +23,17 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "pacs"))
-from nodes import Orthanc, RunningNode, film, free_port, orthanc, send, settings, wait_until
+from nodes import Orthanc, RunningNode, SmallDisk, film, free_port, orthanc, send, settings, small_disk, wait_until
 
 REJECTED, DEADLY = 1, 2
 SENDERS = 10
+DISK_MB = 64
 
 
 class Cutter:
@@ -115,12 +117,15 @@ def torture(folder: Path, films: int, seconds: float, seed: int, pause: float = 
     """
     chance, tally, start = random.Random(seed), Tally(), time.monotonic()
     values = settings(folder)
-    with orthanc(folder / "orthanc", values["port"]) as pacs, _cutter(pacs.port, chance) as cutter:
+    with ExitStack() as stack:
+        pacs = stack.enter_context(orthanc(folder / "orthanc", values["port"]))
+        cutter = stack.enter_context(_cutter(pacs.port, chance))
+        disk = stack.enter_context(small_disk(folder / "node", DISK_MB)) if SmallDisk.can_be_made() else None
         values["targets"]["dicom"][0].update(ae_title="ORTHANC", port=cutter.port, timeout_s=3)
         node = RunningNode(folder, values, seconds=0.02)
         node.start()
         try:
-            _send_and_disturb(node, pacs, cutter, films, seconds, chance, tally, pause)
+            _send_and_disturb(node, pacs, cutter, disk, films, seconds, chance, tally, pause)
             cutter.share = 0.0
             wait_until(lambda: _idle(node), 60 + films)
             _count(node, pacs, tally)
@@ -142,6 +147,7 @@ def _send_and_disturb(
     node: RunningNode,
     pacs: Orthanc,
     cutter: Cutter,
+    disk: SmallDisk | None,
     films: int,
     seconds: float,
     chance: random.Random,
@@ -173,7 +179,13 @@ def _send_and_disturb(
     cutter.share = 0.3
     while time.monotonic() < end or any(thread.is_alive() for thread in threads):
         time.sleep(chance.expovariate(1 / pause))
-        kind = chance.choice(("node killed", "node killed", "Orthanc killed", "Orthanc silent"))
+        kinds = ("node killed", "node killed", "Orthanc killed", "Orthanc silent")
+        # the short form is to have a kill at least
+        kind = (
+            chance.choice(kinds if disk is None else (*kinds, "disk full", "node killed on a full disk"))
+            if tally.disturbances
+            else "node killed"
+        )
         tally.disturbances[kind] += 1
         if kind == "node killed":
             node.kill()
@@ -183,11 +195,24 @@ def _send_and_disturb(
             pacs.kill()
             time.sleep(chance.uniform(0, 2))
             pacs.start()
+        elif disk is not None and "disk" in kind:
+            disk.fill()
+            time.sleep(chance.uniform(1, 4))
+            if "killed" in kind:
+                node.kill()
+            disk.empty()
+            if "killed" in kind:
+                node.start()
         else:
             pacs.pause()
             time.sleep(chance.uniform(1, 5))
             pacs.go_on()
     tally.disturbances["connections cut"] = cutter.cuts
+    if disk is not None:
+        said = ("disk or ledger cannot be written", "ledger cannot be written", "refused")
+        tally.disturbances["trouble of a full disk logged"] = sum(
+            "full" in str(event) or "No space" in str(event) for name in said for event in node.events(name)
+        )
 
 
 def _idle(node: RunningNode) -> bool:

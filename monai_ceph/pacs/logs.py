@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import sys
@@ -36,9 +37,12 @@ def log_json() -> None:
 
 
 def _say_ended(error: threading.ExceptHookArgs) -> None:
-    """Of pynetdicom's threads, which malformed messages end, and with them one association."""
-    cause = error.exc_type.__name__ if error.exc_type is not None else "unknown"
-    log("connection failed", warning=True, cause=f"a malformed message ({cause})")
+    """Of pynetdicom's threads, which malformed messages end, or a full disk, and with them one association."""
+    if isinstance(error.exc_value, OSError) and error.exc_value.errno in (errno.ENOSPC, errno.EDQUOT):
+        cause = f"what came in could not be written: {error.exc_value.strerror}"
+    else:
+        cause = f"a malformed message ({error.exc_type.__name__})"
+    log("connection failed", warning=True, cause=cause)
 
 
 def log(event: str, *, warning: bool = False, **details: object) -> None:

@@ -23,12 +23,14 @@ from nodes import (
     PYTHON_PLUGIN,
     Orthanc,
     RunningNode,
+    SmallDisk,
     film,
     free_port,
     orthanc,
     running,
     send,
     settings,
+    small_disk,
     wait_until,
 )
 
@@ -168,6 +170,31 @@ def test_two_nodes_in_one_folder(tmp_path: Path, values: dict[str, Any]) -> None
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 1
         assert "another node works there" in done.stderr
+
+
+@pytest.mark.skipif(not SmallDisk.can_be_made(), reason="this process may not mount a small file system")
+def test_a_disk_that_is_full_to_the_last_byte(tmp_path: Path, values: dict[str, Any]) -> None:
+    """While films come in, and while one is worked on: senders are told to come back, and nothing is half done."""
+    values["spool"] = {"min_free_mb": 4}
+    with small_disk(Path(values["folder"]), 16) as disk, running(tmp_path, values, seconds=1) as node:
+        disk.fill(leave_bytes=2 * 2**20)
+        assert send(node.port, film(1)) == [0xA700]
+        disk.fill()
+        # no room for what comes in before it can be looked at: the association ends
+        assert send(node.port, film(1)) == [None]
+        assert "No space left on device" in node.events("connection failed")[0]["cause"]
+        disk.empty()
+        assert send(node.port, film(1)) == [0]
+        node.wait_for("detected")
+        assert send(node.port, film(2)) == [0]
+        disk.fill()
+        node.wait_for("disk or ledger cannot be written")
+        assert len(node.events("detected")) == 1
+        disk.empty()
+        node.wait_for("detected", 2)
+        assert node.stop() == 0
+    assert [event["uid"] for event in node.events("received")] == ["1.2.3.1.3", "1.2.3.2.3"]
+    assert [event["uid"] for event in node.events("detected")] == ["1.2.3.1.3", "1.2.3.2.3"]
 
 
 @with_orthanc

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -179,6 +179,58 @@ def send(port: int, *datasets: Dataset, **options: Any) -> list[int | None]:
             except (RuntimeError, ValueError):
                 answers.append(None)
         return answers
+
+
+class SmallDisk:
+    """A file system of its own for a folder, in memory, that can be filled to the last byte.
+
+    Args:
+        folder: where it is mounted.
+        megabytes: how much it holds.
+    """
+
+    def __init__(self, folder: Path, megabytes: int) -> None:
+        self.folder, self._filler = folder, folder / "filler"
+        folder.mkdir(parents=True)
+        options = ["-t", "tmpfs", "-o", f"size={megabytes}m", "none", str(folder)]
+        subprocess.run(["mount", *options], check=True, capture_output=True)
+
+    @staticmethod
+    def can_be_made() -> bool:
+        """Whether this process may mount anything; root may, unless it is in a container."""
+        return (
+            shutil.which("unshare") is not None
+            and not subprocess.run(
+                ["unshare", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, check=False
+            ).returncode
+        )
+
+    def fill(self, leave_bytes: int = 0) -> None:
+        """Leave nothing free, or so much."""
+        with suppress(OSError), self._filler.open("ab", buffering=0) as file:
+            # a last write that does not fit writes what fits
+            while file.write(bytes(2**16)):
+                pass
+        if leave_bytes:
+            os.truncate(self._filler, self._filler.stat().st_size - leave_bytes)
+
+    def empty(self) -> None:
+        """Give all of it back."""
+        self._filler.unlink(missing_ok=True)
+
+    def unmount(self) -> None:
+        """Take it away, even if a file in it is open."""
+        subprocess.run(["umount", "--lazy", str(self.folder)], check=True, capture_output=True)
+
+
+@contextmanager
+def small_disk(folder: Path, megabytes: int) -> Iterator[SmallDisk]:
+    """Have a small disk, and take it away in the end."""
+    disk = SmallDisk(folder, megabytes)
+    try:
+        yield disk
+    finally:
+        disk.unmount()
 
 
 class Orthanc:
