@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -220,5 +222,18 @@ def test_the_unit_of_systemd(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_configuration_of_the_documentation() -> None:
+def test_the_container_file() -> None:
+    hadolint = shutil.which("hadolint", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if hadolint is None:
+        pytest.skip("hadolint is not installed (pip install 'monai-ceph[web-tests]')")
+    done = subprocess.run([hadolint, str(DEPLOY / "Containerfile")], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_the_configuration_of_the_documentation(tmp_path: Path) -> None:
     read_config(DEPLOY / "node.yaml")
+    page = (DEPLOY.parent / "docs" / "deployment.md").read_text()
+    (part,) = re.findall(r"^```yaml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    (tmp_path / "node.yaml").write_text(f"{part}folder: node\n")
+    config = read_config(tmp_path / "node.yaml")
+    assert (config.targets.dicom[0].ae_title, config.sources.dicomweb[0].every_s) == ("DCM4CHEE", 300)
