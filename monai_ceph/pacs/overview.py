@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 
 from monai_ceph.pacs.ledger import NodeLedger
 
-__all__ = ["LATENCY_BUCKETS", "FilmRow", "dead_films", "last_films", "latency", "pending"]
+__all__ = ["LATENCY_BUCKETS", "FilmRow", "Overview", "TargetRow", "dead_films", "last_films", "latency", "pending"]
 
 LATENCY_BUCKETS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0, 86400.0)
 """Upper ends, in seconds, of the histogram of the time from C-STORE to the last object in the last target."""
@@ -24,6 +24,28 @@ class FilmRow:
     state: str
     reason: str | None
     seconds: float | None
+
+
+@dataclass(frozen=True)
+class TargetRow:
+    """A target: how many objects wait for it, its failures since the last answer, and the cause of the last one."""
+
+    name: str
+    pending: int
+    failures: int
+    cause: str | None
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What the page shows: why films are refused, films by state, the targets, the last dead letters and films."""
+
+    ae_title: str
+    problems: list[str]
+    counts: dict[str, int]
+    targets: list[TargetRow]
+    dead: list[FilmRow]
+    last: list[FilmRow]
 
 
 def last_films(ledger: NodeLedger, count: int) -> list[FilmRow]:

@@ -16,8 +16,9 @@ from importlib.resources import files
 from typing import Annotated, Any
 
 import uvicorn
-from fastapi import Depends, FastAPI, HTTPException, Path, Request, Response
+from fastapi import Depends, FastAPI, Header, HTTPException, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
+from fastapi.security.http import HTTPBase
 from jinja2 import Environment
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
@@ -26,13 +27,29 @@ from monai_ceph.pacs.config import HttpConfig
 from monai_ceph.pacs.delivery_loop import DeliveryLoop
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.metrics import metrics_text
-from monai_ceph.pacs.overview import dead_films, last_films, pending
+from monai_ceph.pacs.overview import Overview, TargetRow, dead_films, last_films, pending
 from monai_ceph.pacs.spool import Spool
 from monai_ceph.version import __version__
 
 __all__ = ["WebServer", "make_app"]
 
 _SHOWN = 50
+# nothing runs on the page, nothing comes from elsewhere, and no other page may show it in a frame
+_PAGE_MAY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; frame-ancestors 'none'"
+_BIGGEST = 2**63 - 1
+
+
+def _object(**kinds: dict[str, Any]) -> dict[str, Any]:
+    """Return how OpenAPI describes a JSON object that has all of these properties."""
+    schema = {"type": "object", "properties": kinds, "required": list(kinds)}
+    return {"content": {"application/json": {"schema": schema}}}
+
+
+_TEXT = {"schema": {"type": "string"}}
+_REFUSED = _object(detail={"type": "string"})
+_NO_LEDGER = {503: {"description": "The ledger cannot be read or written", **_REFUSED}}
+_NO_TOKEN = {401: {"description": "No token, or a wrong one", "headers": {"WWW-Authenticate": _TEXT}, **_REFUSED}}
+_NOT_HERE = {400: {"description": "Asked by a name that is not this machine's", "content": {"text/plain": _TEXT}}}
 
 
 def make_app(
@@ -55,8 +72,9 @@ def make_app(
         problems: why it cannot take films at the moment.
         on_retry: called when a dead letter begins anew.
     """
+    known = {} if config.token is not None else _NOT_HERE
     # the pages that FastAPI makes of its own load scripts from elsewhere
-    app = FastAPI(title="monai-ceph node", version=__version__, docs_url=None, redoc_url=None)
+    app = FastAPI(title="monai-ceph node", version=__version__, docs_url=None, redoc_url=None, responses=known)
     if config.token is None:
         # a page of a stranger, whose name leads to this machine, is not answered
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=["localhost", "127.0.0.1", "[::1]", "::1"])
@@ -66,7 +84,11 @@ def make_app(
         if config.token is not None and not _has_token(request, config.token.get_secret_value()):
             raise HTTPException(401, "a token is needed", {"WWW-Authenticate": 'Basic realm="monai-ceph"'})
 
-    secured: dict[str, Any] = {"dependencies": [Depends(logged_in)], "responses": {401: {"description": "No token"}}}
+    secured: dict[str, Any] = {"dependencies": [Depends(logged_in)], "responses": _NO_LEDGER}
+    if config.token is not None:
+        # they say to whoever reads the schema how to log in; logged_in alone lets in
+        ways = [Depends(HTTPBase(scheme=name, scheme_name=name, auto_error=False)) for name in ("basic", "bearer")]
+        secured = {"dependencies": [Depends(logged_in), *ways], "responses": {**_NO_LEDGER, **_NO_TOKEN}}
 
     @app.exception_handler(StoppedError)
     def cannot_be_written(request: Request, error: StoppedError) -> JSONResponse:
@@ -76,36 +98,45 @@ def make_app(
     def health() -> dict[str, str]:
         return {"status": "ok"}
 
-    @app.get("/ready", responses={503: {"description": "Films are refused at the moment"}})
+    refuses = _object(problems={"type": "array", "items": {"type": "string"}})
+
+    @app.get("/ready", responses={503: {"description": "Films are refused at the moment", **refuses}})
     def ready(response: Response) -> dict[str, list[str]]:
-        causes = problems()
+        try:
+            causes = problems()
+        except StoppedError:
+            causes = ["the ledger cannot be read or written"]
         response.status_code = 503 if causes else 200
         return {"problems": causes}
 
-    @app.get("/metrics", response_class=Response, **secured)
+    metrics_are = {200: {"description": "For Prometheus", "content": {"text/plain": _TEXT}}}
+
+    @app.get("/metrics", response_class=Response, **secured | {"responses": secured["responses"] | metrics_are})
     def metrics() -> Response:
         text = metrics_text(ledger, deliveries, spool.folder)
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @app.get("/status", **secured)
-    def status() -> dict[str, Any]:
+    def status() -> Overview:
         waiting = pending(ledger)
-        return {
-            "ae_title": ae_title,
-            "problems": problems(),
-            "counts": ledger.counts(),
-            "targets": [
-                {"name": each.name, "pending": waiting.get(each.name, 0), "failures": each.state.failures}
-                | {"cause": each.state.cause}
+        return Overview(
+            ae_title=ae_title,
+            problems=problems(),
+            counts=ledger.counts(),
+            targets=[
+                TargetRow(each.name, waiting.get(each.name, 0), each.state.failures, each.state.cause)
                 for each in deliveries
             ],
-            "dead": [asdict(row) for row in dead_films(ledger, _SHOWN)],
-            "last": [asdict(row) for row in last_films(ledger, _SHOWN)],
-        }
+            dead=dead_films(ledger, _SHOWN),
+            last=last_films(ledger, _SHOWN),
+        )
 
     @app.get("/", response_class=HTMLResponse, **secured)
-    def show() -> str:
-        return page.render(status())
+    def show(retried: Annotated[int | None, Query(ge=1, le=_BIGGEST)] = None) -> HTMLResponse:
+        film = None if retried is None else ledger.film(retried)
+        # anybody can write a link; what never began anew is not said to have done so
+        film = film if film is not None and film.generation > 0 else None
+        return HTMLResponse(page.render(asdict(status()), retried=film), headers={"Content-Security-Policy": _PAGE_MAY})
 
     @app.post(
         "/films/{film_id}/retry",
@@ -114,20 +145,23 @@ def make_app(
         dependencies=secured["dependencies"],
         responses={
             **secured["responses"],
-            303: {"description": "It begins anew"},
-            403: {"description": "Asked by the page of another site"},
-            404: {"description": "No dead letter"},
+            303: {"description": "It begins anew", "headers": {"Location": _TEXT}},
+            403: {"description": "Asked by the page of another site", **_REFUSED},
+            404: {"description": "No dead letter", **_REFUSED},
         },
     )
-    def retry(film_id: Annotated[int, Path(ge=1, le=2**63 - 1)], request: Request) -> RedirectResponse:
-        if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+    def retry(
+        film_id: Annotated[int, Path(ge=1, le=_BIGGEST)],
+        sec_fetch_site: Annotated[str, Header(examples=["same-origin", "cross-site"])] = "same-origin",
+    ) -> RedirectResponse:
+        if sec_fetch_site not in ("same-origin", "none"):
             raise HTTPException(403, "this page does not belong to the node")
         with spool.lock:
             if not ledger.retry(film_id):
                 raise HTTPException(404, "no dead letter")
             spool.settle(ledger, film_id)
         on_retry()
-        return RedirectResponse("/", 303)
+        return RedirectResponse(f"/?retried={film_id}", 303)
 
     return app
 
