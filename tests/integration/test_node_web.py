@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sqlite3
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,8 @@ pytest.importorskip("fastapi", reason="pip install 'monai-ceph[pacs]'")
 sys.path.insert(0, str(Path(__file__).parents[1] / "pacs"))
 from nodes import RunningNode, film, free_port, listens, running, send, settings, wait_until
 from prometheus_client.parser import text_string_to_metric_families
+
+from monai_ceph.pacs.folder import LEDGER
 
 TOKEN = "hush-hush"
 
@@ -55,7 +58,6 @@ def node(folder: Path) -> Iterator[RunningNode]:
 
 @pytest.fixture(scope="module")
 def port(node: RunningNode) -> int:
-
     return int(yaml.safe_load(node.config.read_text())["http"]["port"])
 
 
@@ -125,6 +127,21 @@ def test_a_token(tmp_path: Path) -> None:
         assert code == 503
         assert "MB are free" in text
         assert TOKEN not in node.log.read_text()
+
+
+def test_a_ledger_that_cannot_be_read(tmp_path: Path) -> None:
+    port = free_port()
+    with running(tmp_path, settings(tmp_path, http={"host": "127.0.0.1", "port": port})) as node:
+        wait_until(lambda: listens(port))
+        connection = sqlite3.connect(node.folder / LEDGER, timeout=20)
+        connection.execute("DROP TABLE films")
+        connection.close()
+        said = "the ledger cannot be read or written"
+        assert ask(port, "/ready") == (503, json.dumps({"problems": [said]}, separators=(",", ":")))
+        for path in ("/", "/status", "/metrics"):
+            assert ask(port, path) == (503, json.dumps({"detail": said}, separators=(",", ":")))
+        assert ask(port, "/films/1/retry", post=True)[0] == 503
+        assert ask(port, "/health")[0] == 200
 
 
 def test_a_port_that_is_taken(tmp_path: Path, port: int) -> None:
