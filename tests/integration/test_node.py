@@ -225,7 +225,7 @@ def test_the_unit_of_systemd(tmp_path: Path) -> None:
 def test_the_container_file() -> None:
     hadolint = shutil.which("hadolint", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if hadolint is None:
-        pytest.skip("hadolint is not installed (pip install 'monai-ceph[web-tests]')")
+        pytest.skip("hadolint is not installed (pip install 'monai-ceph[node-tests]')")
     done = subprocess.run([hadolint, str(DEPLOY / "Containerfile")], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
 

@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
 pytest.importorskip("fastapi", reason="pip install 'monai-ceph[pacs]'")
-pytest.importorskip("selenium", reason="pip install 'monai-ceph[web-tests]'")
+pytest.importorskip("selenium", reason="pip install 'monai-ceph[node-tests]'")
 sys.path.insert(0, str(Path(__file__).parents[1] / "pacs"))
 from nodes import RunningNode, film, free_port, listens, running, send, settings, wait_until
 from selenium.common.exceptions import StaleElementReferenceException

@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
 pytest.importorskip("fastapi", reason="pip install 'monai-ceph[pacs]'")
-pytest.importorskip("schemathesis", reason="pip install 'monai-ceph[web-tests]', from Python 3.11 on")
+pytest.importorskip("schemathesis", reason="pip install 'monai-ceph[node-tests]', from Python 3.11 on")
 sys.path.insert(0, str(Path(__file__).parents[1] / "pacs"))
 from nodes import film, free_port, listens, running, send, settings, wait_until
 
