@@ -18,7 +18,7 @@ def check_node(config: NodeConfig) -> None:
     """
     try:
         server_tls(config)
-        for peer in (*config.targets.dicom, *config.storage_commitment):
+        for peer in (*config.targets.dicom, *config.sources.dicom, *config.storage_commitment):
             client_tls(peer.tls, peer.host)
     except OSError as error:
         raise CephError(f"a certificate or key cannot be used: {error}") from error
