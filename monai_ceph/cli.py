@@ -131,11 +131,11 @@ def detect(
     ] = None,
     archives: Annotated[
         list[str] | None,
-        typer.Option("--from", help="Archive to take films from: dicomweb://HOST/ROOT?StudyDate=20260131."),
+        typer.Option("--from", help="Archive to take films from: dicomweb://HOST/ROOT?PatientID=4711"),
     ] = None,
     targets: Annotated[
         list[str] | None,
-        typer.Option("--to", help="Archive that gets SR and GSPS: dicomweb://HOST/ROOT or dicom://AE_TITLE@HOST:PORT."),
+        typer.Option("--to", help="Archive that gets SR and GSPS: dicomweb://HOST/ROOT or dicom://AE_TITLE@HOST:PORT"),
     ] = None,
     formats: Annotated[
         list[str] | None,

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from hypothesis import settings
 from samples import HEIGHT, WIDTH
 
 from monai_ceph.datasets import folder
@@ -17,6 +18,10 @@ from monai_ceph.landmarks import LANDMARKS
 from monai_ceph.result import DetectedLandmark, Detection, ModelIdentity
 
 SEED = 3
+
+# how long an example takes says nothing on a machine that does other things, too
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

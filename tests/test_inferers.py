@@ -80,7 +80,7 @@ def test_offsets_of_the_paper() -> None:
 
 
 @given(patch=st.integers(1, 40), expansion=st.floats(1, 2))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_every_pixel_of_the_square_is_covered(patch: int, expansion: float) -> None:
     inferer = ExpansiveExplorationInferer(patch, expansion)
     assert inferer.side == max(patch, round(expansion * patch))
@@ -98,7 +98,7 @@ coordinate = st.one_of(st.floats(-12, 45), st.just(NAN))
     arrangement=st.sampled_from(get_args(Arrangement)),
     batch_size=st.sampled_from([1, 3, 19]),
 )
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_the_merged_map_is_the_naive_one(
     guide: list[tuple[float, float]],
     patch: int,
@@ -241,7 +241,7 @@ def of_neighbours(patches: torch.Tensor) -> torch.Tensor:
     arrangement=st.sampled_from(get_args(Arrangement)),
     guide_sd=st.one_of(st.none(), st.floats(1, 20)),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_shared_pixels_give_the_patches_answer(
     guide: list[tuple[float, float]], patch: int, arrangement: Arrangement, guide_sd: float | None
 ) -> None:

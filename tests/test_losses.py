@@ -42,7 +42,7 @@ def naive(logits: np.ndarray, target: np.ndarray, alpha: float, gamma: float, fo
     gamma=st.floats(0, 4),
     focal=st.sampled_from([0.0, 0.5, 1.0]),
 )
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_equation_3(seed: int, alpha: float, gamma: float, focal: float) -> None:
     logits, target = example(seed)
     loss = HeatmapRegressionLoss(alpha, gamma)

@@ -57,7 +57,7 @@ def test_thresholds_of_the_paper() -> None:
 
 
 @given(row=st.integers(0, 2399), column=st.integers(0, 1934), tenths=st.sampled_from([20, 25, 30, 40]))
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 def test_the_boundary_counts_in_wherever_the_landmark_lies(row: int, column: int, tenths: int) -> None:
     """Pixels times 0.1 mm are not exact: 100.3 - 98.3 is a little more than 2."""
     truth = {"truth": torch.tensor([[row, column]]).double(), "spacing": torch.tensor(0.1).double()}

@@ -80,7 +80,7 @@ def test_form() -> None:
 
 
 @given(seed=st.integers(0, 2**32 - 1))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_any_seed_repeats_and_fits(seed: int) -> None:
     a, b = (draw_phantom(seed, height=120, width=97) for _ in range(2))
     np.testing.assert_array_equal(a.pixels, b.pixels)

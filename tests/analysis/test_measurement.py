@@ -113,7 +113,7 @@ def test_signs(detection: Detection, symbol: str, moved: dict[str, tuple[float, 
 
 
 HEADS = st.lists(st.floats(-8, 8), min_size=38, max_size=38).map(lambda moves: points() + np.reshape(moves, (19, 2)))
-FAST = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FAST = settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @FAST

@@ -9,7 +9,7 @@ from monai_ceph.errors import DatasetError
 
 
 @given(count=st.integers(2, 60), folds=st.integers(2, 8), seed=st.integers(0, 2**32 - 1))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_folds_are_disjoint_complete_and_of_equal_size(count: int, folds: int, seed: int) -> None:
     folds = min(folds, count)
     films = [f"film {index}" for index in range(count)]

@@ -76,7 +76,7 @@ class TestTruncated:
             path.write_bytes(data[:length])
             refuses(path, "truncated")
 
-    @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+    @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.sampled_from(["native", "rle", "jpeg-2000"]), st.floats(0, 1, exclude_max=True))
     def test_no_cut_is_read(self, tmp_path: Path, kind: str, share: float) -> None:
         dataset = dicom(PIXELS, 12) if kind == "native" else compressed(kind, PIXELS, 12)

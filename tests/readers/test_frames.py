@@ -70,7 +70,7 @@ def test_only_the_wanted_frame_is_decoded(tmp_path: Path) -> None:
     refuses(path, "damaged or truncated pixel data", frame=2)
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(2, 9), st.data())
 def test_single_bits_do_not_end_with_a_byte(tmp_path: Path, count: int, data: st.DataObject) -> None:
     rng = np.random.default_rng(count)

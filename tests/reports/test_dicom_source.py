@@ -157,7 +157,7 @@ class TestInherited:
         source.DeidentificationMethod = "by hand"
         assert inherited(source).PatientIdentityRemoved == "YES"
 
-    @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         gone=st.sets(st.sampled_from((*INHERITED[:12], "InstanceNumber", "SpecificCharacterSet", "Modality"))),
         empty=st.sets(st.sampled_from(INHERITED[:9])),

@@ -16,7 +16,7 @@ number = st.floats(-5, 5)
 
 
 @given(entries=st.tuples(*[number] * 6), point=st.tuples(st.floats(-3000, 3000), st.floats(-3000, 3000)))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_grid_and_source_are_inverse(entries: tuple[float, ...], point: tuple[float, float]) -> None:
     a, b, c, d, e, f = entries
     affine = torch.tensor([[6 + a / 5, b / 5, c], [d / 5, 6 + e / 5, f], [0, 0, 1]], dtype=torch.float64)
@@ -97,7 +97,7 @@ class TestAntialias:
         middle=st.tuples(st.floats(-6, 6), st.floats(-6, 6)),
         mirrored=st.booleans(),
     )
-    @settings(deadline=None, max_examples=60)
+    @settings(max_examples=60)
     def test_a_dot_stays_under_its_landmark(
         self, angle: float, scale: float, size: tuple[int, int], middle: tuple[float, float], mirrored: bool
     ) -> None:
@@ -112,7 +112,7 @@ class TestAntialias:
         assert miss(small, points, margin=7 / min(scale, 1)) < 0.1
 
     @given(angle=angles, scale=st.floats(1, 9), height=st.integers(40, 130), width=st.integers(40, 130))
-    @settings(deadline=None, max_examples=60)
+    @settings(max_examples=60)
     def test_a_constant_film_stays_constant_inside_and_is_0_outside(
         self, angle: float, scale: float, height: int, width: int
     ) -> None:
@@ -170,7 +170,7 @@ class TestFitSimilarity:
         seed=st.integers(0, 2**31),
         count=st.integers(2, 19),
     )
-    @settings(deadline=None, max_examples=80)
+    @settings(max_examples=80)
     def test_finds_the_map(
         self, angle: float, scale: float, shift: tuple[float, float], mirrored: bool, seed: int, count: int
     ) -> None:
@@ -184,7 +184,7 @@ class TestFitSimilarity:
                 assert torch.allclose(found, matrix, atol=1e-5 * max(scale, 1))
 
     @given(seed=st.integers(0, 2**31), count=st.integers(3, 19), mirrored=st.booleans())
-    @settings(deadline=None, max_examples=40)
+    @settings(max_examples=40)
     def test_is_the_weighted_least_squares_solution(self, seed: int, count: int, mirrored: bool) -> None:
         model, found = cloud(seed, count), 3 * cloud(seed + 1, count) + 8
         weights = cloud(seed + 2, count)[:, 0].abs() + 0.01
@@ -239,7 +239,7 @@ class TestFitSimilarity:
             fit_similarity(cloud(0, 5), cloud(1, 5), weights=weights)
 
     @given(point=st.tuples(st.floats(-3000, 3000), st.floats(-3000, 3000)), count=st.integers(2, 9))
-    @settings(deadline=None, max_examples=60)
+    @settings(max_examples=60)
     def test_one_point_several_times(self, point: tuple[float, float], count: int) -> None:
         weights = cloud(count, count)[:, 0].abs()
         for given_weights in (None, weights):

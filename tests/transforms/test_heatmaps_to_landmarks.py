@@ -21,7 +21,7 @@ def gaussian(row: float, column: float, sigma: float) -> torch.Tensor:
 
 
 @given(row=st.floats(-0.5, 29.5), column=st.floats(-0.5, 40.5), sigma=st.floats(0.8, 7))
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_argmax_is_exact_for_a_gaussian_up_to_the_border(row: float, column: float, sigma: float) -> None:
     found = HeatmapsToLandmarks("argmax")(gaussian(row, column, sigma))
     assert found.dtype == torch.float64
@@ -54,7 +54,7 @@ def naive_mean(heatmap: np.ndarray, threshold: float) -> list[float]:
 
 
 @given(seed=st.integers(0, 2**31), threshold=st.floats(0.05, 1))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_mean_is_the_definition_of_the_paper(seed: int, threshold: float) -> None:
     # multiples of 1/1024 and a maximum of 1: the division and the comparison are exact on both sides
     maps = np.random.RandomState(seed).randint(0, 1024, (3, 9, 12)) / 1024
@@ -107,7 +107,7 @@ def test_heatmaps_are_left_alone() -> None:
     cells=st.lists(st.integers(0, 8), min_size=1, max_size=4, unique=True),
     shift=st.tuples(st.floats(-4, 4), st.floats(-4, 4)),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_round_trip(cells: list[int], shift: tuple[float, float]) -> None:
     """Landmarks six standard deviations apart; closer ones push each other's maxima apart (eq. 2 divided)."""
     points = torch.tensor([[15 + 24 * (c // 3) + shift[0], 15 + 24 * (c % 3) + shift[1]] for c in cells])

@@ -18,7 +18,7 @@ SIZE = (24, 31)
 
 
 @given(row=st.floats(0, 23), column=st.floats(0, 30), sigma=st.floats(0.8, 8))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_equation_1_at_every_pixel(row: float, column: float, sigma: float) -> None:
     heatmap = LandmarksToHeatmaps(sigma, torch.float64)(torch.tensor([[row, column]], dtype=torch.float64), SIZE)[0]
     for r, c in [(0, 0), (5, 7), (23, 30), (round(row), round(column))]:
@@ -39,7 +39,7 @@ def test_known_values() -> None:
 
 
 @given(points=landmarks, sigma=st.floats(0.8, 8))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_channels_sum_to_one_and_the_background_is_never_negative(
     points: list[tuple[float, float]], sigma: float
 ) -> None:
@@ -61,7 +61,7 @@ def test_gaussians_that_overlap_above_1_share_the_pixel_in_proportion() -> None:
 
 
 @given(points=landmarks, start=st.tuples(st.integers(-8, 20), st.integers(-8, 20)))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_heatmaps_of_a_part_are_the_part_of_the_heatmaps(
     points: list[tuple[float, float]], start: tuple[int, int]
 ) -> None:

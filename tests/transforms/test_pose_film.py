@@ -24,7 +24,7 @@ def lying(angle: float, scale: float, centre: tuple[float, float]) -> torch.Tens
 
 
 @given(size=st.integers(1, 1000), unit=st.floats(1e-3, 1e3), shift=st.floats(-1e3, 1e3))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_place_and_size_of_the_mean_shape(size: int, unit: float, shift: float) -> None:
     pose = PoseFilm(size, (unit * SHAPE + shift).tolist(), centre=(0.4, 0.7), radius=0.2)
     # as shares of the square, whose edge is half a pixel before the first centre
@@ -41,7 +41,7 @@ def test_trained_networks_know_one_place_and_one_size() -> None:
 
 
 @given(angle=st.floats(-180, 180), scale=st.floats(12, 30), shift=st.tuples(st.floats(-15, 15), st.floats(-15, 15)))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_the_landmarks_come_to_the_mean_shape(angle: float, scale: float, shift: tuple[float, float]) -> None:
     points = lying(angle, scale, (80 + shift[0], 95 + shift[1]))
     pose = PoseFilm(64, SHAPE)

@@ -19,7 +19,7 @@ seeds = st.integers(0, 2**31)
 
 
 @given(seed=seeds, height=st.integers(80, 110), width=st.integers(80, 110))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_dots_stay_under_their_landmarks(seed: int, height: int, width: int) -> None:
     move = RandFilmAffine(1.0, rotate_sd=10, scale_sd=0.1, shift_sd=3).set_random_state(seed)
     film = move(film_with_dots(POINTS, (height, width), 3.0))
@@ -28,7 +28,7 @@ def test_dots_stay_under_their_landmarks(seed: int, height: int, width: int) -> 
 
 
 @given(seed=seeds, size=st.integers(40, 60))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_after_the_square_and_a_crop(seed: int, size: int) -> None:
     points = torch.tensor([[120.0, 75.5], [105.0, 90.0]], dtype=torch.float64)
     film = SquareFilm(80)(film_with_dots(points, (200, 160), 4.0))

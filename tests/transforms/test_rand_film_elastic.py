@@ -19,7 +19,7 @@ seeds = st.integers(0, 2**31)
 
 
 @given(seed=seeds, height=st.integers(80, 110), width=st.integers(80, 110))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_dots_stay_under_their_landmarks(seed: int, height: int, width: int) -> None:
     elastic = RandFilmElastic(1.0, magnitude_sd=3, spacing=40).set_random_state(seed)
     film, points = elastic(film_with_dots(POINTS, (height, width), 1.6), POINTS)
@@ -29,7 +29,7 @@ def test_dots_stay_under_their_landmarks(seed: int, height: int, width: int) -> 
 
 
 @given(seed=seeds)
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_a_moved_landmark_shows_the_coordinates_that_it_had(seed: int) -> None:
     rows, columns = torch.meshgrid(torch.arange(80.0), torch.arange(100.0), indexing="ij")
     elastic = RandFilmElastic(1.0, magnitude_sd=3, spacing=40).set_random_state(seed)
@@ -41,7 +41,7 @@ def test_a_moved_landmark_shows_the_coordinates_that_it_had(seed: int) -> None:
 
 
 @given(seed=seeds)
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_in_the_chain_of_the_local_stage(seed: int) -> None:
     points = torch.tensor([[120.0, 75.5], [105.0, 90.0]], dtype=torch.float64)
     film = SquareFilm(80)(film_with_dots(points, (200, 160), 3.0))
@@ -68,7 +68,7 @@ def test_on_a_crop_landmarks_move_in_source_coordinates() -> None:
 
 
 @given(seed=seeds, sd=st.floats(0.1, 50), spacing=st.floats(2, 60))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_the_map_is_one_to_one(seed: int, sd: float, spacing: float) -> None:
     elastic = RandFilmElastic(1.0, sd, spacing).set_random_state(seed)
     elastic.randomize((40, 53))
@@ -85,7 +85,7 @@ def test_the_map_is_one_to_one(seed: int, sd: float, spacing: float) -> None:
 
 
 @given(seed=seeds)
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_moved_landmarks_solve_the_equation_of_the_field(seed: int) -> None:
     elastic = RandFilmElastic(1.0, 30.0, 8).set_random_state(seed)
     elastic.randomize((40, 40))

@@ -47,7 +47,7 @@ def eroded(mask: torch.Tensor, margin: int, *, outside: bool) -> torch.Tensor:
 
 
 @given(seed=seeds, margin=st.integers(0, 6), count=st.integers(1, 4))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_landmarks_are_taken_away_where_pixels_are(seed: int, margin: int, count: int) -> None:
     """A landmark on every pixel of the film."""
     cover = RandFilmOcclusion(1.0, count, (0.1, 0.8), margin).set_random_state(seed)
@@ -62,7 +62,7 @@ def test_landmarks_are_taken_away_where_pixels_are(seed: int, margin: int, count
 
 
 @given(seed=seeds, margin=st.integers(1, 6))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_every_rectangle_by_itself(seed: int, margin: int) -> None:
     cover = RandFilmOcclusion(1.0, 4, (0.1, 0.8), margin).set_random_state(seed)
     film, landmarks = cover(FILM, EVERYWHERE)

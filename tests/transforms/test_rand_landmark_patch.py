@@ -26,7 +26,7 @@ FILM = MetaTensor(torch.arange(1.0, 40 * 48 + 1).reshape(1, 40, 48), affine=torc
 
 
 @given(seed=st.integers(0, 2**31), size=st.integers(2, 30), offset=st.floats(0, 0.99), count=st.integers(1, 5))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_a_landmark_lies_within_the_offset_of_every_centre(seed: int, size: int, offset: float, count: int) -> None:
     sampler = RandLandmarkPatch(size, offset * size / 2, count).set_random_state(seed)
     patches = sampler(FILM, LANDMARKS)
@@ -53,7 +53,7 @@ def test_all_annotated_landmarks_are_chosen_equally_and_offsets_are_uniform() ->
 
 
 @given(start=st.tuples(st.integers(-70, 70), st.integers(-70, 70)), size=st.integers(1, 60))
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_pixels_and_affine_of_a_patch_are_exact_and_0_outside(start: tuple[int, int], size: int) -> None:
     patch = crop_patch(FILM, start, size)
     assert patch.shape == (1, size, size)

@@ -14,7 +14,7 @@ AFFINE = torch.tensor([[2.0, 0, 1], [0, 2, 3], [0, 0, 1]]).double()
 
 
 @given(seed=st.integers(0, 99), lower=st.floats(0, 20), upper=st.floats(60, 100))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_of_all_pixels_it_is_monais(seed: int, lower: float, upper: float) -> None:
     film = torch.from_numpy(np.random.RandomState(seed).normal(100, 30, (1, 23, 31))).float()
     monais = ScaleIntensityRangePercentiles(lower, upper, b_min=0, b_max=1, clip=True)

@@ -41,7 +41,7 @@ def test_wide_film_is_padded_above() -> None:
     size=st.integers(35, 70),
     place=st.tuples(st.floats(0.3, 0.7), st.floats(0.3, 0.7)),
 )
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_a_dot_stays_under_its_landmark(height: int, width: int, size: int, place: tuple[float, float]) -> None:
     side = min(height, width)
     point = torch.tensor([[height - side + place[0] * side, place[1] * width]])

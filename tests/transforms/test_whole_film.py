@@ -30,7 +30,7 @@ def test_the_longer_side_fills_the_square_and_the_other_lies_in_the_middle(shape
     size=st.integers(40, 150),
     place=st.tuples(st.floats(0.2, 0.8), st.floats(0.2, 0.8)),
 )
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_a_dot_stays_under_its_landmark(height: int, width: int, size: int, place: tuple[float, float]) -> None:
     point = torch.tensor([[place[0] * height, place[1] * width]])
     film = WholeFilm(size)(film_with_dots(point, (height, width), 1.5 * max(1, max(height, width) / size)))
