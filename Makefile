@@ -38,7 +38,7 @@ $(VENV)/.label: $(VENV)/.installed requirements/label.txt
 
 # torch is named again wherever pip resolves: in a conflict elsewhere it may look for another one
 optional: label
-	$(PIP) install "$(TORCH)" -e ".[ray,s3-tests,onnx,pacs,node-tests]"
+	$(PIP) install "$(TORCH)" -e ".[ray,s3-tests,onnx,pacs,node-tests,pretrained]"
 
 demo: setup
 	$(BIN)/monai-ceph phantom demo/films --count 4 --seed 2026

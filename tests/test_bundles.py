@@ -29,6 +29,7 @@ OVERLAYS = {
     "paper": WHOLE,
     "accurate": ("local",),
     "context": ("local",),
+    "pretrained": ("local",),
     "multi_gpu": STAGES,
     "robust": ("global",),
 }

