@@ -16,6 +16,7 @@ from monai_ceph.batch.inputs import Inputs
 from monai_ceph.batch.interruption import Interrupted
 from monai_ceph.batch.ledger import Ledger
 from monai_ceph.batch.lock import locked
+from monai_ceph.batch.names import readable
 from monai_ceph.batch.options import LEDGER, Options, film_folders
 from monai_ceph.batch.processes import ProcessExecutor
 from monai_ceph.batch.remote import url_of
@@ -73,7 +74,7 @@ def detect_films(
         raise CephError(f"{url}: results go to a folder, not to a URL; films may come from one")
     inputs = Inputs(paths, out := Path(out).absolute())
     if next(inputs.paths(), None) is None:
-        raise CephError(f"no film in {', '.join(map(str, paths))}")
+        raise CephError(f"no film in {', '.join(readable(Path(path)) for path in paths)}")
     if on_total is not None:
         threading.Thread(target=lambda: on_total(sum(1 for _ in inputs.paths())), daemon=True).start()
     make_worker, read_one = partial(_make_worker, make_detector, out, options, read), partial(read_film, read, options)

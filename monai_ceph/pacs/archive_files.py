@@ -41,7 +41,7 @@ class DicomWebFileSystem(AbstractFileSystem):
         super().__init__(listings_expiry_time=_LISTING_SECONDS, **options)
         self._scheme = scheme
         self._lock = threading.Lock()
-        self._kept: OrderedDict[Found, bytes] = OrderedDict()
+        self._kept: OrderedDict[str, bytes] = OrderedDict()
 
     @staticmethod
     def _get_kwargs_from_urls(path: str) -> dict[str, str]:
@@ -84,7 +84,8 @@ class DicomWebFileSystem(AbstractFileSystem):
             raise ValueError(f"{path} is no image that can be read")
         found = Found(place.query.study, place.series, place.image)
         with self._lock:
-            content = self._kept.get(found)
+            # by the whole path: another archive may have another image under the same UIDs
+            content = self._kept.get(path)
         if content is None:
             stream = BytesIO()
 
@@ -95,7 +96,7 @@ class DicomWebFileSystem(AbstractFileSystem):
             DicomWebArchive(place.service).fetch(found, keep)
             content = stream.getvalue()
             with self._lock:
-                self._kept[found] = content
+                self._kept[path] = content
                 while len(self._kept) > _KEPT:
                     self._kept.popitem(last=False)
         return BytesIO(content)

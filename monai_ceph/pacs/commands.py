@@ -16,7 +16,7 @@ _MODULES = ("pynetdicom", "dicomweb_client", "fastapi", "uvicorn", "jinja2", "pr
 
 
 def node(
-    config: Annotated[Path, typer.Option(help="YAML file; docs/deployment.md has one to start from.")],
+    config: Annotated[Path, typer.Option(help="YAML file; deploy/node.yaml is one to start from.")],
     check: Annotated[bool, typer.Option("--check", help="Check the file and its certificates, and stop.")] = False,
     audit: Annotated[bool, typer.Option("--audit", help="Print the audit as lines of JSON, and stop.")] = False,
     retry: Annotated[
@@ -67,7 +67,7 @@ def fetch(
         bool, typer.Option("--list", help="Print the UIDs of what would be fetched, and stop.")
     ] = False,
 ) -> None:
-    """Have the running node take films from an archive: what matches, and may be a cephalogram by what it says.
+    """Have the node take films from an archive: what matches, and may be a cephalogram by what it says.
 
     Exit code: 0 if all that was found is with the node, 1 if some are not, 2 if nothing could be asked or found.
     """

@@ -56,7 +56,7 @@ AeTitle = Annotated[str, AfterValidator(_ae_title)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 ExistingFile = Annotated[Path, AfterValidator(_existing_file)]
 Port = Annotated[int, Field(ge=1, le=65535)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,32}$")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,32}$")]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 

@@ -53,8 +53,10 @@ def retry_all(config: NodeConfig) -> int:
     """Begin all dead letters of a node anew that does not run; return how many.
 
     Raises:
-        CephError: if it runs.
+        CephError: if it runs, or never did.
     """
+    if not (config.folder / LEDGER).exists():
+        raise CephError(f"{config.folder}: no node ever ran there")
     with alone(config.folder):
         spool, ledger = open_folder(config)
         number = 0

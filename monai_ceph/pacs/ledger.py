@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 
 from monai_ceph.batch.database import Database
@@ -275,7 +276,9 @@ class NodeLedger:
             if not rows:
                 return
             for number, moment, event, uid, details in rows:
-                yield {"id": number, "time": moment, "event": event, "uid": uid, **json.loads(details)}
+                # as in the log
+                said = datetime.fromtimestamp(moment, timezone.utc).isoformat(timespec="milliseconds")
+                yield {"id": number, "time": said, "event": event, "uid": uid, **json.loads(details)}
             last = rows[-1][0]
 
     @contextmanager

@@ -12,13 +12,16 @@ from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Met
 from monai_ceph.pacs.delivery_loop import DeliveryLoop
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.overview import LATENCY_BUCKETS, latency, pending
+from monai_ceph.pacs.polling_loop import PollingLoop
 
 __all__ = ["metrics_text"]
 
 
 class _Collector:
-    def __init__(self, ledger: NodeLedger, deliveries: list[DeliveryLoop], folder: Path) -> None:
-        self._ledger, self._deliveries, self._folder = ledger, deliveries, folder
+    def __init__(
+        self, ledger: NodeLedger, deliveries: list[DeliveryLoop], polls: list[PollingLoop], folder: Path
+    ) -> None:
+        self._ledger, self._deliveries, self._polls, self._folder = ledger, deliveries, polls, folder
 
     def collect(self) -> Iterator[Metric]:
         films = GaugeMetricFamily("monai_ceph_films", "Films by state", labels=["state"])
@@ -34,6 +37,12 @@ class _Collector:
             failures.add_metric([delivery.name], delivery.state.failures)
         yield objects
         yield failures
+        sources = GaugeMetricFamily(
+            "monai_ceph_source_failures", "Rounds that failed since the last good one", labels=["source"]
+        )
+        for poll in self._polls:
+            sources.add_metric([poll.name], poll.failures)
+        yield sources
         free = shutil.disk_usage(self._folder).free
         yield GaugeMetricFamily("monai_ceph_spool_free_bytes", "Free on the file system of the folder", value=free)
         numbers, total = latency(self._ledger)
@@ -43,8 +52,8 @@ class _Collector:
         )
 
 
-def metrics_text(ledger: NodeLedger, deliveries: list[DeliveryLoop], folder: Path) -> bytes:
+def metrics_text(ledger: NodeLedger, deliveries: list[DeliveryLoop], polls: list[PollingLoop], folder: Path) -> bytes:
     """Return the metrics in the text format of Prometheus."""
     registry = CollectorRegistry()
-    registry.register(_Collector(ledger, deliveries, folder))
+    registry.register(_Collector(ledger, deliveries, polls, folder))
     return generate_latest(registry)

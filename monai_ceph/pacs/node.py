@@ -48,8 +48,7 @@ class Node:
 
     Raises:
         CephError: if another node has the folder, its ledger is damaged, or the detector cannot be made.
-        StoppedError: if the folder cannot be written.
-        OSError: if a port is taken, or a certificate cannot be read.
+        StoppedError: if the folder cannot be written, or the DICOM port is taken.
     """
 
     def __init__(self, config: NodeConfig, make_detector: MakeDetector) -> None:
@@ -95,7 +94,10 @@ class Node:
         self.inbox = InboxLoop(self.spool, self.arrivals, config.accept.timeout_s)
         self.web = self._make_web()
         self._recover()
-        self.receiver = Receiver(config, self.arrivals, self.commitments.ask)
+        try:
+            self.receiver = Receiver(config, self.arrivals, self.commitments.ask)
+        except OSError as error:
+            raise StoppedError(f"the DICOM port {config.port} of {config.host} cannot be used: {error}") from error
 
     def _make_web(self) -> WebServer | None:
         http = self.config.http
@@ -105,7 +107,14 @@ class Node:
         from monai_ceph.pacs.web import WebServer, make_app
 
         app = make_app(
-            http, self.config.ae_title, self.spool, self.ledger, self.deliveries, self._problems, self._wake_all
+            http,
+            self.config.ae_title,
+            self.spool,
+            self.ledger,
+            self.deliveries,
+            self.polls,
+            self._problems,
+            self._wake_all,
         )
         return WebServer(app, http)
 
@@ -219,6 +228,8 @@ def run_node(config: NodeConfig, make_detector: MakeDetector) -> None:
             raise KeyboardInterrupt
         asked.set()
 
+    # films have names in them: it is nobody else's
+    config.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with alone(config.folder):
         node = Node(config, make_detector)
         for number in (signal.SIGINT, signal.SIGTERM):

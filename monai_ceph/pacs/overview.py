@@ -7,7 +7,17 @@ from datetime import datetime, timezone
 
 from monai_ceph.pacs.ledger import NodeLedger
 
-__all__ = ["LATENCY_BUCKETS", "FilmRow", "Overview", "TargetRow", "dead_films", "last_films", "latency", "pending"]
+__all__ = [
+    "LATENCY_BUCKETS",
+    "FilmRow",
+    "Overview",
+    "SourceRow",
+    "TargetRow",
+    "dead_films",
+    "last_films",
+    "latency",
+    "pending",
+]
 
 LATENCY_BUCKETS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0, 86400.0)
 """Upper ends, in seconds, of the histogram of the time from C-STORE to the last object in the last target."""
@@ -37,13 +47,23 @@ class TargetRow:
 
 
 @dataclass(frozen=True)
+class SourceRow:
+    """An archive that is asked for films: rounds that failed since the last good one, and the cause of the last one."""
+
+    name: str
+    failures: int
+    cause: str | None
+
+
+@dataclass(frozen=True)
 class Overview:
-    """What the page shows: why films are refused, films by state, the targets, the last dead letters and films."""
+    """What the page shows: why films are refused, films by state, targets, sources, the last dead letters and films."""
 
     ae_title: str
     problems: list[str]
     counts: dict[str, int]
     targets: list[TargetRow]
+    sources: list[SourceRow]
     dead: list[FilmRow]
     last: list[FilmRow]
 

@@ -47,6 +47,15 @@ class PollingLoop:
         self._source, self._config, self._ledger, self._selection = source, config, ledger, selection
         self._deliver, self._full = deliver, full
         self.wake = threading.Event()
+        self.failures = 0
+        """Rounds that failed since the last one that did not."""
+        self.cause: str | None = None
+        """Why the last one failed."""
+
+    @property
+    def name(self) -> str:
+        """The archive's name."""
+        return self._source.name
 
     def run(self, ended: threading.Event) -> None:
         """Ask until the node ends."""
@@ -61,7 +70,7 @@ class PollingLoop:
         cursor = self._ledger.cursor(self._source.name)
         since = date.fromisoformat(cursor) - timedelta(self._config.look_back_days) if cursor else self._config.since
         query = Query(date=f"{since or today:%Y%m%d}-")
-        fetched = failed = 0
+        fetched, causes = 0, []
         try:
             for found in self._source.find(query, self._selection):
                 if ended.is_set():
@@ -74,12 +83,13 @@ class PollingLoop:
                     self._source.fetch(found, self._deliver)
                     fetched += 1
                 except (CephError, OSError) as error:
-                    failed += 1
+                    causes.append(str(error))
                     log("not fetched", warning=True, uid=found.uid, source=self._source.name, cause=str(error))
         except (CephError, OSError) as error:
-            failed += 1
+            causes.append(str(error))
             log("source failed", warning=True, source=self._source.name, cause=str(error))
         if fetched:
             log("fetched", source=self._source.name, films=fetched)
-        if not failed:
+        self.failures, self.cause = (self.failures + 1, causes[-1]) if causes else (0, None)
+        if not causes:
             self._ledger.set_cursor(self._source.name, today.isoformat())

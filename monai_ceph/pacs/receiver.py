@@ -143,7 +143,7 @@ class Receiver:
                 (evt.EVT_C_STORE, self._store),
                 (evt.EVT_C_ECHO, lambda event: SUCCESS),
                 (evt.EVT_N_ACTION, self._commitment),
-                (evt.EVT_REJECTED, _say_rejected),
+                (evt.EVT_REJECTED, self._say_rejected),
                 (evt.EVT_ACCEPTED, _say_not_taken),
             ],
         )
@@ -186,6 +186,17 @@ class Receiver:
         self._arrivals.take(part, uid, sender)
         return SUCCESS
 
+    def _say_rejected(self, event: evt.Event) -> None:
+        requestor, allowed = event.assoc.requestor, self._entity.require_calling_aet
+        sender, called = str(requestor.ae_title).strip(), str(requestor.primitive.called_ae_title).strip()
+        if allowed and sender not in allowed:
+            cause = "its AE title is not among accept.calling_ae_titles"
+        elif called != self._entity.ae_title:
+            cause = f"it calls {called}, and the node is {self._entity.ae_title}"
+        else:
+            cause = "there are too many associations (accept.max_associations)"
+        log("association rejected", warning=True, sender=sender, address=requestor.address, cause=cause)
+
     def _commitment(self, event: evt.Event) -> tuple[int, None]:
         sender = str(event.assoc.requestor.ae_title).strip()
         try:
@@ -210,12 +221,6 @@ def look(path: Path) -> tuple[int, str | None, tuple[str, str]]:
     if found[1] not in IMAGE_CLASSES:
         return NOT_OF_THE_CLASS, "the data set is no image that may hold a cephalogram", (found[0], found[1])
     return SUCCESS, None, (found[0], found[1])
-
-
-def _say_rejected(event: evt.Event) -> None:
-    requestor = event.assoc.requestor
-    cause = "its calling or called AE title is not right, or there are too many associations"
-    log("association rejected", warning=True, sender=str(requestor.ae_title).strip(), cause=cause)
 
 
 def _say_not_taken(event: evt.Event) -> None:

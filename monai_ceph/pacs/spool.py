@@ -72,7 +72,7 @@ class Spool:
         self.lock = threading.RLock()
         self.incoming, self.inbox, self.queue = (folder / name for name in ("incoming", "inbox", "queue"))
         self.dead, self.objects = folder / "dead", folder / "objects"
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for each in (self.incoming, self.inbox, self.queue, self.dead, self.objects):
             each.mkdir(exist_ok=True)
         for each in film_files(self.objects, "", OBJECT_FORMATS).values():

@@ -120,7 +120,7 @@ def _service(parts: SplitResult, root: str, token: str) -> dict[str, Any]:
 
 
 def _made(kind: type[_Made], parts: SplitResult, values: dict[str, Any]) -> _Made:
-    name = re.sub(r"[^A-Za-z0-9_.-]", "-", parts.netloc.rpartition("@")[2])[-32:]
+    name = re.sub(r"[^A-Za-z0-9_.:-]", "-", parts.netloc.rpartition("@")[2])[-32:]
     try:
         return kind(name=name, **values)
     except ValidationError as error:

@@ -27,7 +27,8 @@ from monai_ceph.pacs.config import HttpConfig
 from monai_ceph.pacs.delivery_loop import DeliveryLoop
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.metrics import metrics_text
-from monai_ceph.pacs.overview import Overview, TargetRow, dead_films, last_films, pending
+from monai_ceph.pacs.overview import Overview, SourceRow, TargetRow, dead_films, last_films, pending
+from monai_ceph.pacs.polling_loop import PollingLoop
 from monai_ceph.pacs.spool import Spool
 from monai_ceph.version import __version__
 
@@ -58,6 +59,7 @@ def make_app(
     spool: Spool,
     ledger: NodeLedger,
     deliveries: list[DeliveryLoop],
+    polls: list[PollingLoop],
     problems: Callable[[], list[str]],
     on_retry: Callable[[], None],
 ) -> FastAPI:
@@ -69,6 +71,7 @@ def make_app(
         spool: its folder.
         ledger: its ledger.
         deliveries: its targets.
+        polls: the archives that it asks for films.
         problems: why it cannot take films at the moment.
         on_retry: called when a dead letter begins anew.
     """
@@ -113,7 +116,7 @@ def make_app(
 
     @app.get("/metrics", response_class=Response, **secured | {"responses": secured["responses"] | metrics_are})
     def metrics() -> Response:
-        text = metrics_text(ledger, deliveries, spool.folder)
+        text = metrics_text(ledger, deliveries, polls, spool.folder)
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @app.get("/status", **secured)
@@ -127,6 +130,7 @@ def make_app(
                 TargetRow(each.name, waiting.get(each.name, 0), each.state.failures, each.state.cause)
                 for each in deliveries
             ],
+            sources=[SourceRow(each.name, each.failures, each.cause) for each in polls],
             dead=dead_films(ledger, _SHOWN),
             last=last_films(ledger, _SHOWN),
         )

@@ -183,7 +183,7 @@ def test_a_token_from_the_environment(guarded: str, tmp_path: Path, monkeypatch:
     [
         ((), "nothing to do: name films, folders, or an archive with --from"),
         (("--from", "dicomweb://127.0.0.1:9/rs"), "nothing to look for"),
-        (("--from", "dicomweb+http://127.0.0.1:9/rs?StudyDate=20260101"), "127.0.0.1-9: no answer"),
+        (("--from", "dicomweb+http://127.0.0.1:9/rs?StudyDate=20260101"), "127.0.0.1:9: no answer"),
         (("--from", "dicom://PACS@127.0.0.1:104"), "C-MOVE sends to a node"),
         (("--from", "s3://bucket"), "no URL of an archive"),
         (("films", "--to", "127.0.0.1:104"), "no URL of an archive"),

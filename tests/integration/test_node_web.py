@@ -48,11 +48,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def node(folder: Path) -> Iterator[RunningNode]:
-    """A node with a dead letter and a film for a target that does not answer."""
-    with running(folder, settings(folder, http={"host": "127.0.0.1", "port": free_port()})) as node:
+    """A node with a dead letter, a film for a target that does not answer, and an archive that does not either."""
+    sources = {"dicomweb": [{"name": "archive", "url": f"http://127.0.0.1:{free_port()}", "every_s": 1}]}
+    values = settings(folder, http={"host": "127.0.0.1", "port": free_port()}, sources=sources)
+    with running(folder, values) as node:
         assert send(node.port, film(1, level=1), film(2, PatientName="Zyxwv^Anna")) == [0, 0]
         node.wait_for("dead")
         node.wait_for("target failed", 2)
+        node.wait_for("source failed")
         yield node
 
 
@@ -78,6 +81,7 @@ def test_metrics(port: int) -> None:
     assert values["monai_ceph_films", "detected"] == 1
     assert values["monai_ceph_pending_objects", "pacs"] == 2
     assert values["monai_ceph_target_failures", "pacs"] >= 2
+    assert values["monai_ceph_source_failures", "archive"] >= 1
     assert values["monai_ceph_film_seconds_count",] == 0
     assert values["monai_ceph_spool_free_bytes",] > 0
 
@@ -85,7 +89,8 @@ def test_metrics(port: int) -> None:
 def test_the_page_names_films_by_their_uids_alone(port: int) -> None:
     code, page = ask(port, "/")
     assert code == 200
-    for text in ("1.2.3.1.3", "1.2.3.2.3", "rejected: no lateral cephalogram", "no association with PACS", "SENDER"):
+    causes = ("rejected: no lateral cephalogram", "no association with PACS", "archive: no answer")
+    for text in ("1.2.3.1.3", "1.2.3.2.3", "SENDER", *causes):
         assert text in page
     assert "Zyxwv" not in page + ask(port, "/status")[1]
     assert json.loads(ask(port, "/status")[1])["counts"] == {"dead": 1, "detected": 1}

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from monai_ceph.cli import app
 from monai_ceph.errors import CephError
-from monai_ceph.pacs.config import NodeConfig, RetryConfig
+from monai_ceph.pacs.config import NodeConfig, RetryConfig, SpoolConfig
 from monai_ceph.pacs.config_file import read_config
 
 GOOD = """\
@@ -103,6 +103,44 @@ def test_check(tmp_path: Path) -> None:
     assert f"{file}, line 11: bogus: no such key" in result.output
     # nothing was started or made
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("folder: others", "others: not empty, and not the folder of a node"),
+        ("folder: node.yaml/data", "node.yaml is no folder"),
+        ("folder: node.yaml", "node.yaml is no folder"),
+        ("folder: data\nport: 8080\nhttp: {port: 8080}", "http.port and port are both 8080"),
+        ("folder: data\ndetect: {device: 'cuda:0'}", "detect.device is cuda:0, and no GPU can be used here"),
+    ],
+)
+def test_what_check_finds_before_a_node_starts(
+    tmp_path: Path, change: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    (tmp_path / "others").mkdir()
+    (tmp_path / "others" / "letter.txt").write_text("mine")
+    keys = {line.split(":")[0] for line in change.splitlines()}
+    kept = [line for line in GOOD.splitlines() if line.split(":")[0] not in keys]
+    file = tmp_path / "node.yaml"
+    file.write_text("\n".join([*kept, change]))
+    result = CliRunner().invoke(app, ["node", "--config", str(file), "--check"])
+    assert result.exit_code == 2
+    assert said in result.output
+    assert [path.name for path in (tmp_path / "others").iterdir()] == ["letter.txt"]
+
+
+def test_the_folder_of_a_node_is_taken_again(tmp_path: Path) -> None:
+    pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
+    from monai_ceph.pacs.check import check_folder
+    from monai_ceph.pacs.spool import Spool
+
+    folder = Spool(tmp_path / "data" / "node", SpoolConfig()).folder
+    (folder / "notes.txt").write_text("restored from the backup")
+    check_folder(folder)
+    assert folder.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_certificate_that_is_none(tmp_path: Path) -> None:

@@ -98,10 +98,17 @@ def test_a_film_is_on_the_disk_and_in_the_ledger_before_success_is_said(node: Li
 
 
 @pytest.mark.parametrize(
-    "options", [{"calling": "STRANGER"}, {"called": "ANOTHER"}], ids=["calling AE title", "called AE title"]
+    ("options", "said"),
+    [
+        ({"calling": "STRANGER"}, "its AE title is not among accept.calling_ae_titles"),
+        ({"called": "ANOTHER"}, "it calls ANOTHER, and the node is CEPH"),
+    ],
+    ids=["calling AE title", "called AE title"],
 )
-def test_strangers(node: Listening, options: dict[str, str]) -> None:
+def test_strangers(node: Listening, options: dict[str, str], said: str, caplog: pytest.LogCaptureFixture) -> None:
     assert send(node.port, film(1), **options) == [None]
+    (record,) = [each for each in caplog.records if each.getMessage() == "association rejected"]
+    assert (record.details["cause"], record.details["address"]) == (said, "127.0.0.1")  # type: ignore[attr-defined]
     with associated(node.port, Verification, **options) as association:
         assert association.is_rejected
     assert node.files() == []
