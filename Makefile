@@ -54,8 +54,9 @@ lint: setup
 types: setup
 	$(BIN)/mypy
 
+# many tests wait for servers: two at a time, with a thread each, take 60 % of the time
 test: lint types
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 clean:
 	rm -rf $(VENV) demo build dist *.egg-info
