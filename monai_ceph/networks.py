@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from monai_ceph.landmarks import NUM_LANDMARKS
 
-__all__ = ["HeatmapUNet", "bfloat16_is_native"]
+__all__ = ["HeatmapUNet", "PaddedNetwork", "bfloat16_is_native"]
 
 
 def bfloat16_is_native(device: str | torch.device) -> bool:
@@ -29,7 +29,37 @@ def bfloat16_is_native(device: str | torch.device) -> bool:
     return False
 
 
-class HeatmapUNet(nn.Module):
+class PaddedNetwork(nn.Module):
+    """A network that takes grids of any size: they are padded to its stride with 0 at the bottom and at the right.
+
+    Args:
+        unet: takes grids of multiples of ``stride``, and returns logits on them.
+        stride: of the smallest feature map.
+        mixed_precision: see :class:`HeatmapUNet`.
+    """
+
+    def __init__(self, unet: nn.Module, stride: int, mixed_precision: bool) -> None:
+        super().__init__()
+        self.stride = stride
+        # channels last is the faster layout for the convolutions, on CPUs too
+        self.unet: nn.Module = unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.mixed_precision = mixed_precision
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return logits (batch, landmarks + 1, row, column) from films (batch, 1, row, column) in about 0..1."""
+        rows, columns = x.shape[-2], x.shape[-1]
+        padded = F.pad(x, (0, -columns % self.stride, 0, -rows % self.stride))
+        padded = padded.contiguous(memory_format=torch.channels_last)
+        # no context at all without mixed precision: one that is switched off would switch off the caller's, too
+        if self.mixed_precision and not torch.jit.is_scripting():
+            with torch.autocast(x.device.type, torch.bfloat16):
+                logits = self.unet(padded)
+        else:
+            logits = self.unet(padded)
+        return logits.float()[..., :rows, :columns]
+
+
+class HeatmapUNet(PaddedNetwork):
     """MONAI's :class:`~monai.networks.nets.UNet` that regresses one channel per landmark and a shared background.
 
     Zhong et al. 2019, section 2: both stages share this structure and end in a softmax over channels, which is
@@ -59,9 +89,7 @@ class HeatmapUNet(nn.Module):
         dropout: float = 0.0,
         mixed_precision: bool = False,
     ) -> None:
-        super().__init__()
-        self.stride = 2 ** (len(channels) - 1)
-        self.unet = UNet(
+        unet = UNet(
             spatial_dims=2,
             in_channels=1,
             out_channels=num_landmarks + 1,
@@ -71,19 +99,5 @@ class HeatmapUNet(nn.Module):
             norm=norm,
             act=act,
             dropout=dropout,
-        ).to(memory_format=torch.channels_last)
-        self.mixed_precision = mixed_precision
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return logits (batch, landmarks + 1, row, column) from films (batch, 1, row, column) in about 0..1."""
-        rows, columns = x.shape[-2], x.shape[-1]
-        padded = F.pad(x, (0, -columns % self.stride, 0, -rows % self.stride))
-        # channels last is the faster layout for the convolutions, on CPUs too
-        padded = padded.contiguous(memory_format=torch.channels_last)
-        # no context at all without mixed precision: one that is switched off would switch off the caller's, too
-        if self.mixed_precision and not torch.jit.is_scripting():
-            with torch.autocast(x.device.type, torch.bfloat16):
-                logits = self.unet(padded)
-        else:
-            logits = self.unet(padded)
-        return logits.float()[..., :rows, :columns]
+        )
+        super().__init__(unet, 2 ** (len(channels) - 1), mixed_precision)

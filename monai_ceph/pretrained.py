@@ -8,7 +8,6 @@ without squeeze and excitation, with ReLU6 in the place of swish; a package on P
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import torch
@@ -16,10 +15,10 @@ from monai.networks.blocks import BaseEncoder
 from monai.networks.nets import FLEXUNET_BACKBONE, FlexibleUNet
 from monai.networks.nets.efficientnet import EfficientNet, MBConvBlock
 from torch import nn
-from torch.nn import functional as F
 
 from monai_ceph.errors import CephError
 from monai_ceph.landmarks import NUM_LANDMARKS
+from monai_ceph.networks import PaddedNetwork
 
 __all__ = ["EfficientNetHeatmapUNet", "EfficientNetLite0Encoder", "imagenet_weights"]
 
@@ -84,8 +83,8 @@ class EfficientNetLite0Encoder(EfficientNet, BaseEncoder):
         ]
         found = {}
         for key, value in state.items():
-            first, number, rest = (*key.split(".", 2), "", "")[:3]
-            if first == "_blocks" and int(number) < len(places):
+            if key.startswith("_blocks."):
+                number, _, rest = key.removeprefix("_blocks.").partition(".")
                 found[places[int(number)] + rest] = value
             elif not key.startswith(_HEAD):
                 found[key] = value.sum(dim=1, keepdim=True) if key == "_conv_stem.weight" else value
@@ -133,7 +132,7 @@ def imagenet_weights() -> dict[str, torch.Tensor]:
     return state
 
 
-class EfficientNetHeatmapUNet(nn.Module):
+class EfficientNetHeatmapUNet(PaddedNetwork):
     """In and out as :class:`monai_ceph.networks.HeatmapUNet`; inside, a U-Net on an encoder that has seen ImageNet.
 
     Args:
@@ -150,19 +149,17 @@ class EfficientNetHeatmapUNet(nn.Module):
         imagenet: bool = False,
         mixed_precision: bool = False,
     ) -> None:
-        super().__init__()
-        self.stride = 32
-        self.unet = FlexibleUNet(
+        unet = FlexibleUNet(
             1, num_landmarks + 1, EfficientNetLite0Encoder.name, decoder_channels=tuple(decoder_channels)
         )
-        self._frozen: list[nn.Module] = []
+        frozen: list[nn.Module] = []
         if imagenet:
-            self.unet.encoder.load_imagenet(imagenet_weights())
-            self._frozen = self.unet.encoder.stem()
-            for module in self._frozen:
-                module.requires_grad_(False)
-        self.unet.to(memory_format=torch.channels_last)
-        self.mixed_precision = mixed_precision
+            unet.encoder.load_imagenet(imagenet_weights())
+            frozen = unet.encoder.stem()
+        super().__init__(unet, 32, mixed_precision)
+        self._frozen = frozen
+        for module in frozen:
+            module.requires_grad_(False)
 
     def train(self, mode: bool = True) -> EfficientNetHeatmapUNet:
         """Switch to training; the statistics of frozen layers stay."""
@@ -173,9 +170,4 @@ class EfficientNetHeatmapUNet(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return logits (batch, landmarks + 1, row, column) from films (batch, 1, row, column) in about 0..1."""
-        rows, columns = x.shape[-2], x.shape[-1]
-        padded = F.pad((x - _MEAN) / _SD, (0, -columns % self.stride, 0, -rows % self.stride))
-        padded = padded.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(x.device.type, torch.bfloat16) if self.mixed_precision else nullcontext():
-            logits: torch.Tensor = self.unet(padded)
-        return logits.float()[..., :rows, :columns]
+        return super().forward((x - _MEAN) / _SD)

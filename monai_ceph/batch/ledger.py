@@ -142,14 +142,14 @@ class Ledger:
             "SELECT name, cause FROM films WHERE state IN ('rejected', 'failed') AND duplicate_of IS NULL ORDER BY id"
         )  # type: ignore[misc]
 
-    def stems_of_run(self) -> Iterator[str]:
-        """Yield the stems of the detections of this run's films, in the same order; of duplicates, the original's."""
-        for (stem,) in self._database.rows(
+    def stems_of_run(self) -> list[str]:
+        """Return the stems of the detections of this run's films, in the same order; of duplicates, the original's."""
+        rows = self._database.rows(
             "SELECT stem FROM films WHERE stem IS NOT NULL AND detection IS NOT NULL AND id IN "
             "(SELECT coalesce(duplicate_of, id) FROM films WHERE seen_in = ?) ORDER BY id",
             self.run,
-        ):
-            yield stem
+        )
+        return [stem for (stem,) in rows]
 
     def stems(self) -> Iterator[str]:
         """Yield the stems of all files that were written."""

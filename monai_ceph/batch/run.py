@@ -95,7 +95,7 @@ def detect_films(
             save_tables(ledger, out, options)
             summary = summarise(ledger, seconds, dict(schedule.parts))
             if senders:
-                summary.sending = send_objects(out, ledger.stems_of_run, senders, interrupted)
+                summary.sending = send_objects(out, ledger.stems_of_run(), senders, interrupted)
             return summary
         except BaseException as error:
             # the first error counts; a full disk may forbid these too, and then the tables of before stay

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -62,10 +62,10 @@ class _Object(NamedTuple):
 
 def send_objects(
     out: Path,
-    stems: Callable[[], Iterable[str]],
+    stems: Sequence[str],
     senders: Mapping[str, Sender],
     interrupted: Interrupted = lambda: False,
-    pauses: Iterable[float] = _PAUSES,
+    pauses: Sequence[float] = _PAUSES,
 ) -> Sent:
     """Send the objects of films to each target that does not have them as they are.
 
@@ -74,7 +74,7 @@ def send_objects(
 
     Args:
         out: folder of results.
-        stems: give the file names of the films' objects, without suffix, anew at every call.
+        stems: file names of the films' objects, without suffix.
         senders: the ways to the targets, by their URLs.
         interrupted: asked before every object.
         pauses: seconds before a target that takes nothing is tried again, as long as that brings nothing new.
@@ -88,8 +88,8 @@ def send_objects(
     result = Sent()
     try:
         for target, sender in senders.items():
-            todo = list(_missing(book, target, _objects(out, stems(), sender), result))
-            _to_one(book, target, sender, todo, result, interrupted, tuple(pauses))
+            todo = list(_missing(book, target, _objects(out, stems, sender), result))
+            _to_one(book, target, sender, todo, result, interrupted, pauses)
     finally:
         book.close()
     return result
@@ -118,7 +118,7 @@ def _to_one(
     todo: list[_Object],
     result: Sent,
     interrupted: Interrupted,
-    pauses: tuple[float, ...],
+    pauses: Sequence[float],
 ) -> None:
     """Send to one target, over several connections if one ends."""
     from monai_ceph.pacs.targets import TargetError

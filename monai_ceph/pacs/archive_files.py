@@ -18,7 +18,7 @@ from monai_ceph.errors import CephError
 from monai_ceph.pacs.config import SelectionConfig
 from monai_ceph.pacs.selection import Selection
 from monai_ceph.pacs.sources import DicomWebArchive, Found
-from monai_ceph.pacs.urls import place_of
+from monai_ceph.pacs.urls import WEB_SCHEMES, place_of
 from monai_ceph.readers._pydicom import quiet
 
 __all__ = ["DicomWebFileSystem"]
@@ -35,7 +35,7 @@ class DicomWebFileSystem(AbstractFileSystem):
         scheme: of the URL.
     """
 
-    protocol = ("dicomweb", "dicomweb+http")
+    protocol = tuple(WEB_SCHEMES)
 
     def __init__(self, scheme: str, **options: Any) -> None:
         super().__init__(listings_expiry_time=_LISTING_SECONDS, **options)

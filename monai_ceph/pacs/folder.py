@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from monai_ceph.batch.lock import locked
@@ -32,7 +32,10 @@ def open_folder(config: NodeConfig) -> tuple[Spool, NodeLedger]:
 
 
 def alone(folder: Path) -> AbstractContextManager[None]:
-    """Keep other nodes out of the folder, as :func:`~monai_ceph.batch.lock.locked` does."""
+    """Keep other nodes out of the folder, as :func:`~monai_ceph.batch.lock.locked` does; made if it is not there."""
+    # films have names in them: it is nobody else's. What forbids to make it, the lock says
+    with suppress(OSError):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return locked(folder / ".node.lock", "another node works there")
 
 

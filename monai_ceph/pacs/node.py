@@ -228,8 +228,6 @@ def run_node(config: NodeConfig, make_detector: MakeDetector) -> None:
             raise KeyboardInterrupt
         asked.set()
 
-    # films have names in them: it is nobody else's
-    config.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with alone(config.folder):
         node = Node(config, make_detector)
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -261,9 +261,8 @@ def _web_errors(name: str) -> Iterator[None]:
         code = error.response.status_code if error.response is not None else "error"
         raise SourceError(f"{name}: HTTP {code}") from error
     except requests.exceptions.SSLError as error:
-        raise SourceError(
-            f"{name}: no TLS, or a certificate that nobody vouches for; without TLS it is http"
-        ) from error
+        cause = "no TLS, or a certificate that nobody vouches for"
+        raise SourceError(f"{name}: {cause}; without TLS the URL begins with http:// or dicomweb+http://") from error
     except (requests.RequestException, OSError) as error:
         raise SourceError(f"{name}: no answer ({type(error).__name__})") from error
     except (ValueError, KeyError, AttributeError) as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -40,7 +40,7 @@ class ArchivePlace:
     """What a URL names: a service, and images in it.
 
     Attributes:
-        service: how it is reached; its name is the URL without conditions.
+        service: how it is reached; its name is host and port.
         query: conditions on studies and series.
         series: Series Instance UID, if it is one series.
         image: SOP Instance UID, if it is one image.
@@ -72,7 +72,7 @@ def place_of(url: str) -> ArchivePlace:
     if study is not None:
         if query.study not in (None, study):
             raise CephError(f"{_shown(parts)}: names two studies")
-        query = Query(study, query.patient, query.date, query.modality)
+        query = replace(query, study=study)
     service = _made(DicomWebService, parts, _service(parts, root, _FROM_TOKEN))
     return ArchivePlace(service, query, series, image)
 

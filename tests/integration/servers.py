@@ -81,9 +81,9 @@ def _running(command: list[str], url: str, log: Path, env: dict[str, str] | None
 
 @contextmanager
 def label_server(studies: str, folder: Path, *options: str, **env: str) -> Iterator[str]:
-    """Start ``monai-ceph label`` and yield its URL; it works in ``folder/work`` and logs to ``folder/label.log``."""
+    """Start ``monai-ceph label`` and yield its URL; it works in ``folder/app`` and logs to ``folder/label.log``."""
     port = free_port()
-    command = [sys.executable, "-m", "monai_ceph", "label", "--studies", studies, "--work", str(folder / "work")]
+    command = [sys.executable, "-m", "monai_ceph", "label", "--studies", studies, "--work", str(folder / "app")]
     paths = os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH"))))
     environment = {**os.environ, "PYTHONPATH": paths, **env}
     arguments = [*command, "--port", str(port), "--device", "cpu", *options]

@@ -198,7 +198,7 @@ def test_a_session(client: MONAILabelClient, studies: Path) -> None:
         (MODEL, "", {}, "no film was named"),
         (MODEL, "/etc/hostname", {}, "no film is called '/etc/hostname'"),
         (MODEL, "001.png", {"image": "/etc/hostname"}, "no film is called '/etc/hostname'"),
-        (MODEL, "../work/main.py", {}, "no film is called"),
+        (MODEL, "../app/main.py", {}, "no film is called"),
     ],
 )
 def test_what_is_not_there_is_404_with_a_sentence(
@@ -224,7 +224,7 @@ def test_what_is_no_cephalogram_is_422_with_a_sentence(client: MONAILabelClient,
         client.infer(MODEL, "", {}, file=str(grey))
     assert refusal.value.msg.startswith("Status: 422")
     assert str(place) not in refusal.value.msg
-    assert list((place / "work" / "tmp").glob("*.png")) == []
+    assert list((place / "app" / "tmp").glob("*.png")) == []
 
 
 def test_other_web_pages_and_other_names_get_nothing(url: str) -> None:
@@ -253,7 +253,7 @@ def test_weights_that_are_none_are_refused_and_inference_goes_on(
     files = {"file": ("local.pt", b"no weights")}
     answer = requests.put(f"{url}/model/{MODEL}", files=files, timeout=60)
     assert (answer.status_code, "no weights for this network" in answer.text) == (422, True)
-    assert not (place / "work" / "model" / "local.pt").exists()
+    assert not (place / "app" / "model" / "local.pt").exists()
     assert requests.put(f"{url}/model/nothing", files=files, timeout=60).status_code == 404
     client.infer(MODEL, "001.png", {"output": "json"})
 
@@ -309,7 +309,7 @@ def test_round_trip(client: MONAILabelClient, infer: Infer, url: str, studies: P
     assert np.nanmedian(np.linalg.norm(as_points(params) - before["001.png"], axis=1)) < 5
     _, params = client.infer(MODEL, "001.png", {"weights": "shipped"})
     assert params["model"] == shipped
-    dataset = folder(place / "work" / "runs" / trained["run"] / "dataset")
+    dataset = folder(place / "app" / "runs" / trained["run"] / "dataset")
     assert sorted(film.image.resolve().name for film in dataset) == ["001.png", "head.dcm"]
 
 
@@ -323,6 +323,6 @@ def test_batch_inference_without_a_gpu(url: str, client: MONAILabelClient) -> No
 
 
 def test_working_folder_is_its_owners_and_keeps_no_upload(url: str, place: Path) -> None:
-    for folder_ in (place / "work", place / "work" / "tmp", place / "work" / "sessions"):
+    for folder_ in (place / "app", place / "app" / "tmp", place / "app" / "sessions"):
         assert folder_.stat().st_mode & 0o077 == 0
-    wait_until(lambda: not list((place / "work" / "tmp").glob("*.[dp][cn]*")), 20, "uploads are removed")
+    wait_until(lambda: not list((place / "app" / "tmp").glob("*.[dp][cn]*")), 20, "uploads are removed")

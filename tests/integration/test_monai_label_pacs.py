@@ -186,7 +186,7 @@ class TestFilms:
         assert params["file"] == header.SeriesInstanceUID
         assert len([mark for mark in params["landmarks"] if mark["x"] is not None]) > 15
         # fetched as it is stored
-        copy = pydicom.dcmread(place / "work" / "pacs" / "films" / f"{header.SeriesInstanceUID}.dcm")
+        copy = pydicom.dcmread(place / "app" / "pacs" / "films" / f"{header.SeriesInstanceUID}.dcm")
         assert copy.file_meta.TransferSyntaxUID == header.file_meta.TransferSyntaxUID
 
     def test_a_series_with_two_images_names_them(self, client: MONAILabelClient) -> None:
