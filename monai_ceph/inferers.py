@@ -115,8 +115,7 @@ class ExpansiveExplorationInferer(Inferer):
         super().__init__()
         if grid < 1:
             raise ValueError(f"grid must be positive, got {grid}")
-        if not shifts or min(shifts) < 0 or (max(shifts) > 0 and not shared_pixels):
-            raise ValueError(f"shifts must not be negative, and only shared pixels can be shifted, got {shifts}")
+        _check_shifts("shifts", shifts, shared_pixels)
         if guide_sd is not None and not guide_sd > 0:
             raise ValueError(f"guide_sd must be positive or None, got {guide_sd}")
         if patch_size < 1 or batch_size < 1 or margin < 0:
@@ -204,9 +203,11 @@ class ExpansiveExplorationInferer(Inferer):
         for shift in self.shifts:
             seen = pixels[None, :, max(top - shift, 0) : bottom, max(left - shift, 0) : right]
             logits = network(F.pad(seen, (max(shift - left, 0), 0, max(shift - top, 0), 0)))[0]
-            # of the softmax the windows need their own channel alone, and of all channels the sum; a few rows at a time
-            # stay in the cache
-            sums = torch.cat([rows.logsumexp(dim=-1) for rows in logits.movedim(0, -1).split(16)])
+            # of the softmax the windows need their own channel alone, and of all channels the sum; log_softmax is
+            # faster than logsumexp, and a few rows at a time stay in the cache
+            sums = torch.cat(
+                [rows[..., -1] - rows.log_softmax(dim=-1)[..., -1] for rows in logits.movedim(0, -1).split(8)]
+            )
             for channel in known.nonzero()[:, 0].tolist():
                 row, column = starts[channel].tolist()
                 rows = slice(max(row, top), min(row + self.side, bottom))
@@ -244,6 +245,11 @@ class ExpansiveExplorationInferer(Inferer):
             heatmap[:, : max(-column, 0)] = 0
             heatmap[:, max(size[1] - column, 0) :] = 0
         return heatmaps
+
+
+def _check_shifts(name: str, shifts: Sequence[int], shared_pixels: bool) -> None:
+    if not shifts or min(shifts) < 0 or (max(shifts) > 0 and not shared_pixels):
+        raise ValueError(f"{name} must not be negative, and only shared pixels can be shifted, got {shifts}")
 
 
 def _moved(pixels: slice, by: int) -> slice:
@@ -289,6 +295,7 @@ class AttentionGuidedInferer(Inferer):
             the landmarks where the Gaussians of neighbours overlap (docs/benchmarks.md).
         context_network: as the local one, for a grid of ``context_size``; None: no context (the paper).
         context_size: rows and columns of the context network's grid.
+        context_shifts: as ``shifts`` of the local stage, in pixels of the context network's grid.
         pose: finds the head and brings it into the grid of the local stage; None: the film is there already.
         edge_margin: with ``pose``: a landmark whose maximum is less inside the exposed field, as a share of the mean
             shape's radius (about 43 mm), is cut off: its heatmap becomes 0. A network cannot tell a landmark at the
@@ -305,6 +312,7 @@ class AttentionGuidedInferer(Inferer):
         decoder: HeatmapsToLandmarks,
         context_network: torch.nn.Module | None = None,
         context_size: int | None = None,
+        context_shifts: Sequence[int] = (0,),
         pose: PoseFinder | None = None,
         edge_margin: float = 0.0,
         max_guide_distance: float | None = None,
@@ -316,9 +324,11 @@ class AttentionGuidedInferer(Inferer):
             raise ValueError(f"max_guide_distance must be positive or None, got {max_guide_distance}")
         if context_network is not None and context_size is None:
             raise ValueError("a context network needs its context_size")
+        _check_shifts("context_shifts", context_shifts, local.shared_pixels)
         self.global_network, self.local, self.context_network = global_network, local, context_network
         self.to_global_grid = SquareFilm(global_size)
         self.to_context_grid = SquareFilm(context_size) if context_size is not None else None
+        self.context_shifts = tuple(context_shifts)
         self.to_landmarks = decoder
         self.pose, self.edge_margin, self.max_guide_distance = pose, edge_margin, max_guide_distance
         self.to_maximum = HeatmapsToLandmarks("argmax", refine=False)
@@ -403,7 +413,7 @@ class AttentionGuidedInferer(Inferer):
             margin=local.margin,
             shared_pixels=local.shared_pixels,
             guide_sd=None if local.guide_sd is None else local.guide_sd * share,
-            shifts=local.shifts,
+            shifts=self.context_shifts,
         )
         seen = look.explore(small, apply(to_small, guide.double().cpu()), self.context_network)
         maps = to_small.repeat(len(guide), 1, 1)

@@ -36,11 +36,13 @@ class PaddedNetwork(nn.Module):
         unet: takes grids of multiples of ``stride``, and returns logits on them.
         stride: of the smallest feature map.
         mixed_precision: see :class:`HeatmapUNet`.
+        mean: of the films that ``unet`` takes.
+        sd: of the films that ``unet`` takes; theirs are brought to it, 0..1 by default.
     """
 
-    def __init__(self, unet: nn.Module, stride: int, mixed_precision: bool) -> None:
+    def __init__(self, unet: nn.Module, stride: int, mixed_precision: bool, mean: float = 0.0, sd: float = 1.0) -> None:
         super().__init__()
-        self.stride = stride
+        self.stride, self.mean, self.sd = stride, mean, sd
         # channels last is the faster layout for the convolutions, on CPUs too
         self.unet: nn.Module = unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.mixed_precision = mixed_precision
@@ -48,7 +50,7 @@ class PaddedNetwork(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return logits (batch, landmarks + 1, row, column) from films (batch, 1, row, column) in about 0..1."""
         rows, columns = x.shape[-2], x.shape[-1]
-        padded = F.pad(x, (0, -columns % self.stride, 0, -rows % self.stride))
+        padded = F.pad((x - self.mean) / self.sd, (0, -columns % self.stride, 0, -rows % self.stride))
         padded = padded.contiguous(memory_format=torch.channels_last)
         # no context at all without mixed precision: one that is switched off would switch off the caller's, too
         if self.mixed_precision and not torch.jit.is_scripting():

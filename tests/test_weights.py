@@ -11,6 +11,7 @@ from monai_ceph import weights
 from monai_ceph.errors import CephError
 from monai_ceph.landmarks import NUM_LANDMARKS
 from monai_ceph.networks import HeatmapUNet
+from monai_ceph.pretrained import EfficientNetHeatmapUNet
 
 STAGES = weights.STAGES
 
@@ -128,7 +129,8 @@ def test_the_shipped_weights_are_small() -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_shipped_weights_are_finite_and_fit(stage: str) -> None:
-    network = weights.load(HeatmapUNet(), weights.path(stage))
+    kind = EfficientNetHeatmapUNet if stage == "context" else HeatmapUNet
+    network = weights.load(kind(), weights.path(stage))
     assert all(value.isfinite().all() for value in network.state_dict().values())
 
 

@@ -94,7 +94,7 @@ def write_bundle(
                 shared = {key: value for key, value in inference.get().items() if key in _SHARED and key in config}
                 _save(part, path.stem, configs.training(config | shared, path.stem))
             elif path.stem not in (*_WHOLE, "metadata"):
-                _save(part, path.stem, configs.overlay(config))
+                _save(part, path.stem, configs.overlay(config, path.stem))
         _save(part, "metadata", meta)
         shutil.copy(_CONFIGS / "logging.conf", part / "configs")
         shutil.copy(Path(str(files("monai_ceph") / "zoo" / "LICENSE")), part)

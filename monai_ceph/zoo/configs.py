@@ -78,12 +78,19 @@ def training(config: Mapping[str, Any], stage: str) -> Config:
     return result
 
 
-def overlay(config: Mapping[str, Any]) -> Config:
+def overlay(config: Mapping[str, Any], name: str) -> Config:
     """Return an overlay for the configs of the bundle.
 
-    One that goes without a stage's weights goes without its network.
+    One that goes without a stage's weights goes without its network. One that trains a stage of its own begins with
+    that stage's part of ``models/model.pt``.
+
+    Args:
+        config: of the package.
+        name: of its file.
     """
     result = _named_as_in_the_zoo(config)
+    if name in weights.STAGES:
+        result["train#handlers#0#load_dict#network#name"] = f"{name}_network"
     for stage in weights.STAGES:
         if f"{stage}_weights" in result and result[f"{stage}_weights"] is None:
             result[f"{stage}_network"] = None

@@ -185,12 +185,16 @@ class TestRuns:
             files = str([f"configs/{name}.json" for name in names])
             return ["run", what, "--config_file", files, "--device", "$torch.device('cpu')", *flags]
 
-        short = {"phantoms": 2, "folds": 2, "max_epochs": 1, "patches_per_film": 2, "batch_size": 2, "resume": False}
+        short = {"phantoms": 2, "folds": 2, "max_epochs": 1, "patches_per_film": 2, "patches_per_load": 2}
+        short |= {"batch_size": 2, "resume": False, "initial_weights": "models/model.pt"}
         return execute_all(
             {
                 "inferring": run("inferring", "inference", dataset_dir=film),
                 "torchscript": run("inferring", "inference", "inference_ts", dataset_dir=film, output_dir="runs/ts"),
-                "training": run("training", "train", **short, patches_per_load=2, initial_weights="models/model.pt"),
+                "training": run("training", "train", **short),
+                "training of the context network": run(
+                    "training", *("train", "accurate", "context"), **short, output_dir="runs/context"
+                ),
                 "evaluating": run(
                     "evaluating", "evaluate", phantoms=1, shifts="[0]", local_weights="runs/local/final.pt"
                 ),
@@ -198,7 +202,9 @@ class TestRuns:
             bundle,
         )
 
-    @pytest.mark.parametrize("run", ["inferring", "torchscript", "training", "evaluating"])
+    @pytest.mark.parametrize(
+        "run", ["inferring", "torchscript", "training", "training of the context network", "evaluating"]
+    )
     def test_no_error_line(self, logs: dict[str, str], run: str) -> None:
         assert "Traceback" not in logs[run], logs[run]
         assert not re.search(r"\b(ERROR|CRITICAL)\b", logs[run]), logs[run]
@@ -220,14 +226,16 @@ class TestRuns:
                 assert float(here) == pytest.approx(float(there), abs=0.02)
             assert float(ours[5]) == pytest.approx(float(theirs[5]), abs=0.002)
 
+    @pytest.mark.parametrize(("run", "stage"), [("training", "local"), ("training of the context network", "context")])
     def test_training_goes_on_from_the_model_and_its_result_takes_the_stages_place(
-        self, logs: dict[str, str], bundle: Path
+        self, logs: dict[str, str], bundle: Path, run: str, stage: str
     ) -> None:
-        assert "Restored all variables from models/model.pt" in logs["training"]
+        assert "Restored all variables from models/model.pt" in logs[run]
         before = torch.load(bundle / "models" / "model.pt", weights_only=True)
-        after = torch.load(bundle / "runs" / "local" / "final.pt", weights_only=True)
-        assert {key for key in before if key.startswith("local_network.")} == {f"local_network.{key}" for key in after}
-        moved = [(before[f"local_network.{key}"].float() - value.float()).abs().max() for key, value in after.items()]
+        after = torch.load(bundle / "runs" / stage / "final.pt", weights_only=True)
+        own = f"{stage}_network."
+        assert {key for key in before if key.startswith(own)} == {f"{own}{key}" for key in after}
+        moved = [(before[f"{own}{key}"].float() - value.float()).abs().max() for key, value in after.items()]
         assert 0 < max(moved) < 100
         assert "Restored all variables from ./models/model.pt" in logs["evaluating"]
         assert "Restored all variables from runs/local/final.pt" in logs["evaluating"]
