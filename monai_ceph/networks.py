@@ -1,4 +1,4 @@
-"""The network of both stages: MONAI's UNet on grids of any size."""
+"""MONAI's UNet, the network of both stages, on grids of any size, and what makes another network take them."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class PaddedNetwork(nn.Module):
         unet: takes grids of multiples of ``stride``, and returns logits on them.
         stride: of the smallest feature map.
         mixed_precision: see :class:`HeatmapUNet`.
-        mean: of the films that ``unet`` takes.
-        sd: of the films that ``unet`` takes; theirs are brought to it, 0..1 by default.
+        mean: taken from the film before it is padded.
+        sd: by which the rest is divided; by default the film stays as it is.
     """
 
     def __init__(self, unet: nn.Module, stride: int, mixed_precision: bool, mean: float = 0.0, sd: float = 1.0) -> None:

@@ -165,13 +165,19 @@ class EfficientNetHeatmapUNet(PaddedNetwork):
         if imagenet:
             unet.encoder.load_imagenet(imagenet_weights())
         super().__init__(unet, 32, mixed_precision, _MEAN, _SD)
-        self._frozen = unet.encoder.stem() if frozen_stem else []
-        for module in self._frozen:
+        self.frozen_stem = frozen_stem
+        for module in self._frozen():
             module.requires_grad_(False)
+
+    def _frozen(self) -> list[nn.Module]:
+        # asked anew each time: on several GPUs a normalisation is replaced by one that is shared
+        encoder = self.unet.get_submodule("encoder")
+        assert isinstance(encoder, EfficientNetLite0Encoder)
+        return encoder.stem() if self.frozen_stem else []
 
     def train(self, mode: bool = True) -> EfficientNetHeatmapUNet:
         """Switch to training; the statistics of frozen layers stay."""
         super().train(mode)
-        for module in self._frozen:
+        for module in self._frozen():
             module.eval()
         return self

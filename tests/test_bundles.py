@@ -200,6 +200,8 @@ class TestOneTruth:
             "guide_sd",
             "guide_method",
             "shifts",
+            "context_shifts",
+            "context_scale",
             "decode_threshold",
             "missing_below",
             "sure_of_pose",

@@ -86,6 +86,17 @@ def test_what_comes_before_the_first_feature_map_is_frozen() -> None:
     }
 
 
+def test_the_frozen_statistics_stay_on_several_gpus() -> None:
+    network = EfficientNetHeatmapUNet(num_landmarks=2, frozen_stem=True)
+    shared = torch.nn.SyncBatchNorm.convert_sync_batchnorm(network).train()
+    normalisations = {
+        name: each.training for name, each in shared.named_modules() if isinstance(each, torch.nn.SyncBatchNorm)
+    }
+    frozen = {name for name, training in normalisations.items() if not training}
+    assert frozen == {"unet.encoder._bn0", *(f"unet.encoder._blocks.0.0.{name}" for name in ("_bn1", "_bn2"))}
+    assert len(normalisations) > len(frozen)
+
+
 def test_weights_of_another_network() -> None:
     encoder = EfficientNetLite0Encoder()
     with pytest.raises(CephError, match="not the weights of EfficientNet-Lite0"):

@@ -1,7 +1,8 @@
 """The shipped weights, in half precision, and what is known of them (``model.json``).
 
-``global.pt``, ``local.pt`` and ``context.pt`` are state dictionaries of :class:`monai_ceph.networks.HeatmapUNet`. How
-they were trained, and on what, stands in docs/model_card.md.
+``global.pt`` and ``local.pt`` are state dictionaries of :class:`monai_ceph.networks.HeatmapUNet`, ``context.pt`` is
+one of :class:`monai_ceph.pretrained.EfficientNetHeatmapUNet`. How they were trained, and on what, stands in
+docs/model_card.md.
 """
 
 from __future__ import annotations

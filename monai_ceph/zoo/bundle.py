@@ -93,6 +93,9 @@ def write_bundle(
             if path.stem in _TRAINED:
                 shared = {key: value for key, value in inference.get().items() if key in _SHARED and key in config}
                 _save(part, path.stem, configs.training(config | shared, path.stem))
+            elif path.stem in weights.STAGES and not _same_network(config, inference, path.stem):
+                # it would train a network that the model does not have
+                continue
             elif path.stem not in (*_WHOLE, "metadata"):
                 _save(part, path.stem, configs.overlay(config, path.stem))
         _save(part, "metadata", meta)
@@ -113,6 +116,11 @@ def write_bundle(
 
 def _config(name: str, overlays: Sequence[Path]) -> ConfigParser:
     return read_config([str(_CONFIGS / f"{name}.json"), *map(str, overlays)])
+
+
+def _same_network(overlay: Mapping[str, Any], inference: ConfigParser, stage: str) -> bool:
+    kinds = (overlay["network_def"], inference[f"{stage}_network_def"])
+    return len({each["_target_"] for each in kinds}) == 1
 
 
 def _networks(config: ConfigParser) -> StageNetworks:

@@ -298,6 +298,11 @@ class TestModelOfTheUser:
         assert metadata["eval_metrics"] == {}
         verify_net_in_out(net_id="network_def", device="cpu", n=4, **files_of(own))
 
+    def test_no_overlay_trains_a_network_of_another_class(self, bundle: Path, own: Path) -> None:
+        assert (bundle / "configs" / "context.json").is_file()
+        assert not (own / "configs" / "context.json").exists()
+        assert (own / "configs" / "accurate.json").is_file()
+
     def test_documents_claim_nothing_of_it(self, own: Path) -> None:
         assert "Not measured" in (own / "docs" / "README.md").read_text()
         for file in ("docs/README.md", "docs/data_license.txt"):
