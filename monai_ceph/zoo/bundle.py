@@ -119,8 +119,9 @@ def _config(name: str, overlays: Sequence[Path]) -> ConfigParser:
 
 
 def _same_network(overlay: Mapping[str, Any], inference: ConfigParser, stage: str) -> bool:
-    kinds = (overlay["network_def"], inference[f"{stage}_network_def"])
-    return len({each["_target_"] for each in kinds}) == 1
+    definition = inference[f"{stage}_network_def"]
+    # it may be Python, too
+    return isinstance(definition, dict) and definition.get("_target_") == overlay["network_def"]["_target_"]
 
 
 def _networks(config: ConfigParser) -> StageNetworks:

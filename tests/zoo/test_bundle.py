@@ -303,6 +303,12 @@ class TestModelOfTheUser:
         assert not (own / "configs" / "context.json").exists()
         assert (own / "configs" / "accurate.json").is_file()
 
+    def test_a_network_that_is_defined_in_python(self, tmp_path: Path) -> None:
+        network = "$__import__('monai_ceph.pretrained').pretrained.EfficientNetHeatmapUNet()"
+        (tmp_path / "own.json").write_text(json.dumps({"context_network_def": network}))
+        written = write_bundle(tmp_path, [tmp_path / "own.json"], torchscript=False).folder
+        assert not (written / "configs" / "context.json").exists()
+
     def test_documents_claim_nothing_of_it(self, own: Path) -> None:
         assert "Not measured" in (own / "docs" / "README.md").read_text()
         for file in ("docs/README.md", "docs/data_license.txt"):
