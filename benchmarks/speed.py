@@ -60,7 +60,10 @@ def main() -> None:
 
         torch.set_num_threads(options.threads)
         from monai_ceph import CephalogramDetector
+        from monai_ceph.memory import keep_freed_memory
 
+        # as the command line does
+        keep_freed_memory()
         imported = time.perf_counter()
         detector = CephalogramDetector(options.device, overlays=options.config)
         loaded = time.perf_counter()

@@ -33,6 +33,7 @@ from monai_ceph.console import (
 )
 from monai_ceph.errors import CephError
 from monai_ceph.labelling.command import label
+from monai_ceph.memory import keep_freed_memory
 from monai_ceph.pacs.commands import fetch, node
 from monai_ceph.version import __version__
 from monai_ceph.zoo.command import bundle
@@ -117,6 +118,7 @@ def main(
     ] = False,
 ) -> None:
     """Take the options that stand before a command."""
+    keep_freed_memory()
 
 
 Device = Annotated[str | None, typer.Option(help="Torch device, such as cpu or cuda:0; the GPU if there is one.")]

@@ -48,8 +48,9 @@ def exposed_field(film: torch.Tensor) -> ExposedField:
     pixels = film.as_subclass(torch.Tensor)[0]
     top, bottom = _ends(pixels)
     left, right = _ends(pixels[top : bottom + 1].mT)
-    # the rows once more: a wide shutter beside them hides how much of a row begins at once
-    top, bottom = _ends(pixels[:, left : right + 1])
+    if right - left + 1 < pixels.shape[1]:
+        # the rows once more: a wide shutter beside them hides how much of a row begins at once
+        top, bottom = _ends(pixels[:, left : right + 1])
     return ExposedField(top, left, bottom, right)
 
 

@@ -180,7 +180,7 @@ class ExpansiveExplorationInferer(Inferer):
         for first in range(0, len(jobs), self.batch_size):
             batch = jobs[first : first + self.batch_size]
             crops = [self._crop(pixels, starts[channel], offset) for channel, offset in batch]
-            seen = network(torch.stack(crops)).softmax(dim=1)
+            seen = network(torch.stack(crops)).softmax(dim=1, dtype=torch.float32)
             probability = seen[..., self.margin : self.margin + self.patch_size, self.margin :][..., : self.patch_size]
             channels = torch.tensor([c for c, _ in batch], device=probability.device)
             patches[first : first + len(batch)] = probability[torch.arange(len(batch)), channels]
@@ -203,11 +203,7 @@ class ExpansiveExplorationInferer(Inferer):
         for shift in self.shifts:
             seen = pixels[None, :, max(top - shift, 0) : bottom, max(left - shift, 0) : right]
             logits = network(F.pad(seen, (max(shift - left, 0), 0, max(shift - top, 0), 0)))[0]
-            # of the softmax the windows need their own channel alone, and of all channels the sum; log_softmax is
-            # faster than logsumexp, and a few rows at a time stay in the cache
-            sums = torch.cat(
-                [rows[..., -1] - rows.log_softmax(dim=-1)[..., -1] for rows in logits.movedim(0, -1).split(8)]
-            )
+            sums = _log_sums(logits)
             for channel in known.nonzero()[:, 0].tolist():
                 row, column = starts[channel].tolist()
                 rows = slice(max(row, top), min(row + self.side, bottom))
@@ -215,7 +211,7 @@ class ExpansiveExplorationInferer(Inferer):
                 if rows.start < rows.stop and columns.start < columns.stop:
                     inside_window = (_moved(rows, -row), _moved(columns, -column))
                     seen_window = (_moved(rows, shift - top), _moved(columns, shift - left))
-                    heatmaps[channel][inside_window] += (logits[channel][seen_window] - sums[seen_window]).exp()
+                    heatmaps[channel][inside_window] += (logits[channel][seen_window].float() - sums[seen_window]).exp()
             # the next pass needs the room
             del logits, sums
         return heatmaps / len(self.shifts)
@@ -250,6 +246,16 @@ class ExpansiveExplorationInferer(Inferer):
 def _check_shifts(name: str, shifts: Sequence[int], shared_pixels: bool) -> None:
     if not shifts or min(shifts) < 0 or (max(shifts) > 0 and not shared_pixels):
         raise ValueError(f"{name} must not be negative, and only shared pixels can be shifted, got {shifts}")
+
+
+def _log_sums(logits: torch.Tensor) -> torch.Tensor:
+    """Return (row, column) what softmax subtracts from logits (channel, row, column), in single precision.
+
+    Windows need their own channel of the softmax alone. log_softmax is faster than logsumexp, and a few rows at a time
+    stay in the cache: as a whole, the logits in single precision are the largest tensor of a detection.
+    """
+    strips = (rows.float() for rows in logits.movedim(0, -1).split(16))
+    return torch.cat([rows[..., -1] - rows.log_softmax(dim=-1)[..., -1] for rows in strips])
 
 
 def _moved(pixels: slice, by: int) -> slice:
@@ -373,7 +379,9 @@ class AttentionGuidedInferer(Inferer):
             return Guide(self._without_strays(pose.landmarks, pose.peaks), pose.peaks)
         small = self.to_global_grid(film)
         with torch.no_grad():
-            heatmaps = self.global_network(small.as_subclass(torch.Tensor)[None]).softmax(dim=1)[0, :-1]
+            heatmaps = self.global_network(small.as_subclass(torch.Tensor)[None]).softmax(dim=1, dtype=torch.float32)[
+                0, :-1
+            ]
         source = landmarks_to_source(self.to_landmarks(heatmaps), affine_of(small))
         return Guide(landmarks_to_grid(source, affine_of(film)), heatmaps.flatten(1).amax(dim=1))
 

@@ -14,6 +14,7 @@ import torch
 from monai.networks.blocks import BaseEncoder
 from monai.networks.nets import FLEXUNET_BACKBONE, FlexibleUNet
 from monai.networks.nets.efficientnet import EfficientNet, MBConvBlock
+from monai.networks.nets.flexible_unet import SegmentationHead
 from torch import nn
 
 from monai_ceph.errors import CephError
@@ -38,6 +39,23 @@ _SQUEEZE_AND_EXCITATION = ("_se_adaptpool", "_se_reduce_padding", "_se_reduce", 
 _MEAN, _SD = 0.45, 0.225
 
 
+class _DepthwiseConv(nn.Conv2d):
+    """A depthwise convolution that trains in single precision: in bfloat16 a CPU takes four times as long backwards."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Convolve."""
+        if self.training and x.device.type == "cpu" and not torch.jit.is_scripting():
+            with torch.autocast("cpu", enabled=False):
+                return self._conv_forward(x.float(), self.weight, self.bias).to(x.dtype)
+        return self._conv_forward(x, self.weight, self.bias)
+
+    @classmethod
+    def like(cls, conv: nn.Conv2d) -> _DepthwiseConv:
+        """Return one with the shape of another convolution, and weights of its own."""
+        (kernel, _), (stride, _) = conv.kernel_size, conv.stride
+        return cls(conv.in_channels, conv.out_channels, kernel, stride, groups=conv.groups, bias=False)
+
+
 class EfficientNetLite0Encoder(EfficientNet, BaseEncoder):
     """EfficientNet-Lite0 without its head: five feature maps of 16 to 320 channels, each half as large as the last.
 
@@ -58,6 +76,7 @@ class EfficientNetLite0Encoder(EfficientNet, BaseEncoder):
         for module in (self, *blocks):
             module._swish = nn.ReLU6(inplace=True)
         for block in blocks:
+            block._depthwise_conv = _DepthwiseConv.like(block._depthwise_conv)
             # never called, but TorchScript compiles the branch all the same
             for unused in _SQUEEZE_AND_EXCITATION:
                 setattr(block, unused, nn.Identity())
@@ -145,7 +164,9 @@ class EfficientNetHeatmapUNet(PaddedNetwork):
 
     Args:
         num_landmarks: the output has one channel more, the background, last.
-        decoder_channels: from the smallest feature map to the full grid.
+        decoder_channels: from the smallest feature map to the largest, and to the full grid if ``output_stride`` is 1.
+        output_stride: of the logits that the head computes; 2 leaves out the decoder's last level, which is the
+            dearest, and interpolates.
         imagenet: begin with ImageNet's weights.
         frozen_stem: training leaves the layers before the first feature map as they are.
         mixed_precision: convolve in bfloat16, as in HeatmapUNet.
@@ -155,6 +176,7 @@ class EfficientNetHeatmapUNet(PaddedNetwork):
         self,
         num_landmarks: int = NUM_LANDMARKS,
         decoder_channels: Sequence[int] = (160, 96, 64, 48, 32),
+        output_stride: int = 1,
         imagenet: bool = False,
         frozen_stem: bool = False,
         mixed_precision: bool = False,
@@ -162,6 +184,15 @@ class EfficientNetHeatmapUNet(PaddedNetwork):
         unet = FlexibleUNet(
             1, num_landmarks + 1, EfficientNetLite0Encoder.name, decoder_channels=tuple(decoder_channels)
         )
+        if output_stride not in (1, 2):
+            raise ValueError(f"output_stride must be 1 or 2, got {output_stride}")
+        if output_stride == 2:
+            unet.decoder.blocks = unet.decoder.blocks[:-1]
+            # MONAI's own upsampling aligns corners, which would move landmarks by an amount that depends on the grid
+            unet.segmentation_head = nn.Sequential(
+                SegmentationHead(2, decoder_channels[-2], num_landmarks + 1),
+                nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False),
+            )
         if imagenet:
             unet.encoder.load_imagenet(imagenet_weights())
         super().__init__(unet, 32, mixed_precision, _MEAN, _SD)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from monai.bundle import ConfigParser
+from monai.networks.nets.efficientnet import MBConvBlock
 from torch.nn import functional
 
 from monai_ceph.errors import CephError
@@ -19,13 +20,46 @@ with_weights = pytest.mark.skipif(
 )
 
 
+@pytest.mark.parametrize("output_stride", [1, 2])
 @pytest.mark.parametrize("size", [(32, 32), (33, 70), (5, 64)])
-def test_any_grid(size: tuple[int, int]) -> None:
-    network = EfficientNetHeatmapUNet(num_landmarks=3).eval()
+def test_any_grid(size: tuple[int, int], output_stride: int) -> None:
+    network = EfficientNetHeatmapUNet(num_landmarks=3, output_stride=output_stride).eval()
     with torch.no_grad():
         logits = network(torch.rand(2, 1, *size))
     assert logits.shape == (2, 4, *size)
     assert logits.isfinite().all()
+
+
+@pytest.mark.parametrize("size", [16, 80])
+def test_half_the_grid_is_interpolated_between_the_centres_of_its_pixels(size: int) -> None:
+    """Otherwise a landmark would move with the size of the grid that it is seen on."""
+    *_, interpolate = EfficientNetHeatmapUNet(num_landmarks=2, output_stride=2).unet.get_submodule("segmentation_head")
+    rows = torch.arange(float(size)).expand(1, 3, size, size).mT
+    places = interpolate(rows)[0, 0, 1:-1, 0]
+    assert torch.allclose(places, (torch.arange(1, 2 * size - 1) + 0.5) / 2 - 0.5)
+
+
+def test_half_the_grid_needs_fewer_weights() -> None:
+    whole, half = (EfficientNetHeatmapUNet(output_stride=stride).state_dict() for stride in (1, 2))
+    assert {name for name in whole if name not in half} == {
+        name for name in whole if name.startswith(("unet.decoder.blocks.4.", "unet.segmentation_head."))
+    }
+    with pytest.raises(ValueError, match="output_stride must be 1 or 2, got 4"):
+        EfficientNetHeatmapUNet(output_stride=4)
+
+
+def test_depthwise_convolutions_train_in_single_precision() -> None:
+    torch.manual_seed(0)
+    block = next(each for each in EfficientNetLite0Encoder().train().modules() if isinstance(each, MBConvBlock))
+    convolve = block._depthwise_conv
+    film = torch.rand(2, convolve.in_channels, 9, 9).bfloat16()
+    expected = functional.conv2d(film.float(), convolve.weight, stride=convolve.stride, groups=convolve.groups)
+    with torch.autocast("cpu", torch.bfloat16):
+        seen = convolve(film)
+    assert torch.equal(seen, expected.bfloat16())
+    (slope,) = torch.autograd.grad(seen.float().sum(), convolve.weight)
+    assert torch.equal(slope, torch.autograd.grad(expected.sum(), convolve.weight)[0])
+    assert not torch.equal(slope, slope.bfloat16().float())
 
 
 def test_feature_maps() -> None:
@@ -41,7 +75,7 @@ def test_feature_maps() -> None:
     ]
 
 
-def test_mixed_precision_is_near_and_answers_in_single_precision() -> None:
+def test_mixed_precision_is_near_and_answers_in_bfloat16() -> None:
     torch.manual_seed(0)
     exact = EfficientNetHeatmapUNet(num_landmarks=2).eval()
     mixed = EfficientNetHeatmapUNet(num_landmarks=2, mixed_precision=True).eval()
@@ -49,8 +83,8 @@ def test_mixed_precision_is_near_and_answers_in_single_precision() -> None:
     film = torch.rand(1, 1, 64, 64)
     with torch.no_grad():
         first, second = exact(film), mixed(film)
-    assert second.dtype == torch.float32
-    assert not torch.equal(first, second)
+    assert second.dtype == torch.bfloat16
+    assert not torch.equal(first, second.float())
     assert float((first - second).abs().max()) < 0.1 * float(first.abs().max())
 
 
@@ -103,8 +137,9 @@ def test_weights_of_another_network() -> None:
         encoder.load_imagenet({"_conv_stem.weight": torch.zeros(8, 3, 3, 3)})
 
 
-def test_torchscript() -> None:
-    network = EfficientNetHeatmapUNet(num_landmarks=2).eval()
+@pytest.mark.parametrize("output_stride", [1, 2])
+def test_torchscript(output_stride: int) -> None:
+    network = EfficientNetHeatmapUNet(num_landmarks=2, output_stride=output_stride).eval()
     script = torch.jit.script(network)
     for size in ((64, 64), (33, 70)):
         film = torch.rand(1, 1, *size)

@@ -17,6 +17,7 @@ from typing import Any
 from monai_ceph.batch.executors import Died, MakeWorker, be_discreet, threads_per_worker
 from monai_ceph.batch.film import BrokenDeviceError, FilmJob, Outcome
 from monai_ceph.errors import CephError, StoppedError
+from monai_ceph.memory import keep_freed_memory
 from monai_ceph.result import ModelIdentity
 
 __all__ = ["ProcessExecutor"]
@@ -29,6 +30,7 @@ def _main(pipe: Connection, make_worker: MakeWorker, threads: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     be_discreet()
+    keep_freed_memory()
     try:
         worker = make_worker()
         if torch := sys.modules.get("torch"):

@@ -21,6 +21,7 @@ from monai_ceph.batch.film import BrokenDeviceError, FilmJob, FilmWorker, Outcom
 from monai_ceph.batch.options import film_files
 from monai_ceph.batch.ray_connection import connect, first_line
 from monai_ceph.errors import CephError, StoppedError
+from monai_ceph.memory import keep_freed_memory
 from monai_ceph.reports.atomic import written_beside
 from monai_ceph.result import ModelIdentity
 
@@ -67,6 +68,7 @@ class _Actor:
         import torch
 
         be_discreet()
+        keep_freed_memory()
         torch.set_num_threads(threads)
         with suppress(OSError):
             os.chdir(folder)
