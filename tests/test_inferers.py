@@ -253,6 +253,18 @@ def test_shared_pixels_give_the_patches_answer(
     assert torch.allclose(at_once(FILM[None], of_neighbours, guide=points), expected, atol=1e-6)
 
 
+@settings(deadline=None)
+@given(scale=st.floats(0.1, 1e4), dtype=st.sampled_from([torch.float32, torch.bfloat16]), seed=st.integers(0, 99))
+def test_shared_pixels_read_the_softmax_of_any_logits(scale: float, dtype: torch.dtype, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    logits = (torch.randn(1, 3, 24, 24, generator=generator) * scale).to(dtype)
+    # a pixel far below all others of its row keeps its sum
+    logits[..., 3, 3] -= 3 * scale
+    inferer = ExpansiveExplorationInferer(24, 1.0, "centre", shared_pixels=True)
+    windows = inferer.explore(torch.zeros(1, 24, 24), torch.full((2, 2), 11.5), lambda _: logits)
+    assert torch.allclose(windows.heatmaps, logits.softmax(dim=1, dtype=torch.float32)[0, :2], atol=1e-6, rtol=1e-3)
+
+
 def test_shared_pixels_run_the_network_once_and_only_where_the_squares_are() -> None:
     shapes = []
 
