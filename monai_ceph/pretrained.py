@@ -14,7 +14,6 @@ import torch
 from monai.networks.blocks import BaseEncoder
 from monai.networks.nets import FLEXUNET_BACKBONE, FlexibleUNet
 from monai.networks.nets.efficientnet import EfficientNet, MBConvBlock
-from monai.networks.nets.flexible_unet import SegmentationHead
 from torch import nn
 
 from monai_ceph.errors import CephError
@@ -164,9 +163,7 @@ class EfficientNetHeatmapUNet(PaddedNetwork):
 
     Args:
         num_landmarks: the output has one channel more, the background, last.
-        decoder_channels: from the smallest feature map to the largest, and to the full grid if ``output_stride`` is 1.
-        output_stride: of the logits that the head computes; 2 leaves out the decoder's last level, which is the
-            dearest, and interpolates.
+        decoder_channels: from the smallest feature map to the full grid.
         imagenet: begin with ImageNet's weights.
         frozen_stem: training leaves the layers before the first feature map as they are.
         mixed_precision: convolve in bfloat16, as in HeatmapUNet.
@@ -176,7 +173,6 @@ class EfficientNetHeatmapUNet(PaddedNetwork):
         self,
         num_landmarks: int = NUM_LANDMARKS,
         decoder_channels: Sequence[int] = (160, 96, 64, 48, 32),
-        output_stride: int = 1,
         imagenet: bool = False,
         frozen_stem: bool = False,
         mixed_precision: bool = False,
@@ -184,15 +180,6 @@ class EfficientNetHeatmapUNet(PaddedNetwork):
         unet = FlexibleUNet(
             1, num_landmarks + 1, EfficientNetLite0Encoder.name, decoder_channels=tuple(decoder_channels)
         )
-        if output_stride not in (1, 2):
-            raise ValueError(f"output_stride must be 1 or 2, got {output_stride}")
-        if output_stride == 2:
-            unet.decoder.blocks = unet.decoder.blocks[:-1]
-            # MONAI's own upsampling aligns corners, which would move landmarks by an amount that depends on the grid
-            unet.segmentation_head = nn.Sequential(
-                SegmentationHead(2, decoder_channels[-2], num_landmarks + 1),
-                nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False),
-            )
         if imagenet:
             unet.encoder.load_imagenet(imagenet_weights())
         super().__init__(unet, 32, mixed_precision, _MEAN, _SD)

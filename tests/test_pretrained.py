@@ -20,32 +20,13 @@ with_weights = pytest.mark.skipif(
 )
 
 
-@pytest.mark.parametrize("output_stride", [1, 2])
 @pytest.mark.parametrize("size", [(32, 32), (33, 70), (5, 64)])
-def test_any_grid(size: tuple[int, int], output_stride: int) -> None:
-    network = EfficientNetHeatmapUNet(num_landmarks=3, output_stride=output_stride).eval()
+def test_any_grid(size: tuple[int, int]) -> None:
+    network = EfficientNetHeatmapUNet(num_landmarks=3).eval()
     with torch.no_grad():
         logits = network(torch.rand(2, 1, *size))
     assert logits.shape == (2, 4, *size)
     assert logits.isfinite().all()
-
-
-@pytest.mark.parametrize("size", [16, 80])
-def test_half_the_grid_is_interpolated_between_the_centres_of_its_pixels(size: int) -> None:
-    """Otherwise a landmark would move with the size of the grid that it is seen on."""
-    *_, interpolate = EfficientNetHeatmapUNet(num_landmarks=2, output_stride=2).unet.get_submodule("segmentation_head")
-    rows = torch.arange(float(size)).expand(1, 3, size, size).mT
-    places = interpolate(rows)[0, 0, 1:-1, 0]
-    assert torch.allclose(places, (torch.arange(1, 2 * size - 1) + 0.5) / 2 - 0.5)
-
-
-def test_half_the_grid_needs_fewer_weights() -> None:
-    whole, half = (EfficientNetHeatmapUNet(output_stride=stride).state_dict() for stride in (1, 2))
-    assert {name for name in whole if name not in half} == {
-        name for name in whole if name.startswith(("unet.decoder.blocks.4.", "unet.segmentation_head."))
-    }
-    with pytest.raises(ValueError, match="output_stride must be 1 or 2, got 4"):
-        EfficientNetHeatmapUNet(output_stride=4)
 
 
 def test_depthwise_convolutions_train_in_single_precision() -> None:
@@ -137,9 +118,8 @@ def test_weights_of_another_network() -> None:
         encoder.load_imagenet({"_conv_stem.weight": torch.zeros(8, 3, 3, 3)})
 
 
-@pytest.mark.parametrize("output_stride", [1, 2])
-def test_torchscript(output_stride: int) -> None:
-    network = EfficientNetHeatmapUNet(num_landmarks=2, output_stride=output_stride).eval()
+def test_torchscript() -> None:
+    network = EfficientNetHeatmapUNet(num_landmarks=2).eval()
     script = torch.jit.script(network)
     for size in ((64, 64), (33, 70)):
         film = torch.rand(1, 1, *size)
