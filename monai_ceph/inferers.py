@@ -32,6 +32,10 @@ Arrangement = Literal["corners-and-centre", "centre"]
 Network = Callable[[torch.Tensor], torch.Tensor]
 
 
+# small looks together use the processor better, large ones together only take memory
+_PIXELS_AT_ONCE = 400_000
+
+
 def patch_offsets(patch_size: int, expansion: float, arrangement: Arrangement) -> list[tuple[int, int]]:
     """Return the first pixels, (row, column), of the patches inside the expanded square.
 
@@ -92,9 +96,9 @@ class ExpansiveExplorationInferer(Inferer):
             network that was trained on patches far larger than what decides about one pixel (docs/benchmarks.md).
         guide_sd: weigh each window by a Gaussian of this standard deviation, in pixels of the grid, around the
             guide: among maxima alike the nearer one is taken. None: no weights, as in the paper.
-        shifts: of ``shared_pixels``: the network runs once for each, on a rectangle that begins so many pixels further
-            up and left, and the answers are averaged. A network with strides answers a little differently to a film
-            that is moved by less than its stride.
+        shifts: of ``shared_pixels``: the network looks at as many rectangles, each of which begins so many pixels
+            further up and left, and the answers are averaged. A network with strides answers a little differently to a
+            film that is moved by less than its stride.
         grid: squares begin at multiples of so many pixels. With the network's stride (16), offsets that are multiples
             of it, too (patches of 80 px x 1.8), and a margin that holds all that decides about a pixel, patches and
             shared pixels give the same answer; 1 leaves squares centred.
@@ -200,9 +204,15 @@ class ExpansiveExplorationInferer(Inferer):
         if not inside.any():
             return heatmaps
         (top, left), (bottom, right) = first[inside].amin(dim=0).tolist(), last[inside].amax(dim=0).tolist()
-        for shift in self.shifts:
-            seen = pixels[None, :, max(top - shift, 0) : bottom, max(left - shift, 0) : right]
-            logits = network(F.pad(seen, (max(shift - left, 0), 0, max(shift - top, 0), 0)))[0]
+        # rectangles of one size; what hangs over the film's border is 0
+        reach = max(self.shifts)
+        film = F.pad(pixels, (reach,) * 4)
+        height, width = bottom - top + reach, right - left + reach
+        corners = [(top + reach - shift, left + reach - shift) for shift in self.shifts]
+        seen = torch.stack([film[:, row : row + height, column : column + width] for row, column in corners])
+        batches = seen.split(max(1, _PIXELS_AT_ONCE // (height * width)))
+        answers = (logits for batch in batches for logits in network(batch))
+        for shift, logits in zip(self.shifts, answers, strict=True):
             sums = _log_sums(logits)
             for channel in known.nonzero()[:, 0].tolist():
                 row, column = starts[channel].tolist()
@@ -212,8 +222,6 @@ class ExpansiveExplorationInferer(Inferer):
                     inside_window = (_moved(rows, -row), _moved(columns, -column))
                     seen_window = (_moved(rows, shift - top), _moved(columns, shift - left))
                     heatmaps[channel][inside_window] += (logits[channel][seen_window].float() - sums[seen_window]).exp()
-            # the next pass needs the room
-            del logits, sums
         return heatmaps / len(self.shifts)
 
     def _weigh(self, heatmaps: torch.Tensor, centres: torch.Tensor, guide_sd: float) -> torch.Tensor:

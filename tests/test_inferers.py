@@ -395,7 +395,7 @@ def test_local_and_context_network_look_as_often_as_each_is_told() -> None:
             self.name = name
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            looks[self.name] += 1
+            looks[self.name] += len(x)
             return super().forward(x)
 
     local = ExpansiveExplorationInferer(30, 1.0, "centre", shared_pixels=True, shifts=[0, 4])
