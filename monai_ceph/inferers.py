@@ -13,6 +13,7 @@ from monai.data.utils import collate_meta_tensor_fn
 from monai.inferers import Inferer
 from torch.nn import functional as F
 
+from monai_ceph.networks import PaddedNetwork
 from monai_ceph.pose import Pose, PoseFinder, View, stated_view
 from monai_ceph.transforms.geometry import (
     affine_of,
@@ -184,7 +185,7 @@ class ExpansiveExplorationInferer(Inferer):
         for first in range(0, len(jobs), self.batch_size):
             batch = jobs[first : first + self.batch_size]
             crops = [self._crop(pixels, starts[channel], offset) for channel, offset in batch]
-            seen = network(torch.stack(crops)).softmax(dim=1, dtype=torch.float32)
+            seen = network(torch.stack(crops)).softmax(dim=1)
             probability = seen[..., self.margin : self.margin + self.patch_size, self.margin :][..., : self.patch_size]
             channels = torch.tensor([c for c, _ in batch], device=probability.device)
             patches[first : first + len(batch)] = probability[torch.arange(len(batch)), channels]
@@ -211,7 +212,8 @@ class ExpansiveExplorationInferer(Inferer):
         corners = [(top + reach - shift, left + reach - shift) for shift in self.shifts]
         seen = torch.stack([film[:, row : row + height, column : column + width] for row, column in corners])
         batches = seen.split(max(1, _PIXELS_AT_ONCE // (height * width)))
-        answers = (logits for batch in batches for logits in network(batch))
+        look = network.as_computed if isinstance(network, PaddedNetwork) else network
+        answers = (logits for batch in batches for logits in look(batch))
         for shift, logits in zip(self.shifts, answers, strict=True):
             sums = _log_sums(logits)
             for channel in known.nonzero()[:, 0].tolist():
@@ -393,9 +395,7 @@ class AttentionGuidedInferer(Inferer):
             return Guide(self._without_strays(pose.landmarks, pose.peaks), pose.peaks)
         small = self.to_global_grid(film)
         with torch.no_grad():
-            heatmaps = self.global_network(small.as_subclass(torch.Tensor)[None]).softmax(dim=1, dtype=torch.float32)[
-                0, :-1
-            ]
+            heatmaps = self.global_network(small.as_subclass(torch.Tensor)[None]).softmax(dim=1)[0, :-1]
         source = landmarks_to_source(self.to_landmarks(heatmaps), affine_of(small))
         return Guide(landmarks_to_grid(source, affine_of(film)), heatmaps.flatten(1).amax(dim=1))
 

@@ -54,8 +54,6 @@ class HeatmapRegressionLoss(nn.Module):
         if logits.shape != target.shape:
             raise ValueError(f"logits {tuple(logits.shape)} and heatmaps {tuple(target.shape)} differ in shape")
         logits, target = logits.as_subclass(torch.Tensor), target.as_subclass(torch.Tensor)
-        # networks of mixed precision answer in bfloat16
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         missing = target.isnan().flatten(2).any(dim=2)[:, :, None, None]
         if missing.any():
             logits = logits.masked_fill(missing, -torch.inf)

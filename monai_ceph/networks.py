@@ -48,10 +48,11 @@ class PaddedNetwork(nn.Module):
         self.mixed_precision = mixed_precision
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return logits (batch, landmarks + 1, row, column) from films (batch, 1, row, column) in about 0..1.
+        """Return logits (batch, landmarks + 1, row, column) from films (batch, 1, row, column) in about 0..1."""
+        return self.as_computed(x).float()
 
-        They have the precision that was computed in: who goes on takes a softmax in single precision.
-        """
+    def as_computed(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the same in the precision that was computed in, for those who need a part of the logits alone."""
         rows, columns = x.shape[-2], x.shape[-1]
         padded = F.pad((x - self.mean) / self.sd, (0, -columns % self.stride, 0, -rows % self.stride))
         padded = padded.contiguous(memory_format=torch.channels_last)
@@ -79,7 +80,7 @@ class HeatmapUNet(PaddedNetwork):
         norm: see MONAI's UNet.
         act: see MONAI's UNet.
         dropout: see MONAI's UNet.
-        mixed_precision: convolve in bfloat16 (parameters stay in float32, logits do not). On CPUs with bfloat16
+        mixed_precision: convolve in bfloat16 (parameters and logits stay in float32). On CPUs with bfloat16
             instructions and on GPUs this is faster (docs/benchmarks.md); elsewhere it is slower. TorchScript leaves it
             out.
     """

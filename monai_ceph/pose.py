@@ -205,9 +205,7 @@ class PoseFinder:
         found = []
         for image in (view.of(small) for view in views):
             with torch.no_grad():
-                heatmaps = self.network(image.as_subclass(torch.Tensor)[None]).softmax(dim=1, dtype=torch.float32)[
-                    0, :-1
-                ]
+                heatmaps = self.network(image.as_subclass(torch.Tensor)[None]).softmax(dim=1)[0, :-1]
             if len(heatmaps) != len(self.frame.model):
                 raise ValueError(
                     f"the network has {len(heatmaps)} landmarks and the mean shape {len(self.frame.model)}: "

@@ -169,12 +169,3 @@ def test_wrong_arguments() -> None:
     for alpha, gamma in ((-0.1, 2), (1.1, 2), (0.5, -1)):
         with pytest.raises(ValueError, match="alpha"):
             HeatmapRegressionLoss(alpha, gamma)
-
-
-def test_logits_of_mixed_precision_are_summed_in_single_precision() -> None:
-    logits, target = example(0)
-    rounded, target = logits.bfloat16(), target.float()
-    for focal in (0.0, 1.0):
-        loss = HeatmapRegressionLoss(focal_weight=focal)
-        assert torch.equal(loss(rounded, target), loss(rounded.float(), target))
-        assert loss(rounded, target).dtype == torch.float32
