@@ -346,7 +346,8 @@ class AttentionGuidedInferer(Inferer):
             raise ValueError(f"max_guide_distance must be positive or None, got {max_guide_distance}")
         if context_network is not None and context_size is None:
             raise ValueError("a context network needs its context_size")
-        _check_shifts("context_shifts", context_shifts, local.shared_pixels)
+        if context_network is not None:
+            _check_shifts("context_shifts", context_shifts, local.shared_pixels)
         self.global_network, self.local, self.context_network = global_network, local, context_network
         self.to_global_grid = SquareFilm(global_size)
         self.to_context_grid = SquareFilm(context_size) if context_size is not None else None

@@ -50,9 +50,11 @@ class _DepthwiseConv(nn.Conv2d):
 
     @classmethod
     def like(cls, conv: nn.Conv2d) -> _DepthwiseConv:
-        """Return one with the shape of another convolution, and weights of its own."""
+        """Return one with the shape and the weights of another convolution."""
         (kernel, _), (stride, _) = conv.kernel_size, conv.stride
-        return cls(conv.in_channels, conv.out_channels, kernel, stride, groups=conv.groups, bias=False)
+        made = cls(conv.in_channels, conv.out_channels, kernel, stride, groups=conv.groups, bias=False)
+        made.weight = conv.weight
+        return made
 
 
 class EfficientNetLite0Encoder(EfficientNet, BaseEncoder):
