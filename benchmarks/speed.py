@@ -49,9 +49,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="torch threads (default: CPUs)")
     parser.add_argument("--device", default="cpu", help="torch device")
     parser.add_argument("--config", type=Path, action="append", default=[], help="bundle config that changes keys")
-    parser.add_argument(
-        "--give-back", action="store_true", help="give memory back after a film, as a program does by itself"
-    )
+    parser.add_argument("--give-back", action="store_true", help="as in a program that does not call keep_freed_memory")
     options = parser.parse_args()
     if options.films < 1:
         parser.error("--films must be 1 or more")

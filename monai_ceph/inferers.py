@@ -92,9 +92,10 @@ class ExpansiveExplorationInferer(Inferer):
         margin: pixels of the film around a patch that the network sees, too, while its response there is left
             out (0 in the paper). Near the border of what it sees the network cannot tell a landmark just outside
             from one inside, and answers with false maxima (docs/benchmarks.md).
-        shared_pixels: run the network once on the smallest rectangle of the film that holds all squares, instead of
-            patch by patch, and read every window out of the one answer. It is many times faster, and equal for a
-            network that was trained on patches far larger than what decides about one pixel (docs/benchmarks.md).
+        shared_pixels: run the network on the smallest rectangle of the film that holds all squares, once for each of
+            ``shifts``, instead of patch by patch, and read every window out of the one answer. It is many times
+            faster, and equal for a network that was trained on patches far larger than what decides about one pixel
+            (docs/benchmarks.md).
         guide_sd: weigh each window by a Gaussian of this standard deviation, in pixels of the grid, around the
             guide: among maxima alike the nearer one is taken. None: no weights, as in the paper.
         shifts: of ``shared_pixels``: the network looks at as many rectangles, each of which begins so many pixels
@@ -205,25 +206,30 @@ class ExpansiveExplorationInferer(Inferer):
         if not inside.any():
             return heatmaps
         (top, left), (bottom, right) = first[inside].amin(dim=0).tolist(), last[inside].amax(dim=0).tolist()
+        windows = []
+        for channel in known.nonzero()[:, 0].tolist():
+            row, column = starts[channel].tolist()
+            rows = slice(max(row, top), min(row + self.side, bottom))
+            columns = slice(max(column, left), min(column + self.side, right))
+            if rows.start < rows.stop and columns.start < columns.stop:
+                windows.append((channel, rows, columns, (_moved(rows, -row), _moved(columns, -column))))
         # rectangles of one size; what hangs over the film's border is 0
         reach = max(self.shifts)
         film = F.pad(pixels, (reach,) * 4)
         height, width = bottom - top + reach, right - left + reach
         corners = [(top + reach - shift, left + reach - shift) for shift in self.shifts]
         seen = torch.stack([film[:, row : row + height, column : column + width] for row, column in corners])
-        batches = seen.split(max(1, _PIXELS_AT_ONCE // (height * width)))
         look = network.as_computed if isinstance(network, PaddedNetwork) else network
-        answers = (logits for batch in batches for logits in look(batch))
-        for shift, logits in zip(self.shifts, answers, strict=True):
-            sums = _log_sums(logits)
-            for channel in known.nonzero()[:, 0].tolist():
-                row, column = starts[channel].tolist()
-                rows = slice(max(row, top), min(row + self.side, bottom))
-                columns = slice(max(column, left), min(column + self.side, right))
-                if rows.start < rows.stop and columns.start < columns.stop:
-                    inside_window = (_moved(rows, -row), _moved(columns, -column))
-                    seen_window = (_moved(rows, shift - top), _moved(columns, shift - left))
-                    heatmaps[channel][inside_window] += (logits[channel][seen_window].float() - sums[seen_window]).exp()
+        at_once = max(1, _PIXELS_AT_ONCE // (height * width))
+        for first_shift in range(0, len(self.shifts), at_once):
+            batch = slice(first_shift, first_shift + at_once)
+            for shift, logits in zip(self.shifts[batch], look(seen[batch]), strict=True):
+                sums = _log_sums(logits)
+                for channel, rows, columns, inside_window in windows:
+                    place = (_moved(rows, shift - top), _moved(columns, shift - left))
+                    heatmaps[channel][inside_window] += (logits[channel][place].float() - sums[place]).exp()
+            # the next batch needs the room
+            del logits, sums
         return heatmaps / len(self.shifts)
 
     def _weigh(self, heatmaps: torch.Tensor, centres: torch.Tensor, guide_sd: float) -> torch.Tensor:
@@ -344,9 +350,9 @@ class AttentionGuidedInferer(Inferer):
             raise ValueError(f"edge_margin must not be negative, got {edge_margin}")
         if max_guide_distance is not None and not max_guide_distance > 0:
             raise ValueError(f"max_guide_distance must be positive or None, got {max_guide_distance}")
-        if context_network is not None and context_size is None:
-            raise ValueError("a context network needs its context_size")
         if context_network is not None:
+            if context_size is None:
+                raise ValueError("a context network needs its context_size")
             _check_shifts("context_shifts", context_shifts, local.shared_pixels)
         self.global_network, self.local, self.context_network = global_network, local, context_network
         self.to_global_grid = SquareFilm(global_size)

@@ -416,6 +416,11 @@ def test_refuses_shifts_of_the_context_network_that_cannot_be(shifts: list[int],
         )
 
 
+def test_patch_by_patch_without_a_context_network_its_shifts_do_not_matter() -> None:
+    local = ExpansiveExplorationInferer(10, 1.8)
+    AttentionGuidedInferer(Brightness(), 20, local, HeatmapsToLandmarks("argmax"), context_shifts=[0, 8])
+
+
 def test_a_context_network_needs_a_grid() -> None:
     with pytest.raises(ValueError, match="context_size"):
         AttentionGuidedInferer(

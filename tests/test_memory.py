@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import platform
 import subprocess
 import sys
@@ -33,7 +35,7 @@ def page_faults(mode: str) -> int:
 @pytest.mark.skipif(
     platform.libc_ver()[0] != "glibc", reason="glibc's malloc alone gives memory back and is told not to"
 )
-def test_a_second_film_takes_the_memory_of_the_first():
+def test_a_second_film_takes_the_memory_of_the_first() -> None:
     pages = 4 * (30 << 20) // 4096
     assert page_faults("leave") > pages // 8
     assert page_faults("keep") < pages // 100
