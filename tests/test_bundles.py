@@ -203,6 +203,7 @@ class TestOneTruth:
             "context_shifts",
             "context_scale",
             "decode_threshold",
+            "decode_power",
             "missing_below",
             "sure_of_pose",
             "arrangement",
@@ -219,11 +220,12 @@ class TestOneTruth:
     def test_decoding(self) -> None:
         evaluate, inference = (raw(name)["postprocessing"]["transforms"][0] for name in WHOLE)
         training = raw("local")["validate"]["postprocessing"]["transforms"][0]
-        # the inferer's maps have a grid of their own, and a score below which there is no landmark
-        assert evaluate == {**training, "ref_key": "pred", "min_peak": "@missing_below"}
+        # the inferer's maps have a grid of their own, a score below which there is no landmark, and join two networks
+        own = {"ref_key": "pred", "min_peak": "@missing_below", "power": "@decode_power"}
+        assert evaluate == {**training, **own}
         assert inference == {**evaluate, "score_key": "score"}
         decoder = raw("inference")["decoder"]
-        assert all(decoder[key] == inference[key] for key in ("method", "threshold", "min_peak"))
+        assert all(decoder[key] == inference[key] for key in ("method", "threshold", "power", "min_peak"))
 
 
 class TestPaper:
@@ -258,6 +260,7 @@ class TestPaper:
         assert raw("paper")["arrangement"] == "corners-and-centre"
         assert raw("paper")["patch_margin"] == 0
         assert raw("paper")["guide_method"] == "argmax"
+        assert raw("paper")["decode_power"] == 0
 
     @pytest.mark.parametrize("stage", STAGES)
     def test_network_has_a_background(self, stage: str) -> None:

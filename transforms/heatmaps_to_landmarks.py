@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping
 from typing import Literal
 
@@ -29,21 +30,32 @@ class HeatmapsToLandmarks(Transform):
     ``argmax`` takes the maximum and moves it to the vertex of the parabola through the logarithms of its
     neighbours, in rows and in columns: exact for a Gaussian. ``mean`` is the paper's (section 3): the channel is
     normalised to 0..1, what lies below ``threshold`` is cut, and the landmark is the mean position of what is
-    left. A channel without a positive finite maximum of at least ``min_peak`` gives NaN: no evidence, no landmark.
+    left, where a pixel counts with the ``power`` of its value. A channel without a positive finite maximum of at least ``min_peak`` gives NaN: no evidence, no landmark.
 
     Args:
         method: ``argmax`` or ``mean``.
         threshold: of ``mean``, as a share of the channel's maximum.
+        power: of ``mean``: with 0, as in the paper, what is left counts alike; 1 gives its centre of mass. Two networks
+            whose heatmaps are joined by their geometric mean multiply as probabilities: 2 gives the expected place.
         refine: of ``argmax``; False gives whole pixels, as the paper's first stage.
         min_peak: lowest maximum of a channel that has a landmark.
     """
 
-    def __init__(self, method: Method, threshold: float = 0.5, refine: bool = True, min_peak: float = 0.0) -> None:
+    def __init__(
+        self,
+        method: Method,
+        threshold: float = 0.5,
+        refine: bool = True,
+        min_peak: float = 0.0,
+        power: float = 0.0,
+    ) -> None:
         if method not in ("argmax", "mean"):
             raise ValueError(f"method must be argmax or mean, got {method!r}")
         if not 0 < threshold <= 1:
             raise ValueError(f"threshold must be in (0, 1], got {threshold}")
-        self.method, self.threshold, self.refine, self.min_peak = method, threshold, refine, min_peak
+        if not 0 <= power < math.inf:
+            raise ValueError(f"power must be finite and not negative, got {power}")
+        self.method, self.threshold, self.refine, self.min_peak, self.power = method, threshold, refine, min_peak, power
 
     def __call__(self, heatmaps: torch.Tensor) -> torch.Tensor:
         """Return (N, 2) float64 landmarks, (row, column) in pixels of the grid, from (N, row, column)."""
@@ -56,11 +68,13 @@ class HeatmapsToLandmarks(Transform):
         return points
 
     def _mean(self, maps: torch.Tensor, peak: torch.Tensor) -> torch.Tensor:
-        kept = (maps >= self.threshold * peak[:, None, None]) & (maps > 0)
-        per_row, per_column = kept.sum(dim=2).double().cpu(), kept.sum(dim=1).double().cpu()
-        count = per_row.sum(dim=1)
-        rows = per_row @ torch.arange(per_row.shape[1], dtype=torch.float64) / count
-        columns = per_column @ torch.arange(per_column.shape[1], dtype=torch.float64) / count
+        highest = peak[:, None, None]
+        kept = (maps >= self.threshold * highest) & (maps > 0)
+        weights = torch.where(kept, (maps / highest) ** self.power, 0)
+        per_row, per_column = weights.sum(dim=2).double().cpu(), weights.sum(dim=1).double().cpu()
+        total = per_row.sum(dim=1)
+        rows = per_row @ torch.arange(per_row.shape[1], dtype=torch.float64) / total
+        columns = per_column @ torch.arange(per_column.shape[1], dtype=torch.float64) / total
         return torch.stack((rows, columns), dim=1)
 
     def _argmax(self, maps: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
@@ -101,6 +115,7 @@ class HeatmapsToLandmarksd(MapTransform):
         threshold: see :class:`HeatmapsToLandmarks`.
         refine: see :class:`HeatmapsToLandmarks`.
         min_peak: see :class:`HeatmapsToLandmarks`.
+        power: see :class:`HeatmapsToLandmarks`.
     """
 
     def __init__(
@@ -115,13 +130,14 @@ class HeatmapsToLandmarksd(MapTransform):
         min_peak: float = 0.0,
         score_key: str | None = None,
         allow_missing_keys: bool = False,
+        power: float = 0.0,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         if len(self.keys) != 1:
             raise ValueError(f"one heatmaps key per target, got {self.keys}")
         self.ref_key, self.target_key, self.background = ref_key, target_key, background
         self.score_key = score_key
-        self.to_landmarks = HeatmapsToLandmarks(method, threshold, refine, min_peak)
+        self.to_landmarks = HeatmapsToLandmarks(method, threshold, refine, min_peak, power)
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
         """Add the landmarks."""

@@ -71,6 +71,30 @@ def test_mean_by_hand() -> None:
     assert HeatmapsToLandmarks("mean", 0.5)(heatmap)[0].tolist() == pytest.approx([2.0, 3.0])
 
 
+def test_what_is_left_counts_with_its_power() -> None:
+    heatmap = torch.zeros(1, 6, 8)
+    heatmap[0, 1, 2], heatmap[0, 4, 2], heatmap[0, 1, 7] = 0.2, 0.1, 0.0199
+    # 0.0199 is below a tenth of 0.2; the two others count 1 to 1, 2 to 1, 4 to 1
+    for power, row in ((0, 2.5), (1, 2.0), (2, 1.6)):
+        found = HeatmapsToLandmarks("mean", 0.1, power=power)(heatmap)
+        assert found[0].tolist() == pytest.approx([row, 2.0])
+        data = HeatmapsToLandmarksd("pred", "pred", "found", "mean", False, 0.1, power=power)({"pred": heatmap})
+        assert torch.equal(data["found"], found)
+
+
+@given(centres=st.lists(st.tuples(st.floats(30, 50), st.floats(30, 50)), min_size=2, max_size=2))
+@settings(max_examples=30)
+def test_the_geometric_mean_of_two_networks_squared_is_their_product(centres: list[tuple[float, float]]) -> None:
+    # two Gaussians multiply to one between them, nearer to the narrower: by hand, weights 1/sd^2
+    narrow, wide = (
+        LandmarksToHeatmaps(sd)(torch.tensor([centre]), (80, 80))[0]
+        for centre, sd in zip(centres, (4.0, 8.0), strict=True)
+    )
+    found = HeatmapsToLandmarks("mean", 1e-6, power=2)((narrow * wide).sqrt()[None])[0]
+    expected = [(first * 4 + second) / 5 for first, second in zip(*centres, strict=True)]
+    assert found.tolist() == pytest.approx(expected, abs=0.02)
+
+
 @pytest.mark.parametrize("method", ["argmax", "mean"])
 def test_without_evidence_there_is_no_landmark(method: Literal["argmax", "mean"]) -> None:
     maps = torch.zeros(5, 12, 12)
@@ -79,9 +103,10 @@ def test_without_evidence_there_is_no_landmark(method: Literal["argmax", "mean"]
     maps[2] = -1
     maps[3, 3, 3] = math.inf
     maps[4, 6, 7] = 1e-3
-    found = HeatmapsToLandmarks(method)(maps)
-    assert found[:4].isnan().all()
-    assert found[4].tolist() == [6, 7]
+    for power in (0, 1.5):
+        found = HeatmapsToLandmarks(method, power=power)(maps)
+        assert found[:4].isnan().all()
+        assert found[4].tolist() == [6, 7]
 
 
 @pytest.mark.parametrize("method", ["argmax", "mean"])
@@ -134,5 +159,8 @@ def test_wrong_arguments() -> None:
         HeatmapsToLandmarks("median")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="threshold"):
         HeatmapsToLandmarks("mean", 0.0)
+    for power in (-1, math.inf, math.nan):
+        with pytest.raises(ValueError, match="power"):
+            HeatmapsToLandmarks("mean", power=power)
     with pytest.raises(ValueError, match="one heatmaps key"):
         HeatmapsToLandmarksd(["a", "b"], "film", "found", "mean", False)
