@@ -30,15 +30,16 @@ class HeatmapsToLandmarks(Transform):
     ``argmax`` takes the maximum and moves it to the vertex of the parabola through the logarithms of its
     neighbours, in rows and in columns: exact for a Gaussian. ``mean`` is the paper's (section 3): the channel is
     normalised to 0..1, what lies below ``threshold`` is cut, and the landmark is the mean position of what is
-    left, where a pixel counts with the ``power`` of its value. A channel without a positive finite maximum of at least ``min_peak`` gives NaN: no evidence, no landmark.
+    left, where a pixel counts with the ``power`` of its value. A channel without a positive finite maximum of at
+    least ``min_peak`` gives NaN: no evidence, no landmark.
 
     Args:
         method: ``argmax`` or ``mean``.
         threshold: of ``mean``, as a share of the channel's maximum.
-        power: of ``mean``: with 0, as in the paper, what is left counts alike; 1 gives its centre of mass. Two networks
-            whose heatmaps are joined by their geometric mean multiply as probabilities: 2 gives the expected place.
         refine: of ``argmax``; False gives whole pixels, as the paper's first stage.
         min_peak: lowest maximum of a channel that has a landmark.
+        power: of ``mean``: with 0, as in the paper, what is left counts alike; 1 gives its centre of mass. Two networks
+            whose heatmaps are joined by their geometric mean multiply as probabilities: 2 gives the expected place.
     """
 
     def __init__(
