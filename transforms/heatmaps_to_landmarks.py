@@ -38,8 +38,8 @@ class HeatmapsToLandmarks(Transform):
         threshold: of ``mean``, as a share of the channel's maximum.
         refine: of ``argmax``; False gives whole pixels, as the paper's first stage.
         min_peak: lowest maximum of a channel that has a landmark.
-        power: of ``mean``: with 0, as in the paper, what is left counts alike; 1 gives its centre of mass. Two networks
-            whose heatmaps are joined by their geometric mean multiply as probabilities: 2 gives the expected place.
+        power: of ``mean``: with 0, as in the paper, what is left counts alike; 1 gives its centre of mass. A
+            geometric mean of two networks is the root of their product: 2 gives where the product expects the landmark.
     """
 
     def __init__(
