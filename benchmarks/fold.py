@@ -2,7 +2,10 @@
 
 ``python benchmarks/fold.py ISBI2015/ --global-weights G --local-weights L --context-weights C`` prints one row. The
 shipped weights, which are the default, were trained on all folds: give networks that have not seen the fold.
-``--config`` and ``--set KEY=VALUE`` change what is run; ``--vary KEY VALUE...`` prints a row per value.
+``--config`` and ``--set KEY=VALUE`` change what is run; ``--vary KEY VALUE...`` prints a row per value, and ``--row
+KEY=VALUE...``, as often as given, a row with these changes after one without; each with its difference from the first
+row. ``--folds 2 --fold 0 1`` pools the films of both folds; ``{fold}`` in a value then names
+each fold's own networks: ``--local-weights runs/local{fold}/final.pt``.
 Seconds are the mean of stage 2 on the machine as it is: compare them within one table only.
 """
 
@@ -12,6 +15,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
 
@@ -30,15 +34,42 @@ def assignment(text: str) -> tuple[str, Any]:
     return key, yaml.safe_load(value)
 
 
+def of_fold(settings: dict[str, Any], fold: int) -> dict[str, Any]:
+    return {
+        key: value.replace("{fold}", str(fold)) if isinstance(value, str) else value for key, value in settings.items()
+    }
+
+
+def pooled(parts: list[Evaluation]) -> Evaluation:
+    counts = [len(part.names) for part in parts]
+    return Evaluation(
+        tuple(name for part in parts for name in part.names),
+        torch.cat([part.errors for part in parts]),
+        torch.cat([part.offsets for part in parts]),
+        {name: float(np.average([part.seconds[name] for part in parts], weights=counts)) for name in parts[0].seconds},
+    )
+
+
+def difference(first: Evaluation, second: Evaluation) -> str:
+    """Return the mean difference over the landmarks that both found, and its standard error over the films."""
+    if first is second:
+        return ""
+    apart = (second.errors - first.errors).numpy()
+    films = np.nanmean(np.where(np.isfinite(apart), apart, np.nan), axis=1)
+    return f"{films.mean():+.4f} ± {films.std(ddof=1) / len(films) ** 0.5:.4f}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path, help="ISBI 2015 folder, or a folder of phantoms (all of them)")
-    parser.add_argument("--fold", type=int, default=0, help="of 5, seed 0 (default: 0)")
+    parser.add_argument("--fold", type=int, nargs="+", default=[0], help="held out; several are pooled (default: 0)")
+    parser.add_argument("--folds", type=int, default=5, help="how many there are, by seed 0 (default: 5)")
     parser.add_argument("--truth", choices=("mean", "senior", "junior"), default="mean")
     parser.add_argument("--stage", choices=("global", "local"), default="local", help="global stops after stage 1")
     parser.add_argument("--config", type=Path, action="append", default=[], help="bundle config that changes keys")
     parser.add_argument("--set", type=assignment, action="append", default=[], metavar="KEY=VALUE", dest="settings")
     parser.add_argument("--vary", nargs="+", metavar=("KEY", "VALUE"), help="one row per value of a key")
+    parser.add_argument("--row", nargs="+", type=assignment, action="append", default=[], metavar="KEY=VALUE")
     for name in weights.STAGES:
         parser.add_argument(f"--{name}-weights", help="default: the shipped ones")
     parser.add_argument("--per-landmark", action="store_true", help="the mean error of every landmark, too")
@@ -47,32 +78,46 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     if args.vary and len(args.vary) < 2:
         parser.error("--vary needs a key and values")
+    if args.vary and args.row:
+        parser.error("--vary and --row exclude each other")
     truth: GroundTruth = args.truth
     is_isbi = (args.dataset / "RawImage").is_dir()
-    films = (
-        split_fold(isbi2015(args.dataset, "train", truth), args.fold, 5, 0)[1]
+    if not is_isbi and len(args.fold) > 1:
+        parser.error("only the ISBI 2015 films have folds")
+    films = {
+        fold: split_fold(isbi2015(args.dataset, "train", truth), fold, args.folds, 0)[1]
         if is_isbi
         else open_dataset(args.dataset)
-    )
+        for fold in args.fold
+    }
     given = {f"{name}_weights": getattr(args, f"{name}_weights") for name in weights.STAGES}
     given = {key: file for key, file in given.items() if file}
     settings = given | dict(args.settings)
-    key, *values = args.vary or ("as it is",)
+    if args.vary:
+        head, *values = args.vary
+        rows = {value: {head: yaml.safe_load(value)} for value in values}
+    else:
+        head = "changed" if args.row else ""
+        changes = [dict(row) for row in ([], *args.row)]
+        rows = {", ".join(f"{key}={value}" for key, value in change.items()): change for change in changes}
 
-    print(f"{len(films)} films of {args.dataset.resolve().name}, ground truth {truth}\n")
+    count = sum(map(len, films.values()))
+    print(f"{count} films of {args.dataset.resolve().name}, ground truth {truth}\n")
     if is_isbi and not (args.global_weights and args.local_weights):
         print("TRAINING FIGURES: the shipped weights were trained on these films. Do not quote them.\n")
-    print(f"| {key} | MRE ± SD mm | SDR % at 2 / 2.5 / 3 / 4 mm | off by more than 10 mm, % | stage 2, s |")
-    print("|---|---|---|---|---|")
+    columns = "MRE ± SD mm | SDR % at 2 / 2.5 / 3 / 4 mm | off by more than 10 mm, % | stage 2, s"
+    print(f"| {head} | {columns} | difference ± standard error, mm |\n|---|---|---|---|---|---|")
     results: dict[str, Evaluation] = {}
-    for label in values or [""]:
-        varied = {key: yaml.safe_load(label)} if values else {}
-        detector = CephalogramDetector("cpu", overlays=args.config, overrides={**settings, **varied})
-        result = results[label] = evaluate(films, detector, args.stage)
+    for label, change in rows.items():
+        parts = []
+        for fold, held_out in films.items():
+            detector = CephalogramDetector("cpu", overlays=args.config, overrides=of_fold(settings | change, fold))
+            parts.append(evaluate(held_out, detector, args.stage))
+        result = results[label] = pooled(parts)
         row, gross = result.total(label), 100 * float((result.errors > 10).double().mean())
         rates = " / ".join(f"{rate:.1f}" for rate in row.sdr)
-        seconds = result.seconds.get("stage 2", 0)
-        print(f"| {label} | {row.mre:.3f} ± {row.sd:.3f} | {rates} | {gross:.2f} | {seconds:.2f} |", flush=True)
+        cells = f"{row.mre:.3f} ± {row.sd:.3f} | {rates} | {gross:.2f} | {result.seconds.get('stage 2', 0):.2f}"
+        print(f"| {label} | {cells} | {difference(next(iter(results.values())), result)} |", flush=True)
     if args.per_landmark:
         print(f"\n| landmark, MRE mm | {' | '.join(results)} |\n|---|{'---|' * len(results)}")
         for index, landmark in enumerate(LANDMARKS):
