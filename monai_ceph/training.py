@@ -28,7 +28,7 @@ __all__ = [
     "inference_films",
     "latest_checkpoint",
     "mean_shape",
-    "save_landmark_set",
+    "record_run",
     "training_films",
 ]
 
@@ -39,6 +39,9 @@ _PHANTOM_HEIGHT, _PHANTOM_WIDTH = 1200, 968
 
 LANDMARK_SET = "landmarks.json"
 """The file that says which landmarks the networks of a run place."""
+
+FILMS = "films.json"
+"""The file that says which films a run trains and validates on."""
 
 
 def _phantoms(folder: Path, count: int, seed: int) -> Path:
@@ -108,31 +111,85 @@ def _phantom_films(folder: str, count: int, seed: int, landmarks: Sequence[str])
     return open_dataset(_phantoms(Path(folder), count, seed), symbols=landmarks)
 
 
-def save_landmark_set(folder: str, landmarks: Sequence[str], films: Sequence[Mapping[str, Any]]) -> None:
-    """Write ``landmarks.json``: which landmarks the networks of a run place, and their mean shape.
+def record_run(
+    folder: str,
+    landmarks: Sequence[str],
+    train: Sequence[Mapping[str, Any]],
+    validate: Sequence[Mapping[str, Any]],
+    shape: list[list[float]] | None,
+    resume: bool,
+) -> None:
+    """Write what a run is of: ``landmarks.json`` and ``films.json``; and see that it goes on from its own checkpoint.
 
-    It is an overlay: laid over ``inference.json`` or ``evaluate.json`` it makes them fit the run's weights.
+    ``landmarks.json`` says which landmarks the networks of the run place, and their mean shape. It is an overlay: laid
+    over ``inference.json`` or ``evaluate.json`` it makes them fit the run's weights. ``films.json`` names the films
+    that train and validate.
 
     Args:
         folder: of the run; made if it is not there.
         landmarks: symbols, in the order of the channels.
-        films: to train on. If none has all landmarks, there is no mean shape, and a warning.
+        train: films to train on.
+        validate: films to validate on.
+        shape: the mean shape in whose pose the run shows heads. None: that of the films to train on; if none of them
+            has all landmarks there is none, and a warning.
+        resume: whether the run goes on from a checkpoint in the folder. If not, checkpoints there are renamed to
+            ``.old``, so that no later run goes on from them.
 
     Raises:
-        OSError: if it cannot be written.
+        CephError: if it would go on from a checkpoint of other films or other landmarks.
+        OSError: if they cannot be written.
     """
     if idist.get_rank() > 0:
         return
+    run = Path(folder)
+    films_of_run = {
+        "landmarks": list(landmarks),
+        "train": [str(film["name"]) for film in train],
+        "validate": [str(film["name"]) for film in validate],
+    }
+    if not resume:
+        for path in _checkpoints(run).values():
+            path.replace(path.with_name(f"{path.name}.old"))
+    elif _checkpoints(run):
+        _check_record(run, films_of_run)
     overlay: dict[str, Any] = {
         "description": "Overlay on inference.json and evaluate.json: the landmark set of this run, and its mean shape.",
         "landmarks": list(landmarks),
     }
     try:
-        overlay["mean_shape"] = mean_shape(films)
+        overlay["mean_shape"] = shape or mean_shape(train)
     except CephError as error:
         logger.warning("%s", error)
-    with written_beside(Path(folder) / LANDMARK_SET) as part:
-        part.write_text(json.dumps(overlay, indent=1) + "\n", encoding="utf-8")
+    for name, content in ((LANDMARK_SET, overlay), (FILMS, films_of_run)):
+        with written_beside(run / name) as part:
+            part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def _check_record(run: Path, films_of_run: Mapping[str, list[str]]) -> None:
+    """See that the record of an earlier run in this folder, if there is one, has the same films and landmarks."""
+    file = run / FILMS
+    if not file.is_file():
+        return
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        known = {key: list(record[key]) for key in films_of_run}
+    except (ValueError, TypeError, KeyError) as error:
+        raise CephError(f"{file}: not the record of a training run ({error!r})") from error
+    what = {"landmarks": "other landmarks", "train": "other films", "validate": "another split of the films"}
+    for key, names in films_of_run.items():
+        if names != known[key]:
+            raise CephError(
+                f"{run}: holds a training run on {what[key]} ({_first_difference(known[key], names)}); give another "
+                "--output_dir, or --resume False to begin anew here"
+            )
+
+
+def _first_difference(before: Sequence[str], now: Sequence[str]) -> str:
+    if gone := [name for name in before if name not in set(now)]:
+        return f"{len(before)} then, {len(now)} now; {gone[0]!r} then and not now"
+    if new := [name for name in now if name not in set(before)]:
+        return f"{len(before)} then, {len(now)} now; {new[0]!r} now and not then"
+    return "in another order"
 
 
 def mean_shape(films: Sequence[Mapping[str, Any]]) -> list[list[float]]:
@@ -197,11 +254,7 @@ def latest_checkpoint(folder: str, max_epochs: int) -> str | None:
     Raises:
         CephError: if the run in this folder already reached ``max_epochs``.
     """
-    found = {
-        int(match[1]): path
-        for path in Path(folder).glob("checkpoint_epoch=*.pt")
-        if (match := re.fullmatch(r"checkpoint_epoch=(\d+)\.pt", path.name))
-    }
+    found = _checkpoints(Path(folder))
     if not found:
         return None
     epoch = max(found)
@@ -212,6 +265,15 @@ def latest_checkpoint(folder: str, max_epochs: int) -> str | None:
         )
     logger.warning("going on after epoch %d: %s", epoch, found[epoch])
     return str(found[epoch])
+
+
+def _checkpoints(folder: Path) -> dict[int, Path]:
+    """Return the checkpoints of a folder by their epoch."""
+    return {
+        int(match[1]): path
+        for path in folder.glob("checkpoint_epoch=*.pt")
+        if (match := re.fullmatch(r"checkpoint_epoch=(\d+)\.pt", path.name))
+    }
 
 
 class ResumableWarmupCosineSchedule(WarmupCosineSchedule):

@@ -17,6 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import monai_ceph
 from monai_ceph import CephalogramDetector
+from monai_ceph import weights as shipped
 from monai_ceph.datasets import folder as dataset
 from monai_ceph.evaluation import evaluate
 from monai_ceph.landmarks import NAMES, NUM_LANDMARKS, SYMBOLS
@@ -29,6 +30,7 @@ OVERLAYS = {
     "paper": WHOLE,
     "accurate": ("local",),
     "context": ("local",),
+    "finetune": ("local",),
     "multi_gpu": STAGES,
     "robust": ("global",),
 }
@@ -315,6 +317,14 @@ def logs(folder: Path) -> dict[str, str]:
             initial_weights=weights["context_weights"],
             output_dir="runs/further",
         ),
+        # the shipped network, whose channels are those of the config
+        "finetune": command(
+            "training",
+            *("local", "accurate", "finetune"),
+            **{**tiny["local"], "channels": "[32,64,128,256,512]", "max_epochs": 1},
+            output_dir="runs/finetune",
+        ),
+        "other films": command("training", "local", **{**tiny["local"], "max_epochs": 4, "phantoms": 5}),
         "inference": command("inferring", "inference", **TINY_WHOLE, **weights),
         "paper": command(
             *("inferring", "inference", "paper"),
@@ -341,7 +351,7 @@ def detector_like(folder: Path, *, paper: bool = False) -> CephalogramDetector:
 
 
 FINE = (
-    *("local", "local, further", "global", "robust", "accurate", "context", "context, further"),
+    *("local", "local, further", "global", "robust", "accurate", "context", "context, further", "finetune"),
     *("inference", "paper", "evaluate"),
 )
 
@@ -423,6 +433,18 @@ class TestRuns:
         assert "already has 3 of 3 epochs" in line
         assert "--max_epochs" in line
         assert "--output_dir" in line
+
+    def test_a_run_on_other_films_does_not_go_on(self, logs: dict[str, str], folder: Path) -> None:
+        line = error_line(logs["other films"])
+        assert "holds a training run on other films" in line
+        assert "--output_dir" in line
+        assert "--resume False" in line
+        assert (folder / "runs" / "local" / "checkpoint_epoch=3.pt").is_file()
+
+    def test_fine_tuning_begins_with_the_shipped_network_in_its_pose(self, logs: dict[str, str], folder: Path) -> None:
+        assert f"Restored all variables from {shipped.path('local')}" in logs["finetune"]
+        landmarks = json.loads((folder / "runs" / "finetune" / "landmarks.json").read_text())
+        assert landmarks["mean_shape"] == shipped.mean_shape()
 
     def test_a_dataset_that_is_not_there(self, logs: dict[str, str]) -> None:
         assert "nowhere: no such folder" in error_line(logs["no dataset folder"])

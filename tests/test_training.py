@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 import math
 from pathlib import Path
@@ -11,7 +12,7 @@ from PIL import Image
 
 from monai_ceph import weights
 from monai_ceph.errors import CephError, DatasetError
-from monai_ceph.training import films, latest_checkpoint, mean_shape, training_films
+from monai_ceph.training import films, latest_checkpoint, mean_shape, record_run, training_films
 
 
 @pytest.fixture
@@ -84,6 +85,80 @@ def test_a_finished_run_is_not_trained_again(tmp_path: Path, max_epochs: int) ->
     (tmp_path / "checkpoint_epoch=10.pt").touch()
     with pytest.raises(CephError, match=r"checkpoint_epoch=10\.pt.*10 of .*larger --max_epochs"):
         latest_checkpoint(str(tmp_path), max_epochs)
+
+
+class TestRecord:
+    """What a run is of, and that it goes on from its own checkpoint alone."""
+
+    @pytest.fixture
+    def film_names(self) -> list[str]:
+        return ["1.png", "2.png", "3.png"]
+
+    def record(self, folder: Path, train: list[str], *, symbols: tuple[str, ...] = ("S", "N"), resume: bool) -> None:
+        films = [{"name": name, "landmarks": np.array([[1.0, 2], [3, 5]])} for name in train]
+        record_run(str(folder), symbols, films, [{"name": "9.png"}], None, resume)
+
+    def test_files(self, tmp_path: Path, film_names: list[str]) -> None:
+        self.record(tmp_path / "run", film_names, resume=True)
+        record = json.loads((tmp_path / "run" / "films.json").read_text())
+        assert record == {"landmarks": ["S", "N"], "train": film_names, "validate": ["9.png"]}
+        overlay = json.loads((tmp_path / "run" / "landmarks.json").read_text())
+        assert overlay["landmarks"] == ["S", "N"]
+        assert np.allclose(overlay["mean_shape"], [[-0.5547, -0.8321], [0.5547, 0.8321]], atol=1e-4)
+
+    def test_the_shape_of_the_pose(self, tmp_path: Path) -> None:
+        shape = [[-1.0, 0.0], [1.0, 0.0]]
+        record_run(str(tmp_path), ("S", "N"), [{"name": "1", "landmarks": np.eye(2)}], [], shape, resume=True)
+        assert json.loads((tmp_path / "landmarks.json").read_text())["mean_shape"] == shape
+
+    def test_the_same_films_go_on(self, tmp_path: Path, film_names: list[str]) -> None:
+        self.record(tmp_path, film_names, resume=True)
+        (tmp_path / "checkpoint_epoch=2.pt").touch()
+        self.record(tmp_path, film_names, resume=True)
+        assert latest_checkpoint(str(tmp_path), 5) == str(tmp_path / "checkpoint_epoch=2.pt")
+
+    @pytest.mark.parametrize(
+        ("train", "symbols", "message"),
+        [
+            (["1.png", "2.png"], ("S", "N"), r"other films \(3 then, 2 now; '3\.png' then and not now\)"),
+            (["1.png", "2.png", "3.png", "4.png"], ("S", "N"), r"other films \(3 then, 4 now; '4\.png' now"),
+            (["2.png", "1.png", "3.png"], ("S", "N"), r"other films \(in another order\)"),
+            (["1.png", "2.png", "3.png"], ("S", "Po"), r"other landmarks \(2 then, 2 now; 'N' then and not now\)"),
+        ],
+    )
+    def test_others_do_not(
+        self, tmp_path: Path, film_names: list[str], train: list[str], symbols: tuple[str, ...], message: str
+    ) -> None:
+        self.record(tmp_path, film_names, resume=True)
+        (tmp_path / "checkpoint_epoch=2.pt").touch()
+        before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+        with pytest.raises(CephError, match=message + ".*--output_dir.*--resume False"):
+            self.record(tmp_path, train, symbols=symbols, resume=True)
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+    def test_a_run_that_left_no_checkpoint_is_in_nobodys_way(self, tmp_path: Path, film_names: list[str]) -> None:
+        self.record(tmp_path, film_names, resume=True)
+        self.record(tmp_path, film_names[1:], resume=True)
+        assert json.loads((tmp_path / "films.json").read_text())["train"] == film_names[1:]
+
+    def test_a_checkpoint_without_a_record_is_of_an_older_version(self, tmp_path: Path, film_names: list[str]) -> None:
+        (tmp_path / "checkpoint_epoch=2.pt").touch()
+        self.record(tmp_path, film_names, resume=True)
+        assert latest_checkpoint(str(tmp_path), 5) is not None
+
+    def test_beginning_anew_leaves_nothing_to_go_on_from(self, tmp_path: Path, film_names: list[str]) -> None:
+        self.record(tmp_path, film_names, resume=True)
+        (tmp_path / "checkpoint_epoch=7.pt").write_bytes(b"seven")
+        self.record(tmp_path, film_names[1:], resume=False)
+        assert latest_checkpoint(str(tmp_path), 9) is None
+        assert (tmp_path / "checkpoint_epoch=7.pt.old").read_bytes() == b"seven"
+
+    @pytest.mark.parametrize("content", ["{", "[]", '{"train": 3}'])
+    def test_a_record_that_is_none(self, tmp_path: Path, film_names: list[str], content: str) -> None:
+        (tmp_path / "films.json").write_text(content)
+        (tmp_path / "checkpoint_epoch=7.pt").touch()
+        with pytest.raises(CephError, match=r"films\.json: not the record of a training run"):
+            self.record(tmp_path, film_names, resume=True)
 
 
 SHAPE = np.array([[-3.0, 1], [0, 4], [2, -5], [1, 7], [-2, -2]])

@@ -35,7 +35,7 @@ _MIN_TO_HOLD_OUT = 10
 
 
 class FineTune(TrainTask):
-    """Runs ``bundles/local.json`` on the labelled films, with ``accurate.json``, the shipped local network's recipe.
+    """Runs ``bundles/local.json``, ``accurate.json`` and ``finetune.json`` on the labelled films.
 
     It begins with the shipped weights, or with the fine-tuned ones (``initial_weights`` "latest" in the request). With
     ten labelled films or more, a fifth of them validates. The result replaces the fine-tuned weights of this server,
@@ -127,13 +127,9 @@ class FineTune(TrainTask):
             "output_dir": str(run),
             "initial_weights": str(self._detectors.tuned) if tuned else weights.path("local"),
             "device": f"$torch.device({str(device)!r})",
-            # the pose in which the detector shows heads to the network, not that of a few films
-            "mean_shape": weights.mean_shape(),
             "max_epochs": epochs,
             "learning_rate": rate,
             "validation_interval": epochs,
-            "warmup_iterations": 10,
-            "phantoms": 0,
             "fold": 0 if films >= _MIN_TO_HOLD_OUT else None,
             "folds": 5 if films >= _MIN_TO_HOLD_OUT else _MIN_FILMS,
             "mixed_precision": bfloat16_is_native(device),
@@ -152,7 +148,7 @@ def _choice(request: dict[str, Any], key: str, defaults: dict[str, Any]) -> Any:
 
 def _run_bundle(overlay: Path) -> None:
     bundles = files("monai_ceph") / "bundles"
-    configs = [str(bundles / "local.json"), str(bundles / "accurate.json"), str(overlay)]
+    configs = [*(str(bundles / f"{name}.json") for name in ("local", "accurate", "finetune")), str(overlay)]
     command = [sys.executable, "-m", "monai.bundle", "run", "training", "--config_file", str(configs)]
     meta = [
         *("--meta_file", str(bundles / "metadata.json"), "--logging_file", str(bundles / "logging.conf")),

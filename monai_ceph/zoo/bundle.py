@@ -96,8 +96,11 @@ def write_bundle(
             elif path.stem in weights.STAGES and not _same_network(config, inference, path.stem):
                 # it would train a network that the model does not have
                 continue
+            elif path.stem == "finetune" and mean_shape is None:
+                # the model does not bring heads into a pose
+                continue
             elif path.stem not in (*_WHOLE, "metadata"):
-                _save(part, path.stem, configs.overlay(config, path.stem))
+                _save(part, path.stem, configs.overlay(config, path.stem, mean_shape))
         _save(part, "metadata", meta)
         shutil.copy(_CONFIGS / "logging.conf", part / "configs")
         shutil.copy(Path(str(files("monai_ceph") / "zoo" / "LICENSE")), part)

@@ -78,17 +78,21 @@ def training(config: Mapping[str, Any], stage: str) -> Config:
     return result
 
 
-def overlay(config: Mapping[str, Any], name: str) -> Config:
+def overlay(config: Mapping[str, Any], name: str, mean_shape: list[list[float]] | None) -> Config:
     """Return an overlay for the configs of the bundle.
 
     One that goes without a stage's weights goes without its network. One that trains a stage of its own begins with
-    that stage's part of ``models/model.pt``.
+    that stage's part of ``models/model.pt``. One that names the shipped weights and mean shape names the model's.
 
     Args:
         config: of the package.
         name: of its file.
+        mean_shape: as of :func:`whole`.
     """
     result = _named_as_in_the_zoo(config)
+    if "weights.path" in str(result.get("initial_weights")):
+        result |= {"initial_weights": _MODEL, "mean_shape": mean_shape}
+        del result["+imports"]
     if name in weights.STAGES:
         result["train#handlers#0#load_dict#network#name"] = f"{name}_network"
     for stage in weights.STAGES:

@@ -20,7 +20,7 @@ from monai.networks.nets import FlexibleUNet
 from typer.testing import CliRunner
 
 import monai_ceph
-from monai_ceph import CephalogramDetector
+from monai_ceph import CephalogramDetector, weights
 from monai_ceph.cli import app
 from monai_ceph.landmarks import NAMES
 from monai_ceph.networks import HeatmapUNet
@@ -167,6 +167,12 @@ def test_properties(bundle: Path, tmp_path: Path, phantoms: Path, kind: str, nam
     assert not workflow.check_properties()
 
 
+def test_fine_tuning_keeps_the_pose_of_the_model(bundle: Path) -> None:
+    overlay = json.loads((bundle / "configs" / "finetune.json").read_text())
+    inference = json.loads((bundle / "configs" / "inference.json").read_text())
+    assert overlay["mean_shape"] == inference["mean_shape"] == weights.mean_shape()
+
+
 def test_an_overlay_that_goes_without_a_network(bundle: Path) -> None:
     config = ConfigParser()
     config.read_config([str(bundle / "configs" / f"{name}.json") for name in ("inference", "paper")])
@@ -186,14 +192,18 @@ class TestRuns:
             return ["run", what, "--config_file", files, "--device", "$torch.device('cpu')", *flags]
 
         short = {"phantoms": 2, "folds": 2, "max_epochs": 1, "patches_per_film": 2, "patches_per_load": 2}
-        short |= {"batch_size": 2, "resume": False, "initial_weights": "models/model.pt"}
+        short |= {"batch_size": 2, "resume": False}
         return execute_all(
             {
                 "inferring": run("inferring", "inference", dataset_dir=film),
                 "torchscript": run("inferring", "inference", "inference_ts", dataset_dir=film, output_dir="runs/ts"),
-                "training": run("training", "train", **short),
+                "training": run("training", *("train", "accurate", "finetune"), **short),
                 "training of the context network": run(
-                    "training", *("train", "accurate", "context"), **short, output_dir="runs/context"
+                    "training",
+                    *("train", "accurate", "context"),
+                    **short,
+                    initial_weights="models/model.pt",
+                    output_dir="runs/context",
                 ),
                 "evaluating": run(
                     "evaluating", "evaluate", phantoms=1, shifts="[0]", local_weights="runs/local/final.pt"
@@ -230,7 +240,7 @@ class TestRuns:
     def test_training_goes_on_from_the_model_and_its_result_takes_the_stages_place(
         self, logs: dict[str, str], bundle: Path, run: str, stage: str
     ) -> None:
-        assert "Restored all variables from models/model.pt" in logs[run]
+        assert re.search(r"Restored all variables from (\./)?models/model\.pt", logs[run])
         before = torch.load(bundle / "models" / "model.pt", weights_only=True)
         after = torch.load(bundle / "runs" / stage / "final.pt", weights_only=True)
         own = f"{stage}_network."
