@@ -99,6 +99,16 @@ def training_films(
     if never := [symbol for symbol, seen in zip(landmarks, annotated.tolist(), strict=True) if not seen]:
         logger.warning("no film to train on has %s: the networks will not find them", " ".join(never))
     logger.info("%d films to train on, %d to validate on", len(train), len(validate))
+    unscaled = sum(not np.isfinite(film.pixel_spacing) for film in validate)
+    if unscaled == len(validate):
+        logger.warning(
+            "no film to validate on has a pixel_spacing: errors in mm are not known, and no network is the best; "
+            "final.pt is that of the last epoch"
+        )
+    elif unscaled:
+        logger.warning(
+            "%d of %d films to validate on have no pixel_spacing, and no part in the errors", unscaled, len(validate)
+        )
     return {"train": as_dictionaries(train), "validate": as_dictionaries(validate)}
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,29 @@ def test_all_films_train_without_a_fold(dataset: Path) -> None:
 def test_a_folder_that_is_no_dataset(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no such file"):
         run(tmp_path, 0)
+
+
+@pytest.mark.parametrize(
+    ("scaled", "said"),
+    [
+        (range(6), ""),
+        ((), "no film to validate on has a pixel_spacing"),
+        (range(5), "1 of 2 films to validate on have no pixel_spacing"),
+    ],
+)
+def test_films_without_a_scale_to_validate_on(
+    dataset: Path, caplog: pytest.LogCaptureFixture, scaled: Iterable[int], said: str
+) -> None:
+    rows = ["file,symbol,x,y,pixel_spacing"]
+    rows += [f"{number}.png,S,{number},1,{'0.1' if number in scaled else ''}" for number in range(6)]
+    (dataset / "landmarks.csv").write_text("\n".join(rows) + "\n")
+    with caplog.at_level(logging.WARNING):
+        found = [run(dataset, fold) for fold in range(3)]
+    assert all(len(each["validate"]) == 2 for each in found)
+    if said:
+        assert said in caplog.text
+    else:
+        assert "pixel_spacing" not in caplog.text
 
 
 def test_films_to_evaluate_on(dataset: Path) -> None:

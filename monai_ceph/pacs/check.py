@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 from pathlib import Path
 
 from monai_ceph.errors import CephError
@@ -10,7 +11,7 @@ from monai_ceph.pacs.client_tls import client_tls
 from monai_ceph.pacs.config import NodeConfig
 from monai_ceph.pacs.receiver import server_tls
 
-__all__ = ["check_folder", "check_node"]
+__all__ = ["check_folder", "check_node", "check_owner"]
 
 # what a node makes there, and what a new file system has
 _OURS = {"incoming", "inbox", "queue", "dead", "objects"}
@@ -53,3 +54,17 @@ def check_folder(folder: Path) -> None:
     found = {each.name for each in folder.iterdir()} - _EMPTY if folder.is_dir() else set()
     if found and not found & _OURS:
         raise CephError(f"{folder}: not empty, and not the folder of a node; take one of its own")
+
+
+def check_owner(folder: Path) -> None:
+    """Check that what this user leaves in the folder of a node can be used by the node, which runs as its owner.
+
+    Raises:
+        CephError: if the folder is another user's, as it is for root beside a service.
+    """
+    if folder.exists() and os.geteuid() != (owner := folder.stat().st_uid):
+        try:
+            name = pwd.getpwuid(owner).pw_name
+        except KeyError:
+            name = str(owner)
+        raise CephError(f"{folder}: is the folder of user {name}, and the node's; run this as that user")

@@ -31,7 +31,7 @@ def node(
     import json
     from functools import partial
 
-    from monai_ceph.pacs.check import check_node
+    from monai_ceph.pacs.check import check_node, check_owner
     from monai_ceph.pacs.config_file import read_config
     from monai_ceph.pacs.folder import audit_rows, retry_all
     from monai_ceph.pacs.logs import log_json
@@ -40,6 +40,8 @@ def node(
     try:
         settings = read_config(config)
         check_node(settings)
+        if audit or retry:
+            check_owner(settings.folder)
         if check:
             console.print(f"{config}: ok", markup=False, highlight=False, soft_wrap=True)
         elif audit:
@@ -69,7 +71,7 @@ def fetch(
 ) -> None:
     """Have the node take films from an archive: what matches, and may be a cephalogram by what it says.
 
-    Exit code: 0 if all that was found is with the node, 1 if some are not, 2 if nothing could be asked or found.
+    Exit code: 0 if all that was found is with the node, 1 if some are not, 2 if none is, or nothing could be asked.
     """
     need_extra("pacs", *_MODULES)
     from monai_ceph.pacs.config_file import read_config

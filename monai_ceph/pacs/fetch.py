@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from monai_ceph.errors import CephError
-from monai_ceph.pacs.check import check_folder
+from monai_ceph.pacs.check import check_folder, check_owner
 from monai_ceph.pacs.config import NodeConfig
 from monai_ceph.pacs.inbox import put_into_inbox
 from monai_ceph.pacs.selection import Selection
@@ -33,10 +33,12 @@ def fetch_films(config: NodeConfig, source_name: str, query: Query, only_list: b
         only_list: fetch nothing.
 
     Raises:
-        CephError: no such source, it does not answer, or the folder is not that of a node.
+        CephError: no such source, it does not answer, or the folder is not that of a node, or another user's.
         OSError: the node's folder cannot be written.
     """
     check_folder(config.folder)
+    if not only_list:
+        check_owner(config.folder)
     sources = {source.name: source for source in make_sources(config.sources, config.ae_title)}
     if source_name not in sources:
         known = ", ".join(sources) or "none"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from pathlib import Path
 from uuid import uuid4
 
 from pydicom import Dataset
@@ -41,6 +43,7 @@ class InboxLoop:
 
     def __init__(self, spool: Spool, arrivals: Arrivals, timeout: float) -> None:
         self._spool, self._arrivals, self._timeout = spool, arrivals, timeout
+        self._closed: set[Path] = set()
 
     def run(self, ended: threading.Event) -> None:
         """Look into the folder until the node ends; what broken connections left behind goes."""
@@ -50,6 +53,8 @@ class InboxLoop:
                 try:
                     if ended.is_set() or self._arrivals.full() is not None:
                         break
+                    if self._is_closed(path):
+                        continue
                     status, cause, (uid, _) = look(path)
                     if status == SUCCESS:
                         self._arrivals.take(path, uid, "fetched")
@@ -59,3 +64,13 @@ class InboxLoop:
                 except (OSError, StoppedError) as error:  # a full disk, which somebody may empty
                     log("disk or ledger cannot be written", warning=True, cause=str(error))
                     break
+
+    def _is_closed(self, path: Path) -> bool:
+        """Return whether another user's file cannot be opened: it waits, and the others go on."""
+        if os.access(path, os.R_OK | os.W_OK):
+            self._closed.discard(path)
+            return False
+        if path not in self._closed:
+            self._closed.add(path)
+            log("not taken", warning=True, sender="fetched", cause=f"{path}: this user may not open it")
+        return True

@@ -1,7 +1,7 @@
 """An archive is asked for new films again and again, in a thread of its own. A cursor in the ledger outlives the node.
 
 The cursor is a study date: what is older was asked for. Each round asks for the dates from a few days before it, since
-films come late, and fetches what the ledger does not know.
+films come late, and fetches what the ledger does not know; never for dates before the first one.
 """
 
 from __future__ import annotations
@@ -67,9 +67,7 @@ class PollingLoop:
 
     def _round(self, ended: threading.Event) -> None:
         today = date.today()
-        cursor = self._ledger.cursor(self._source.name)
-        since = date.fromisoformat(cursor) - timedelta(self._config.look_back_days) if cursor else self._config.since
-        query = Query(date=f"{since or today:%Y%m%d}-")
+        query = Query(date=f"{self._since(today):%Y%m%d}-")
         fetched, causes = 0, []
         try:
             for found in self._source.find(query, self._selection):
@@ -93,3 +91,17 @@ class PollingLoop:
         self.failures, self.cause = (self.failures + 1, causes[-1]) if causes else (0, None)
         if not causes:
             self._ledger.set_cursor(self._source.name, today.isoformat())
+
+    def _since(self, today: date) -> date:
+        """Return the first study date to ask for."""
+        cursor = self._ledger.cursor(self._source.name)
+        # no source has a blank in its name
+        key = f"{self._source.name} first"
+        if cursor is None and self._ledger.cursor(key) is None:
+            self._ledger.set_cursor(key, today.isoformat())
+        first_start = self._ledger.cursor(key)
+        first = self._config.since or (date.fromisoformat(first_start) if first_start else None)
+        if cursor is None:
+            return first or today
+        late = date.fromisoformat(cursor) - timedelta(self._config.look_back_days)
+        return max(first, late) if first else late

@@ -36,6 +36,7 @@ from nodes import (
     wait_until,
 )
 
+from monai_ceph.pacs.config import SelectionConfig
 from monai_ceph.pacs.config_file import read_config
 
 STAND_IN = Path(__file__).parents[1] / "pacs" / "stand_in.py"
@@ -233,7 +234,8 @@ def test_the_container_file() -> None:
 def test_the_configuration_of_the_documentation(tmp_path: Path) -> None:
     read_config(DEPLOY / "node.yaml")
     page = (DEPLOY.parent / "docs" / "deployment.md").read_text()
-    (part,) = re.findall(r"^```yaml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    part, select = re.findall(r"^```yaml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    assert SelectionConfig.model_validate(yaml.safe_load(select)["select"]) == SelectionConfig()
     (tmp_path / "node.yaml").write_text(f"{part}folder: node\n")
     config = read_config(tmp_path / "node.yaml")
     assert (config.targets.dicom[0].ae_title, config.sources.dicomweb[0].every_s) == ("DCM4CHEE", 300)

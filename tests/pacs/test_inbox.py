@@ -1,0 +1,63 @@
+"""What was fetched is taken in, whatever else lies in the folder."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
+from nodes import film, settings, wait_until
+
+from monai_ceph.errors import CephError
+from monai_ceph.pacs.check import check_owner
+from monai_ceph.pacs.config import NodeConfig
+from monai_ceph.pacs.inbox import InboxLoop, put_into_inbox
+from monai_ceph.pacs.ledger import NodeLedger
+from monai_ceph.pacs.receiver import Arrivals
+from monai_ceph.pacs.spool import Spool
+from monai_ceph.result import ModelIdentity
+
+NOBODY = 65534
+
+
+def test_a_file_that_cannot_be_opened_keeps_no_other_waiting(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A link that leads nowhere cannot be opened by root, either."""
+    config = NodeConfig.model_validate(settings(tmp_path))
+    spool = Spool(config.folder, config.spool)
+    closed = spool.inbox / "0.dcm"
+    closed.symlink_to(tmp_path / "nowhere")
+    with closing(NodeLedger(config.folder / "node.sqlite")) as ledger:
+        model = ModelIdentity(name="test", version="1", weights_sha256="ab", recipe_sha256="cd")
+        loop = InboxLoop(spool, Arrivals(spool, ledger, model, lambda: None), timeout=60)
+        ended = threading.Event()
+        thread = threading.Thread(target=loop.run, args=(ended,))
+        with caplog.at_level(logging.WARNING):
+            thread.start()
+            try:
+                for number in (1, 2):
+                    put_into_inbox(film(number), spool)
+                wait_until(lambda: all(ledger.has(str(film(number).SOPInstanceUID)) for number in (1, 2)))
+            finally:
+                ended.set()
+                thread.join()
+    assert [path.name for path in spool.inbox.iterdir()] == ["0.dcm"]
+    assert len([record for record in caplog.records if "0.dcm" in record.getMessage() + str(record.__dict__)]) == 1
+
+
+def test_the_folder_of_another_user(tmp_path: Path) -> None:
+    check_owner(tmp_path)
+    check_owner(tmp_path / "not there yet")
+    folder = tmp_path
+    if os.geteuid() == 0:
+        os.chown(folder, NOBODY, -1)
+    else:
+        folder = Path("/")
+    with pytest.raises(
+        CephError, match=rf"^{folder}: is the folder of user \w+, and the node's; run this as that user"
+    ):
+        check_owner(folder)
