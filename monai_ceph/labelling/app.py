@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import os
 import tempfile
 import time
@@ -37,6 +38,8 @@ from monai_ceph.reports.overlay import NOTICE
 from monai_ceph.version import __version__
 
 __all__ = ["MARKUPS_MODEL", "MODEL", "CephalometricApp"]
+
+logger = logging.getLogger(__name__)
 
 MODEL = "cephalometric"
 MARKUPS_MODEL = "cephalometric_markups"
@@ -86,17 +89,29 @@ class _BatchInfer(BatchInferTask):
         self._device = device
 
     def __call__(self, request: dict[str, Any], datastore: Any, infer: Any) -> dict[str, Any]:
-        """Infer, film by film.
+        """Infer, film by film. One without landmarks has ``error`` in its place, a sentence.
 
         Raises:
             RefusedError: the results shall be saved under another tag than ``original``.
         """
         _tag_of_the_model(request)
+
+        def infer_or_say(one: dict[str, Any], store: Any) -> dict[str, Any]:
+            """Infer; a film that cannot be read or is no cephalogram ends no batch."""
+            try:
+                answer: dict[str, Any] = infer(one, store)
+            except RefusedError:
+                raise
+            except CephError as error:
+                logger.warning("%s has no landmarks: %s", one.get("image"), error)
+                return {"error": str(error)}
+            return answer
+
         plain = {key: value for key, value in request.items() if key not in ("multi_gpu", "gpus", "device")}
         device = str(request.get("device") or "")
         if device in ("", _FILLED_IN):
             device = self._device or device
-        return super().__call__({**plain, "multi_gpu": False, "device": device}, datastore, infer)
+        return super().__call__({**plain, "multi_gpu": False, "device": device}, datastore, infer_or_say)
 
 
 class CephalometricApp(MONAILabelApp):
@@ -227,11 +242,21 @@ class CephalometricApp(MONAILabelApp):
 
     def cleanup_sessions(self) -> None:
         """Remove sessions that expired, and what MONAI Label leaves of uploads that it refused."""
-        super().cleanup_sessions()
+        if self.sessions() is not None:
+            self._remove_expired_sessions()
         for file in (self._work / "tmp").glob("*"):
             with suppress(OSError):
                 if file.is_file() and time.time() - file.stat().st_mtime > _UPLOAD_SECONDS:
                     file.unlink()
+
+    def _remove_expired_sessions(self) -> None:
+        """MONAI Label's looks at none until one is made after a start, and ends at one that is not whole."""
+        for folder in Path(self.sessions().store_path).glob("*"):
+            with suppress(OSError, ValueError):
+                info = self.sessions().get_session(folder.name, update_ts=False, fetch_cache=False)
+                used, expiry = (info.last_access_ts, info.expiry) if info else (folder.stat().st_mtime, _UPLOAD_SECONDS)
+                if 0 < expiry < time.time() - used:
+                    self.sessions().remove_session(folder.name)
 
     def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return the next film by a strategy; empty if there is none.

@@ -6,6 +6,7 @@ import csv
 import logging
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -14,7 +15,7 @@ import numpy as np
 from monai_ceph.datasets.folder import TABLE
 from monai_ceph.errors import CephError
 from monai_ceph.landmarks import LANDMARKS
-from monai_ceph.readers import read_radiograph
+from monai_ceph.readers import SUFFIXES, read_radiograph
 from monai_ceph.reports.atomic import written_beside
 
 __all__ = ["LabelledFilms", "write_dataset"]
@@ -60,7 +61,8 @@ def write_dataset(
     """
     rows: list[tuple[str, ...]] = []
     names: list[str] = []
-    for name in films.get_labeled_images():
+    labelled = films.get_labeled_images()
+    for name in labelled:
         if name in without or (limit and len(names) >= limit):
             continue
         try:
@@ -74,9 +76,10 @@ def write_dataset(
             logger.warning("%s is left out of the dataset: fewer than %d landmarks", name, _MIN_LANDMARKS)
             continue
         if copies:
-            file = f"films/{name}" if Path(name).suffix else f"films/{name}.dcm"
-            (folder / file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, folder / file)
+            file = f"films/{_file_name(name, set(labelled))}"
+            for source, target in _files(path, folder / file):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, target)
         else:
             file = os.path.relpath(path, folder)
         names.append(name)
@@ -90,3 +93,21 @@ def write_dataset(
         table.writerow(("file", "landmark", "symbol", "x", "y", "pixel_spacing"))
         table.writerows(rows)
     return names
+
+
+def _file_name(name: str, names: set[str]) -> str:
+    """Return a film's name with a suffix by which programs know it, unless another film is called so."""
+    if name.lower().endswith(SUFFIXES) or f"{name}.dcm" in names:
+        return name
+    return f"{name}.dcm"
+
+
+def _files(film: Path, target: Path) -> Iterator[tuple[Path, Path]]:
+    """Yield a film's file and its place, and for the header of a MetaImage the file with its pixels."""
+    yield film, target
+    if film.suffix.lower() == ".mhd":
+        fields = (line.decode("latin-1").partition("=")[::2] for line in film.read_bytes().split(b"\n"))
+        # the film was read, so the name leads to a file in its folder
+        raw = next(value.strip() for name, value in fields if name.strip() == "ElementDataFile")
+        if raw.upper() != "LOCAL":
+            yield film.parent / raw, target.parent / raw

@@ -173,7 +173,7 @@ class DicomWebStore(FilmStore):
         if tag != FINAL:
             super()._keep(name, film, points, info, tag)
             return
-        source = source_header(film)
+        source = self._present_header(name, film)
         rows, columns = placement_of(film).size
         review = Review(
             file=name,
@@ -198,9 +198,24 @@ class DicomWebStore(FilmStore):
         except (CephError, OSError) as error:
             logger.warning("the report of %s is in the PACS, and not yet listed here: %s", name, error)
 
+    def _present_header(self, name: str, film: Path) -> Dataset:
+        """Return the header of a film as the PACS has it now: a report with a name that was corrected since is wrong.
+
+        Raises:
+            CephError: the PACS does not answer, or has another image under this name, so that the label is of none.
+        """
+        placed_on = source_header(film).SOPInstanceUID
+        with self._lock:
+            self._list(fresh=True)
+            self._fetch(self._found(name)[1], film)
+        source = source_header(film)
+        if source.SOPInstanceUID != placed_on:
+            raise CephError(f"the PACS has another image for {name} now: open it anew, and place its landmarks there")
+        return source
+
     def labelled(self, tag: str = FINAL) -> set[str]:
         """Return the names of the films with a label; for ``final`` those with a review in the PACS."""
-        if tag != FINAL:
+        if plain_tag(tag) != FINAL:
             return super().labelled(tag)
         listing = self._list()
         reviewed = [name for name, film in listing.films.items() if review_series_uid(film.series) in listing.reviews]

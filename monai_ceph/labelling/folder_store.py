@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 from pathlib import Path
@@ -16,6 +17,8 @@ from monai_ceph.readers.nifti import NIFTI_SUFFIXES
 from monai_ceph.reports.atomic import written_beside
 
 __all__ = ["FolderStore"]
+
+logger = logging.getLogger(__name__)
 
 
 class FolderStore(FilmStore):
@@ -32,10 +35,16 @@ class FolderStore(FilmStore):
         super().__init__(root / "labels")
         self._root = root
         self._title = root.name
+        self._nameless: set[str] = set()
 
     def list_images(self) -> list[str]:
-        """Return the names of all films, as they are now."""
-        return [path.relative_to(self._root).as_posix() for path in iter_radiographs([self._root]) if _is_film(path)]
+        """Return the names of all films, as they are now, but those that are no UTF-8: they fit into no answer."""
+        names = [path.relative_to(self._root).as_posix() for path in iter_radiographs([self._root]) if _is_film(path)]
+        nameless = {name for name in names if not _is_utf8(name)}
+        for name in sorted(nameless - self._nameless):
+            logger.warning("%r is left out: its name is no UTF-8", name)
+        self._nameless = nameless
+        return [name for name in names if name not in nameless]
 
     def film(self, image_id: str) -> tuple[str, Path]:
         """Return a film's name and path, see :meth:`FilmStore.film`."""
@@ -84,6 +93,14 @@ class FolderStore(FilmStore):
             with written_beside(target) as part:
                 shutil.copyfile(trial, part)
         return name
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_film(path: Path) -> bool:

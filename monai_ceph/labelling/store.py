@@ -175,9 +175,14 @@ class FilmStore(Datastore):
         return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
     def _file(self, name: str, tag: str) -> Path:
+        return self._folder(tag) / f"{safe_name(name)}{SUFFIX}"
+
+    def _folder(self, tag: str) -> Path:
+        """Return the folder of a tag, which clients choose: it leads nowhere else."""
+        tag = plain_tag(tag)
         if not _TAG.fullmatch(tag):
             raise CephError(f"{tag!r} is no name of a tag: letters, digits, '.', '_' and '-'")
-        return self._labels / tag / f"{safe_name(name)}{SUFFIX}"
+        return self._labels / tag
 
     def get_label_uri(self, label_id: str, label_tag: str) -> str:
         """Return the path of a label's markups; empty if there is none."""
@@ -215,8 +220,12 @@ class FilmStore(Datastore):
         return sorted(folder.name for folder in found if folder.is_dir() and _TAG.fullmatch(folder.name))
 
     def labelled(self, tag: str = FINAL) -> set[str]:
-        """Return the names of the films that have a label."""
-        folder = self._labels / tag
+        """Return the names of the films that have a label.
+
+        Raises:
+            CephError: the tag is none.
+        """
+        folder = self._folder(tag)
         return {path.relative_to(folder).as_posix().removesuffix(SUFFIX) for path in folder.rglob(f"*{SUFFIX}")}
 
     def get_labels_by_image_id(self, image_id: str) -> dict[str, str]:

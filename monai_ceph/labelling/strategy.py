@@ -7,7 +7,7 @@ from typing import Any
 
 from monailabel.interfaces.tasks.strategy import Strategy
 
-from monai_ceph.errors import CephError
+from monai_ceph.errors import CephError, ReadError, RejectedError
 from monai_ceph.labelling.detectors import Detectors
 from monai_ceph.labelling.scores import ScoreBook
 from monai_ceph.labelling.store import FilmStore
@@ -45,9 +45,11 @@ class LowestScore(Strategy):
         for name in [name for name in waiting if name not in known][: int(request.get("max_films") or _MAX_FILMS)]:
             try:
                 self._scores.note(name, self._detectors.detect(datastore.film(name)[1]))
-            except CephError as error:
+            except (ReadError, RejectedError) as error:
                 logger.warning("%s is not offered: %s", name, type(error).__name__)
                 self._scores.note_failure(name, model)
+            except CephError as error:  # an archive that did not answer may do so the next time
+                logger.warning("%s is not offered now: %s", name, error)
         known = self._scores.of_model(model)
         scored = sorted((known[name].mean, name) for name in waiting if name in known and known[name].mean is not None)
         if not scored:

@@ -25,7 +25,7 @@ from monai_ceph.labelling.store import FilmStore
 from monai_ceph.networks import bfloat16_is_native
 from monai_ceph.reports.atomic import written_beside
 
-__all__ = ["FineTune"]
+__all__ = ["FineTune", "configs"]
 
 logger = logging.getLogger(__name__)
 
@@ -146,10 +146,15 @@ def _choice(request: dict[str, Any], key: str, defaults: dict[str, Any]) -> Any:
     return value[0] if isinstance(value, list) else value
 
 
+def configs(overlay: Path) -> list[str]:
+    """Return the files of a run, each laid over the ones before it."""
+    bundles = files("monai_ceph") / "bundles"
+    return [*(str(bundles / f"{name}.json") for name in ("local", "accurate", "finetune")), str(overlay)]
+
+
 def _run_bundle(overlay: Path) -> None:
     bundles = files("monai_ceph") / "bundles"
-    configs = [*(str(bundles / f"{name}.json") for name in ("local", "accurate", "finetune")), str(overlay)]
-    command = [sys.executable, "-m", "monai.bundle", "run", "training", "--config_file", str(configs)]
+    command = [sys.executable, "-m", "monai.bundle", "run", "training", "--config_file", str(configs(overlay))]
     meta = [
         *("--meta_file", str(bundles / "metadata.json"), "--logging_file", str(bundles / "logging.conf")),
     ]

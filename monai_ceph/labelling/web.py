@@ -22,6 +22,7 @@ from fastapi.responses import JSONResponse
 from monailabel.app import app
 from monailabel.config import settings
 from monailabel.endpoints import model as model_endpoint
+from monailabel.endpoints import session as session_endpoint
 from monailabel.endpoints.user.auth import from_token
 from monailabel.interfaces.exception import MONAILabelException
 from monailabel.interfaces.utils.app import app_instance
@@ -77,6 +78,21 @@ def _update_model(background_tasks: BackgroundTasks, model: str, file: UploadFil
 
 # MONAI Label's own copies whatever it gets over the weights; its endpoint checks the role, and then calls this
 model_endpoint.update_model = _update_model
+
+
+_create_session = session_endpoint.create_session
+
+
+def _session_with_one_film(
+    background_tasks: BackgroundTasks, uncompress: bool, expiry: int, files: list[UploadFile]
+) -> Any:
+    """Make a session of one film. MONAI Label's unpacks archives, whose members may leave the folder."""
+    if uncompress or len(files) != 1:
+        raise RefusedError("a session takes one film, and no archive")
+    return _create_session(background_tasks, False, expiry, files)
+
+
+session_endpoint.create_session = _session_with_one_film
 
 
 class _User:

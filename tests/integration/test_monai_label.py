@@ -7,6 +7,7 @@ import importlib.util
 import json
 import shutil
 import sys
+import tarfile
 from collections.abc import Callable, Iterator
 from functools import cache
 from io import BytesIO
@@ -188,6 +189,19 @@ def test_a_session(client: MONAILabelClient, studies: Path) -> None:
     session = client.create_session(str(studies / "001.png"))["session_id"]
     _, params = client.infer(MODEL, "", {}, session_id=session)
     assert len(params["landmarks"]) == 19
+
+
+def test_a_session_takes_no_archive(url: str, place: Path) -> None:
+    """A member of an archive may lead out of the folder in which MONAI Label unpacks it."""
+    archive = BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        member = tarfile.TarInfo("../../outside.txt")
+        member.size = 4
+        tar.addfile(member, BytesIO(b"read"))
+    files = {"files": ("film.tar", archive.getvalue())}
+    answer = requests.put(f"{url}/session/", params={"uncompress": "true"}, files=files, timeout=60)
+    assert (answer.status_code, answer.json()) == (403, {"detail": "a session takes one film, and no archive"})
+    assert list(place.rglob("outside.txt")) == []
 
 
 @pytest.mark.parametrize(

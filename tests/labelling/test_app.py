@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -55,6 +57,34 @@ def test_the_models_landmarks_are_saved_as_its_own(app: CephalometricApp) -> Non
     app.infer({"model": MODEL, "image": "a.png", "save_label": True})
     app.batch_infer({"model": MODEL, "images": ["b.png"], "label_tag": "original", "max_workers": 1})
     assert labels(app) == {"original": {"a.png", "b.png"}}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_film_that_is_no_cephalogram_ends_no_batch(app: CephalometricApp, store: FolderStore, workers: int) -> None:
+    (store.film("a.png")[1].parent / "broken.png").write_text("nothing")
+    answers = app.batch_infer({"model": MODEL, "images": "all", "label_tag": "original", "max_workers": workers})
+    assert set(answers) == {"a.png", "b.png", "broken.png", "c.png", "none.png"}
+    assert labels(app) == {"original": {"a.png", "b.png", "c.png"}}
+    assert "none.png: no lateral cephalogram" in answers["none.png"]["error"]
+    assert answers["broken.png"]["error"].startswith("broken.png: ")
+
+
+def test_sessions_of_before_a_start_expire(app: CephalometricApp, store: FolderStore, tmp_path: Path) -> None:
+    def session(expiry: int) -> str:
+        upload = tmp_path / "tmp" / "film.png"
+        shutil.copy(store.film("a.png")[1], upload)
+        name, _ = app.sessions().add_session(str(upload), expiry)
+        return str(name)
+
+    old, young = session(5), session(3600)
+    broken = tmp_path / "sessions" / "broken"
+    broken.mkdir()
+    meta = tmp_path / "sessions" / old / "meta.info"
+    meta.write_text(json.dumps({**json.loads(meta.read_text()), "last_access_ts": 1}))
+    os.utime(broken, (1, 1))
+    app.sessions().clear()
+    app.cleanup_sessions()
+    assert [path.name for path in (tmp_path / "sessions").iterdir()] == [young]
 
 
 def test_a_batch_runs_on_the_servers_device(app: CephalometricApp, detectors: FakeDetectors) -> None:

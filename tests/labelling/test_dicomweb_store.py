@@ -113,6 +113,34 @@ def test_a_label_that_is_in_the_pacs_is_saved_whatever_fails_then(
     np.testing.assert_allclose(store.points(name), points, atol=1e-3, equal_nan=True)
 
 
+def test_a_report_has_what_the_pacs_says_of_the_patient_now(
+    dicom_film: Path, points: np.ndarray, tmp_path: Path
+) -> None:
+    pacs = Pacs(dicom_film)
+    store = DicomWebStore(pacs, tmp_path / "cache")
+    (name,) = store.list_images()
+    write_markups(tmp_path / "label.json", as_markups(points, placement_of(store.film(name)[1]), millimetres=True))
+    pacs.films[0].PatientName, pacs.films[0].PatientID = "Corrected^Name", "4711"
+    store.save_label(name, str(tmp_path / "label.json"), "final", {})
+    (report,) = pacs.reports
+    assert (str(report.PatientName), report.PatientID) == ("Corrected^Name", "4711")
+
+
+def test_a_label_of_an_image_that_the_pacs_replaced_is_refused(
+    dicom_film: Path, points: np.ndarray, tmp_path: Path
+) -> None:
+    pacs = Pacs(dicom_film)
+    store = DicomWebStore(pacs, tmp_path / "cache")
+    (name,) = store.list_images()
+    write_markups(tmp_path / "label.json", as_markups(points, placement_of(store.film(name)[1]), millimetres=True))
+    pacs.films[0].SOPInstanceUID = "1.2.3"
+    with pytest.raises(CephError, match=r"has another image for .* now: open it anew"):
+        store.save_label(name, str(tmp_path / "label.json"), "final", {})
+    assert pacs.reports == []
+    # what is opened anew is the new one
+    assert dcmread(store.film(name)[1]).SOPInstanceUID == "1.2.3"
+
+
 def test_a_film_that_is_newer_than_the_list_is_looked_up_alone(dicom_film: Path, tmp_path: Path) -> None:
     pacs = Pacs(dicom_film)
     store = DicomWebStore(pacs, tmp_path / "cache")

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 import zipfile
 from pathlib import Path
 
+import itk
 import nibabel
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from monai_ceph.labelling.label_map import write_label_map
 from monai_ceph.labelling.markups import as_markups, write_markups
 from monai_ceph.labelling.placement import placement_of
 from monai_ceph.landmarks import NAMES
+from monai_ceph.readers import read_radiograph
 
 
 @pytest.fixture
@@ -157,6 +160,24 @@ def test_a_tag_leads_nowhere_else(store: FolderStore, label: Path, root: Path, t
     assert files(root.parent) == before
 
 
+@pytest.mark.parametrize("tag", ["/", "../..", "labels/final", ".hidden"])
+def test_who_asks_for_labels_looks_nowhere_else(store: FolderStore, root: Path, tag: str) -> None:
+    for ask in (store.labelled, store.get_labeled_images, store.get_unlabeled_images):
+        with pytest.raises(CephError, match="no name of a tag"):
+            ask(tag)
+
+
+def test_a_name_that_is_no_utf8_is_left_out(store: FolderStore, root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    before = store.list_images()
+    odd = Path(os.fsdecode(os.fsencode(root) + b"/M\xfcller.png"))
+    shutil.copy(root / "a.png", odd)
+    for _ in range(2):
+        assert store.list_images() == before
+    assert json.dumps(store.json(), ensure_ascii=False).encode()
+    assert len(caplog.records) == 1
+    assert "no UTF-8" in caplog.text
+
+
 def test_a_label_is_removed(store: FolderStore, label: Path) -> None:
     store.save_label("a.png", str(label), "draft", {})
     store.remove_label("a.png", "draft")
@@ -222,6 +243,27 @@ def test_the_archive_is_a_dataset_folder(store: FolderStore, label: Path, points
     (film,) = folder(tmp_path / "dataset")
     assert film.name == "films/a.png"
     np.testing.assert_allclose(film.landmarks, points, atol=1e-3, equal_nan=True)
+
+
+def test_every_film_of_an_archive_has_a_file_of_its_own(
+    store: FolderStore, root: Path, label: Path, points: np.ndarray, tmp_path: Path
+) -> None:
+    """Films whose names differ by a suffix that one of them lacks, and one whose pixels are in another file."""
+    write_markups(tmp_path / "dicom.json", as_markups(points, placement_of(root / "IM0001"), millimetres=True))
+    shutil.copy(root / "IM0001", root / "IM0001.dcm")
+    itk.imwrite(itk.image_from_array(noise(240, 200)), str(root / "clinic-b" / "head.mhd"))
+    for name in ("IM0001", "IM0001.dcm", "twice.dcm"):
+        store.save_label(name, str(tmp_path / "dicom.json"), "final", {})
+    store.save_label("clinic-b/head.mhd", str(label), "final", {})
+    archive = store.get_dataset_archive(None)
+    with zipfile.ZipFile(archive) as file:
+        file.extractall(root.parent / "dataset")
+    Path(archive).unlink()
+    films = folder(root.parent / "dataset")
+    assert sorted(film.name for film in films) == [
+        *("films/IM0001", "films/IM0001.dcm", "films/clinic-b/head.mhd", "films/twice.dcm")
+    ]
+    assert all(read_radiograph(film.image).pixels.size for film in films)
 
 
 def test_an_archive_of_nothing(store: FolderStore) -> None:

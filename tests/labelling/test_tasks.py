@@ -11,6 +11,7 @@ import itk
 import numpy as np
 import pytest
 from fake_detectors import SCORES, FakeDetectors
+from monai.bundle import ConfigParser
 from samples import changed, noise
 
 pytest.importorskip("monailabel", reason="MONAI Label is not installed (make label)")
@@ -26,7 +27,7 @@ from monai_ceph.labelling.placement import placement_of
 from monai_ceph.labelling.scores import ScoreBook
 from monai_ceph.labelling.scoring import RadialError
 from monai_ceph.labelling.strategy import LowestScore
-from monai_ceph.labelling.train import FineTune
+from monai_ceph.labelling.train import FineTune, configs
 from monai_ceph.readers import SpacingSource
 from monai_ceph.result import Detection
 
@@ -161,6 +162,19 @@ class TestStrategy:
         assert found == {"id": "b.png", "score": pytest.approx(0.3), "lowest_score": pytest.approx(0.3)}
         assert detectors.asked == ["none.png"]
 
+    def test_a_film_that_an_archive_did_not_send_is_offered_the_next_time(
+        self, store: FolderStore, detectors: FakeDetectors, book: ScoreBook, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        strategy = LowestScore(detectors, book)
+
+        def silent(name: str) -> tuple[str, Path]:
+            raise CephError("the PACS did not send a film: status 503")
+
+        with monkeypatch.context() as archive:
+            archive.setattr(store, "film", silent)
+            assert strategy({}, store) is None
+        assert strategy({}, store)["id"] == "b.png"
+
 
 class TestScoring:
     def test_mre_in_pixels_without_a_scale(
@@ -260,10 +274,13 @@ class TestTrain:
             task(option, store)
 
     def test_the_bundle_gets_the_pose_of_the_detector(self, task: FineTune, tmp_path: Path) -> None:
-        overlay = task._overlay({"max_epochs": 3}, tmp_path / "run", films=2)
-        assert overlay["mean_shape"] == weights.model()["mean_shape"]
-        assert (overlay["phantoms"], overlay["fold"], overlay["max_epochs"]) == (0, None, 3)
-        assert overlay["initial_weights"] == weights.path("local")
+        overlay = tmp_path / "run.json"
+        overlay.write_text(json.dumps(task._overlay({"max_epochs": 3}, tmp_path / "run", films=2)))
+        parser = ConfigParser()
+        parser.read_config(configs(overlay))
+        assert parser.get_parsed_content("mean_shape") == weights.model()["mean_shape"]
+        assert [parser.get_parsed_content(key) for key in ("phantoms", "fold", "max_epochs")] == [0, None, 3]
+        assert parser.get_parsed_content("initial_weights") == weights.path("local")
 
     def test_ten_films_hold_some_out(self, task: FineTune, tmp_path: Path) -> None:
         overlay = task._overlay({}, tmp_path / "run", films=10)
