@@ -111,12 +111,17 @@ class DetectionLoop:
         self._spool.settle(self._ledger, film.id)
         try:
             refusal = self._selection.refusal(source_header(path))
-            if refusal is not None:
-                self._end(film, "skipped", f"no cephalogram: {refusal}")
-                return
-            frames = count_frames(path)
+            frames = count_frames(path) if refusal is None else 0
+        except (StoppedError, OSError):
+            raise
         except CephError as error:
             self._end(film, "dead", f"unreadable: {without_identity(str(error).removeprefix(f'{path}: '), path)}")
+            return
+        except Exception as error:  # whatever a header can hold costs this film alone
+            self._end(film, "dead", f"unreadable: {type(error).__name__}")
+            return
+        if refusal is not None:
+            self._end(film, "skipped", f"no cephalogram: {refusal}")
             return
         self._ledger.started(film)
         work = _AtWork(film, [None] if frames == 1 else [*range(1, frames + 1)])

@@ -10,6 +10,7 @@ import re
 
 from pydicom import Dataset
 from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
 from pydicom.uid import UID
 
 from monai_ceph.pacs.config import SelectionConfig
@@ -83,7 +84,9 @@ def _texts(header: Dataset, names: tuple[str, ...]) -> list[str]:
 
 
 def _meanings(header: Dataset) -> list[str]:
-    return [text for name in _CODES for item in header.get(name) or () for text in _texts(item, ("CodeMeaning",))]
+    # an explicit VR may say that they are anything else
+    codes = [value for name in _CODES if isinstance(value := header.get(name), Sequence)]
+    return [text for items in codes for item in items for text in _texts(item, ("CodeMeaning",))]
 
 
 def _term(header: Dataset, name: str) -> str:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from pydicom import Dataset
+from pydicom import DataElement, Dataset
 
 from monai_ceph.pacs.config import SelectionConfig
 from monai_ceph.pacs.selection import Selection
@@ -73,3 +73,14 @@ def test_the_code_of_a_view_is_a_description() -> None:
     view = Dataset()
     view.CodeMeaning = "Cephalometric lateral"
     assert refusal({"only_included": True}, ViewCodeSequence=[view]) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"), [("LO", "Lateral"), ("LO", ["a", "b"]), ("US", 7), ("FD", 1.5), ("OB", b"ab")]
+)
+@pytest.mark.parametrize("name", ["ViewCodeSequence", "AnatomicRegionSequence"])
+def test_a_sequence_that_is_none_says_nothing(name: str, kind: str, value: object) -> None:
+    header = Dataset()
+    header.Modality = "DX"
+    header[name] = DataElement(name, kind, value)
+    assert Selection(SelectionConfig()).refusal(header) is None
