@@ -91,6 +91,7 @@ def fetch(
     for cause in result.causes:
         console.print(cause, markup=False, highlight=False, soft_wrap=True)
     if not only_list:
-        console.print(f"{len(result.found)} found, {len(result.found) - len(result.causes)} with the node")
+        console.print(f"{len(result.found)} found, {result.taken} with the node")
     if result.causes or not result.found:
-        raise typer.Exit(EXIT_SOME_FAILED if len(result.causes) < len(result.found) else EXIT_NOTHING_DONE)
+        some = bool(result.found) if only_list else result.taken > 0
+        raise typer.Exit(EXIT_SOME_FAILED if some else EXIT_NOTHING_DONE)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from monai_ceph.errors import CephError
+from monai_ceph.errors import CephError, StoppedError
 from monai_ceph.pacs.check import check_folder, check_owner
 from monai_ceph.pacs.config import NodeConfig
 from monai_ceph.pacs.inbox import put_into_inbox
 from monai_ceph.pacs.selection import Selection
-from monai_ceph.pacs.sources import Query, make_sources
+from monai_ceph.pacs.sources import Found, Query, SourceError, cause_of, make_sources
 from monai_ceph.pacs.spool import Spool
 
 __all__ = ["Fetched", "fetch_films"]
@@ -17,10 +17,17 @@ __all__ = ["Fetched", "fetch_films"]
 
 @dataclass(frozen=True)
 class Fetched:
-    """SOP Instance UIDs of what was found, and a sentence for each that is not with the node."""
+    """What became of a query.
+
+    Attributes:
+        found: SOP Instance UIDs of what was found.
+        causes: a sentence for each that is not with the node, and for answers of the archive that are of no use.
+        taken: how many are with the node.
+    """
 
     found: list[str]
     causes: list[str]
+    taken: int = 0
 
 
 def fetch_films(config: NodeConfig, source_name: str, query: Query, only_list: bool = False) -> Fetched:
@@ -44,14 +51,25 @@ def fetch_films(config: NodeConfig, source_name: str, query: Query, only_list: b
         known = ", ".join(sources) or "none"
         raise CephError(f"no source {source_name} in the configuration; there are: {known}")
     source = sources[source_name]
-    films = list(source.find(query, Selection(config.select)))
+    films: list[Found] = []
     causes: list[str] = []
+    try:
+        for found in source.find(query, Selection(config.select)):
+            films.append(found)
+    except SourceError as error:
+        if not films:
+            raise
+        causes.append(str(error))
+    uids = [found.uid for found in films]
     if only_list or not films:
-        return Fetched([found.uid for found in films], causes)
-    spool = Spool(config.folder, config.spool)
+        return Fetched(uids, causes)
+    spool, taken = Spool(config.folder, config.spool), 0
     for found in films:
         try:
             source.fetch(found, lambda dataset: put_into_inbox(dataset, spool))
-        except (CephError, OSError) as error:
-            causes.append(f"{found.uid}: {error}")
-    return Fetched([found.uid for found in films], causes)
+            taken += 1
+        except StoppedError:
+            raise
+        except Exception as error:  # whatever an archive sends
+            causes.append(f"{found.uid}: {cause_of(error)}")
+    return Fetched(uids, causes, taken)

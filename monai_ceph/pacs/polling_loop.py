@@ -18,7 +18,7 @@ from monai_ceph.pacs.config import DicomSource, DicomWebSource
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.logs import log
 from monai_ceph.pacs.selection import Selection
-from monai_ceph.pacs.sources import Query, Source
+from monai_ceph.pacs.sources import Query, Source, cause_of
 
 __all__ = ["PollingLoop"]
 
@@ -80,12 +80,12 @@ class PollingLoop:
                 try:
                     self._source.fetch(found, self._deliver)
                     fetched += 1
-                except (CephError, OSError) as error:
-                    causes.append(str(error))
-                    log("not fetched", warning=True, uid=found.uid, source=self._source.name, cause=str(error))
-        except (CephError, OSError) as error:
-            causes.append(str(error))
-            log("source failed", warning=True, source=self._source.name, cause=str(error))
+                except Exception as error:  # whatever an archive sends
+                    causes.append(cause_of(error))
+                    log("not fetched", warning=True, uid=found.uid, source=self._source.name, cause=causes[-1])
+        except Exception as error:
+            causes.append(cause_of(error))
+            log("source failed", warning=True, source=self._source.name, cause=causes[-1])
         if fetched:
             log("fetched", source=self._source.name, films=fetched)
         self.failures, self.cause = (self.failures + 1, causes[-1]) if causes else (0, None)

@@ -7,7 +7,7 @@ what the answers say is looked at before any pixel moves.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
@@ -27,17 +27,27 @@ from monai_ceph.pacs.dicomweb import dicomweb
 from monai_ceph.pacs.selection import Selection
 from monai_ceph.readers._pydicom import quiet
 
-__all__ = ["DicomArchive", "DicomWebArchive", "Found", "Query", "Source", "SourceError", "make_sources"]
+__all__ = ["DicomArchive", "DicomWebArchive", "Found", "Query", "Source", "SourceError", "cause_of", "make_sources"]
 
-_STUDY = ("StudyInstanceUID", "StudyDescription", "StudyDate")
-_SERIES = ("SeriesInstanceUID", "Modality", "SeriesDescription", "BodyPartExamined", "ProtocolName")
-_INSTANCE = ("SOPInstanceUID", "SOPClassUID", "NumberOfFrames")
+_ASKED = {
+    "STUDY": ("StudyInstanceUID", "StudyDescription", "StudyDate"),
+    "SERIES": ("SeriesInstanceUID", "Modality", "SeriesDescription", "BodyPartExamined", "ProtocolName"),
+    "IMAGE": ("SOPInstanceUID", "SOPClassUID", "NumberOfFrames"),
+}
 # PS3.18 10.6.1.2 has a service say when it has more; one that gives no more than this at once says so
 _MOST = 1000
 
 
+# of a service that has too much to do, or is not there behind its proxy
+_BUSY = (429, 502, 503, 504)
+
+
 class SourceError(CephError):
     """An archive does not answer, or refuses."""
+
+
+class _UselessAnswerError(SourceError):
+    """It answers, but this is of no use; what it says of other studies may be."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +111,12 @@ class Source(Protocol):
     name: str
 
     def find(self, query: Query, selection: Selection) -> Iterator[Found]:
-        """Yield the images that match and may be cephalograms; raises a :class:`SourceError`."""
+        """Yield the images that match and may be cephalograms.
+
+        Raises:
+            SourceError: if the archive does not answer; or, after all other images, if some of its answers were of no
+                use.
+        """
 
     def fetch(self, found: Found, deliver: Deliver) -> None:
         """Have an image delivered, here or to the DIMSE port of the node; raises a :class:`SourceError`."""
@@ -120,25 +135,28 @@ class DicomWebArchive:
     def find(self, query: Query, selection: Selection) -> Iterator[Found]:
         """Ask by QIDO-RS."""
         with _web_errors(self.name), dicomweb(self._config) as client:
-            for study in self._all(client.search_for_studies, query.of_studies(), _STUDY):
-                uid = str(study.StudyInstanceUID)
-                for series in self._all(client.search_for_series, query.of_series(), _SERIES, study_instance_uid=uid):
-                    if selection.refusal(_merged(study, series)) is not None:
-                        continue
-                    place = {"study_instance_uid": uid, "series_instance_uid": str(series.SeriesInstanceUID)}
-                    for image in self._all(client.search_for_instances, {}, _INSTANCE, **place):
-                        if selection.refusal(_merged(study, series, image)) is None:
-                            yield Found(uid, place["series_instance_uid"], str(image.SOPInstanceUID))
+            searches = {
+                "STUDY": client.search_for_studies,
+                "SERIES": client.search_for_series,
+                "IMAGE": client.search_for_instances,
+            }
+            names = {"StudyInstanceUID": "study_instance_uid", "SeriesInstanceUID": "series_instance_uid"}
 
-    @staticmethod
-    def _all(search: Any, filters: dict[str, str], names: tuple[str, ...], **place: str) -> Iterator[Dataset]:
+            def ask(level: str, place: dict[str, str], conditions: dict[str, str]) -> Iterator[Dataset]:
+                where = {names[name]: uid for name, uid in place.items()}
+                return self._all(searches[level], conditions, _ASKED[level], where)
+
+            yield from _images(self.name, ask, query, selection)
+
+    def _all(
+        self, search: Any, filters: dict[str, str], names: tuple[str, ...], place: dict[str, str]
+    ) -> Iterator[Dataset]:
         """Yield all answers, a page at a time."""
         offset = 0
         while True:
-            page = search(search_filters=filters, fields=names, limit=_MOST, offset=offset, **place)
-            for item in page:
-                with quiet():
-                    yield Dataset.from_json(item)
+            with _web_errors(self.name):
+                page = list(search(search_filters=filters, fields=names, limit=_MOST, offset=offset, **place))
+            yield from map(_from_json, page)
             offset += len(page)
             if len(page) < _MOST:
                 return
@@ -170,20 +188,10 @@ class DicomArchive:
         """Ask by C-FIND."""
         with self._associated(StudyRootQueryRetrieveInformationModelFind) as association:
 
-            def ask(level: str, keys: dict[str, str], names: tuple[str, ...]) -> list[Dataset]:
-                return self._answers(association, level, keys, names)
+            def ask(level: str, place: dict[str, str], conditions: dict[str, str]) -> list[Dataset]:
+                return self._answers(association, level, {**place, **conditions})
 
-            for study in ask("STUDY", query.of_studies(), _STUDY):
-                in_study = {"StudyInstanceUID": str(study.StudyInstanceUID)}
-                for series in ask("SERIES", {**in_study, **query.of_series()}, _SERIES):
-                    if selection.refusal(_merged(study, series)) is not None:
-                        continue
-                    in_series = {**in_study, "SeriesInstanceUID": str(series.SeriesInstanceUID)}
-                    for image in ask("IMAGE", in_series, _INSTANCE):
-                        if selection.refusal(_merged(study, series, image)) is None:
-                            yield Found(
-                                in_series["StudyInstanceUID"], in_series["SeriesInstanceUID"], str(image.SOPInstanceUID)
-                            )
+            yield from _images(self.name, ask, query, selection)
 
     def fetch(self, found: Found, deliver: Deliver) -> None:
         """Have it sent to the node by C-MOVE; ``deliver`` is not called, since it comes in at the DIMSE port."""
@@ -207,7 +215,7 @@ class DicomArchive:
         entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = config.timeout_s
         entity.connection_timeout = config.timeout_s
         entity.add_requested_context(model)
-        try:
+        with _dimse_errors(self.name):
             association = entity.associate(
                 config.host, config.port, ae_title=config.ae_title, tls_args=client_tls(config.tls, config.host)
             )
@@ -218,31 +226,87 @@ class DicomArchive:
             finally:
                 if association.is_established:
                     association.release()
-        except (OSError, RuntimeError, ValueError) as error:
-            raise SourceError(f"{self.name}: {type(error).__name__}: {error}") from error
 
-    def _answers(self, association: Any, level: str, keys: dict[str, str], names: tuple[str, ...]) -> list[Dataset]:
+    def _answers(self, association: Any, level: str, keys: dict[str, str]) -> list[Dataset]:
         identifier = Dataset()
         identifier.QueryRetrieveLevel = level
-        for name in names:
+        for name in _ASKED[level]:
             setattr(identifier, name, None if name == "NumberOfFrames" else "")
         for name, value in keys.items():
             setattr(identifier, name, value)
         found = []
-        with quiet():
+        with _dimse_errors(self.name), quiet():
             for status, answer in association.send_c_find(identifier, StudyRootQueryRetrieveInformationModelFind):
                 if "Status" not in status:
                     raise SourceError(f"{self.name}: the association ended amid a query")
                 if status.Status in (0xFF00, 0xFF01) and answer is not None:
                     found.append(answer)
                 elif status.Status != 0:
-                    raise SourceError(f"{self.name}: refused a query, status {status.Status:04X}")
+                    raise _UselessAnswerError(f"{self.name}: refused a query, status {status.Status:04X}")
         return found
 
 
 def make_sources(config: SourceConfig, ae_title: str) -> list[Source]:
     """Return the archives of a node with this AE title."""
     return [*(DicomArchive(each, ae_title) for each in config.dicom), *map(DicomWebArchive, config.dicomweb)]
+
+
+def cause_of(error: Exception) -> str:
+    """Return why a film was not fetched, without a word that an exception of a parser quotes."""
+    return str(error) if isinstance(error, (CephError, OSError)) else type(error).__name__
+
+
+class _Ask(Protocol):
+    def __call__(self, level: str, place: dict[str, str], conditions: dict[str, str]) -> Iterable[Dataset]:
+        """Return what an archive says of one level, of all that is in a place."""
+
+
+def _images(name: str, ask: _Ask, query: Query, selection: Selection) -> Iterator[Found]:
+    """Yield what may be a cephalogram. An answer of no use costs what is below it, and is said in the end."""
+    useless: list[str] = []
+    for study in ask("STUDY", {}, query.of_studies()):
+        with _passed_over(name, useless):
+            in_study = {"StudyInstanceUID": _uid(name, study, "StudyInstanceUID")}
+            for series in ask("SERIES", in_study, query.of_series()):
+                with _passed_over(name, useless):
+                    if selection.refusal(_merged(study, series)) is not None:
+                        continue
+                    in_series = {**in_study, "SeriesInstanceUID": _uid(name, series, "SeriesInstanceUID")}
+                    for image in ask("IMAGE", in_series, {}):
+                        with _passed_over(name, useless):
+                            if selection.refusal(_merged(study, series, image)) is None:
+                                places = in_series["StudyInstanceUID"], in_series["SeriesInstanceUID"]
+                                yield Found(*places, _uid(name, image, "SOPInstanceUID"))
+    if useless:
+        raise SourceError(f"{useless[0]} (of its answers, {len(useless)} could not be used)")
+
+
+@contextmanager
+def _passed_over(name: str, useless: list[str]) -> Iterator[None]:
+    try:
+        yield
+    except _UselessAnswerError as error:
+        useless.append(str(error))
+    except CephError:
+        raise
+    except Exception as error:  # whatever a data set can hold
+        useless.append(f"{name}: an answer that cannot be understood ({type(error).__name__})")
+
+
+def _uid(name: str, answer: Dataset, keyword: str) -> str:
+    """Return a UID of an answer. An empty one would ask for everything."""
+    if uid := str(answer.get(keyword) or ""):
+        return uid
+    raise _UselessAnswerError(f"{name}: an answer without {keyword}")
+
+
+def _from_json(answer: Any) -> Dataset:
+    """Return an answer of QIDO-RS; one without any element if it is none."""
+    try:
+        with quiet():
+            return Dataset.from_json(answer)
+    except Exception:  # whatever JSON can hold
+        return Dataset()
 
 
 def _merged(*headers: Dataset) -> Dataset:
@@ -259,11 +323,30 @@ def _web_errors(name: str) -> Iterator[None]:
         yield
     except requests.HTTPError as error:
         code = error.response.status_code if error.response is not None else "error"
-        raise SourceError(f"{name}: HTTP {code}") from error
+        raise (SourceError if code in _BUSY else _UselessAnswerError)(f"{name}: HTTP {code}") from error
     except requests.exceptions.SSLError as error:
         cause = "no TLS, or a certificate that nobody vouches for"
         raise SourceError(f"{name}: {cause}; without TLS the URL begins with http:// or dicomweb+http://") from error
-    except (requests.RequestException, OSError) as error:
-        raise SourceError(f"{name}: no answer ({type(error).__name__})") from error
-    except (ValueError, KeyError, AttributeError) as error:
-        raise SourceError(f"{name}: no answer of a DICOMweb service ({type(error).__name__})") from error
+    except CephError:
+        raise
+    except Exception as error:
+        # what is not JSON is an exception of requests too
+        if isinstance(error, (requests.RequestException, OSError)) and not isinstance(error, ValueError):
+            raise SourceError(f"{name}: no answer ({type(error).__name__})") from error
+        # the client documents few of its exceptions
+        text = f"{name}: no answer of a DICOMweb service ({type(error).__name__})"
+        raise _UselessAnswerError(text) from error
+
+
+@contextmanager
+def _dimse_errors(name: str) -> Iterator[None]:
+    try:
+        yield
+    except CephError:
+        raise
+    except (OSError, RuntimeError) as error:
+        raise SourceError(f"{name}: {type(error).__name__}: {error}") from error
+    except ValueError as error:
+        raise _UselessAnswerError(f"{name}: {type(error).__name__}: {error}") from error
+    except Exception as error:  # whatever a data set can hold
+        raise _UselessAnswerError(f"{name}: {type(error).__name__}") from error

@@ -1,0 +1,270 @@
+"""Archives that answer oddly: real servers on the loopback interface, which say what no archive should."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from pydicom import Dataset
+
+pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
+from nodes import RunningNode, film, free_port, settings
+from pynetdicom import AE, evt
+from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind
+from typer.testing import CliRunner
+
+from monai_ceph.cli import app
+from monai_ceph.pacs.config import DicomSource, DicomWebService, DicomWebSource, SelectionConfig
+from monai_ceph.pacs.ledger import NodeLedger
+from monai_ceph.pacs.polling_loop import PollingLoop
+from monai_ceph.pacs.selection import Selection
+from monai_ceph.pacs.sources import DicomArchive, DicomWebArchive, Found, Query, SourceError
+
+SELECTION = Selection(SelectionConfig())
+DX = "1.2.840.10008.5.1.4.1.1.1.1"
+
+
+def dataset(**values: Any) -> Dataset:
+    result = Dataset()
+    for name, value in values.items():
+        setattr(result, name, value)
+    return result
+
+
+class Archive:
+    """A DICOMweb service whose studies have one series of one image each.
+
+    Attributes:
+        studies: what it says of them, as JSON.
+        broken: study UIDs whose series are answered with HTTP 500.
+        body: the multipart body of every image.
+        page: how many answers it gives at most.
+        knows_offset: whether it goes on where the last page ended.
+        asked: paths of the requests.
+    """
+
+    def __init__(self, *numbers: int) -> None:
+        self.studies: list[Any] = [self.study(number) for number in numbers]
+        self.broken: set[str] = set()
+        self.body = b""
+        self.page = 1000
+        self.knows_offset = True
+        self.asked: list[str] = []
+        self.url = ""
+
+    @staticmethod
+    def study(number: int) -> dict[str, Any]:
+        return dataset(StudyInstanceUID=f"1.2.3.{number}.1").to_json_dict()
+
+    def answer(self, path: str, options: dict[str, list[str]]) -> tuple[int, str, bytes]:
+        self.asked.append(path)
+        parts = path.strip("/").split("/")
+        if len(parts) == 6:
+            return 200, 'multipart/related; type="application/dicom"; boundary=B', self.body
+        number = path.split(".")[3] if "." in path else "0"
+        if any(uid in parts for uid in self.broken):
+            return 500, "text/plain", b""
+        everything = {
+            1: self.studies,
+            3: [dataset(SeriesInstanceUID=f"1.2.3.{number}.2", Modality="DX").to_json_dict()],
+            5: [dataset(SOPInstanceUID=f"1.2.3.{number}.3", SOPClassUID=DX).to_json_dict()],
+        }[len(parts)]
+        start = int(options.get("offset", ["0"])[0]) if self.knows_offset else 0
+        page = everything[start : start + min(self.page, int(options["limit"][0]))]
+        return 200, "application/dicom+json", json.dumps(page).encode()
+
+    def find(self) -> Iterator[Found]:
+        service = DicomWebService.model_validate({"name": "pacs", "url": self.url, "timeout_s": 10})
+        return DicomWebArchive(service).find(Query(date="20260101"), SELECTION)
+
+
+def multipart(*parts: bytes) -> bytes:
+    return b"".join(b"--B\r\nContent-Type: application/dicom\r\n\r\n" + part + b"\r\n" for part in parts) + b"--B--\r\n"
+
+
+@contextmanager
+def serving(archive: Archive) -> Iterator[Archive]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            url = urlsplit(self.path)
+            status, kind, body = archive.answer(url.path, parse_qs(url.query))
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    archive.url = f"http://127.0.0.1:{server.server_address[1]}"
+    try:
+        yield archive
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def found_before_the_error(images: Iterator[Found]) -> tuple[list[str], str]:
+    """Return the UIDs that come, and what is said in the end."""
+    uids: list[str] = []
+    try:
+        for image in images:
+            uids.append(image.uid)
+    except SourceError as error:
+        return uids, str(error)
+    return uids, ""
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        None,
+        "text",
+        {},
+        {"0020000D": {"vr": "UI", "Value": 7}},
+        {"0020000D": {"vr": "UI", "Value": ["no uid"]}},
+        {"0020000D": None},
+    ],
+    ids=["null", "text", "nothing", "no list", "no UID", "null element"],
+)
+def test_an_odd_study_costs_no_other(odd: Any) -> None:
+    with serving(Archive(1, 2)) as archive:
+        archive.studies.insert(1, odd)
+        uids, said = found_before_the_error(archive.find())
+    assert uids == ["1.2.3.1.3", "1.2.3.2.3"]
+    assert said.startswith("pacs: ")
+    assert said.endswith("(of its answers, 1 could not be used)")
+
+
+def test_a_study_that_the_archive_fails_at_costs_no_other() -> None:
+    with serving(Archive(1, 2, 3)) as archive:
+        archive.broken = {"1.2.3.1.1", "1.2.3.2.1"}
+        answer = found_before_the_error(archive.find())
+    assert answer == (["1.2.3.3.3"], "pacs: HTTP 500 (of its answers, 2 could not be used)")
+
+
+def test_who_does_not_answer_any_more_is_not_asked_for_every_study() -> None:
+    with serving(Archive(1, 2, 3)) as archive:
+        images = archive.find()
+        assert next(images).uid == "1.2.3.1.3"
+        archive.answer = lambda path, options: (503, "text/plain", b"")  # type: ignore[method-assign]
+        with pytest.raises(SourceError, match=r"^pacs: HTTP 503$"):
+            list(images)
+
+
+@pytest.mark.parametrize(
+    "body", [multipart(b"no DICOM at all" * 20), multipart(), b""], ids=["no DICOM", "no part", "nothing"]
+)
+def test_an_image_that_is_none_is_an_error_of_the_source(body: bytes) -> None:
+    with serving(Archive(1)) as archive:
+        archive.body = body
+        (image,) = archive.find()
+        service = DicomWebService.model_validate({"name": "pacs", "url": archive.url})
+        with pytest.raises(SourceError, match=r"^pacs: no answer of a DICOMweb service"):
+            DicomWebArchive(service).fetch(image, lambda film: None)
+
+
+def test_the_command_says_what_it_could_not_fetch(tmp_path: Path) -> None:
+    with serving(Archive(1)) as archive:
+        archive.body = multipart(b"no DICOM at all" * 20)
+        values = settings(tmp_path, sources={"dicomweb": [{"name": "web", "url": archive.url}]})
+        node = RunningNode(tmp_path, values)
+        options = ["fetch", "--config", str(node.config), "--source", "web", "--patient", "P1"]
+        done = CliRunner().invoke(app, options)
+        assert (done.exit_code, done.exception.__class__) == (2, SystemExit)
+        assert "1.2.3.1.3: web: no answer of a DICOMweb service (InvalidDicomError)" in done.output
+        assert "1 found, 0 with the node" in done.output
+        buffer = BytesIO()
+        film(1).save_as(buffer, enforce_file_format=True)
+        archive.body = multipart(buffer.getvalue())
+        archive.studies.append(None)
+        done = CliRunner().invoke(app, options)
+        assert done.exit_code == 1
+        assert "web: an answer without StudyInstanceUID" in done.output
+        assert "1 found, 1 with the node" in done.output
+
+
+def round_of(archive: Archive, ledger: NodeLedger, deliver: Callable[[Dataset], None]) -> PollingLoop:
+    """Return the loop after it asked once."""
+    config = DicomWebSource.model_validate({"name": "pacs", "url": archive.url, "every_s": 1, "timeout_s": 10})
+    ended = threading.Event()
+    loop = PollingLoop(DicomWebArchive(config), config, ledger, SELECTION, deliver, lambda: None)
+    wait = loop.wake.wait
+
+    def end(timeout: float | None = None) -> bool:
+        ended.set()
+        return wait(0)
+
+    loop.wake.wait = end  # type: ignore[method-assign]
+    loop.run(ended)
+    return loop
+
+
+def test_a_round_with_odd_answers_is_a_failure_and_is_asked_for_again(tmp_path: Path) -> None:
+    buffer, taken = BytesIO(), []
+    film(2).save_as(buffer, enforce_file_format=True)
+    with serving(Archive(1, 2)) as archive, closing(NodeLedger(tmp_path / "node.sqlite")) as ledger:
+        archive.studies.insert(0, None)
+        # the image of the first study is another one than that which was asked for
+        archive.body = multipart(buffer.getvalue())
+        loop = round_of(archive, ledger, lambda dataset: taken.append(str(dataset.SOPInstanceUID)))
+        assert (taken, loop.failures, ledger.cursor("pacs")) == (["1.2.3.2.3"], 1, None)
+        assert loop.cause == "pacs: an answer without StudyInstanceUID (of its answers, 1 could not be used)"
+        archive.studies = [archive.study(2)]
+        loop = round_of(archive, ledger, lambda dataset: None)
+        assert (loop.failures, ledger.cursor("pacs") is None) == (0, False)
+
+
+def test_a_film_that_cannot_be_written_ends_no_round(tmp_path: Path) -> None:
+    buffer = BytesIO()
+    film(1).save_as(buffer, enforce_file_format=True)
+
+    def deliver(dataset: Dataset) -> None:
+        raise AttributeError("the name of a patient")
+
+    with serving(Archive(1)) as archive, closing(NodeLedger(tmp_path / "node.sqlite")) as ledger:
+        archive.body = multipart(buffer.getvalue())
+        loop = round_of(archive, ledger, deliver)
+    assert (loop.failures, loop.cause) == (1, "AttributeError")
+
+
+def test_an_answer_to_c_find_without_uids_costs_no_other() -> None:
+    def find(event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
+        asked, series = event.identifier, str(event.identifier.get("SeriesInstanceUID", ""))
+        number = str(asked.get("StudyInstanceUID", "")).split(".")[3:4]
+        if asked.QueryRetrieveLevel == "STUDY":
+            answers = [dataset(StudyInstanceUID=f"1.2.3.{each}.1") for each in (1, 2)]
+        elif asked.QueryRetrieveLevel == "SERIES":
+            # that of the first study has none, and nothing
+            answers = [dataset(SeriesInstanceUID="1.2.3.2.2") if number == ["2"] else dataset(Modality="DX")]
+        else:
+            assert series == "1.2.3.2.2"
+            answers = [dataset(SOPClassUID=DX), dataset(SOPInstanceUID="1.2.3.2.3", SOPClassUID=DX)]
+        for answer in answers:
+            yield 0xFF00, answer
+        yield 0x0000, None
+
+    entity, port = AE("PACS"), free_port()
+    entity.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
+    server = entity.start_server(("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_C_FIND, find)])
+    try:
+        config = {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": port, "timeout_s": 10}
+        archive = DicomArchive(DicomSource.model_validate(config), "CEPH")
+        answer = found_before_the_error(archive.find(Query(date="20260101"), SELECTION))
+    finally:
+        server.shutdown()
+    said = "pacs: an answer without SeriesInstanceUID (of its answers, 2 could not be used)"
+    assert answer == (["1.2.3.2.3"], said)
