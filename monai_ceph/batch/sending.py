@@ -131,7 +131,12 @@ def _to_one(
                 while todo:
                     if interrupted():
                         raise KeyboardInterrupt
-                    answer = _send(send, todo[0])
+                    try:
+                        answer = _send(send, todo[0])
+                    except TargetError:
+                        # it may be the object that the target cannot take: the others first
+                        todo.append(todo.pop(0))
+                        raise
                     each = todo.pop(0)
                     if answer.taken:
                         _enter(book, target, each, answer.text)

@@ -79,14 +79,18 @@ class DeliveryLoop:
         due = self._ledger.due(self.name, _ROUND)
         if not due:
             return False
+        connected = False
         try:
             with self._sender.open() as send:
+                connected = True
                 for delivery in due:
                     if ended.is_set():
                         break
                     self._one(send, delivery)
         except TargetError as error:
             self._target_failed(str(error))
+            if not connected:
+                self._give_up_late(str(error))
             return False
         return True
 
@@ -101,18 +105,31 @@ class DeliveryLoop:
                 self._ledger.detect_again(film)
                 self._on_lost()
             return
-        answer = send(path)
+        try:
+            answer = send(path)
+        except TargetError as error:
+            # it may be the object that the target cannot take: the next round begins with another one
+            self._not_taken(delivery, str(error))
+            raise
         self.state = TargetState()
         if answer.taken:
             self._ledger.sent(delivery, answer.text)
             log("sent", uid=delivery.uid, kind=delivery.kind, target=self.name, answer=answer.text)
-        elif self._too_late(delivery):
-            self._ledger.give_up(delivery, answer.text)
-            log("given up", warning=True, uid=delivery.uid, target=self.name, cause=answer.text)
+            self._spool.settle(self._ledger, delivery.film)
         else:
-            pause = self._retry.pause(delivery.attempts + 1)
-            self._ledger.postpone(delivery, answer.text, pause)
-            log("refused by the target", warning=True, uid=delivery.uid, target=self.name, cause=answer.text)
+            self._not_taken(delivery, answer.text)
+
+    def _not_taken(self, delivery: Delivery, cause: str) -> None:
+        if self._too_late(delivery):
+            self._give_up(delivery, cause)
+            return
+        self._ledger.postpone(delivery, cause, self._retry.pause(delivery.attempts + 1))
+        log("refused by the target", warning=True, uid=delivery.uid, target=self.name, cause=cause)
+        self._spool.settle(self._ledger, delivery.film)
+
+    def _give_up(self, delivery: Delivery, cause: str) -> None:
+        self._ledger.give_up(delivery, cause)
+        log("given up", warning=True, uid=delivery.uid, target=self.name, cause=cause)
         self._spool.settle(self._ledger, delivery.film)
 
     def _target_failed(self, cause: str) -> None:
@@ -120,11 +137,12 @@ class DeliveryLoop:
         pause = self._retry.pause(failures)
         self.state = TargetState(failures, cause, time.time() + pause)
         log("target failed", warning=True, target=self.name, cause=cause, failures=failures, next_try_s=round(pause, 1))
+
+    def _give_up_late(self, cause: str) -> None:
+        """Give up what waits for too long, where there is nobody to try it with."""
         while late := [each for each in self._ledger.due(self.name, _ROUND) if self._too_late(each)]:
             for delivery in late:
-                self._ledger.give_up(delivery, cause)
-                log("given up", warning=True, uid=delivery.uid, target=self.name, cause=cause)
-                self._spool.settle(self._ledger, delivery.film)
+                self._give_up(delivery, cause)
 
     def _too_late(self, delivery: Delivery) -> bool:
         return time.time() - delivery.since > 3600 * self._retry.give_up_after_h

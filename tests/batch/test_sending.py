@@ -133,14 +133,23 @@ def test_a_connection_that_ends_is_opened_again(films: Path, tmp_path: Path, arc
     assert len(set(archive.stored)) == 4
 
 
+@pytest.mark.parametrize("answer", [None, 0xA700], ids=["hangs up", "out of resources"])
+def test_an_object_that_the_archive_fails_at_does_not_hold_up_the_others(
+    films: Path, tmp_path: Path, archive: Archive, answer: int | None
+) -> None:
+    archive.answer = lambda number: answer if archive.stored[-1] == archive.stored[0] else 0
+    assert counts(run(films, tmp_path / "out", archive.url)) == (3, 0, 1)
+    assert len(set(archive.stored)) == 4
+
+
 def test_an_archive_that_is_full(films: Path, tmp_path: Path, archive: Archive) -> None:
     archive.answer = lambda number: 0xA700
     summary = run(films, tmp_path / "out", archive.url)
     assert counts(summary) == (0, 0, 4)
     assert all("out of resources" in cause for cause in summary.not_sent)
-    # the first time and two more, always the same object
+    # the first time and two more, each time with another object
     assert len(archive.stored) == 3
-    assert len(set(archive.stored)) == 1
+    assert len(set(archive.stored)) == 3
     archive.answer = lambda number: 0
     assert counts(run(films, tmp_path / "out", archive.url)) == (4, 0, 0)
 

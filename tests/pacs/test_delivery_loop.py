@@ -1,0 +1,104 @@
+"""What goes out to a target that fails, to the last object: a real application entity on the loopback interface."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
+from nodes import SR, film, settings, wait_until
+from pynetdicom import AE, evt
+
+from monai_ceph.pacs.config import NodeConfig
+from monai_ceph.pacs.delivery_loop import DeliveryLoop
+from monai_ceph.pacs.ledger import NodeLedger
+from monai_ceph.pacs.ledger_rows import MadeObject
+from monai_ceph.pacs.spool import Spool
+from monai_ceph.pacs.targets import make_senders
+from monai_ceph.result import ModelIdentity
+
+MODEL = ModelIdentity(name="test", version="1", weights_sha256="ab", recipe_sha256="cd")
+
+
+class Place:
+    """A node's folder and ledger, with films that were detected."""
+
+    def __init__(self, config: NodeConfig, ledger: NodeLedger) -> None:
+        self.ledger = ledger
+        self.spool = Spool(config.folder, config.spool)
+        (sender,) = make_senders(config.targets, config.ae_title)
+        self.loop = DeliveryLoop(sender, self.spool, ledger, config.retry, lambda: None)
+
+    def detected(self, number: int) -> None:
+        """Put a film there whose report is to be sent."""
+        uid, key = f"1.2.3.{number}.9", f"key{number}"
+        report = film(number, SOPClassUID=SR, SOPInstanceUID=uid)
+        report.save_as(self.spool.object("sr", key), enforce_file_format=True)
+        self.spool.film(key).write_bytes(b"film")
+        self.ledger.receive(f"1.2.3.{number}.3", key, "SENDER", 10, MODEL)
+        known = self.ledger.film_of(key)
+        assert known is not None
+        self.ledger.detected(known, "done", [(self.loop.name, MadeObject("sr", key, uid))], MODEL, [])
+
+    @contextmanager
+    def delivering(self) -> Iterator[threading.Thread]:
+        ended = threading.Event()
+        thread = threading.Thread(target=self.loop.run, args=(ended,))
+        thread.start()
+        try:
+            yield thread
+        finally:
+            ended.set()
+            self.loop.wake.set()
+            thread.join()
+
+
+@contextmanager
+def target(config: NodeConfig, store: Callable[[evt.Event], int]) -> Iterator[None]:
+    entity, (peer,) = AE("PACS"), config.targets.dicom
+    entity.add_supported_context(SR)
+    server = entity.start_server((peer.host, peer.port), block=False, evt_handlers=[(evt.EVT_C_STORE, store)])
+    try:
+        yield
+    finally:
+        server.shutdown()
+
+
+@contextmanager
+def placed(folder: Path, **changes: Any) -> Iterator[tuple[NodeConfig, Place]]:
+    config = NodeConfig.model_validate(settings(folder, **changes))
+    config.folder.mkdir()
+    with closing(NodeLedger(config.folder / "node.sqlite")) as ledger:
+        yield config, Place(config, ledger)
+
+
+@pytest.mark.parametrize("answer", [None, 0xA700], ids=["hangs up", "out of resources"])
+@pytest.mark.parametrize("hours", [168, 1e-9], ids=["in time", "too late"])
+def test_an_object_that_the_target_fails_at_does_not_hold_up_the_others(
+    tmp_path: Path, answer: int | None, hours: float
+) -> None:
+    """Nor are the others given up with it, which nobody tried."""
+
+    def store(event: evt.Event) -> int:
+        if event.request.AffectedSOPInstanceUID != "1.2.3.1.9":
+            return 0
+        if answer is None:
+            event.assoc.abort()
+        return answer or 0
+
+    retry = {"first_s": 0.05, "longest_s": 0.05, "give_up_after_h": hours}
+    with placed(tmp_path, retry=retry) as (config, place):
+        for number in (1, 2, 3):
+            place.detected(number)
+        with target(config, store), place.delivering():
+            wait_until(lambda: place.ledger.counts().get("done") == 2 or place.ledger.counts().get("dead", 0) > 1)
+            assert place.ledger.counts()["done"] == 2
+            if hours < 1:
+                wait_until(lambda: place.ledger.counts() == {"done": 2, "dead": 1})
+            else:
+                assert place.ledger.counts() == {"done": 2, "detected": 1}
