@@ -43,7 +43,7 @@ class InboxLoop:
 
     def __init__(self, spool: Spool, arrivals: Arrivals, timeout: float) -> None:
         self._spool, self._arrivals, self._timeout = spool, arrivals, timeout
-        self._closed: set[Path] = set()
+        self._waiting: set[Path] = set()
 
     def run(self, ended: threading.Event) -> None:
         """Look into the folder until the node ends; what broken connections left behind goes."""
@@ -55,7 +55,12 @@ class InboxLoop:
                         break
                     if self._is_closed(path):
                         continue
-                    status, cause, (uid, _) = look(path)
+                    try:
+                        status, cause, (uid, _) = look(path)
+                    except OSError as error:
+                        self._leave(path, str(error))
+                        continue
+                    self._waiting.discard(path)
                     if status == SUCCESS:
                         self._arrivals.take(path, uid, "fetched")
                     else:
@@ -66,11 +71,14 @@ class InboxLoop:
                     break
 
     def _is_closed(self, path: Path) -> bool:
-        """Return whether another user's file cannot be opened: it waits, and the others go on."""
+        """Return whether another user's file cannot be opened."""
         if os.access(path, os.R_OK | os.W_OK):
-            self._closed.discard(path)
             return False
-        if path not in self._closed:
-            self._closed.add(path)
-            log("not taken", warning=True, sender="fetched", cause=f"{path}: this user may not open it")
+        self._leave(path, "this user may not open it")
         return True
+
+    def _leave(self, path: Path, cause: str) -> None:
+        """Let a file wait that cannot be read now, and say so once; the others go on."""
+        if path not in self._waiting:
+            self._waiting.add(path)
+            log("not taken", warning=True, sender="fetched", cause=f"{path}: {cause}")

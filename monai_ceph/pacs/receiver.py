@@ -6,6 +6,7 @@ room. What is not a film of the negotiated class is refused for good (0xA900, 0x
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import ssl
@@ -208,13 +209,22 @@ class Receiver:
 
 
 def look(path: Path) -> tuple[int, str | None, tuple[str, str]]:
-    """Return the status of a file by what it says it is, why it is refused, and its SOP Instance and Class UID."""
+    """Return the status of a file by what it says it is, why it is refused, and its SOP Instance and Class UID.
+
+    Raises:
+        OSError: if nothing can be said of it now, for what the machine lacks: it may be whole.
+    """
     try:
         with quiet():
             names = ["SOPInstanceUID", "SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID"]
             header = dcmread(path, stop_before_pixels=True, specific_tags=names)
             found = [str(header.get(name, "")) for name in names]
-    except Exception:  # parsers document few of their exceptions
+    except MemoryError as error:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)) from error
+    except Exception as error:  # parsers document few of their exceptions
+        # a place before the start of the file, which damaged data may name, is EINVAL
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
         return NOT_UNDERSTOOD, "the data set cannot be read", ("", "")
     if not all(_UID.fullmatch(value) for value in found):
         return NOT_UNDERSTOOD, "the data set lacks a valid SOP Instance, Class, Study or Series UID", ("", "")

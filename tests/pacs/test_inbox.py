@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import threading
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydicom import Dataset, dcmread
 
 pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
 from nodes import film, settings, wait_until
 
 from monai_ceph.errors import CephError
+from monai_ceph.pacs import receiver
 from monai_ceph.pacs.check import check_owner
 from monai_ceph.pacs.config import NodeConfig
 from monai_ceph.pacs.inbox import InboxLoop, put_into_inbox
@@ -47,6 +51,39 @@ def test_a_file_that_cannot_be_opened_keeps_no_other_waiting(tmp_path: Path, cap
                 thread.join()
     assert [path.name for path in spool.inbox.iterdir()] == ["0.dcm"]
     assert len([record for record in caplog.records if "0.dcm" in record.getMessage() + str(record.__dict__)]) == 1
+
+
+def test_a_film_that_cannot_be_read_now_stays_and_keeps_no_other_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = NodeConfig.model_validate(settings(tmp_path))
+    spool = Spool(config.folder, config.spool)
+    put_into_inbox(film(1), spool)
+    (first,) = spool.inbox.iterdir()
+    first = first.rename(spool.inbox / "0.dcm")
+    put_into_inbox(film(2), spool)
+
+    def read(path: Path, **options: Any) -> Dataset:
+        if path == first:
+            raise OSError(errno.EIO, "Input/output error")
+        return dcmread(path, **options)
+
+    monkeypatch.setattr(receiver, "dcmread", read)
+    with closing(NodeLedger(config.folder / "node.sqlite")) as ledger:
+        model = ModelIdentity(name="test", version="1", weights_sha256="ab", recipe_sha256="cd")
+        loop = InboxLoop(spool, Arrivals(spool, ledger, model, lambda: None), timeout=60)
+        ended = threading.Event()
+        thread = threading.Thread(target=loop.run, args=(ended,))
+        thread.start()
+        try:
+            wait_until(lambda: ledger.has("1.2.3.2.3"))
+            assert first.exists()
+            monkeypatch.undo()
+            wait_until(lambda: ledger.has("1.2.3.1.3"))
+        finally:
+            ended.set()
+            thread.join()
+    assert len([record for record in caplog.records if record.getMessage() == "not taken"]) == 1
 
 
 def test_the_folder_of_another_user(tmp_path: Path) -> None:

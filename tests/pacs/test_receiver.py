@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import ssl
@@ -25,6 +26,7 @@ from pynetdicom.sop_class import (
     Verification,
 )
 
+from monai_ceph.pacs import receiver
 from monai_ceph.pacs.commitment import Commitments
 from monai_ceph.pacs.config import NodeConfig
 from monai_ceph.pacs.ledger import NodeLedger
@@ -198,6 +200,22 @@ def test_a_disk_that_takes_nothing(node: Listening, monkeypatch: pytest.MonkeyPa
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Spool, "keep", full)
+    assert send(node.port, film(1)) == [0xA700]
+    monkeypatch.undo()
+    assert node.files() == []
+    assert send(node.port, film(1)) == [0]
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EMFILE, "Too many open files"), MemoryError()], ids=["files", "memory"]
+)
+def test_a_film_that_cannot_be_looked_at_now_is_to_come_again(
+    node: Listening, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*args: Any, **options: Any) -> Dataset:
+        raise error
+
+    monkeypatch.setattr(receiver, "dcmread", fail)
     assert send(node.port, film(1)) == [0xA700]
     monkeypatch.undo()
     assert node.files() == []
