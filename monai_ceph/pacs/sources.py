@@ -34,7 +34,7 @@ _ASKED = {
     "SERIES": ("SeriesInstanceUID", "Modality", "SeriesDescription", "BodyPartExamined", "ProtocolName"),
     "IMAGE": ("SOPInstanceUID", "SOPClassUID", "NumberOfFrames"),
 }
-# PS3.18 10.6.1.2 has a service say when it has more; one that gives no more than this at once says so
+# answers that are asked for at once
 _MOST = 1000
 
 
@@ -151,15 +151,23 @@ class DicomWebArchive:
     def _all(
         self, search: Any, filters: dict[str, str], names: tuple[str, ...], place: dict[str, str]
     ) -> Iterator[Dataset]:
-        """Yield all answers, a page at a time."""
-        offset = 0
+        """Yield all answers, a page at a time; a service may give less than it is asked for, or ignore offsets."""
+        offset, known = 0, {""}
         while True:
             with _web_errors(self.name):
                 page = list(search(search_filters=filters, fields=names, limit=_MOST, offset=offset, **place))
-            yield from map(_from_json, page)
-            offset += len(page)
-            if len(page) < _MOST:
+            answers = [_from_json(answer) for answer in page]
+            uids = [str(answer.get(names[0]) or "") for answer in answers]
+            # one without a UID is of no use, which is said once
+            yield from (answer for answer, uid in zip(answers, uids, strict=True) if uid not in known or not uid)
+            if known.issuperset(uids):
+                if offset and len(page) >= _MOST:
+                    raise _UselessAnswerError(
+                        f"{self.name}: gives the same {len(page)} answers again, and may have more"
+                    )
                 return
+            known.update(uids)
+            offset += len(page)
 
     def fetch(self, found: Found, deliver: Deliver) -> None:
         """Retrieve by WADO-RS, as it is stored."""

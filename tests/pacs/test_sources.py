@@ -22,6 +22,7 @@ from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind
 from typer.testing import CliRunner
 
 from monai_ceph.cli import app
+from monai_ceph.pacs import sources
 from monai_ceph.pacs.config import DicomSource, DicomWebService, DicomWebSource, SelectionConfig
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.polling_loop import PollingLoop
@@ -163,6 +164,22 @@ def test_who_does_not_answer_any_more_is_not_asked_for_every_study() -> None:
         archive.answer = lambda path, options: (503, "text/plain", b"")  # type: ignore[method-assign]
         with pytest.raises(SourceError, match=r"^pacs: HTTP 503$"):
             list(images)
+
+
+def test_a_service_that_gives_less_at_once_than_it_is_asked_for() -> None:
+    with serving(Archive(1, 2, 3, 4, 5)) as archive:
+        archive.page = 2
+        assert [image.uid for image in archive.find()] == [f"1.2.3.{number}.3" for number in range(1, 6)]
+
+
+def test_a_service_that_ignores_the_offset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not asked for ever, and what it does not give is no secret."""
+    with serving(Archive(1, 2, 3)) as archive:
+        archive.knows_offset = False
+        assert [image.uid for image in archive.find()] == ["1.2.3.1.3", "1.2.3.2.3", "1.2.3.3.3"]
+        monkeypatch.setattr(sources, "_MOST", 2)
+        uids, said = found_before_the_error(image for image, _ in zip(archive.find(), range(9), strict=False))
+    assert (uids, said) == (["1.2.3.1.3", "1.2.3.2.3"], "pacs: gives the same 2 answers again, and may have more")
 
 
 @pytest.mark.parametrize(
