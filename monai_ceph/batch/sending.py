@@ -158,6 +158,8 @@ def _send(send: Send, each: _Object) -> Answer:
         return send(each.path)
     except FileNotFoundError:
         return Answer(False, "its file is gone")
+    except OSError as error:
+        return Answer(False, f"its file cannot be read: {error.strerror or error}")
 
 
 def _wait(seconds: float, interrupted: Interrupted) -> None:

@@ -27,6 +27,7 @@ _ALL_SAFE, _SOME_NOT = 1, 2
 _NO_SUCH_OBJECT = 0x0112
 _INVALID_ARGUMENT, _NOT_AUTHORIZED = 0x0115, 0x0124
 _MOST_OBJECTS = 10000
+_PAUSE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,14 @@ class Commitments:
         """Report what was asked for, until the node ends."""
         while not ended.is_set():
             self.wake.clear()
-            for asked in self._due():
-                if ended.is_set():
-                    return
-                self._answer(asked)
+            try:
+                for asked in self._due():
+                    if ended.is_set():
+                        return
+                    self._answer(asked)
+            except (StoppedError, OSError) as error:  # a full disk, which somebody may empty
+                log("disk or ledger cannot be written", warning=True, cause=str(error))
+                ended.wait(_PAUSE_SECONDS)
             self.wake.wait(timeout=1)
 
     def _due(self) -> list[_Asked]:

@@ -63,8 +63,8 @@ class DeliveryLoop:
             self.wake.clear()
             try:
                 worked = time.time() >= self.state.next_try and self._round(ended)
-            except StoppedError as error:  # such as a full disk, which somebody may empty
-                log("ledger cannot be written", warning=True, cause=str(error))
+            except (StoppedError, OSError) as error:  # such as a full disk, which somebody may empty
+                log("disk or ledger cannot be written", warning=True, cause=str(error))
                 worked = False
             if not worked:
                 self.wake.wait(_IDLE_SECONDS)
@@ -111,6 +111,12 @@ class DeliveryLoop:
             # it may be the object that the target cannot take: the next round begins with another one
             self._not_taken(delivery, str(error))
             raise
+        except FileNotFoundError:
+            # the film was replaced since; the next round sees what there is now
+            return
+        except OSError as error:
+            self._not_taken(delivery, f"its file cannot be read: {error.strerror or error}")
+            return
         self.state = TargetState()
         if answer.taken:
             self._ledger.sent(delivery, answer.text)

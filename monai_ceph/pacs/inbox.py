@@ -48,27 +48,29 @@ class InboxLoop:
     def run(self, ended: threading.Event) -> None:
         """Look into the folder until the node ends; what broken connections left behind goes."""
         while not ended.wait(_SECONDS):
-            self._spool.sweep(3 * self._timeout)
-            for path in sorted(self._spool.inbox.glob("*.dcm")):
-                try:
-                    if ended.is_set() or self._arrivals.full() is not None:
-                        break
-                    if self._is_closed(path):
-                        continue
-                    try:
-                        status, cause, (uid, _) = look(path)
-                    except OSError as error:
-                        self._leave(path, str(error))
-                        continue
-                    self._waiting.discard(path)
-                    if status == SUCCESS:
-                        self._arrivals.take(path, uid, "fetched")
-                    else:
-                        log("refused", warning=True, sender="fetched", status=f"{status:04X}", cause=cause)
-                        path.unlink()
-                except (OSError, StoppedError) as error:  # a full disk, which somebody may empty
-                    log("disk or ledger cannot be written", warning=True, cause=str(error))
-                    break
+            try:
+                self._round(ended)
+            except (OSError, StoppedError) as error:  # a full disk, which somebody may empty
+                log("disk or ledger cannot be written", warning=True, cause=str(error))
+
+    def _round(self, ended: threading.Event) -> None:
+        self._spool.sweep(3 * self._timeout)
+        for path in sorted(self._spool.inbox.glob("*.dcm")):
+            if ended.is_set() or self._arrivals.full() is not None:
+                break
+            if self._is_closed(path):
+                continue
+            try:
+                status, cause, (uid, _) = look(path)
+            except OSError as error:
+                self._leave(path, str(error))
+                continue
+            self._waiting.discard(path)
+            if status == SUCCESS:
+                self._arrivals.take(path, uid, "fetched")
+            else:
+                log("refused", warning=True, sender="fetched", status=f"{status:04X}", cause=cause)
+                path.unlink()
 
     def _is_closed(self, path: Path) -> bool:
         """Return whether another user's file cannot be opened."""

@@ -13,7 +13,7 @@ from datetime import date, timedelta
 
 from pydicom import Dataset
 
-from monai_ceph.errors import CephError
+from monai_ceph.errors import CephError, StoppedError
 from monai_ceph.pacs.config import DicomSource, DicomWebSource
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.logs import log
@@ -62,7 +62,11 @@ class PollingLoop:
         assert self._config.every_s is not None
         while not ended.is_set():
             start = time.monotonic()
-            self._round(ended)
+            try:
+                self._round(ended)
+            except (StoppedError, OSError) as error:  # a full disk, which somebody may empty
+                self.failures, self.cause = self.failures + 1, str(error)
+                log("disk or ledger cannot be written", warning=True, cause=self.cause)
             self.wake.wait(max(0.0, self._config.every_s - (time.monotonic() - start)))
 
     def _round(self, ended: threading.Event) -> None:

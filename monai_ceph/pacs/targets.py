@@ -40,7 +40,7 @@ class Answer:
 
 
 Send = Callable[[Path], Answer]
-"""Sends one object, or raises a :class:`TargetError`."""
+"""Sends one object; raises a :class:`TargetError`, or an :class:`OSError` if its file cannot be read."""
 
 
 class Sender(Protocol):
@@ -131,9 +131,11 @@ class DicomWebSender:
 
 
 def _stow(client: Any, path: Path) -> Answer:
+    with quiet():
+        dataset = dcmread(path)
     try:
         with quiet():
-            answer: Dataset = client.store_instances([dcmread(path)])
+            answer: Dataset = client.store_instances([dataset])
     except requests.HTTPError as error:
         code = error.response.status_code if error.response is not None else 0
         # what is wrong with this object, in contrast to what is wrong with the service or with us
@@ -142,7 +144,7 @@ def _stow(client: Any, path: Path) -> Answer:
         raise TargetError(f"HTTP {code}") from error
     except (requests.RequestException, OSError) as error:
         raise TargetError(f"no answer: {type(error).__name__}") from error
-    except (ValueError, KeyError) as error:
+    except Exception as error:  # the client documents few of its exceptions
         raise TargetError(f"no answer of a DICOMweb service: {type(error).__name__}") from error
     failed = answer.get("FailedSOPSequence") or []
     if failed:

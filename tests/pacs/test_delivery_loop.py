@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -14,6 +15,7 @@ pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
 from nodes import SR, film, settings, wait_until
 from pynetdicom import AE, evt
 
+from monai_ceph.pacs import delivery_loop, targets
 from monai_ceph.pacs.config import NodeConfig
 from monai_ceph.pacs.delivery_loop import DeliveryLoop
 from monai_ceph.pacs.ledger import NodeLedger
@@ -102,3 +104,52 @@ def test_an_object_that_the_target_fails_at_does_not_hold_up_the_others(
                 wait_until(lambda: place.ledger.counts() == {"done": 2, "dead": 1})
             else:
                 assert place.ledger.counts() == {"done": 2, "detected": 1}
+
+
+@pytest.fixture
+def failing_once(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, str, Exception], list[int]]:
+    """Returns what makes a method fail once; the list that it gives has an entry for each call."""
+
+    def fail(owner: Any, name: str, error: Exception) -> list[int]:
+        method, calls = getattr(owner, name), []
+
+        def once(*args: Any, **options: Any) -> Any:
+            calls.append(len(calls))
+            if len(calls) == 1:
+                raise error
+            return method(*args, **options)
+
+        monkeypatch.setattr(owner, name, once)
+        return calls
+
+    return fail
+
+
+def test_a_full_disk_ends_no_delivery(
+    tmp_path: Path, failing_once: Callable[[Any, str, Exception], list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery_loop, "_IDLE_SECONDS", 0.05)
+    with placed(tmp_path) as (config, place):
+        place.detected(1)
+        calls = failing_once(place.spool, "settle", OSError(errno.ENOSPC, "No space left on device"))
+        with target(config, lambda event: 0), place.delivering() as thread:
+            wait_until(lambda: calls)
+            place.detected(2)
+            wait_until(lambda: place.ledger.counts() == {"done": 2} or not thread.is_alive())
+            assert thread.is_alive()
+
+
+@pytest.mark.parametrize(
+    "error", [FileNotFoundError(errno.ENOENT, "No such file"), OSError(errno.EIO, "Input/output error")]
+)
+def test_an_object_that_cannot_be_read_at_this_moment(
+    tmp_path: Path, failing_once: Callable[[Any, str, Exception], list[int]], error: OSError
+) -> None:
+    """Such as one of a film that is replaced just now. It is sent a little later."""
+    with placed(tmp_path) as (config, place):
+        place.detected(1)
+        failing_once(targets, "dcmread", error)
+        with target(config, lambda event: 0), place.delivering() as thread:
+            wait_until(lambda: place.ledger.counts() == {"done": 1} or not thread.is_alive())
+            assert thread.is_alive()
+        assert place.loop.state.failures == 0

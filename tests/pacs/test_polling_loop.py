@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset
 
-from monai_ceph.errors import CephError
+from monai_ceph.errors import CephError, StoppedError
 from monai_ceph.pacs.config import DicomWebSource, SelectionConfig
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.polling_loop import PollingLoop
@@ -89,3 +89,22 @@ def test_a_first_round_that_failed(ledger: NodeLedger) -> None:
 def test_a_ledger_of_an_older_version_knows_no_first_start(ledger: NodeLedger) -> None:
     ledger.set_cursor("pacs", TODAY.isoformat())
     assert ask(ledger, look_back_days=3) == dicom(TODAY - timedelta(3))
+
+
+@pytest.mark.parametrize("method", ["cursor", "set_cursor"])
+def test_a_ledger_that_cannot_be_written_ends_no_loop(
+    ledger: NodeLedger, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    def fail(*args: str) -> None:
+        source.ended.set()
+        raise StoppedError("database or disk is full")
+
+    source = Asked()
+    config = DicomWebSource.model_validate({"name": "pacs", "url": "http://127.0.0.1", "every_s": 1})
+    loop = PollingLoop(source, config, ledger, Selection(SelectionConfig()), lambda film: None, lambda: None)
+    loop.wake.set()
+    monkeypatch.setattr(ledger, method, fail)
+    loop.run(source.ended)
+    assert (loop.failures, loop.cause) == (1, "database or disk is full")
+    monkeypatch.undo()
+    assert ask(ledger) == dicom(TODAY)

@@ -26,7 +26,8 @@ from pynetdicom.sop_class import (
     Verification,
 )
 
-from monai_ceph.pacs import receiver
+from monai_ceph.errors import StoppedError
+from monai_ceph.pacs import commitment, receiver
 from monai_ceph.pacs.commitment import Commitments
 from monai_ceph.pacs.config import NodeConfig
 from monai_ceph.pacs.ledger import NodeLedger
@@ -362,6 +363,36 @@ def test_storage_commitment(tmp_path: Path) -> None:
     assert [item.ReferencedSOPInstanceUID for item in report.ReferencedSOPSequence] == ["1.2.3.1.3", "1.2.3.2.3"]
     (failed,) = report.FailedSOPSequence
     assert (failed.ReferencedSOPInstanceUID, failed.FailureReason) == ("1.2.3.4.5", 0x0112)
+
+
+def test_a_ledger_that_cannot_be_written_ends_no_commitment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commitment, "_PAUSE_SECONDS", 0.05)
+    peer = {"ae_title": "SENDER", "host": "127.0.0.1", "port": free_port()}
+    failed = threading.Event()
+
+    def full(*args: Any, **details: Any) -> None:
+        failed.set()
+        raise StoppedError("database or disk is full")
+
+    entity, reports = AE("SENDER"), []
+    entity.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
+
+    def take(event: evt.Event) -> tuple[int, None]:
+        reports.append(event.event_type)
+        return 0x0000, None
+
+    address = ("127.0.0.1", int(peer["port"]))
+    server = entity.start_server(address, block=False, evt_handlers=[(evt.EVT_N_EVENT_REPORT, take)])
+    try:
+        with listening(tmp_path, storage_commitment=[peer]) as here:
+            monkeypatch.setattr(here.ledger, "audit", full)
+            assert ask_for_commitment(here.port, "1.2.3.1.3") == 0
+            wait_until(failed.is_set)
+            monkeypatch.undo()
+            assert ask_for_commitment(here.port, "1.2.3.1.3") == 0
+            wait_until(lambda: len(reports) == 2)
+    finally:
+        server.shutdown()
 
 
 def test_commitment_for_nobody_else(tmp_path: Path) -> None:
