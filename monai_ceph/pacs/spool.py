@@ -29,6 +29,7 @@ __all__ = ["Spool", "film_key", "fsync_folder", "instance_uid_of"]
 
 _HEX = 24
 _CHUNK = 2**20
+_OLD_SECONDS = 3600.0
 
 
 def fsync_folder(folder: Path) -> None:
@@ -75,8 +76,8 @@ class Spool:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for each in (self.incoming, self.inbox, self.queue, self.dead, self.objects):
             each.mkdir(exist_ok=True)
-        for each in film_files(self.objects, "", OBJECT_FORMATS).values():
-            each.parent.mkdir(exist_ok=True)
+        for each in self._object_folders():
+            each.mkdir(exist_ok=True)
         fsync_folder(folder)
 
     def full(self, films: int) -> str | None:
@@ -157,6 +158,7 @@ class Spool:
         """
         for path in self.incoming.iterdir():
             path.unlink(missing_ok=True)
+        self._remove_parts()
         unknown = []
         for path in sorted(self.queue.glob("*.dcm")):
             film = ledger.film_of(path.stem)
@@ -165,12 +167,28 @@ class Spool:
             elif film.state in ("done", "skipped"):
                 self.settle(ledger, film.id)
         for film in ledger.films("received", "detected", "dead"):
-            self.settle(ledger, film.id)
+            # the folder of a dead letter that somebody took away stays away
+            if film.state != "dead" or self._files(film.key):
+                self.settle(ledger, film.id)
         return unknown
+
+    def _remove_parts(self) -> None:
+        """Remove what was half written when a process was killed."""
+        folders = self._object_folders()
+        for path in (*self.dead.glob("*/.*.part"), *(path for each in folders for path in each.glob(".*.part"))):
+            path.unlink(missing_ok=True)
+        for path in self.inbox.glob(".*.part"):
+            # the command fetch may be writing it
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > _OLD_SECONDS:
+                    path.unlink()
+
+    def _object_folders(self) -> list[Path]:
+        return [path.parent for path in film_files(self.objects, "", OBJECT_FORMATS).values()]
 
     def _files(self, key: str) -> list[Path]:
         """Return the film and its objects, those of frames too, as far as they are there."""
-        folders = [path.parent for path in film_files(self.objects, "", OBJECT_FORMATS).values()]
+        folders = self._object_folders()
         found = [path for folder in folders for path in (*folder.glob(f"{key}.dcm"), *folder.glob(f"{key}_*.dcm"))]
         return [*found, *(path for path in [self.film(key)] if path.exists())]
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -156,6 +158,34 @@ def test_a_dead_letter_and_back(spool: Spool, ledger: NodeLedger) -> None:
     assert spool.object("sr", film.key).read_bytes() == b"sr"
     assert spool.object("gsps", f"{film.key}_2").read_bytes() == b"gsps"
     assert not grave.exists()
+
+
+def test_a_dead_letter_that_was_taken_away_does_not_come_back(spool: Spool, ledger: NodeLedger) -> None:
+    taken, left, half = (placed(spool, ledger, uid) for uid in ("1.2", "1.3", "1.4"))
+    for film in (taken, left, half):
+        ledger.end(film, "dead", "why")
+    for film in (taken, left):
+        spool.settle(ledger, film.id)
+    shutil.rmtree(spool.dead / taken.key)
+    # the third as after a crash amid its burial
+    (spool.dead / half.key).mkdir()
+    spool.recover(ledger)
+    assert {path.name for path in spool.dead.iterdir()} == {left.key, half.key}
+    assert {path.name for path in (spool.dead / half.key).iterdir()} == {"film.dcm", "reason.json"}
+
+
+def test_what_was_half_written_goes(spool: Spool, ledger: NodeLedger) -> None:
+    (spool.object("sr", "key").parent / ".key.dcm.123.part").write_bytes(b"...")
+    (spool.object("gsps", "key").parent / ".key.dcm.123.part").write_bytes(b"...")
+    (spool.dead / "key").mkdir()
+    (spool.dead / "key" / ".reason.json.123.part").write_bytes(b"...")
+    old, new = spool.inbox / ".1.dcm.123.part", spool.inbox / ".2.dcm.124.part"
+    for path in (old, new):
+        path.write_bytes(b"...")
+    os.utime(old, (0, 0))
+    spool.recover(ledger)
+    # of what a command may be fetching just now
+    assert list(spool.folder.rglob("*.part")) == [new]
 
 
 def test_what_is_done_leaves_no_file(spool: Spool, ledger: NodeLedger) -> None:
