@@ -7,6 +7,7 @@ patient's name in any element.
 from __future__ import annotations
 
 import re
+from collections.abc import Sized
 from typing import Any
 
 from monai_ceph.errors import ReadError
@@ -24,11 +25,14 @@ def value(dataset: Any, name: str) -> Any:
 
 
 def given(dataset: Any, name: str) -> bool:
-    """True if an element is there and not empty, whatever it holds."""
+    """True if an element is there and not empty, whatever it holds. A sequence is empty if it has no items."""
     if name not in dataset:
         return False
     stored = dataset.get_item(name).value  # not converted, so that nothing is raised
-    return bool(stored.strip() if isinstance(stored, (str, bytes)) else stored is not None and str(stored))
+    if isinstance(stored, (str, bytes)):
+        return bool(stored.strip())
+    # implicit VR and undefined lengths come parsed, also where there is nothing in them
+    return stored is not None and (not isinstance(stored, Sized) or len(stored) > 0)
 
 
 def numbers(dataset: Any, name: str) -> list[float]:

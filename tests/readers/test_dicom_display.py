@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.sequence import Sequence
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from reader_films import COLUMNS, GREY8, GREY12, RGB8, ROWS, UID, dicom, luma, refuses, same, save
 
 from monai_ceph.readers import read_radiograph
@@ -104,6 +104,18 @@ class TestDicomPixels:
         path = save(dicom(VOILUTSequence=Sequence([item])), tmp_path / "a.dcm")
         same(path, GREY12)
         assert "VOI LUT" in read_radiograph(path).warnings[0]
+
+    @pytest.mark.parametrize("name", ["ModalityLUTSequence", "VOILUTSequence"])
+    @pytest.mark.parametrize("undefined", [False, True], ids=["length 0", "undefined length"])
+    @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian])
+    def test_a_sequence_without_items_is_not_given(
+        self, tmp_path: Path, syntax: str, undefined: bool, name: str
+    ) -> None:
+        dataset = dicom(GREY8, 8, syntax, RescaleSlope="2", RescaleIntercept="-7", **{name: Sequence()})
+        dataset[name].is_undefined_length = undefined
+        path = save(dataset, tmp_path / "a.dcm")
+        same(path, GREY8 * 2.0 - 7)
+        assert read_radiograph(path).warnings == ()
 
     @pytest.mark.parametrize("function", [None, "LINEAR", "LINEAR_EXACT"])
     def test_linear_window_is_left_out(self, tmp_path: Path, function: str | None) -> None:
