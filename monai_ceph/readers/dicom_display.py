@@ -6,7 +6,8 @@
    stretches and clips, the stretch is lost in a percentile normalisation that follows anyway, and a window
    that somebody left narrow would clip bone or soft tissue for good.
 3. MONOCHROME1 or PresentationLUTShape INVERSE (PS3.3 C.7.6.3.1.2, C.11.4): undone, once, by reflection in the
-   range that the stored bits allow, so that equal stored values stay equal whatever else the image shows.
+   range that the stored bits allow, so that equal stored values stay equal whatever else the image shows. With
+   more than 24 bits that range is beyond what float32 resolves: there the lowest displayed value becomes 0.
 
 Pixel padding (PS3.3 C.7.5.1.1.2) becomes the lowest displayed value.
 """
@@ -21,6 +22,8 @@ import numpy as np
 from monai_ceph.errors import ReadError
 from monai_ceph.readers.dicom_elements import given, integer, number, numbers, term
 
+_FLOAT32_BITS = 24
+
 
 def displayed(dataset: Any, stored: np.ndarray, notes: list[str]) -> np.ndarray:
     """The grey values as displayed: modality LUT, VOI curve, polarity and padding.
@@ -33,11 +36,15 @@ def displayed(dataset: Any, stored: np.ndarray, notes: list[str]) -> np.ndarray:
     Raises:
         ReadError: a damaged Modality LUT, without which the values mean nothing.
     """
+    padding = _padding(dataset, stored)
     pixels, low, high = _modality_lut(dataset, stored, notes)
     pixels, low, high = _voi_curve(dataset, pixels, low, high, notes)
     if _inverted(dataset, notes):
-        pixels = np.float32(low + high) - pixels.astype(np.float32, copy=False)
-    return _without_padding(dataset, stored, pixels, notes)
+        if stored.dtype.kind in "iu" and integer(dataset, "BitsStored", stored.dtype.itemsize * 8) > _FLOAT32_BITS:
+            pixels = _below_the_highest(pixels, padding)
+        else:
+            pixels = np.float32(low + high) - pixels.astype(np.float32, copy=False)
+    return _without_padding(pixels, padding, notes)
 
 
 def _modality_lut(dataset: Any, stored: np.ndarray, notes: list[str]) -> tuple[np.ndarray, float, float]:
@@ -64,9 +71,11 @@ def _modality_lut(dataset: Any, stored: np.ndarray, notes: list[str]) -> tuple[n
         return stored, low, high
     if slope == 1 and intercept == 0:
         return stored, low, high
-    pixels = stored.astype(np.float32)
-    pixels *= np.float32(slope)
-    pixels += np.float32(intercept)
+    # an intercept may bring wide values back to where float32 resolves them
+    number_type = np.float64 if stored.dtype.itemsize > 2 else np.float32
+    pixels = stored.astype(number_type)
+    pixels *= number_type(slope)
+    pixels += number_type(intercept)
     return pixels, *sorted((low * slope + intercept, high * slope + intercept))  # type: ignore[return-value]
 
 
@@ -110,8 +119,16 @@ def _inverted(dataset: Any, notes: list[str]) -> bool:
     return monochrome1 or shape == "INVERSE"
 
 
-def _without_padding(dataset: Any, stored: np.ndarray, pixels: np.ndarray, notes: list[str]) -> np.ndarray:
-    """Set the pixels that the file declares as padding to the lowest value of the others."""
+def _below_the_highest(pixels: np.ndarray, padding: np.ndarray | None) -> np.ndarray:
+    """How far each value lies below the highest, exact for integers of any width; padding has no part in it."""
+    highest = pixels.max() if padding is None else pixels.max(where=~padding, initial=pixels.min())
+    reflected = np.subtract(highest, pixels)
+    # of signed integers the distance may need the bit of the sign
+    return reflected.view(f"u{reflected.dtype.itemsize}") if reflected.dtype.kind == "i" else reflected
+
+
+def _padding(dataset: Any, stored: np.ndarray) -> np.ndarray | None:
+    """Where the file declares pixels as padding, None if that is nowhere or everywhere."""
     ends = [number(dataset, name, math.nan) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
     if stored.dtype.kind == "i":
         # a value that says it is unsigned, beside pixels that are not
@@ -119,14 +136,18 @@ def _without_padding(dataset: Any, stored: np.ndarray, pixels: np.ndarray, notes
             end - 2.0 ** integer(dataset, "BitsAllocated") if end > np.iinfo(stored.dtype).max else end for end in ends
         ]
     if math.isnan(ends[0]):
-        return pixels
+        return None
     first, last = (ends[0], ends[0]) if math.isnan(ends[1]) else sorted(ends)
     padding = stored == first if first == last else (stored >= first) & (stored <= last)
-    count = int(np.count_nonzero(padding))
-    if count in (0, pixels.size):
+    return padding if 0 < np.count_nonzero(padding) < padding.size else None
+
+
+def _without_padding(pixels: np.ndarray, padding: np.ndarray | None, notes: list[str]) -> np.ndarray:
+    """Set the pixels that the file declares as padding to the lowest value of the others."""
+    if padding is None:
         return pixels
     lowest = pixels.min(where=~padding, initial=pixels.max())
     pixels = pixels.astype(np.float32)
     pixels[padding] = lowest
-    notes.append(f"{100 * count / pixels.size:.1f} % of the pixels are padding and were set to the lowest value.")
+    notes.append(f"{100 * padding.mean():.1f} % of the pixels are padding and were set to the lowest value.")
     return pixels

@@ -52,6 +52,38 @@ class TestDicomPixels:
         stored = GREY12.astype(np.int16) - 2048
         same(save(dicom(stored, PhotometricInterpretation="MONOCHROME1"), tmp_path / "a.dcm"), -1.0 - stored)
 
+    @pytest.mark.parametrize(
+        "elements", [{"PhotometricInterpretation": "MONOCHROME1"}, {"PresentationLUTShape": "INVERSE"}], ids=str
+    )
+    @pytest.mark.parametrize("end", ["lowest", "highest"])
+    @pytest.mark.parametrize("kind", ["u", "i"])
+    @pytest.mark.parametrize("bits", [25, 32, 40, 64])
+    def test_inverted_wide_pixels_keep_their_grey_values(
+        self, tmp_path: Path, bits: int, kind: str, end: str, elements: dict[str, Any]
+    ) -> None:
+        low, high = (0, 2**bits - 1) if kind == "u" else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+        start = low if end == "lowest" else high - 4095
+        stored = np.array([start + int(grey) for grey in GREY12.flat], f"{kind}{4 if bits <= 32 else 8}")
+        path = save(dicom(stored.reshape(GREY12.shape), bits, **elements), tmp_path / "a.dcm")
+        same(path, GREY12.max() - GREY12.astype(int))
+
+    def test_padding_of_wide_pixels_has_no_part_in_the_reflection(self, tmp_path: Path) -> None:
+        stored = GREY12.astype(np.uint32)
+        stored[:2] = 2**32 - 1
+        dataset = dicom(stored, 32, PhotometricInterpretation="MONOCHROME1")
+        dataset.add_new("PixelPaddingValue", "UL", 2**32 - 1)
+        expected = GREY12[2:].max() - GREY12.astype(int)
+        expected[:2] = 0
+        same(save(dataset, tmp_path / "a.dcm"), expected)
+
+    @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+    def test_wide_pixels_that_an_intercept_brings_back(self, tmp_path: Path, photometric: str) -> None:
+        stored = GREY12.astype(np.uint32) + 2**31
+        dataset = dicom(stored, 32, RescaleSlope="1", RescaleIntercept=str(-(2**31)))
+        dataset.PhotometricInterpretation = photometric
+        inverted = GREY12.max() - GREY12.astype(int)
+        same(save(dataset, tmp_path / "a.dcm"), inverted if photometric == "MONOCHROME1" else GREY12)
+
     @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
     def test_inverse_counts_once(self, tmp_path: Path, photometric: str) -> None:
         dataset = dicom(PhotometricInterpretation=photometric, PresentationLUTShape="INVERSE")
