@@ -33,6 +33,7 @@ _TIFF_PHOTOMETRIC = 262
 _FILE_LIMIT = 2 * 2**30
 _META_HEADER_LIMIT = 2**16
 _MAX_CHANNELS = 4
+_META_MM = {"": 1.0, "?": 1.0, "um": 0.001, "mm": 1.0, "cm": 10.0}
 # how libjpeg's messages begin (its jerror.h), which ITK prints: errors before it raises, warnings before it goes on
 _LIBJPEG = (
     *("Bogus ", "Corrupt JPEG data", "Premature end of JPEG", "Inconsistent progression", "Empty JPEG image"),
@@ -78,14 +79,21 @@ def read_raster(path: Path) -> Radiograph:
 def read_meta_image(path: Path) -> Radiograph:
     """Read a MetaImage file. Its spacing counts unless it is exactly 1.0 in both directions, the default.
 
+    DistanceUnits may be um, mm or cm. Units that are not stated are taken as mm, as ITK does; with others there is no
+    scale.
+
     Raises:
         ReadError: not a MetaImage, truncated, the raw file missing or outside the folder, more than one slice,
             complex pixels.
     """
-    _check_meta_header(path)
+    fields = _check_meta_header(path)
     pixels, io = _decode_with_itk(path, "MetaImageIO")
     pixels, notes = finite(grey(pixels))
     spacing = header_spacing(io.GetSpacing(1), io.GetSpacing(0))
+    to_mm = _META_MM.get(fields.get("DistanceUnits", "").lower())  # ITK passes over it
+    if spacing and to_mm is None:
+        notes.append("The spacing in the header was ignored: DistanceUnits is not um, mm or cm.")
+    spacing = (spacing[0] * to_mm, spacing[1] * to_mm) if spacing and to_mm else None
     if any(abs(io.GetDirection(axis)[axis] - 1) > 1e-6 for axis in range(2)):
         notes.append("The direction in the header is not applied: the pixels are used as they are stored.")
     return Radiograph(
@@ -156,8 +164,12 @@ def _check_bmp(path: Path) -> None:
         raise ReadError(f"truncated, {path.stat().st_size} bytes of the {needed} that its header announces")
 
 
-def _check_meta_header(path: Path) -> None:
-    """Check what ITK would act on at once: the size of the image, and the file that it would open for the pixels."""
+def _check_meta_header(path: Path) -> dict[str, str]:
+    """Check what ITK would act on at once: the size of the image, and the file that it would open for the pixels.
+
+    Returns:
+        The fields of the header.
+    """
     with path.open("rb") as file:
         head = file.read(_META_HEADER_LIMIT)
     fields: dict[str, str] = {}
@@ -189,6 +201,7 @@ def _check_meta_header(path: Path) -> None:
     if not 1 <= channels <= _MAX_CHANNELS:
         raise ReadError(f"has {channels} channels, an image has 1 to {_MAX_CHANNELS}")
     check_size(lengths[1], lengths[0], source.stat().st_size)
+    return fields
 
 
 def _decode_with_pillow(path: Path) -> np.ndarray:

@@ -187,6 +187,41 @@ class TestMetaImage:
         same(tmp_path / "a.mhd", GREY8)
         assert read_radiograph(tmp_path / "a.mhd").pixel_spacing is None
 
+    @pytest.mark.parametrize(
+        ("line", "factor"),
+        [
+            ("", 1.0),
+            ("DistanceUnits = um\n", 0.001),
+            ("DistanceUnits = mm\n", 1.0),
+            ("DistanceUnits = cm\n", 10.0),
+            ("DistanceUnits = ?\n", 1.0),
+            ("DistanceUnits =\n", 1.0),
+            ("DistanceUnits = Doe^Jane\n", None),
+        ],
+    )
+    def test_units(self, tmp_path: Path, line: str, factor: float | None) -> None:
+        path = self.with_spacing(tmp_path, line, "0.25 0.25")
+        radiograph = read_radiograph(path)
+        if factor:
+            assert radiograph.pixel_spacing == pytest.approx((0.25 * factor, 0.25 * factor), rel=1e-12)
+            assert radiograph.warnings == ()
+        else:
+            assert radiograph.pixel_spacing is None
+            assert radiograph.spacing_source is SpacingSource.NONE
+            assert radiograph.warnings == ("The spacing in the header was ignored: DistanceUnits is not um, mm or cm.",)
+
+    def test_one_is_no_spacing_in_any_unit(self, tmp_path: Path) -> None:
+        for unit in ("um", "cm", "in"):
+            radiograph = read_radiograph(self.with_spacing(tmp_path, f"DistanceUnits = {unit}\n", "1 1"))
+            assert (radiograph.pixel_spacing, radiograph.warnings) == (None, ())
+
+    def with_spacing(self, folder: Path, units: str, spacing: str) -> Path:
+        header = f"ObjectType = Image\nNDims = 2\n{units}ElementSpacing = {spacing}\nDimSize = {COLUMNS} {ROWS}\n"
+        end = "ElementType = MET_UCHAR\nElementDataFile = LOCAL\n"
+        (folder / "a.mha").write_bytes((header + end).encode() + GREY8.tobytes())
+        same(folder / "a.mha", GREY8)
+        return folder / "a.mha"
+
     def test_slices(self, tmp_path: Path) -> None:
         import itk
 
