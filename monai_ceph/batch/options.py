@@ -39,7 +39,7 @@ class Options:
         identify: call films by their paths; without it DICOM films are called by their UIDs.
         deidentify: write results without identity, with replaced UIDs.
         force: keep what does not look like a cephalogram.
-        pixel_spacing: mm, replaces what the files say.
+        pixel_spacing: mm, replaces what the files say. Films whose pixels are not square fail.
     """
 
     formats: frozenset[str] = DEFAULT_FORMATS

@@ -21,7 +21,7 @@ from monai_ceph.readers.files import SUFFIXES, find_radiographs, is_candidate, i
 from monai_ceph.readers.itk_image import META_SUFFIXES, RASTER_SUFFIXES, read_meta_image, read_raster
 from monai_ceph.readers.nifti import NIFTI_SUFFIXES, read_nifti
 from monai_ceph.readers.pixels import WORKING_FOLDER, cause
-from monai_ceph.readers.radiograph import Radiograph, SpacingSource
+from monai_ceph.readers.radiograph import NOT_SQUARE, Radiograph, SpacingSource
 
 __all__ = [
     "SUFFIXES",
@@ -45,12 +45,13 @@ def read_radiograph(
     Args:
         path: a DICOM file with any name, or a PNG, JPEG, BMP, TIFF, MetaImage or NIfTI file.
         pixel_spacing: the distance between pixel centres in mm, for rows and columns, that replaces what the
-            file says. A warning reports a file that says something else.
+            file says. A warning reports a file that says something else. Pixels that are not square have no such
+            distance.
         frame: the number, from 1, of the frame of a DICOM file with several. Only that one is decoded.
 
     Raises:
-        ReadError: the file is missing, empty, truncated, no image, or no single radiograph. The message names
-            the file and the cause.
+        ReadError: the file is missing, empty, truncated, no image, or no single radiograph, or its pixels are not
+            square and `pixel_spacing` is given. The message names the file and the cause.
         ValueError: `pixel_spacing` is not a finite number above 0, or `frame` is below 1.
     """
     if pixel_spacing is not None and not (math.isfinite(pixel_spacing) and pixel_spacing > 0):
@@ -58,8 +59,12 @@ def read_radiograph(
     if frame is not None and frame < 1:
         raise ValueError(f"frame is {frame}, frames are counted from 1")
     path = Path(path)
-    radiograph = _report(path, lambda absolute: replace(_read(absolute, frame), path=path))
-    return radiograph if pixel_spacing is None else _with_spacing(radiograph, float(pixel_spacing))
+
+    def read(absolute: Path) -> Radiograph:
+        radiograph = replace(_read(absolute, frame), path=path)
+        return radiograph if pixel_spacing is None else _with_spacing(radiograph, float(pixel_spacing))
+
+    return _report(path, read)
 
 
 def count_frames(path: str | os.PathLike[str]) -> int:
@@ -133,6 +138,10 @@ def _reader(path: Path) -> Callable[[Path], Radiograph]:
 
 
 def _with_spacing(radiograph: Radiograph, spacing: float) -> Radiograph:
+    for note in radiograph.warnings:
+        if note.startswith(NOT_SQUARE):  # one number would make them square without a word
+            reason = note.removeprefix(NOT_SQUARE).strip(" :.")
+            raise ReadError(f"its pixels are not square ({reason}), one pixel spacing cannot be given: leave it out")
     stated = radiograph.pixel_spacing
     notes = [note for note in radiograph.warnings if not note.startswith(_SCALE_NOTES)]
     if stated and any(abs(value / spacing - 1) > 0.01 for value in stated):

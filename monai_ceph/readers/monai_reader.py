@@ -28,7 +28,8 @@ class RadiographReader(ImageReader):
     DataLoader collates.
 
     Args:
-        pixel_spacing: spacing in mm, for rows and columns, that replaces what the files say.
+        pixel_spacing: spacing in mm, for rows and columns, that replaces what the files say. A file that says that its
+            pixels are not square is refused.
         frame: number, from 1, of the frame of a DICOM file with several.
 
     Example:

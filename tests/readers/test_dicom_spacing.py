@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from pydicom import Dataset
 from reader_films import dicom, save
 
+from monai_ceph.errors import ReadError
 from monai_ceph.readers import SpacingSource, read_radiograph
 from monai_ceph.readers.dicom_spacing import dicom_spacing
 
@@ -188,6 +190,37 @@ class TestDicomSpacing:
         assert radiograph.spacing_source is SpacingSource.USER
         assert len(radiograph.warnings) == 1
         assert "0.1 mm replaces 0.15 x 0.15 mm (ImagerPixelSpacing at the detector" in radiograph.warnings[0]
+
+    @pytest.mark.parametrize(
+        ("elements", "reason"),
+        [
+            ({"PixelAspectRatio": ["2", "1"]}, "PixelAspectRatio 2 to 1, no scale"),
+            ({"PixelSpacing": ["0.2", "0.1"]}, "0.2 mm between rows, 0.1 mm between columns"),
+            ({"ImagerPixelSpacing": ["0.1", "0.15"]}, "0.1 mm between rows, 0.15 mm between columns"),
+        ],
+    )
+    def test_one_number_is_refused_for_pixels_that_are_not_square(
+        self, tmp_path: Path, elements: dict[str, Any], reason: str
+    ) -> None:
+        path = save(dicom(**elements), tmp_path / "a.dcm")
+        with pytest.raises(ReadError) as caught:
+            read_radiograph(path, pixel_spacing=0.1)
+        assert str(caught.value) == (
+            f"{path}: its pixels are not square ({reason}), one pixel spacing cannot be given: leave it out."
+        )
+
+    @given(st.floats(0.05, 2), st.floats(0.97, 1.03))
+    def test_a_given_spacing_is_taken_where_pixels_are_square_within_a_hundredth(
+        self, column: float, ratio: float
+    ) -> None:
+        with TemporaryDirectory() as folder:
+            spacing = [f"{column * ratio:.9f}", f"{column:.9f}"]
+            path = save(dicom(PixelSpacing=spacing, PixelSpacingCalibrationType="GEOMETRY"), Path(folder) / "a.dcm")
+            if abs(ratio - 1) < 0.00999:
+                assert read_radiograph(path, pixel_spacing=0.1).pixel_spacing == (0.1, 0.1)
+            elif abs(ratio - 1) > 0.01001:
+                with pytest.raises(ReadError, match="not square"):
+                    read_radiograph(path, pixel_spacing=0.1)
 
     @pytest.mark.parametrize("value", [0, -0.1, math.nan, math.inf])
     def test_user_spacing_must_be_positive(self, tmp_path: Path, value: float) -> None:
