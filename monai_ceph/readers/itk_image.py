@@ -4,16 +4,17 @@ Of these, only MetaImage states a pixel spacing that means something. The resolu
 TIFF is that of a printer or a screen (72, 96 and 300 dpi are defaults), so these files have no scale.
 
 Pillow reads the headers first: it names the true format whatever the suffix, and the size before any memory
-is spent. It also decodes what ITK gets wrong or cannot read: TIFF other than plain grey or RGB (ITK returns
-grey with alpha as interleaved values and has no Python type for palettes) and one-bit BMP.
+is spent. It also decodes what ITK gets wrong or cannot read: TIFF other than plain grey or RGB (see `tiff`; ITK
+returns grey with alpha as interleaved values and has no Python type for palettes) and one-bit BMP.
 """
 
 from __future__ import annotations
 
+import io
 import struct
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -22,14 +23,13 @@ from monai_ceph.errors import ReadError
 from monai_ceph.readers._stdout import remarks_kept
 from monai_ceph.readers.pixels import WORKING_FOLDER, check_size, finite, grey, one_image
 from monai_ceph.readers.radiograph import Radiograph, SpacingSource, anisotropy_warnings, header_spacing
+from monai_ceph.readers.tiff import GREY_MODES, TiffLayout, tiff_layout
 
 RASTER_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 META_SUFFIXES = (".mha", ".mhd")
 
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
-_GREY_MODES = ("L", "I;16", "I;16B", "I", "F")
 _EXIF_ORIENTATION = 0x0112
-_TIFF_PHOTOMETRIC = 262
 _FILE_LIMIT = 2 * 2**30
 _META_HEADER_LIMIT = 2**16
 _MAX_CHANNELS = 4
@@ -53,26 +53,31 @@ def read_raster(path: Path) -> Radiograph:
     """Read a PNG, JPEG, BMP or TIFF file. It has no scale.
 
     Raises:
-        ReadError: not one of these formats, truncated, more than one page, too small or too large.
+        ReadError: not one of these formats, truncated, more than one page, too small or too large, or a kind of TIFF
+            that cannot be decoded exactly.
     """
-    kind, mode, orientation, white_is_zero = _probe(path)
+    kind, mode, orientation, tiff = _probe(path)
     if kind == "JPEG":
         _check_jpeg(path)
     elif kind == "BMP":
         _check_bmp(path)
     remarks: list[str] = []
-    if mode == "1" or (kind == "TIFF" and mode not in (*_GREY_MODES, "RGB")):
+    if tiff and not tiff.for_itk:
+        tiff.check()
+        pixels = tiff.with_sign(_decode_with_pillow(tiff.as_stored(path)))
+    elif mode == "1":
         pixels = _decode_with_pillow(path)
     else:
         with WORKING_FOLDER, remarks_kept(_LIBJPEG, remarks):
             pixels, _ = _decode_with_itk(path, f"{kind}ImageIO")
-        if white_is_zero and pixels.dtype.kind == "u":
-            pixels = np.iinfo(pixels.dtype).max - pixels
+    if tiff:
+        pixels = tiff.black_is_zero(pixels)
     pixels, notes = finite(grey(pixels))
     if remarks:
         notes.append(f"The JPEG data are damaged, parts of the picture may be wrong: {remarks[0]}.")
     if orientation not in (None, 1):
-        notes.append(f"The EXIF orientation {orientation} is not applied: the pixels are used as they are stored.")
+        which = "orientation" if tiff else "EXIF orientation"
+        notes.append(f"The {which} {orientation} is not applied: the pixels are used as they are stored.")
     return Radiograph(pixels, path, warnings=tuple(notes))
 
 
@@ -105,11 +110,17 @@ def read_meta_image(path: Path) -> Radiograph:
     )
 
 
-def _probe(path: Path) -> tuple[str, str, int | None, bool]:
-    """The format ("PNG", "JPEG", "BMP", "TIFF"), the Pillow mode, the JPEG's EXIF orientation, white is zero.
+class _Header(NamedTuple):
+    """The format ("PNG", "JPEG", "BMP", "TIFF"), mode of Pillow, orientation of JPEG or TIFF, layout of TIFF."""
 
-    White is zero where a TIFF says so; ITK does not undo it.
-    """
+    kind: str
+    mode: str
+    orientation: int | None
+    tiff: TiffLayout | None
+
+
+def _probe(path: Path) -> _Header:
+    """Read the header, and check the size."""
     size = path.stat().st_size
     if size > _FILE_LIMIT:
         raise ReadError(f"{size} bytes, the limit is {_FILE_LIMIT}")
@@ -128,10 +139,10 @@ def _probe(path: Path) -> tuple[str, str, int | None, bool]:
             frames = getattr(image, "n_frames", 1) if kind == "TIFF" else 1
             one_image((frames, image.height, image.width))
             check_size(image.height, image.width, size)
-            orientation = image.getexif().get(_EXIF_ORIENTATION) if kind == "JPEG" else None
-            tags = getattr(image, "tag_v2", {})
-            white_is_zero = kind == "TIFF" and tags.get(_TIFF_PHOTOMETRIC) == 0
-            return kind, image.mode, orientation, white_is_zero
+            if kind == "TIFF":
+                tiff = tiff_layout(image)
+                return _Header(kind, image.mode, tiff.orientation, tiff)
+            return _Header(kind, image.mode, image.getexif().get(_EXIF_ORIENTATION) if kind == "JPEG" else None, None)
 
 
 def _check_jpeg(path: Path) -> None:
@@ -204,10 +215,12 @@ def _check_meta_header(path: Path) -> dict[str, str]:
     return fields
 
 
-def _decode_with_pillow(path: Path) -> np.ndarray:
+def _decode_with_pillow(source: Path | io.BytesIO) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with Image.open(path, formats=_FORMATS) as image:
+        with Image.open(source, formats=_FORMATS) as image:
+            if image.mode in GREY_MODES:
+                return np.asarray(image)
             if image.mode in ("LA", "La", "1"):
                 return np.asarray(image.convert("L"))
             return np.asarray(image.convert("RGB"))

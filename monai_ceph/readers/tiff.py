@@ -1,0 +1,157 @@
+"""How a TIFF file stores its pixels, and which decoder gives them as they are stored.
+
+ITK decodes plain files: strips of whole pixels, upright, with 8, 16 or 32 bits. All others it hands to libtiff's RGBA
+reader, which makes 8 bits of 16, undoes WhiteIsZero and mirrors oriented pixels, without a word. These are for Pillow,
+which in turn keeps 8 bits of 16 in colours, and gets the sign or the byte order of some rare kinds wrong; what neither
+decodes exactly is refused.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from monai_ceph.errors import ReadError
+
+__all__ = ["GREY_MODES", "TiffLayout", "tiff_layout"]
+
+GREY_MODES = ("L", "I;16", "I;16B", "I", "F")
+"""Modes of Pillow with one channel of values as they are stored."""
+
+_WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
+_STRIPS, _ORIENTATION, _SAMPLES, _STRIP_ROWS, _PLANES = 273, 274, 277, 278, 284
+_TILE_WIDTH, _TILE_LENGTH, _TILES, _SAMPLE_FORMAT = 322, 323, 324, 339
+_ITK_COMPRESSION = (1, 5, 8, 32773, 32946)  # none, LZW, deflate, PackBits, deflate by its old number
+_SIGNED = 2
+_LARGEST_TILE = 2**22  # of an image that has not as many pixels; a tile is unpacked as a whole
+
+
+@dataclass(frozen=True)
+class TiffLayout:
+    """What decides who decodes the one page of a TIFF file.
+
+    Attributes:
+        mode: of Pillow.
+        bits: of the widest sample.
+        photometric: 0 if white is zero, 1 black is zero, 2 RGB; None if the file does not say.
+        orientation: 2 to 8 if the pixels are stored turned or mirrored, otherwise 1.
+        for_itk: ITK decodes it exactly.
+        for_pillow: Pillow decodes it exactly, from `as_stored`.
+        unsigned: the samples are whole numbers without a sign.
+        samples: of a pixel.
+        planes: each of them in a plane of its own.
+    """
+
+    mode: str
+    bits: int
+    photometric: int | None
+    orientation: int
+    for_itk: bool
+    for_pillow: bool
+    unsigned: bool
+    samples: int
+    planes: bool
+
+    def check(self) -> None:
+        """Refuse what no decoder gives exactly.
+
+        Raises:
+            ReadError: the samples are stored in such a way.
+        """
+        if not self.for_itk and not self.for_pillow:
+            raise ReadError(
+                f"a kind of TIFF with {self.bits} bits per sample that cannot be decoded exactly: save it in strips of "
+                "whole pixels (no tiles, no separate planes), upright, without alpha"
+            )
+
+    def as_stored(self, path: Path) -> Path | io.BytesIO:
+        """What Pillow is to open: it turns pixels, some kinds wrongly, and takes one sample in a plane for a part."""
+        one_plane = self.planes and self.samples == 1
+        return io.BytesIO(_plain_header(path, one_plane)) if self.orientation != 1 or one_plane else path
+
+    def black_is_zero(self, pixels: np.ndarray) -> np.ndarray:
+        """Undo WhiteIsZero in decoded pixels, once: ITK never does, Pillow does up to 8 bits."""
+        if self.for_itk or self.bits > 8:
+            inverted = self.photometric == 0
+        else:
+            inverted = self.photometric is None and self.mode == "L"  # Pillow takes it for WhiteIsZero
+        return np.iinfo(pixels.dtype).max - pixels if inverted and pixels.dtype.kind == "u" else pixels
+
+    def with_sign(self, pixels: np.ndarray) -> np.ndarray:
+        """Give pixels of Pillow the sign that the file says they have: its only mode with 32 bits is signed."""
+        return pixels.view(np.uint32) if self.unsigned and pixels.dtype == np.int32 else pixels
+
+
+def tiff_layout(image: Image.Image) -> TiffLayout:
+    """What the header of an opened TIFF says. Nothing is decoded.
+
+    Raises:
+        ReadError: it names fewer strips or tiles than its pixels take, and Pillow would leave the others black, or
+            tiles far larger than the image.
+    """
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    _check_blocks(tags)
+    mode, samples = image.mode, tags.get(_SAMPLES, 1)
+    all_bits = tags.get(_BITS) or (1,)
+    bits = max(all_bits)
+    compression, photometric = tags.get(_COMPRESSION, 1), tags.get(_PHOTOMETRIC)
+    orientation = tags.get(_ORIENTATION)
+    orientation = orientation if orientation in range(2, 9) else 1
+    planes = tags.get(_PLANES, 1) != 1
+    formats = tags.get(_SAMPLE_FORMAT, (1,))
+    grey = mode in GREY_MODES
+    for_itk = (
+        orientation == 1
+        and not planes
+        and _TILE_WIDTH not in tags
+        and compression in _ITK_COMPRESSION
+        and photometric in (0, 1, 2)
+        and set(all_bits) in ({8}, {16}, {32})
+        # grey with something beside it comes interleaved
+        and ((grey and samples == 1) or mode == "RGB" or (mode == "RGBA" and bits == 16))
+    )
+    for_pillow = not (
+        (bits > 8 and not grey)
+        or (bits == 8 and _SIGNED in formats)
+        or (mode in ("I", "F") and tags.prefix == b"MM" and compression != 1)
+        or (planes and samples > 1 and mode not in ("RGB", "RGBA"))
+    )
+    unsigned = set(formats) == {1}
+    return TiffLayout(mode, bits, photometric, orientation, for_itk, for_pillow, unsigned, samples, planes)
+
+
+def _check_blocks(tags: Any) -> None:
+    rows, columns = tags[_LENGTH], tags[_WIDTH]
+    if _TILE_WIDTH in tags:
+        found, block = tags.get(_TILES, ()), (tags.get(_TILE_LENGTH, rows), tags[_TILE_WIDTH])
+    else:
+        found, block = tags.get(_STRIPS, ()), (min(tags.get(_STRIP_ROWS, rows), rows), columns)
+    layers = tags.get(_SAMPLES, 1) if tags.get(_PLANES, 1) != 1 else 1
+    if min(block) < 1 or len(found) < layers * math.ceil(rows / block[0]) * math.ceil(columns / block[1]):
+        raise ReadError("damaged or truncated: the header names fewer strips or tiles than the pixels take")
+    if math.prod(block) > rows * columns + _LARGEST_TILE:
+        raise ReadError(f"damaged: tiles of {block[1]} x {block[0]} pixels in an image of {columns} x {rows}")
+
+
+def _plain_header(path: Path, one_plane: bool) -> bytes:
+    """The file with another header: upright, and if wanted with the samples of a pixel beside each other."""
+    data = bytearray(path.read_bytes())
+    order = "<" if data[:2] == b"II" else ">"
+    big = struct.unpack_from(f"{order}H", data, 2)[0] == 43  # BigTIFF
+    head, count, entry = ("8xQ", "Q", "HHQHHI") if big else ("4xI", "H", "HHIHH")
+    start = struct.unpack_from(f"{order}{head}", data)[0]
+    entries = struct.unpack_from(f"{order}{count}", data, start)[0]
+    start += struct.calcsize(f"{order}{count}")
+    for index in range(entries):
+        at = start + index * struct.calcsize(f"{order}{entry}")
+        tag = struct.unpack_from(f"{order}H", data, at)[0]
+        if tag == _ORIENTATION or (tag == _PLANES and one_plane):
+            struct.pack_into(f"{order}{entry}", data, at, tag, 3, 1, 1, *([0, 0] if big else [0]))
+    return bytes(data)
