@@ -21,7 +21,8 @@ class Fetched:
 
     Attributes:
         found: SOP Instance UIDs of what was found.
-        causes: a sentence for each that is not with the node, and for answers of the archive that are of no use.
+        causes: a sentence for each that is not with the node, one for all after the disk was full, and one for answers
+            of the archive that are of no use.
         taken: how many are with the node.
     """
 
@@ -65,6 +66,9 @@ def fetch_films(config: NodeConfig, source_name: str, query: Query, only_list: b
         return Fetched(uids, causes)
     spool, taken = Spool(config.folder, config.spool), 0
     for found in films:
+        if (cause := spool.no_room()) is not None:
+            causes.append(f"no room for more: {cause}")
+            break
         try:
             source.fetch(found, lambda dataset: put_into_inbox(dataset, spool))
             taken += 1

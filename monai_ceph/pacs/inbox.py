@@ -19,6 +19,7 @@ from monai_ceph.reports.atomic import written_beside
 __all__ = ["InboxLoop", "put_into_inbox"]
 
 _SECONDS = 0.5
+_PAUSE_SECONDS = 5.0
 
 
 def put_into_inbox(dataset: Dataset, spool: Spool) -> None:
@@ -33,7 +34,9 @@ def put_into_inbox(dataset: Dataset, spool: Spool) -> None:
 
 
 class InboxLoop:
-    """Takes in what was fetched, as long as there is room.
+    """Takes in what was fetched, as long as not too many films wait.
+
+    It takes no room to do so, and makes some in the end: what is free on the disk does not matter.
 
     Args:
         spool: has the folder.
@@ -52,11 +55,12 @@ class InboxLoop:
                 self._round(ended)
             except (OSError, StoppedError) as error:  # a full disk, which somebody may empty
                 log("disk or ledger cannot be written", warning=True, cause=str(error))
+                ended.wait(_PAUSE_SECONDS)
 
     def _round(self, ended: threading.Event) -> None:
         self._spool.sweep(3 * self._timeout)
         for path in sorted(self._spool.inbox.glob("*.dcm")):
-            if ended.is_set() or self._arrivals.full() is not None:
+            if ended.is_set() or self._arrivals.too_many() is not None:
                 break
             if self._is_closed(path):
                 continue

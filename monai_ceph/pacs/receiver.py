@@ -79,8 +79,12 @@ class Arrivals:
     on_film: Callable[[], None]
 
     def full(self) -> str | None:
-        """Return why no further film can be taken, or None."""
+        """Return why no further film can be received, or None."""
         return self.spool.full(self.ledger.at_work())
+
+    def too_many(self) -> str | None:
+        """Return why no film is taken that lies on the disk already, or None."""
+        return self.spool.too_many(self.ledger.at_work())
 
     def take(self, part: Path, sop_uid: str, sender: str) -> bool:
         """Take a file in; once this returns, it is safe. False if there is nothing to do for it.

@@ -81,9 +81,15 @@ class Spool:
         fsync_folder(folder)
 
     def full(self, films: int) -> str | None:
-        """Return why no further film is taken while so many are at work, or None."""
-        if films >= self._config.max_films:
-            return f"{films} films wait"
+        """Return why no further film is received while so many are at work, or None."""
+        return self.too_many(films) or self.no_room()
+
+    def too_many(self, films: int) -> str | None:
+        """Return why so many films at work are enough, or None."""
+        return f"{films} films wait" if films >= self._config.max_films else None
+
+    def no_room(self) -> str | None:
+        """Return why nothing more is written into the folder, or None."""
         free = shutil.disk_usage(self.folder).free / 2**20
         if free < self._config.min_free_mb:
             return f"{free:.0f} MB are free, and {self._config.min_free_mb:.0f} MB have to be"

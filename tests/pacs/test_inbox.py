@@ -86,6 +86,27 @@ def test_a_film_that_cannot_be_read_now_stays_and_keeps_no_other_waiting(
     assert len([record for record in caplog.records if record.getMessage() == "not taken"]) == 1
 
 
+def test_a_film_that_was_fetched_needs_no_room(tmp_path: Path) -> None:
+    """Else a disk that was fetched full would stay so. Of too many films it waits all the same."""
+    config = NodeConfig.model_validate(settings(tmp_path, spool={"min_free_mb": 10**9, "max_films": 2}))
+    spool = Spool(config.folder, config.spool)
+    for number in (1, 2, 3):
+        put_into_inbox(film(number), spool)
+    with closing(NodeLedger(config.folder / "node.sqlite")) as ledger:
+        model = ModelIdentity(name="test", version="1", weights_sha256="ab", recipe_sha256="cd")
+        loop = InboxLoop(spool, Arrivals(spool, ledger, model, lambda: None), timeout=60)
+        ended = threading.Event()
+        thread = threading.Thread(target=loop.run, args=(ended,))
+        thread.start()
+        try:
+            wait_until(lambda: ledger.at_work() == 2)
+        finally:
+            ended.set()
+            thread.join()
+        assert ledger.at_work() == 2
+    assert len(list(spool.inbox.iterdir())) == 1
+
+
 def test_the_folder_of_another_user(tmp_path: Path) -> None:
     check_owner(tmp_path)
     check_owner(tmp_path / "not there yet")

@@ -214,6 +214,19 @@ def test_the_command_says_what_it_could_not_fetch(tmp_path: Path) -> None:
         assert "1 found, 1 with the node" in done.output
 
 
+def test_the_command_leaves_room_on_the_disk(tmp_path: Path) -> None:
+    with serving(Archive(1, 2)) as archive:
+        spool = {"min_free_mb": 10**9}
+        values = settings(tmp_path, sources={"dicomweb": [{"name": "web", "url": archive.url}]}, spool=spool)
+        node = RunningNode(tmp_path, values)
+        options = ["fetch", "--config", str(node.config), "--source", "web", "--patient", "P1"]
+        done = CliRunner().invoke(app, options)
+        assert done.exit_code == 2
+        assert "no room for more" in done.output
+        assert "2 found, 0 with the node" in done.output
+        assert not any(path.endswith(".3") for path in archive.asked)
+
+
 def round_of(archive: Archive, ledger: NodeLedger, deliver: Callable[[Dataset], None]) -> PollingLoop:
     """Return the loop after it asked once."""
     config = DicomWebSource.model_validate({"name": "pacs", "url": archive.url, "every_s": 1, "timeout_s": 10})
