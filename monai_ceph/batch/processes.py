@@ -115,6 +115,14 @@ class ProcessExecutor:
             if result := self._listen():
                 return result
 
+    def wait_for(self, seconds: float) -> Outcome | Died | None:
+        """Do the same for so long at most; None if no film ended.
+
+        Raises:
+            StoppedError: as :meth:`wait`.
+        """
+        return self._listen(seconds)
+
     def close(self, at_once: bool) -> None:
         """End all processes."""
         for each in self._processes:
@@ -143,9 +151,11 @@ class ProcessExecutor:
                 with suppress(OSError):
                     each.pipe.send(each.job)
 
-    def _listen(self) -> Outcome | Died | None:
+    def _listen(self, seconds: float | None = None) -> Outcome | Died | None:
         """Take one message, and act on it."""
-        heard = wait([each.pipe for each in self._processes])
+        heard = wait([each.pipe for each in self._processes], seconds)
+        if not heard:
+            return None
         each = next(each for each in self._processes if each.pipe is heard[0])
         try:
             message: Any = each.pipe.recv()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from monai_ceph.batch.executors import Died, Executor
 from monai_ceph.batch.film import FilmJob, Outcome
@@ -21,7 +22,7 @@ from monai_ceph.pacs.targets import Sender
 from monai_ceph.readers import count_frames
 from monai_ceph.reports.dicom_source import source_header
 
-__all__ = ["DetectionLoop"]
+__all__ = ["DetectionLoop", "Workers"]
 
 # so often may the whole node end while it works on a film, whoever ended it
 _MOST_STARTS = 10
@@ -40,6 +41,13 @@ class _AtWork:
     outcomes: list[Outcome] = field(default_factory=list)
 
 
+class Workers(Executor, Protocol):
+    """What works on films while others come."""
+
+    def wait_for(self, seconds: float) -> Outcome | Died | None:
+        """Return how one of the submitted jobs ended, or None if none did for so long."""
+
+
 class DetectionLoop:
     """Hands films to the workers and takes what they made.
 
@@ -55,7 +63,7 @@ class DetectionLoop:
 
     def __init__(
         self,
-        executor: Executor,
+        executor: Workers,
         spool: Spool,
         ledger: NodeLedger,
         selection: Selection,
@@ -78,8 +86,9 @@ class DetectionLoop:
             self.wake.clear()
             self._guarded(self._fill, ended)
             if self._at_work:
-                answer = self._executor.wait()
-                self._guarded(lambda answer=answer: self._take(answer, ended), ended)  # type: ignore[misc]
+                # a film that comes meanwhile does not wait as long as a worker is idle
+                if (answer := self._executor.wait_for(_IDLE_SECONDS)) is not None:
+                    self._guarded(lambda answer=answer: self._take(answer, ended), ended)  # type: ignore[misc]
             else:
                 self.wake.wait(_IDLE_SECONDS)
         while self._at_work:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from pydicom import Dataset
 
-from monai_ceph.batch.executors import Executor
 from monai_ceph.batch.film import Detector, FilmWorker, MakeDetector
 from monai_ceph.batch.options import OBJECT_FORMATS, Options
 from monai_ceph.batch.processes import ProcessExecutor
@@ -20,7 +19,7 @@ from monai_ceph.errors import StoppedError
 from monai_ceph.pacs.commitment import Commitments
 from monai_ceph.pacs.config import DicomSource, DicomWebSource, NodeConfig
 from monai_ceph.pacs.delivery_loop import DeliveryLoop
-from monai_ceph.pacs.detection_loop import DetectionLoop
+from monai_ceph.pacs.detection_loop import DetectionLoop, Workers
 from monai_ceph.pacs.folder import alone, open_folder
 from monai_ceph.pacs.inbox import InboxLoop, put_into_inbox
 from monai_ceph.pacs.logs import log
@@ -56,7 +55,7 @@ class Node:
         self.spool, self.ledger = open_folder(config)
         options = Options(OBJECT_FORMATS, force=config.detect.force)
         make_worker = partial(_make_worker, make_detector, self.spool.objects, options)
-        self._executor: Executor = ProcessExecutor(make_worker, config.detect.workers)
+        self._executor: Workers = ProcessExecutor(make_worker, config.detect.workers)
         self._error: BaseException | None = None
         self._ended = threading.Event()
         try:

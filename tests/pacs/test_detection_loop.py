@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 from pydicom import Dataset
 
 pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
+sys.path.insert(0, str(Path(__file__).parents[1] / "batch"))
+from fakes import FakeDetector
 from nodes import film, settings, wait_until
 
 from monai_ceph.batch.executors import Died
-from monai_ceph.batch.film import FilmJob, Outcome
+from monai_ceph.batch.film import FilmJob, FilmWorker, Outcome
+from monai_ceph.batch.options import OBJECT_FORMATS, Options
+from monai_ceph.batch.processes import ProcessExecutor
 from monai_ceph.pacs.config import NodeConfig
-from monai_ceph.pacs.detection_loop import DetectionLoop
+from monai_ceph.pacs.detection_loop import DetectionLoop, Workers
 from monai_ceph.pacs.inbox import put_into_inbox
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.receiver import Arrivals
 from monai_ceph.pacs.selection import Selection
 from monai_ceph.pacs.spool import Spool
-from monai_ceph.result import ModelIdentity
+from monai_ceph.readers import Radiograph, read_radiograph
+from monai_ceph.result import Detection, ModelIdentity
 
 MODEL = ModelIdentity(name="test", version="1", weights_sha256="ab", recipe_sha256="cd")
 
 
-class Workers:
+class FailingWorkers:
     """Workers that fail each film as soon as they have it."""
 
     identity = MODEL
@@ -44,16 +51,35 @@ class Workers:
     def wait(self) -> Outcome | Died:
         return Outcome(self.jobs.pop(0).id, "failed", "failed: for the test")
 
+    def wait_for(self, seconds: float) -> Outcome | Died | None:
+        return self.wait()
+
     def close(self, at_once: bool) -> None:
         pass
+
+
+class Held(FakeDetector):
+    """Keeps films of one level until there is a file."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self._file = file
+
+    def __call__(self, radiograph: Radiograph, /, *, force: bool) -> Detection:
+        if radiograph.pixels.min() == radiograph.pixels.max():
+            wait_until(self._file.exists, 60)
+        return super().__call__(radiograph, force=force)
+
+
+def worker(folder: Path) -> FilmWorker:
+    return FilmWorker(Held(folder / "go"), folder / "node" / "objects", Options(OBJECT_FORMATS), read_radiograph)
 
 
 class Place:
     """The folder and the ledger of a node, and the loop."""
 
-    def __init__(self, folder: Path, ledger: NodeLedger, spool: Spool, config: NodeConfig) -> None:
-        self.spool, self.ledger = spool, ledger
-        self.workers = Workers()
+    def __init__(self, workers: Workers, ledger: NodeLedger, spool: Spool, config: NodeConfig) -> None:
+        self.spool, self.ledger, self.workers = spool, ledger, workers
         self.selection = Selection(config.select)
         self.loop = DetectionLoop(
             self.workers, spool, ledger, self.selection, [], config.detect, on_detected=lambda: None
@@ -65,40 +91,63 @@ class Place:
         (path,) = self.spool.inbox.iterdir()
         self.arrivals.take(path, str(dataset.SOPInstanceUID), "SENDER")
 
-    def run_until_nothing_waits(self) -> dict[str, str | None]:
+    def dead(self) -> dict[str, str | None]:
         """Return the dead letters and why they are."""
+        return {each.uid: each.reason for each in self.ledger.films("dead")}
+
+    @contextmanager
+    def running(self) -> Iterator[threading.Thread]:
         ended = threading.Event()
         thread = threading.Thread(target=self.loop.run, args=(ended,))
         thread.start()
         try:
-            wait_until(lambda: not self.ledger.waiting(1) or not thread.is_alive())
+            yield thread
         finally:
             ended.set()
+            self.loop.wake.set()
             thread.join()
-        return {each.uid: each.reason for each in self.ledger.films("dead")}
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    config = NodeConfig.model_validate(settings(tmp_path))
+@contextmanager
+def placed(folder: Path, workers: Workers) -> Iterator[Place]:
+    config = NodeConfig.model_validate(settings(folder))
     spool = Spool(config.folder, config.spool)
     with closing(NodeLedger(config.folder / "node.sqlite")) as ledger:
-        yield Place(tmp_path, ledger, spool, config)
+        yield Place(workers, ledger, spool, config)
 
 
-def test_a_header_that_nothing_was_made_for_costs_its_film_alone(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    refusal = place.selection.refusal
+def test_a_header_that_nothing_was_made_for_costs_its_film_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with placed(tmp_path, workers := FailingWorkers()) as place:
+        refusal = place.selection.refusal
 
-    def odd(header: Dataset) -> str | None:
-        if header.SOPInstanceUID == "1.2.3.1.3":
-            raise TypeError("int is not iterable, and the name of a patient")
-        return refusal(header)
+        def odd(header: Dataset) -> str | None:
+            if header.SOPInstanceUID == "1.2.3.1.3":
+                raise TypeError("int is not iterable, and the name of a patient")
+            return refusal(header)
 
-    monkeypatch.setattr(place.selection, "refusal", odd)
-    for number in (1, 2):
-        place.take(film(number))
-    assert place.run_until_nothing_waits() == {
-        "1.2.3.1.3": "unreadable: TypeError",
-        "1.2.3.2.3": "failed: for the test",
-    }
-    assert place.workers.submitted == ["1.2.3.2.3"]
+        monkeypatch.setattr(place.selection, "refusal", odd)
+        for number in (1, 2):
+            place.take(film(number))
+        with place.running() as thread:
+            wait_until(lambda: not place.ledger.waiting(1) or not thread.is_alive())
+        assert place.dead() == {"1.2.3.1.3": "unreadable: TypeError", "1.2.3.2.3": "failed: for the test"}
+    assert workers.submitted == ["1.2.3.2.3"]
+
+
+def test_a_film_that_comes_while_another_is_at_work_goes_to_an_idle_worker(tmp_path: Path) -> None:
+    executor = ProcessExecutor(partial(worker, tmp_path), 2)
+    try:
+        with placed(tmp_path, executor) as place, place.running():
+            try:
+                place.take(film(1, level=5))
+                wait_until(lambda: [each.attempts for each in place.ledger.waiting(1)] == [1])
+                place.take(film(2))
+                wait_until(lambda: "1.2.3.2.3" in place.dead())
+                assert "1.2.3.1.3" not in place.dead()
+            finally:
+                (tmp_path / "go").touch()
+            wait_until(lambda: "1.2.3.1.3" in place.dead())
+    finally:
+        executor.close(at_once=True)
