@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -210,7 +211,10 @@ def _make_worker(make_detector: MakeDetector, objects: Path, options: Options) -
 
 
 def run_node(config: NodeConfig, make_detector: MakeDetector) -> None:
-    """Run a node in this process until SIGTERM or Ctrl-C; a second one ends it at once, which loses nothing either.
+    """Run a node in this process until SIGTERM or Ctrl-C.
+
+    A second one ends the process at once, as a kill does, which loses nothing either. Its exit code is 128 and the
+    number of the signal.
 
     Args:
         config: of the node.
@@ -224,7 +228,9 @@ def run_node(config: NodeConfig, make_detector: MakeDetector) -> None:
 
     def ask(number: int, frame: object) -> None:
         if asked.is_set():
-            raise KeyboardInterrupt
+            # an exception would give the folder back while threads still write there, and wait for workers that ignore
+            # signals; they end with this process
+            os._exit(128 + number)
         asked.set()
 
     with alone(config.folder):

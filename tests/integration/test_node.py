@@ -6,6 +6,8 @@ import json
 import os
 import re
 import shutil
+import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +30,7 @@ from nodes import (
     SmallDisk,
     film,
     free_port,
+    listens,
     orthanc,
     running,
     send,
@@ -173,6 +176,34 @@ def test_two_nodes_in_one_folder(tmp_path: Path, values: dict[str, Any]) -> None
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 1
         assert "another node works there" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="processes are found in /proc")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_it_at_once(tmp_path: Path, values: dict[str, Any], number: signal.Signals) -> None:
+    """With its worker, amid a film that would take minutes; and another node may have the folder."""
+    with running(tmp_path, values, seconds=600) as node:
+        process = node.process
+        assert process is not None
+        workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        assert send(node.port, film(1)) == [0]
+        with sqlite3.connect(node.folder / "node.sqlite") as ledger:
+            wait_until(lambda: ledger.execute("SELECT attempts FROM films").fetchone() == (1,))
+        ledger.close()
+        process.send_signal(number)
+        wait_until(lambda: not listens(node.port))
+        assert process.poll() is None
+        process.send_signal(number)
+        assert process.wait(timeout=30) == 128 + number
+        wait_until(lambda: not any(lives(worker) for worker in workers))
+        node.start()
+
+
+def lives(process: str) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 @pytest.mark.skipif(not SmallDisk.can_be_made(), reason="this process may not mount a small file system")
