@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from pydicom import Dataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from monai_ceph.errors import StoppedError
 from monai_ceph.pacs.logs import log
@@ -28,6 +29,9 @@ def put_into_inbox(dataset: Dataset, spool: Spool) -> None:
     Raises:
         OSError: if the disk does not take it.
     """
+    if dataset.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        # the node takes no such file, and this one is inflated already
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     with written_beside(spool.inbox / f"{uuid4().hex}.dcm") as part, quiet():
         dataset.save_as(part, enforce_file_format=True)
     fsync_folder(spool.inbox)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydicom import Dataset, dcmread, uid
+from pydicom.filereader import read_file_meta_info
 from pynetdicom import AE, _config, evt
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 
@@ -34,11 +35,11 @@ __all__ = ["Arrivals", "Receiver", "look", "server_tls"]
 SUCCESS, OUT_OF_RESOURCES, NOT_OF_THE_CLASS, NOT_UNDERSTOOD = 0x0000, 0xA700, 0xA900, 0xC000
 
 TRANSFER_SYNTAXES = [
-    *(uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian, uid.DeflatedExplicitVRLittleEndian),
-    *(uid.ExplicitVRBigEndian, uid.JPEGLosslessSV1, uid.JPEGLossless, uid.JPEGLSLossless, uid.JPEGLSNearLossless),
+    *(uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian, uid.ExplicitVRBigEndian),
+    *(uid.JPEGLosslessSV1, uid.JPEGLossless, uid.JPEGLSLossless, uid.JPEGLSNearLossless),
     *(uid.JPEG2000Lossless, uid.JPEG2000, uid.RLELossless, uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit),
 ]
-"""What the readers decode."""
+"""What the readers decode, but for deflated data sets: a small one may take any amount of memory."""
 
 _NAMED = 5
 _UID = re.compile(r"[0-9.]{1,64}", re.ASCII)
@@ -220,6 +221,8 @@ def look(path: Path) -> tuple[int, str | None, tuple[str, str]]:
     """
     try:
         with quiet():
+            if read_file_meta_info(path).get("TransferSyntaxUID") == uid.DeflatedExplicitVRLittleEndian:
+                return NOT_UNDERSTOOD, "the data set is deflated", ("", "")
             names = ["SOPInstanceUID", "SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID"]
             header = dcmread(path, stop_before_pixels=True, specific_tags=names)
             found = [str(header.get(name, "")) for name in names]

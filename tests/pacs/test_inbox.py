@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from pydicom import Dataset, dcmread
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
 from nodes import film, settings, wait_until
@@ -105,6 +106,17 @@ def test_a_film_that_was_fetched_needs_no_room(tmp_path: Path) -> None:
             thread.join()
         assert ledger.at_work() == 2
     assert len(list(spool.inbox.iterdir())) == 1
+
+
+def test_a_deflated_film_of_an_archive_is_taken_inflated(tmp_path: Path) -> None:
+    config = NodeConfig.model_validate(settings(tmp_path))
+    spool = Spool(config.folder, config.spool)
+    deflated = film(1)
+    deflated.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    put_into_inbox(deflated, spool)
+    (path,) = spool.inbox.iterdir()
+    assert receiver.look(path)[0] == receiver.SUCCESS
+    assert dcmread(path).pixel_array.tobytes() == film(1).pixel_array.tobytes()
 
 
 def test_the_folder_of_another_user(tmp_path: Path) -> None:

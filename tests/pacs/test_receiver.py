@@ -9,6 +9,7 @@ import ssl
 import struct
 import subprocess
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 from pydicom import Dataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
 from nodes import SR, associated, film, free_port, send, settings, wait_until
@@ -186,6 +188,27 @@ def test_uids_are_no_paths(node: Listening, tmp_path: Path, uid: str) -> None:
 
 def test_films_without_a_study_are_refused(node: Listening) -> None:
     assert send(node.port, film(1, StudyInstanceUID="")) == [0xC000]
+
+
+def test_a_deflated_data_set_is_refused_before_it_is_inflated(node: Listening, tmp_path: Path) -> None:
+    """A small one may take any amount of memory in the process that listens."""
+    deflated = film(1)
+    deflated.add_new(0x00091001, "OB", bytes(2**26))
+    deflated.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    entity = AE("SENDER")
+    entity.add_requested_context(DX, DeflatedExplicitVRLittleEndian)
+    association = entity.associate("127.0.0.1", node.port, ae_title="CEPH")
+    assert association.accepted_contexts == []
+    association.abort()
+    path = tmp_path / "film.dcm"
+    deflated.save_as(path, enforce_file_format=True)
+    assert path.stat().st_size < 2**20
+    tracemalloc.start()
+    try:
+        assert receiver.look(path) == (0xC000, "the data set is deflated", ("", ""))
+        assert tracemalloc.get_traced_memory()[1] < 2**23
+    finally:
+        tracemalloc.stop()
 
 
 def test_out_of_resources(tmp_path: Path) -> None:
