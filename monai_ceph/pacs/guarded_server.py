@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ssl
 import sys
+import threading
 from contextlib import suppress
 from typing import Any, cast
 
@@ -23,6 +24,8 @@ __all__ = ["GuardedServer", "server_class"]
 # an association request lists at most 128 contexts with their transfer syntaxes
 _PDU_OVERHEAD = 64 * 1024
 _WAITING_MESSAGES = 4
+# who needs longer keeps others out
+_HANDSHAKE_SECONDS = 10.0
 
 
 class _GuardedSocket(AssociationSocket):
@@ -53,7 +56,8 @@ class _GuardedHandler(RequestHandler):
 
     def handle(self) -> None:
         if (context := self.server.tls) is not None:
-            self.request.settimeout(self.server.ae.acse_timeout)
+            # of the whole handshake
+            self.request.settimeout(min(self.server.ae.acse_timeout, _HANDSHAKE_SECONDS))
             try:
                 self.request = context.wrap_socket(self.request, server_side=True)
             except (OSError, ValueError) as error:
@@ -86,6 +90,8 @@ class GuardedServer(ThreadedAssociationServer):
     request_queue_size = 64
 
     def __init__(self, ae: ApplicationEntity, address: Any, *args: Any, **options: Any) -> None:
+        # connections that are no association yet, such as those amid a TLS handshake
+        self._opening, self._lock = 0, threading.Lock()
         super().__init__(ae, address, *args, **{**options, "request_handler": _GuardedHandler})
         self.bind(evt.EVT_DIMSE_RECV, self._whole_message)
         for event in (evt.EVT_CONN_CLOSE, evt.EVT_ABORTED):
@@ -93,10 +99,30 @@ class GuardedServer(ThreadedAssociationServer):
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         """Refuse connections beyond what associations can need."""
-        if len(self.active_associations) < self.connection_limit:
+        if self._opening + len(self.active_associations) < self.connection_limit:
             return True
         log("connection refused", warning=True, address=client_address[0], cause="too many connections")
         return False
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serve a connection in a thread of its own, which counts from now on."""
+        self._count(1)
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # no thread could be started
+            self._count(-1)
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Open an association, which counts by itself as soon as it runs."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._count(-1)
+
+    def _count(self, change: int) -> None:
+        with self._lock:
+            self._opening += change
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say what went wrong with a connection; the others go on."""

@@ -11,7 +11,7 @@ import subprocess
 import threading
 import tracemalloc
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -344,6 +344,24 @@ def test_tls_with_client_certificates(tmp_path: Path, certificates: Path) -> Non
         # plain text on the port of TLS
         assert send(here.port, film(4)) == [None]
         assert send(here.port, film(5), tls_args=client(certificates, "sender")) == [0]
+
+
+def test_connections_amid_a_tls_handshake_count(
+    tmp_path: Path, certificates: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tls = {"certificate": str(certificates / "node.pem"), "key": str(certificates / "node.key")}
+    accept = {"calling_ae_titles": ["SENDER"], "max_associations": 1, "timeout_s": 60, "tls": tls}
+    with listening(tmp_path, accept=accept) as here, ExitStack() as silent:
+        limit = 2 * 1 + 16
+        for _ in range(limit):
+            silent.enter_context(socket.create_connection(("127.0.0.1", here.port)))
+        with socket.create_connection(("127.0.0.1", here.port), timeout=5) as one_more:
+            # closed at once, and not after a handshake that nobody begins
+            assert one_more.recv(1) == b""
+        refused = [each for each in caplog.records if each.getMessage() == "connection refused"]
+        assert len(refused) == 1
+        silent.close()
+        wait_until(lambda: send(here.port, film(1), tls_args=client(certificates, None)) == [0])
 
 
 def ask_for_commitment(port: int, *uids: str) -> int:
