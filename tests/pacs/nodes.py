@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -327,3 +328,18 @@ def orthanc(folder: Path, node_port: int, forwards: bool = False) -> Iterator[Or
         yield pacs
     finally:
         pacs.kill()
+
+
+@contextmanager
+def running_loop(loop: Any) -> Iterator[threading.Thread]:
+    """Run a loop of the node in a thread, and end it."""
+    ended = threading.Event()
+    thread = threading.Thread(target=loop.run, args=(ended,))
+    thread.start()
+    try:
+        yield thread
+    finally:
+        ended.set()
+        if hasattr(loop, "wake"):
+            loop.wake.set()
+        thread.join()

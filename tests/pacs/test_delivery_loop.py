@@ -5,14 +5,14 @@ from __future__ import annotations
 import errno
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
-from nodes import SR, film, settings, wait_until
+from nodes import SR, film, running_loop, settings, wait_until
 from pynetdicom import AE, evt
 
 from monai_ceph.pacs import delivery_loop, targets
@@ -47,17 +47,8 @@ class Place:
         assert known is not None
         self.ledger.detected(known, "done", [(self.loop.name, MadeObject("sr", key, uid))], MODEL, [])
 
-    @contextmanager
-    def delivering(self) -> Iterator[threading.Thread]:
-        ended = threading.Event()
-        thread = threading.Thread(target=self.loop.run, args=(ended,))
-        thread.start()
-        try:
-            yield thread
-        finally:
-            ended.set()
-            self.loop.wake.set()
-            thread.join()
+    def delivering(self) -> AbstractContextManager[threading.Thread]:
+        return running_loop(self.loop)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from pydicom import Dataset
 pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
 sys.path.insert(0, str(Path(__file__).parents[1] / "batch"))
 from fakes import FakeDetector
-from nodes import film, settings, wait_until
+from nodes import film, running_loop, settings, wait_until
 
 from monai_ceph.batch.executors import Died
 from monai_ceph.batch.film import FilmJob, FilmWorker, Outcome
@@ -95,17 +95,8 @@ class Place:
         """Return the dead letters and why they are."""
         return {each.uid: each.reason for each in self.ledger.films("dead")}
 
-    @contextmanager
-    def running(self) -> Iterator[threading.Thread]:
-        ended = threading.Event()
-        thread = threading.Thread(target=self.loop.run, args=(ended,))
-        thread.start()
-        try:
-            yield thread
-        finally:
-            ended.set()
-            self.loop.wake.set()
-            thread.join()
+    def running(self) -> AbstractContextManager[threading.Thread]:
+        return running_loop(self.loop)
 
 
 @contextmanager

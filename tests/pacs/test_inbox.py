@@ -15,7 +15,7 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
-from nodes import film, settings, wait_until
+from nodes import film, running_loop, settings, wait_until
 
 from monai_ceph.errors import CephError
 from monai_ceph.pacs import receiver
@@ -73,17 +73,11 @@ def test_a_film_that_cannot_be_read_now_stays_and_keeps_no_other_waiting(
     with closing(NodeLedger(config.folder / "node.sqlite")) as ledger:
         model = ModelIdentity(name="test", version="1", weights_sha256="ab", recipe_sha256="cd")
         loop = InboxLoop(spool, Arrivals(spool, ledger, model, lambda: None), timeout=60)
-        ended = threading.Event()
-        thread = threading.Thread(target=loop.run, args=(ended,))
-        thread.start()
-        try:
+        with running_loop(loop):
             wait_until(lambda: ledger.has("1.2.3.2.3"))
             assert first.exists()
             monkeypatch.undo()
             wait_until(lambda: ledger.has("1.2.3.1.3"))
-        finally:
-            ended.set()
-            thread.join()
     assert len([record for record in caplog.records if record.getMessage() == "not taken"]) == 1
 
 
@@ -96,14 +90,8 @@ def test_a_film_that_was_fetched_needs_no_room(tmp_path: Path) -> None:
     with closing(NodeLedger(config.folder / "node.sqlite")) as ledger:
         model = ModelIdentity(name="test", version="1", weights_sha256="ab", recipe_sha256="cd")
         loop = InboxLoop(spool, Arrivals(spool, ledger, model, lambda: None), timeout=60)
-        ended = threading.Event()
-        thread = threading.Thread(target=loop.run, args=(ended,))
-        thread.start()
-        try:
+        with running_loop(loop):
             wait_until(lambda: ledger.at_work() == 2)
-        finally:
-            ended.set()
-            thread.join()
         assert ledger.at_work() == 2
     assert len(list(spool.inbox.iterdir())) == 1
 
