@@ -23,9 +23,10 @@ MakeWorker = Callable[[], FilmWorker]
 
 @dataclass(frozen=True)
 class Died:
-    """The process ended while it worked on a film."""
+    """The process ended while it worked on a film; ``late``: it was ended, because the film took too long."""
 
     id: int
+    late: bool = False
 
 
 class Executor(Protocol):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import signal
 import sys
 import threading
+import time
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
@@ -66,6 +68,7 @@ class _Process:
     pipe: Connection
     ready: bool = False
     job: FilmJob | None = None
+    since: float = 0.0
 
 
 class ProcessExecutor:
@@ -77,13 +80,15 @@ class ProcessExecutor:
     Args:
         make_worker: picklable; called once in each process.
         count: how many.
+        limit_s: seconds that a film may take; the process of one that takes longer is ended. None: no limit.
 
     Raises:
         CephError: if the workers cannot load the model.
     """
 
-    def __init__(self, make_worker: MakeWorker, count: int) -> None:
+    def __init__(self, make_worker: MakeWorker, count: int, limit_s: float | None = None) -> None:
         self.capacity = count
+        self._limit_s = limit_s
         self._make_worker = make_worker
         self._threads = threads_per_worker(count)
         self._context = multiprocessing.get_context("spawn")
@@ -146,16 +151,20 @@ class ProcessExecutor:
     def _hand_out(self) -> None:
         for each in self._processes:
             if self._jobs and each.ready and each.job is None:
-                each.job = self._jobs.popleft()
+                each.job, each.since = self._jobs.popleft(), time.monotonic()
                 # a dead one shows when it is listened to
                 with suppress(OSError):
                     each.pipe.send(each.job)
 
     def _listen(self, seconds: float | None = None) -> Outcome | Died | None:
         """Take one message, and act on it."""
-        heard = wait([each.pipe for each in self._processes], seconds)
+        heard = wait([each.pipe for each in self._processes], self._patience(seconds))
         if not heard:
-            return None
+            late = next((each for each in self._processes if self._left(each) <= 0), None)
+            if late is None:
+                return None
+            late.process.kill()
+            return self._bury(late, late=True)
         each = next(each for each in self._processes if each.pipe is heard[0])
         try:
             message: Any = each.pipe.recv()
@@ -171,7 +180,19 @@ class ProcessExecutor:
         self._hand_out()
         return message
 
-    def _bury(self, each: _Process) -> Died | None:
+    def _left(self, each: _Process) -> float:
+        """Return the seconds that are left to the film of a process."""
+        if self._limit_s is None or each.job is None:
+            return math.inf
+        return each.since + self._limit_s - time.monotonic()
+
+    def _patience(self, seconds: float | None) -> float | None:
+        left = min(self._left(each) for each in self._processes)
+        if seconds is not None:
+            left = min(left, seconds)
+        return None if left == math.inf else max(left, 0.0)
+
+    def _bury(self, each: _Process, late: bool = False) -> Died | None:
         each.process.join()
         each.pipe.close()
         self._processes.remove(each)
@@ -180,7 +201,7 @@ class ProcessExecutor:
             raise self._cannot_load(f"a worker ended while it loaded the model (exit code {each.process.exitcode})")
         job = each.job
         self._start()
-        return Died(job.id) if job else None
+        return Died(job.id, late) if job else None
 
     def _cannot_load(self, message: str) -> CephError:
         return CephError(message) if self._identity is None else StoppedError(message)

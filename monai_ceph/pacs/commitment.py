@@ -88,10 +88,13 @@ class Commitments:
             self.wake.wait(timeout=1)
 
     def _due(self) -> list[_Asked]:
+        now = time.time()
         with self._ledger.lock:
             rows = self._ledger.database.rows(
-                "SELECT id, transaction_uid, peer, objects, since, attempts FROM commitments WHERE next_try <= ?",
-                time.time(),
+                "SELECT id, transaction_uid, peer, objects, since, attempts FROM commitments "
+                # later than the longest pause: the clock was set back
+                "WHERE next_try <= ? OR next_try > ?",
+                *(now, now + self._config.retry.longest_s),
             )
         return [_Asked(row[0], row[1], row[2], json.loads(row[3]), row[4], row[5]) for row in rows]
 

@@ -90,7 +90,8 @@ class AcceptConfig(_Section):
     """Who may send, and how much at once."""
 
     calling_ae_titles: tuple[AeTitle, ...] | Literal["any"] = Field(description="who may send")
-    max_associations: int = Field(default=20, ge=1, le=1000)
+    # pynetdicom waits by select, which knows descriptors below 1024; an association takes two, and there are others
+    max_associations: int = Field(default=20, ge=1, le=400)
     max_pdu_bytes: int = Field(default=131072, ge=4096, le=1048576, description="announced to senders")
     max_object_mb: float = Field(default=256, gt=0, le=4096, description="a larger object ends its association")
     timeout_s: Seconds = 60
@@ -139,6 +140,7 @@ class DetectConfig(_Section):
     config: tuple[ExistingFile, ...] = Field(default=(), description="bundle configs that change single keys")
     force: bool = Field(default=False, description="answer also for what does not look like a cephalogram")
     attempts: int = Field(default=2, ge=1, description="starts that end with the process, before a film is given up")
+    timeout_s: Seconds = Field(default=600, description="that a frame may take, before its process is ended")
 
 
 class DicomTarget(Peer):

@@ -6,6 +6,7 @@ UIDs, so the target has it once.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -27,11 +28,14 @@ _IDLE_SECONDS = 1.0
 
 @dataclass
 class TargetState:
-    """How a target is doing: failures since its last answer, the cause of the last one, and when it is tried again."""
+    """How a target is doing: failures since its last answer, and the cause of the last one.
+
+    ``next_try`` is a time of ``time.monotonic``.
+    """
 
     failures: int = 0
     cause: str | None = None
-    next_try: float = 0.0
+    next_try: float = -math.inf
 
 
 class DeliveryLoop:
@@ -62,7 +66,7 @@ class DeliveryLoop:
         while not ended.is_set():
             self.wake.clear()
             try:
-                worked = time.time() >= self.state.next_try and self._round(ended)
+                worked = time.monotonic() >= self.state.next_try and self._round(ended)
             except (StoppedError, OSError) as error:  # such as a full disk, which somebody may empty
                 log("disk or ledger cannot be written", warning=True, cause=str(error))
                 worked = False
@@ -71,12 +75,12 @@ class DeliveryLoop:
 
     def try_now(self) -> None:
         """Forget the pause."""
-        self.state.next_try = 0.0
+        self.state.next_try = -math.inf
         self.wake.set()
 
     def _round(self, ended: threading.Event) -> bool:
         """Send what is due; False if there was nothing or the target takes nothing."""
-        due = self._ledger.due(self.name, _ROUND)
+        due = self._due()
         if not due:
             return False
         connected = False
@@ -93,6 +97,9 @@ class DeliveryLoop:
                 self._give_up_late(str(error))
             return False
         return True
+
+    def _due(self) -> list[Delivery]:
+        return self._ledger.due(self.name, _ROUND, self._retry.longest_s)
 
     def _one(self, send: Send, delivery: Delivery) -> None:
         path = self._spool.object(delivery.kind, delivery.stem)
@@ -141,12 +148,12 @@ class DeliveryLoop:
     def _target_failed(self, cause: str) -> None:
         failures = self.state.failures + 1
         pause = self._retry.pause(failures)
-        self.state = TargetState(failures, cause, time.time() + pause)
+        self.state = TargetState(failures, cause, time.monotonic() + pause)
         log("target failed", warning=True, target=self.name, cause=cause, failures=failures, next_try_s=round(pause, 1))
 
     def _give_up_late(self, cause: str) -> None:
         """Give up what waits for too long, where there is nobody to try it with."""
-        while late := [each for each in self._ledger.due(self.name, _ROUND) if self._too_late(each)]:
+        while late := [each for each in self._due() if self._too_late(each)]:
             for delivery in late:
                 self._give_up(delivery, cause)
 

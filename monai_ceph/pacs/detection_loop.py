@@ -148,12 +148,15 @@ class DetectionLoop:
         work = self._at_work[answer.id]
         if isinstance(answer, Died):
             work.deaths += 1
-            log("worker died", warning=True, uid=work.film.uid, times=work.deaths)
+            log("worker died", warning=True, uid=work.film.uid, times=work.deaths, too_long=answer.late)
             if work.deaths < self._config.attempts:
                 self._submit(work)
                 return
             del self._at_work[answer.id]
-            self._end(work.film, "dead", f"the process ended {work.deaths} times while it worked on the film")
+            cause = f"the process ended {work.deaths} times while it worked on the film"
+            if answer.late:
+                cause += f"; the last time, the film took longer than {self._config.timeout_s:g} s"
+            self._end(work.film, "dead", cause)
             return
         if answer.stop is not None:
             del self._at_work[answer.id]

@@ -8,6 +8,7 @@ that it is no cephalogram. Every change adds a row to ``audit``, in the same tra
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -169,13 +170,17 @@ class NodeLedger:
                 self._begin_anew(film.id, "received")
                 self._audit("objects lost", film.uid)
 
-    def due(self, target: str, count: int) -> list[Delivery]:
-        """Return what may be sent to a target now, the oldest first."""
+    def due(self, target: str, count: int, longest_s: float = math.inf) -> list[Delivery]:
+        """Return what may be sent to a target now, the oldest first.
+
+        What waits for more than the longest pause does so because the clock was set back, and is due.
+        """
+        now = time.time()
         with self.lock:
             rows = self.database.rows(
-                f"{_DELIVERY} WHERE d.target = ? AND d.state = 'pending' AND f.state = 'detected' AND d.next_try <= ? "
-                "ORDER BY d.next_try, d.id LIMIT ?",
-                *(target, time.time(), count),
+                f"{_DELIVERY} WHERE d.target = ? AND d.state = 'pending' AND f.state = 'detected' "
+                "AND (d.next_try <= ? OR d.next_try > ?) ORDER BY d.next_try, d.id LIMIT ?",
+                *(target, now, now + longest_s, count),
             )
         return [Delivery(*row) for row in rows]
 

@@ -56,7 +56,7 @@ class Node:
         self.spool, self.ledger = open_folder(config)
         options = Options(OBJECT_FORMATS, force=config.detect.force)
         make_worker = partial(_make_worker, make_detector, self.spool.objects, options)
-        self._executor: Workers = ProcessExecutor(make_worker, config.detect.workers)
+        self._executor: Workers = ProcessExecutor(make_worker, config.detect.workers, config.detect.timeout_s)
         self._error: BaseException | None = None
         self._ended = threading.Event()
         try:

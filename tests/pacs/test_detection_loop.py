@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom import Dataset
@@ -100,8 +102,8 @@ class Place:
 
 
 @contextmanager
-def placed(folder: Path, workers: Workers) -> Iterator[Place]:
-    config = NodeConfig.model_validate(settings(folder))
+def placed(folder: Path, workers: Workers, **changes: Any) -> Iterator[Place]:
+    config = NodeConfig.model_validate(settings(folder, **changes))
     spool = Spool(config.folder, config.spool)
     with closing(NodeLedger(config.folder / "node.sqlite")) as ledger:
         yield Place(workers, ledger, spool, config)
@@ -142,3 +144,42 @@ def test_a_film_that_comes_while_another_is_at_work_goes_to_an_idle_worker(tmp_p
             wait_until(lambda: "1.2.3.1.3" in place.dead())
     finally:
         executor.close(at_once=True)
+
+
+class Sleeper:
+    """Works for ever on the film with the number 1."""
+
+    identity = MODEL
+
+    def __call__(self, job: FilmJob) -> Outcome:
+        if job.id == 1:
+            time.sleep(3600)
+        return Outcome(job.id, "failed", "failed: for the test")
+
+
+def test_a_process_that_takes_too_long_is_ended_and_replaced(tmp_path: Path) -> None:
+    executor = ProcessExecutor(Sleeper, 1, limit_s=2)  # type: ignore[arg-type]
+    try:
+        for number in (1, 2):
+            executor.submit(FilmJob(number, tmp_path, None, "", "", None, True, True))
+        assert executor.wait() == Died(1, late=True)
+        assert executor.wait() == Outcome(2, "failed", "failed: for the test")
+        # nothing is at work: nothing is late
+        assert executor.wait_for(2.5) is None
+    finally:
+        executor.close(at_once=True)
+
+
+def test_a_film_that_takes_too_long_is_a_dead_letter_that_says_so(tmp_path: Path) -> None:
+    class Late(FailingWorkers):
+        def wait(self) -> Outcome | Died:
+            return Died(self.jobs.pop(0).id, late=True)
+
+    with placed(tmp_path, workers := Late(), detect={"attempts": 2, "timeout_s": 30}) as place:
+        place.take(film(1))
+        with place.running():
+            wait_until(lambda: bool(place.dead()))
+        assert place.dead()["1.2.3.1.3"] == (
+            "the process ended 2 times while it worked on the film; the last time, the film took longer than 30 s"
+        )
+    assert workers.submitted == ["1.2.3.1.3", "1.2.3.1.3"]

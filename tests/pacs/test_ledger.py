@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,16 @@ def test_the_way_of_a_film(ledger: NodeLedger) -> None:
     assert events(ledger) == ["received", "detected", "sent", "sent", "sent", "done"]
     detected = list(ledger.audit_rows())[1]
     assert (detected["weights_sha256"], detected["notes"]) == ("ab", ["a warning"])
+
+
+def test_a_clock_that_is_set_back_delays_no_try(ledger: NodeLedger, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger.detected(received(ledger), "done", BOTH, MODEL, [])
+    (delivery,) = ledger.due("b", 9, 900)
+    ledger.postpone(delivery, "busy", 900)
+    assert ledger.due("b", 9, 900) == []
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now - 86400)
+    assert [each.id for each in ledger.due("b", 9, 900)] == [delivery.id]
 
 
 def test_one_target_that_fails_makes_a_dead_letter_and_a_retry_sends_only_there(ledger: NodeLedger) -> None:
