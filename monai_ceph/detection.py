@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
+from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -40,12 +43,17 @@ __all__ = [
 
 Stage = Literal["global", "local"]
 
+_INFERENCE = str(files("monai_ceph") / "bundles" / "inference.json")
+
 # config keys that say where things are or how a run goes, and change no landmark; weights have a hash of their own
 _NOT_OF_THE_RECIPE = {
     *("description", "imports", "bundle_root", "output_dir", "dataset_dir", "phantoms", "device", "run", "inferring"),
     *("dataset", "dataloader", "load_transform", "preprocessing", "postprocessing", "handlers", "evaluator"),
     *(f"{stage}_weights" for stage in weights.STAGES),
 }
+
+
+_LIMITS = {"max_shape_residual", "min_mean_score", "min_evidence"}
 
 
 def _orientation_warnings(orientation: tuple[str, ...], stated: View | None, found: View) -> list[str]:
@@ -99,9 +107,39 @@ def _of_the_call(model: ModelIdentity, stage: Stage, kept_by_force: bool) -> Mod
     return model.model_copy(update={"recipe_sha256": hashlib.sha256(recipe.encode()).hexdigest()})
 
 
+def _check_keys(config: ConfigParser) -> None:
+    """See that no key is there in vain, such as one that is misspelt: what it should change would stay as it is."""
+    known = set(read_config([_INFERENCE]).get())
+    text = json.dumps(config.get(), default=str)
+    for key in config.get():
+        if key not in known and not re.search(rf"[@%]{re.escape(key)}\b", text):
+            similar = get_close_matches(key, known, n=1)
+            hint = f"; did you mean {similar[0]}?" if similar else ""
+            raise CephError(f"the config's key {key} is none of bundles/inference.json, and nothing refers to it{hint}")
+
+
+def _number(key: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise CephError(f"{key} must be a number, got {value!r}")
+    return float(value)
+
+
+def _limits(rejection: Any) -> dict[str, float]:
+    """Return the limits of :func:`check_landmarks`."""
+    if not isinstance(rejection, dict) or set(rejection) != _LIMITS:
+        raise CephError(f"rejection must have {', '.join(sorted(_LIMITS))} and nothing else, got {rejection!r}")
+    return {key: _number(f"rejection#{key}", value) for key, value in rejection.items()}
+
+
 def used_weights(config: ConfigParser) -> dict[str, str]:
-    """Return the file of weights of each stage that has one."""
+    """Return the file of weights of each stage that has one.
+
+    Raises:
+        CephError: if the global or the local stage has none.
+    """
     named = {stage: config.get_parsed_content(f"{stage}_weights") for stage in weights.STAGES}
+    if without := [stage for stage in ("global", "local") if named[stage] is None]:
+        raise CephError(f"{without[0]}_weights must name a file: only the context network can be left out")
     return {stage: file for stage, file in named.items() if file is not None}
 
 
@@ -157,13 +195,16 @@ class CephalogramDetector:
         overlays: Sequence[str | Path] = (),
         overrides: dict[str, Any] | None = None,
     ) -> None:
-        config = read_config([str(files("monai_ceph") / "bundles" / "inference.json"), *map(str, overlays)])
+        config = read_config([_INFERENCE, *map(str, overlays)])
         if device is not None:
             config["device"] = f"$torch.device('{_usable(device)}')"
-        for key, value in (overrides or {}).items():
-            config[key] = value
         try:
+            for key, value in (overrides or {}).items():
+                config[key] = value
+            _check_keys(config)
             self._build(config)
+        except KeyError as error:
+            raise CephError(f"the config has no such key ({error})") from error
         except RuntimeError as error:
             # MONAI says which part of the config failed, and the error below it says why
             raise CephError(f"the config does not work: {root_cause(error)}") from error
@@ -188,9 +229,10 @@ class CephalogramDetector:
             self.inferer.context_network.eval()
         self._frame = Compose(config.get_parsed_content("frame_transforms"))
         self._decode = config.get_parsed_content("decoder")
-        self._uncertain_below = float(config.get_parsed_content("uncertain_below"))
-        self._film_uncertain_above = float(config.get_parsed_content("film_uncertain_above"))
-        self._rejection = config.get_parsed_content("rejection")
+        self._uncertain_below, self._film_uncertain_above = (
+            _number(key, config.get_parsed_content(key)) for key in ("uncertain_below", "film_uncertain_above")
+        )
+        self._rejection = _limits(config.get_parsed_content("rejection"))
         self.identity = model_identity(config)
 
     def __call__(self, source: str | Path | Radiograph, *, force: bool = False, stage: Stage = "local") -> Detection:

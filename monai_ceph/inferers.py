@@ -124,11 +124,14 @@ class ExpansiveExplorationInferer(Inferer):
         _check_shifts("shifts", shifts, shared_pixels)
         if guide_sd is not None and not guide_sd > 0:
             raise ValueError(f"guide_sd must be positive or None, got {guide_sd}")
-        if patch_size < 1 or batch_size < 1 or margin < 0:
+        whole = all(isinstance(value, int) for value in (patch_size, batch_size, margin, grid))
+        if not whole or patch_size < 1 or batch_size < 1 or margin < 0:
             raise ValueError(
-                f"patch_size and batch_size must be positive and margin not negative, got {patch_size}, {batch_size}, "
-                f"{margin}"
+                "patch_size, batch_size, margin and grid must be whole numbers, the first two positive and margin not "
+                f"negative, got {patch_size}, {batch_size}, {margin}, {grid}"
             )
+        if not isinstance(shared_pixels, bool):
+            raise ValueError(f"shared_pixels must be True or False, got {shared_pixels!r}")
         if not 1 <= expansion <= 2:
             raise ValueError(f"expansion must be in 1..2, or the square has uncovered pixels, got {expansion}")
         if arrangement not in ("corners-and-centre", "centre"):
@@ -260,8 +263,11 @@ class ExpansiveExplorationInferer(Inferer):
 
 
 def _check_shifts(name: str, shifts: Sequence[int], shared_pixels: bool) -> None:
-    if not shifts or min(shifts) < 0 or (max(shifts) > 0 and not shared_pixels):
-        raise ValueError(f"{name} must not be negative, and only shared pixels can be shifted, got {shifts}")
+    whole = all(isinstance(shift, int) for shift in shifts)
+    if not shifts or not whole or min(shifts) < 0 or (max(shifts) > 0 and not shared_pixels):
+        raise ValueError(
+            f"{name} must be whole numbers, not negative, and only shared pixels can be shifted, got {shifts}"
+        )
 
 
 def _log_sums(logits: torch.Tensor) -> torch.Tensor:
@@ -346,7 +352,7 @@ class AttentionGuidedInferer(Inferer):
         max_guide_distance: float | None = None,
     ) -> None:
         super().__init__()
-        if edge_margin < 0:
+        if not edge_margin >= 0:
             raise ValueError(f"edge_margin must not be negative, got {edge_margin}")
         if max_guide_distance is not None and not max_guide_distance > 0:
             raise ValueError(f"max_guide_distance must be positive or None, got {max_guide_distance}")

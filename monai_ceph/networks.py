@@ -42,6 +42,9 @@ class PaddedNetwork(nn.Module):
 
     def __init__(self, unet: nn.Module, stride: int, mixed_precision: bool, mean: float = 0.0, sd: float = 1.0) -> None:
         super().__init__()
+        if not isinstance(mixed_precision, bool):
+            # on the command line, "false" is a text, which would count as true
+            raise ValueError(f"mixed_precision must be True or False, got {mixed_precision!r}")
         self.stride, self.mean, self.sd = stride, mean, sd
         # channels last is the faster layout for the convolutions, on CPUs too
         self.unet: nn.Module = unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from monai.optimizers import WarmupCosineSchedule
 
 from monai_ceph.datasets import Film, GroundTruth, as_dictionaries, open_dataset, split_fold
 from monai_ceph.datasets.folder import TABLE
-from monai_ceph.errors import CephError
+from monai_ceph.errors import CephError, DatasetError
 from monai_ceph.landmarks import SYMBOLS
 from monai_ceph.readers import find_radiographs
 from monai_ceph.reports.atomic import written_beside
@@ -25,6 +26,7 @@ from monai_ceph.transforms.geometry import apply, fit_similarity
 __all__ = [
     "ResumableWarmupCosineSchedule",
     "films",
+    "films_per_batch",
     "inference_films",
     "latest_checkpoint",
     "mean_shape",
@@ -36,6 +38,9 @@ logger = logging.getLogger(__name__)
 
 # phantoms are drawn at the local stage's grid: more pixels would be thrown away
 _PHANTOM_HEIGHT, _PHANTOM_WIDTH = 1200, 968
+
+# films that a warning names
+_NAMED = 5
 
 LANDMARK_SET = "landmarks.json"
 """The file that says which landmarks the networks of a run place."""
@@ -79,10 +84,14 @@ def training_films(
         phantoms: how many phantoms join the films to train on; without a dataset, how many there are.
         landmarks: symbols of the landmarks to train, in the order of the channels.
 
+    A film with fewer than two landmarks, or one of a set of one, has no pose and no patch, and is left out.
+
     Raises:
-        DatasetError: if the dataset does not have a known layout.
-        CephError: if phantoms are asked for and do not have the landmarks.
+        DatasetError: if the dataset does not have a known layout, or no film to train on has landmarks.
+        CephError: if phantoms are asked for and do not have the landmarks, or a landmark is named twice.
     """
+    if twice := {symbol for symbol in landmarks if list(landmarks).count(symbol) > 1}:
+        raise CephError(f"landmarks: {min(twice)} is named twice")
     if dataset_dir is None:
         logger.warning(
             "NO DATASET: training on %d SYNTHETIC phantoms. The weights will be of no use on patients. "
@@ -95,6 +104,9 @@ def training_films(
         train, validate = split_fold(films, fold, folds, seed)
         if phantoms:
             train = train + _phantom_films(phantom_dir, phantoms, seed, landmarks)
+    train, validate = _annotated(train), _annotated(validate)
+    if not train:
+        raise DatasetError(f"{dataset_dir}: no film to train on has landmarks")
     annotated = np.isfinite(np.stack([film.landmarks for film in train])).all(axis=2).any(axis=0)
     if never := [symbol for symbol, seen in zip(landmarks, annotated.tolist(), strict=True) if not seen]:
         logger.warning("no film to train on has %s: the networks will not find them", " ".join(never))
@@ -110,6 +122,19 @@ def training_films(
             "%d of %d films to validate on have no pixel_spacing, and no part in the errors", unscaled, len(validate)
         )
     return {"train": as_dictionaries(train), "validate": as_dictionaries(validate)}
+
+
+def _annotated(films: list[Film]) -> list[Film]:
+    """Return the films that show where they are, and warn of the others."""
+    kept: list[Film] = []
+    bare: list[Film] = []
+    for film in films:
+        places = np.unique(film.landmarks[np.isfinite(film.landmarks).all(axis=1)], axis=0)
+        (kept if len(places) >= min(2, len(film.landmarks)) else bare).append(film)
+    if bare:
+        names = ", ".join(film.name for film in bare[:_NAMED]) + (", ..." if len(bare) > _NAMED else "")
+        logger.warning("%d films are left out, with fewer than two landmarks: %s", len(bare), names)
+    return kept
 
 
 def _phantom_films(folder: str, count: int, seed: int, landmarks: Sequence[str]) -> list[Film]:
@@ -128,12 +153,13 @@ def record_run(
     validate: Sequence[Mapping[str, Any]],
     shape: list[list[float]] | None,
     resume: bool,
+    epoch_length: int,
 ) -> None:
     """Write what a run is of: ``landmarks.json`` and ``films.json``; and see that it goes on from its own checkpoint.
 
     ``landmarks.json`` says which landmarks the networks of the run place, and their mean shape. It is an overlay: laid
     over ``inference.json`` or ``evaluate.json`` it makes them fit the run's weights. ``films.json`` names the films
-    that train and validate.
+    that train and validate, with a digest of their annotations, and says how long an epoch is.
 
     Args:
         folder: of the run; made if it is not there.
@@ -144,11 +170,14 @@ def record_run(
             has all landmarks there is none, and a warning.
         resume: whether the run goes on from a checkpoint in the folder. If not, checkpoints there are renamed to
             ``.old``, so that no later run goes on from them.
+        epoch_length: iterations of an epoch. Those of the checkpoint count the run's progress.
 
     Raises:
-        CephError: if it would go on from a checkpoint of other films or other landmarks.
+        CephError: if it would go on from a checkpoint of other films, annotations, landmarks, or epochs.
         OSError: if they cannot be written.
     """
+    if not isinstance(resume, bool):
+        raise CephError(f"resume must be True or False, got {resume!r}")
     if idist.get_rank() > 0:
         return
     run = Path(folder)
@@ -156,6 +185,8 @@ def record_run(
         "landmarks": list(landmarks),
         "train": [str(film["name"]) for film in train],
         "validate": [str(film["name"]) for film in validate],
+        "annotations_sha256": _digest([*train, *validate]),
+        "epoch_length": epoch_length,
     }
     if not resume:
         for path in _checkpoints(run).values():
@@ -175,23 +206,42 @@ def record_run(
             part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def _check_record(run: Path, films_of_run: Mapping[str, list[str]]) -> None:
-    """See that the record of an earlier run in this folder, if there is one, has the same films and landmarks."""
+def _digest(films: Iterable[Mapping[str, Any]]) -> str:
+    """Return what changes with any landmark of the films."""
+    digest = hashlib.sha256()
+    for film in films:
+        digest.update(np.ascontiguousarray(film["landmarks"], dtype="<f8").tobytes())
+    return digest.hexdigest()
+
+
+def _check_record(run: Path, films_of_run: Mapping[str, Any]) -> None:
+    """See that the record of an earlier run in this folder, if there is one, is of the same films and landmarks."""
     file = run / FILMS
     if not file.is_file():
         return
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
-        known = {key: list(record[key]) for key in films_of_run}
+        known = {key: list(record[key]) for key in ("landmarks", "train", "validate")}
     except (ValueError, TypeError, KeyError) as error:
         raise CephError(f"{file}: not the record of a training run ({error!r})") from error
     what = {"landmarks": "other landmarks", "train": "other films", "validate": "another split of the films"}
-    for key, names in films_of_run.items():
-        if names != known[key]:
-            raise CephError(
-                f"{run}: holds a training run on {what[key]} ({_first_difference(known[key], names)}); give another "
-                "--output_dir, or --resume False to begin anew here"
-            )
+    differences = [
+        f"{what[key]} ({_first_difference(names, films_of_run[key])})"
+        for key, names in known.items()
+        if names != films_of_run[key]
+    ]
+    # records of 0.10.0 have neither of these
+    if record.get("annotations_sha256", films_of_run["annotations_sha256"]) != films_of_run["annotations_sha256"]:
+        differences.append("films of the same names with other annotations")
+    if (steps := record.get("epoch_length", films_of_run["epoch_length"])) != films_of_run["epoch_length"]:
+        differences.append(
+            f"epochs of {steps} iterations, not {films_of_run['epoch_length']}, as with another batch_size"
+        )
+    if differences:
+        raise CephError(
+            f"{run}: holds a training run on {differences[0]}; give another --output_dir, or --resume False to begin "
+            "anew here"
+        )
 
 
 def _first_difference(before: Sequence[str], now: Sequence[str]) -> str:
@@ -209,12 +259,12 @@ def mean_shape(films: Sequence[Mapping[str, Any]]) -> list[list[float]]:
     Films with a landmark that is not annotated do not take part.
 
     Raises:
-        CephError: if no film has all its landmarks.
+        CephError: if no film has all its landmarks, in two places or more.
     """
     shapes = [torch.as_tensor(film["landmarks"], dtype=torch.float64) for film in films]
-    shapes = [shape for shape in shapes if not shape.isnan().any()]
+    shapes = [shape for shape in shapes if not shape.isnan().any() and len(shape.unique(dim=0)) > 1]
     if not shapes:
-        raise CephError("no film has all its landmarks, so that there is no mean shape")
+        raise CephError("no film has all its landmarks, in two places or more, so that there is no mean shape")
     mean = shapes[0]
     for _ in range(5):
         aligned = [apply(fit_similarity(shape, mean), shape) for shape in shapes]
@@ -236,11 +286,17 @@ def films(
     phantoms: int,
     landmarks: Sequence[str] = SYMBOLS,
 ) -> list[dict[str, Any]]:
-    """Return the films to evaluate on, as dictionaries; phantoms if there is no dataset."""
+    """Return the films to evaluate on, as dictionaries; phantoms if there is no dataset.
+
+    Films without a pixel spacing have no errors in mm: a warning counts them.
+    """
     if dataset_dir is None:
         logger.warning("NO DATASET: evaluating on %d SYNTHETIC phantoms. Give --dataset_dir PATH.", phantoms)
         return as_dictionaries(_phantom_films(phantom_dir, phantoms, 10_000, landmarks))
-    return as_dictionaries(open_dataset(dataset_dir, split, ground_truth, doubles, landmarks))
+    found = open_dataset(dataset_dir, split, ground_truth, doubles, landmarks)
+    if unscaled := sum(not np.isfinite(film.pixel_spacing) for film in found):
+        logger.warning("%d of %d films have no pixel_spacing, and no part in the errors", unscaled, len(found))
+    return as_dictionaries(found)
 
 
 def inference_films(dataset_dir: str | None, phantom_dir: str, phantoms: int) -> list[dict[str, Any]]:
@@ -256,6 +312,17 @@ def inference_films(dataset_dir: str | None, phantom_dir: str, phantoms: int) ->
     if not found:
         raise CephError(f"{dataset_dir}: no film in it")
     return [{"image": str(path), "file": str(path)} for path in found]
+
+
+def films_per_batch(batch_size: int, patches_per_load: int) -> int:
+    """Return how many films give the patches of a batch, so many each.
+
+    Raises:
+        CephError: if that is no whole number: the batch would have another size than was asked for.
+    """
+    if batch_size < 1 or patches_per_load < 1 or batch_size % patches_per_load:
+        raise CephError(f"batch_size ({batch_size}) must be a multiple of patches_per_load ({patches_per_load})")
+    return batch_size // patches_per_load
 
 
 def latest_checkpoint(folder: str, max_epochs: int) -> str | None:

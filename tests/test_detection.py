@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -340,3 +341,29 @@ class TestConfigs:
     def test_a_config_that_makes_no_sense(self) -> None:
         with pytest.raises(CephError, match=r"expansion must be in 1\.\.2"):
             CephalogramDetector("cpu", overrides={"expansion": 9})
+
+    @pytest.mark.parametrize(
+        ("key", "value", "message"),
+        [
+            ("local_weigths", "mine.pt", "key local_weigths is none of .* did you mean local_weights?"),
+            ("local_weights", None, "local_weights must name a file"),
+            ("global_weights", None, "global_weights must name a file"),
+            ("uncertain_below", "high", "uncertain_below must be a number, got 'high'"),
+            ("film_uncertain_above", math.nan, "film_uncertain_above must be a number, got nan"),
+            ("rejection", {"min_mean_score": 0.3}, "rejection must have max_shape_residual, min_evidence, min_mean_"),
+            ("rejection#min_mean_score", "low", "rejection#min_mean_score must be a number, got 'low'"),
+            ("missing_below", math.nan, "min_peak must be a number, got nan"),
+            ("edge_margin", math.nan, "edge_margin must not be negative, got nan"),
+            ("shifts", [0, 3.5], "shifts must be whole numbers"),
+            ("patch_size", 80.5, "patch_size, batch_size, margin and grid must be whole numbers"),
+            ("shared_pixels", "false", "shared_pixels must be True or False, got 'false'"),
+            ("guide#sd", 1, r"the config has no such key \(.*guide"),
+        ],
+    )
+    def test_a_key_or_a_value_that_would_do_something_else(self, key: str, value: Any, message: str) -> None:
+        with pytest.raises(CephError, match=message):
+            CephalogramDetector("cpu", overrides={key: value})
+
+    def test_a_key_of_the_users_own_that_another_refers_to(self, tmp_path: Path) -> None:
+        (tmp_path / "mine.json").write_text('{"_side": 60, "patch_size": "@_side"}')
+        assert CephalogramDetector("cpu", overlays=[tmp_path / "mine.json"]).inferer.local.patch_size == 60

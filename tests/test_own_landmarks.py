@@ -13,7 +13,7 @@ import pytest
 import torch
 from bundle_runs import TINY, TINY_STAGE, TINY_WHOLE, command, error_line, execute_all
 
-from monai_ceph import CephalogramDetector
+from monai_ceph import CephalogramDetector, weights
 from monai_ceph.datasets import open_dataset
 from monai_ceph.datasets.phantom import write_phantoms
 from monai_ceph.errors import CephError
@@ -23,6 +23,7 @@ OWN = tuple(f"own-{number}" for number in range(1, 8))
 # what they are on a phantom
 PLACES = ("Me", "S", "N", "Go", "PNS", "A", "Ar")
 FLAG = str(list(OWN))
+OF_TRANSFER = Path("runs", "transfer", "final.pt")
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +40,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         lines.append(f"{row['file']},{symbol},{row['x']},{row['y']},{row['pixel_spacing']}")
     (films / "landmarks.csv").write_text("\n".join(lines) + "\n")
     return folder
+
+
+def body_of_the_shipped_network(folder: Path) -> Path:
+    """Do what the page says."""
+    page = (Path(__file__).parents[1] / "docs" / "own_landmarks.md").read_text()
+    (code,) = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    exec(code.replace('"body.pt"', repr(str(folder / "body.pt"))), {})
+    return folder / "body.pt"
 
 
 @pytest.fixture(scope="module")
@@ -58,13 +67,23 @@ def logs(folder: Path) -> dict[str, str]:
             "posed": command("inferring", "inference", set_of_run, **whole, output_dir="runs/posed"),
             "not named": command("training", "global", **tiny["global"], dataset_dir=films, output_dir="none"),
             "phantoms": command("training", "global", **tiny["global"], landmarks=FLAG, output_dir="none"),
+            # the networks' own size, for the weights of the shipped one
+            "transfer": command(
+                "training",
+                "local",
+                **{key: value for key, value in tiny["local"].items() if key != "channels"},
+                **own,
+                initial_weights=body_of_the_shipped_network(folder),
+                output_dir="runs/transfer",
+                **{"train#handlers#0#strict": False},
+            ),
             "no weights": command("inferring", "inference", dataset_dir=films, landmarks=FLAG, output_dir="none"),
         },
         folder,
     )
 
 
-@pytest.mark.parametrize("run", ["global", "local", "evaluate", "inference", "posed"])
+@pytest.mark.parametrize("run", ["global", "local", "evaluate", "inference", "posed", "transfer"])
 def test_every_run_ends_well(logs: dict[str, str], run: str) -> None:
     assert "Traceback" not in logs[run], logs[run]
     assert not re.search(r"\b(ERROR|CRITICAL)\b", logs[run]), logs[run]
@@ -102,6 +121,15 @@ def test_inferring_writes_these_landmarks(logs: dict[str, str], folder: Path, ru
         assert tuple(row["symbol"] for row in rows) == OWN
         assert tuple(row["landmark"] for row in rows) == OWN
         assert any(row["x"] for row in rows)
+
+
+def test_the_shipped_weights_but_for_the_last_layer(logs: dict[str, str], folder: Path) -> None:
+    assert f"Restored all variables from {folder / 'body.pt'}" in logs["transfer"]
+    shipped, own = (torch.load(file, weights_only=True) for file in (weights.path("local"), folder / OF_TRANSFER))
+    (first, *_), (*_, last) = shipped, shipped
+    # three steps with a learning rate that rises from nothing move it a little
+    assert torch.allclose(own[first], shipped[first].float(), atol=0.02)
+    assert len(own[last]) == len(OWN) + 1 != len(shipped[last])
 
 
 def test_landmarks_that_no_config_names(logs: dict[str, str]) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from monai_ceph import weights
 from monai_ceph.errors import CephError, DatasetError
-from monai_ceph.training import films, latest_checkpoint, mean_shape, record_run, training_films
+from monai_ceph.training import films, films_per_batch, latest_checkpoint, mean_shape, record_run, training_films
 
 
 @pytest.fixture
@@ -73,7 +73,9 @@ def test_films_without_a_scale_to_validate_on(
     dataset: Path, caplog: pytest.LogCaptureFixture, scaled: Iterable[int], said: str
 ) -> None:
     rows = ["file,symbol,x,y,pixel_spacing"]
-    rows += [f"{number}.png,S,{number},1,{'0.1' if number in scaled else ''}" for number in range(6)]
+    for number in range(6):
+        spacing = "0.1" if number in scaled else ""
+        rows += [f"{number}.png,S,{number},1,{spacing}", f"{number}.png,N,{number},2,{spacing}"]
     (dataset / "landmarks.csv").write_text("\n".join(rows) + "\n")
     with caplog.at_level(logging.WARNING):
         found = [run(dataset, fold) for fold in range(3)]
@@ -84,9 +86,70 @@ def test_films_without_a_scale_to_validate_on(
         assert "pixel_spacing" not in caplog.text
 
 
-def test_films_to_evaluate_on(dataset: Path) -> None:
+def test_films_to_evaluate_on(dataset: Path, caplog: pytest.LogCaptureFixture) -> None:
     found = films(str(dataset), "unused", "test1", "mean", doubles=True, phantoms=0)
     assert names(found) == [f"{number}.png" for number in range(6)]
+    assert "pixel_spacing" not in caplog.text
+
+
+def test_films_without_a_scale_are_counted_before_an_evaluation(
+    dataset: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = dataset / "landmarks.csv"
+    table.write_text(
+        table.read_text().replace("3.png,S,3,1,0.1", "3.png,S,3,1,").replace("3.png,N,3,2,0.1", "3.png,N,3,2,")
+    )
+    with caplog.at_level(logging.WARNING):
+        assert len(films(str(dataset), "unused", "test1", "mean", doubles=True, phantoms=0)) == 6
+    assert "1 of 6 films have no pixel_spacing, and no part in the errors" in caplog.text
+
+
+class TestFilmsThatShowNothing:
+    """Their rows are there, and still empty."""
+
+    def empty(self, dataset: Path, *numbers: int) -> None:
+        table = dataset / "landmarks.csv"
+        text = table.read_text()
+        for number in numbers:
+            text = text.replace(f"{number}.png,N,{number},2,", f"{number}.png,N,,,")
+        table.write_text(text)
+
+    def test_are_left_out_and_named(self, dataset: Path, caplog: pytest.LogCaptureFixture) -> None:
+        self.empty(dataset, 2, 5)
+        with caplog.at_level(logging.WARNING):
+            found = run(dataset, None)["train"]
+        assert names(found) == ["0.png", "1.png", "3.png", "4.png"]
+        assert "2 films are left out, with fewer than two landmarks: 2.png, 5.png" in caplog.text
+
+    def test_but_for_sets_of_one_landmark(self, dataset: Path) -> None:
+        self.empty(dataset, 2, 5)
+        found = training_films(str(dataset), "unused", "mean", None, 3, 0, phantoms=0, landmarks=["S"])
+        assert len(found["train"]) == 6
+        found = training_films(str(dataset), "unused", "mean", None, 3, 0, phantoms=0, landmarks=["N"])
+        assert names(found["train"]) == ["0.png", "1.png", "3.png", "4.png"]
+
+    def test_all_of_them(self, dataset: Path) -> None:
+        self.empty(dataset, *range(6))
+        with pytest.raises(DatasetError, match="no film to train on has landmarks"):
+            run(dataset, None)
+
+
+def test_a_landmark_that_is_named_twice(dataset: Path) -> None:
+    with pytest.raises(CephError, match="landmarks: S is named twice"):
+        training_films(str(dataset), "unused", "mean", 0, 3, 0, phantoms=0, landmarks=["S", "N", "S"])
+
+
+@pytest.mark.parametrize(("batch_size", "loads", "films"), [(16, 4, 4), (8, 8, 1), (3, 1, 3)])
+def test_films_per_batch(batch_size: int, loads: int, films: int) -> None:
+    assert films_per_batch(batch_size, loads) == films
+
+
+@pytest.mark.parametrize(("batch_size", "loads"), [(10, 4), (2, 4), (0, 4), (4, 0)])
+def test_a_batch_of_another_size_than_asked_for(batch_size: int, loads: int) -> None:
+    with pytest.raises(
+        CephError, match=rf"batch_size \({batch_size}\) must be a multiple of patches_per_load \({loads}\)"
+    ):
+        films_per_batch(batch_size, loads)
 
 
 def test_no_checkpoint(tmp_path: Path) -> None:
@@ -118,21 +181,32 @@ class TestRecord:
     def film_names(self) -> list[str]:
         return ["1.png", "2.png", "3.png"]
 
-    def record(self, folder: Path, train: list[str], *, symbols: tuple[str, ...] = ("S", "N"), resume: bool) -> None:
+    def record(
+        self,
+        folder: Path,
+        train: list[str],
+        *,
+        symbols: tuple[str, ...] = ("S", "N"),
+        column: float = 5,
+        resume: bool,
+        epoch_length: int = 12,
+    ) -> None:
         films = [{"name": name, "landmarks": np.array([[1.0, 2], [3, 5]])} for name in train]
-        record_run(str(folder), symbols, films, [{"name": "9.png"}], None, resume)
+        validate = [{"name": "9.png", "landmarks": np.array([[1, 2], [3, column]])}]
+        record_run(str(folder), symbols, films, validate, None, resume, epoch_length)
 
     def test_files(self, tmp_path: Path, film_names: list[str]) -> None:
         self.record(tmp_path / "run", film_names, resume=True)
         record = json.loads((tmp_path / "run" / "films.json").read_text())
-        assert record == {"landmarks": ["S", "N"], "train": film_names, "validate": ["9.png"]}
+        assert len(record.pop("annotations_sha256")) == 64
+        assert record == {"landmarks": ["S", "N"], "train": film_names, "validate": ["9.png"], "epoch_length": 12}
         overlay = json.loads((tmp_path / "run" / "landmarks.json").read_text())
         assert overlay["landmarks"] == ["S", "N"]
         assert np.allclose(overlay["mean_shape"], [[-0.5547, -0.8321], [0.5547, 0.8321]], atol=1e-4)
 
     def test_the_shape_of_the_pose(self, tmp_path: Path) -> None:
         shape = [[-1.0, 0.0], [1.0, 0.0]]
-        record_run(str(tmp_path), ("S", "N"), [{"name": "1", "landmarks": np.eye(2)}], [], shape, resume=True)
+        record_run(str(tmp_path), ("S", "N"), [{"name": "1", "landmarks": np.eye(2)}], [], shape, True, 1)
         assert json.loads((tmp_path / "landmarks.json").read_text())["mean_shape"] == shape
 
     def test_the_same_films_go_on(self, tmp_path: Path, film_names: list[str]) -> None:
@@ -159,6 +233,32 @@ class TestRecord:
         with pytest.raises(CephError, match=message + ".*--output_dir.*--resume False"):
             self.record(tmp_path, train, symbols=symbols, resume=True)
         assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"column": 6}, "films of the same names with other annotations"),
+            ({"epoch_length": 24}, "epochs of 12 iterations, not 24, as with another batch_size"),
+        ],
+    )
+    def test_nor_do_others_of_the_same_names(
+        self, tmp_path: Path, film_names: list[str], change: dict[str, Any], message: str
+    ) -> None:
+        self.record(tmp_path, film_names, resume=True)
+        (tmp_path / "checkpoint_epoch=2.pt").touch()
+        with pytest.raises(CephError, match=message + ".*--output_dir.*--resume False"):
+            self.record(tmp_path, film_names, resume=True, **change)
+
+    def test_a_record_of_the_first_version_has_less_to_compare(self, tmp_path: Path, film_names: list[str]) -> None:
+        (tmp_path / "checkpoint_epoch=2.pt").touch()
+        old = {"landmarks": ["S", "N"], "train": film_names, "validate": ["9.png"]}
+        (tmp_path / "films.json").write_text(json.dumps(old))
+        self.record(tmp_path, film_names, resume=True)
+        assert json.loads((tmp_path / "films.json").read_text())["epoch_length"] == 12
+
+    def test_resume_as_a_text(self, tmp_path: Path) -> None:
+        with pytest.raises(CephError, match="resume must be True or False, got 'false'"):
+            self.record(tmp_path, ["1.png"], resume="false")  # type: ignore[arg-type]
 
     def test_a_run_that_left_no_checkpoint_is_in_nobodys_way(self, tmp_path: Path, film_names: list[str]) -> None:
         self.record(tmp_path, film_names, resume=True)

@@ -56,6 +56,8 @@ class HeatmapsToLandmarks(Transform):
             raise ValueError(f"threshold must be in (0, 1], got {threshold}")
         if not 0 <= power < math.inf:
             raise ValueError(f"power must be finite and not negative, got {power}")
+        if math.isnan(min_peak):
+            raise ValueError(f"min_peak must be a number, got {min_peak}")
         self.method, self.threshold, self.refine, self.min_peak, self.power = method, threshold, refine, min_peak, power
 
     def __call__(self, heatmaps: torch.Tensor) -> torch.Tensor:
