@@ -41,7 +41,7 @@ optional: label
 	$(PIP) install "$(TORCH)" -e ".[ray,s3-tests,onnx,pacs,node-tests,pretrained]"
 
 demo: setup
-	$(BIN)/monai-ceph phantom demo/films --count 4 --seed 2026
+	test -e demo/films/landmarks.csv || $(BIN)/monai-ceph phantom demo/films --count 4 --seed 2026
 	$(BIN)/monai-ceph detect demo/films --out demo/results
 	$(BIN)/monai-ceph evaluate demo/films
 	@echo "Look at the pictures in demo/results/overlays. The table above is the error against demo/films/landmarks.csv:"

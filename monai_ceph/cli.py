@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from enum import Enum
 from pathlib import Path
@@ -185,6 +186,7 @@ def detect(
     from functools import partial
 
     from monai_ceph import batch
+    from monai_ceph.batch.remote import url_of
     from monai_ceph.batch.screen import Screen
     from monai_ceph.detection import CephalogramDetector
     from monai_ceph.errors import StoppedError
@@ -204,6 +206,9 @@ def detect(
             pixel_spacing=pixel_spacing,
         )
         screen = Screen(console, messages)
+        for path in paths or ():
+            if url_of(path) is None and not os.path.lexists(path):
+                messages.print(f"{path}: no such file or folder", markup=False, highlight=False, soft_wrap=True)
         with batch.orderly_end() as interrupted, screen.progress:
             make_detector = partial(CephalogramDetector, device, overlays=tuple(config or ()))
             make_executor: MakeExecutor | None = None
@@ -329,14 +334,17 @@ def _table(title: str, rows: list[Row]) -> Table:
 def phantom(
     out: Annotated[Path, typer.Argument(help="Folder; made if it is not there.")],
     count: Annotated[int, typer.Option(min=1, help="How many films.")] = 5,
-    seed: Annotated[int, typer.Option(min=0, help="Of the first film.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of the first film.")] = 0,
     file_format: Annotated[FileFormat, typer.Option("--format", help="DICOM DX or PNG.")] = FileFormat.DICOM,
 ) -> None:
-    """Draw synthetic cephalograms with exactly known landmarks: films, and landmarks.csv."""
-    from monai_ceph.datasets.phantom import write_phantoms
+    """Draw synthetic cephalograms with exactly known landmarks: films, and landmarks.csv. Nothing is replaced."""
+    from monai_ceph.datasets.phantom import phantom_names, write_phantoms
 
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        if found := next(
+            (out / name for name in phantom_names(count, file_format.value) if (out / name).exists()), None
+        ):
+            stop(f"{found} is there already; give another folder")
         written = write_phantoms(out, count, seed, file_format=file_format.value)
     except (CephError, OSError) as error:
         stop(error)
@@ -362,7 +370,7 @@ def template(
     from monai_ceph.datasets.folder import template as text
     from monai_ceph.landmarks import SYMBOLS
 
-    symbols = landmarks.split(",") if landmarks is not None else SYMBOLS
+    symbols = [symbol.strip() for symbol in landmarks.split(",")] if landmarks is not None else SYMBOLS
     if not all(symbols) or len(set(symbols)) < len(symbols):
         stop(f"--landmarks {landmarks}: each landmark needs a symbol of its own")
     print(text(file, symbols), end="")

@@ -86,6 +86,8 @@ def read_config(paths: Sequence[str]) -> ConfigParser:
     for number, path in enumerate(paths, start=1):
         try:
             config.read_config(list(paths[:number]))
+        except (AttributeError, TypeError) as error:
+            raise CephError(f"{path}: cannot be read as a config: no object with keys") from error
         except (OSError, ValueError, YAMLError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             raise CephError(f"{path}: cannot be read as a config: {reason}") from error

@@ -152,6 +152,8 @@ class TestDetect:
             "unreadable: no such file.",
         ]
         assert table(tmp_path / "out" / "landmarks.csv") == []
+        # what was typed, since the name in the tables is none that anybody knows
+        assert f"{tmp_path / 'nowhere.dcm'}: no such file or folder" in result.stderr.splitlines()
 
     def test_killed_and_given_again(self, tmp_path: Path) -> None:
         write_phantoms(tmp_path / "films", 4, 7, height=1200, width=968)
@@ -195,6 +197,15 @@ class TestDetect:
         message = one_line(run("detect", tmp_path / "films", "--out", tmp_path / "out", *QUICK))
         assert message == f"no film in {tmp_path / 'films'}"
         assert not (tmp_path / "out").exists()
+
+    @pytest.mark.parametrize("name", ["landmarks.csv", "002.dcm"])
+    def test_nothing_that_is_there_is_replaced(self, tmp_path: Path, name: str) -> None:
+        (tmp_path / name).write_text("mine")
+        result = run("phantom", tmp_path, "--count", "2")
+        assert result.exit_code == 2
+        assert one_line(result) == f"{tmp_path / name} is there already; give another folder"
+        assert [path.name for path in tmp_path.iterdir()] == [name]
+        assert (tmp_path / name).read_text() == "mine"
 
     def test_a_file_in_place_of_the_folder(self, film: Path, tmp_path: Path) -> None:
         (tmp_path / "out").write_text("a file")
@@ -331,12 +342,23 @@ class TestPhantom:
         assert np.isfinite(found.landmarks).all()
         assert found.pixel_spacing == pytest.approx(0.1, rel=0.1)
 
-    @pytest.mark.parametrize("options", [("--count", "0"), ("--seed", "-1"), ("--format", "jpeg")])
+    @pytest.mark.parametrize(
+        "options", [("--count", "0"), ("--seed", "-1"), ("--seed", str(2**32)), ("--format", "jpeg")]
+    )
     def test_options_that_make_no_sense(self, tmp_path: Path, options: tuple[str, str]) -> None:
         result = run("phantom", tmp_path / "films", *options)
         assert result.exit_code == 2
         assert options[0] in result.stderr
         assert not (tmp_path / "films").exists()
+
+    @pytest.mark.parametrize("name", ["landmarks.csv", "002.dcm"])
+    def test_nothing_that_is_there_is_replaced(self, tmp_path: Path, name: str) -> None:
+        (tmp_path / name).write_text("mine")
+        result = run("phantom", tmp_path, "--count", "2")
+        assert result.exit_code == 2
+        assert one_line(result) == f"{tmp_path / name} is there already; give another folder"
+        assert [path.name for path in tmp_path.iterdir()] == [name]
+        assert (tmp_path / name).read_text() == "mine"
 
     def test_a_file_in_place_of_the_folder(self, tmp_path: Path) -> None:
         (tmp_path / "films").touch()
@@ -361,6 +383,12 @@ class TestTemplate:
     def test_a_landmark_set_of_ones_own(self) -> None:
         lines = run("template", "a.png", "--landmarks", "tip,S").stdout.splitlines()
         assert lines[1:] == ["a.png,tip,tip,,,", "a.png,Sella,S,,,"]
+        assert run("template", "a.png", "--landmarks", " tip, S").stdout.splitlines() == lines
+
+    def test_a_name_with_a_comma(self, tmp_path: Path) -> None:
+        save_grey(tmp_path / "a,b.png", np.zeros((20, 20)))
+        (tmp_path / "landmarks.csv").write_text(run("template", "a,b.png").stdout)
+        assert [film.name for film in folder(tmp_path)] == ["a,b.png"]
 
     @pytest.mark.parametrize("wrong", ["tip,,S", "tip,tip"])
     def test_a_set_that_is_none(self, wrong: str) -> None:

@@ -330,6 +330,9 @@ class TestConfigs:
             ("a.json", '{"patch_size": ', "line 1"),
             ("a.yaml", "a: [1\nb: }", "line 2"),
             ("a.txt", "{}", "unknown file"),
+            ("a.json", "[1]", "no object with keys"),
+            ("a.json", "null", "no object with keys"),
+            ("a.yaml", "", "no object with keys"),
         ],
     )
     def test_a_config_that_cannot_be_read(self, tmp_path: Path, name: str, text: str | None, why: str) -> None:

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from monai_ceph.batch.names import key_of
-from monai_ceph.batch.options import film_folders
+from monai_ceph.batch.options import LEDGER, film_folders
 from monai_ceph.batch.remote import iter_films, local_copy, read_start, size_and_version, url_of
 from monai_ceph.readers import count_frames, iter_radiographs
 from monai_ceph.readers._pydicom import quiet
@@ -59,11 +59,12 @@ class Head:
 
 
 class Inputs:
-    """Files, folders and URLs, walked anew on every iteration, without what a run wrote into ``out``.
+    """Files, folders and URLs, walked anew on every iteration, without what runs wrote.
 
     Args:
         paths: files, and folders that are searched to any depth, or URLs of them.
-        out: its folders of results are no films, unless a file in them is named.
+        out: folder of the results. What lies in its folders, and in those of other runs beside their ledgers, is no
+            film, unless the file is named.
     """
 
     def __init__(self, paths: Sequence[Path], out: Path) -> None:
@@ -71,11 +72,15 @@ class Inputs:
         with WORKING_FOLDER:
             self._roots = [(path, _absolute(path)) for path in map(Path, paths)]
         results = {folder.resolve() for folder in film_folders(out)}
+        names = {folder.name for folder in results}
 
         @lru_cache(maxsize=64)
         def is_result(folder: Path) -> bool:
             folder = folder.resolve()
-            return bool(results & {folder, *folder.parents})
+            return any(
+                each in results or (each.name in names and (each.parent / LEDGER).is_file())
+                for each in (folder, *folder.parents)
+            )
 
         self._is_result = is_result
 

@@ -22,8 +22,11 @@ _REQUIRED = ("file", "symbol", "x", "y")
 
 def template(file: str = "film-001.png", symbols: Sequence[str] = SYMBOLS) -> str:
     """Return the text of an empty table for one film: one row per landmark, to fill in and to repeat."""
-    rows = [f"{file},{name_of(symbol)},{symbol},,,\n" for symbol in symbols]
-    return "file,landmark,symbol,x,y,pixel_spacing\n" + "".join(rows)
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(("file", "landmark", "symbol", "x", "y", "pixel_spacing"))
+    table.writerows((file, name_of(symbol), symbol, "", "", "") for symbol in symbols)
+    return text.getvalue()
 
 
 def _number(row: dict[str, str], column: str, where: str) -> float:

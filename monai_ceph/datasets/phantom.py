@@ -94,6 +94,12 @@ def draw_phantom(seed: int, *, height: int = FULL_HEIGHT, width: int = FULL_WIDT
     return Phantom(pixels, landmarks, spacing / scale, seed)
 
 
+def phantom_names(count: int, file_format: Literal["dicom", "png"] = "dicom") -> list[str]:
+    """Return the names of so many films, and of their table, last."""
+    suffix = "dcm" if file_format == "dicom" else "png"
+    return [*(f"{number:03d}.{suffix}" for number in range(1, count + 1)), "landmarks.csv"]
+
+
 def write_phantoms(
     out: Path,
     count: int,
@@ -124,9 +130,10 @@ def write_phantoms(
     out.mkdir(parents=True, exist_ok=True)
     films: list[Path] = []
     rows: list[tuple[str, ...]] = []
-    for number in range(1, count + 1):
-        phantom = draw_phantom(seed + number - 1, height=height, width=width)
-        film = out / f"{number:03d}.{'dcm' if file_format == 'dicom' else 'png'}"
+    *names, table_name = phantom_names(count, file_format)
+    for number, name in enumerate(names):
+        phantom = draw_phantom(seed + number, height=height, width=width)
+        film = out / name
         writer = _save_png if file_format == "png" else _save_dicom
         _replace(film, lambda path, phantom=phantom, writer=writer: writer(path, phantom))  # type: ignore[misc]
         films.append(film)
@@ -148,7 +155,7 @@ def write_phantoms(
             table.writerow(COLUMNS)
             table.writerows(rows)
 
-    _replace(out / "landmarks.csv", save_table)
+    _replace(out / table_name, save_table)
     return films
 
 

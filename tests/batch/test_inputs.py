@@ -31,6 +31,18 @@ class TestInputs:
         uid = uid_of(run.films / "a.dcm")
         assert run(run.out / "overlays" / f"{uid}.png", formats=formats).films == 1
 
+    def test_nor_are_those_of_another_run(self, run: Runs) -> None:
+        save_film(run.films / "a.dcm", 1)
+        run.out = run.films / "first"
+        formats = frozenset({"csv", "json", "overlay", "sr", "gsps"})
+        assert run(formats=formats).films == 1
+        run.out = run.films.parent / "second"
+        assert run(formats=formats).films == 1
+        assert run(run.films / "first", run.films, formats=formats).films == 1
+        # a folder of that name without a ledger beside it is a folder
+        save_film(run.films / "study" / "sr" / "b.dcm", 2)
+        assert run(formats=formats).films == 2
+
     def test_equal_names_get_files_of_their_own(self, run: Runs) -> None:
         for name in ("a.png", "x/a.png", "y/A.png", "y/b.png"):
             (run.films / name).parent.mkdir(exist_ok=True)
