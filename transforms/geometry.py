@@ -17,8 +17,10 @@ __all__ = [
     "fit_similarity",
     "landmarks_to_grid",
     "landmarks_to_source",
+    "narrowed",
     "resample",
     "resample_each",
+    "widened",
     "with_affine",
 ]
 
@@ -43,6 +45,17 @@ def with_affine(pixels: torch.Tensor, source: torch.Tensor, affine: torch.Tensor
     return MetaTensor(pixels.as_subclass(torch.Tensor), affine=affine, meta=meta)
 
 
+def widened(pixels: torch.Tensor) -> torch.Tensor:
+    """Return pixels in the type to resample them in: single precision, unless they are in single or double."""
+    # places in half precision are whole pixels off from a few hundred on
+    return pixels if pixels.dtype in (torch.float32, torch.float64) else pixels.float()
+
+
+def narrowed(sampled: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
+    """Return what was made of :func:`widened` pixels in their own type; of integers in float32, as in MONAI."""
+    return sampled.to(pixels.dtype) if pixels.is_floating_point() else sampled
+
+
 def apply(matrix: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
     """Map (..., N, 2) points, (row, column), by (..., 3, 3) matrices."""
     return points @ matrix[..., :2, :2].mT + matrix[..., None, :2, 2]
@@ -63,7 +76,7 @@ def landmarks_to_source(landmarks: torch.Tensor, affine: torch.Tensor) -> torch.
 def resample(
     image: torch.Tensor, matrix: torch.Tensor, size: tuple[int, int], *, antialias: bool = False
 ) -> MetaTensor:
-    """Sample a film on a new grid: bilinear, 0 outside.
+    """Sample a film on a new grid: bilinear, 0 outside. Halves give halves, integers float32.
 
     Args:
         image: (channel, row, column).
@@ -72,27 +85,26 @@ def resample(
         antialias: a film that is finer than the new grid is shrunk by an area filter first.
     """
     matrix = matrix.to(torch.float64)
+    affine = affine_of(image) @ matrix
+    film = image.as_subclass(torch.Tensor)
+    pixels = widened(film)
     if antialias:
-        shrunk, to_present = _shrunk(image, matrix)
-        return with_affine(
-            resample(shrunk, torch.linalg.inv(to_present) @ matrix, size), image, affine_of(image) @ matrix
-        )
-    theta = _theta(matrix, (image.shape[-2], image.shape[-1]), size).to(image.device, image.dtype)
-    plain = image.as_subclass(torch.Tensor)[None]
-    grid = F.affine_grid(theta[None], [1, image.shape[0], *size], align_corners=True)
-    sampled = F.grid_sample(plain, grid, mode="bilinear", padding_mode="zeros", align_corners=True)[0]
-    return with_affine(sampled, image, affine_of(image) @ matrix)
+        pixels, to_present = _shrunk(pixels, matrix)
+        matrix = torch.linalg.inv(to_present) @ matrix
+    theta = _theta(matrix, (pixels.shape[-2], pixels.shape[-1]), size).to(pixels)
+    grid = F.affine_grid(theta[None], [1, pixels.shape[0], *size], align_corners=True)
+    sampled = F.grid_sample(pixels[None], grid, mode="bilinear", padding_mode="zeros", align_corners=True)[0]
+    return with_affine(narrowed(sampled, film), image, affine)
 
 
-def _shrunk(image: torch.Tensor, matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the film with pixels about as large as those of the new grid, and the map to the present grid."""
+def _shrunk(pixels: torch.Tensor, matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return a film with pixels about as large as those of the new grid, and the map to the present grid."""
     step = float(torch.linalg.det(matrix[:2, :2]).abs().sqrt())
-    old = (image.shape[-2], image.shape[-1])
+    old = (pixels.shape[-2], pixels.shape[-1])
     if step <= 1:
-        return image.as_subclass(torch.Tensor), torch.eye(3, dtype=torch.float64)
+        return pixels, torch.eye(3, dtype=torch.float64)
     new = tuple(max(1, round(length / step)) for length in old)
-    pixels = image.as_subclass(torch.Tensor)[None]
-    small = F.interpolate(pixels, new, mode="bilinear", antialias=True)[0]
+    small = F.interpolate(pixels[None], new, mode="bilinear", antialias=True)[0]
     row, column = old[0] / new[0], old[1] / new[1]
     to_present = torch.tensor(
         [[row, 0, 0.5 * row - 0.5], [0, column, 0.5 * column - 0.5], [0, 0, 1]], dtype=torch.float64
@@ -141,9 +153,11 @@ def fit_similarity(
 
 def resample_each(images: torch.Tensor, matrices: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """Sample each of N images (N, row, column) on a grid of ``size`` by its own 3x3 matrix (see :func:`resample`)."""
-    theta = _theta(matrices.to(torch.float64), (images.shape[-2], images.shape[-1]), size)
-    grid = F.affine_grid(theta.to(images.device, images.dtype), [len(images), 1, *size], align_corners=True)
-    return F.grid_sample(images[:, None], grid, mode="bilinear", padding_mode="zeros", align_corners=True)[:, 0]
+    pixels = widened(images)
+    theta = _theta(matrices.to(torch.float64), (pixels.shape[-2], pixels.shape[-1]), size).to(pixels)
+    grid = F.affine_grid(theta, [len(pixels), 1, *size], align_corners=True)
+    sampled = F.grid_sample(pixels[:, None], grid, mode="bilinear", padding_mode="zeros", align_corners=True)[:, 0]
+    return narrowed(sampled, images)
 
 
 def _theta(matrix: torch.Tensor, old: tuple[int, int], new: tuple[int, int]) -> torch.Tensor:

@@ -12,7 +12,14 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform, RandomizableTransform
 from torch.nn import functional as F
 
-from monai_ceph.transforms.geometry import affine_of, landmarks_to_grid, landmarks_to_source, with_affine
+from monai_ceph.transforms.geometry import (
+    affine_of,
+    landmarks_to_grid,
+    landmarks_to_source,
+    narrowed,
+    widened,
+    with_affine,
+)
 
 __all__ = ["RandFilmElastic", "RandFilmElasticd"]
 
@@ -65,16 +72,16 @@ class RandFilmElastic(RandomizableTransform):
         self.field = field * min(1.0, MAX_SLOPE / 2 / max(slope, 1e-12))
 
     def deform(self, image: torch.Tensor) -> MetaTensor:
-        """Return the film under the present field."""
-        if self.field is None:
-            return with_affine(image, image, affine_of(image))
-        height, width = image.shape[-2:]
-        rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-        at = torch.stack((columns + self.field[1], rows + self.field[0]), dim=-1)
-        grid = at * torch.tensor([2 / max(width - 1, 1), 2 / max(height - 1, 1)]) - 1
-        pixels = image.as_subclass(torch.Tensor)
-        sampled = F.grid_sample(pixels[None], grid[None].to(pixels), padding_mode="zeros", align_corners=True)[0]
-        return with_affine(sampled, image, affine_of(image))
+        """Return the film under the present field. Halves give halves, integers float32."""
+        film = image.as_subclass(torch.Tensor)
+        pixels = widened(film)
+        if self.field is not None:
+            height, width = film.shape[-2:]
+            rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+            at = torch.stack((columns + self.field[1], rows + self.field[0]), dim=-1)
+            grid = at * torch.tensor([2 / max(width - 1, 1), 2 / max(height - 1, 1)]) - 1
+            pixels = F.grid_sample(pixels[None], grid[None].to(pixels), padding_mode="zeros", align_corners=True)[0]
+        return with_affine(narrowed(pixels, film), image, affine_of(image))
 
     def move(self, landmarks: torch.Tensor, affine: torch.Tensor) -> torch.Tensor:
         """Return where (N, 2) landmarks, in source coordinates, lie after the present deformation."""

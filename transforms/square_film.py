@@ -10,7 +10,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform, Transform
 from torch.nn import functional as F
 
-from monai_ceph.transforms.geometry import affine_of, with_affine
+from monai_ceph.transforms.geometry import affine_of, narrowed, widened, with_affine
 
 __all__ = ["SquareFilm", "SquareFilmd"]
 
@@ -20,8 +20,8 @@ class SquareFilm(Transform):
 
     On a film of the ISBI 2015 challenge (2400 rows x 1935 columns) this is the crop of Zhong et al. 2019,
     section 3: rows 465 to 2400, then x 0.15 (290 px) or x 0.5 (968 px). A film that is wider than high is padded
-    with 0 above. Shrinking is antialiased. The affine of the result maps its grid to the source pixels:
-    source = (grid + 0.5) * width / size - 0.5, plus the first row of the crop.
+    with 0 above. Shrinking is antialiased. Halves give halves, integers float32. The affine of the result maps its
+    grid to the source pixels: source = (grid + 0.5) * width / size - 0.5, plus the first row of the crop.
 
     Args:
         size: rows and columns of the result.
@@ -41,14 +41,15 @@ class SquareFilm(Transform):
         """Return (channel, size, size) from (channel, row, column)."""
         rows, columns = image.shape[-2:]
         top = rows - columns
-        square = image.as_subclass(torch.Tensor)[:, max(top, 0) :]
+        film = image.as_subclass(torch.Tensor)
+        square = widened(film[:, max(top, 0) :])
         if top < 0:
             square = F.pad(square, (0, 0, -top, 0))
         scaled = F.interpolate(square[None], (self.size, self.size), mode="bilinear", antialias=True)[0]
         step = columns / self.size
         start = 0.5 * step - 0.5
         matrix = torch.tensor([[step, 0, top + start], [0, step, start], [0, 0, 1]], dtype=torch.float64)
-        return with_affine(scaled, image, affine_of(image) @ matrix)
+        return with_affine(narrowed(scaled, film), image, affine_of(image) @ matrix)
 
 
 class SquareFilmd(MapTransform):

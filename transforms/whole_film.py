@@ -17,8 +17,8 @@ __all__ = ["WholeFilm", "WholeFilmd"]
 class WholeFilm(Transform):
     """Scale a film so that its longer side has ``size`` pixels, and centre it in a square that is 0 elsewhere.
 
-    Shrinking is antialiased. Nothing of the film is lost, whatever its shape; compare
-    :class:`~monai_ceph.transforms.SquareFilm`, the paper's crop for films of one kind.
+    Shrinking is antialiased. Halves give halves, integers float32. Nothing of the film is lost, whatever its shape;
+    compare :class:`~monai_ceph.transforms.SquareFilm`, the paper's crop for films of one kind.
 
     Args:
         size: rows and columns of the result.

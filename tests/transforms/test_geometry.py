@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from monai.data import MetaTensor
 
 from monai_ceph.transforms import affine_of, landmarks_to_grid, landmarks_to_source, resample
-from monai_ceph.transforms.geometry import apply, fit_similarity, with_affine
+from monai_ceph.transforms.geometry import apply, fit_similarity, resample_each, with_affine
 
 number = st.floats(-5, 5)
 
@@ -61,6 +61,30 @@ def test_resample_composes_affines() -> None:
     film = MetaTensor(torch.rand(1, 8, 8), affine=first)
     matrix = torch.tensor([[0.0, 1, 1], [-1, 0, 6], [0, 0, 1]])
     assert torch.allclose(affine_of(resample(film, matrix, (6, 5))), (first @ matrix).double())
+
+
+@pytest.mark.parametrize("antialias", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.uint8, torch.int16, torch.float64])
+def test_places_are_exact_in_any_type(dtype: torch.dtype, antialias: bool) -> None:
+    film = torch.zeros(1, 600, 500)
+    film[:, 100:110, 200:210] = 1
+    # twice as fine, or half as fine
+    step = 2.0 if antialias else 0.5
+    matrix = torch.tensor([[step, 0, 90], [0, step, 190], [0, 0, 1]])
+    small = resample(film.to(dtype), matrix, (70, 60), antialias=antialias)
+    assert small.dtype == (dtype if dtype.is_floating_point else torch.float32)
+    expected = resample(film, matrix, (70, 60), antialias=antialias).as_subclass(torch.Tensor)
+    assert torch.allclose(small.as_subclass(torch.Tensor).float(), expected, atol=5e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_places_of_many_images_are_exact_in_half_precision(dtype: torch.dtype) -> None:
+    images = torch.zeros(2, 600, 500)
+    images[:, 301:311, 401:411] = 1
+    matrices = torch.tensor([[[1.0, 0, 290], [0, 1, 390], [0, 0, 1]], [[0.5, 0, 299], [0, 0.5, 399], [0, 0, 1]]])
+    seen = resample_each(images.to(dtype), matrices, (50, 40))
+    assert seen.dtype == dtype
+    assert torch.allclose(seen.float(), resample_each(images, matrices, (50, 40)), atol=5e-3)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 6), (5, 1)])

@@ -129,6 +129,16 @@ def test_without_a_deformation_nothing_changes(prob: float, sd: float) -> None:
     assert torch.equal(points, POINTS)
 
 
+@pytest.mark.parametrize("prob", [0.0, 1.0])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int16])
+def test_places_are_exact_in_any_type(dtype: torch.dtype, prob: float) -> None:
+    film = (100 * torch.rand(1, 400, 500, generator=torch.Generator().manual_seed(0))).to(dtype)
+    moved, _ = RandFilmElastic(prob, 3.0, 40).set_random_state(1)(film, POINTS)
+    assert moved.dtype == (dtype if dtype.is_floating_point else torch.float32)
+    expected, _ = RandFilmElastic(prob, 3.0, 40).set_random_state(1)(film.float(), POINTS)
+    assert torch.equal(moved.as_subclass(torch.Tensor), expected.as_subclass(torch.Tensor).to(moved.dtype))
+
+
 def test_dictionary_form() -> None:
     film = film_with_dots(POINTS, (90, 90), 1.2)
     data = {"image": film, "other": film, "landmarks": POINTS.numpy()}

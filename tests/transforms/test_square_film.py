@@ -60,6 +60,15 @@ def test_shrinking_is_antialiased() -> None:
     assert (SquareFilm(12)(board)[0, 1:-1, 1:-1] - 0.5).abs().max() < 0.05
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.uint8, torch.int16])
+def test_types_other_than_single_precision(dtype: torch.dtype) -> None:
+    film = (200 * torch.rand(1, 90, 61, generator=torch.Generator().manual_seed(0))).to(dtype)
+    square = SquareFilm(23)(film)
+    assert square.dtype == (dtype if dtype.is_floating_point else torch.float32)
+    expected = SquareFilm(23)(film.float()).as_subclass(torch.Tensor)
+    assert torch.equal(square.as_subclass(torch.Tensor), expected.to(square.dtype))
+
+
 def test_dictionary_form_and_affines_add_up() -> None:
     point = torch.tensor([[70.0, 30.0]])
     film = SquareFilm(48)(film_with_dots(point, (96, 64), 3.0))

@@ -68,6 +68,15 @@ def test_a_turned_or_mirrored_film_is_the_film_turned_or_mirrored(size: int) -> 
         assert torch.allclose(whole(turned(FILM)).as_subclass(torch.Tensor), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("size", [30, 200])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision(dtype: torch.dtype, size: int) -> None:
+    whole = WholeFilm(size)(FILM.to(dtype))
+    assert whole.dtype == dtype
+    expected = WholeFilm(size)(FILM.to(dtype).float()).as_subclass(torch.Tensor)
+    assert torch.equal(whole.as_subclass(torch.Tensor), expected.to(dtype))
+
+
 def test_dictionary_form_and_affines_add_up() -> None:
     point = torch.tensor([[40.0, 70.0]])
     film = WholeFilm(64)(film_with_dots(point, (96, 128), 4.0))
