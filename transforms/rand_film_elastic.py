@@ -134,7 +134,11 @@ class RandFilmElasticd(RandomizableTransform, MapTransform):
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
         """Apply one random deformation to the film of every key and to the landmarks."""
         result = dict(data)
-        film = result[self.first_key(result)]
+        first = self.first_key(result)
+        # MONAI's way to say that none of the keys is there
+        if first == ():
+            return result
+        film = result[first]
         affine = affine_of(film)
         self.elastic.randomize((film.shape[-2], film.shape[-1]))
         for key in self.key_iterator(result):

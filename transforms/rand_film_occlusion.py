@@ -119,7 +119,11 @@ class RandFilmOcclusiond(RandomizableTransform, MapTransform):
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
         """Blank the same rectangles on the film of every key."""
         result = dict(data)
-        film = result[self.first_key(result)]
+        first = self.first_key(result)
+        # MONAI's way to say that none of the keys is there
+        if first == ():
+            return result
+        film = result[first]
         self.occlusion.randomize((film.shape[-2], film.shape[-1]))
         for key in self.key_iterator(result):
             result[key] = self.occlusion.cover(result[key])

@@ -108,6 +108,9 @@ class RandLandmarkPatchd(Randomizable, MapTransform, MultiSampleTrait):
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> list[dict[Hashable, torch.Tensor]]:
         """Cut the same patches from the film of every key."""
         first = self.first_key(data)
+        # MONAI's way to say that none of the keys is there; its samplers give as many copies of the data
+        if first == ():
+            return [dict(data) for _ in range(self.sampler.num_samples)]
         self.randomize(landmarks_to_grid(data[self.landmarks_key], affine_of(data[first])))
         patches = []
         for start in self.sampler.starts:

@@ -152,6 +152,14 @@ def test_dictionary_form() -> None:
     assert torch.equal(POINTS, before)
 
 
+def test_data_without_a_film_stay_as_they_are() -> None:
+    data = {"landmarks": POINTS, "name": "x"}
+    move = RandFilmElasticd(["image", "other"], "landmarks", 1.0, 3.0, 30, allow_missing_keys=True)
+    assert move(data) == data
+    with pytest.raises(KeyError, match="image"):
+        RandFilmElasticd("image", "landmarks", 1.0, 3.0, 30)(data)
+
+
 @pytest.mark.parametrize(("sd", "spacing"), [(-1.0, 10), (1.0, 1.5), (1.0, math.nan)])
 def test_wrong_arguments(sd: float, spacing: float) -> None:
     with pytest.raises(ValueError, match="magnitude_sd"):

@@ -196,6 +196,14 @@ def test_dictionary_form_covers_every_key_alike_and_repeats_with_a_seed() -> Non
     assert np.array_equal(data["landmarks"], EVERYWHERE.numpy())
 
 
+def test_data_without_a_film_stay_as_they_are() -> None:
+    data = {"landmarks": EVERYWHERE, "name": "x"}
+    cover = RandFilmOcclusiond(["image", "other"], "landmarks", 1.0, 3, (0.2, 0.6), 2.0, allow_missing_keys=True)
+    assert cover(data) == data
+    with pytest.raises(KeyError, match="image"):
+        RandFilmOcclusiond("image", "landmarks", 1.0, 3, (0.2, 0.6), 2.0)(data)
+
+
 def test_patches_of_one_film_are_covered_each_in_its_own_way() -> None:
     chain = Compose(
         [

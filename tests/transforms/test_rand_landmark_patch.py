@@ -102,6 +102,16 @@ def test_every_key_is_cut_at_the_same_place() -> None:
         assert patch["name"] == "a"
 
 
+def test_without_a_film_each_sample_has_the_data_as_they_are() -> None:
+    data = {"landmarks": LANDMARKS, "name": "x"}
+    sampler = RandLandmarkPatchd(["image", "mask"], "landmarks", 12, 5.0, 3, allow_missing_keys=True)
+    samples = sampler(data)
+    assert samples == [data] * 3
+    assert len({id(sample) for sample in [data, *samples]}) == 4
+    with pytest.raises(KeyError, match="image"):
+        RandLandmarkPatchd("image", "landmarks", 12, 5.0)(data)
+
+
 def pipeline() -> Compose:
     return Compose(
         [
