@@ -20,7 +20,8 @@ class ScaleFilmIntensity(Transform):
 
     As :class:`~monai.transforms.ScaleIntensityRangePercentiles` with ``clip``, but the percentiles are those of every
     ``step``-th row and column: sorting all pixels of a film takes longer than a network does. A film whose
-    percentiles are equal becomes 0.
+    percentiles are equal becomes 0. Only finite pixels count towards them; infinite ones are clipped as all others, and
+    NaN becomes 0 (air, as the readers have it).
 
     Args:
         lower: percentile in 0..100.
@@ -42,9 +43,14 @@ class ScaleFilmIntensity(Transform):
     def __call__(self, image: torch.Tensor) -> MetaTensor:
         """Return the (channel, row, column) film in 0..1."""
         pixels = image.as_subclass(torch.Tensor).float()
+        sample = pixels[..., :: self.step, :: self.step].cpu().numpy()
+        sample = sample[np.isfinite(sample)]
         # numpy selects where torch would sort
-        low, high = np.percentile(pixels[..., :: self.step, :: self.step].cpu().numpy(), self.percentiles).tolist()
-        scaled = (pixels - low).div_(high - low).clamp_(0, 1) if high > low else torch.zeros_like(pixels)
+        low, high = np.percentile(sample, self.percentiles).tolist() if sample.size else (0.0, 0.0)
+        if high > low:
+            scaled = (pixels - low).div_(high - low).clamp_(0, 1).nan_to_num_(nan=0.0)
+        else:
+            scaled = torch.zeros_like(pixels)
         return with_affine(scaled, image, affine_of(image))
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -42,6 +44,21 @@ def test_keeps_the_affine_and_the_input() -> None:
 
 def test_a_constant_film_becomes_0() -> None:
     assert (ScaleFilmIntensity(0.5, 99.5)(torch.full((1, 6, 6), 3.0)) == 0).all()
+
+
+@pytest.mark.parametrize(("odd", "becomes"), [(math.nan, 0.0), (math.inf, 1.0), (-math.inf, 0.0)])
+@pytest.mark.parametrize("place", [(0, 0), (3, 2)])
+def test_a_pixel_that_is_not_finite_leaves_the_others_alone(odd: float, becomes: float, place: tuple[int, int]) -> None:
+    """One that is sampled, and one that is not."""
+    film = torch.full((1, 9, 9), 50.0)
+    film[:, ::4, ::4] = torch.tensor([[50.0, 10, 20], [30, 40, 50], [60, 70, 90]])
+    expected = ((film - 10) / 80).index_put((torch.tensor([0]), *map(torch.tensor, place)), torch.tensor(becomes))
+    film[0][place] = odd
+    assert torch.equal(ScaleFilmIntensity(0, 100)(film).as_subclass(torch.Tensor), expected)
+
+
+def test_a_film_without_a_finite_pixel_becomes_0() -> None:
+    assert (ScaleFilmIntensity(0.5, 99.5)(torch.full((1, 6, 6), math.nan)) == 0).all()
 
 
 @pytest.mark.parametrize(("lower", "upper", "step"), [(-1, 50, 4), (60, 50, 4), (50, 50, 4), (0, 101, 4), (0, 100, 0)])
