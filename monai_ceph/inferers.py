@@ -171,7 +171,7 @@ class ExpansiveExplorationInferer(Inferer):
         """Return the windows of one film (1, row, column) around its guide (N, 2)."""
         pixels = film.as_subclass(torch.Tensor)
         known = ~guide.isnan().any(dim=-1).cpu()
-        centres = torch.nan_to_num(guide.double(), nan=0.0).cpu()
+        centres = torch.nan_to_num(guide.cpu().double(), nan=0.0)
         starts = torch.floor((centres - (self.side - 1) / 2) / self.grid + 0.5).long() * self.grid
         look = self._at_once if self.shared_pixels else self._patch_by_patch
         nothing = pixels.new_zeros((len(guide), self.side, self.side))
@@ -450,7 +450,7 @@ class AttentionGuidedInferer(Inferer):
             guide_sd=None if local.guide_sd is None else local.guide_sd * share,
             shifts=self.context_shifts,
         )
-        seen = look.explore(small, apply(to_small, guide.double().cpu()), self.context_network)
+        seen = look.explore(small, apply(to_small, guide.cpu().double()), self.context_network)
         maps = to_small.repeat(len(guide), 1, 1)
         maps[:, :2, 2] = apply(to_small, windows.starts.double()) - seen.starts
         side = (local.side, local.side)

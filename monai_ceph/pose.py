@@ -233,7 +233,7 @@ class PoseFinder:
         Raises:
             ValueError: if nothing can be fitted.
         """
-        peaks = peaks.double().cpu().nan_to_num(nan=0.0)
+        peaks = peaks.cpu().double().nan_to_num(nan=0.0)
         weights = peaks.clamp(min=1e-6)
         for _ in range(_REWEIGHTINGS):
             matrix = self.frame.matrix(points, weights=weights)

@@ -19,7 +19,7 @@ Method = Literal["argmax", "mean"]
 
 def _vertex(before: torch.Tensor, middle: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
     """Vertex of the parabola through three log values, relative to the middle one; NaN if it has no maximum."""
-    low, mid, high = (value.double().clamp(min=1e-12).log() for value in (before, middle, after))
+    low, mid, high = (value.cpu().double().clamp(min=1e-12).log() for value in (before, middle, after))
     curvature = low - 2 * mid + high
     return torch.where(curvature < 0, 0.5 * (low - high) / curvature, torch.nan)
 
@@ -74,7 +74,7 @@ class HeatmapsToLandmarks(Transform):
         highest = peak[:, None, None]
         kept = (maps >= self.threshold * highest) & (maps > 0)
         weights = torch.where(kept, (maps / highest) ** self.power, 0)
-        per_row, per_column = weights.sum(dim=2).double().cpu(), weights.sum(dim=1).double().cpu()
+        per_row, per_column = weights.sum(dim=2).cpu().double(), weights.sum(dim=1).cpu().double()
         total = per_row.sum(dim=1)
         rows = per_row @ torch.arange(per_row.shape[1], dtype=torch.float64) / total
         columns = per_column @ torch.arange(per_column.shape[1], dtype=torch.float64) / total
@@ -83,7 +83,8 @@ class HeatmapsToLandmarks(Transform):
     def _argmax(self, maps: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         height, width = maps.shape[1:]
         row, column = index // width, index % width
-        points = torch.stack((row, column), dim=1).double()
+        # double precision on the CPU: other devices may have none
+        points = torch.stack((row, column), dim=1).cpu().double()
         if self.refine:
             channel = torch.arange(len(maps), device=maps.device)
             if height >= 3:
@@ -97,11 +98,11 @@ class HeatmapsToLandmarks(Transform):
                 points[:, 1] = self._refined(
                     column, middle, *(maps[channel, row, middle + step] for step in (-1, 0, 1))
                 )
-        return points.cpu()
+        return points
 
     def _refined(self, peak: torch.Tensor, middle: torch.Tensor, *values: torch.Tensor) -> torch.Tensor:
         """Return the vertex, at most half a pixel from the peak."""
-        vertex = middle + _vertex(*values)
+        peak, vertex = peak.cpu(), middle.cpu() + _vertex(*values)
         return torch.where(vertex.isnan(), peak.double(), vertex.clamp(peak - 0.5, peak + 0.5))
 
 
