@@ -66,13 +66,18 @@ def _orientation_warnings(orientation: tuple[str, ...], stated: View | None, fou
 
 
 class _Clock:
-    def __init__(self) -> None:
+    def __init__(self, device: str | torch.device) -> None:
+        # a config may name its device by a text
+        self.device = torch.device(device)
         self.seconds: dict[str, float] = {}
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
         start = time.perf_counter()
         yield
+        if self.device.type == "cuda":
+            # what was only queued is not done
+            torch.cuda.synchronize(self.device)
         self.seconds[name] = time.perf_counter() - start
 
 
@@ -249,7 +254,7 @@ class CephalogramDetector:
             ReadError: if the file cannot be read as a radiograph.
             RejectedError: if the image does not look like a lateral cephalogram.
         """
-        clock = _Clock()
+        clock = _Clock(self.device)
         if isinstance(source, Radiograph):
             radiograph = source
         else:

@@ -15,7 +15,7 @@ from PIL import Image
 from samples import HEIGHT, WIDTH, noise, save_grey
 
 import monai_ceph
-from monai_ceph import CephalogramDetector, weights
+from monai_ceph import CephalogramDetector, detection, weights
 from monai_ceph.errors import CephError, ReadError, RejectedError
 from monai_ceph.landmarks import NAMES, NUM_LANDMARKS, SYMBOLS
 from monai_ceph.networks import bfloat16_is_native
@@ -32,6 +32,19 @@ def distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 def fields(detection: monai_ceph.Detection) -> dict:
     """Everything but the file and the times."""
     return detection.model_dump(exclude={"file", "created", "seconds"})
+
+
+@pytest.mark.parametrize(("device", "waits"), [("cuda:1", [torch.device("cuda:1")]), ("cpu", [])])
+def test_a_part_ends_when_the_gpu_has_done_it(
+    device: str, waits: list[torch.device], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[torch.device] = []
+    monkeypatch.setattr("torch.cuda.synchronize", waited.append)
+    clock = detection._Clock(device)
+    with clock.part("stage 2"):
+        assert not waited
+    assert waited == waits
+    assert clock.seconds["stage 2"] >= 0
 
 
 class TestWithTrainedWeights:
