@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from codes import CELLS, COLUMNS, ROWS, STEP, CodeReader, coded_film, to_pixels
+from devices import Elsewhere
 from monai.data import MetaTensor
 from torch import nn
 
@@ -51,6 +52,14 @@ def lying(film: MetaTensor, view: View) -> tuple[MetaTensor, Callable[[torch.Ten
         return points
 
     return MetaTensor(pixels, affine=torch.eye(3, dtype=torch.float64)), place
+
+
+def test_peaks_on_a_device_without_double_precision() -> None:
+    points, peaks = 3 * CELLS + 40, torch.linspace(0.2, 0.9, len(CELLS))
+    evidence, matrix = finder().fit(points, Elsewhere(peaks))
+    expected = finder().fit(points, peaks)
+    assert evidence == expected[0]
+    assert torch.equal(matrix, expected[1])
 
 
 def test_a_network_of_other_landmarks_than_the_mean_shape() -> None:

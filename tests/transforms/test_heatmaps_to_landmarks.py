@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
+from devices import Elsewhere
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from monai.data import MetaTensor
@@ -33,6 +34,13 @@ def test_a_landmark_far_outside_stays_within_half_a_pixel_of_the_grid(place: tup
     outside = (place[0] * 1.2 - 3, place[1] * 1.2 - 3)
     found = HeatmapsToLandmarks("argmax")(gaussian(*outside, 6.0))[0]
     assert (found - torch.tensor(place)).abs().max() <= 0.5
+
+
+@pytest.mark.parametrize("method", ["mean", "argmax"])
+def test_on_a_device_without_double_precision(method: Literal["mean", "argmax"]) -> None:
+    find = HeatmapsToLandmarks(method, power=2)
+    maps = torch.cat([gaussian(12.4, 7.7, 3), torch.zeros(1, *SIZE), gaussian(3.1, 33.3, 5)])
+    assert torch.equal(find(Elsewhere(maps)).nan_to_num(-1), find(maps).nan_to_num(-1))
 
 
 def test_argmax_without_refinement_is_a_whole_pixel() -> None:
