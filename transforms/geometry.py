@@ -18,6 +18,7 @@ __all__ = [
     "landmarks_to_grid",
     "landmarks_to_source",
     "narrowed",
+    "on_cpu",
     "resample",
     "resample_each",
     "widened",
@@ -61,16 +62,21 @@ def apply(matrix: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
     return points @ matrix[..., :2, :2].mT + matrix[..., None, :2, 2]
 
 
+def on_cpu(points: torch.Tensor) -> torch.Tensor:
+    """Return points or matrices as a plain float64 tensor on the CPU, where the transforms compute with them."""
+    # in this order: other devices may have no double precision
+    here = points.cpu() if isinstance(points, torch.Tensor) else points
+    return torch.as_tensor(here, dtype=torch.float64).as_subclass(torch.Tensor)
+
+
 def landmarks_to_grid(landmarks: torch.Tensor, affine: torch.Tensor) -> torch.Tensor:
     """Map (..., N, 2) landmarks, (row, column) of the source, to the grid of ``affine`` (..., 3, 3). NaN stays NaN."""
-    landmarks = torch.as_tensor(landmarks, dtype=torch.float64).as_subclass(torch.Tensor)
-    return apply(torch.linalg.inv(torch.as_tensor(affine, dtype=torch.float64)), landmarks)
+    return apply(torch.linalg.inv(on_cpu(affine)), on_cpu(landmarks))
 
 
 def landmarks_to_source(landmarks: torch.Tensor, affine: torch.Tensor) -> torch.Tensor:
     """Map (..., N, 2) landmarks, (row, column) of the grid of ``affine`` (..., 3, 3), to the source. NaN stays NaN."""
-    landmarks = torch.as_tensor(landmarks, dtype=torch.float64).as_subclass(torch.Tensor)
-    return apply(torch.as_tensor(affine, dtype=torch.float64), landmarks)
+    return apply(on_cpu(affine), on_cpu(landmarks))
 
 
 def resample(
@@ -128,13 +134,13 @@ def fit_similarity(
     Raises:
         ValueError: if fewer than two different points are known.
     """
-    model, found = (torch.as_tensor(points, dtype=torch.float64).as_subclass(torch.Tensor) for points in (model, found))
+    model, found = on_cpu(model), on_cpu(found)
     known = ~found.isnan().any(dim=1)
     flip = torch.tensor([1.0, -1.0 if mirrored else 1.0], dtype=torch.float64)
     # complex numbers make a turn and a magnification one factor
     source = torch.view_as_complex((model[known] * flip).contiguous())
     target = torch.view_as_complex(found[known].contiguous())
-    share = torch.ones(len(source), dtype=torch.float64) if weights is None else weights[known].double()
+    share = torch.ones(len(source), dtype=torch.float64) if weights is None else on_cpu(weights)[known]
     share = share / share.sum()
     source_mean, target_mean = (share * source).sum(), (share * target).sum()
     spread = (share * (source - source_mean).abs() ** 2).sum()

@@ -8,7 +8,7 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, Transform
 
-from monai_ceph.transforms.geometry import affine_of, landmarks_to_grid
+from monai_ceph.transforms.geometry import affine_of, landmarks_to_grid, on_cpu
 
 __all__ = ["LandmarksToHeatmaps", "LandmarksToHeatmapsd"]
 
@@ -41,9 +41,9 @@ class LandmarksToHeatmaps(Transform):
         self.dtype = dtype
 
     def __call__(self, landmarks: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-        """Return (N + 1, row, column) from (N, 2) landmarks, (row, column) in pixels of the grid."""
+        """Return (N + 1, row, column), on the CPU, from (N, 2) landmarks, (row, column) in pixels of the grid."""
         # in double until the exponential: offsets from a far landmark lose their fraction in single precision
-        points = torch.as_tensor(landmarks, dtype=torch.float64)
+        points = on_cpu(landmarks)
 
         def profile(centre: torch.Tensor, length: int) -> torch.Tensor:
             offset = (torch.arange(length, dtype=torch.float64) - centre[:, None]) / self.sigma

@@ -17,6 +17,7 @@ from monai_ceph.transforms.geometry import (
     landmarks_to_grid,
     landmarks_to_source,
     narrowed,
+    on_cpu,
     widened,
     with_affine,
 )
@@ -86,7 +87,7 @@ class RandFilmElastic(RandomizableTransform):
     def move(self, landmarks: torch.Tensor, affine: torch.Tensor) -> torch.Tensor:
         """Return where (N, 2) landmarks, in source coordinates, lie after the present deformation."""
         if self.field is None:
-            return torch.as_tensor(landmarks, dtype=torch.float64)
+            return on_cpu(landmarks)
         target = landmarks_to_grid(landmarks, affine)
         known = ~target.isnan().any(dim=1)
         moved = target.clone()

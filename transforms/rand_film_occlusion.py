@@ -10,7 +10,7 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, RandomizableTransform
 
-from monai_ceph.transforms.geometry import affine_of, landmarks_to_grid, with_affine
+from monai_ceph.transforms.geometry import affine_of, landmarks_to_grid, on_cpu, with_affine
 
 __all__ = ["RandFilmOcclusion", "RandFilmOcclusiond"]
 
@@ -66,7 +66,7 @@ class RandFilmOcclusion(RandomizableTransform):
 
     def hide(self, landmarks: torch.Tensor, affine: torch.Tensor) -> torch.Tensor:
         """Return (N, 2) landmarks, in source coordinates, after the present rectangles."""
-        landmarks = torch.as_tensor(landmarks, dtype=torch.float64).as_subclass(torch.Tensor).clone()
+        landmarks = on_cpu(landmarks).clone()
         rows, columns = landmarks_to_grid(landmarks, affine).unbind(dim=1)
         for top, left, bottom, right in self.rectangles:
             # the distance to the nearest border, positive inside

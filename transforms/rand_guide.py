@@ -10,7 +10,7 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, Randomizable
 
-from monai_ceph.transforms.geometry import affine_of, landmarks_to_grid
+from monai_ceph.transforms.geometry import affine_of, landmarks_to_grid, on_cpu
 
 __all__ = ["RandGuide", "RandGuided"]
 
@@ -35,7 +35,7 @@ class RandGuide(Randomizable):
     def __call__(self, landmarks: torch.Tensor) -> torch.Tensor:
         """Return (N, 2) guide positions from (N, 2) landmarks, both (row, column) in the source image."""
         self.randomize(tuple(landmarks.shape))
-        return torch.as_tensor(landmarks, dtype=torch.float64) + torch.from_numpy(self.noise)
+        return on_cpu(landmarks) + torch.from_numpy(self.noise)
 
 
 class RandGuided(Randomizable, MapTransform):

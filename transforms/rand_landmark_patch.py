@@ -11,7 +11,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform, MultiSampleTrait, Randomizable
 from torch.nn import functional as F
 
-from monai_ceph.transforms.geometry import affine_of, landmarks_to_grid, with_affine
+from monai_ceph.transforms.geometry import affine_of, landmarks_to_grid, on_cpu, with_affine
 
 __all__ = ["RandLandmarkPatch", "RandLandmarkPatchd", "crop_patch"]
 
@@ -55,7 +55,8 @@ class RandLandmarkPatch(Randomizable, MultiSampleTrait):
 
     def randomize(self, data: torch.Tensor) -> None:
         """Draw the patches' first pixels from (N, 2) landmarks in grid coordinates."""
-        known = torch.as_tensor(data)[~torch.as_tensor(data).isnan().any(dim=1)].numpy()
+        points = on_cpu(data)
+        known = points[~points.isnan().any(dim=1)].numpy()
         if len(known) == 0:
             raise ValueError("a film without any annotated landmark has no landmark-centred patch")
         chosen = known[self.R.randint(len(known), size=self.num_samples)]
