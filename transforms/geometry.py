@@ -8,7 +8,9 @@ changing the affine, and the landmarks follow. This is MONAI's own convention fo
 from __future__ import annotations
 
 import torch
+from monai.config import NdarrayOrTensor
 from monai.data import MetaTensor
+from monai.utils import convert_to_tensor
 from torch.nn import functional as F
 
 __all__ = [
@@ -19,6 +21,7 @@ __all__ = [
     "landmarks_to_source",
     "narrowed",
     "on_cpu",
+    "pixels_of",
     "resample",
     "resample_each",
     "widened",
@@ -26,8 +29,8 @@ __all__ = [
 ]
 
 
-def affine_of(image: torch.Tensor) -> torch.Tensor:
-    """Return the 3x3 grid-to-source matrix of a film, float64; the identity for a plain tensor.
+def affine_of(image: NdarrayOrTensor) -> torch.Tensor:
+    """Return the 3x3 grid-to-source matrix of a film, float64; the identity for a plain tensor or a numpy array.
 
     Raises:
         ValueError: if the image carries an affine that is not 3x3 (a reader for volumes was used).
@@ -40,7 +43,12 @@ def affine_of(image: torch.Tensor) -> torch.Tensor:
     return affine
 
 
-def with_affine(pixels: torch.Tensor, source: torch.Tensor, affine: torch.Tensor) -> MetaTensor:
+def pixels_of(image: NdarrayOrTensor) -> torch.Tensor:
+    """Return a film, which may be a numpy array as in MONAI's transforms, as a plain tensor."""
+    return image.as_subclass(torch.Tensor) if isinstance(image, torch.Tensor) else convert_to_tensor(image)
+
+
+def with_affine(pixels: torch.Tensor, source: NdarrayOrTensor, affine: torch.Tensor) -> MetaTensor:
     """Return ``pixels`` with the metadata of ``source`` and a new 3x3 ``affine``."""
     meta = {k: v for k, v in source.meta.items() if k != "affine"} if isinstance(source, MetaTensor) else {}
     return MetaTensor(pixels.as_subclass(torch.Tensor), affine=affine, meta=meta)
@@ -80,7 +88,7 @@ def landmarks_to_source(landmarks: torch.Tensor, affine: torch.Tensor) -> torch.
 
 
 def resample(
-    image: torch.Tensor, matrix: torch.Tensor, size: tuple[int, int], *, antialias: bool = False
+    image: NdarrayOrTensor, matrix: torch.Tensor, size: tuple[int, int], *, antialias: bool = False
 ) -> MetaTensor:
     """Sample a film on a new grid: bilinear, 0 outside. Halves give halves, integers float32.
 
@@ -92,7 +100,7 @@ def resample(
     """
     matrix = matrix.to(torch.float64)
     affine = affine_of(image) @ matrix
-    film = image.as_subclass(torch.Tensor)
+    film = pixels_of(image)
     pixels = widened(film)
     if antialias:
         pixels, to_present = _shrunk(pixels, matrix)

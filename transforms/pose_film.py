@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 
 import torch
-from monai.config import KeysCollection
+from monai.config import KeysCollection, NdarrayOrTensor
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, Transform
 
@@ -53,11 +53,11 @@ class PoseFilm(Transform):
         """
         return fit_similarity(self.model, landmarks, mirrored=mirrored, weights=weights)
 
-    def cut(self, image: torch.Tensor, matrix: torch.Tensor) -> MetaTensor:
+    def cut(self, image: NdarrayOrTensor, matrix: torch.Tensor) -> MetaTensor:
         """Return the square (channel, size, size) that ``matrix`` maps to the film's grid."""
         return resample(image, matrix, (self.size, self.size), antialias=True)
 
-    def __call__(self, image: torch.Tensor, landmarks: torch.Tensor) -> MetaTensor:
+    def __call__(self, image: NdarrayOrTensor, landmarks: torch.Tensor) -> MetaTensor:
         """Return the square of a film (channel, row, column) with ``landmarks`` (N, 2) in source coordinates."""
         return self.cut(image, self.matrix(landmarks_to_grid(landmarks, affine_of(image))))
 

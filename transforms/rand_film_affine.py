@@ -7,7 +7,7 @@ from collections.abc import Hashable, Mapping
 
 import numpy as np
 import torch
-from monai.config import KeysCollection
+from monai.config import KeysCollection, NdarrayOrTensor
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, RandomizableTransform
 
@@ -65,7 +65,7 @@ class RandFilmAffine(RandomizableTransform):
         matrix[:2, 2] = centre_old - turn @ (centre_new + shift)
         return matrix
 
-    def __call__(self, image: torch.Tensor, randomize: bool = True) -> MetaTensor:
+    def __call__(self, image: NdarrayOrTensor, randomize: bool = True) -> MetaTensor:
         """Return the (channel, row, column) film on its new grid."""
         if randomize:
             self.randomize()

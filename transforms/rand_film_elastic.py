@@ -7,7 +7,7 @@ from collections.abc import Hashable, Mapping
 
 import numpy as np
 import torch
-from monai.config import KeysCollection
+from monai.config import KeysCollection, NdarrayOrTensor
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, RandomizableTransform
 from torch.nn import functional as F
@@ -18,6 +18,7 @@ from monai_ceph.transforms.geometry import (
     landmarks_to_source,
     narrowed,
     on_cpu,
+    pixels_of,
     widened,
     with_affine,
 )
@@ -72,9 +73,9 @@ class RandFilmElastic(RandomizableTransform):
         )
         self.field = field * min(1.0, MAX_SLOPE / 2 / max(slope, 1e-12))
 
-    def deform(self, image: torch.Tensor) -> MetaTensor:
+    def deform(self, image: NdarrayOrTensor) -> MetaTensor:
         """Return the film under the present field. Halves give halves, integers float32."""
-        film = image.as_subclass(torch.Tensor)
+        film = pixels_of(image)
         pixels = widened(film)
         if self.field is not None:
             height, width = film.shape[-2:]
@@ -95,7 +96,7 @@ class RandFilmElastic(RandomizableTransform):
             moved[known] = target[known] - _sample(self.field, moved[known])
         return landmarks_to_source(moved, affine)
 
-    def __call__(self, image: torch.Tensor, landmarks: torch.Tensor) -> tuple[MetaTensor, torch.Tensor]:
+    def __call__(self, image: NdarrayOrTensor, landmarks: torch.Tensor) -> tuple[MetaTensor, torch.Tensor]:
         """Return the deformed (channel, row, column) film and its (N, 2) landmarks in source coordinates."""
         self.randomize((image.shape[-2], image.shape[-1]))
         return self.deform(image), self.move(landmarks, affine_of(image))

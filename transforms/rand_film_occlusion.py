@@ -6,11 +6,11 @@ from collections.abc import Hashable, Mapping
 
 import numpy as np
 import torch
-from monai.config import KeysCollection
+from monai.config import KeysCollection, NdarrayOrTensor
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, RandomizableTransform
 
-from monai_ceph.transforms.geometry import affine_of, landmarks_to_grid, on_cpu, with_affine
+from monai_ceph.transforms.geometry import affine_of, landmarks_to_grid, on_cpu, pixels_of, with_affine
 
 __all__ = ["RandFilmOcclusion", "RandFilmOcclusiond"]
 
@@ -57,9 +57,9 @@ class RandFilmOcclusion(RandomizableTransform):
             # shutters are black, borders of old films white, and anything can be covered by anything
             self.values.append(float(self.R.choice([0.0, 1.0, self.R.uniform()], p=[0.5, 0.2, 0.3])))
 
-    def cover(self, image: torch.Tensor) -> MetaTensor:
+    def cover(self, image: NdarrayOrTensor) -> MetaTensor:
         """Return the film with the present rectangles."""
-        pixels = image.as_subclass(torch.Tensor).clone()
+        pixels = pixels_of(image).clone()
         for (top, left, bottom, right), value in zip(self.rectangles, self.values, strict=True):
             pixels[..., max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = value
         return with_affine(pixels, image, affine_of(image))
@@ -75,7 +75,7 @@ class RandFilmOcclusion(RandomizableTransform):
             landmarks[depth >= self.margin] = OUT_OF_SIGHT
         return landmarks
 
-    def __call__(self, image: torch.Tensor, landmarks: torch.Tensor) -> tuple[MetaTensor, torch.Tensor]:
+    def __call__(self, image: NdarrayOrTensor, landmarks: torch.Tensor) -> tuple[MetaTensor, torch.Tensor]:
         """Return the (channel, row, column) film and its (N, 2) landmarks in source coordinates."""
         self.randomize((image.shape[-2], image.shape[-1]))
         return self.cover(image), self.hide(landmarks, affine_of(image))

@@ -6,19 +6,19 @@ from collections.abc import Hashable, Mapping
 
 import numpy as np
 import torch
-from monai.config import KeysCollection
+from monai.config import KeysCollection, NdarrayOrTensor
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, MultiSampleTrait, Randomizable
 from torch.nn import functional as F
 
-from monai_ceph.transforms.geometry import affine_of, landmarks_to_grid, on_cpu, with_affine
+from monai_ceph.transforms.geometry import affine_of, landmarks_to_grid, on_cpu, pixels_of, with_affine
 
 __all__ = ["RandLandmarkPatch", "RandLandmarkPatchd", "crop_patch"]
 
 
-def crop_patch(image: torch.Tensor, start: tuple[int, int], size: int) -> MetaTensor:
+def crop_patch(image: NdarrayOrTensor, start: tuple[int, int], size: int) -> MetaTensor:
     """Cut a square of ``size`` pixels whose first pixel is ``start``, (row, column); 0 where it leaves the film."""
-    (row, column), pixels = start, image.as_subclass(torch.Tensor)
+    (row, column), pixels = start, pixels_of(image)
     before = (max(-row, 0), max(-column, 0))
     inside = pixels[..., max(row, 0) : max(row + size, 0), max(column, 0) : max(column + size, 0)]
     after = (size - before[0] - inside.shape[-2], size - before[1] - inside.shape[-1])
@@ -64,7 +64,7 @@ class RandLandmarkPatch(Randomizable, MultiSampleTrait):
         starts = np.rint(chosen + offset - (self.size - 1) / 2).astype(int)
         self.starts = [(int(row), int(column)) for row, column in starts]
 
-    def __call__(self, image: torch.Tensor, landmarks: torch.Tensor) -> list[MetaTensor]:
+    def __call__(self, image: NdarrayOrTensor, landmarks: torch.Tensor) -> list[MetaTensor]:
         """Return ``num_samples`` patches (channel, size, size); ``landmarks`` (N, 2) in source coordinates."""
         self.randomize(landmarks_to_grid(landmarks, affine_of(image)))
         return [crop_patch(image, start, self.size) for start in self.starts]

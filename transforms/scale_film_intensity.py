@@ -6,11 +6,11 @@ from collections.abc import Hashable, Mapping
 
 import numpy as np
 import torch
-from monai.config import KeysCollection
+from monai.config import KeysCollection, NdarrayOrTensor
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, Transform
 
-from monai_ceph.transforms.geometry import affine_of, with_affine
+from monai_ceph.transforms.geometry import affine_of, pixels_of, with_affine
 
 __all__ = ["ScaleFilmIntensity", "ScaleFilmIntensityd"]
 
@@ -40,9 +40,9 @@ class ScaleFilmIntensity(Transform):
             raise ValueError(f"step must be positive, got {step}")
         self.percentiles, self.step = (lower, upper), step
 
-    def __call__(self, image: torch.Tensor) -> MetaTensor:
+    def __call__(self, image: NdarrayOrTensor) -> MetaTensor:
         """Return the (channel, row, column) film in 0..1."""
-        pixels = image.as_subclass(torch.Tensor).float()
+        pixels = pixels_of(image).float()
         sample = pixels[..., :: self.step, :: self.step].cpu().numpy()
         sample = sample[np.isfinite(sample)]
         # numpy selects where torch would sort

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 
 import torch
-from monai.config import KeysCollection
+from monai.config import KeysCollection, NdarrayOrTensor
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, Transform
 from torch.nn import functional as F
 
-from monai_ceph.transforms.geometry import affine_of, narrowed, widened, with_affine
+from monai_ceph.transforms.geometry import affine_of, narrowed, pixels_of, widened, with_affine
 
 __all__ = ["SquareFilm", "SquareFilmd"]
 
@@ -37,11 +37,11 @@ class SquareFilm(Transform):
             raise ValueError(f"size must be positive, got {size}")
         self.size = size
 
-    def __call__(self, image: torch.Tensor) -> MetaTensor:
+    def __call__(self, image: NdarrayOrTensor) -> MetaTensor:
         """Return (channel, size, size) from (channel, row, column)."""
         rows, columns = image.shape[-2:]
         top = rows - columns
-        film = image.as_subclass(torch.Tensor)
+        film = pixels_of(image)
         square = widened(film[:, max(top, 0) :])
         if top < 0:
             square = F.pad(square, (0, 0, -top, 0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 
 import torch
-from monai.config import KeysCollection
+from monai.config import KeysCollection, NdarrayOrTensor
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, Transform
 
@@ -33,7 +33,7 @@ class WholeFilm(Transform):
             raise ValueError(f"size must be positive, got {size}")
         self.size = size
 
-    def __call__(self, image: torch.Tensor) -> MetaTensor:
+    def __call__(self, image: NdarrayOrTensor) -> MetaTensor:
         """Return (channel, size, size) from (channel, row, column)."""
         rows, columns = image.shape[-2:]
         step = max(rows, columns) / self.size
