@@ -23,7 +23,8 @@ class RandFilmOcclusion(RandomizableTransform):
 
     A landmark under a rectangle is not there any more: it moves far outside the film, its heatmap is 0, and networks
     learn to find none instead of guessing. One near the border of a rectangle, where either answer would do, becomes
-    NaN (not annotated). Rectangles may hang over the border of the film.
+    NaN (not annotated). Rectangles may hang over the border of the film. Each has one grey value in 0..1, so that films
+    must have been scaled to 0..1 (:class:`~monai_ceph.transforms.ScaleFilmIntensity`).
 
     Args:
         prob: probability that anything is blanked.
@@ -58,7 +59,7 @@ class RandFilmOcclusion(RandomizableTransform):
             self.values.append(float(self.R.choice([0.0, 1.0, self.R.uniform()], p=[0.5, 0.2, 0.3])))
 
     def cover(self, image: NdarrayOrTensor) -> MetaTensor:
-        """Return the film with the present rectangles."""
+        """Return the film, intensities in 0..1, with the present rectangles."""
         pixels = pixels_of(image).clone()
         for (top, left, bottom, right), value in zip(self.rectangles, self.values, strict=True):
             pixels[..., max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = value
