@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from fold import assignment
+from fold import TRAINING_FIGURES, assignment, trained_on_the_films
 from stresses import STRESSES, Sample
 
 from monai_ceph import weights
@@ -177,9 +177,10 @@ def main() -> None:
     films = split_fold(isbi2015(args.dataset, "train", "mean"), args.fold, 5, 0)[1][: args.films]
     given = {f"{name}_weights": getattr(args, f"{name}_weights") for name in weights.STAGES}
     given = {key: file for key, file in given.items() if file}
-    if not given:
-        print("TRAINING FIGURES: the shipped weights were trained on these films. Do not quote them.\n")
-    detector = CephalogramDetector("cpu", overlays=args.config, overrides=given | dict(args.settings))
+    settings = given | dict(args.settings)
+    if trained_on_the_films(args.config, settings):
+        print(TRAINING_FIGURES)
+    detector = CephalogramDetector("cpu", overlays=args.config, overrides=settings)
     if args.hide:
         hide(detector, films)
         return

@@ -35,6 +35,7 @@ __all__ = [
     "CephalogramDetector",
     "Detection",
     "Stage",
+    "inference_config",
     "model_identity",
     "read_config",
     "root_cause",
@@ -96,6 +97,22 @@ def read_config(paths: Sequence[str]) -> ConfigParser:
         except (OSError, ValueError, YAMLError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             raise CephError(f"{path}: cannot be read as a config: {reason}") from error
+    return config
+
+
+def inference_config(overlays: Sequence[str | Path] = (), overrides: dict[str, Any] | None = None) -> ConfigParser:
+    """Return ``bundles/inference.json`` with overlays laid over it, and then single keys changed.
+
+    Raises:
+        CephError: if a config cannot be read, it names the file; or if a key is of no use.
+    """
+    config = read_config([_INFERENCE, *map(str, overlays)])
+    try:
+        for key, value in (overrides or {}).items():
+            config[key] = value
+    except KeyError as error:
+        raise CephError(f"the config has no such key ({error})") from error
+    _check_keys(config)
     return config
 
 
@@ -202,16 +219,10 @@ class CephalogramDetector:
         overlays: Sequence[str | Path] = (),
         overrides: dict[str, Any] | None = None,
     ) -> None:
-        config = read_config([_INFERENCE, *map(str, overlays)])
-        if device is not None:
-            config["device"] = f"$torch.device('{_usable(device)}')"
+        chosen = {} if device is None else {"device": f"$torch.device('{_usable(device)}')"}
+        config = inference_config(overlays, chosen | (overrides or {}))
         try:
-            for key, value in (overrides or {}).items():
-                config[key] = value
-            _check_keys(config)
             self._build(config)
-        except KeyError as error:
-            raise CephError(f"the config has no such key ({error})") from error
         except RuntimeError as error:
             # MONAI says which part of the config failed, and the error below it says why
             raise CephError(f"the config does not work: {root_cause(error)}") from error
