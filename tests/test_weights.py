@@ -107,6 +107,22 @@ def test_nothing_to_export(tmp_path: Path, kind: str) -> None:
     assert not (tmp_path / "b.pt").exists()
 
 
+@pytest.mark.parametrize("value", [65504.0, -65504.0])
+def test_the_largest_values_that_half_precision_holds(value: float) -> None:
+    half = weights.halved({"bias": torch.tensor([1.0, value]), "count": torch.tensor(70000)})
+    assert half["bias"].tolist() == [1, value]
+    assert half["count"] == 70000
+
+
+@pytest.mark.parametrize("value", [66000.0, -1e9])
+def test_values_that_half_precision_cannot_hold(tmp_path: Path, value: float) -> None:
+    state = {"first.bias": torch.zeros(3), "norm.running_var": torch.tensor([1.0, value]), "count": torch.tensor(70000)}
+    torch.save({"network": state}, tmp_path / "a.pt")
+    with pytest.raises(CephError, match=r"a\.pt: norm\.running_var has values beyond 65504, where half precision ends"):
+        weights.export(str(tmp_path / "a.pt"), str(tmp_path / "b.pt"))
+    assert not (tmp_path / "b.pt").exists()
+
+
 def test_a_model_that_has_a_name_and_a_mean_shape() -> None:
     model = weights.model()
     assert model["name"]

@@ -20,7 +20,7 @@ from monai_ceph.errors import CephError
 from monai_ceph.landmarks import NUM_LANDMARKS, SYMBOLS
 from monai_ceph.reports.atomic import written_beside
 
-__all__ = ["STAGES", "export", "is_shipped", "load", "mean_shape", "model", "path", "sha256"]
+__all__ = ["STAGES", "export", "halved", "is_shipped", "load", "mean_shape", "model", "path", "sha256"]
 
 STAGES = ("global", "local", "context")
 
@@ -118,17 +118,33 @@ def _cause(error: Exception) -> str:
     return text if len(text) <= 200 else f"{text[:197]}..."
 
 
-def export(checkpoint: str, target: str) -> None:
-    """Write the network of a training checkpoint as a half-precision state dictionary.
-
-    Integer buffers keep their type. The file is written beside the target and renamed.
+def halved(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return a state dictionary in half precision. Integer buffers keep their type.
 
     Raises:
-        CephError: if the checkpoint is missing or is none; it names the file.
+        CephError: if half precision cannot hold its values; it names the tensor.
+    """
+    half = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
+    for key, value in half.items():
+        # what is beyond the largest half has become infinite
+        if value.is_floating_point() and value.isinf().any():
+            raise CephError(f"{key} has values beyond {torch.finfo(torch.float16).max:g}, where half precision ends")
+    return half
+
+
+def export(checkpoint: str, target: str) -> None:
+    """Write the network of a training checkpoint as a half-precision state dictionary (see :func:`halved`).
+
+    The file is written beside the target and renamed.
+
+    Raises:
+        CephError: if the checkpoint is missing or is none, or half precision cannot hold it; it names the file.
         OSError: if the target cannot be written.
     """
     try:
-        half = {key: value.half() if value.is_floating_point() else value for key, value in _state(checkpoint).items()}
+        half = halved(_state(checkpoint))
+    except CephError as error:
+        raise CephError(f"{checkpoint}: {error}") from error
     except Exception as error:
         raise CephError(f"{checkpoint}: no checkpoint: {_cause(error)}") from error
     with written_beside(Path(target)) as part:

@@ -65,7 +65,7 @@ def write_bundle(
 
     Raises:
         CephError: if a config or weights cannot be read, the folder is there already and not empty, or a network
-            cannot be exported.
+            cannot be exported or held by half precision.
         OSError: if the folder cannot be written.
     """
     target = out / NAME
@@ -106,8 +106,7 @@ def write_bundle(
         shutil.copy(Path(str(files("monai_ceph") / "zoo" / "LICENSE")), part)
         for file, content in documents.texts(meta, stages, shipped).items():
             (part / file).write_text(content, encoding="utf-8")
-        half = {key: value.half() if value.is_floating_point() else value for key, value in model.state_dict().items()}
-        torch.save(half, part / "models" / "model.pt")
+        torch.save(weights.halved(model.state_dict()), part / "models" / "model.pt")
         if torchscript:
             _export(part)
             _save(part, "inference_ts", configs.TORCHSCRIPT)

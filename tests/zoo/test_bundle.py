@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 import monai_ceph
 from monai_ceph import CephalogramDetector, weights
 from monai_ceph.cli import app
+from monai_ceph.errors import CephError
 from monai_ceph.landmarks import NAMES
 from monai_ceph.networks import HeatmapUNet
 from monai_ceph.reports.tables import LANDMARK_COLUMNS, landmark_rows
@@ -260,6 +261,17 @@ class TestRefusals:
         assert done.exit_code == 2
         assert f"{tmp_path / NAME}: is there already" in done.output.replace("\n", "")
         assert [path.name for path in tmp_path.rglob("*")] == [NAME, "mine.txt"]
+
+    def test_weights_that_half_precision_cannot_hold_leave_nothing(self, tmp_path: Path) -> None:
+        state = torch.load(weights.path("local"), weights_only=True)
+        name = next(key for key, value in state.items() if value.is_floating_point())
+        state = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+        state[name].view(-1)[0] = 1e6
+        torch.save(state, tmp_path / "local.pt")
+        (tmp_path / "own.json").write_text(json.dumps({"local_weights": str(tmp_path / "local.pt")}))
+        with pytest.raises(CephError, match=rf"{re.escape(name)} has values beyond 65504"):
+            write_bundle(tmp_path / "out", [tmp_path / "own.json"], torchscript=False)
+        assert not list((tmp_path / "out").iterdir())
 
     def test_weights_that_do_not_fit_leave_nothing(self, tmp_path: Path) -> None:
         torch.save({"a": torch.zeros(1)}, tmp_path / "own.pt")
