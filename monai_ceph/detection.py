@@ -24,6 +24,7 @@ from yaml import YAMLError
 
 from monai_ceph import weights
 from monai_ceph.errors import CephError, RejectedError
+from monai_ceph.folding import fold
 from monai_ceph.landmarks import LANDMARKS, SYMBOLS
 from monai_ceph.plausibility import check_film, check_landmarks
 from monai_ceph.pose import UPRIGHT, View, stated_view
@@ -240,11 +241,10 @@ class CephalogramDetector:
         for stage, file in used.items():
             weights.load(config.get_parsed_content(f"{stage}_network_def"), file)
         self.device = config.get_parsed_content("device")
-        self.network = config.get_parsed_content("network").eval()
+        self.network = config.get_parsed_content("network")
         self.inferer = config.get_parsed_content("inferer")
-        self.inferer.global_network.eval()
-        if self.inferer.context_network is not None:
-            self.inferer.context_network.eval()
+        for network in (self.network, self.inferer.global_network, self.inferer.context_network):
+            fold(network)
         self._frame = Compose(config.get_parsed_content("frame_transforms"))
         self._decode = config.get_parsed_content("decoder")
         self._uncertain_below, self._film_uncertain_above = (
