@@ -341,10 +341,9 @@ def phantom(
     from monai_ceph.datasets.phantom import phantom_names, write_phantoms
 
     try:
-        if found := next(
-            (out / name for name in phantom_names(count, file_format.value) if (out / name).exists()), None
-        ):
-            stop(f"{found} is there already; give another folder")
+        for name in phantom_names(count, file_format.value):
+            if (out / name).exists():
+                stop(f"{out / name} is there already; give another folder")
         written = write_phantoms(out, count, seed, file_format=file_format.value)
     except (CephError, OSError) as error:
         stop(error)

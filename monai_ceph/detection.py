@@ -54,7 +54,7 @@ _NOT_OF_THE_RECIPE = {
     *(f"{stage}_weights" for stage in weights.STAGES),
 }
 
-
+# that a config may change; check_landmarks would find a wrong one at the first film only
 _LIMITS = {"max_shape_residual", "min_mean_score", "min_evidence"}
 
 

@@ -74,6 +74,8 @@ def training_films(
 ) -> dict[str, list[dict[str, Any]]]:
     """Return the films to train and to validate on, as dictionaries.
 
+    A film with fewer than two landmarks, or none of a set of one, has no pose or no patch, and is left out.
+
     Args:
         dataset_dir: a dataset folder, of which the training split is used; None trains on phantoms alone.
         phantom_dir: where phantoms are drawn.
@@ -83,8 +85,6 @@ def training_films(
         seed: of the groups and of the phantoms.
         phantoms: how many phantoms join the films to train on; without a dataset, how many there are.
         landmarks: symbols of the landmarks to train, in the order of the channels.
-
-    A film with fewer than two landmarks, or one of a set of one, has no pose and no patch, and is left out.
 
     Raises:
         DatasetError: if the dataset does not have a known layout, or no film to train on has landmarks.

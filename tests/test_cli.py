@@ -198,15 +198,6 @@ class TestDetect:
         assert message == f"no film in {tmp_path / 'films'}"
         assert not (tmp_path / "out").exists()
 
-    @pytest.mark.parametrize("name", ["landmarks.csv", "002.dcm"])
-    def test_nothing_that_is_there_is_replaced(self, tmp_path: Path, name: str) -> None:
-        (tmp_path / name).write_text("mine")
-        result = run("phantom", tmp_path, "--count", "2")
-        assert result.exit_code == 2
-        assert one_line(result) == f"{tmp_path / name} is there already; give another folder"
-        assert [path.name for path in tmp_path.iterdir()] == [name]
-        assert (tmp_path / name).read_text() == "mine"
-
     def test_a_file_in_place_of_the_folder(self, film: Path, tmp_path: Path) -> None:
         (tmp_path / "out").write_text("a file")
         message = one_line(run("detect", film, "--out", tmp_path / "out", *QUICK))
