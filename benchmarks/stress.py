@@ -163,7 +163,8 @@ def hide(detector: CephalogramDetector, films: list[Film]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path, help="ISBI 2015 folder")
-    parser.add_argument("--fold", type=int, default=0, help="of 5, seed 0 (default: 0)")
+    parser.add_argument("--fold", type=int, default=0, help="seed 0 (default: 0)")
+    parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--films", type=int, help="only the first so many films of the fold")
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=list(STRESSES), help="only these changes")
     parser.add_argument("--hide", action="store_true", help="hide landmarks instead of changing films")
@@ -174,7 +175,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="torch threads")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    films = split_fold(isbi2015(args.dataset, "train", "mean"), args.fold, 5, 0)[1][: args.films]
+    films = split_fold(isbi2015(args.dataset, "train", "mean"), args.fold, args.folds, 0)[1][: args.films]
     given = {f"{name}_weights": getattr(args, f"{name}_weights") for name in weights.STAGES}
     given = {key: file for key, file in given.items() if file}
     settings = given | dict(args.settings)
