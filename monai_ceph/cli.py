@@ -148,6 +148,9 @@ def detect(
         int | None,
         typer.Option(min=1, help="Processes that each hold the model: 1; on Ray as many as there is room for."),
     ] = None,
+    film_timeout: Annotated[
+        float | None, typer.Option(min=0.001, help="Seconds that a film may take; without it as long as it needs.")
+    ] = None,
     engine: Annotated[
         Engine, typer.Option(help="Where they are: on this machine, or on a Ray cluster.")
     ] = Engine.LOCAL,
@@ -198,6 +201,7 @@ def detect(
         options = batch.Options(
             formats=wanted,
             workers=workers or 1,
+            film_timeout=film_timeout,
             resume=resume,
             retry_failed=retry_failed,
             identify=identify,

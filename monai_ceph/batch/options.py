@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,8 @@ class Options:
     Attributes:
         formats: of :data:`FORMATS`.
         workers: 1 works in this process and reads ahead; more are processes that each hold the model.
+        film_timeout: seconds that a film may take; the process of one that takes longer is ended, so that even one
+            worker is a process of its own. None: no limit.
         resume: leave alone what was done before with the same settings; False forgets the results that are there.
         retry_failed: do again what failed before, such as on a share that was not there.
         identify: call films by their paths; without it DICOM films are called by their UIDs.
@@ -44,6 +47,7 @@ class Options:
 
     formats: frozenset[str] = DEFAULT_FORMATS
     workers: int = 1
+    film_timeout: float | None = None
     resume: bool = True
     retry_failed: bool = False
     identify: bool = False
@@ -54,6 +58,8 @@ class Options:
     def __post_init__(self) -> None:
         if self.workers < 1:
             raise ValueError(f"workers must be 1 or more, not {self.workers}")
+        if self.film_timeout is not None and not 0 < self.film_timeout < math.inf:
+            raise ValueError(f"film_timeout must be a positive number of seconds, not {self.film_timeout}")
         if self.identify and self.deidentify:
             raise CephError("identify and deidentify exclude each other: a run shows identity or removes it")
         if unknown := self.formats - set(FORMATS):

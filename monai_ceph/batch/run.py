@@ -72,6 +72,8 @@ def detect_films(
     options = options or Options()
     if (url := url_of(Path(out))) is not None:
         raise CephError(f"{url}: results go to a folder, not to a URL; films may come from one")
+    if make_executor is not None and options.film_timeout is not None:
+        raise CephError("--film-timeout is of workers on this machine: leave it out, or do without --engine ray")
     inputs = Inputs(paths, out := Path(out).absolute())
     if next(inputs.paths(), None) is None:
         raise CephError(f"no film in {', '.join(readable(Path(path)) for path in paths)}")
@@ -82,7 +84,9 @@ def detect_films(
     def make() -> Executor:
         if make_executor is not None:
             return make_executor(make_worker, read_one, out)
-        return InlineExecutor(make_worker) if options.workers == 1 else ProcessExecutor(make_worker, options.workers)
+        if options.workers == 1 and options.film_timeout is None:
+            return InlineExecutor(make_worker)
+        return ProcessExecutor(make_worker, options.workers, options.film_timeout)
 
     busy = "another run writes there; wait for it, or choose another folder"
     with locked(out / ".run.lock", busy), _closing(make) as executor:

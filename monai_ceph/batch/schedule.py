@@ -21,6 +21,7 @@ OnFilm = Callable[[str, "Outcome | None"], None]
 """Takes the name of a film and how it ended; None if an earlier run ended it."""
 
 DIED = "failed: the process died twice while working on it"
+LATE = "failed: it took longer than --film-timeout allows, at the second try too"
 
 # a film whose twin was changed meanwhile is open again, and the second walk finds it
 _WALKS = 2
@@ -71,6 +72,7 @@ class Schedule:
         self._settings = ledger.settings(options.settings(executor.identity))
         self._in_flight: dict[int, FilmJob] = {}
         self._died: list[FilmJob] = []
+        self._late: set[int] = set()
         self.parts: Counter[str] = Counter()
         """Seconds per part of the work, over all workers."""
 
@@ -248,7 +250,7 @@ class Schedule:
             self._end_if_asked()
             job = self._died.pop()
             if self._ledger.row(job.id).attempts >= MAX_ATTEMPTS:
-                self._end(Outcome(job.id, "failed", DIED))
+                self._end(Outcome(job.id, "failed", LATE if job.id in self._late else DIED))
                 continue
             self._hand_out(job)
             while self._in_flight:
@@ -259,6 +261,7 @@ class Schedule:
         result = self._executor.wait()
         if isinstance(result, Died):
             self._died.append(self._in_flight.pop(result.id))
+            (self._late.add if result.late else self._late.discard)(result.id)
             return
         if result.stop is not None:
             raise StoppedError(result.stop)

@@ -25,8 +25,8 @@ class FakeDetector:
     """Finds landmarks that depend on nothing but the film's mean value.
 
     Names of files: ``explode`` raises, ``reject`` is no cephalogram, ``doubt`` is uncertain, ``die`` kills the process,
-    ``break`` breaks the device, ``once`` kills the process the first time. ``log`` gets a line per film before anything
-    else, ``seconds`` is how long a film takes.
+    ``break`` breaks the device, ``once`` kills the process the first time, ``hang`` takes for ever. ``log`` gets a line
+    per film before anything else, ``seconds`` is how long a film takes.
     """
 
     def __init__(self, log: Path | None = None, seconds: float = 0.0, recipe: str = "0") -> None:
@@ -38,7 +38,7 @@ class FakeDetector:
         if self.log is not None:
             with self.log.open("a", errors="backslashreplace") as stream:
                 stream.write(f"{name}\n")
-        time.sleep(self.seconds)
+        time.sleep(3600 if "hang" in name else self.seconds)
         if "die" in name or ("once" in name and self.log and self.log.read_text().split().count(name) == 1):
             os.kill(os.getpid(), signal.SIGKILL)
         if "explode" in name:

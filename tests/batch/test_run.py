@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,28 @@ class TestWorkers:
     def test_none_is_a_mistake(self) -> None:
         with pytest.raises(ValueError, match="workers"):
             Options(workers=0)
+
+    def test_a_film_that_hangs_costs_nothing_but_its_time(self, run: Runs) -> None:
+        for seed, name in enumerate(("a", "hang", "c")):
+            save_film(run.films / f"{name}.dcm", seed)
+        options = Options(formats=frozenset({"csv"}), film_timeout=1.0, identify=True)
+        summary = detect_films([run.films], run.out, partial(FakeDetector, run.log), options)
+        assert summary.states == {"done": 2, "failed": 1}
+        assert [row["error"] for row in table(run.out / "errors.csv")] == [
+            "failed: it took longer than --film-timeout allows, at the second try too"
+        ]
+        assert sorted(run.seen()) == ["a.dcm", "c.dcm", "hang.dcm", "hang.dcm"]
+
+    @pytest.mark.parametrize("seconds", [0.0, -1.0, float("inf"), float("nan")])
+    def test_a_time_that_is_none(self, seconds: float) -> None:
+        with pytest.raises(ValueError, match="film_timeout"):
+            Options(film_timeout=seconds)
+
+    def test_a_time_is_of_this_machine(self, run: Runs) -> None:
+        save_film(run.films / "a.dcm", 1)
+        with pytest.raises(CephError, match="--film-timeout is of workers on this machine"):
+            detect_films([run.films], run.out, FakeDetector, Options(film_timeout=1.0), make_executor=pytest.fail)
+        assert not run.out.exists()
 
 
 class TestOut:
