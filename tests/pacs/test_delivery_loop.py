@@ -17,7 +17,7 @@ from pynetdicom import AE, evt
 
 from monai_ceph.pacs import delivery_loop, targets
 from monai_ceph.pacs.config import NodeConfig
-from monai_ceph.pacs.delivery_loop import DeliveryLoop
+from monai_ceph.pacs.delivery_loop import DeliveryLoop, TargetState
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.ledger_rows import MadeObject
 from monai_ceph.pacs.spool import Spool
@@ -95,6 +95,23 @@ def test_an_object_that_the_target_fails_at_does_not_hold_up_the_others(
                 wait_until(lambda: place.ledger.counts() == {"done": 2, "dead": 1})
             else:
                 assert place.ledger.counts() == {"done": 2, "detected": 1}
+
+
+def test_an_answer_ends_the_failures_of_a_target(tmp_path: Path) -> None:
+    failures: list[int] = []
+
+    def store(event: evt.Event) -> int:
+        failures.append(place.loop.state.failures)
+        if len(failures) == 1:
+            event.assoc.abort()
+        return 0
+
+    with placed(tmp_path, retry={"first_s": 0.05, "longest_s": 0.05}) as (config, place):
+        place.detected(1)
+        with target(config, store), place.delivering():
+            wait_until(lambda: place.ledger.counts() == {"done": 1})
+        assert failures == [0, 1]
+        assert place.loop.state == TargetState()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,7 @@ from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.receiver import Arrivals
 from monai_ceph.pacs.selection import Selection
 from monai_ceph.pacs.spool import Spool
+from monai_ceph.pacs.targets import Sender, make_senders
 from monai_ceph.readers import Radiograph, read_radiograph
 from monai_ceph.result import Detection, ModelIdentity
 
@@ -80,11 +81,13 @@ def worker(folder: Path) -> FilmWorker:
 class Place:
     """The folder and the ledger of a node, and the loop."""
 
-    def __init__(self, workers: Workers, ledger: NodeLedger, spool: Spool, config: NodeConfig) -> None:
+    def __init__(
+        self, workers: Workers, ledger: NodeLedger, spool: Spool, config: NodeConfig, senders: Sequence[Sender]
+    ) -> None:
         self.spool, self.ledger, self.workers = spool, ledger, workers
         self.selection = Selection(config.select)
         self.loop = DetectionLoop(
-            self.workers, spool, ledger, self.selection, [], config.detect, on_detected=lambda: None
+            self.workers, spool, ledger, self.selection, senders, config.detect, on_detected=lambda: None
         )
         self.arrivals = Arrivals(spool, ledger, MODEL, self.loop.wake.set)
 
@@ -102,11 +105,12 @@ class Place:
 
 
 @contextmanager
-def placed(folder: Path, workers: Workers, **changes: Any) -> Iterator[Place]:
+def placed(folder: Path, workers: Workers, sends: bool = False, **changes: Any) -> Iterator[Place]:
     config = NodeConfig.model_validate(settings(folder, **changes))
     spool = Spool(config.folder, config.spool)
+    senders = make_senders(config.targets, config.ae_title) if sends else []
     with closing(NodeLedger(config.folder / "node.sqlite")) as ledger:
-        yield Place(workers, ledger, spool, config)
+        yield Place(workers, ledger, spool, config, senders)
 
 
 def test_a_header_that_nothing_was_made_for_costs_its_film_alone(
@@ -183,3 +187,53 @@ def test_a_film_that_takes_too_long_is_a_dead_letter_that_says_so(tmp_path: Path
             "the process ended 2 times while it worked on the film; the last time, the film took longer than 30 s"
         )
     assert workers.submitted == ["1.2.3.1.3", "1.2.3.1.3"]
+
+
+def test_a_film_that_the_node_ended_with_too_often_is_not_begun_again(tmp_path: Path) -> None:
+    with placed(tmp_path, workers := FailingWorkers()) as place:
+        place.take(film(1))
+        (waiting,) = place.ledger.waiting(1)
+        for _ in range(9):
+            place.ledger.started(waiting)
+        with place.running():
+            wait_until(lambda: place.dead())
+        # the tenth time is a try still
+        assert place.dead() == {"1.2.3.1.3": "failed: for the test"}
+        assert workers.submitted == ["1.2.3.1.3"]
+        place.take(film(2))
+        (waiting,) = place.ledger.waiting(1)
+        for _ in range(10):
+            place.ledger.started(waiting)
+        with place.running():
+            wait_until(lambda: len(place.dead()) == 2)
+        assert place.dead()["1.2.3.2.3"] == "the node ended 10 times while it worked on it"
+        assert workers.submitted == ["1.2.3.1.3"]
+
+
+def test_of_a_frame_that_failed_nothing_is_sent(tmp_path: Path) -> None:
+    """Not what an earlier node left at its place either."""
+
+    class FirstFrame(FakeDetector):
+        def __call__(self, radiograph: Radiograph, /, *, force: bool) -> Detection:
+            if radiograph.frame != 1:
+                raise RuntimeError("out of memory")
+            return super().__call__(radiograph, force=force)
+
+    class InProcess(FailingWorkers):
+        def wait(self) -> Outcome | Died:
+            return work(self.jobs.pop(0))
+
+    work = FilmWorker(FirstFrame(), tmp_path / "node" / "objects", Options(OBJECT_FORMATS), read_radiograph)
+    two = film(1, NumberOfFrames=2)
+    two.PixelData *= 2
+    with placed(tmp_path, InProcess(), sends=True) as place:
+        place.take(two)
+        (waiting,) = place.ledger.waiting(1)
+        for kind in OBJECT_FORMATS:
+            film(2).save_as(place.spool.object(kind, f"{waiting.key}_2"), enforce_file_format=True)
+        with place.running():
+            wait_until(lambda: place.ledger.counts() != {"received": 1})
+        assert [(each.kind, each.stem) for each in place.ledger.due("pacs", 9)] == [
+            ("gsps", f"{waiting.key}_1"),
+            ("sr", f"{waiting.key}_1"),
+        ]

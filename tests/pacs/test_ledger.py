@@ -53,6 +53,24 @@ def test_the_way_of_a_film(ledger: NodeLedger) -> None:
     assert (detected["weights_sha256"], detected["notes"]) == ("ab", ["a warning"])
 
 
+def test_the_film_that_has_waited_longest_is_next(ledger: NodeLedger) -> None:
+    for uid in ("1.2", "1.3", "1.4"):
+        received(ledger, uid, uid)
+    # it waits since its other bytes came
+    received(ledger, "1.2", "new")
+    assert [film.key for film in ledger.waiting(9)] == ["1.3", "1.4", "new"]
+    assert [film.key for film in ledger.waiting(1)] == ["1.3"]
+
+
+def test_a_start_counts_until_the_film_is_detected(ledger: NodeLedger) -> None:
+    film = received(ledger)
+    for _ in range(2):
+        ledger.started(film)
+    assert [each.attempts for each in ledger.waiting(9)] == [2]
+    ledger.detected(film, "done", BOTH, MODEL, [])
+    assert [each.attempts for each in ledger.films("detected")] == [0]
+
+
 def test_a_clock_that_is_set_back_delays_no_try(ledger: NodeLedger, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger.detected(received(ledger), "done", BOTH, MODEL, [])
     (delivery,) = ledger.due("b", 9, 900)

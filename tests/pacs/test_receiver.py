@@ -50,6 +50,9 @@ class Listening:
         arrivals = Arrivals(self.spool, self.ledger, MODEL, self.woken.set)
         self.receiver = Receiver(config, arrivals, self.commitments.ask)
 
+    def commitments_waiting(self) -> int:
+        return self.ledger.database.number("SELECT count(*) FROM commitments")
+
     def files(self) -> list[Path]:
         return [path for folder in (self.spool.queue, self.spool.incoming) for path in folder.iterdir()]
 
@@ -379,31 +382,59 @@ def ask_for_commitment(port: int, *uids: str) -> int:
         return int(status.Status)
 
 
-def test_storage_commitment(tmp_path: Path) -> None:
+@contextmanager
+def told(peer: dict[str, Any], *statuses: int) -> Iterator[list[tuple[int, Dataset]]]:
+    """A peer that takes reports, with these statuses first; what it was told."""
     reports: list[tuple[int, Dataset]] = []
 
     def take(event: evt.Event) -> tuple[int, None]:
         reports.append((event.event_type, event.event_information))
-        return 0x0000, None
+        return (*statuses, *[0x0000] * len(reports))[len(reports) - 1], None
 
-    entity, port = AE("SENDER"), free_port()
+    entity, address = AE(peer["ae_title"]), (peer["host"], peer["port"])
     entity.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
-    peer = {"ae_title": "SENDER", "host": "127.0.0.1", "port": port}
+    server = entity.start_server(address, block=False, evt_handlers=[(evt.EVT_N_EVENT_REPORT, take)])
+    try:
+        yield reports
+    finally:
+        server.shutdown()
+
+
+def test_storage_commitment(tmp_path: Path) -> None:
+    peer = {"ae_title": "SENDER", "host": "127.0.0.1", "port": free_port()}
     with listening(tmp_path, storage_commitment=[peer]) as here:
         send(here.port, film(1), film(2))
         # nobody is there to report to yet
         assert ask_for_commitment(here.port, "1.2.3.1.3", "1.2.3.2.3", "1.2.3.4.5") == 0
-        server = entity.start_server(("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_N_EVENT_REPORT, take)])
-        try:
+        with told(peer) as reports:
             wait_until(lambda: reports)
-            wait_until(lambda: here.ledger.database.number("SELECT count(*) FROM commitments") == 0)
-        finally:
-            server.shutdown()
+            wait_until(lambda: here.commitments_waiting() == 0)
     (kind, report) = reports[0]
     assert (kind, report.TransactionUID) == (2, "1.2.3.99")
     assert [item.ReferencedSOPInstanceUID for item in report.ReferencedSOPSequence] == ["1.2.3.1.3", "1.2.3.2.3"]
     (failed,) = report.FailedSOPSequence
     assert (failed.ReferencedSOPInstanceUID, failed.FailureReason) == ("1.2.3.4.5", 0x0112)
+
+
+def test_a_peer_that_does_not_take_the_report_is_told_again(tmp_path: Path) -> None:
+    peer = {"ae_title": "SENDER", "host": "127.0.0.1", "port": free_port()}
+    with listening(tmp_path, storage_commitment=[peer]) as here, told(peer, 0x0110) as reports:
+        send(here.port, film(1))
+        assert ask_for_commitment(here.port, "1.2.3.1.3") == 0
+        wait_until(lambda: len(reports) == 2)
+        wait_until(lambda: here.commitments_waiting() == 0)
+    # all of it is safe
+    assert [kind for kind, _ in reports] == [1, 1]
+    assert not any("FailedSOPSequence" in report for _, report in reports)
+
+
+def test_a_peer_that_takes_no_report_for_too_long_is_told_no_more(tmp_path: Path) -> None:
+    peer = {"ae_title": "SENDER", "host": "127.0.0.1", "port": free_port()}
+    retry = {"first_s": 0.2, "longest_s": 0.5, "give_up_after_h": 1e-9}
+    with listening(tmp_path, storage_commitment=[peer], retry=retry) as here, told(peer, 0x0110) as reports:
+        assert ask_for_commitment(here.port, "1.2.3.1.3") == 0
+        wait_until(lambda: here.commitments_waiting() == 0)
+    assert len(reports) == 1
 
 
 def test_a_ledger_that_cannot_be_written_ends_no_commitment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -415,25 +446,13 @@ def test_a_ledger_that_cannot_be_written_ends_no_commitment(tmp_path: Path, monk
         failed.set()
         raise StoppedError("database or disk is full")
 
-    entity, reports = AE("SENDER"), []
-    entity.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
-
-    def take(event: evt.Event) -> tuple[int, None]:
-        reports.append(event.event_type)
-        return 0x0000, None
-
-    address = ("127.0.0.1", int(peer["port"]))
-    server = entity.start_server(address, block=False, evt_handlers=[(evt.EVT_N_EVENT_REPORT, take)])
-    try:
-        with listening(tmp_path, storage_commitment=[peer]) as here:
-            monkeypatch.setattr(here.ledger, "audit", full)
-            assert ask_for_commitment(here.port, "1.2.3.1.3") == 0
-            wait_until(failed.is_set)
-            monkeypatch.undo()
-            assert ask_for_commitment(here.port, "1.2.3.1.3") == 0
-            wait_until(lambda: len(reports) == 2)
-    finally:
-        server.shutdown()
+    with told(peer) as reports, listening(tmp_path, storage_commitment=[peer]) as here:
+        monkeypatch.setattr(here.ledger, "audit", full)
+        assert ask_for_commitment(here.port, "1.2.3.1.3") == 0
+        wait_until(failed.is_set)
+        monkeypatch.undo()
+        assert ask_for_commitment(here.port, "1.2.3.1.3") == 0
+        wait_until(lambda: len(reports) == 2)
 
 
 def test_commitment_for_nobody_else(tmp_path: Path) -> None:
