@@ -105,6 +105,11 @@ def test_hand_computed(detection: Detection) -> None:
         ("ANB", {"B": (110, 150)}, -1),
         ("FH-PP", {"ANS": (110, 70)}, -1),
         ("MW", {"UI": (90, 120)}, -1),
+        # the mandibular plane rises in front
+        ("FMA (FH-GoMe)", {"Go": (0, 230)}, -1),
+        ("PP-GoMe", {"Go": (0, 230)}, -1),
+        ("SN-GoMe", {"Go": (0, 230)}, -1),
+        ("SN-PP", {"ANS": (110, 70)}, -1),
     ],
 )
 def test_signs(detection: Detection, symbol: str, moved: dict[str, tuple[float, float]], sign: int) -> None:

@@ -130,6 +130,11 @@ class TestDicomPixels:
         dataset = dicom(VOILUTSequence=self.lut(curve, bits=12), RescaleSlope="1", RescaleIntercept="10")
         same(save(dataset, tmp_path / "a.dcm"), curve[np.minimum(GREY12.astype(int) + 10, 4095)])
 
+    def test_values_are_rounded_for_a_voi_lut(self, tmp_path: Path) -> None:
+        curve = np.arange(4096)[::-1].astype(np.uint16)
+        dataset = dicom(VOILUTSequence=self.lut(curve, bits=12), RescaleSlope="0.75", RescaleIntercept="0")
+        same(save(dataset, tmp_path / "a.dcm"), curve[np.rint(GREY12 * 0.75).astype(int)])
+
     def test_damaged_voi_lut_warns(self, tmp_path: Path) -> None:
         item = pydicom.Dataset()
         item.add_new("LUTDescriptor", "US", [4096, 0, 12])
@@ -169,6 +174,18 @@ class TestDicomPixels:
         path = save(dataset, tmp_path / "a.dcm")
         same(path, expected)
         assert "6.7 % of the pixels are padding" in read_radiograph(path).warnings[0]
+
+    @pytest.mark.parametrize("ends", [(3, 9), (9, 3)])
+    def test_a_range_of_padding(self, tmp_path: Path, ends: tuple[int, int]) -> None:
+        stored = np.maximum(GREY12, 10)
+        stored[0, :8] = range(2, 10)
+        expected = stored.astype(float)
+        # 2 is no padding
+        expected[0, 1:8] = 2
+        dataset = dicom(stored)
+        for name, end in zip(("PixelPaddingValue", "PixelPaddingRangeLimit"), ends, strict=True):
+            dataset.add_new(name, "US", end)
+        same(save(dataset, tmp_path / "a.dcm"), expected)
 
     @pytest.mark.parametrize("vr", ["US", "SS"])
     @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
