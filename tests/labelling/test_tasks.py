@@ -162,6 +162,24 @@ class TestStrategy:
         assert found == {"id": "b.png", "score": pytest.approx(0.3), "lowest_score": pytest.approx(0.3)}
         assert detectors.asked == ["none.png"]
 
+    def test_no_more_films_are_looked_at_now_than_the_client_wishes(
+        self, store: FolderStore, detectors: FakeDetectors, book: ScoreBook
+    ) -> None:
+        strategy = LowestScore(detectors, book)
+        assert strategy({"max_films": 1}, store)["id"] == "a.png"
+        assert detectors.asked == ["a.png"]
+        assert strategy({"max_films": 2}, store)["id"] == "b.png"
+        assert detectors.asked == ["a.png", "b.png", "c.png"]
+
+    def test_a_film_that_inference_rejected_is_not_looked_at_again(
+        self, store: FolderStore, detectors: FakeDetectors, book: ScoreBook
+    ) -> None:
+        with pytest.raises(RejectedError):
+            InferLandmarks(detectors, book)({"image": store.get_image_uri("none.png"), "image_id": "none.png"})
+        detectors.asked.clear()
+        assert LowestScore(detectors, book)({}, store)["id"] == "b.png"
+        assert sorted(detectors.asked) == ["a.png", "b.png", "c.png"]
+
     def test_a_film_that_an_archive_did_not_send_is_offered_the_next_time(
         self, store: FolderStore, detectors: FakeDetectors, book: ScoreBook, monkeypatch: pytest.MonkeyPatch
     ) -> None:
