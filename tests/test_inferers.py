@@ -386,6 +386,39 @@ def test_the_context_network_moves_the_place_towards_what_it_sees(shared: bool) 
     assert place["context"][0] - place["none"][0] == pytest.approx(0, abs=1)
 
 
+@pytest.mark.parametrize("guide_sd", [None, 6.0])
+@pytest.mark.parametrize("shared", [True, False])
+def test_the_context_network_sees_the_windows_of_the_local_one(shared: bool, guide_sd: float | None) -> None:
+    """To their edges, with as much around them, and weighed alike: even answers make an even mean."""
+
+    class Even(nn.Module):
+        """A landmark as probable everywhere but within 3 pixels of the border of what it sees."""
+
+        def __init__(self, probability: float) -> None:
+            super().__init__()
+            self.logit = math.log(probability / (1 - probability))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            inside = nn.functional.avg_pool2d(torch.ones_like(x), 7, stride=1, padding=3) > 0.99
+            return torch.cat((torch.where(inside, self.logit, -20.0), torch.zeros_like(x)), dim=1)
+
+    local = ExpansiveExplorationInferer(
+        29, 1.0, "centre", batch_size=3, margin=3, shared_pixels=shared, guide_sd=guide_sd
+    )
+    inferer = AttentionGuidedInferer(
+        Brightness(), 20, local, HeatmapsToLandmarks("argmax"), Even(0.2), 30
+    )
+    # between two pixels of the context network's grid, which are as large as two of this one
+    for guide in ([29.0, 30.0], [30.4, 29.6], [30.9, 31.2]):
+        windows = inferer.explore(film_with_a_dot(101.0, 41.0), torch.tensor([guide]), Even(0.8))
+        expected = torch.full((29, 29), math.sqrt(0.2 * 0.8), dtype=torch.float64)
+        if guide_sd is not None:
+            offset = torch.arange(29.0)[None] - (torch.tensor([guide]) - windows.starts).T
+            weight = torch.exp(-0.5 * (offset / guide_sd) ** 2)
+            expected = expected * weight[0, :, None] * weight[1, None, :]
+        assert torch.allclose(windows.heatmaps[0].double(), expected.double(), atol=0.01)
+
+
 def test_local_and_context_network_look_as_often_as_each_is_told() -> None:
     looks = {"local": 0, "context": 0}
 
