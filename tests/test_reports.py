@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import csv
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 from samples import changed, radiograph
 
-from monai_ceph.landmarks import NUM_LANDMARKS
+from monai_ceph.landmarks import NUM_LANDMARKS, SYMBOLS
 from monai_ceph.readers import Radiograph, SpacingSource
 from monai_ceph.reports import overlay
 from monai_ceph.reports.atomic import folder_written_beside, written_beside
@@ -17,6 +19,7 @@ from monai_ceph.reports.tables import LANDMARK_COLUMNS, landmark_rows, save_land
 from monai_ceph.result import Detection
 
 GREEN, ORANGE = (80, 220, 100), (255, 170, 30)
+Drawn = tuple[str, tuple[float, float, float, float]]
 
 
 def rows_of(path: Path) -> list[list[str]]:
@@ -174,38 +177,64 @@ class TestOverlay:
     def test_small_films_keep_their_size(self, detection: Detection) -> None:
         assert draw_overlay(radiograph(200, 150), detection).size == (150, 200)
 
-    def test_landmarks_outside_the_film_are_no_error(self, detection: Detection) -> None:
-        draw_overlay(radiograph(200, 150), changed(detection, 0, x=-50.0, y=900.0))
+    def test_a_landmark_outside_the_film_changes_nothing_in_the_picture(self, detection: Detection) -> None:
+        outside = draw_overlay(black(400, 300), changed(detection, 0, x=-50.0, y=900.0))
+        without = draw_overlay(black(400, 300), detection.model_copy(update={"landmarks": detection.landmarks[1:]}))
+        assert np.array_equal(outside, without)
 
     def test_uncertain_is_orange(self, detection: Detection) -> None:
         picture = draw_overlay(black(400, 300), changed(detection, 18, status="uncertain"))
         assert picture.getpixel((200, 230)) == ORANGE
         assert picture.getpixel((190, 220)) == GREEN
 
-    def test_missing_landmarks_are_named(self, detection: Detection, monkeypatch: pytest.MonkeyPatch) -> None:
-        texts: list[str] = []
-        write = overlay.ImageDraw.ImageDraw.text
+    @pytest.fixture
+    def drawn(self, monkeypatch: pytest.MonkeyPatch) -> list[Drawn]:
+        """Takes the texts of a picture as they are drawn, and the box (left, top, right, bottom) of each."""
+        texts: list[Drawn] = []
+        write = ImageDraw.ImageDraw.text
 
-        def spy(self: object, place: object, text: str, *args: object, **options: object) -> None:
-            texts.append(text)
-            write(self, place, text, *args, **options)  # type: ignore[arg-type]
+        def spy(self: ImageDraw.ImageDraw, place: Any, text: str, *, font: Any, anchor: Any = None, **more: Any) -> None:
+            texts.append((text, self.textbbox(place, text, font, anchor)))
+            write(self, place, text, font=font, anchor=anchor, **more)
 
-        monkeypatch.setattr(overlay.ImageDraw.ImageDraw, "text", spy)
+        monkeypatch.setattr(ImageDraw.ImageDraw, "text", spy)
+        return texts
+
+    def test_missing_landmarks_are_named(self, detection: Detection, drawn: list[Drawn]) -> None:
         whole = draw_overlay(black(400, 300), detection)
+        texts = [text for text, _ in drawn]
         assert not any("missing" in text for text in texts)
         assert {overlay.NOTICE, f"scale: {detection.spacing_source.value}"} <= set(texts)
-        texts.clear()
+        drawn.clear()
         gone = {"x": None, "y": None, "status": "missing"}
         picture = draw_overlay(black(400, 300), changed(changed(detection, 3, **gone), 18, **gone))
+        texts = [text for text, _ in drawn]
         assert "missing: Po, Ar" in texts
         assert "Po" not in texts
         assert whole.getpixel((200, 230)) == GREEN
         assert picture.getpixel((200, 230)) == (0, 0, 0)
 
-    def test_nothing_found_at_all(self, detection: Detection) -> None:
+    def test_nothing_found_at_all(self, detection: Detection, drawn: list[Drawn]) -> None:
         for index in range(NUM_LANDMARKS):
             detection = changed(detection, index, x=None, y=None, status="missing")
-        draw_overlay(black(400, 300), detection)
+        picture = np.asarray(draw_overlay(black(400, 300), detection))
+        assert f"missing: {', '.join(SYMBOLS)}" in [text for text, _ in drawn]
+        assert not (picture == GREEN).all(axis=-1).any()
+
+    def test_symbols_cover_neither_each_other_nor_a_landmark(self, detection: Detection, drawn: list[Drawn]) -> None:
+        # each where the symbol of the one before would go
+        places = [(60.0, 300.0), (60.0, 300.0), (68.0, 292.0), (78.0, 286.0), (86.0, 280.0)]
+        for index, (x, y) in enumerate(places):
+            detection = changed(detection, index, x=x, y=y)
+        draw_overlay(black(400, 300), detection.model_copy(update={"landmarks": detection.landmarks[: len(places)]}))
+        boxes = [box for text, box in drawn if text in SYMBOLS]
+        assert len(boxes) == len(places)
+        for left, top, right, bottom in boxes:
+            assert not any(left < x < right and top < y < bottom for x, y in places)
+        for one, other in combinations(boxes, 2):
+            width = min(one[2], other[2]) - max(one[0], other[0])
+            height = min(one[3], other[3]) - max(one[1], other[1])
+            assert width <= 0 or height <= 0
 
     @pytest.mark.parametrize("low", [-1000.0, 0.0, 60000.0])
     def test_any_range_of_values_is_shown_whole(self, detection: Detection, low: float) -> None:
