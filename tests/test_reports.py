@@ -193,7 +193,9 @@ class TestOverlay:
         texts: list[Drawn] = []
         write = ImageDraw.ImageDraw.text
 
-        def spy(self: ImageDraw.ImageDraw, place: Any, text: str, *, font: Any, anchor: Any = None, **more: Any) -> None:
+        def spy(
+            self: ImageDraw.ImageDraw, place: Any, text: str, *, font: Any, anchor: Any = None, **more: Any
+        ) -> None:
             texts.append((text, self.textbbox(place, text, font, anchor)))
             write(self, place, text, font=font, anchor=anchor, **more)
 
