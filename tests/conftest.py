@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from functools import cache
 from pathlib import Path
@@ -22,6 +23,21 @@ SEED = 3
 # how long an example takes says nothing on a machine that does other things, too
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What libraries and processes leave among the temporary files goes with the session."""
+    # made first, and elsewhere: it is kept
+    tmp_path_factory.getbasetemp()
+    # beside it, not in it: the path of a Unix socket may have 107 characters, and Ray takes 70 of its own
+    with (
+        tempfile.TemporaryDirectory(prefix="ceph-", ignore_cleanup_errors=True) as folder,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("TMPDIR", folder)
+        patch.setattr(tempfile, "tempdir", folder)
+        yield
 
 
 @pytest.fixture(scope="session")
