@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import multiprocessing.util
 import tempfile
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
@@ -28,8 +29,9 @@ settings.load_profile("untimed")
 @pytest.fixture(scope="session", autouse=True)
 def temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What libraries and processes leave among the temporary files goes with the session."""
-    # made first, and elsewhere: it is kept
+    # made first, and elsewhere: pytest keeps its own, and multiprocessing removes its own when the process ends
     tmp_path_factory.getbasetemp()
+    multiprocessing.util.get_temp_dir()
     # beside it, not in it: the path of a Unix socket may have 107 characters, and Ray takes 70 of its own
     with (
         tempfile.TemporaryDirectory(prefix="ceph-", ignore_cleanup_errors=True) as folder,
