@@ -403,16 +403,16 @@ def test_the_context_network_sees_the_windows_of_the_local_one(shared: bool, gui
             return torch.cat((torch.where(inside, self.logit, -20.0), torch.zeros_like(x)), dim=1)
 
     local = ExpansiveExplorationInferer(
-        29, 1.0, "centre", batch_size=3, margin=3, shared_pixels=shared, guide_sd=guide_sd
+        30, 1.0, "centre", batch_size=3, margin=3, shared_pixels=shared, guide_sd=guide_sd
     )
     inferer = AttentionGuidedInferer(Brightness(), 20, local, HeatmapsToLandmarks("argmax"), Even(0.2), 30)
     # all that lies between two pixels of the context network's grid, which are as large as two of this one
     for place in np.arange(29, 31, 0.125).tolist():
         guide = [place, 60 - place]
         windows = inferer.explore(film_with_a_dot(101.0, 41.0), torch.tensor([guide]), Even(0.8))
-        expected = torch.full((29, 29), math.sqrt(0.2 * 0.8), dtype=torch.float64)
+        expected = torch.full((30, 30), math.sqrt(0.2 * 0.8), dtype=torch.float64)
         if guide_sd is not None:
-            offset = torch.arange(29.0)[None] - (torch.tensor([guide]) - windows.starts).T
+            offset = torch.arange(30.0)[None] - (torch.tensor([guide]) - windows.starts).T
             weight = torch.exp(-0.5 * (offset / guide_sd) ** 2)
             expected = expected * weight[0, :, None] * weight[1, None, :]
         assert torch.allclose(windows.heatmaps[0].double(), expected.double(), atol=0.01)
