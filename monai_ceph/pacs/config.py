@@ -89,7 +89,10 @@ class ClientTls(_Section):
 class AcceptConfig(_Section):
     """Who may send, and how much at once."""
 
-    calling_ae_titles: tuple[AeTitle, ...] | Literal["any"] = Field(description="who may send")
+    # pynetdicom takes an empty list for anybody
+    calling_ae_titles: Annotated[tuple[AeTitle, ...], Field(min_length=1)] | Literal["any"] = Field(
+        description="who may send"
+    )
     # pynetdicom waits by select, which knows descriptors below 1024; an association takes two, and there are others
     max_associations: int = Field(default=20, ge=1, le=400)
     max_pdu_bytes: int = Field(default=131072, ge=4096, le=1048576, description="announced to senders")

@@ -49,6 +49,7 @@ def test_defaults(tmp_path: Path) -> None:
         ("folder: data", "folder: data\nfolder: other", "line 3: folder: stands there twice"),
         ("folder: data", "folder: [", "line 4: no YAML"),
         ("[PACS]", "[PACS, '${NOBODY}']", "line 4: accept.calling_ae_titles.1: the environment has no variable NOBODY"),
+        ("[PACS]", "[]", "line 4: accept.calling_ae_titles: Tuple should have at least 1 item"),
         ("[PACS]", "[PACS]\n  tls: {certificate: no.pem, key: no.pem}", "line 5: accept.tls.certificate: "),
         (GOOD, "- 1", "line 1: not a list of keys and values"),
         (GOOD, "", "line 1: folder: is missing"),
