@@ -52,10 +52,23 @@ def _existing_file(path: Path) -> Path:
     return path
 
 
+def _filled(value: str) -> str:
+    # such as by an environment variable that is set to nothing
+    if not value.strip():
+        raise ValueError("is empty")
+    return value
+
+
+def _filled_secret(value: SecretStr) -> SecretStr:
+    _filled(value.get_secret_value())
+    return value
+
+
 AeTitle = Annotated[str, AfterValidator(_ae_title)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 ExistingFile = Annotated[Path, AfterValidator(_existing_file)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+Secret = Annotated[SecretStr, AfterValidator(_filled_secret)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,32}$")]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
@@ -161,9 +174,9 @@ class DicomWebService(_Section):
     name: Name
     url: str = Field(pattern=r"^https?://", description="of the DICOMweb service, such as https://pacs/dicom-web")
     timeout_s: Seconds = 60
-    username: str | None = None
-    password: SecretStr | None = None
-    token: SecretStr | None = Field(default=None, description="bearer token")
+    username: Annotated[str, AfterValidator(_filled)] | None = None
+    password: Secret | None = None
+    token: Secret | None = Field(default=None, description="bearer token")
     ca: ExistingFile | None = None
 
     @model_validator(mode="after")
@@ -244,7 +257,7 @@ class HttpConfig(_Section):
 
     host: str = "127.0.0.1"
     port: Port
-    token: SecretStr | None = None
+    token: Secret | None = None
 
     @model_validator(mode="after")
     def _token_beyond_loopback(self) -> HttpConfig:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,21 @@ def test_secrets_come_from_the_environment_and_are_not_shown(tmp_path: Path) -> 
     with pytest.raises(CephError) as error:
         read(tmp_path, text.replace("username: ceph, ", ""), SECRET="hush")
     assert "hush" not in str(error.value)
+
+
+@pytest.mark.parametrize("empty", ["", " "])
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("http: {host: 0.0.0.0, port: 80, token: '${SECRET}'}", "http.token"),
+        ("sources: {dicomweb: [{name: a, url: 'http://a', token: '${SECRET}'}]}", "sources.dicomweb.0.token"),
+        ("sources: {dicomweb: [{name: a, url: 'http://a', username: b, password: '${SECRET}'}]}", "0.password"),
+        ("sources: {dicomweb: [{name: a, url: 'http://a', username: '${SECRET}', password: b}]}", "0.username"),
+    ],
+)
+def test_a_secret_that_is_empty_is_none(tmp_path: Path, text: str, key: str, empty: str) -> None:
+    with pytest.raises(CephError, match=rf"line 11: .*{re.escape(key)}: is empty"):
+        read(tmp_path, GOOD + text, SECRET=empty)
 
 
 def test_pauses_grow_to_a_limit() -> None:
