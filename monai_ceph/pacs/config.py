@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
 
 __all__ = [
     "AcceptConfig",
@@ -68,6 +68,8 @@ AeTitle = Annotated[str, AfterValidator(_ae_title)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 ExistingFile = Annotated[Path, AfterValidator(_existing_file)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+# of a header, where code strings (CS) are upper-case
+Term = Annotated[str, StringConstraints(strip_whitespace=True, to_upper=True, min_length=1)]
 Secret = Annotated[SecretStr, AfterValidator(_filled_secret)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,32}$")]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
@@ -133,8 +135,18 @@ class SpoolConfig(_Section):
 class SelectionConfig(_Section):
     """Which images are cephalograms, by what their headers say. What says nothing is no reason to leave one out."""
 
-    modalities: tuple[str, ...] = ("DX", "CR", "RG", "PX", "OT")
-    body_parts: tuple[str, ...] = ("HEAD", "SKULL", "FACE", "JAW", "MANDIBLE", "MAXILLA", "HEADNECK", "TEETH", "DENTAL")
+    modalities: tuple[Term, ...] = Field(default=("DX", "CR", "RG", "PX", "OT"), min_length=1)
+    body_parts: tuple[Term, ...] = (
+        "HEAD",
+        "SKULL",
+        "FACE",
+        "JAW",
+        "MANDIBLE",
+        "MAXILLA",
+        "HEADNECK",
+        "TEETH",
+        "DENTAL",
+    )
     include: Pattern = Field(
         default=r"cephal|c[eé]phal|ceph\b|kephal|fernr[oö]ntgen|\bfrs\b|t[eé]l[eé]radio|lateral.{0,12}skull",
         description="found in a description, this is one whatever the exclusion says",

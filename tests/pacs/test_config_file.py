@@ -56,6 +56,7 @@ def test_defaults(tmp_path: Path) -> None:
         (GOOD, "", "line 1: folder: is missing"),
         (GOOD, "\x00", "no YAML"),
         ("targets:", "select: {exclude: '['}\ntargets:", "line 5: select.exclude: no regular expression"),
+        ("targets:", "select: {modalities: []}\ntargets:", "line 5: select.modalities: Tuple should have at least 1"),
         ("targets:", "http: {host: 0.0.0.0, port: 80}\ntargets:", "line 5: http: host 0.0.0.0 can be reached"),
     ],
 )

@@ -64,6 +64,7 @@ def test_not_taken(values: dict[str, object], said: str) -> None:
 
 def test_rules_of_the_configuration() -> None:
     assert refusal({"modalities": ["XC"]}, Modality="XC") is None
+    assert refusal({"modalities": [" xc"], "body_parts": ["hand "]}, Modality="XC", BodyPartExamined="HAND") is None
     assert "only_included" in str(refusal({"only_included": True}))
     assert refusal({"only_included": True}, SeriesDescription="CEPH LAT") is None
     assert refusal({"exclude": "^$"}, SeriesDescription="OPG") is None
