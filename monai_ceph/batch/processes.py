@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import threading
@@ -22,7 +23,14 @@ from monai_ceph.errors import CephError, StoppedError
 from monai_ceph.memory import keep_freed_memory
 from monai_ceph.result import ModelIdentity
 
-__all__ = ["ProcessExecutor"]
+__all__ = ["ProcessExecutor", "WorkerLostError"]
+
+# what torch and MONAI wrap, down to its words
+_NO_MEMORY = re.compile(r"MemoryError|out of memory|allocate memory")
+
+
+class WorkerLostError(CephError):
+    """A worker could not load the model, for what has nothing to do with the model: another try may go well."""
 
 
 def _main(pipe: Connection, make_worker: MakeWorker, threads: int) -> None:
@@ -37,8 +45,10 @@ def _main(pipe: Connection, make_worker: MakeWorker, threads: int) -> None:
         worker = make_worker()
         if torch := sys.modules.get("torch"):
             torch.set_num_threads(threads)
-    except (CephError, OSError) as error:
-        pipe.send(str(error))
+    except (CephError, OSError, MemoryError) as error:
+        text = str(error) or type(error).__name__
+        lasts = isinstance(error, CephError) and not _NO_MEMORY.search(text)
+        pipe.send(CephError(text) if lasts else WorkerLostError(text))
         return
     pipe.send(worker.identity)
     while True:
@@ -84,6 +94,7 @@ class ProcessExecutor:
 
     Raises:
         CephError: if the workers cannot load the model.
+        WorkerLostError: if this may go well another time.
     """
 
     def __init__(self, make_worker: MakeWorker, count: int, limit_s: float | None = None) -> None:
@@ -170,7 +181,7 @@ class ProcessExecutor:
             message: Any = each.pipe.recv()
         except (EOFError, OSError):
             return self._bury(each)
-        if isinstance(message, str):
+        if isinstance(message, CephError):
             raise self._cannot_load(message)
         if isinstance(message, ModelIdentity):
             self._identity, each.ready = message, True
@@ -198,10 +209,11 @@ class ProcessExecutor:
         self._processes.remove(each)
         if not each.ready:
             # it would end so again and again
-            raise self._cannot_load(f"a worker ended while it loaded the model (exit code {each.process.exitcode})")
+            code = each.process.exitcode
+            raise self._cannot_load(WorkerLostError(f"a worker ended while it loaded the model (exit code {code})"))
         job = each.job
         self._start()
         return Died(job.id, late) if job else None
 
-    def _cannot_load(self, message: str) -> CephError:
-        return CephError(message) if self._identity is None else StoppedError(message)
+    def _cannot_load(self, error: CephError) -> CephError:
+        return error if self._identity is None else StoppedError(str(error))

@@ -15,7 +15,7 @@ from pydicom import Dataset
 
 from monai_ceph.batch.film import Detector, FilmWorker, MakeDetector
 from monai_ceph.batch.options import OBJECT_FORMATS, Options
-from monai_ceph.batch.processes import ProcessExecutor
+from monai_ceph.batch.processes import ProcessExecutor, WorkerLostError
 from monai_ceph.errors import StoppedError
 from monai_ceph.pacs.commitment import Commitments
 from monai_ceph.pacs.config import DicomSource, DicomWebSource, NodeConfig
@@ -48,7 +48,7 @@ class Node:
 
     Raises:
         CephError: if another node has the folder, its ledger is damaged, or the detector cannot be made.
-        StoppedError: if the folder cannot be written, or the DICOM port is taken.
+        StoppedError: if the folder cannot be written, the DICOM port is taken, or a worker ends while it loads the model.
     """
 
     def __init__(self, config: NodeConfig, make_detector: MakeDetector) -> None:
@@ -56,9 +56,14 @@ class Node:
         self.spool, self.ledger = open_folder(config)
         options = Options(OBJECT_FORMATS, force=config.detect.force)
         make_worker = partial(_make_worker, make_detector, self.spool.objects, options)
-        self._executor: Workers = ProcessExecutor(make_worker, config.detect.workers, config.detect.timeout_s)
         self._error: BaseException | None = None
         self._ended = threading.Event()
+        try:
+            self._executor: Workers = ProcessExecutor(make_worker, config.detect.workers, config.detect.timeout_s)
+        except WorkerLostError as error:
+            self.ledger.close()
+            # a service that ends so is started again
+            raise StoppedError(str(error)) from error
         try:
             self._build()
         except BaseException:

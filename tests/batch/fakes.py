@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -91,6 +92,21 @@ def no_weights() -> FakeDetector:
 def dies_of_loading() -> FakeDetector:
     """End the process, as too large a model does."""
     os._exit(7)
+
+
+def no_memory() -> FakeDetector:
+    """Fail as Python does that gets no memory."""
+    raise MemoryError
+
+
+def no_memory_for_torch() -> FakeDetector:
+    """Fail as the real detector does on a GPU that others fill at the moment."""
+    raise CephError("device cuda:0 cannot be used: CUDA out of memory")
+
+
+def too_many_files() -> FakeDetector:
+    """Fail as a process does that may open no more files."""
+    raise OSError(errno.EMFILE, "Too many open files")
 
 
 def read_nothing(path: Path, pixel_spacing: float | None = None, frame: int | None = None) -> Radiograph:

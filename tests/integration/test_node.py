@@ -19,7 +19,9 @@ import yaml
 
 pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
 sys.path.insert(0, str(Path(__file__).parents[1] / "pacs"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "batch"))
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+import fakes
 from node_torture import torture
 from nodes import (
     DEPLOY,
@@ -39,8 +41,11 @@ from nodes import (
     wait_until,
 )
 
-from monai_ceph.pacs.config import SelectionConfig
+from monai_ceph.batch.film import MakeDetector
+from monai_ceph.errors import CephError, StoppedError
+from monai_ceph.pacs.config import NodeConfig, SelectionConfig
 from monai_ceph.pacs.config_file import read_config
+from monai_ceph.pacs.node import run_node
 
 STAND_IN = Path(__file__).parents[1] / "pacs" / "stand_in.py"
 NO_EXPANSION = Path(__file__).parents[2] / "bundles" / "no_expansion.json"
@@ -168,6 +173,23 @@ def letters(node: RunningNode) -> dict[str, Any]:
             "files": sorted(each.name for each in path.parent.iterdir()),
         }
     return found
+
+
+@pytest.mark.parametrize(
+    ("make", "stopped"),
+    [
+        (fakes.no_weights, False),
+        (fakes.dies_of_loading, True),
+        (fakes.no_memory, True),
+        (fakes.no_memory_for_torch, True),
+        (fakes.too_many_files, True),
+    ],
+)
+def test_a_model_that_cannot_be_loaded(values: dict[str, Any], make: MakeDetector, stopped: bool) -> None:
+    """What may go well another time is no matter of the configuration, after which a service is not started again."""
+    with pytest.raises(CephError) as error:
+        run_node(NodeConfig.model_validate(values), make)
+    assert isinstance(error.value, StoppedError) is stopped
 
 
 def test_two_nodes_in_one_folder(tmp_path: Path, values: dict[str, Any]) -> None:
