@@ -8,6 +8,7 @@ from typing import Any
 
 import requests
 from dicomweb_client.api import DICOMwebClient
+from requests.utils import get_netrc_auth
 
 from monai_ceph.pacs.config import DicomWebService
 
@@ -18,12 +19,26 @@ __all__ = ["dicomweb"]
 def dicomweb(config: DicomWebService) -> Iterator[Any]:
     """Yield a client of the service. It tries each request once: when to try again is decided by who asks."""
     with requests.Session() as session:
-        if config.ca is not None:
-            session.verify = str(config.ca)
-        if config.token is not None:
-            session.headers["Authorization"] = f"Bearer {config.token.get_secret_value()}"
-        if config.username is not None and config.password is not None:
-            session.auth = (config.username, config.password.get_secret_value())
+        # asked for here: where requests asks the environment itself, it puts that before what the session says
+        given = session.merge_environment_settings(config.url, {}, None, None, None)
+        session.trust_env = False
+        session.proxies = given["proxies"]
+        session.verify = given["verify"] if config.ca is None else str(config.ca)
+        session.auth = _login(config)
         client = DICOMwebClient(config.url, session=session, timeout=config.timeout_s)
         client.set_http_retry_params(retry=False)
         yield client
+
+
+def _login(config: DicomWebService) -> Any:
+    if config.token is not None:
+        token = config.token.get_secret_value()
+
+        def bear(request: requests.PreparedRequest) -> requests.PreparedRequest:
+            request.headers["Authorization"] = f"Bearer {token}"
+            return request
+
+        return bear
+    if config.username is not None and config.password is not None:
+        return config.username, config.password.get_secret_value()
+    return get_netrc_auth(config.url)

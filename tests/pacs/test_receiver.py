@@ -316,17 +316,6 @@ def test_pdus_that_are_none(node: Listening, data: bytes) -> None:
     assert send(node.port, film(1)) == [0]
 
 
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Certificates of the node and of a sender, each signed by itself."""
-    folder = tmp_path_factory.mktemp("certificates")
-    for name in ("node", "sender", "stranger"):
-        command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}"]
-        command += ["-keyout", f"{name}.key", "-out", f"{name}.pem", "-addext", "subjectAltName=DNS:localhost"]
-        subprocess.run(command, cwd=folder, check=True, capture_output=True)
-    return folder
-
-
 def client(certificates: Path, name: str | None) -> tuple[ssl.SSLContext, str]:
     context = ssl.create_default_context(cafile=str(certificates / "node.pem"))
     if name is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -50,6 +51,7 @@ class Archive:
         page: how many answers it gives at most.
         knows_offset: whether it goes on where the last page ended.
         asked: paths of the requests.
+        logins: their ``Authorization``.
     """
 
     def __init__(self, *numbers: int) -> None:
@@ -59,6 +61,7 @@ class Archive:
         self.page = 1000
         self.knows_offset = True
         self.asked: list[str] = []
+        self.logins: list[str | None] = []
         self.url = ""
 
     @staticmethod
@@ -92,10 +95,11 @@ def multipart(*parts: bytes) -> bytes:
 
 
 @contextmanager
-def serving(archive: Archive) -> Iterator[Archive]:
+def serving(archive: Archive, certificates: Path | None = None) -> Iterator[Archive]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             url = urlsplit(self.path)
+            archive.logins.append(self.headers.get("Authorization"))
             status, kind, body = archive.answer(url.path, parse_qs(url.query))
             self.send_response(status)
             self.send_header("Content-Type", kind)
@@ -107,9 +111,14 @@ def serving(archive: Archive) -> Iterator[Archive]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    scheme = "http"
+    if certificates is not None:
+        context, scheme = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), "https"
+        context.load_cert_chain(certificates / "node.pem", certificates / "node.key")
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    archive.url = f"http://127.0.0.1:{server.server_address[1]}"
+    archive.url = f"{scheme}://localhost:{server.server_address[1]}"
     try:
         yield archive
     finally:
@@ -192,6 +201,55 @@ def test_an_image_that_is_none_is_an_error_of_the_source(body: bytes) -> None:
         service = DicomWebService.model_validate({"name": "pacs", "url": archive.url})
         with pytest.raises(SourceError, match=r"^pacs: no answer of a DICOMweb service"):
             DicomWebArchive(service).fetch(image, lambda film: None)
+
+
+@pytest.mark.parametrize(
+    ("login", "shown"),
+    [
+        ({"token": "hush"}, "Bearer hush"),
+        ({"username": "a", "password": "b"}, "Basic YTpi"),
+        ({}, "Basic bmV0OnJj"),
+    ],
+    ids=["token", "password", "netrc"],
+)
+def test_the_login_of_the_configuration_goes_before_netrc(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, login: dict[str, str], shown: str
+) -> None:
+    (tmp_path / "netrc").write_text("machine localhost login net password rc\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    with serving(Archive()) as archive:
+        service = DicomWebService.model_validate({"name": "pacs", "url": archive.url, **login})
+        assert list(DicomWebArchive(service).find(Query(patient="P1"), SELECTION)) == []
+    assert archive.logins == [shown]
+
+
+@pytest.mark.parametrize(
+    ("ca", "in_environment", "trusted"),
+    [("node", "stranger", True), ("stranger", "node", False), (None, "node", True), (None, "stranger", False)],
+)
+def test_the_ca_of_the_configuration_goes_before_the_environment(
+    certificates: Path, monkeypatch: pytest.MonkeyPatch, ca: str | None, in_environment: str, trusted: bool
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificates / f"{in_environment}.pem"))
+    with serving(Archive(1), certificates) as archive:
+        file = None if ca is None else str(certificates / f"{ca}.pem")
+        service = DicomWebService.model_validate({"name": "pacs", "url": archive.url, "ca": file})
+        uids, said = found_before_the_error(DicomWebArchive(service).find(Query(patient="P1"), SELECTION))
+    assert (uids == ["1.2.3.1.3"], "a certificate that nobody vouches for" in said) == (trusted, not trusted)
+
+
+def test_a_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(Archive(1)) as proxy:
+        for name in ("http_proxy", "no_proxy"):
+            monkeypatch.delenv(name.upper(), raising=False)
+            monkeypatch.setenv(name, proxy.url if name == "http_proxy" else "")
+        service = DicomWebService.model_validate({"name": "pacs", "url": "http://pacs.example"})
+        assert [each.uid for each in DicomWebArchive(service).find(Query(patient="P1"), SELECTION)] == ["1.2.3.1.3"]
+    assert {urlsplit(path).path for path in proxy.asked} == {
+        "/studies",
+        "/studies/1.2.3.1.1/series",
+        "/studies/1.2.3.1.1/series/1.2.3.1.2/instances",
+    }
 
 
 def test_the_command_says_what_it_could_not_fetch(tmp_path: Path) -> None:
