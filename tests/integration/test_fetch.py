@@ -93,7 +93,7 @@ def test_again_and_again(tmp_path: Path, values: dict[str, Any], pacs: Orthanc) 
         node.wait_for("fetched")
         node.kill()
         new = film(7, **{**CEPH, "StudyDate": "20991231"})
-        assert send(pacs.port, new, called="ORTHANC") == [0]
+        assert send(pacs.port, new, calling="UNIT", called="ORTHANC") == [0]
         node.start()
         assert node.wait_for("received", 2)[1]["uid"] == "1.2.3.7.3"
         node.wait_for("fetched", 2)

@@ -82,7 +82,11 @@ def test_the_recipe_with_orthanc(tmp_path: Path, dicom: Path) -> None:
         values["targets"]["dicom"][0]["port"] = pacs.port
         values["sources"]["dicomweb"][0]["url"] = pacs.url
         with running(tmp_path, values, "-m", "monai_ceph", "node", "--config", str(tmp_path / "node.yaml")) as node:
-            subprocess.run(["storescu", "127.0.0.1", str(pacs.port), str(dicom)], check=True)
+            command = ["storescu", "-aec", "ORTHANC", "127.0.0.1", str(pacs.port), str(dicom)]
+            # whom the configuration does not name
+            assert subprocess.run(command, capture_output=True, check=False).returncode != 0
+            assert pacs.get("/instances") == []
+            subprocess.run([*command, "-aet", "UNIT"], check=True)
             node.wait_for("sent", 2, 90)
             found = answered(pacs, 1)
             (report,), (state,) = found["SR"], found["PR"]

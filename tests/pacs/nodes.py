@@ -247,13 +247,14 @@ class Orthanc:
         self.port, self.http_port = free_port(), free_port()
         self._folder = folder
         folder.mkdir(exist_ok=True)
+        documented = json.loads((DEPLOY / "orthanc.json").read_text())
         config = {
-            **json.loads((DEPLOY / "orthanc.json").read_text()),
+            **documented,
             "StorageDirectory": str(folder / "storage"),
             "IndexDirectory": str(folder / "storage"),
             "DicomPort": self.port,
             "HttpPort": self.http_port,
-            "DicomModalities": {"ceph": ["CEPH", "127.0.0.1", node_port]},
+            "DicomModalities": {**documented["DicomModalities"], "ceph": ["CEPH", "127.0.0.1", node_port]},
             "SaveJobs": False,
         }
         if forwards:
