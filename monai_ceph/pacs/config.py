@@ -221,6 +221,7 @@ class DicomSource(Peer, _Polled):
 
     name: Name
     timeout_s: Seconds = 60
+    calling_ae_title: AeTitle | None = Field(default=None, description="the node's own if nothing is said")
 
 
 class SourceConfig(_Section):

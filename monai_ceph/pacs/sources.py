@@ -186,7 +186,7 @@ class DicomArchive:
 
     Args:
         config: of the archive.
-        ae_title: of the node, which asks and receives.
+        ae_title: of the node, which receives, and asks unless the archive is to see another one.
     """
 
     def __init__(self, config: DicomSource, ae_title: str) -> None:
@@ -219,7 +219,7 @@ class DicomArchive:
     @contextmanager
     def _associated(self, model: str) -> Iterator[Any]:
         config = self._config
-        entity = AE(self._ae_title)
+        entity = AE(config.calling_ae_title or self._ae_title)
         entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = config.timeout_s
         entity.connection_timeout = config.timeout_s
         entity.add_requested_context(model)

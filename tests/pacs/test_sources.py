@@ -19,7 +19,10 @@ from pydicom import Dataset
 pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
 from nodes import RunningNode, film, free_port, settings
 from pynetdicom import AE, evt
-from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind
+from pynetdicom.sop_class import (
+    StudyRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelMove,
+)
 from typer.testing import CliRunner
 
 from monai_ceph.cli import app
@@ -356,3 +359,35 @@ def test_an_answer_to_c_find_without_uids_costs_no_other() -> None:
         server.shutdown()
     said = "pacs: an answer without SeriesInstanceUID (of its answers, 2 could not be used)"
     assert answer == (["1.2.3.2.3"], said)
+
+
+@pytest.mark.parametrize(("calling", "seen"), [(None, "CEPH"), ("ASKS", "ASKS")])
+def test_the_ae_title_that_asks_is_not_the_one_that_receives(calling: str | None, seen: str) -> None:
+    callers: list[tuple[str, str]] = []
+
+    def find(event: evt.Event) -> Iterator[tuple[int, None]]:
+        callers.append(("find", str(event.assoc.requestor.ae_title)))
+        yield 0x0000, None
+
+    def move(event: evt.Event) -> Iterator[Any]:
+        callers.append((str(event.move_destination), str(event.assoc.requestor.ae_title)))
+        # it knows nobody
+        yield None, None
+
+    entity, port = AE("PACS"), free_port()
+    handlers = {
+        StudyRootQueryRetrieveInformationModelFind: (evt.EVT_C_FIND, find),
+        StudyRootQueryRetrieveInformationModelMove: (evt.EVT_C_MOVE, move),
+    }
+    for model in handlers:
+        entity.add_supported_context(model)
+    server = entity.start_server(("127.0.0.1", port), block=False, evt_handlers=[*handlers.values()])
+    try:
+        config = {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": port, "calling_ae_title": calling}
+        archive = DicomArchive(DicomSource.model_validate(config), "CEPH")
+        assert list(archive.find(Query(patient="P1"), SELECTION)) == []
+        with pytest.raises(SourceError, match="did not move the film to CEPH: status A801"):
+            archive.fetch(Found("1.2", "1.3", "1.4"), lambda film: None)
+    finally:
+        server.shutdown()
+    assert callers == [("find", seen), ("CEPH", seen)]
