@@ -24,6 +24,8 @@ targets:
       port: 104
 """
 
+POLLED = "sources: {{dicomweb: [{{name: a, url: 'http://a', {}}}]}}"
+
 
 def read(tmp_path: Path, text: str, **environment: str) -> NodeConfig:
     (tmp_path / "node.yaml").write_text(text)
@@ -58,6 +60,10 @@ def test_defaults(tmp_path: Path) -> None:
         ("targets:", "select: {exclude: '['}\ntargets:", "line 5: select.exclude: no regular expression"),
         ("targets:", "select: {modalities: []}\ntargets:", "line 5: select.modalities: Tuple should have at least 1"),
         ("targets:", "http: {host: 0.0.0.0, port: 80}\ntargets:", "line 5: http: host 0.0.0.0 can be reached"),
+        ("targets:", f"{POLLED.format('every_s: 604801')}\ntargets:", "line 5: sources.dicomweb.0.every_s: "),
+        ("targets:", f"{POLLED.format('every_s: .inf')}\ntargets:", "line 5: sources.dicomweb.0.every_s: "),
+        ("targets:", f"{POLLED.format('every_s: .nan')}\ntargets:", "line 5: sources.dicomweb.0.every_s: "),
+        ("targets:", f"{POLLED.format('look_back_days: 36501')}\ntargets:", "sources.dicomweb.0.look_back_days: "),
     ],
 )
 def test_mistakes_name_the_line_and_the_key(tmp_path: Path, change: str, to: str, said: str) -> None:

@@ -91,6 +91,11 @@ def test_a_ledger_of_an_older_version_knows_no_first_start(ledger: NodeLedger) -
     assert ask(ledger, look_back_days=3) == dicom(TODAY - timedelta(3))
 
 
+def test_the_longest_times_that_can_be_set(ledger: NodeLedger) -> None:
+    ledger.set_cursor("pacs", TODAY.isoformat())
+    assert ask(ledger, look_back_days=36500, every_s=604800) == dicom(TODAY - timedelta(36500))
+
+
 @pytest.mark.parametrize("method", ["cursor", "set_cursor"])
 def test_a_ledger_that_cannot_be_written_ends_no_loop(
     ledger: NodeLedger, monkeypatch: pytest.MonkeyPatch, method: str
