@@ -41,7 +41,8 @@ optional: label
 	$(PIP) install "$(TORCH)" -e ".[ray,s3-tests,onnx,pacs,node-tests,pretrained]"
 
 demo: setup
-	test -e demo/films/landmarks.csv || $(BIN)/monai-ceph phantom demo/films --count 4 --seed 2026
+# the table comes last: without it, an earlier demo was interrupted, and phantom would refuse its folder
+	test -e demo/films/landmarks.csv || { rm -rf demo/films && $(BIN)/monai-ceph phantom demo/films --count 4 --seed 2026; }
 	$(BIN)/monai-ceph detect demo/films --out demo/results
 	$(BIN)/monai-ceph evaluate demo/films
 	@echo "Look at the pictures in demo/results/overlays. The table above is the error against demo/films/landmarks.csv:"
