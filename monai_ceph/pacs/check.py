@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import ssl
 from pathlib import Path
 
 from monai_ceph.errors import CephError
@@ -38,6 +39,11 @@ def check_node(config: NodeConfig) -> None:
             client_tls(peer.tls, peer.host)
     except OSError as error:
         raise CephError(f"a certificate or key cannot be used: {error}") from error
+    for ca in (service.ca for service in (*config.targets.dicomweb, *config.sources.dicomweb)):
+        try:
+            ssl.create_default_context(cafile=ca)
+        except OSError as error:
+            raise CephError(f"{ca}: no certificates of a CA: {error}") from error
 
 
 def check_folder(folder: Path) -> None:

@@ -6,6 +6,7 @@ import re
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
 
@@ -50,6 +51,14 @@ def _existing_file(path: Path) -> Path:
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
     return path
+
+
+def _url(value: str) -> str:
+    parts = urlsplit(value)
+    # a port that is no number is an error of its own
+    if not parts.hostname or parts.port == 0:
+        raise ValueError("no URL such as https://pacs/dicom-web: it has no host, or the port 0")
+    return value
 
 
 def _filled(value: str) -> str:
@@ -184,7 +193,9 @@ class DicomWebService(_Section):
     """A DICOMweb service, and how to log in."""
 
     name: Name
-    url: str = Field(pattern=r"^https?://", description="of the DICOMweb service, such as https://pacs/dicom-web")
+    url: Annotated[str, AfterValidator(_url)] = Field(
+        pattern=r"^https?://", description="of the DICOMweb service, such as https://pacs/dicom-web"
+    )
     timeout_s: Seconds = 60
     username: Annotated[str, AfterValidator(_filled)] | None = None
     password: Secret | None = None

@@ -60,6 +60,16 @@ def test_defaults(tmp_path: Path) -> None:
         ("targets:", "select: {exclude: '['}\ntargets:", "line 5: select.exclude: no regular expression"),
         ("targets:", "select: {modalities: []}\ntargets:", "line 5: select.modalities: Tuple should have at least 1"),
         ("targets:", "http: {host: 0.0.0.0, port: 80}\ntargets:", "line 5: http: host 0.0.0.0 can be reached"),
+        *(
+            ("targets:", f"sources: {{dicomweb: [{{name: a, url: '{url}'}}]}}\ntargets:", f"sources.dicomweb.0.url: {said}")
+            for url, said in [
+                ("https://", "no URL such as"),
+                ("https:///dicom-web", "no URL such as"),
+                ("http://:8042", "no URL such as"),
+                ("http://pacs:80420", "Port out of range"),
+                ("ftp://pacs", "String should match"),
+            ]
+        ),
         ("targets:", f"{POLLED.format('every_s: 604801')}\ntargets:", "line 5: sources.dicomweb.0.every_s: "),
         ("targets:", f"{POLLED.format('every_s: .inf')}\ntargets:", "line 5: sources.dicomweb.0.every_s: "),
         ("targets:", f"{POLLED.format('every_s: .nan')}\ntargets:", "line 5: sources.dicomweb.0.every_s: "),
@@ -135,6 +145,7 @@ def test_check(tmp_path: Path) -> None:
         ("folder: others", "others: not empty, and not the folder of a node"),
         ("folder: node.yaml/data", "node.yaml is no folder"),
         ("folder: node.yaml", "node.yaml is no folder"),
+        ("folder: data\nsources: {dicomweb: [{name: a, url: 'https://a', ca: others/letter.txt}]}", "letter.txt: no cert"),
         ("folder: data\nport: 8080\nhttp: {port: 8080}", "http.port and port are both 8080"),
         ("folder: data\ndetect: {device: 'cuda:0'}", "detect.device is cuda:0, and no GPU can be used here"),
     ],
