@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import multiprocessing.util
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
@@ -40,6 +41,14 @@ def temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("TMPDIR", folder)
         patch.setattr(tempfile, "tempdir", folder)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _umask() -> Iterator[None]:
+    """Give back what commands of the node, which tests call in this process, set for their own."""
+    os.umask(before := os.umask(0o077))
+    yield
+    os.umask(before)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from monai_ceph.pacs.client_tls import client_tls
 from monai_ceph.pacs.config import NodeConfig
 from monai_ceph.pacs.receiver import server_tls
 
-__all__ = ["check_folder", "check_node", "check_owner"]
+__all__ = ["check_folder", "check_node", "check_owner", "open_to_others"]
 
 # what a node makes there, and what a new file system has
 _OURS = {"incoming", "inbox", "queue", "dead", "objects"}
@@ -60,6 +60,13 @@ def check_folder(folder: Path) -> None:
     found = {each.name for each in folder.iterdir()} - _EMPTY if folder.is_dir() else set()
     if found and not found & _OURS:
         raise CephError(f"{folder}: not empty, and not the folder of a node; take one of its own")
+
+
+def open_to_others(folder: Path) -> str | None:
+    """Return a sentence if others than the owner may read a folder of a node, where names of patients are, or None."""
+    if folder.exists() and (mode := folder.stat().st_mode) & 0o077:
+        return f"{folder}: others than its owner may look into it (mode {mode & 0o777:o}); chmod 700 keeps them out"
+    return None
 
 
 def check_owner(folder: Path) -> None:

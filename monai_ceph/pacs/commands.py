@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from monai_ceph.console import EXIT_NOTHING_DONE, EXIT_SOME_FAILED, EXIT_STOPPED, console, need_extra, stop
+from monai_ceph.console import EXIT_NOTHING_DONE, EXIT_SOME_FAILED, EXIT_STOPPED, console, messages, need_extra, stop
 from monai_ceph.errors import CephError, StoppedError
 
 __all__ = ["fetch", "node"]
 
 _MODULES = ("pynetdicom", "dicomweb_client", "fastapi", "uvicorn", "jinja2", "prometheus_client")
+
+# what the node writes has patients in it, and is read by the node alone, whatever the shell or the service says
+_OWNER_ALONE = 0o077
 
 
 def node(
@@ -28,10 +32,11 @@ def node(
     Exit code: 0 after an orderly end, 2 if the configuration or the command does not work, 3 if the node had to stop.
     """
     need_extra("pacs", *_MODULES)
+    os.umask(_OWNER_ALONE)
     import json
     from functools import partial
 
-    from monai_ceph.pacs.check import check_node, check_owner
+    from monai_ceph.pacs.check import check_node, check_owner, open_to_others
     from monai_ceph.pacs.config_file import read_config
     from monai_ceph.pacs.folder import audit_rows, retry_all
     from monai_ceph.pacs.logs import log_json
@@ -43,6 +48,8 @@ def node(
         if audit or retry:
             check_owner(settings.folder)
         if check:
+            if (said := open_to_others(settings.folder)) is not None:
+                messages.print(said, markup=False, highlight=False, soft_wrap=True)
             console.print(f"{config}: ok", markup=False, highlight=False, soft_wrap=True)
         elif audit:
             for row in audit_rows(settings):
@@ -74,6 +81,7 @@ def fetch(
     Exit code: 0 if all that was found is with the node, 1 if some are not, 2 if none is, or nothing could be asked.
     """
     need_extra("pacs", *_MODULES)
+    os.umask(_OWNER_ALONE)
     from monai_ceph.pacs.config_file import read_config
     from monai_ceph.pacs.fetch import fetch_films
     from monai_ceph.pacs.sources import Query

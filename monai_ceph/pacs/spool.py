@@ -75,9 +75,9 @@ class Spool:
         self.dead, self.objects = folder / "dead", folder / "objects"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for each in (self.incoming, self.inbox, self.queue, self.dead, self.objects):
-            each.mkdir(exist_ok=True)
+            each.mkdir(mode=0o700, exist_ok=True)
         for each in self._object_folders():
-            each.mkdir(exist_ok=True)
+            each.mkdir(mode=0o700, exist_ok=True)
         fsync_folder(folder)
 
     def full(self, films: int) -> str | None:
@@ -141,7 +141,7 @@ class Spool:
                 shutil.rmtree(grave)
 
     def _bury(self, film: Film, grave: Path) -> None:
-        grave.mkdir(exist_ok=True)
+        grave.mkdir(mode=0o700, exist_ok=True)
         with written_beside(grave / "reason.json") as part:
             part.write_text(json.dumps({"uid": film.uid, "reason": film.reason}, indent=2) + "\n", encoding="utf-8")
         for path in self._files(film.key):

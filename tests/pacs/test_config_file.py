@@ -175,7 +175,22 @@ def test_the_folder_of_a_node_is_taken_again(tmp_path: Path) -> None:
     folder = Spool(tmp_path / "data" / "node", SpoolConfig()).folder
     (folder / "notes.txt").write_text("restored from the backup")
     check_folder(folder)
-    assert folder.stat().st_mode & 0o777 == 0o700
+    made = [folder, *(each for each in folder.rglob("*") if each.is_dir())]
+    assert {each.stat().st_mode & 0o777 for each in made} == {0o700}
+
+
+@pytest.mark.parametrize(("mode", "said"), [(0o700, ""), (0o750, "(mode 750); chmod 700"), (0o755, "(mode 755); chmod")])
+def test_a_folder_that_others_may_look_into(tmp_path: Path, mode: int, said: str) -> None:
+    pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
+    file = tmp_path / "node.yaml"
+    file.write_text(GOOD)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data").chmod(mode)
+    result = CliRunner().invoke(app, ["node", "--config", str(file), "--check"])
+    assert result.exit_code == 0
+    assert f"{file}: ok" in result.output
+    assert said in result.output
+    assert ("others than its owner" in result.output) is bool(said)
 
 
 def test_a_certificate_that_is_none(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -273,6 +275,19 @@ def test_the_command_says_what_it_could_not_fetch(tmp_path: Path) -> None:
         assert done.exit_code == 1
         assert "web: an answer without StudyInstanceUID" in done.output
         assert "1 found, 1 with the node" in done.output
+
+
+def test_what_is_fetched_is_for_the_owner_alone(tmp_path: Path) -> None:
+    buffer = BytesIO()
+    film(1).save_as(buffer, enforce_file_format=True)
+    with serving(Archive(1)) as archive:
+        archive.body = multipart(buffer.getvalue())
+        node = RunningNode(tmp_path, settings(tmp_path, sources={"dicomweb": [{"name": "web", "url": archive.url}]}))
+        node.folder.mkdir(mode=0o755)
+        command = [sys.executable, "-m", "monai_ceph", "fetch", "--config", str(node.config), "--source", "web"]
+        subprocess.run([*command, "--patient", "P1"], check=True, umask=0o022)
+    (fetched,) = (path for path in (node.folder / "inbox").iterdir() if path.is_file())
+    assert fetched.stat().st_mode & 0o777 == 0o600
 
 
 def test_the_command_leaves_room_on_the_disk(tmp_path: Path) -> None:
