@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ __all__ = ["TABLE", "folder", "template"]
 
 TABLE = "landmarks.csv"
 _REQUIRED = ("file", "symbol", "x", "y")
+_READ = (*_REQUIRED, "pixel_spacing")
 
 
 def template(file: str = "film-001.png", symbols: Sequence[str] = SYMBOLS) -> str:
@@ -34,6 +36,8 @@ def _number(row: dict[str, str], column: str, where: str) -> float:
     if not text:
         return math.nan
     try:
+        if "_" in text:  # which float passes over between digits
+            raise ValueError
         value = float(text)
     except ValueError:
         raise DatasetError(f"{where}: {column} is {text!r}, not a number") from None
@@ -54,10 +58,19 @@ def _rows(table: Path) -> Iterator[tuple[str, dict[str, str]]]:
     try:
         if lacking := [column for column in _REQUIRED if column not in (reader.fieldnames or [])]:
             raise DatasetError(f"{table}, line 1: no column {', '.join(lacking)} in the header")
+        if double := [column for column in _READ if list(reader.fieldnames or []).count(column) > 1]:
+            raise DatasetError(f"{table}, line 1: the column {double[0]} stands twice in the header")
         for row in reader:
             yield f"{table}, line {reader.line_num}", row
     except csv.Error as error:
         raise DatasetError(f"{table}, line {reader.line_num + 1}: {error}") from error
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # such as a name that is too long
+        return False
 
 
 def folder(root: str | Path, symbols: Sequence[str] = SYMBOLS) -> list[Film]:
@@ -66,8 +79,8 @@ def folder(root: str | Path, symbols: Sequence[str] = SYMBOLS) -> list[Film]:
     The table has one row per film and landmark, in any order, with a header. Columns: ``file`` (relative to the
     folder), ``symbol`` (see :mod:`monai_ceph.landmarks`, or one of the user's own set), ``x`` and ``y`` (pixels of the
     image, x right, y down, pixel centres at integers; empty or NaN if not annotated), and optionally ``pixel_spacing``
-    (mm per pixel, the same in every row of a film). Other columns are left alone, so that the table of ``monai-ceph
-    detect`` fits. A landmark without a row is not annotated.
+    (mm per pixel, below 10, the same in every row of a film). Other columns are left alone, so that the table of
+    ``monai-ceph detect`` fits. A landmark without a row is not annotated.
 
     Args:
         root: the folder.
@@ -83,12 +96,17 @@ def folder(root: str | Path, symbols: Sequence[str] = SYMBOLS) -> list[Film]:
         raise DatasetError(f"{table}: no such file; a dataset folder needs one (monai-ceph template prints it)")
     order = {symbol: index for index, symbol in enumerate(symbols)}
     points: dict[str, np.ndarray] = {}
+    names: dict[str, str] = {}
     spacing: dict[str, float] = {}
     seen: set[tuple[str, str]] = set()
     for where, row in _rows(table):
         file, symbol = (row["file"] or "").strip(), (row["symbol"] or "").strip()
-        if file not in points and not (file and (root / file).is_file()):
-            raise DatasetError(f"{where}: {file!r} is not a file in the folder")
+        if file not in points:
+            if not (file and _is_file(root / file)):
+                raise DatasetError(f"{where}: {file!r} is not a file in the folder")
+            # a film with two names could train and validate
+            if (known := names.setdefault(os.path.realpath(root / file), file)) != file:
+                raise DatasetError(f"{where}: {file!r} is the same file as {known!r}, and needs the same name")
         if symbol not in order and symbol not in SYMBOLS:
             raise DatasetError(
                 f"{where}: no landmark has the symbol {symbol!r}; the landmarks are {' '.join(symbols)} (a set of your "
@@ -104,8 +122,8 @@ def folder(root: str | Path, symbols: Sequence[str] = SYMBOLS) -> list[Film]:
         if symbol in order:
             place[order[symbol]] = y, x
         here = _number(row, "pixel_spacing", where)
-        if here <= 0:
-            raise DatasetError(f"{where}: pixel_spacing is {here}, not positive")
+        if here <= 0 or here >= 10:
+            raise DatasetError(f"{where}: pixel_spacing is {here:g}, no length of a pixel in mm")
         before = spacing.setdefault(file, here)
         if not math.isnan(here):
             if not math.isnan(before) and before != here:

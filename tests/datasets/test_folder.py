@@ -21,6 +21,9 @@ HEADER = "file,symbol,x,y,pixel_spacing\n"
 def root(tmp_path: Path) -> Path:
     for name in ("a.png", "b.png"):
         Image.fromarray(np.zeros((4, 5), dtype=np.uint8)).save(tmp_path / name)
+    (tmp_path / "below").mkdir()
+    (tmp_path / "link.png").symlink_to("a.png")
+    (tmp_path / "below" / "a.png").write_bytes((tmp_path / "a.png").read_bytes())
     return tmp_path
 
 
@@ -78,7 +81,6 @@ def test_further_columns_a_byte_order_mark_and_windows_lines(root: Path) -> None
 
 
 def test_films_in_a_folder_below(root: Path) -> None:
-    (root / "below").mkdir()
     (root / "a.png").rename(root / "below" / "c.png")
     [film] = folder(write(root, HEADER + "below/c.png,S,1,2,\n"))
     assert film.image == root / "below" / "c.png"
@@ -102,11 +104,20 @@ def test_other_landmarks(root: Path) -> None:
         (HEADER + "a.png,S,one,2,\n", 2, "x is 'one'"),
         (HEADER + "a.png,S,1,inf,\n", 2, "y is not finite"),
         (HEADER + "a.png,S,1,,\n", 2, "only one of x and y"),
-        (HEADER + "a.png,S,1,2,0\n", 2, "not positive"),
-        (HEADER + "a.png,S,1,2,-0.1\n", 2, "not positive"),
+        (HEADER + "a.png,S,1,2,0\n", 2, "no length of a pixel"),
+        (HEADER + "a.png,S,1,2,-0.1\n", 2, "no length of a pixel"),
+        (HEADER + "a.png,S,1,2,1000\n", 2, "pixel_spacing is 1000, no length of a pixel"),
+        (HEADER + "a.png,S,1_0,2,\n", 2, "x is '1_0', not a number"),
+        ("file,symbol,x,y,x\na.png,S,1,2,3\n", 1, "the column x stands twice"),
+        ("file,symbol,x,y,pixel_spacing,pixel_spacing\na.png,S,1,2,0.1,0.2\n", 1, "the column pixel_spacing stands"),
         (HEADER + "a.png,S,1,2,0.1 mm\n", 2, "pixel_spacing is '0.1 mm'"),
         (HEADER + "a.png,S,1,2,0.1\na.png,N,1,2,0.2\n", 3, "0.2 here and 0.1 before"),
         (HEADER + "a.png,S,1,2,\nc.png,S,1,2,\n", 3, "'c.png' is not a file"),
+        (HEADER + "a.png,S,1,2,\n./a.png,N,1,2,\n", 3, "'./a.png' is the same file as 'a.png'"),
+        (HEADER + "below//a.png,S,1,2,\nb.png,S,1,2,\nbelow/a.png,N,1,2,\n", 4, "the same file as 'below//a.png'"),
+        (HEADER + "below/../a.png,S,1,2,\na.png,S,1,2,\n", 3, "'a.png' is the same file as 'below/../a.png'"),
+        (HEADER + "a.png,S,1,2,\nlink.png,S,1,2,\n", 3, "'link.png' is the same file as 'a.png'"),
+        (HEADER + "a" * 5000 + ".png,S,1,2,\n", 2, "is not a file"),
         (HEADER + ",S,1,2,\n", 2, "'' is not a file"),
         (HEADER + "a.png,S,1,2,\n" + "a.png,N,3,4," + "0" * 140_000 + "\n", 3, "field larger"),
         (HEADER + '"a.png",S,"1\n",2,\na.png,Q,1,2,\n', 4, "'Q'"),
