@@ -218,7 +218,9 @@ class DicomWebTarget(DicomWebService):
 
 
 class _Polled(BaseModel):
-    every_s: float | None = Field(default=None, ge=1, le=604800, description="how often it is asked; only by fetch without it")
+    every_s: float | None = Field(
+        default=None, ge=1, le=604800, description="how often it is asked; only by fetch without it"
+    )
     since: date | None = Field(default=None, description="first study date to ask for; the day of the first start")
     look_back_days: int = Field(
         default=3, ge=0, le=36500, description="dates asked for again each time, for late arrivals"

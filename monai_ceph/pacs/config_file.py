@@ -18,6 +18,8 @@ __all__ = ["read_config"]
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
+_TOO_DEEP = "lists and keys stand too deep in each other, or an alias (*) stands in what it names"
+
 _Place = tuple["str | int", ...]
 
 
@@ -65,7 +67,7 @@ class _Reader:
 def read_config(path: Path, environment: Mapping[str, str] | None = None) -> NodeConfig:
     """Read and check a configuration. ``${NAME}`` in any text is the value of that environment variable.
 
-    Paths that are not absolute start at the folder of the file.
+    Paths that are not absolute start at the folder of the file; ``~`` is the home folder of whoever runs this.
 
     Raises:
         CephError: each mistake on a line of its own, with the line in the file and the key. Values are not repeated,
@@ -83,14 +85,21 @@ def read_config(path: Path, environment: Mapping[str, str] | None = None) -> Nod
         raise CephError(f"{path}, line {line}: no YAML: {error.problem}") from error
     except yaml.YAMLError as error:
         raise CephError(f"{path}: no YAML: {error}") from error
+    except RecursionError as error:
+        raise CephError(f"{path}: {_TOO_DEEP}") from error
     reader = _Reader(path, os.environ if environment is None else environment)
     try:
         values = reader.value(node, ()) if node is not None else {}
     except (yaml.YAMLError, ValueError) as error:
         raise CephError(f"{path}: no YAML: {error}") from error
+    except RecursionError as error:
+        raise CephError(f"{path}: {_TOO_DEEP}") from error
     if not isinstance(values, dict):
         raise CephError(f"{path}, line 1: not a list of keys and values")
-    _make_absolute(values, path.absolute().parent)
+    try:
+        _make_absolute(values, path.absolute().parent)
+    except RuntimeError as error:
+        raise CephError(f"{path}: nobody knows the home folder of a path that begins with ~") from error
     try:
         return NodeConfig.model_validate(values)
     except ValidationError as error:
@@ -108,11 +117,15 @@ def _make_absolute(values: Any, folder: Path) -> None:
     if isinstance(values, dict):
         for key, value in values.items():
             if key in _PATHS and isinstance(value, str):
-                values[key] = str(folder / value)
+                values[key] = _absolute(value, folder)
             elif key == "config" and isinstance(value, list):
-                values[key] = [str(folder / item) if isinstance(item, str) else item for item in value]
+                values[key] = [_absolute(item, folder) if isinstance(item, str) else item for item in value]
             else:
                 _make_absolute(value, folder)
+
+
+def _absolute(path: str, folder: Path) -> str:
+    return str(folder / Path(path).expanduser())
 
 
 def _sentence(reader: _Reader, item: Any) -> str:

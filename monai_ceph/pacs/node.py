@@ -48,7 +48,8 @@ class Node:
 
     Raises:
         CephError: if another node has the folder, its ledger is damaged, or the detector cannot be made.
-        StoppedError: if the folder cannot be written, the DICOM port is taken, or a worker ends while it loads the model.
+        StoppedError: if the folder cannot be written, the DICOM port is taken, or a worker is lost while it loads the
+            model.
     """
 
     def __init__(self, config: NodeConfig, make_detector: MakeDetector) -> None:

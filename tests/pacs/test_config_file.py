@@ -38,6 +38,16 @@ def test_defaults(tmp_path: Path) -> None:
     assert config.targets.dicom[0].objects == ("sr", "gsps")
 
 
+def test_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "mine.json").touch()
+    text = GOOD.replace("folder: data", "folder: ~/node\ndetect: {config: [~/mine.json]}")
+    config = read(tmp_path, text)
+    assert config.folder == tmp_path / "home" / "node"
+    assert config.detect.config == (tmp_path / "home" / "mine.json",)
+
+
 @pytest.mark.parametrize(
     ("change", "to", "said"),
     [
@@ -57,11 +67,18 @@ def test_defaults(tmp_path: Path) -> None:
         (GOOD, "- 1", "line 1: not a list of keys and values"),
         (GOOD, "", "line 1: folder: is missing"),
         (GOOD, "\x00", "no YAML"),
+        ("folder: data", "folder: ~nobody-is-called-so/data", "nobody knows the home folder"),
+        ("folder: data", "folder: &self [*self]", "an alias (*) stands in what it names"),
+        ("folder: data", f"folder: {'[' * 3000}{']' * 3000}", "lists and keys stand too deep in each other"),
         ("targets:", "select: {exclude: '['}\ntargets:", "line 5: select.exclude: no regular expression"),
         ("targets:", "select: {modalities: []}\ntargets:", "line 5: select.modalities: Tuple should have at least 1"),
         ("targets:", "http: {host: 0.0.0.0, port: 80}\ntargets:", "line 5: http: host 0.0.0.0 can be reached"),
         *(
-            ("targets:", f"sources: {{dicomweb: [{{name: a, url: '{url}'}}]}}\ntargets:", f"sources.dicomweb.0.url: {said}")
+            (
+                "targets:",
+                f"sources: {{dicomweb: [{{name: a, url: '{url}'}}]}}\ntargets:",
+                f"sources.dicomweb.0.url: {said}",
+            )
             for url, said in [
                 ("https://", "no URL such as"),
                 ("https:///dicom-web", "no URL such as"),
@@ -145,7 +162,10 @@ def test_check(tmp_path: Path) -> None:
         ("folder: others", "others: not empty, and not the folder of a node"),
         ("folder: node.yaml/data", "node.yaml is no folder"),
         ("folder: node.yaml", "node.yaml is no folder"),
-        ("folder: data\nsources: {dicomweb: [{name: a, url: 'https://a', ca: others/letter.txt}]}", "letter.txt: no cert"),
+        (
+            "folder: data\nsources: {dicomweb: [{name: a, url: 'https://a', ca: others/letter.txt}]}",
+            "letter.txt: no cert",
+        ),
         ("folder: data\nport: 8080\nhttp: {port: 8080}", "http.port and port are both 8080"),
         ("folder: data\ndetect: {device: 'cuda:0'}", "detect.device is cuda:0, and no GPU can be used here"),
     ],
@@ -179,7 +199,9 @@ def test_the_folder_of_a_node_is_taken_again(tmp_path: Path) -> None:
     assert {each.stat().st_mode & 0o777 for each in made} == {0o700}
 
 
-@pytest.mark.parametrize(("mode", "said"), [(0o700, ""), (0o750, "(mode 750); chmod 700"), (0o755, "(mode 755); chmod")])
+@pytest.mark.parametrize(
+    ("mode", "said"), [(0o700, ""), (0o750, "(mode 750); chmod 700"), (0o755, "(mode 755); chmod")]
+)
 def test_a_folder_that_others_may_look_into(tmp_path: Path, mode: int, said: str) -> None:
     pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
     file = tmp_path / "node.yaml"

@@ -7,7 +7,6 @@ import os
 import socket
 import ssl
 import struct
-import subprocess
 import threading
 import tracemalloc
 from collections.abc import Iterator
