@@ -41,12 +41,13 @@ def main() -> None:
     args.out.mkdir(parents=True)
     with (args.out / TABLE).open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
-        table.writerow(("file", "landmark", "symbol", "x", "y", "pixel_spacing"))
+        table.writerow(("file", "landmark", "symbol", "x", "y", "pixel_spacing", "spread_x", "spread_y"))
         for film, offset in zip(films, offsets, strict=True):
             (args.out / film.image.name).symlink_to(film.image.resolve())
             points = film.landmarks + args.share * offset / film.pixel_spacing
-            for name, symbol, (row, column) in zip(NAMES, SYMBOLS, points.tolist(), strict=True):
-                table.writerow((film.image.name, name, symbol, f"{column:.3f}", f"{row:.3f}", film.pixel_spacing))
+            for name, symbol, place, spread in zip(NAMES, SYMBOLS, points, film.spread, strict=True):
+                (y, x), (to_y, to_x) = ((f"{value:.3f}" for value in pair) for pair in (place, spread))
+                table.writerow((film.image.name, name, symbol, x, y, film.pixel_spacing, to_x, to_y))
     moved = abs(args.share) * (offsets**2).sum(axis=-1) ** 0.5
     print(f"{len(films)} films in {args.out}, whose landmarks moved by {moved.mean():.2f} mm on average")
 

@@ -255,6 +255,7 @@ class TestPaper:
     def test_patches(self) -> None:
         config = raw("local")
         assert config["train_patch_size"] == 100
+        assert config["annotation_spread"] == 0
         for inference in (config, raw("paper")):
             assert inference["patch_size"] == 150
             assert inference["expansion"] == 1.8

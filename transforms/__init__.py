@@ -7,6 +7,7 @@ from monai_ceph.transforms.heatmaps_to_landmarks import HeatmapsToLandmarks, Hea
 from monai_ceph.transforms.landmarks_to_heatmaps import LandmarksToHeatmaps, LandmarksToHeatmapsd
 from monai_ceph.transforms.load_radiograph import LoadRadiograph, LoadRadiographd
 from monai_ceph.transforms.pose_film import PoseFilm, PoseFilmd
+from monai_ceph.transforms.rand_annotation import RandAnnotation, RandAnnotationd
 from monai_ceph.transforms.rand_film_affine import RandFilmAffine, RandFilmAffined
 from monai_ceph.transforms.rand_film_elastic import RandFilmElastic, RandFilmElasticd
 from monai_ceph.transforms.rand_film_occlusion import RandFilmOcclusion, RandFilmOcclusiond
@@ -26,6 +27,8 @@ __all__ = [
     "LoadRadiographd",
     "PoseFilm",
     "PoseFilmd",
+    "RandAnnotation",
+    "RandAnnotationd",
     "RandFilmAffine",
     "RandFilmAffined",
     "RandFilmElastic",

@@ -21,12 +21,15 @@ class Film:
         landmarks: (N, 2) float64, (row, column) in pixels of the source image, pixel centres at integers; NaN where
             a landmark is not annotated.
         pixel_spacing: mm per pixel; NaN if unknown.
+        spread: (N, 2), if the landmarks are midway between two annotators: from there to one of them; NaN where there
+            is one annotation only. None: there is one annotator.
     """
 
     name: str
     image: Path
     landmarks: np.ndarray
     pixel_spacing: float
+    spread: np.ndarray | None = None
 
 
 def as_dictionaries(films: list[Film]) -> list[dict[str, Any]]:
@@ -37,6 +40,7 @@ def as_dictionaries(films: list[Film]) -> list[dict[str, Any]]:
             "image": str(film.image),
             "landmarks": film.landmarks,
             "pixel_spacing": film.pixel_spacing,
+            "spread": np.zeros_like(film.landmarks) if film.spread is None else np.nan_to_num(film.spread, nan=0.0),
         }
         for film in films
     ]

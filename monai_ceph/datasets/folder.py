@@ -19,7 +19,8 @@ __all__ = ["TABLE", "folder", "template"]
 
 TABLE = "landmarks.csv"
 _REQUIRED = ("file", "symbol", "x", "y")
-_READ = (*_REQUIRED, "pixel_spacing")
+_SPREAD = ("spread_x", "spread_y")
+_READ = (*_REQUIRED, "pixel_spacing", *_SPREAD)
 
 
 def template(file: str = "film-001.png", symbols: Sequence[str] = SYMBOLS) -> str:
@@ -79,8 +80,9 @@ def folder(root: str | Path, symbols: Sequence[str] = SYMBOLS) -> list[Film]:
     The table has one row per film and landmark, in any order, with a header. Columns: ``file`` (relative to the
     folder), ``symbol`` (see :mod:`monai_ceph.landmarks`, or one of the user's own set), ``x`` and ``y`` (pixels of the
     image, x right, y down, pixel centres at integers; empty or NaN if not annotated), and optionally ``pixel_spacing``
-    (mm per pixel, below 10, the same in every row of a film). Other columns are left alone, so that the table of
-    ``monai-ceph detect`` fits. A landmark without a row is not annotated.
+    (mm per pixel, below 10, the same in every row of a film), and ``spread_x`` and ``spread_y`` (pixels, from ``x`` and
+    ``y`` to one of two annotators, if they are midway between them). Other columns are left alone, so that the table
+    of ``monai-ceph detect`` fits. A landmark without a row is not annotated.
 
     Args:
         root: the folder.
@@ -98,6 +100,7 @@ def folder(root: str | Path, symbols: Sequence[str] = SYMBOLS) -> list[Film]:
     points: dict[str, np.ndarray] = {}
     names: dict[str, str] = {}
     spacing: dict[str, float] = {}
+    spreads: dict[str, np.ndarray] = {}
     seen: set[tuple[str, str]] = set()
     for where, row in _rows(table):
         file, symbol = (row["file"] or "").strip(), (row["symbol"] or "").strip()
@@ -119,8 +122,12 @@ def folder(root: str | Path, symbols: Sequence[str] = SYMBOLS) -> list[Film]:
         x, y = _number(row, "x", where), _number(row, "y", where)
         if math.isnan(x) != math.isnan(y):
             raise DatasetError(f"{where}: {symbol} has only one of x and y")
+        to_x, to_y = (_number(row, column, where) for column in _SPREAD)
+        if math.isnan(to_x) != math.isnan(to_y):
+            raise DatasetError(f"{where}: {symbol} has only one of spread_x and spread_y")
         if symbol in order:
             place[order[symbol]] = y, x
+            spreads.setdefault(file, np.full((len(symbols), 2), math.nan))[order[symbol]] = to_y, to_x
         here = _number(row, "pixel_spacing", where)
         if here <= 0 or here >= 10:
             raise DatasetError(f"{where}: pixel_spacing is {here:g}, no length of a pixel in mm")
@@ -131,4 +138,4 @@ def folder(root: str | Path, symbols: Sequence[str] = SYMBOLS) -> list[Film]:
             spacing[file] = here
     if not points:
         raise DatasetError(f"{table}: no film in it")
-    return [Film(file, root / file, place, spacing[file]) for file, place in sorted(points.items())]
+    return [Film(file, root / file, place, spacing[file], spreads.get(file)) for file, place in sorted(points.items())]

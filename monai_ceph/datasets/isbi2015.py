@@ -108,15 +108,11 @@ def isbi2015(
     if notes is None:
         raise DatasetError(f"{root}: neither 400_{doctors[0]} nor AnnotationsByMD/400_{doctors[0]} is there")
     left_out = set() if doubles else set(DOUBLES_OF_TRAINING.values())
-    return [
-        Film(
-            name=film,
-            image=_image(folder, film),
-            landmarks=np.mean(
-                [_annotation(notes / f"400_{doctor}" / f"{film}.txt")[channels] for doctor in doctors], axis=0
-            ),
-            pixel_spacing=PIXEL_SPACING,
-        )
-        for film in (f"{number:03d}" for number in numbers)
-        if film not in left_out
-    ]
+    films = []
+    for film in (f"{number:03d}" for number in numbers):
+        if film in left_out:
+            continue
+        points = [_annotation(notes / f"400_{doctor}" / f"{film}.txt")[channels] for doctor in doctors]
+        spread = (points[1] - points[0]) / 2 if len(points) == 2 else None
+        films.append(Film(film, _image(folder, film), np.mean(points, axis=0), PIXEL_SPACING, spread))
+    return films

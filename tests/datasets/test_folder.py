@@ -48,12 +48,24 @@ def test_rows_in_any_order_and_x_y_become_row_column(root: Path) -> None:
     assert (a.pixel_spacing, b.pixel_spacing) == (0.1, 0.2)
 
 
+def test_the_way_to_one_of_two_annotators(root: Path) -> None:
+    header = HEADER.replace("\n", ",spread_x,spread_y\n")
+    [film] = folder(write(root, header + "a.png,S,10,20,,1.5,-2\na.png,N,3,4,,,\n"))
+    assert film.spread is not None
+    assert film.spread[index_of("S")].tolist() == [-2, 1.5]
+    assert np.isfinite(film.spread).sum() == 2
+    [item] = as_dictionaries([film])
+    # one annotation, or none, is where it is
+    assert np.abs(item["spread"]).sum() == 3.5
+
+
 def test_as_dictionaries(root: Path) -> None:
     [item] = as_dictionaries(folder(write(root, HEADER + "a.png,S,1,2,\n")))
     assert item["name"] == "a.png"
     assert item["image"] == str(root / "a.png")
     assert item["landmarks"][0].tolist() == [2, 1]
     assert math.isnan(item["pixel_spacing"])
+    assert item["spread"].tolist() == [[0, 0]] * NUM_LANDMARKS
 
 
 def test_the_template_lists_every_landmark_and_annotates_none(root: Path) -> None:
@@ -104,6 +116,8 @@ def test_other_landmarks(root: Path) -> None:
         (HEADER + "a.png,S,one,2,\n", 2, "x is 'one'"),
         (HEADER + "a.png,S,1,inf,\n", 2, "y is not finite"),
         (HEADER + "a.png,S,1,,\n", 2, "only one of x and y"),
+        ("file,symbol,x,y,spread_x\na.png,S,1,2,3\n", 2, "only one of spread_x and spread_y"),
+        ("file,symbol,x,y,spread_x,spread_y\na.png,S,1,2,3,far\n", 2, "spread_y is 'far'"),
         (HEADER + "a.png,S,1,2,0\n", 2, "no length of a pixel"),
         (HEADER + "a.png,S,1,2,-0.1\n", 2, "no length of a pixel"),
         (HEADER + "a.png,S,1,2,1000\n", 2, "pixel_spacing is 1000, no length of a pixel"),

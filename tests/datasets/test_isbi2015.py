@@ -72,6 +72,15 @@ def test_x_y_become_row_column_of_the_doctor(root: Path, truth: Any, more: float
         assert film.landmarks.flags["C_CONTIGUOUS"]
 
 
+def test_the_mean_knows_both_doctors(root: Path) -> None:
+    film = isbi2015(root, "train", "mean", symbols=("N", "S"))[4]
+    senior, junior = points(5, "senior")[[1, 0], ::-1], points(5, "junior")[[1, 0], ::-1]
+    assert film.spread is not None
+    np.testing.assert_array_equal(film.landmarks - film.spread, senior)
+    np.testing.assert_array_equal(film.landmarks + film.spread, junior)
+    assert isbi2015(root, "train", "senior")[4].spread is None
+
+
 def test_films_of_test1_that_are_training_films_are_left_out(root: Path) -> None:
     every = {film.name for film in isbi2015(root, "test1")}
     single = {film.name for film in isbi2015(root, "test1", doubles=False)}

@@ -9,6 +9,7 @@ from devices import Elsewhere
 from monai_ceph.transforms import (
     LandmarksToHeatmaps,
     PoseFilm,
+    RandAnnotation,
     RandFilmElastic,
     RandFilmOcclusion,
     RandGuide,
@@ -26,6 +27,7 @@ USES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "landmarks_to_source": lambda points: landmarks_to_source(points, 2 * torch.eye(3)),
     "LandmarksToHeatmaps": lambda points: LandmarksToHeatmaps(2.0)(points, (40, 50)),
     "PoseFilm": lambda points: PoseFilm(30, POINTS)(FILM, points),
+    "RandAnnotation": lambda points: RandAnnotation().set_random_state(0)(points, points),
     "RandGuide": lambda points: RandGuide(0.0)(points),
     "RandFilmElastic": lambda points: RandFilmElastic(1.0, 2.0, 20).set_random_state(0)(FILM, points)[1],
     "RandFilmElastic, not deformed": lambda points: RandFilmElastic(0.0, 2.0, 20)(FILM, points)[1],

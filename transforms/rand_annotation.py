@@ -1,0 +1,76 @@
+"""Targets between two annotators."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform, Randomizable
+
+from monai_ceph.transforms.geometry import on_cpu
+
+__all__ = ["RandAnnotation", "RandAnnotationd"]
+
+
+class RandAnnotation(Randomizable):
+    """Move each landmark by chance along the line between its two annotators.
+
+    Args:
+        amount: of the way from the middle to either of them, at most; 0 leaves every landmark in the middle.
+    """
+
+    def __init__(self, amount: float = 1.0) -> None:
+        if not 0 <= amount < np.inf:
+            raise ValueError(f"amount must be finite and not negative, got {amount}")
+        self.amount = amount
+        self.shares = np.zeros((0, 1))
+
+    def randomize(self, data: int) -> None:
+        """Draw the places of so many landmarks, each uniformly and on its own."""
+        self.shares = self.R.uniform(-self.amount, self.amount, (data, 1)) if self.amount else np.zeros((data, 1))
+
+    def __call__(self, landmarks: torch.Tensor, spread: torch.Tensor) -> torch.Tensor:
+        """Return (N, 2) landmarks, on the CPU.
+
+        Args:
+            landmarks: (N, 2) midway between the annotators, (row, column).
+            spread: (N, 2) from there to one of them; NaN where there is one annotation only.
+        """
+        self.randomize(len(landmarks))
+        return on_cpu(landmarks) + torch.from_numpy(self.shares) * torch.nan_to_num(on_cpu(spread), nan=0.0)
+
+
+class RandAnnotationd(Randomizable, MapTransform):
+    """Dictionary form of :class:`RandAnnotation`.
+
+    Args:
+        keys: landmarks, (N, 2), (row, column) in the source image.
+        spread_key: from there to one of the annotators, (N, 2).
+        amount: see :class:`RandAnnotation`.
+    """
+
+    def __init__(
+        self, keys: KeysCollection, spread_key: str, amount: float = 1.0, allow_missing_keys: bool = False
+    ) -> None:
+        MapTransform.__init__(self, keys, allow_missing_keys)
+        self.spread_key = spread_key
+        self.annotation = RandAnnotation(amount)
+
+    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> RandAnnotationd:
+        """Seed the draws."""
+        super().set_random_state(seed, state)
+        self.annotation.set_random_state(seed, state)
+        return self
+
+    def randomize(self, data: int) -> None:
+        """Draw the places."""
+        self.annotation.randomize(data)
+
+    def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
+        """Move the landmarks."""
+        result = dict(data)
+        for key in self.key_iterator(result):
+            result[key] = self.annotation(result[key], result[self.spread_key])
+        return result
