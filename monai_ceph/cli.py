@@ -149,7 +149,8 @@ def detect(
         typer.Option(min=1, help="Processes that each hold the model: 1; on Ray as many as there is room for."),
     ] = None,
     film_timeout: Annotated[
-        float | None, typer.Option(min=0.001, help="Seconds that a film may take; without it as long as it needs.")
+        float | None,
+        typer.Option(min=0.001, max=86400, help="Seconds that a film may take; without it as long as it needs."),
     ] = None,
     engine: Annotated[
         Engine, typer.Option(help="Where they are: on this machine, or on a Ray cluster.")
