@@ -163,8 +163,8 @@ def hide(detector: CephalogramDetector, films: list[Film]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path, help="ISBI 2015 folder")
-    parser.add_argument("--fold", type=int, default=0, help="seed 0 (default: 0)")
-    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--fold", type=int, default=0, help="held out (default: 0)")
+    parser.add_argument("--folds", type=int, default=5, help="how many there are, by seed 0 (default: 5)")
     parser.add_argument("--films", type=int, help="only the first so many films of the fold")
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=list(STRESSES), help="only these changes")
     parser.add_argument("--hide", action="store_true", help="hide landmarks instead of changing films")

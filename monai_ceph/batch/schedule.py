@@ -261,7 +261,11 @@ class Schedule:
         result = self._executor.wait()
         if isinstance(result, Died):
             self._died.append(self._in_flight.pop(result.id))
-            (self._late.add if result.late else self._late.discard)(result.id)
+            # of a film that is given up, the second try is the cause
+            if result.late:
+                self._late.add(result.id)
+            else:
+                self._late.discard(result.id)
             return
         if result.stop is not None:
             raise StoppedError(result.stop)
