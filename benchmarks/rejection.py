@@ -45,7 +45,8 @@ def judge(detector: CephalogramDetector, images: Iterable[Radiograph]) -> dict[s
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path, help="ISBI 2015 folder")
-    parser.add_argument("--fold", type=int, default=0, help="of 5, seed 0 (default: 0)")
+    parser.add_argument("--fold", type=int, default=0)
+    parser.add_argument("--folds", type=int, default=5, help="how many there are, by seed 0 (default: 5)")
     parser.add_argument("--all", action="store_true", help="the whole training split instead of a fold")
     parser.add_argument("--count", type=int, default=5, help="drawn images of every kind")
     for name in weights.STAGES:
@@ -56,7 +57,7 @@ def main() -> None:
     given = {f"{name}_weights": getattr(args, f"{name}_weights") for name in weights.STAGES}
     detector = CephalogramDetector("cpu", overrides={key: file for key, file in given.items() if file})
     every = isbi2015(args.dataset, "train", "mean")
-    films = every if args.all else split_fold(every, args.fold, 5, 0)[1]
+    films = every if args.all else split_fold(every, args.fold, args.folds, 0)[1]
     images = {"drawn": drawn(args.count), "in packages": shipped()}
     radiographs = (Radiograph(read_radiograph(film.image).pixels, Path(_FILMS)) for film in films)
     rows = []

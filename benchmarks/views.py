@@ -21,7 +21,8 @@ from monai_ceph.transforms import LoadRadiograph
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path, help="ISBI 2015 folder")
-    parser.add_argument("--fold", type=int, default=0, help="of 5, seed 0 (default: 0)")
+    parser.add_argument("--fold", type=int, default=0)
+    parser.add_argument("--folds", type=int, default=5, help="how many there are, by seed 0 (default: 5)")
     parser.add_argument("--global-weights", help="default: the shipped ones")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="torch threads")
     args = parser.parse_args()
@@ -29,7 +30,7 @@ def main() -> None:
     overrides = {"global_weights": args.global_weights} if args.global_weights else {}
     finder = CephalogramDetector("cpu", overrides=overrides).inferer.pose
     load, seen = LoadRadiograph(), []
-    for film in split_fold(isbi2015(args.dataset, "train", "mean"), args.fold, 5, 0)[1]:
+    for film in split_fold(isbi2015(args.dataset, "train", "mean"), args.fold, args.folds, 0)[1]:
         evidence = finder.evidence(load(film.image))
         seen.append((evidence.pop(UPRIGHT), max(evidence.values())))
     print("| view | films | lowest | median | highest |\n|---|---|---|---|---|")

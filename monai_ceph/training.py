@@ -185,7 +185,8 @@ def record_run(
         "landmarks": list(landmarks),
         "train": [str(film["name"]) for film in train],
         "validate": [str(film["name"]) for film in validate],
-        "annotations_sha256": _digest([*train, *validate]),
+        "annotations_sha256": _digest(film["landmarks"] for film in (*train, *validate)),
+        "spreads_sha256": _digest(film["spread"] for film in (*train, *validate) if "spread" in film),
         "epoch_length": epoch_length,
     }
     if not resume:
@@ -206,11 +207,11 @@ def record_run(
             part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def _digest(films: Iterable[Mapping[str, Any]]) -> str:
-    """Return what changes with any landmark of the films."""
+def _digest(places: Iterable[np.ndarray]) -> str:
+    """Return what changes with any number of the films' places."""
     digest = hashlib.sha256()
-    for film in films:
-        digest.update(np.ascontiguousarray(film["landmarks"], dtype="<f8").tobytes())
+    for place in places:
+        digest.update(np.ascontiguousarray(place, dtype="<f8").tobytes())
     return digest.hexdigest()
 
 
@@ -230,9 +231,11 @@ def _check_record(run: Path, films_of_run: Mapping[str, Any]) -> None:
         for key, names in known.items()
         if names != films_of_run[key]
     ]
-    # records of 0.10.0 have neither of these
+    # earlier records lack these: 0.10.0 all of them, 0.12.0 that of the spreads
     if record.get("annotations_sha256", films_of_run["annotations_sha256"]) != films_of_run["annotations_sha256"]:
         differences.append("films of the same names with other annotations")
+    if record.get("spreads_sha256", films_of_run["spreads_sha256"]) != films_of_run["spreads_sha256"]:
+        differences.append("films of the same names whose annotators lie otherwise apart (spread_x, spread_y)")
     if (steps := record.get("epoch_length", films_of_run["epoch_length"])) != films_of_run["epoch_length"]:
         differences.append(
             f"epochs of {steps} iterations, not {films_of_run['epoch_length']}, as with another batch_size"

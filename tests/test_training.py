@@ -188,17 +188,21 @@ class TestRecord:
         *,
         symbols: tuple[str, ...] = ("S", "N"),
         column: float = 5,
+        spread: float = 0,
         resume: bool,
         epoch_length: int = 12,
     ) -> None:
         films = [{"name": name, "landmarks": np.array([[1.0, 2], [3, 5]])} for name in train]
-        validate = [{"name": "9.png", "landmarks": np.array([[1, 2], [3, column]])}]
+        validate = [
+            {"name": "9.png", "landmarks": np.array([[1, 2], [3, column]]), "spread": np.array([[0, 0], [0, spread]])}
+        ]
         record_run(str(folder), symbols, films, validate, None, resume, epoch_length)
 
     def test_files(self, tmp_path: Path, film_names: list[str]) -> None:
         self.record(tmp_path / "run", film_names, resume=True)
         record = json.loads((tmp_path / "run" / "films.json").read_text())
-        assert len(record.pop("annotations_sha256")) == 64
+        digests = [record.pop(f"{key}_sha256") for key in ("annotations", "spreads")]
+        assert [len(digest) for digest in digests] == [64, 64]
         assert record == {"landmarks": ["S", "N"], "train": film_names, "validate": ["9.png"], "epoch_length": 12}
         overlay = json.loads((tmp_path / "run" / "landmarks.json").read_text())
         assert overlay["landmarks"] == ["S", "N"]
@@ -238,6 +242,7 @@ class TestRecord:
         ("change", "message"),
         [
             ({"column": 6}, "films of the same names with other annotations"),
+            ({"spread": 0.5}, r"films of the same names whose annotators lie otherwise apart \(spread_x, spread_y\)"),
             ({"epoch_length": 24}, "epochs of 12 iterations, not 24, as with another batch_size"),
         ],
     )
