@@ -23,7 +23,7 @@ from monai_ceph.errors import ReadError
 from monai_ceph.readers._stdout import remarks_kept
 from monai_ceph.readers.pixels import WORKING_FOLDER, check_size, finite, grey, one_image
 from monai_ceph.readers.radiograph import Radiograph, SpacingSource, anisotropy_warnings, header_spacing
-from monai_ceph.readers.tiff import GREY_MODES, TiffLayout, tiff_layout
+from monai_ceph.readers.tiff import GREY_MODES, TiffLayout, tiff_layout, unknown_white_is_zero
 
 RASTER_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 META_SUFFIXES = (".mha", ".mhd")
@@ -133,7 +133,8 @@ def _probe(path: Path) -> _Header:
             limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
             raise ReadError(f"more pixels than the limit of this format, {limit} million") from error
         except Image.UnidentifiedImageError as error:
-            raise ReadError("not a PNG, JPEG, BMP or TIFF image, or its header is damaged") from error
+            known = unknown_white_is_zero(path)
+            raise ReadError(known or "not a PNG, JPEG, BMP or TIFF image, or its header is damaged") from error
         with image:
             kind = "JPEG" if image.format == "MPO" else str(image.format)
             frames = getattr(image, "n_frames", 1) if kind == "TIFF" else 1

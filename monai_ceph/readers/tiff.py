@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from monai_ceph.errors import ReadError
 
-__all__ = ["GREY_MODES", "TiffLayout", "tiff_layout"]
+__all__ = ["GREY_MODES", "TiffLayout", "tiff_layout", "unknown_white_is_zero"]
 
 GREY_MODES = ("L", "I;16", "I;16B", "I", "F")
 """Modes of Pillow with one channel of values as they are stored."""
@@ -77,12 +78,18 @@ class TiffLayout:
         return io.BytesIO(_plain_header(path, one_plane)) if self.orientation != 1 or one_plane else path
 
     def black_is_zero(self, pixels: np.ndarray) -> np.ndarray:
-        """Undo WhiteIsZero in decoded pixels, once: ITK never does, Pillow does up to 8 bits."""
+        """Undo WhiteIsZero in decoded pixels, once: ITK never does, Pillow does up to 8 bits.
+
+        TIFF 6.0 has black at the highest value of the bits. Floats have none, so they are negated: zero is brighter
+        than all above it, as the file says, and no value is rounded.
+        """
         if self.for_itk or self.bits > 8:
             inverted = self.photometric == 0
         else:
             inverted = self.photometric is None and self.mode == "L"  # Pillow takes it for WhiteIsZero
-        return np.iinfo(pixels.dtype).max - pixels if inverted and pixels.dtype.kind == "u" else pixels
+        if not inverted:
+            return pixels
+        return -pixels if self.mode == "F" else np.iinfo(pixels.dtype).max - pixels
 
     def with_sign(self, pixels: np.ndarray) -> np.ndarray:
         """Give pixels of Pillow the sign that the file says they have: its only mode with 32 bits is signed."""
@@ -125,6 +132,25 @@ def tiff_layout(image: Image.Image) -> TiffLayout:
     )
     unsigned = set(formats) == {1}
     return TiffLayout(mode, bits, photometric, orientation, for_itk, for_pillow, unsigned, samples, planes)
+
+
+def unknown_white_is_zero(path: Path) -> str | None:
+    """Why Pillow does not open a TIFF, if the cause is that it knows no WhiteIsZero of such samples; None otherwise."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(8)
+            tags = ImageFileDirectory_v2(head + file.read(8) if head[2] == 43 else head)  # BigTIFF
+            file.seek(tags.next)
+            tags.load(file)  # type: ignore[no-untyped-call]
+            if tags.get(_PHOTOMETRIC) != 0:
+                return None
+            sign = "signed " if _SIGNED in tags.get(_SAMPLE_FORMAT, ()) else ""
+            return (
+                f"a kind of TIFF that cannot be decoded exactly: WhiteIsZero with {max(tags[_BITS])} {sign}bits per "
+                "sample; save it as BlackIsZero"
+            )
+    except Exception:  # whatever a damaged header makes of the parser
+        return None
 
 
 def _check_blocks(tags: Any) -> None:

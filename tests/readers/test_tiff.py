@@ -26,6 +26,10 @@ RGBA8 = np.dstack([RGB8, GREY8])
 RGB16 = RGB8.astype(np.uint16) * 183
 
 
+def kind(stored: np.ndarray) -> str:
+    return str(stored.dtype)
+
+
 def write(folder: Path, *arguments: Any, **options: Any) -> Path:
     path = folder / "a.tif"
     path.write_bytes(tiff(*arguments, **options))
@@ -44,7 +48,7 @@ def check(path: Path, expected: np.ndarray, orientation: int, atol: float = 0.0)
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
 class TestAsStored:
     @pytest.mark.parametrize("deflate", [False, True], ids=["raw", "deflate"])
-    @pytest.mark.parametrize("stored", KINDS, ids=lambda stored: str(stored.dtype))
+    @pytest.mark.parametrize("stored", KINDS, ids=kind)
     def test_grey(self, tmp_path: Path, stored: np.ndarray, deflate: bool, layout: dict[str, Any]) -> None:
         for orientation in range(1, 9):
             path = write(tmp_path, stored, orientation=orientation, deflate=deflate, **layout)
@@ -55,6 +59,24 @@ class TestAsStored:
         for orientation in range(1, 9):
             path = write(tmp_path, stored, 0, orientation=orientation, **layout)
             check(path, np.iinfo(stored.dtype).max - stored.astype(int), orientation)
+
+    @pytest.mark.parametrize("deflate", [False, True], ids=["raw", "deflate"])
+    def test_white_is_zero_of_floats(self, tmp_path: Path, deflate: bool, layout: dict[str, Any]) -> None:
+        """Zero is white, and there is no highest value to take the others from."""
+        stored = GREY12.astype(np.float32) / 7 - 100
+        for orientation in range(1, 9):
+            path = write(tmp_path, stored, 0, orientation=orientation, deflate=deflate, **layout)
+            check(path, -stored, orientation)
+
+    @pytest.mark.parametrize("order", ["<", ">"])
+    @pytest.mark.parametrize("stored", [GREY8.astype(np.int8), SIGNED16, GREY12.astype(np.int32), GREY32], ids=kind)
+    def test_white_is_zero_of_other_integers_is_refused(
+        self, tmp_path: Path, stored: np.ndarray, order: str, layout: dict[str, Any]
+    ) -> None:
+        bits, sign = stored.dtype.itemsize * 8, "signed " if stored.dtype.kind == "i" else ""
+        said = f"a kind of TIFF that cannot be decoded exactly: WhiteIsZero with {bits} {sign}bits per sample"
+        for orientation in (1, 6):
+            refuses(write(tmp_path, stored, 0, orientation=orientation, order=order, **layout), said)
 
     @pytest.mark.parametrize("photometric", [0, 1])
     @pytest.mark.parametrize("bits", [1, 2, 4])
@@ -112,6 +134,25 @@ def test_exact_or_refused(
             refuses(path, "cannot be decoded exactly")
         else:
             check(path, stored, orientation if turned else 1)
+
+
+def test_white_is_zero_of_floats_that_are_not_all_finite(tmp_path: Path) -> None:
+    """What is not finite becomes the darkest value, and that is the highest one in the file."""
+    stored = GREY12.astype(np.float32)
+    stored[0, :3] = np.nan, np.inf, -np.inf
+    expected = -stored
+    expected[0, :3] = -stored[np.isfinite(stored)].max()
+    same(write(tmp_path, stored, 0), expected)
+
+
+@pytest.mark.parametrize("big", [False, True], ids=["TIFF", "BigTIFF"])
+def test_a_damaged_white_is_zero_is_no_other_error(tmp_path: Path, big: bool) -> None:
+    path = write(tmp_path, SIGNED16, 0, big=big)
+    refuses(path, "WhiteIsZero with 16 signed bits")
+    data = path.read_bytes()
+    for length in range(1, 40):  # one without a byte has an error of its own
+        path.write_bytes(data[:length])
+        refuses(path, "not a PNG, JPEG, BMP or TIFF image, or its header is damaged")
 
 
 class TestOfOneDecoder:
