@@ -55,7 +55,11 @@ def node(
             for row in audit_rows(settings):
                 print(json.dumps(row))
         elif retry:
-            console.print(f"{retry_all(settings)} dead letters begin anew", highlight=False)
+            begun, taken_away = retry_all(settings)
+            console.print(f"{begun} dead letters begin anew", highlight=False)
+            if taken_away:
+                said = f"{taken_away} were taken away from {settings.folder / 'dead'}, and stay away"
+                console.print(said, markup=False, highlight=False, soft_wrap=True)
         else:
             log_json()
             run_node(settings, partial(make_detector, settings.detect.device, settings.detect.config))

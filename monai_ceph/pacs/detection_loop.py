@@ -118,6 +118,9 @@ class DetectionLoop:
         path = self._spool.film(film.key)
         # a retry may just be moving it back
         self._spool.settle(self._ledger, film.id)
+        if not path.exists():
+            self._end(film, "dead", "its file was taken away")
+            return
         try:
             refusal = self._selection.refusal(source_header(path))
             frames = count_frames(path) if refusal is None else 0

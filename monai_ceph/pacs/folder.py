@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from monai_ceph.batch.lock import locked
 from monai_ceph.errors import CephError, StoppedError
@@ -12,9 +13,16 @@ from monai_ceph.pacs.config import NodeConfig
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.spool import Spool
 
-__all__ = ["LEDGER", "alone", "audit_rows", "open_folder", "retry_all"]
+__all__ = ["LEDGER", "Retried", "alone", "audit_rows", "open_folder", "retry_all"]
 
 LEDGER = "node.sqlite"
+
+
+class Retried(NamedTuple):
+    """How many dead letters begin anew, and how many do not, since nothing of them is in the folder any more."""
+
+    begun: int
+    taken_away: int
 
 
 def open_folder(config: NodeConfig) -> tuple[Spool, NodeLedger]:
@@ -52,8 +60,8 @@ def audit_rows(config: NodeConfig) -> Iterator[dict[str, object]]:
     ledger.close()
 
 
-def retry_all(config: NodeConfig) -> int:
-    """Begin all dead letters of a node anew that does not run; return how many.
+def retry_all(config: NodeConfig) -> Retried:
+    """Begin all dead letters of a node anew that does not run; those that were taken away stay as they are.
 
     Raises:
         CephError: if it runs, or never did.
@@ -62,10 +70,12 @@ def retry_all(config: NodeConfig) -> int:
         raise CephError(f"{config.folder}: no node ever ran there")
     with alone(config.folder):
         spool, ledger = open_folder(config)
-        number = 0
+        begun = taken_away = 0
         for film in ledger.films("dead"):
-            if ledger.retry(film.id):
+            if not spool.has_letter(film.key):
+                taken_away += 1
+            elif ledger.retry(film.id):
                 spool.settle(ledger, film.id)
-                number += 1
+                begun += 1
         ledger.close()
-    return number
+    return Retried(begun, taken_away)

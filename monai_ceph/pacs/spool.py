@@ -2,7 +2,7 @@
 
 ``incoming`` holds what is being received, ``inbox`` what was fetched and is not in the ledger yet, ``queue`` the films,
 ``objects`` what was made of them, ``dead`` a folder for each film that was given up, with the reason, until somebody
-retries it or takes it away. Names are hashes: nothing that a sender says becomes a path.
+retries it or takes it away for good. Names are hashes: nothing that a sender says becomes a path.
 """
 
 from __future__ import annotations
@@ -133,12 +133,26 @@ class Spool:
             if film.state in ("done", "skipped"):
                 self.forget(film.key)
             elif film.state == "dead":
-                self._bury(film, grave)
+                # with nothing to bury it is buried already, or somebody took it away: its folder stays away then
+                if self._files(film.key):
+                    self._bury(film, grave)
             elif grave.is_dir():
-                for path in grave.glob("*.dcm"):
-                    path.replace(self._path_from_grave(path.name, film.key))
+                for path in self._letter(film.key):
+                    with suppress(FileNotFoundError):  # somebody takes it away at this moment
+                        path.replace(self._path_from_grave(path.name, film.key))
                 fsync_folder(self.queue)
-                shutil.rmtree(grave)
+                with suppress(FileNotFoundError):
+                    shutil.rmtree(grave)
+
+    def has_letter(self, key: str) -> bool:
+        """Return whether there is anything left of a dead letter that it could begin anew with."""
+        return bool(self._files(key)) or bool(self._letter(key))
+
+    def _letter(self, key: str) -> list[Path]:
+        """Return the film and its objects in the folder of a dead letter, as far as nobody took them away."""
+        with suppress(FileNotFoundError):
+            return list((self.dead / key).glob("*.dcm"))
+        return []
 
     def _bury(self, film: Film, grave: Path) -> None:
         grave.mkdir(mode=0o700, exist_ok=True)
@@ -173,9 +187,7 @@ class Spool:
             elif film.state in ("done", "skipped"):
                 self.settle(ledger, film.id)
         for film in ledger.films("received", "detected", "dead"):
-            # the folder of a dead letter that somebody took away stays away
-            if film.state != "dead" or self._files(film.key):
-                self.settle(ledger, film.id)
+            self.settle(ledger, film.id)
         return unknown
 
     def _remove_parts(self) -> None:

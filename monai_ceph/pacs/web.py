@@ -151,7 +151,7 @@ def make_app(
             **secured["responses"],
             303: {"description": "It begins anew", "headers": {"Location": _TEXT}},
             403: {"description": "Asked by the page of another site", **_REFUSED},
-            404: {"description": "No dead letter", **_REFUSED},
+            404: {"description": "No dead letter, or one that was taken away", **_REFUSED},
         },
     )
     def retry(
@@ -161,6 +161,9 @@ def make_app(
         if sec_fetch_site not in ("same-origin", "none"):
             raise HTTPException(403, "this page does not belong to the node")
         with spool.lock:
+            film = ledger.film(film_id)
+            if film is not None and film.state == "dead" and not spool.has_letter(film.key):
+                raise HTTPException(404, "the dead letter was taken away from the folder, and stays away")
             if not ledger.retry(film_id):
                 raise HTTPException(404, "no dead letter")
             spool.settle(ledger, film_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -106,6 +107,17 @@ def test_retry(port: int, node: RunningNode) -> None:
     # the same film is no more a cephalogram than before
     node.wait_for("dead", 2)
     wait_until(lambda: json.loads(ask(port, "/status")[1])["counts"]["dead"] == 1)
+
+
+def test_a_retry_of_what_was_taken_away(port: int, node: RunningNode) -> None:
+    wait_until(lambda: list((node.folder / "dead").glob("*/film.dcm")))
+    (letter,) = (node.folder / "dead").iterdir()
+    shutil.rmtree(letter)
+    said = "the dead letter was taken away from the folder, and stays away"
+    answer = ask(port, "/films/1/retry", post=True)
+    assert answer == (404, json.dumps({"detail": said}, separators=(",", ":")))
+    assert json.loads(ask(port, "/status")[1])["counts"]["dead"] == 1
+    assert list((node.folder / "dead").iterdir()) == []
 
 
 def test_only_names_of_this_machine(port: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import threading
 import time
@@ -208,6 +209,21 @@ def test_a_film_that_the_node_ended_with_too_often_is_not_begun_again(tmp_path: 
             wait_until(lambda: len(place.dead()) == 2)
         assert place.dead()["1.2.3.2.3"] == "the node ended 10 times while it worked on it"
         assert workers.submitted == ["1.2.3.1.3"]
+
+
+def test_a_dead_letter_that_was_taken_away_after_it_began_anew_has_no_folder_again(tmp_path: Path) -> None:
+    with placed(tmp_path, workers := FailingWorkers()) as place:
+        place.take(film(1))
+        with place.running():
+            wait_until(lambda: place.dead())
+        (letter,) = place.ledger.films("dead")
+        shutil.rmtree(place.spool.dead / letter.key)
+        assert place.ledger.retry(letter.id)
+        with place.running():
+            wait_until(lambda: place.dead())
+        assert place.dead() == {"1.2.3.1.3": "its file was taken away"}
+        assert list(place.spool.dead.iterdir()) == []
+    assert workers.submitted == ["1.2.3.1.3"]
 
 
 def test_of_a_frame_that_failed_nothing_is_sent(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import threading
 import time
 from pathlib import Path
 
@@ -200,7 +201,33 @@ def test_a_dead_letter_that_was_taken_away_does_not_come_back(spool: Spool, ledg
     (spool.dead / half.key).mkdir()
     spool.recover(ledger)
     assert {path.name for path in spool.dead.iterdir()} == {left.key, half.key}
+    # as the loop of a second target does, which learns late that the film is dead
+    spool.settle(ledger, taken.id)
+    assert {path.name for path in spool.dead.iterdir()} == {left.key, half.key}
+    assert [spool.has_letter(film.key) for film in (taken, left, half)] == [False, True, True]
     assert {path.name for path in (spool.dead / half.key).iterdir()} == {"film.dcm", "reason.json"}
+
+
+def test_a_dead_letter_that_is_taken_away_while_it_begins_anew(spool: Spool, ledger: NodeLedger) -> None:
+    for number in range(100):
+        film = placed(spool, ledger, f"1.2.{number}")
+        spool.object("sr", film.key).write_bytes(b"sr")
+        ledger.end(film, "dead", "why")
+        spool.settle(ledger, film.id)
+        ledger.retry(film.id)
+        start = threading.Barrier(2)
+
+        def take_away(grave: Path = spool.dead / film.key, start: threading.Barrier = start) -> None:
+            start.wait()
+            shutil.rmtree(grave, ignore_errors=True)
+
+        thread = threading.Thread(target=take_away)
+        thread.start()
+        start.wait()
+        spool.settle(ledger, film.id)
+        thread.join()
+        spool.settle(ledger, film.id)
+        assert not (spool.dead / film.key).exists()
 
 
 def test_what_was_half_written_goes(spool: Spool, ledger: NodeLedger) -> None:
