@@ -12,7 +12,8 @@ from pathlib import Path
 
 from monai_ceph.batch.names import key_of
 from monai_ceph.batch.options import LEDGER, film_folders
-from monai_ceph.batch.remote import iter_films, local_copy, read_start, size_and_version, url_of
+from monai_ceph.batch.remote import iter_films, local_copy, read_start, size_and_version, uid_in, url_of
+from monai_ceph.errors import CephError
 from monai_ceph.readers import count_frames, iter_radiographs
 from monai_ceph.readers._pydicom import quiet
 from monai_ceph.readers.dicom import has_preamble
@@ -65,12 +66,16 @@ class Inputs:
         paths: files, and folders that are searched to any depth, or URLs of them.
         out: folder of the results. What lies in its folders, and in those of other runs beside their ledgers, is no
             film, unless the file is named.
+
+    Attributes:
+        not_listed: why not all below a URL was found, by the latest walk. It costs no other URL, and no film that was.
     """
 
     def __init__(self, paths: Sequence[Path], out: Path) -> None:
         # ITK changes the working folder for a moment while it loads: from here on every path is absolute
         with WORKING_FOLDER:
             self._roots = [(path, _absolute(path)) for path in map(Path, paths)]
+        self.not_listed: dict[Path, str] = {}
         results = {folder.resolve() for folder in film_folders(out)}
         names = {folder.name for folder in results}
 
@@ -101,13 +106,20 @@ class Inputs:
         """Yield the absolute path of every file, and the path as the user named it."""
         for given, root in self._roots:
             if url_of(root) is not None:
-                yield from ((path, path) for path in iter_films(root))
+                yield from ((path, path) for path in self._behind(root))
                 continue
             for path in iter_radiographs([root]):
                 if path == root:
                     yield path, given
                 elif not self._is_result(path.parent):
                     yield path, _as_named(path, root, given)
+
+    def _behind(self, url: Path) -> Iterator[Path]:
+        self.not_listed.pop(url, None)
+        try:
+            yield from iter_films(url)
+        except CephError as error:
+            self.not_listed[url] = str(error)
 
 
 def _as_named(path: Path, root: Path, given: Path) -> Path:
@@ -147,7 +159,8 @@ def read_head(path: Path) -> Head:
             uid = _uid(file) if may_name_a_patient(path) else None
         with suppress(Exception):
             frames = count_frames(file)
-    return Head(frames, uid)
+    # what an archive does not send has a UID too
+    return Head(frames, uid or uid_in(path))
 
 
 def _uid(path: Path) -> str | None:

@@ -19,9 +19,11 @@ from monai_ceph.errors import CephError, ReadError
 from monai_ceph.readers.dicom import has_preamble
 from monai_ceph.readers.files import SUFFIXES
 
-__all__ = ["iter_films", "local_copy", "read_start", "size_and_version", "url_of"]
+__all__ = ["iter_films", "local_copy", "read_start", "size_and_version", "uid_in", "url_of"]
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(.+)", re.DOTALL)
+_ARCHIVES = ("dicomweb", "dicomweb+http")
+_IMAGE = re.compile(r"dicomweb(?:\+http)?:/.+/instances/([0-9.]{1,64})")
 
 
 def url_of(path: Path) -> str | None:
@@ -33,13 +35,19 @@ def url_of(path: Path) -> str | None:
     return f"{scheme}:///{place}" if scheme in ("file", "local") else f"{scheme}://{place}"
 
 
+def uid_in(path: Path) -> str | None:
+    """Return the SOP Instance UID in the URL of an archive's image; None if there is none."""
+    match = _IMAGE.fullmatch(str(path))
+    return None if match is None else match[1]
+
+
 def iter_films(root: Path) -> Iterator[Path]:
     """Yield the films below a URL, or the one that it names: files with a known suffix, or with a DICOM preamble.
 
     Files come before folders, each in sorted order; hidden ones are left out, and a DICOMDIR is not looked at.
 
     Raises:
-        CephError: if it cannot be listed.
+        CephError: if it cannot be listed; or, after all that could be, if an archive did not say all.
     """
     fs, place = _open(root)
     scheme = str(root).partition(":")[0]
@@ -47,11 +55,14 @@ def iter_films(root: Path) -> Iterator[Path]:
         if not fs.isdir(place):
             yield root
             return
-        waiting = [place]
+        waiting, left_out = [place], None
         while waiting:
             entries = sorted(fs.ls(waiting.pop(), detail=True), key=lambda entry: entry["name"])
             folders = []
             for entry in entries:
+                if (cause := entry.get("error")) is not None:
+                    left_out = cause
+                    continue
                 # some file systems give names with their scheme, and folders with a slash at the end
                 name = str(fs._strip_protocol(entry["name"])).rstrip("/")
                 path = Path(f"{scheme}:/{name.removeprefix(f'{scheme}:/').lstrip('/')}")
@@ -62,6 +73,8 @@ def iter_films(root: Path) -> Iterator[Path]:
                 elif entry.get("ContentType") == "application/dicom" or _may_be_film(path):
                     yield path
             waiting += reversed(folders)
+        if left_out is not None:
+            raise CephError(left_out)
     except CephError:
         raise
     except Exception as error:  # each file system has errors of its own
@@ -140,7 +153,7 @@ def _open(path: Path) -> tuple[Any, str]:
     """
     import fsspec
 
-    for scheme in ("dicomweb", "dicomweb+http"):
+    for scheme in _ARCHIVES:
         fsspec.register_implementation(
             scheme,
             "monai_ceph.pacs.archive_files.DicomWebFileSystem",

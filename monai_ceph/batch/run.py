@@ -65,7 +65,8 @@ def detect_films(
         senders: the ways to archives that get the objects of the run's films when its tables stand, by their URLs.
 
     Raises:
-        CephError: if there is no film at all, another run writes to ``out``, or the detector cannot be made.
+        CephError: if there is no film at all, such as where no URL can be listed, another run writes to ``out``, or
+            the detector cannot be made.
         StoppedError: if the run cannot go on, such as on a full disk.
         KeyboardInterrupt: if it was interrupted.
     """
@@ -76,9 +77,12 @@ def detect_films(
         raise CephError("--film-timeout is of workers on this machine: leave it out, or do without --engine ray")
     inputs = Inputs(paths, out := Path(out).absolute())
     if next(inputs.paths(), None) is None:
-        raise CephError(f"no film in {', '.join(readable(Path(path)) for path in paths)}")
+        causes = "; ".join(inputs.not_listed.values())
+        raise CephError(causes or f"no film in {', '.join(readable(Path(path)) for path in paths)}")
     if on_total is not None:
-        threading.Thread(target=lambda: on_total(sum(1 for _ in inputs.paths())), daemon=True).start()
+        # a walk of its own: what it does not find, the run may
+        walk = Inputs(paths, out)
+        threading.Thread(target=lambda: on_total(sum(1 for _ in walk.paths())), daemon=True).start()
     make_worker, read_one = partial(_make_worker, make_detector, out, options, read), partial(read_film, read, options)
 
     def make() -> Executor:
@@ -98,6 +102,7 @@ def detect_films(
             seconds = time.perf_counter() - start
             save_tables(ledger, out, options)
             summary = summarise(ledger, seconds, dict(schedule.parts))
+            summary.not_listed = list(inputs.not_listed.values())
             if senders:
                 summary.sending = send_objects(out, ledger.stems_of_run(), senders, interrupted)
             return summary

@@ -96,6 +96,8 @@ class Screen:
             self._line(f"{summary.films_per_second:.2f} films per second, {summary.seconds:.0f} s.")
         if summary.left_behind:
             self._line(f"{summary.left_behind} films of an earlier run never ended, and were not found in this one.")
+        for cause in summary.not_listed:
+            self._say(f"not all was found: {cause}", "yellow")
         for cause in summary.not_sent:
             self._say(f"not sent: {cause}", "yellow")
         if summary.sending is not None:

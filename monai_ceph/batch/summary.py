@@ -32,6 +32,7 @@ class Summary:
         left_behind: films of earlier runs, not of this one, that never ended.
         seconds: from the first film to the last; for the films of this run alone.
         parts: seconds per part of the work, over all workers.
+        not_listed: a sentence for each URL below which not all was found, such as of an archive that answers oddly.
         sending: what became of the objects that were to be sent; None if nobody was to get any.
     """
 
@@ -41,6 +42,7 @@ class Summary:
     left_behind: int = 0
     seconds: float = 0.0
     parts: dict[str, float] = field(default_factory=dict)
+    not_listed: list[str] = field(default_factory=list)
     sending: Sent | None = None
 
     @property

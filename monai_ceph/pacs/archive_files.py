@@ -17,7 +17,7 @@ from pydicom import Dataset
 from monai_ceph.errors import CephError
 from monai_ceph.pacs.config import SelectionConfig
 from monai_ceph.pacs.selection import Selection
-from monai_ceph.pacs.sources import DicomWebArchive, Found
+from monai_ceph.pacs.sources import DicomWebArchive, Found, SourceError
 from monai_ceph.pacs.urls import WEB_SCHEMES, place_of
 from monai_ceph.readers._pydicom import quiet
 
@@ -50,25 +50,34 @@ class DicomWebFileSystem(AbstractFileSystem):
     def ls(self, path: str, detail: bool = True, **options: Any) -> list[Any]:
         """Return the images below a service, study or series, as one folder.
 
+        If the archive did not say all, a last entry has the folder's own name, and the cause as its ``error``.
+
         Raises:
-            CephError: if the archive does not answer, or the URL says nothing of what is looked for.
+            CephError: if the archive says nothing of use, or the URL says nothing of what is looked for.
         """
         with self._lock:
             entries = self._ls_from_cache(path)
             if entries is None:
                 entries = self.dircache[path] = self._find(path)
-        return entries if detail else [entry["name"] for entry in entries]
+        return entries if detail else [entry["name"] for entry in entries if "error" not in entry]
 
     def _find(self, path: str) -> list[dict[str, Any]]:
         place = place_of(url := f"{self._scheme}://{path}")
         if place.query.empty:
             raise CephError(f"{url}: nothing to look for: add /studies/UID, or conditions such as ?StudyDate=20260131")
         archive, root = DicomWebArchive(place.service), path.partition("?")[0].partition("/studies/")[0].rstrip("/")
-        return [
-            self.info(f"{root}/studies/{found.study}/series/{found.series}/instances/{found.uid}")
-            for found in archive.find(place.query, Selection(SelectionConfig()))
-            if place.series in (None, found.series)
-        ]
+        entries: list[dict[str, Any]] = []
+        try:
+            for found in archive.find(place.query, Selection(SelectionConfig())):
+                if place.series in (None, found.series):
+                    entries.append(
+                        self.info(f"{root}/studies/{found.study}/series/{found.series}/instances/{found.uid}")
+                    )
+        except SourceError as error:
+            if not entries:
+                raise
+            entries.append({"name": path, "size": 0, "type": "other", "error": str(error)})
+        return entries
 
     def info(self, path: str, **options: Any) -> dict[str, Any]:
         """Return the same for an image at any time. How many bytes it has no archive says before it sends them."""

@@ -36,8 +36,9 @@ _ASKED = {
 }
 # answers that are asked for at once
 _MOST = 1000
+_UID = re.compile(r"[0-9][0-9.]{0,63}")
 
-
+_NO_SENSE = (ValueError, requests.exceptions.ContentDecodingError, requests.exceptions.ChunkedEncodingError)
 # of a service that has too much to do, or is not there behind its proxy
 _BUSY = (429, 502, 503, 504)
 
@@ -70,7 +71,7 @@ class Query:
     modality: str | None = None
 
     def __post_init__(self) -> None:
-        if self.study is not None and not re.fullmatch(r"[0-9.]{1,64}", self.study):
+        if self.study is not None and not _UID.fullmatch(self.study):
             raise CephError("the study is no UID")
         if self.date is not None and not re.fullmatch(r"\d{8}|\d{8}-(\d{8})?|-\d{8}", self.date):
             raise CephError(f"{self.date} is no date such as 20260131, and no range such as 20260101-20260131")
@@ -155,7 +156,9 @@ class DicomWebArchive:
         offset, known = 0, {""}
         while True:
             with _web_errors(self.name):
-                page = list(search(search_filters=filters, fields=names, limit=_MOST, offset=offset, **place))
+                page = search(search_filters=filters, fields=names, limit=_MOST, offset=offset, **place)
+            if not isinstance(page, list):
+                raise _UselessAnswerError(f"{self.name}: no answer of a DICOMweb service (no list)")
             answers = [_from_json(answer) for answer in page]
             uids = [str(answer.get(names[0]) or "") for answer in answers]
             # one without a UID is of no use, which is said once
@@ -242,16 +245,18 @@ class DicomArchive:
             setattr(identifier, name, None if name == "NumberOfFrames" else "")
         for name, value in keys.items():
             setattr(identifier, name, value)
-        found = []
+        found: list[Dataset | None] = []
         with _dimse_errors(self.name), quiet():
             for status, answer in association.send_c_find(identifier, StudyRootQueryRetrieveInformationModelFind):
                 if "Status" not in status:
                     raise SourceError(f"{self.name}: the association ended amid a query")
-                if status.Status in (0xFF00, 0xFF01) and answer is not None:
+                if status.Status in (0xFF00, 0xFF01):
                     found.append(answer)
                 elif status.Status != 0:
                     raise _UselessAnswerError(f"{self.name}: refused a query, status {status.Status:04X}")
-        return found
+        # what cannot be decoded comes as None, each twice; that it has no UID is said once, and the others count
+        decoded = [answer for answer in found if answer is not None]
+        return decoded if len(decoded) == len(found) else [*decoded, Dataset()]
 
 
 def make_sources(config: SourceConfig, ae_title: str) -> list[Source]:
@@ -302,10 +307,13 @@ def _passed_over(name: str, useless: list[str]) -> Iterator[None]:
 
 
 def _uid(name: str, answer: Dataset, keyword: str) -> str:
-    """Return a UID of an answer. An empty one would ask for everything."""
-    if uid := str(answer.get(keyword) or ""):
-        return uid
-    raise _UselessAnswerError(f"{name}: an answer without {keyword}")
+    """Return a UID of an answer. An empty one would ask for everything, and any text for anything."""
+    uid = str(answer.get(keyword) or "")
+    if not uid:
+        raise _UselessAnswerError(f"{name}: an answer without {keyword}")
+    if not _UID.fullmatch(uid):
+        raise _UselessAnswerError(f"{name}: an answer whose {keyword} is no UID")
+    return uid
 
 
 def _from_json(answer: Any) -> Dataset:
@@ -338,8 +346,8 @@ def _web_errors(name: str) -> Iterator[None]:
     except CephError:
         raise
     except Exception as error:
-        # what is not JSON is an exception of requests too
-        if isinstance(error, (requests.RequestException, OSError)) and not isinstance(error, ValueError):
+        # what is not JSON, does not unpack or ends early is an exception of requests too, and an answer
+        if isinstance(error, (requests.RequestException, OSError)) and not isinstance(error, _NO_SENSE):
             raise SourceError(f"{name}: no answer ({type(error).__name__})") from error
         # the client documents few of its exceptions
         text = f"{name}: no answer of a DICOMweb service ({type(error).__name__})"

@@ -146,10 +146,13 @@ def _stow(client: Any, path: Path) -> Answer:
         raise TargetError(f"no answer: {type(error).__name__}") from error
     except Exception as error:  # the client documents few of its exceptions
         raise TargetError(f"no answer of a DICOMweb service: {type(error).__name__}") from error
-    failed = answer.get("FailedSOPSequence") or []
-    if failed:
+    failed = answer.get("FailedSOPSequence")
+    if not failed:
+        return Answer(True, "stored")
+    try:
         return Answer(False, f"failure reason {int(failed[0].get('FailureReason', 0)):04X}")
-    return Answer(True, "stored")
+    except Exception:  # whatever JSON can hold
+        return Answer(False, "failed, without a reason that can be understood")
 
 
 def make_senders(config: TargetConfig, ae_title: str) -> list[Sender]:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import ssl
+import re
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 from pydicom import Dataset
@@ -21,11 +20,13 @@ from pydicom import Dataset
 pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
 from nodes import RunningNode, film, free_port, settings
 from pynetdicom import AE, evt
+from pynetdicom.dimse_primitives import C_FIND
 from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelFind,
     StudyRootQueryRetrieveInformationModelMove,
 )
 from typer.testing import CliRunner
+from web_archive import DX, Archive, dataset, multipart, serving
 
 from monai_ceph.cli import app
 from monai_ceph.pacs import sources
@@ -36,100 +37,11 @@ from monai_ceph.pacs.selection import Selection
 from monai_ceph.pacs.sources import DicomArchive, DicomWebArchive, Found, Query, SourceError
 
 SELECTION = Selection(SelectionConfig())
-DX = "1.2.840.10008.5.1.4.1.1.1.1"
 
 
-def dataset(**values: Any) -> Dataset:
-    result = Dataset()
-    for name, value in values.items():
-        setattr(result, name, value)
-    return result
-
-
-class Archive:
-    """A DICOMweb service whose studies have one series of one image each.
-
-    Attributes:
-        studies: what it says of them, as JSON.
-        broken: study UIDs whose series are answered with HTTP 500.
-        body: the multipart body of every image.
-        page: how many answers it gives at most.
-        knows_offset: whether it goes on where the last page ended.
-        asked: paths of the requests.
-        logins: their ``Authorization``.
-    """
-
-    def __init__(self, *numbers: int) -> None:
-        self.studies: list[Any] = [self.study(number) for number in numbers]
-        self.broken: set[str] = set()
-        self.body = b""
-        self.page = 1000
-        self.knows_offset = True
-        self.asked: list[str] = []
-        self.logins: list[str | None] = []
-        self.url = ""
-
-    @staticmethod
-    def study(number: int) -> dict[str, Any]:
-        return dataset(StudyInstanceUID=f"1.2.3.{number}.1").to_json_dict()
-
-    def answer(self, path: str, options: dict[str, list[str]]) -> tuple[int, str, bytes]:
-        self.asked.append(path)
-        parts = path.strip("/").split("/")
-        if len(parts) == 6:
-            return 200, 'multipart/related; type="application/dicom"; boundary=B', self.body
-        number = path.split(".")[3] if "." in path else "0"
-        if any(uid in parts for uid in self.broken):
-            return 500, "text/plain", b""
-        everything = {
-            1: self.studies,
-            3: [dataset(SeriesInstanceUID=f"1.2.3.{number}.2", Modality="DX").to_json_dict()],
-            5: [dataset(SOPInstanceUID=f"1.2.3.{number}.3", SOPClassUID=DX).to_json_dict()],
-        }[len(parts)]
-        start = int(options.get("offset", ["0"])[0]) if self.knows_offset else 0
-        page = everything[start : start + min(self.page, int(options["limit"][0]))]
-        return 200, "application/dicom+json", json.dumps(page).encode()
-
-    def find(self) -> Iterator[Found]:
-        service = DicomWebService.model_validate({"name": "pacs", "url": self.url, "timeout_s": 10})
-        return DicomWebArchive(service).find(Query(date="20260101"), SELECTION)
-
-
-def multipart(*parts: bytes) -> bytes:
-    return b"".join(b"--B\r\nContent-Type: application/dicom\r\n\r\n" + part + b"\r\n" for part in parts) + b"--B--\r\n"
-
-
-@contextmanager
-def serving(archive: Archive, certificates: Path | None = None) -> Iterator[Archive]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            url = urlsplit(self.path)
-            archive.logins.append(self.headers.get("Authorization"))
-            status, kind, body = archive.answer(url.path, parse_qs(url.query))
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    scheme = "http"
-    if certificates is not None:
-        context, scheme = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), "https"
-        context.load_cert_chain(certificates / "node.pem", certificates / "node.key")
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    archive.url = f"{scheme}://localhost:{server.server_address[1]}"
-    try:
-        yield archive
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+def find(archive: Archive) -> Iterator[Found]:
+    service = DicomWebService.model_validate({"name": "pacs", "url": archive.url, "timeout_s": 10})
+    return DicomWebArchive(service).find(Query(date="20260101"), SELECTION)
 
 
 def found_before_the_error(images: Iterator[Found]) -> tuple[list[str], str]:
@@ -151,29 +63,80 @@ def found_before_the_error(images: Iterator[Found]) -> tuple[list[str], str]:
         {},
         {"0020000D": {"vr": "UI", "Value": 7}},
         {"0020000D": {"vr": "UI", "Value": ["no uid"]}},
+        {"0020000D": {"vr": "UI", "Value": ["1.2.3.9.1", "1.2.3.8.1"]}},
+        {"0020000D": {"vr": "UI", "Value": ["../1.2"]}},
+        {"0020000D": {"vr": "UI", "Value": [f"1.2.3.{'9' * 60}"]}},
         {"0020000D": None},
     ],
-    ids=["null", "text", "nothing", "no list", "no UID", "null element"],
+    ids=["null", "text", "nothing", "no list", "no UID", "two", "path", "long", "null element"],
 )
 def test_an_odd_study_costs_no_other(odd: Any) -> None:
     with serving(Archive(1, 2)) as archive:
         archive.studies.insert(1, odd)
-        uids, said = found_before_the_error(archive.find())
+        uids, said = found_before_the_error(find(archive))
     assert uids == ["1.2.3.1.3", "1.2.3.2.3"]
     assert said.startswith("pacs: ")
     assert said.endswith("(of its answers, 1 could not be used)")
 
 
+@pytest.mark.parametrize("uid", ["no uid", "", "..", "1.2/../1", "1.2?x=1", "1" * 65, "*", ["1.2", "1.3"]], ids=str)
+@pytest.mark.parametrize("level", ["series", "instances"])
+def test_an_answer_with_an_odd_uid_costs_no_other(level: str, uid: Any) -> None:
+    """It becomes no part of a request."""
+    with serving(Archive(1, 2)) as archive:
+        answer, tag = archive.answer, {"series": "0020000E", "instances": "00080018"}[level]
+
+        def odd(path: str, options: dict[str, list[str]]) -> tuple[int, str, bytes]:
+            status, kind, body = answer(path, options)
+            if path.endswith(f"/{level}") and "1.2.3.1.1" in path and body != b"[]":
+                values = uid if isinstance(uid, list) else [uid]
+                body = json.dumps([{tag: {"vr": "UI", "Value": values}}, *json.loads(body)]).encode()
+            return status, kind, body
+
+        archive.answer = odd  # type: ignore[method-assign]
+        uids, said = found_before_the_error(find(archive))
+        assert all(re.fullmatch(r"/studies(/[0-9.]+/series(/[0-9.]+/instances)?)?", path) for path in archive.asked)
+    assert uids == ["1.2.3.1.3", "1.2.3.2.3"]
+    what = {"series": "SeriesInstanceUID", "instances": "SOPInstanceUID"}[level]
+    what = f"whose {what} is no UID" if uid else f"without {what}"
+    assert said == f"pacs: an answer {what} (of its answers, 1 could not be used)"
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "cause"),
+    [
+        ({}, b"<html>Sorry</html>", "JSONDecodeError"),
+        ({}, b"[" * 100000, "RecursionError"),
+        ({}, b"null", "no list"),
+        ({}, b'"text"', "no list"),
+        ({"Content-Encoding": "gzip"}, b"[]", "ContentDecodingError"),
+        ({"Transfer-Encoding": "chunked"}, b"9\r\n[", "ChunkedEncodingError"),
+    ],
+    ids=["HTML", "deep", "null", "text", "no gzip", "cut off"],
+)
+def test_an_answer_that_is_no_list_of_data_sets_costs_no_other_study(
+    headers: dict[str, str], body: bytes, cause: str
+) -> None:
+    with serving(Archive(1, 2)) as archive:
+        archive.raw["/studies/1.2.3.1.1/series"] = headers, body
+        uids, said = found_before_the_error(find(archive))
+        assert uids == ["1.2.3.2.3"]
+        what = f"pacs: no answer of a DICOMweb service ({cause})"
+        assert said == f"{what} (of its answers, 1 could not be used)"
+        archive.raw["/studies"] = headers, body
+        assert found_before_the_error(find(archive)) == ([], what)
+
+
 def test_a_study_that_the_archive_fails_at_costs_no_other() -> None:
     with serving(Archive(1, 2, 3)) as archive:
         archive.broken = {"1.2.3.1.1", "1.2.3.2.1"}
-        answer = found_before_the_error(archive.find())
+        answer = found_before_the_error(find(archive))
     assert answer == (["1.2.3.3.3"], "pacs: HTTP 500 (of its answers, 2 could not be used)")
 
 
 def test_who_does_not_answer_any_more_is_not_asked_for_every_study() -> None:
     with serving(Archive(1, 2, 3)) as archive:
-        images = archive.find()
+        images = find(archive)
         assert next(images).uid == "1.2.3.1.3"
         archive.answer = lambda path, options: (503, "text/plain", b"")  # type: ignore[method-assign]
         with pytest.raises(SourceError, match=r"^pacs: HTTP 503$"):
@@ -183,16 +146,16 @@ def test_who_does_not_answer_any_more_is_not_asked_for_every_study() -> None:
 def test_a_service_that_gives_less_at_once_than_it_is_asked_for() -> None:
     with serving(Archive(1, 2, 3, 4, 5)) as archive:
         archive.page = 2
-        assert [image.uid for image in archive.find()] == [f"1.2.3.{number}.3" for number in range(1, 6)]
+        assert [image.uid for image in find(archive)] == [f"1.2.3.{number}.3" for number in range(1, 6)]
 
 
 def test_a_service_that_ignores_the_offset(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not asked for ever, and what it does not give is no secret."""
     with serving(Archive(1, 2, 3)) as archive:
         archive.knows_offset = False
-        assert [image.uid for image in archive.find()] == ["1.2.3.1.3", "1.2.3.2.3", "1.2.3.3.3"]
+        assert [image.uid for image in find(archive)] == ["1.2.3.1.3", "1.2.3.2.3", "1.2.3.3.3"]
         monkeypatch.setattr(sources, "_MOST", 2)
-        uids, said = found_before_the_error(image for image, _ in zip(archive.find(), range(9), strict=False))
+        uids, said = found_before_the_error(image for image, _ in zip(find(archive), range(9), strict=False))
     assert (uids, said) == (["1.2.3.1.3", "1.2.3.2.3"], "pacs: gives the same 2 answers again, and may have more")
 
 
@@ -202,7 +165,7 @@ def test_a_service_that_ignores_the_offset(monkeypatch: pytest.MonkeyPatch) -> N
 def test_an_image_that_is_none_is_an_error_of_the_source(body: bytes) -> None:
     with serving(Archive(1)) as archive:
         archive.body = body
-        (image,) = archive.find()
+        (image,) = find(archive)
         service = DicomWebService.model_validate({"name": "pacs", "url": archive.url})
         with pytest.raises(SourceError, match=r"^pacs: no answer of a DICOMweb service"):
             DicomWebArchive(service).fetch(image, lambda film: None)
@@ -374,6 +337,38 @@ def test_an_answer_to_c_find_without_uids_costs_no_other() -> None:
         server.shutdown()
     said = "pacs: an answer without SeriesInstanceUID (of its answers, 2 could not be used)"
     assert answer == (["1.2.3.2.3"], said)
+
+
+def test_an_answer_to_c_find_that_cannot_be_decoded_costs_no_other() -> None:
+    def find(event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
+        level, number = event.identifier.QueryRetrieveLevel, str(event.identifier.get("StudyInstanceUID", ""))[6:7]
+        broken = C_FIND()
+        broken.MessageIDBeingRespondedTo = event.request.MessageID
+        broken.AffectedSOPClassUID, broken.Status = event.request.AffectedSOPClassUID, 0xFF00
+        # a sequence within nothing, whose length is that of another file
+        broken.Identifier = BytesIO(b"\x08\x00\x15\x11\xff\xff\xff\xff\x01")
+        event.assoc.dimse.send_msg(broken, event.context.context_id)
+        if level == "STUDY":
+            answers = [dataset(StudyInstanceUID=f"1.2.3.{each}.1") for each in (1, 2)]
+        elif level == "SERIES":
+            answers = [dataset(SeriesInstanceUID=f"1.2.3.{number}.2", Modality="DX")]
+        else:
+            answers = [dataset(SOPInstanceUID=f"1.2.3.{number}.3", SOPClassUID=DX)]
+        for answer in answers:
+            yield 0xFF00, answer
+        yield 0x0000, None
+
+    entity, port = AE("PACS"), free_port()
+    entity.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
+    server = entity.start_server(("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_C_FIND, find)])
+    try:
+        config = {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": port, "timeout_s": 10}
+        archive = DicomArchive(DicomSource.model_validate(config), "CEPH")
+        answer = found_before_the_error(archive.find(Query(date="20260101"), SELECTION))
+    finally:
+        server.shutdown()
+    said = "pacs: an answer without SOPInstanceUID (of its answers, 5 could not be used)"
+    assert answer == (["1.2.3.1.3", "1.2.3.2.3"], said)
 
 
 @pytest.mark.parametrize(("calling", "seen"), [(None, "CEPH"), ("ASKS", "ASKS")])

@@ -1,0 +1,168 @@
+"""A batch run over archives that answer oddly: real servers on the loopback interface."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+
+pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
+sys.path.insert(0, str(Path(__file__).parents[1] / "batch"))
+from fakes import FakeDetector, save_film
+from nodes import film, wait_until
+from typer.testing import CliRunner
+from web_archive import Archive, multipart, serving
+
+from monai_ceph.batch import Options, Summary, detect_films
+from monai_ceph.cli import app
+from monai_ceph.datasets.phantom import write_phantoms
+from monai_ceph.errors import CephError
+from monai_ceph.pacs.urls import senders_of
+
+
+def sent(number: int) -> bytes:
+    """Return what an archive sends that has the film."""
+    buffer = BytesIO()
+    film(number).save_as(buffer, enforce_file_format=True)
+    return multipart(buffer.getvalue())
+
+
+def archive_of(*numbers: int) -> Archive:
+    archive = Archive(*numbers)
+    archive.bodies = {f"1.2.3.{number}.3": sent(number) for number in numbers}
+    return archive
+
+
+def named(archive: Archive) -> str:
+    return archive.url.partition("://")[2]
+
+
+def source(archive: Archive) -> Path:
+    return Path(f"dicomweb+http://{named(archive)}?StudyDate=20260101")
+
+
+def run(out: Path, *paths: Path, workers: int = 1, **options: Any) -> Summary:
+    return detect_films(list(paths), out, FakeDetector, Options(frozenset({"json", "sr"}), workers=workers), **options)
+
+
+def names(out: Path) -> list[str]:
+    return sorted(path.stem for path in (out / "json").iterdir())
+
+
+def errors(out: Path) -> list[tuple[str, ...]]:
+    with (out / "errors.csv").open(newline="") as stream:
+        return [tuple(row.values()) for row in csv.DictReader(stream)]
+
+
+@pytest.mark.parametrize(
+    ("odd", "cause"),
+    [
+        (None, "an answer without StudyInstanceUID"),
+        ({"0020000D": {"vr": "UI", "Value": ["no uid"]}}, "an answer whose StudyInstanceUID is no UID"),
+    ],
+    ids=["null", "no UID"],
+)
+def test_an_odd_study_costs_no_other(tmp_path: Path, odd: Any, cause: str) -> None:
+    totals: list[int] = []
+    with serving(archive_of(1, 2)) as archive:
+        archive.studies.insert(1, odd)
+        summary = run(tmp_path, source(archive), on_total=totals.append)
+        wait_until(lambda: totals == [2])
+    assert (summary.states, names(tmp_path)) == ({"done": 2}, ["1.2.3.1.3", "1.2.3.2.3"])
+    assert summary.not_listed == [f"{named(archive)}: {cause} (of its answers, 1 could not be used)"]
+
+
+@pytest.mark.parametrize("uid", ["no uid", "../1.2", "1" * 65], ids=["no UID", "path", "long"])
+def test_an_image_with_an_odd_uid_costs_no_other(tmp_path: Path, uid: str) -> None:
+    """It was taken for a folder."""
+    with serving(archive_of(1, 2)) as archive:
+        archive.raw["/studies/1.2.3.1.1/series/1.2.3.1.2/instances"] = (
+            {},
+            b'[{"00080018": {"vr": "UI", "Value": ["%s"]}}]' % uid.encode(),
+        )
+        summary = run(tmp_path, source(archive))
+    assert (summary.states, names(tmp_path)) == ({"done": 1}, ["1.2.3.2.3"])
+    (said,) = summary.not_listed
+    assert said.startswith(f"{named(archive)}: an answer whose SOPInstanceUID is no UID")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(
+    "body",
+    [multipart(b"no DICOM at all" * 20), multipart(), b"", sent(1)[:200], sent(1)[:-400], sent(3)],
+    ids=["no DICOM", "no part", "nothing", "header cut off", "pixels cut off", "another one"],
+)
+def test_an_image_that_is_none_costs_no_other(tmp_path: Path, body: bytes, workers: int) -> None:
+    with serving(archive_of(1, 2)) as archive:
+        archive.bodies["1.2.3.1.3"] = body
+        summary = run(tmp_path, source(archive), workers=workers)
+    assert (summary.states, names(tmp_path)) == ({"done": 1, "failed": 1}, ["1.2.3.2.3"])
+    ((name, cause),) = errors(tmp_path)
+    assert name == "1.2.3.1.3"
+    assert cause.startswith("unreadable: ")
+    assert named(archive) in cause or "truncated" in cause
+    assert summary.not_listed == []
+
+
+def test_an_archive_that_makes_no_sense_costs_no_other(tmp_path: Path) -> None:
+    (tmp_path / "films").mkdir()
+    save_film(tmp_path / "films" / "a.dcm", 7)
+    with serving(archive_of(1)) as good, serving(archive_of(2)) as bad:
+        bad.raw["/studies"] = {}, b"<html>Sorry</html>"
+        said = f"{named(bad)}: no answer of a DICOMweb service (JSONDecodeError)"
+        summary = run(tmp_path / "out", source(bad), source(good), tmp_path / "films")
+        assert (summary.states, summary.not_listed) == ({"done": 2}, [said])
+        with pytest.raises(CephError) as error:
+            run(tmp_path / "nothing", source(bad))
+        assert str(error.value) == said
+        bad.raw.clear()
+        again = run(tmp_path / "out", source(bad), source(good), tmp_path / "films")
+    assert (again.states, again.before, again.not_listed) == ({"done": 3}, 2, [])
+
+
+def test_the_command_says_it_without_a_traceback(tmp_path: Path) -> None:
+    write_phantoms(tmp_path, 1, 0)
+    (path,) = tmp_path.glob("*.dcm")
+    phantom = pydicom.dcmread(path)
+    phantom.SOPInstanceUID = phantom.file_meta.MediaStorageSOPInstanceUID = "1.2.3.1.3"
+    buffer = BytesIO()
+    phantom.save_as(buffer, enforce_file_format=True)
+    with serving(archive_of(1, 2)) as archive:
+        archive.bodies["1.2.3.1.3"] = multipart(buffer.getvalue())
+        archive.raw["/studies/1.2.3.2.1/series"] = {}, b"<html>Sorry</html>"
+        command = ["detect", "--from", str(source(archive)).replace(":/", "://", 1), "--device", "cpu"]
+        done = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "out")])
+        assert (done.exit_code, done.exception.__class__) == (1, SystemExit), done.output
+        cause = f"{named(archive)}: no answer of a DICOMweb service (JSONDecodeError)"
+        assert f"not all was found: {cause} (of its answers, 1 could not be used)" in done.output
+        assert "1 films: 1 done" in done.output
+        archive.raw["/studies"] = {}, b"<html>Sorry</html>"
+        # the same question was just answered
+        command[2] += "&PatientID=P1"
+        done = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "nothing")])
+    assert (done.exit_code, done.exception.__class__) == (2, SystemExit)
+    assert done.output.strip() == f"monai-ceph: {cause}"
+
+
+@pytest.mark.parametrize(
+    ("failed", "said"),
+    [
+        ({"vr": "SQ", "Value": [{"00081197": {"vr": "US", "Value": [272]}}]}, "failure reason 0110"),
+        ({"vr": "SQ", "Value": [{"00081197": {"vr": "US"}}]}, "failed, without a reason that can be understood"),
+        ({"vr": "LO", "Value": ["no"]}, "failed, without a reason that can be understood"),
+        ({"vr": "US", "Value": [3]}, "failed, without a reason that can be understood"),
+    ],
+    ids=["reason", "no reason", "text", "number"],
+)
+def test_an_odd_answer_to_what_is_sent_costs_that_object(tmp_path: Path, failed: Any, said: str) -> None:
+    with serving(archive_of(1, 2)) as archive:
+        archive.stowed = {"00081198": failed}
+        url = f"dicomweb+http://{named(archive)}"
+        summary = run(tmp_path, source(archive), senders=senders_of([url]))
+    assert summary.states == {"done": 2}
+    assert summary.not_sent == [f"1.2.3.{number}.3 (sr) to {url}: {said}" for number in (1, 2)]
