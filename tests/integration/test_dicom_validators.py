@@ -89,12 +89,13 @@ def with_pixels(dataset: Dataset) -> Dataset:
     return dataset
 
 
-@pytest.fixture(params=VARIANTS)
-def objects(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path, Path]:
-    """Return the variant's name, its SR and its presentation state."""
+@pytest.fixture(scope="module", params=VARIANTS)
+def objects(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path, Path]:
+    """Return the variant's name, its SR and its presentation state: to make them takes longer than to validate them."""
     dataset, detection = VARIANTS[request.param]
-    source = source_header(saved(dataset, tmp_path / "film.dcm"))
-    report, state = tmp_path / "sr.dcm", tmp_path / "pr.dcm"
+    folder = tmp_path_factory.mktemp("objects")
+    source = source_header(saved(dataset, folder / "film.dcm"))
+    report, state = folder / "sr.dcm", folder / "pr.dcm"
     save_sr(report, detection, source)
     save_gsps(state, detection, source)
     return request.param, report, state

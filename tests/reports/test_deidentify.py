@@ -100,9 +100,9 @@ class TestObjectsHoldNoIdentity:
         header = source_header(saved(source, tmp_path / "film.dcm"))
         assert header.PatientName == MARKER
         assert header.SharedFunctionalGroupsSequence[0].AnatomicRegionSequence[0].PatientComments == MARKER
-        detection = detection_on(file=f"/films/{MARKER}.dcm")
-        save_sr(tmp_path / "sr.dcm", deidentified_detection(detection), deidentified(header))
-        save_gsps(tmp_path / "pr.dcm", deidentified_detection(detection), deidentified(header))
+        detection, cleaned = deidentified_detection(detection_on(file=f"/films/{MARKER}.dcm")), deidentified(header)
+        save_sr(tmp_path / "sr.dcm", detection, cleaned)
+        save_gsps(tmp_path / "pr.dcm", detection, cleaned)
         for name in ("sr.dcm", "pr.dcm"):
             content = (tmp_path / name).read_bytes()
             assert [trace for trace in TRACES if trace in content] == []

@@ -27,6 +27,12 @@ def read_back(folder: Path, detection: Detection, source: Dataset | None = None)
     return hd.sr.srread(path)
 
 
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> hd.sr.ComprehensiveSR:
+    """What stands in the SR of `detection_on()` and `film()`."""
+    return read_back(tmp_path_factory.mktemp("plain"), detection_on())
+
+
 def planar(document: Any) -> list[Any]:
     return document.content.get_planar_roi_measurement_groups()
 
@@ -73,9 +79,9 @@ class TestImagePosition:
 
 
 class TestLandmarks:
-    def test_every_landmark_comes_back(self, tmp_path: Path) -> None:
+    def test_every_landmark_comes_back(self, plain: hd.sr.ComprehensiveSR) -> None:
         detection = detection_on()
-        groups = planar(read_back(tmp_path, detection))
+        groups = planar(plain)
         assert len(groups) == NUM_LANDMARKS
         for landmark, mark, group in zip(LANDMARKS, detection.landmarks, groups, strict=True):
             assert mark.x is not None
@@ -154,43 +160,38 @@ class TestFilm:
 
 
 class TestDocument:
-    def test_notice_and_warnings(self, tmp_path: Path) -> None:
-        document = read_back(tmp_path, detection_on())
-        assert texts(document, codes.NOTICE) == [NOTICE]
-        assert texts(document, codes.WARNING) == ["The head is turned.", "The scale is magnified."]
+    def test_notice_and_warnings(self, plain: hd.sr.ComprehensiveSR) -> None:
+        assert texts(plain, codes.NOTICE) == [NOTICE]
+        assert texts(plain, codes.WARNING) == ["The head is turned.", "The scale is magnified."]
 
-    def test_what_nobody_checked_is_unverified(self, tmp_path: Path) -> None:
-        document = read_back(tmp_path, detection_on())
-        assert (document.CompletionFlag, document.VerificationFlag) == ("COMPLETE", "UNVERIFIED")
-        assert document.PreliminaryFlag == "PRELIMINARY"
-        assert document.SOPClassUID == "1.2.840.10008.5.1.4.1.1.88.33"
+    def test_what_nobody_checked_is_unverified(self, plain: hd.sr.ComprehensiveSR) -> None:
+        assert (plain.CompletionFlag, plain.VerificationFlag) == ("COMPLETE", "UNVERIFIED")
+        assert plain.PreliminaryFlag == "PRELIMINARY"
+        assert plain.SOPClassUID == "1.2.840.10008.5.1.4.1.1.88.33"
 
-    def test_the_software_and_its_weights(self, tmp_path: Path) -> None:
-        document = read_back(tmp_path, detection_on())
-        (observer,) = document.content.get_observer_contexts()
+    def test_the_software_and_its_weights(self, plain: hd.sr.ComprehensiveSR) -> None:
+        (observer,) = plain.content.get_observer_contexts()
         attributes = observer.observer_identifying_attributes
         assert observer.observer_type.meaning == "Device"
         assert (attributes.manufacturer_name, attributes.model_name) == ("monai-ceph", "test")
-        assert document.Manufacturer == "monai-ceph"
+        assert plain.Manufacturer == "monai-ceph"
         scheme = "DCM"
-        assert set(texts(document, Code("111001", scheme, "Algorithm Name"))) == {"test"}
-        assert set(texts(document, Code("111003", scheme, "Algorithm Version"))) == {"1, weights abababababab"}
-        assert set(texts(document, Code("111002", scheme, "Algorithm Parameters"))) == {
+        assert set(texts(plain, Code("111001", scheme, "Algorithm Name"))) == {"test"}
+        assert set(texts(plain, Code("111003", scheme, "Algorithm Version"))) == {"1, weights abababababab"}
+        assert set(texts(plain, Code("111002", scheme, "Algorithm Parameters"))) == {
             "weights_sha256=" + "ab" * 32,
             "recipe_sha256=" + "cd" * 32,
         }
 
-    def test_evidence_is_the_film_in_its_study(self, tmp_path: Path) -> None:
-        document = read_back(tmp_path, detection_on())
-        assert document.get_evidence(current_procedure_only=True) == [(STUDY, SERIES, IMAGE, DX)]
-        assert document.StudyInstanceUID == STUDY
-        assert document.SeriesInstanceUID != SERIES
+    def test_evidence_is_the_film_in_its_study(self, plain: hd.sr.ComprehensiveSR) -> None:
+        assert plain.get_evidence(current_procedure_only=True) == [(STUDY, SERIES, IMAGE, DX)]
+        assert plain.StudyInstanceUID == STUDY
+        assert plain.SeriesInstanceUID != SERIES
 
-    def test_the_private_scheme_is_identified(self, tmp_path: Path) -> None:
-        document = read_back(tmp_path, detection_on())
-        (item,) = document.CodingSchemeIdentificationSequence
+    def test_the_private_scheme_is_identified(self, plain: hd.sr.ComprehensiveSR) -> None:
+        (item,) = plain.CodingSchemeIdentificationSequence
         assert item.CodingSchemeDesignator == CODING_SCHEME
-        used = {item.value for item in document.iterall() if item.keyword == "CodingSchemeDesignator"}
+        used = {item.value for item in plain.iterall() if item.keyword == "CodingSchemeDesignator"}
         assert used <= {CODING_SCHEME, "DCM", "SCT", "FMA", "LN", "UCUM", "UMLS", "RFC5646"}
 
     def test_the_same_detection_gives_the_same_bytes(self, tmp_path: Path) -> None:
