@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from monai_ceph.batch.sending import send_objects
 from monai_ceph.errors import CephError
 from monai_ceph.pacs.urls import senders_of
 
+FORMATS = frozenset({"csv", "sr", "gsps"})
 CLASSES = ("1.2.840.10008.5.1.4.1.1.88.33", "1.2.840.10008.5.1.4.1.1.11.1")
 
 
@@ -70,13 +72,27 @@ def archive() -> Iterator[Archive]:
     archive.stop()
 
 
-@pytest.fixture
-def films(tmp_path: Path) -> Path:
+def save_films(folder: Path) -> Path:
     for number in (1, 2):
-        save_film(tmp_path / "films" / f"{number}.dcm", number)
-    save_film(tmp_path / "films" / "reject.dcm", 3)
-    save_grey(tmp_path / "films" / "no-dicom.png", noise(64, 48))
-    return tmp_path / "films"
+        save_film(folder / f"{number}.dcm", number)
+    save_film(folder / "reject.dcm", 3)
+    save_grey(folder / "no-dicom.png", noise(64, 48))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def detected(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Films, and what a run made of them: to make objects takes longer than to send them."""
+    root = tmp_path_factory.mktemp("detected")
+    detect_films([save_films(root / "films")], root / "out", FakeDetector, Options(formats=FORMATS))
+    return root
+
+
+@pytest.fixture
+def films(detected: Path, tmp_path: Path) -> Path:
+    """Films whose results are in the folder out."""
+    shutil.copytree(detected / "out", tmp_path / "out")
+    return detected / "films"
 
 
 @pytest.fixture(autouse=True)
@@ -85,8 +101,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(films: Path, out: Path, url: str, **options: Any) -> Summary:
-    formats = frozenset({"csv", "sr", "gsps"})
-    return detect_films([films], out, FakeDetector, Options(formats=formats, **options), senders=senders_of([url]))
+    return detect_films([films], out, FakeDetector, Options(formats=FORMATS, **options), senders=senders_of([url]))
 
 
 def counts(summary: Summary) -> tuple[int, int, int]:
@@ -94,7 +109,8 @@ def counts(summary: Summary) -> tuple[int, int, int]:
     return summary.sending.sent, summary.sending.before, len(summary.not_sent)
 
 
-def test_each_object_once(films: Path, tmp_path: Path, archive: Archive) -> None:
+def test_each_object_once(tmp_path: Path, archive: Archive) -> None:
+    films = save_films(tmp_path / "films")
     assert counts(run(films, tmp_path / "out", archive.url)) == (4, 0, 0)
     assert len(set(archive.stored)) == 4
     assert counts(run(films, tmp_path / "out", archive.url)) == (0, 4, 0)
@@ -112,7 +128,6 @@ def test_only_the_films_of_the_command(films: Path, tmp_path: Path, archive: Arc
 
 
 def test_a_copy_of_a_film_that_was_done_before(films: Path, tmp_path: Path, archive: Archive) -> None:
-    detect_films([films], tmp_path / "out", FakeDetector, Options(formats=frozenset({"csv", "sr", "gsps"})))
     (tmp_path / "copies").mkdir()
     (tmp_path / "copies" / "1.dcm").write_bytes((films / "1.dcm").read_bytes())
     assert counts(run(tmp_path / "copies", tmp_path / "out", archive.url)) == (2, 0, 0)
@@ -181,13 +196,12 @@ def test_new_results_are_sent_anew(films: Path, tmp_path: Path, archive: Archive
 def test_what_was_taken_is_written_down_one_by_one(films: Path, tmp_path: Path, archive: Archive) -> None:
     """A run that is interrupted amid sending has entered what was taken."""
     senders = senders_of([archive.url])
-    run_formats = Options(formats=frozenset({"csv", "sr", "gsps"}))
     with pytest.raises(KeyboardInterrupt):
         detect_films(
             [films],
             tmp_path / "out",
             FakeDetector,
-            run_formats,
+            Options(formats=FORMATS),
             interrupted=lambda: len(archive.stored) == 2,
             senders=senders,
         )
@@ -199,7 +213,6 @@ def test_what_was_taken_is_written_down_one_by_one(films: Path, tmp_path: Path, 
 
 
 def test_a_book_that_is_something_else(films: Path, tmp_path: Path, archive: Archive) -> None:
-    (tmp_path / "out").mkdir()
     (tmp_path / "out" / "sent.sqlite").write_text("my notes")
     with pytest.raises(CephError, match="move it away, and all objects are sent again"):
         run(films, tmp_path / "out", archive.url)
