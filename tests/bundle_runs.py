@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import re
 import runpy
 import subprocess
 import sys
-import tempfile
 import traceback
 from pathlib import Path
 from typing import Any
+
+from forked import printed
 
 BUNDLES = Path(__file__).parents[1] / "bundles"
 
@@ -47,11 +47,6 @@ TINY_WHOLE = {
     "missing_below": 0.0,
 }
 
-# importing torch and MONAI costs more than the runs: one process does it, and runs are forked from it. It runs nothing
-# itself, so that no thread and no lock of a run is forked
-_FORKED = multiprocessing.get_context("forkserver")
-_FORKED.set_forkserver_preload(["monai.bundle", "monai.engines", "monai_ceph.detection"])
-
 
 def command(run: str, *names: str | Path, **options: Any) -> list[str]:
     flags = [text for key, value in options.items() for text in (f"--{key}", str(value))]
@@ -76,29 +71,14 @@ def execute(arguments: list[str], folder: Path) -> str:
 
 def execute_all(commands: dict[str, list[str]], folder: Path) -> dict[str, str]:
     """Return the output of several command lines of monai.bundle, by name. All of them run in one process."""
-    with tempfile.NamedTemporaryFile("r") as log:
-        process = _FORKED.Process(target=_run_all, args=(commands, folder, log.name))
-        process.start()
-        process.join(timeout=600)
-        code = process.exitcode
-        # it may hang, and has no exit code then
-        process.kill()
-        process.join()
-        output = log.read()
-    assert code == 0, output
+    output = printed(_run_all, commands, folder=folder)
     parts = re.split(r"^=== (.+)\n", output, flags=re.MULTILINE)
     assert parts[1::2] == list(commands)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
-def _run_all(commands: dict[str, list[str]], folder: Path, log: str) -> None:
-    """Run command lines literally, as a process of their own that prints into a file."""
-    with Path(log).open("wb") as file:
-        for stream in (1, 2):
-            os.dup2(file.fileno(), stream)
-    os.chdir(folder)
-    # what the interpreter puts there for a command
-    sys.path.insert(0, "")
+def _run_all(commands: dict[str, list[str]]) -> None:
+    """Run command lines literally."""
     for name, arguments in commands.items():
         print(f"=== {name}", flush=True)
         sys.argv = ["monai.bundle", *arguments]

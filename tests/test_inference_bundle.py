@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import csv
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
+from bundle_runs import command, execute_all
 
 from monai_ceph.reports.tables import LANDMARK_COLUMNS, landmark_rows
 from monai_ceph.result import Detection
 
-BUNDLES = Path(__file__).parents[1] / "bundles"
 Pixels = Callable[[np.ndarray], np.ndarray]
 Rows = list[dict[str, str]]
 
@@ -43,20 +40,9 @@ def folder(dicom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         dataset.PixelData = pixels.astype(np.uint16).tobytes()
         dataset.PatientOrientation = orientation
         dataset.save_as(folder / "films" / f"{name}.dcm")
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "monai.bundle", "run", "inferring"),
-            *("--config_file", str(BUNDLES / "inference.json"), "--dataset_dir", "films", "--output_dir", "results"),
-            *("--device", "$torch.device('cpu')"),
-        ],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-        env={**os.environ, "PYTHONPATH": str(BUNDLES.parent)},
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    options = {"dataset_dir": "films", "output_dir": "results", "device": "$torch.device('cpu')"}
+    log = execute_all({"inference": command("inferring", "inference", **options)}, folder)["inference"]
+    assert "Traceback" not in log, log
     return folder
 
 

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
+import warnings
 from pathlib import Path
 
 import pyarrow.parquet
 import pydicom
 import pytest
+from forked import printed
 from pydicom.dataset import Dataset
 
 import monai_ceph
 from monai_ceph.batch import names
+from monai_ceph.cli import app
 
 MARK = "Zyxwv"
 OPTIONS = ("", "--deidentify")
-# both command lines in one process: importing torch and MONAI costs more than the runs
-DRIVER = """
-import json, sys
-from monai_ceph.cli import app
-for arguments in json.loads(sys.argv[1]):
-    try:
-        app(arguments, prog_name="monai-ceph")
-    except SystemExit as ended:
-        assert ended.code == 1
-"""
 NO_EXPANSION = Path(monai_ceph.__file__).parent / "bundles" / "no_expansion.json"
 
 TEXTS = (
@@ -89,18 +78,21 @@ def studies(tmp_path_factory: pytest.TempPathFactory, dicom: Path) -> Path:
     return root / "studies"
 
 
+def detect(commands: list[list[str]]) -> None:
+    # all that anything warns of
+    warnings.simplefilter("default")
+    for arguments in commands:
+        with pytest.raises(SystemExit) as ended:
+            app(arguments, prog_name="monai-ceph")
+        assert ended.value.code == 1
+
+
 @pytest.fixture(scope="module")
 def said(studies: Path) -> str:
     """What a run without options and one with --deidentify print, into the folders out and out--deidentify."""
     rest = ["--formats", "all", "--device", "cpu", "--config", str(NO_EXPANSION), "--force"]
     commands = [["detect", "studies", "--out", f"out{option}", *option.split(), *rest] for option in OPTIONS]
-    command = [sys.executable, "-c", DRIVER, json.dumps(commands)]
-    env = {**os.environ, "PYTHONWARNINGS": "default"}
-    result = subprocess.run(
-        command, cwd=studies.parent, capture_output=True, text=True, timeout=600, check=False, env=env
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout + result.stderr
+    return printed(detect, commands, folder=studies.parent)
 
 
 @pytest.mark.parametrize("options", OPTIONS)
