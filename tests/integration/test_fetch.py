@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from io import BytesIO
@@ -16,7 +15,7 @@ pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
 sys.path.insert(0, str(Path(__file__).parents[1] / "pacs"))
 from nodes import DICOM_WEB, ORTHANC, SR, Orthanc, RunningNode, film, free_port, orthanc, running, send, settings
 from pydicom.uid import RLELossless
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from monai_ceph.cli import app
 
@@ -58,9 +57,9 @@ def pacs(values: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> It
         yield archive
 
 
-def fetch(node: RunningNode, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "monai_ceph", "fetch", "--config", str(node.config), *options]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+def fetch(node: RunningNode, *options: str) -> Result:
+    """Run the command in this process; in one of its own it runs in tests/pacs/test_sources.py."""
+    return CliRunner().invoke(app, ["fetch", "--config", str(node.config), *options])
 
 
 @pytest.mark.parametrize("source", ["web", "dimse"])
@@ -75,10 +74,10 @@ def test_once(tmp_path: Path, values: dict[str, Any], pacs: Orthanc, source: str
         ]:
             before = len(node.events("received"))
             done = fetch(node, "--source", source, option, value)
-            assert (done.returncode, done.stdout.strip()) == (0, "1 found, 1 with the node"), done.stderr
+            assert (done.exit_code, done.stdout.strip()) == (0, "1 found, 1 with the node"), done.stderr
             assert node.wait_for("received", before + 1)[-1]["uid"] == uid
         nothing = fetch(node, "--source", source, "--date", "20260105", "--modality", "MG")
-        assert (nothing.returncode, nothing.stdout.strip()) == (2, "0 found, 0 with the node")
+        assert (nothing.exit_code, nothing.stdout.strip()) == (2, "0 found, 0 with the node")
         node.wait_for("sent", 4)
         assert len(pacs.instances()["PR"]) == 2
 
@@ -121,6 +120,6 @@ def test_mistakes(tmp_path: Path, options: tuple[str, ...], said: str) -> None:
         "dicomweb": [{"name": "silent", "url": f"http://127.0.0.1:{nobody}"}],
     }
     node = RunningNode(tmp_path, values)
-    done = CliRunner().invoke(app, ["fetch", "--config", str(node.config), *options])
+    done = fetch(node, *options)
     assert done.exit_code == 2
     assert said in done.output
