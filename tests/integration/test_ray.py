@@ -58,7 +58,7 @@ def ledger(out: Path, columns: str) -> list[tuple[Any, ...]]:
 
 
 def run(paths: list[Path], out: Path, detector: Any, *, on_ray: bool, **options: Any) -> Summary:
-    make = partial(RayExecutor, workers=2, cpus=1, gpu=False) if on_ray else None
+    make = partial(RayExecutor, workers=options.pop("actors", 2), cpus=1, gpu=False) if on_ray else None
     on_film = options.pop("on_film", lambda name, outcome: None)
     settings = Options(formats=FORMATS, **options)
     return detect_films(paths, out, detector, settings, make_executor=make, on_film=on_film)
@@ -156,7 +156,8 @@ def test_a_model_that_cannot_be_loaded(cluster: Any, tmp_path: Path) -> None:
     detector = partial(CephalogramDetector, "cpu", overrides={"local_weights": missing})
     for make, message in ((detector, missing), (make_nothing, "No module named 'test_ray'")):
         with pytest.raises(CephError, match=re.escape(message)) as caught:
-            run([film], tmp_path / "out", make, on_ray=True)
+            # one actor: each imports torch
+            run([film], tmp_path / "out", make, on_ray=True, actors=1)
         assert not isinstance(caught.value, StoppedError)
 
 
