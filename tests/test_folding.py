@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from ignite.engine import Engine
+from PIL import Image
 from torch import nn
 
 from monai_ceph import weights
 from monai_ceph.folding import FoldNetworks, fold
 from monai_ceph.networks import HeatmapUNet, PaddedNetwork
 from monai_ceph.pretrained import EfficientNetHeatmapUNet
+from monai_ceph.readers import read_radiograph
 from monai_ceph.zoo.networks import StageNetworks
 
 
@@ -33,17 +38,22 @@ class TestShippedNetworks:
         assert norms(network) == 0
         assert torch.allclose(found, expected, atol=1e-4 * float(expected.abs().max()))
 
-    def test_bfloat16_is_no_farther_from_single_precision_than_before(self, stage: str) -> None:
-        film = torch.rand(1, 1, 160, 160, generator=torch.Generator().manual_seed(1))
+    def test_heatmaps_in_bfloat16_are_those_of_single_precision(self, stage: str, film: Path) -> None:
+        """On a film, in the stage's scale: on noise every heatmap is empty, and any two are near each other."""
+        side = {"global": 290, "local": 968, "context": 484}[stage]
+        seen = Image.fromarray(read_radiograph(film).pixels).resize((side, side), Image.Resampling.BILINEAR)
+        pixels = torch.from_numpy(np.array(seen, dtype=np.float32))[None, None, -320:, -320:] / 255
         network = shipped(stage, mixed_precision=True)
         with torch.inference_mode():
-            exact, before = shipped(stage)(film), network(film)
+            exact = shipped(stage)(pixels).softmax(1)
             fold(network)
-            after = network(film)
+            logits = network(pixels)
         types = {each.weight.dtype for each in network.modules() if isinstance(each, (nn.Conv2d, nn.ConvTranspose2d))}
         assert types == {torch.bfloat16}
-        assert after.dtype == torch.float32
-        assert (after - exact).abs().mean() < 1.1 * (before - exact).abs().mean()
+        assert logits.dtype == torch.float32
+        assert exact[:, :-1].max() > 0.5
+        # offsets of up to 46 in the context network are rounded by up to 0.125
+        assert (logits.softmax(1) - exact).abs().max() < 0.15
 
 
 class _Twice(nn.Module):
