@@ -45,7 +45,7 @@ def judge(detector: CephalogramDetector, images: Iterable[Radiograph]) -> dict[s
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path, help="ISBI 2015 folder")
-    parser.add_argument("--fold", type=int, default=0)
+    parser.add_argument("--fold", type=int, default=0, help="held out (default: 0)")
     parser.add_argument("--folds", type=int, default=5, help="how many there are, by seed 0 (default: 5)")
     parser.add_argument("--all", action="store_true", help="the whole training split instead of a fold")
     parser.add_argument("--count", type=int, default=5, help="drawn images of every kind")

@@ -21,7 +21,7 @@ from monai_ceph.transforms import LoadRadiograph
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path, help="ISBI 2015 folder")
-    parser.add_argument("--fold", type=int, default=0)
+    parser.add_argument("--fold", type=int, default=0, help="held out (default: 0)")
     parser.add_argument("--folds", type=int, default=5, help="how many there are, by seed 0 (default: 5)")
     parser.add_argument("--global-weights", help="default: the shipped ones")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="torch threads")

@@ -22,8 +22,9 @@ from monai_ceph.readers.files import SUFFIXES
 __all__ = ["iter_films", "local_copy", "read_start", "size_and_version", "uid_in", "url_of"]
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(.+)", re.DOTALL)
+# pacs.urls, which knows more of them, is there with the extra only
 _ARCHIVES = ("dicomweb", "dicomweb+http")
-_IMAGE = re.compile(r"dicomweb(?:\+http)?:/.+/instances/([0-9.]{1,64})")
+_IMAGE = re.compile(rf"(?:{'|'.join(map(re.escape, _ARCHIVES))}):/.+/instances/([0-9.]{{1,64}})")
 
 
 def url_of(path: Path) -> str | None:

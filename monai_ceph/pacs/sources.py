@@ -36,6 +36,7 @@ _ASKED = {
 }
 # answers that are asked for at once
 _MOST = 1000
+# it becomes a part of URLs, in which dots alone are a folder above
 _UID = re.compile(r"[0-9][0-9.]{0,63}")
 
 _NO_SENSE = (ValueError, requests.exceptions.ContentDecodingError, requests.exceptions.ChunkedEncodingError)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -310,6 +310,23 @@ def test_a_film_that_cannot_be_written_ends_no_round(tmp_path: Path) -> None:
     assert (loop.failures, loop.cause) == (1, "AttributeError")
 
 
+@contextmanager
+def answering(
+    find: Callable[[evt.Event], Iterator[Any]], move: Callable[[evt.Event], Iterator[Any]] | None = None, **options: Any
+) -> Iterator[DicomArchive]:
+    """Serve an application entity with these answers to C-FIND and C-MOVE, and yield the way to it."""
+    entity, port = AE("PACS"), free_port()
+    for model in (StudyRootQueryRetrieveInformationModelFind, StudyRootQueryRetrieveInformationModelMove):
+        entity.add_supported_context(model)
+    handlers = [(evt.EVT_C_FIND, find), *([(evt.EVT_C_MOVE, move)] if move else [])]
+    server = entity.start_server(("127.0.0.1", port), block=False, evt_handlers=handlers)
+    try:
+        config = {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": port, "timeout_s": 10, **options}
+        yield DicomArchive(DicomSource.model_validate(config), "CEPH")
+    finally:
+        server.shutdown()
+
+
 def test_an_answer_to_c_find_without_uids_costs_no_other() -> None:
     def find(event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
         asked, series = event.identifier, str(event.identifier.get("SeriesInstanceUID", ""))
@@ -326,15 +343,8 @@ def test_an_answer_to_c_find_without_uids_costs_no_other() -> None:
             yield 0xFF00, answer
         yield 0x0000, None
 
-    entity, port = AE("PACS"), free_port()
-    entity.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
-    server = entity.start_server(("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_C_FIND, find)])
-    try:
-        config = {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": port, "timeout_s": 10}
-        archive = DicomArchive(DicomSource.model_validate(config), "CEPH")
+    with answering(find) as archive:
         answer = found_before_the_error(archive.find(Query(date="20260101"), SELECTION))
-    finally:
-        server.shutdown()
     said = "pacs: an answer without SeriesInstanceUID (of its answers, 2 could not be used)"
     assert answer == (["1.2.3.2.3"], said)
 
@@ -358,15 +368,8 @@ def test_an_answer_to_c_find_that_cannot_be_decoded_costs_no_other() -> None:
             yield 0xFF00, answer
         yield 0x0000, None
 
-    entity, port = AE("PACS"), free_port()
-    entity.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
-    server = entity.start_server(("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_C_FIND, find)])
-    try:
-        config = {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": port, "timeout_s": 10}
-        archive = DicomArchive(DicomSource.model_validate(config), "CEPH")
+    with answering(find) as archive:
         answer = found_before_the_error(archive.find(Query(date="20260101"), SELECTION))
-    finally:
-        server.shutdown()
     said = "pacs: an answer without SOPInstanceUID (of its answers, 5 could not be used)"
     assert answer == (["1.2.3.1.3", "1.2.3.2.3"], said)
 
@@ -384,20 +387,8 @@ def test_the_ae_title_that_asks_is_not_the_one_that_receives(calling: str | None
         # it knows nobody
         yield None, None
 
-    entity, port = AE("PACS"), free_port()
-    handlers = {
-        StudyRootQueryRetrieveInformationModelFind: (evt.EVT_C_FIND, find),
-        StudyRootQueryRetrieveInformationModelMove: (evt.EVT_C_MOVE, move),
-    }
-    for model in handlers:
-        entity.add_supported_context(model)
-    server = entity.start_server(("127.0.0.1", port), block=False, evt_handlers=[*handlers.values()])
-    try:
-        config = {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": port, "calling_ae_title": calling}
-        archive = DicomArchive(DicomSource.model_validate(config), "CEPH")
+    with answering(find, move, calling_ae_title=calling) as archive:
         assert list(archive.find(Query(patient="P1"), SELECTION)) == []
         with pytest.raises(SourceError, match="did not move the film to CEPH: status A801"):
             archive.fetch(Found("1.2", "1.3", "1.4"), lambda film: None)
-    finally:
-        server.shutdown()
     assert callers == [("find", seen), ("CEPH", seen)]
