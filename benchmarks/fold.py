@@ -115,8 +115,8 @@ def main() -> None:
     every = [of_fold(settings | change, fold) for change in rows.values() for fold in films]
     if is_isbi and any(trained_on_the_films(args.config, each, args.stage) for each in every):
         print(TRAINING_FIGURES)
-    columns = "MRE ± SD mm | SDR % at 2 / 2.5 / 3 / 4 mm | off by more than 10 mm, % | stage 2, s"
-    print(f"| {head} | {columns} | difference ± standard error, mm |\n|---|---|---|---|---|---|")
+    columns = "missing | MRE ± SD mm | SDR % at 2 / 2.5 / 3 / 4 mm | off by more than 10 mm, % | stage 2, s"
+    print(f"| {head} | {columns} | difference ± standard error, mm |\n|---|---|---|---|---|---|---|")
     results: dict[str, Evaluation] = {}
     for label, change in rows.items():
         parts = []
@@ -127,7 +127,7 @@ def main() -> None:
         row, gross = result.total(label), 100 * float((result.errors > 10).double().mean())
         rates = " / ".join(f"{rate:.1f}" for rate in row.sdr)
         cells = f"{row.mre:.3f} ± {row.sd:.3f} | {rates} | {gross:.2f} | {result.seconds.get('stage 2', 0):.2f}"
-        print(f"| {label} | {cells} | {difference(next(iter(results.values())), result)} |", flush=True)
+        print(f"| {label} | {row.missing} | {cells} | {difference(next(iter(results.values())), result)} |", flush=True)
     if args.per_landmark:
         print(f"\n| landmark, MRE mm | {' | '.join(results)} |\n|---|{'---|' * len(results)}")
         for index, landmark in enumerate(LANDMARKS):

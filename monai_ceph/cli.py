@@ -326,12 +326,18 @@ def evaluate(
 def _table(title: str, rows: list[Row]) -> Table:
     from monai_ceph.metrics import SDR_THRESHOLDS
 
-    table = Table(title=title, caption="MRE and SD in mm, SDR in % within", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(
+        title=title,
+        caption="missing: not found, out of annotated. MRE and SD in mm without them; SDR in % counts them as failures",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
     table.add_column("", no_wrap=True, min_width=24)
-    for name in ("MRE", "SD", *(f"{threshold:g} mm" for threshold in SDR_THRESHOLDS)):
+    for name in ("missing", "MRE", "SD", *(f"{threshold:g} mm" for threshold in SDR_THRESHOLDS)):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
-        table.add_row(escape(row.label), f"{row.mre:.3f}", f"{row.sd:.3f}", *(f"{rate:.2f}" for rate in row.sdr))
+        figures = (f"{row.mre:.3f}", f"{row.sd:.3f}", *(f"{rate:.2f}" for rate in row.sdr))
+        table.add_row(escape(row.label), f"{row.missing}/{row.annotated}", *figures)
     return table
 
 

@@ -51,8 +51,12 @@ _INFERENCE = str(files("monai_ceph") / "bundles" / "inference.json")
 _NOT_OF_THE_RECIPE = {
     *("description", "imports", "bundle_root", "output_dir", "dataset_dir", "phantoms", "device", "run", "inferring"),
     *("dataset", "dataloader", "load_transform", "preprocessing", "postprocessing", "handlers", "evaluator"),
+    *("used_weights", "fitted_limits"),
     *(f"{stage}_weights" for stage in weights.STAGES),
 }
+
+# chosen for the shipped weights
+_FITTED = ("missing_below", "uncertain_below", "rejection")
 
 # that a config may change; check_landmarks would find a wrong one at the first film only
 _LIMITS = {"max_shape_residual", "min_mean_score", "min_evidence"}
@@ -252,6 +256,9 @@ class CephalogramDetector:
         )
         self._rejection = _limits(config.get_parsed_content("rejection"))
         self.identity = model_identity(config)
+        shipped = read_config([_INFERENCE])
+        unchanged = [key for key in _FITTED if config[key] == shipped[key]]
+        self._limits_note = weights.limits_note(used, unchanged)
 
     def __call__(self, source: str | Path | Radiograph, *, force: bool = False, stage: Stage = "local") -> Detection:
         """Detect the landmarks of one film.
@@ -272,6 +279,8 @@ class CephalogramDetector:
             with clock.part("reading"):
                 radiograph = read_radiograph(source)
         warnings = list(radiograph.warnings)
+        if self._limits_note:
+            warnings.append(self._limits_note)
         check_film(radiograph)
         with clock.part("framing"):
             pixels = MetaTensor(torch.from_numpy(radiograph.pixels)[None], affine=torch.eye(3, dtype=torch.float64))

@@ -17,6 +17,7 @@ from monai_ceph.landmarks import LANDMARKS
 from monai_ceph.metrics import (
     SDR_THRESHOLDS,
     mean_radial_error,
+    missing_landmarks,
     radial_error_sd,
     radial_errors,
     successful_detection_rate,
@@ -27,10 +28,22 @@ __all__ = ["Evaluation", "Row", "evaluate"]
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the paper's table 1: errors in mm, rates in per cent."""
+    """One row of the paper's table 1: errors in mm, rates in per cent.
+
+    Attributes:
+        label: what the row is about.
+        films: how many there are.
+        annotated: landmarks that have a truth on these films.
+        missing: those of them that were not found. They have no part in ``mre`` and ``sd``, and fail in ``sdr``.
+        mre: mean radial error.
+        sd: its standard deviation.
+        sdr: successful detection rates at :data:`~monai_ceph.metrics.SDR_THRESHOLDS`.
+    """
 
     label: str
     films: int
+    annotated: int
+    missing: int
     mre: float
     sd: float
     sdr: tuple[float, ...]
@@ -40,13 +53,16 @@ class Row:
         rates = {f"sdr_{threshold:g}mm": rate for threshold, rate in zip(SDR_THRESHOLDS, self.sdr, strict=True)}
         figures = {"mre_mm": self.mre, "sd_mm": self.sd, **rates}
         finite = {key: value if math.isfinite(value) else None for key, value in figures.items()}
-        return {"label": self.label, "films": self.films, **finite}
+        counts = {"films": self.films, "annotated": self.annotated, "missing": self.missing}
+        return {"label": self.label, **counts, **finite}
 
 
 def _row(label: str, errors: torch.Tensor) -> Row:
     return Row(
         label,
         len(errors),
+        int((~errors.isnan()).sum()),
+        missing_landmarks(errors),
         mean_radial_error(errors),
         radial_error_sd(errors),
         tuple(successful_detection_rate(errors, threshold) for threshold in SDR_THRESHOLDS),

@@ -17,10 +17,12 @@ from monai.metrics import CumulativeIterationMetric
 __all__ = [
     "SDR_THRESHOLDS",
     "MeanRadialError",
+    "MissingLandmarks",
     "RadialErrorSD",
     "SuccessfulDetectionRate",
     "landmarks_in_mm",
     "mean_radial_error",
+    "missing_landmarks",
     "radial_error_sd",
     "radial_errors",
     "successful_detection_rate",
@@ -62,6 +64,11 @@ def successful_detection_rate(errors: torch.Tensor, threshold: float) -> float:
     return float((known <= threshold + _ROUNDING).double().mean() * 100)
 
 
+def missing_landmarks(errors: torch.Tensor) -> int:
+    """Return how many annotated landmarks were not found: they have no part in MRE and SD, and fail in the SDR."""
+    return int(errors.isinf().sum())
+
+
 class _RadialErrorMetric(CumulativeIterationMetric):
     """Gathers the radial errors of every batch and of every process, then reduces them once."""
 
@@ -91,6 +98,13 @@ class RadialErrorSD(_RadialErrorMetric):
 
     def _reduce(self, errors: torch.Tensor) -> float:
         return radial_error_sd(errors)
+
+
+class MissingLandmarks(_RadialErrorMetric):
+    """MONAI metric: number of annotated landmarks that were not found; see :func:`missing_landmarks`."""
+
+    def _reduce(self, errors: torch.Tensor) -> float:
+        return missing_landmarks(errors)
 
 
 class SuccessfulDetectionRate(_RadialErrorMetric):

@@ -44,13 +44,14 @@ def warns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
 SHIPPED = [
     [],
-    [*GLOBAL, *LOCAL],
-    ["--global-weights", "g.pt", "--local-weights", "l.pt"],
     [*LOCAL, *CONTEXT],
     [*GLOBAL, *NO_CONTEXT],
     [*GLOBAL, *LOCAL, "--set", "context_weights=$weights.path('context')"],
 ]
 GIVEN = [
+    # the shipped context network takes no part beside another local network
+    [*GLOBAL, *LOCAL],
+    ["--global-weights", "g.pt", "--local-weights", "l.pt"],
     [*GLOBAL, *LOCAL, *CONTEXT],
     [*GLOBAL, *LOCAL, *NO_CONTEXT],
     ["--global-weights", "g.pt", "--local-weights", "l.pt", "--context-weights", "c.pt"],

@@ -377,7 +377,8 @@ class TestRuns:
         self, logs: dict[str, str], folder: Path, run: str, epochs: int
     ) -> None:
         out = folder / "runs" / run
-        assert (out / f"checkpoint_epoch={epochs}.pt").is_file()
+        trainer = torch.load(out / "checkpoint.pt", weights_only=True)["trainer"]
+        assert trainer["iteration"] == epochs * trainer["epoch_length"]
         assert list(out.glob("best_*.pt"))
         assert list(out.glob("events.out.tfevents*"))
         final = torch.load(out / "final.pt", weights_only=True)
@@ -387,9 +388,10 @@ class TestRuns:
 
     @pytest.mark.parametrize("name", ["local", "global"])
     def test_validation_reports_the_error_in_mm(self, logs: dict[str, str], name: str) -> None:
-        found = [float(value) for value in re.findall(r"Metrics -- mre_mm: (\S+)", logs[name])]
+        found = [float(value) for value in re.findall(r"Metrics -- .*?mre_mm: (\S+)", logs[name])]
         assert len(found) == 2
         assert all(0 < value < 200 for value in found)
+        assert len(re.findall(r"Metrics -- .*?missing: \d+", logs[name])) == 2
         best = re.findall(r"Key metric: mre_mm best value: (\S+) at epoch", logs[name])
         assert float(best[-1]) == pytest.approx(min(found), abs=1e-3)
 
@@ -430,7 +432,7 @@ class TestRuns:
 
     def test_a_finished_run_says_what_to_do(self, logs: dict[str, str]) -> None:
         line = error_line(logs["local, finished"])
-        assert "checkpoint_epoch=3.pt" in line
+        assert "runs/local/checkpoint.pt" in line
         assert "already has 3 of 3 epochs" in line
         assert "--max_epochs" in line
         assert "--output_dir" in line
@@ -440,7 +442,7 @@ class TestRuns:
         assert "holds a training run on other films" in line
         assert "--output_dir" in line
         assert "--resume False" in line
-        assert (folder / "runs" / "local" / "checkpoint_epoch=3.pt").is_file()
+        assert (folder / "runs" / "local" / "checkpoint.pt").is_file()
 
     def test_fine_tuning_begins_with_the_shipped_network_in_its_pose(self, logs: dict[str, str], folder: Path) -> None:
         assert f"Restored all variables from {shipped.path('local')}" in logs["finetune"]
@@ -470,11 +472,22 @@ class TestRuns:
     def test_evaluating_writes_what_it_prints(self, logs: dict[str, str], folder: Path) -> None:
         (printed,) = re.findall(r"Metrics -- (.*)", logs["evaluate"])
         values = dict(re.findall(r"(\w+): (\S+)", printed))
-        assert {"mre_mm", "sd_mm", "sdr_2_0mm_percent", "sdr_4_0mm_percent"} <= set(values)
+        assert {"missing", "mre_mm", "sd_mm", "sdr_2_0mm_percent", "sdr_4_0mm_percent"} <= set(values)
         lines = (folder / "runs" / "evaluate" / "metrics.csv").read_text().splitlines()
         saved = dict(re.split(r"[\t,]", line)[:2] for line in lines)
         for name, value in values.items():
             assert float(saved[name]) == pytest.approx(float(value), abs=1e-3)
+
+    @pytest.mark.parametrize(
+        ("run", "others"),
+        [("evaluate", ""), ("inference", ""), ("paper", "none")],
+        ids=["evaluate", "inference", "paper"],
+    )
+    def test_the_log_names_the_networks(self, logs: dict[str, str], folder: Path, run: str, others: str) -> None:
+        files = [str(folder / "runs" / stage / "final.pt") for stage in ("global", "local", "context")]
+        context = others or files[2]
+        assert f"weights: global: {files[0]}; local: {files[1]}; context: {context}" in logs[run]
+        assert "were chosen for the shipped weights" in logs[run]
 
     def test_evaluating_and_the_detector_agree(self, logs: dict[str, str], folder: Path) -> None:
         detector = detector_like(folder)
@@ -483,5 +496,6 @@ class TestRuns:
         (printed,) = re.findall(r"Metrics -- (.*)", logs["evaluate"])
         values = dict(re.findall(r"(\w+): (\S+)", printed))
         assert float(values["mre_mm"]) == pytest.approx(row.mre, abs=1e-3)
+        assert float(values["missing"]) == row.missing
         assert float(values["sd_mm"]) == pytest.approx(row.sd, abs=1e-3)
         assert float(values["sdr_4_0mm_percent"]) == pytest.approx(row.sdr[3], abs=1e-3)

@@ -3,17 +3,28 @@ from __future__ import annotations
 import json
 import logging
 import math
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from ignite.engine import Engine
 from PIL import Image
 
 from monai_ceph import weights
 from monai_ceph.errors import CephError, DatasetError
-from monai_ceph.training import films, films_per_batch, latest_checkpoint, mean_shape, record_run, training_films
+from monai_ceph.training import (
+    TimedCheckpointSaver,
+    films,
+    films_per_batch,
+    latest_checkpoint,
+    mean_shape,
+    record_run,
+    training_films,
+)
 
 
 @pytest.fixture
@@ -152,26 +163,90 @@ def test_a_batch_of_another_size_than_asked_for(batch_size: int, loads: int) -> 
         films_per_batch(batch_size, loads)
 
 
+def save_checkpoint(folder: Path, iteration: int, epoch_length: int = 12) -> Path:
+    """Write the part of a checkpoint that says how far a run is."""
+    folder.mkdir(exist_ok=True)
+    torch.save({"trainer": {"iteration": iteration, "epoch_length": epoch_length}}, folder / "checkpoint.pt")
+    return folder / "checkpoint.pt"
+
+
 def test_no_checkpoint(tmp_path: Path) -> None:
     assert latest_checkpoint(str(tmp_path / "nowhere"), 5) is None
-    for name in ("final.pt", "best_key_metric=0.5.pt", "checkpoint_iteration=7.pt", "checkpoint_epoch=x.pt"):
+    for name in ("final.pt", "best_key_metric=0.5.pt", ".checkpoint.pt.71.part", "checkpoint.pt.old"):
         (tmp_path / name).touch()
     assert latest_checkpoint(str(tmp_path), 5) is None
 
 
-def test_the_newest_checkpoint_by_number(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    for epoch in (2, 9, 10):
-        (tmp_path / f"checkpoint_epoch={epoch}.pt").touch()
+@pytest.mark.parametrize(
+    ("iteration", "said"), [(120, "after epoch 10: "), (125, "after epoch 10 and 5 of 12 iterations: ")]
+)
+def test_a_checkpoint_says_how_far_the_run_is(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, iteration: int, said: str
+) -> None:
+    path = save_checkpoint(tmp_path, iteration)
     with caplog.at_level(logging.WARNING):
-        assert latest_checkpoint(str(tmp_path), 11) == str(tmp_path / "checkpoint_epoch=10.pt")
-    assert "after epoch 10" in caplog.text
+        assert latest_checkpoint(str(tmp_path), 11) == str(path)
+    assert said + str(path) in caplog.text
 
 
 @pytest.mark.parametrize("max_epochs", [9, 10])
 def test_a_finished_run_is_not_trained_again(tmp_path: Path, max_epochs: int) -> None:
-    (tmp_path / "checkpoint_epoch=10.pt").touch()
-    with pytest.raises(CephError, match=r"checkpoint_epoch=10\.pt.*10 of .*larger --max_epochs"):
+    save_checkpoint(tmp_path, 120)
+    with pytest.raises(CephError, match=r"checkpoint\.pt.*10 of .*larger --max_epochs"):
         latest_checkpoint(str(tmp_path), max_epochs)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint"])
+def test_a_damaged_checkpoint_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes(content)
+    with pytest.raises(CephError, match=r"checkpoint\.pt: not a checkpoint of a training run"):
+        latest_checkpoint(str(tmp_path), 9)
+
+
+class TestTimedCheckpointSaver:
+    """Iterations of a real engine, with a clock that the test moves."""
+
+    def saved(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds_per_iteration: float) -> list[int]:
+        """Return the iterations after which a run of two epochs of five iterations was saved."""
+        now, saved = 0.0, []
+        monkeypatch.setattr(time, "monotonic", lambda: now)
+
+        def step(engine: Engine, batch: object) -> None:
+            nonlocal now
+            now += seconds_per_iteration
+
+        engine = Engine(step)
+        save = TimedCheckpointSaver.save
+
+        def note(saver: TimedCheckpointSaver, engine: Engine) -> None:
+            save(saver, engine)
+            saved.append(torch.load(tmp_path / "checkpoint.pt", weights_only=True)["trainer"]["iteration"])
+
+        monkeypatch.setattr(TimedCheckpointSaver, "save", note)
+        TimedCheckpointSaver(str(tmp_path), {"trainer": engine}, 60).attach(engine)
+        engine.run([None] * 5, max_epochs=2)
+        return saved
+
+    def test_short_epochs_are_saved_at_their_end(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert self.saved(tmp_path, monkeypatch, 1) == [5, 10]
+
+    def test_long_epochs_are_saved_within(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert self.saved(tmp_path, monkeypatch, 35) == [2, 4, 5, 7, 9, 10]
+
+    def test_the_last_iteration_of_an_epoch_is_saved_once_after_the_validation(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert self.saved(tmp_path, monkeypatch, 600) == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
+
+    def test_half_a_file_of_a_killed_run_goes(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / ".checkpoint.pt.71.part").write_bytes(b"half")
+        self.saved(tmp_path, monkeypatch, 1)
+        assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+    @pytest.mark.parametrize("seconds", [0, -1, math.nan, "60", True])
+    def test_seconds(self, seconds: Any) -> None:
+        with pytest.raises(CephError, match="checkpoint_seconds must be a positive number"):
+            TimedCheckpointSaver("run", {}, seconds)
 
 
 class TestRecord:
@@ -215,9 +290,9 @@ class TestRecord:
 
     def test_the_same_films_go_on(self, tmp_path: Path, film_names: list[str]) -> None:
         self.record(tmp_path, film_names, resume=True)
-        (tmp_path / "checkpoint_epoch=2.pt").touch()
+        save_checkpoint(tmp_path, 24)
         self.record(tmp_path, film_names, resume=True)
-        assert latest_checkpoint(str(tmp_path), 5) == str(tmp_path / "checkpoint_epoch=2.pt")
+        assert latest_checkpoint(str(tmp_path), 5) == str(tmp_path / "checkpoint.pt")
 
     @pytest.mark.parametrize(
         ("train", "symbols", "message"),
@@ -232,7 +307,7 @@ class TestRecord:
         self, tmp_path: Path, film_names: list[str], train: list[str], symbols: tuple[str, ...], message: str
     ) -> None:
         self.record(tmp_path, film_names, resume=True)
-        (tmp_path / "checkpoint_epoch=2.pt").touch()
+        save_checkpoint(tmp_path, 24)
         before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
         with pytest.raises(CephError, match=message + ".*--output_dir.*--resume False"):
             self.record(tmp_path, train, symbols=symbols, resume=True)
@@ -250,12 +325,12 @@ class TestRecord:
         self, tmp_path: Path, film_names: list[str], change: dict[str, Any], message: str
     ) -> None:
         self.record(tmp_path, film_names, resume=True)
-        (tmp_path / "checkpoint_epoch=2.pt").touch()
+        save_checkpoint(tmp_path, 24)
         with pytest.raises(CephError, match=message + ".*--output_dir.*--resume False"):
             self.record(tmp_path, film_names, resume=True, **change)
 
     def test_a_record_of_the_first_version_has_less_to_compare(self, tmp_path: Path, film_names: list[str]) -> None:
-        (tmp_path / "checkpoint_epoch=2.pt").touch()
+        save_checkpoint(tmp_path, 24)
         old = {"landmarks": ["S", "N"], "train": film_names, "validate": ["9.png"]}
         (tmp_path / "films.json").write_text(json.dumps(old))
         self.record(tmp_path, film_names, resume=True)
@@ -271,21 +346,21 @@ class TestRecord:
         assert json.loads((tmp_path / "films.json").read_text())["train"] == film_names[1:]
 
     def test_a_checkpoint_without_a_record_is_of_an_older_version(self, tmp_path: Path, film_names: list[str]) -> None:
-        (tmp_path / "checkpoint_epoch=2.pt").touch()
+        save_checkpoint(tmp_path, 24)
         self.record(tmp_path, film_names, resume=True)
         assert latest_checkpoint(str(tmp_path), 5) is not None
 
     def test_beginning_anew_leaves_nothing_to_go_on_from(self, tmp_path: Path, film_names: list[str]) -> None:
         self.record(tmp_path, film_names, resume=True)
-        (tmp_path / "checkpoint_epoch=7.pt").write_bytes(b"seven")
+        (tmp_path / "checkpoint.pt").write_bytes(b"seven")
         self.record(tmp_path, film_names[1:], resume=False)
         assert latest_checkpoint(str(tmp_path), 9) is None
-        assert (tmp_path / "checkpoint_epoch=7.pt.old").read_bytes() == b"seven"
+        assert (tmp_path / "checkpoint.pt.old").read_bytes() == b"seven"
 
     @pytest.mark.parametrize("content", ["{", "[]", '{"train": 3}'])
     def test_a_record_that_is_none(self, tmp_path: Path, film_names: list[str], content: str) -> None:
         (tmp_path / "films.json").write_text(content)
-        (tmp_path / "checkpoint_epoch=7.pt").touch()
+        save_checkpoint(tmp_path, 84)
         with pytest.raises(CephError, match=r"films\.json: not the record of a training run"):
             self.record(tmp_path, film_names, resume=True)
 

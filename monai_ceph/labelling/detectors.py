@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from monai_ceph.detection import CephalogramDetector
+from monai_ceph.detection import CephalogramDetector, inference_config, used_weights
 from monai_ceph.errors import CephError
 from monai_ceph.labelling.errors import named
 from monai_ceph.reports.atomic import written_beside
@@ -56,10 +56,15 @@ class Detectors:
         with self._lock:
             made = self._made.get(key)
             if made is None or made[0] != version:
-                overrides = {"local_weights": str(self.tuned)} if tuned else {}
+                overrides = self._with_local(self.tuned) if tuned else {}
                 made = (version, CephalogramDetector(key[0], self._overlays, overrides))
                 self._made[key] = made
             return made[1]
+
+    def _with_local(self, weights: Path) -> dict[str, str | None]:
+        """Return what changes only the local network: a fine-tuned one works beside the same context network."""
+        used = used_weights(inference_config(self._overlays))
+        return {"local_weights": str(weights), "context_weights": used.get("context")}
 
     def detect(self, film: Path, weights: str = "latest", device: str | None = None, force: bool = False) -> Detection:
         """Detect on a film, see :class:`~monai_ceph.CephalogramDetector`; one thread at a time."""
@@ -73,7 +78,7 @@ class Detectors:
             CephError: they are no weights of this network; those that were there stay.
         """
         with named(weights, "the upload"):
-            CephalogramDetector(self.device, self._overlays, {"local_weights": str(weights)})
+            CephalogramDetector(self.device, self._overlays, self._with_local(weights))
         with written_beside(self.tuned) as part:
             shutil.copyfile(weights, part)
 

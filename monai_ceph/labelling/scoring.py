@@ -15,6 +15,7 @@ from monai_ceph.labelling.store import FINAL, FilmStore
 from monai_ceph.metrics import (
     SDR_THRESHOLDS,
     mean_radial_error,
+    missing_landmarks,
     radial_error_sd,
     radial_errors,
     successful_detection_rate,
@@ -64,11 +65,15 @@ class RadialError(ScoringMethod):
                 errors = radial_errors(torch.from_numpy(found) * scale, truth * scale)
                 millimetres.append(errors)
             unit = "mre_mm" if film.pixel_spacing else "mre_px"
-            datastore.update_label_info(name, FINAL, {unit: _finite(mean_radial_error(errors))})
+            datastore.update_label_info(
+                name, FINAL, {unit: _finite(mean_radial_error(errors)), "missing": missing_landmarks(errors)}
+            )
         return {
             "films": len(pixels),
             "films_with_scale": len(millimetres),
             "not_scored": failed,
+            "annotated": int((~_all(pixels).isnan()).sum()),
+            "missing": missing_landmarks(_all(pixels)),
             "mre_px": _finite(mean_radial_error(_all(pixels))),
             **_in_mm(_all(millimetres)),
         }

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,22 @@ from monai_ceph.errors import CephError
 from monai_ceph.landmarks import NUM_LANDMARKS, SYMBOLS
 from monai_ceph.reports.atomic import written_beside
 
-__all__ = ["STAGES", "export", "halved", "is_shipped", "load", "mean_shape", "model", "path", "sha256"]
+__all__ = [
+    "STAGES",
+    "context_beside",
+    "export",
+    "halved",
+    "is_shipped",
+    "limits_note",
+    "load",
+    "log_used",
+    "mean_shape",
+    "model",
+    "path",
+    "sha256",
+]
+
+logger = logging.getLogger(__name__)
 
 STAGES = ("global", "local", "context")
 
@@ -68,6 +84,42 @@ def _only_for_the_vocabulary(landmarks: Sequence[str], lacking: str, key: str) -
 def is_shipped(stage: str, file: str) -> bool:
     """Return whether ``file`` is the shipped file of the stage, by whatever path."""
     return Path(file).resolve() == (_FOLDER / f"{stage}.pt").resolve()
+
+
+def context_beside(local_weights: str | None, landmarks: Sequence[str] = SYMBOLS) -> str | None:
+    """Return the shipped context network beside the shipped local network, and None beside any other.
+
+    Both networks' heatmaps are multiplied, so the shipped one would hide what a local network of your own gets wrong.
+    A config that wants it all the same names it: ``"context_weights": "$weights.path('context')"``.
+    """
+    return path("context", landmarks) if local_weights and is_shipped("local", local_weights) else None
+
+
+def limits_note(files: Mapping[str, str | None], limits: Sequence[str]) -> str | None:
+    """Return the sentence that results with these files of weights carry, None if all are shipped.
+
+    Args:
+        files: of weights, by stage; None where a stage has none.
+        limits: config keys whose values were chosen for the shipped weights.
+    """
+    others = [stage for stage, file in files.items() if file and not is_shipped(stage, file)]
+    if not others or not limits:
+        return None
+    return (
+        f"The limits {', '.join(limits)} were chosen for the shipped weights, and the {' and '.join(others)} weights are "
+        "others: choose limits of your own on films that you hold out."
+    )
+
+
+def log_used(files: Mapping[str, str | None], limits: Sequence[str]) -> None:
+    """Log which networks take part in a run, and whether the limits were chosen for them (see :func:`limits_note`)."""
+    names = {
+        stage: "none" if not file else f"shipped, {model()['version']}" if is_shipped(stage, file) else file
+        for stage, file in files.items()
+    }
+    logger.info("weights: %s", "; ".join(f"{stage}: {name}" for stage, name in names.items()))
+    if note := limits_note(files, limits):
+        logger.warning("%s", note)
 
 
 @cache

@@ -38,11 +38,20 @@ def whole(config: Mapping[str, Any], stages: Sequence[str], mean_shape: list[lis
     result["imports"] = [line for line in result["imports"] if "monai_ceph.weights" not in line]
     result["mean_shape"] = mean_shape
     result["weights"] = _MODEL
+    # MONAI logs which files it restores
+    for key in ("used_weights", "fitted_limits"):
+        result.pop(key, None)
+    for key in ("evaluating", "inferring"):
+        if key in result:
+            result[key] = [step for step in result[key] if "log_used" not in step]
     for stage in weights.STAGES:
         # of one stage alone: instead of its part of the model
         result[f"{stage}_weights"] = None
         if stage != "local":
             result[f"{stage}_network"] = f"$@network.{stage}_network" if stage in stages else None
+    if "context" in stages:
+        # beside a local network of the user's own it takes no part unless it is named, as in the package
+        result["context_network"] += " if @context_weights or not @local_weights else None"
     result["network_def"] = {
         "_target_": "monai_ceph.zoo.networks.StageNetworks",
         **{f"{stage}_network": f"@{stage}_network_def" for stage in stages},

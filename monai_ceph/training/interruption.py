@@ -1,0 +1,110 @@
+"""Ctrl-C and SIGTERM in a training run: it is saved, and ends with the command that goes on."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import signal
+import sys
+import threading
+from types import FrameType
+from typing import Any, NoReturn
+
+import ignite.distributed as idist
+from ignite.engine import Engine, Events
+
+from monai_ceph.console import EXIT_INTERRUPTED
+from monai_ceph.training.checkpoints import RunEvents, ends_epoch
+
+__all__ = ["exit_on_interrupt", "run_until_interrupted"]
+
+logger = logging.getLogger(__name__)
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def exit_on_interrupt() -> None:
+    """Let Ctrl-C and SIGTERM end this process with one line from now on, instead of a traceback."""
+    _on_signal(_exit)
+
+
+def _on_signal(handler: Any) -> None:
+    # Python takes signals in the main thread only
+    if threading.current_thread() is threading.main_thread():
+        for number in _SIGNALS:
+            signal.signal(number, handler)
+
+
+def _default_signals() -> None:
+    _on_signal(signal.SIG_DFL)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _exit(number: int, frame: FrameType | None) -> NoReturn:
+    logger.warning("Interrupted. To run it again: %s", _command())
+    _end()
+
+
+def _end() -> NoReturn:
+    # Ignite and MONAI log a traceback for anything that is raised in a run
+    logging.disable(logging.CRITICAL)
+    raise SystemExit(EXIT_INTERRUPTED)
+
+
+def _command() -> str:
+    """Return the command line of this process."""
+    return shlex.join(["python", *sys.orig_argv[1:]])
+
+
+def run_until_interrupted(trainer: Engine) -> None:
+    """Run a trainer. The first Ctrl-C or SIGTERM saves it after the present step, and ends the process.
+
+    Under torchrun the signals keep their default: a process that stopped one step before the others would make them
+    wait for it.
+
+    Args:
+        trainer: the engine, with a :class:`~monai_ceph.training.TimedCheckpointSaver` attached.
+
+    Raises:
+        SystemExit: with code 130, if the run was interrupted.
+    """
+    if idist.get_world_size() > 1:
+        _default_signals()
+        trainer.run()
+        return
+    asked = False
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            _exit(number, frame)
+        asked = True
+        logger.warning("Stopping after this step, or after the validation. Press Ctrl-C again to stop at once.")
+
+    def stop_at_step(engine: Engine) -> None:
+        # at the end of an epoch the validation comes first
+        if asked and not ends_epoch(engine):
+            engine.fire_event(RunEvents.SAVE)
+            engine.terminate(skip_completed=True)
+
+    def stop_at_epoch(engine: Engine) -> None:
+        # a run that has just finished may finish: it writes its last file
+        if asked and engine.state.epoch < engine.state.max_epochs:
+            engine.terminate(skip_completed=True)
+
+    _on_signal(ask)
+    try:
+        with (
+            trainer.add_event_handler(Events.ITERATION_COMPLETED, stop_at_step),
+            trainer.add_event_handler(Events.EPOCH_COMPLETED, stop_at_epoch),
+        ):
+            trainer.run()
+    finally:
+        _default_signals()
+    if asked and trainer.should_terminate:
+        logger.warning(
+            "Interrupted in epoch %d of %d, and saved. To go on: %s",
+            *(trainer.state.epoch, trainer.state.max_epochs, _command()),
+        )
+        _end()
