@@ -1,13 +1,13 @@
 """What the bundles' configs call: the films of a run, its record, and how it goes on after a stop."""
 
-from monai_ceph.training.checkpoints import TimedCheckpointSaver, ResumableWarmupCosineSchedule, latest_checkpoint
+from monai_ceph.training.checkpoints import ResumableWarmupCosineSchedule, TimedCheckpointSaver, latest_checkpoint
 from monai_ceph.training.films import films, films_per_batch, inference_films, mean_shape, training_films
 from monai_ceph.training.interruption import exit_on_interrupt, run_until_interrupted
 from monai_ceph.training.record import record_run
 
 __all__ = [
-    "TimedCheckpointSaver",
     "ResumableWarmupCosineSchedule",
+    "TimedCheckpointSaver",
     "exit_on_interrupt",
     "films",
     "films_per_batch",

@@ -17,7 +17,7 @@ from monai.optimizers import WarmupCosineSchedule
 from monai_ceph.errors import CephError
 from monai_ceph.reports.atomic import written_beside
 
-__all__ = ["CHECKPOINT", "RunEvents", "TimedCheckpointSaver", "ResumableWarmupCosineSchedule", "latest_checkpoint"]
+__all__ = ["CHECKPOINT", "ResumableWarmupCosineSchedule", "RunEvents", "TimedCheckpointSaver", "latest_checkpoint"]
 
 logger = logging.getLogger(__name__)
 
@@ -34,8 +34,8 @@ class RunEvents(EventEnum):
 class TimedCheckpointSaver:
     """Ignite handler that saves a run every few seconds and at the end of each epoch, after its validation.
 
-    There is one file, and it is replaced as a whole: MONAI's CheckpointSaver deletes the old checkpoint before it writes
-    the new one, so that a kill in between leaves none.
+    There is one file, and it is replaced as a whole. MONAI's CheckpointSaver deletes the old checkpoint before it
+    writes the new one, so that a kill in between leaves none.
 
     Args:
         save_dir: folder of the run; made if it is not there.

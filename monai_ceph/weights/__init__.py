@@ -106,8 +106,8 @@ def limits_note(files: Mapping[str, str | None], limits: Sequence[str]) -> str |
     if not others or not limits:
         return None
     return (
-        f"The limits {', '.join(limits)} were chosen for the shipped weights, and the {' and '.join(others)} weights are "
-        "others: choose limits of your own on films that you hold out."
+        f"The limits {', '.join(limits)} were chosen for the shipped weights, but the {' and '.join(others)} weights "
+        "are others. Choose limits of your own on films that you hold out."
     )
 
 

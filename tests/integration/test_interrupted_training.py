@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from bundle_runs import TINY, TINY_STAGE, command
 
 # epochs that do not end by themselves before the signal comes
