@@ -326,12 +326,9 @@ def evaluate(
 def _table(title: str, rows: list[Row]) -> Table:
     from monai_ceph.metrics import SDR_THRESHOLDS
 
-    table = Table(
-        title=title,
-        caption="missing: not found, out of annotated. MRE and SD in mm without them; SDR in % counts them as failures",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-    )
+    caption = "missing: not found, out of annotated. MRE and SD in mm without them; SDR in % counts them as failures"
+    # 80 columns hold it
+    table = Table(title=title, caption=caption, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     table.add_column("", no_wrap=True, min_width=24)
     for name in ("missing", "MRE", "SD", *(f"{threshold:g} mm" for threshold in SDR_THRESHOLDS)):
         table.add_column(name, justify="right", no_wrap=True)
