@@ -169,7 +169,7 @@ class TestNotAnnotated:
     """What annotation programs write where there is no landmark."""
 
     @pytest.mark.parametrize(
-        "x, y", [("-1", "-1"), ("-1.0", "-1"), ("", ""), ("NA", "na"), ("NaN", "null"), ("None", "-")]
+        ("x", "y"), [("-1", "-1"), ("-1.0", "-1"), ("", ""), ("NA", "na"), ("NaN", "null"), ("None", "-")]
     )
     def test_a_place_that_is_none(self, root: Path, x: str, y: str) -> None:
         [film] = folder(write(root, HEADER + f"a.png,S,{x},{y},\na.png,N,3,4,NA\n"))
@@ -196,12 +196,12 @@ class TestSpreadsheets:
     @pytest.mark.parametrize(
         "content",
         [
-            "file,symbol,x,y,pixel_spacing\na.png,S,812.5,1003,0.1\na.png,N,3,4,\n".encode(),
-            "file;symbol;x;y;pixel_spacing\r\na.png;S;812,5;1003;0,1\r\na.png;N;3;4;\r\n".encode(),
-            "sep=;\r\nFile;Symbol;X;Y;Pixel_Spacing\r\na.png;S;812.5;1003;0.1\r\na.png;N;3;4;\r\n".encode(),
+            b"file,symbol,x,y,pixel_spacing\na.png,S,812.5,1003,0.1\na.png,N,3,4,\n",
+            b"file;symbol;x;y;pixel_spacing\r\na.png;S;812,5;1003;0,1\r\na.png;N;3;4;\r\n",
+            b"sep=;\r\nFile;Symbol;X;Y;Pixel_Spacing\r\na.png;S;812.5;1003;0.1\r\na.png;N;3;4;\r\n",
             "\ufeffFILE\tSYMBOL\tX\tY\tPIXEL_SPACING\na.png\tS\t812,5\t1003\t0,1\na.png\tN\t3\t4\n".encode(),
             "file\tsymbol\tx\ty\tpixel_spacing\na.png\tS\t812.5\t1003\t0.1\na.png\tN\t3\t4\t\n".encode("utf-16"),
-            ' "file" | symbol | x | y | pixel_spacing\na.png|S|812.5|1003|0.1\na.png|N|3|4|\n'.encode(),
+            b' "file" | symbol | x | y | pixel_spacing\na.png|S|812.5|1003|0.1\na.png|N|3|4|\n',
         ],
         ids=["plain", "semicolons", "sep", "tabs", "UTF-16", "bars"],
     )
