@@ -179,8 +179,7 @@ def detect(
         stop("nothing to do: name films, folders, or an archive with --from")
     if deidentify and targets:
         stop("--deidentify and --to exclude each other: results without identity belong to no patient's study")
-    if pixel_spacing is not None and not 0 < pixel_spacing < 10:
-        stop(f"--pixel-spacing {pixel_spacing} is no length of a pixel in mm")
+    _check_spacing(pixel_spacing)
     if out.exists() and not out.is_dir():
         stop(f"--out {out} is a file, and must be a folder")
     if ray_address is not None and engine is not Engine.RAY:
@@ -244,6 +243,11 @@ def detect(
         raise typer.Exit(EXIT_SOME_FAILED if summary.with_landmarks else EXIT_NOTHING_DONE)
 
 
+def _check_spacing(pixel_spacing: float | None) -> None:
+    if pixel_spacing is not None and not 0 < pixel_spacing < 10:
+        stop(f"--pixel-spacing {pixel_spacing} is no length of a pixel in mm")
+
+
 def _archives(sources: list[str], targets: list[str]) -> Mapping[str, Sender]:
     """Check what archives films come from and results go to; return the ways to the latter."""
     if not sources and not targets:
@@ -264,11 +268,13 @@ def evaluate(
     split: Annotated[Split, typer.Option(help="Of ISBI 2015.")] = Split.TEST1,
     ground_truth: Annotated[GroundTruth, typer.Option(help="Of ISBI 2015.")] = GroundTruth.MEAN,
     method: Annotated[Method, typer.Option(help="Both stages, without expansion, or the first alone.")] = Method.FULL,
+    pixel_spacing: Annotated[float | None, typer.Option(help="mm per pixel; replaces what the dataset says.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Where the figures go as JSON.")] = None,
     device: Device = None,
     config: Overlay = None,
 ) -> None:
     """Print the paper's row (MRE, SD, SDR) and the table per landmark on an annotated dataset."""
+    from dataclasses import replace
     from importlib.resources import files
 
     from monai_ceph.datasets import is_isbi2015, open_dataset
@@ -278,10 +284,13 @@ def evaluate(
 
     if json_file is not None and json_file.is_dir():
         stop(f"--json {json_file} is a folder, and must be a file")
+    _check_spacing(pixel_spacing)
     bundles = files("monai_ceph") / "bundles"
     overlays = [str(bundles / "no_expansion.json")] if method is Method.NO_EXPANSION else []
     try:
         films = open_dataset(dataset, split.value, ground_truth.value)
+        if pixel_spacing is not None:
+            films = [replace(film, pixel_spacing=pixel_spacing) for film in films]
         detector = CephalogramDetector(device, overlays=[*overlays, *map(str, config or ())])
         with _progress() as progress:
             task = progress.add_task("evaluating", total=len(films))
@@ -368,7 +377,12 @@ def schema() -> None:
 
 @app.command()
 def template(
-    file: Annotated[str, typer.Argument(help="Name of the film in the rows.")] = "film-001.png",
+    films: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Films, by the names that the rows get, and folders, whose films get a path relative to it."
+        ),
+    ] = None,
     landmarks: Annotated[
         str | None, typer.Option(help="Symbols of a set of your own, with commas between; the 19 if nothing is said.")
     ] = None,
@@ -376,11 +390,20 @@ def template(
     """Print an empty landmarks.csv, the annotation table of a dataset folder."""
     from monai_ceph.datasets.folder import template as text
     from monai_ceph.landmarks import SYMBOLS
+    from monai_ceph.readers import iter_radiographs
 
     symbols = [symbol.strip() for symbol in landmarks.split(",")] if landmarks is not None else SYMBOLS
     if not all(symbols) or len(set(symbols)) < len(symbols):
         stop(f"--landmarks {landmarks}: each landmark needs a symbol of its own")
-    print(text(file, symbols), end="")
+    names: list[str] = []
+    for path in films or [Path("film-001.png")]:
+        found = (
+            [each.relative_to(path).as_posix() for each in iter_radiographs([path])] if path.is_dir() else [str(path)]
+        )
+        if not found:
+            stop(f"{path}: no film in it")
+        names += [name for name in found if name not in names]
+    print(text(names, symbols), end="")
 
 
 app.command()(bundle)

@@ -114,7 +114,7 @@ def evaluate(
         more = f" and {len(unscaled) - 5} more" if len(unscaled) > 5 else ""
         raise DatasetError(
             f"no pixel_spacing for {', '.join(unscaled[:5])}{more}: errors in mm need a known scale; "
-            "fill in the column pixel_spacing (mm) of landmarks.csv"
+            "fill in the column pixel_spacing (mm) of landmarks.csv, or give --pixel-spacing"
         )
     if not films:
         raise CephError("no film to evaluate on")

@@ -77,7 +77,7 @@ class TestDetect:
         out = tmp_path / "out"
 
         lines = (out / "landmarks.csv").read_text(encoding="utf-8").splitlines()
-        assert lines[0] == "file,landmark,symbol,x,y,score,status,x_mm,y_mm,spacing_source"
+        assert lines[0] == "file,landmark,symbol,x,y,score,status,x_mm,y_mm,spacing_source,pixel_spacing"
         rows = table(out / "landmarks.csv")
         good = ["films/good.dcm", "films/visit 2/good.png"]
         assert [row["file"] for row in rows] == [name for name in good for _ in range(NUM_LANDMARKS)]
@@ -94,6 +94,7 @@ class TestDetect:
             # the DICOM film has a scale, the PNG has none
             scaled = row["file"].endswith(".dcm") and row["status"] != "missing"
             assert bool(row["x_mm"]) == bool(row["y_mm"]) == scaled
+            assert bool(row["pixel_spacing"]) == row["file"].endswith(".dcm")
             assert (row["spacing_source"] == "none") == row["file"].endswith(".png")
 
         errors = table(out / "errors.csv")
@@ -274,6 +275,19 @@ class TestEvaluate:
         assert "need a known scale" in message
         assert "pixel_spacing" in message
 
+    def test_a_scale_for_a_dataset_that_states_none(self, phantoms: Path, tmp_path: Path) -> None:
+        (tmp_path / "001.png").write_bytes((phantoms / "001.png").read_bytes())
+        lines = [line.split(",") for line in (phantoms / "landmarks.csv").read_text().splitlines() if "002" not in line]
+        (tmp_path / "landmarks.csv").write_text("\n".join(",".join(line[:-1]) for line in lines) + "\n")
+        figures = []
+        for spacing in ("0.1", "0.2"):
+            given = ["--pixel-spacing", spacing, "--json", tmp_path / f"{spacing}.json"]
+            result = run("evaluate", tmp_path, *given, "--method", "global", "--device", "cpu")
+            assert result.exit_code == 0, result.output
+            figures.append(json.loads((tmp_path / f"{spacing}.json").read_text())["rows"][0]["mre_mm"])
+        assert figures[1] == pytest.approx(2 * figures[0])
+        assert "--pixel-spacing 12.0 is no length" in one_line(run("evaluate", tmp_path, "--pixel-spacing", "12"))
+
     def test_no_dataset(self, tmp_path: Path) -> None:
         assert one_line(run("evaluate", tmp_path / "nowhere")) == f"{tmp_path / 'nowhere'}: no such folder"
         assert "landmarks.csv" in one_line(run("evaluate", tmp_path))
@@ -344,6 +358,21 @@ class TestTemplate:
         lines = run("template", "a.png", "--landmarks", "tip,S").stdout.splitlines()
         assert lines[1:] == ["a.png,tip,tip,,,", "a.png,Sella,S,,,"]
         assert run("template", "a.png", "--landmarks", " tip, S").stdout.splitlines() == lines
+
+    def test_films_and_folders(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "clinic" / "b").mkdir(parents=True)
+        for name in ("clinic/2.png", "clinic/1.png", "clinic/b/3.png"):
+            save_grey(tmp_path / name, np.zeros((20, 20)))
+        (tmp_path / "clinic" / "notes.txt").write_text("no film")
+        result = run("template", "clinic", "4.png", "4.png", "--landmarks", "S")
+        files = [line.split(",")[0] for line in result.stdout.splitlines()[1:]]
+        assert files == ["1.png", "2.png", "b/3.png", "4.png"]
+        (tmp_path / "clinic" / "landmarks.csv").write_text(run("template", "clinic").stdout)
+        assert [film.name for film in folder(tmp_path / "clinic")] == ["1.png", "2.png", "b/3.png"]
+
+    def test_a_folder_without_films(self, tmp_path: Path) -> None:
+        assert one_line(run("template", tmp_path)) == f"{tmp_path}: no film in it"
 
     def test_a_name_with_a_comma(self, tmp_path: Path) -> None:
         save_grey(tmp_path / "a,b.png", np.zeros((20, 20)))

@@ -90,17 +90,26 @@ class TestTables:
         rows = list(landmark_rows(changed(detection, 1, x=1.005, y=-2.5, score=0.1235, status="uncertain")))
         assert len(rows) == NUM_LANDMARKS
         assert {len(row) for row in rows} == {len(LANDMARK_COLUMNS)}
-        assert rows[0] == ["film.png", "Sella", "S", "20.00", "50.00", "0.900", "ok", "", "", "none"]
+        assert rows[0] == ["film.png", "Sella", "S", "20.00", "50.00", "0.900", "ok", "", "", "none", ""]
         assert rows[1][2:7] == ["N", "1.00", "-2.50", "0.123", "uncertain"]
 
     def test_millimetres_and_where_they_come_from(self, detection: Detection) -> None:
         calibrated = detection.model_copy(update={"spacing_source": SpacingSource.PIXEL_SPACING_CALIBRATED})
         rows = list(landmark_rows(changed(calibrated, 0, x_mm=0.12345, y_mm=-7.0)))
-        assert rows[0][7:] == ["0.123", "-7.000", "PixelSpacing, calibrated"]
+        assert rows[0][7:] == ["0.123", "-7.000", "PixelSpacing, calibrated", ""]
+
+    @pytest.mark.parametrize(
+        ("spacing", "said"), [((0.125, 0.125), "0.125"), ((0.1, 0.10001), "0.1"), ((0.1, 0.2), ""), (None, "")]
+    )
+    def test_one_spacing_of_square_pixels(
+        self, detection: Detection, spacing: tuple[float, float] | None, said: str
+    ) -> None:
+        rows = landmark_rows(detection.model_copy(update={"pixel_spacing": spacing}))
+        assert {row[-1] for row in rows} == {said}
 
     def test_a_missing_landmark_has_empty_places(self, detection: Detection) -> None:
         rows = list(landmark_rows(changed(detection, 4, x=None, y=None, score=0.0, status="missing")))
-        assert rows[4] == ["film.png", "Subspinale (A point)", "A", "", "", "0.000", "missing", "", "", "none"]
+        assert rows[4] == ["film.png", "Subspinale (A point)", "A", "", "", "0.000", "missing", "", "", "none", ""]
 
     def test_names_that_csv_must_quote(self, tmp_path: Path, detection: Detection) -> None:
         name = 'Müller, "Anna"\nfilm.png'
@@ -117,7 +126,10 @@ class TestTables:
 
     def test_the_table_of_one_film(self, tmp_path: Path, detection: Detection) -> None:
         detection = changed(detection, 4, x=None, y=None, score=0.0, status="missing")
-        save_landmarks(tmp_path / "t.csv", detection.file, detection.landmarks, detection.spacing_source)
+        save_landmarks(
+            *(tmp_path / "t.csv", detection.file, detection.landmarks),
+            *(detection.pixel_spacing, detection.spacing_source),
+        )
         header, *rows = rows_of(tmp_path / "t.csv")
         assert tuple(header) == LANDMARK_COLUMNS
         assert rows == list(landmark_rows(detection))

@@ -33,7 +33,7 @@ def dataset(tmp_path: Path) -> Path:
     root.mkdir()
     rows = ["file,symbol,x,y,pixel_spacing"]
     for number in range(6):
-        Image.fromarray(np.zeros((4, 5), dtype=np.uint8)).save(root / f"{number}.png")
+        Image.fromarray(np.zeros((40, 50), dtype=np.uint8)).save(root / f"{number}.png")
         rows += [f"{number}.png,S,{number},1,0.1", f"{number}.png,N,{number},2,0.1"]
     (root / "landmarks.csv").write_text("\n".join(rows) + "\n")
     return root

@@ -69,7 +69,7 @@ class SaveLandmarksd(MapTransform):
                 detected_landmark(number, symbol, place, score, spacing, self.uncertain_below)
                 for number, (symbol, place, score) in enumerate(zip(self.symbols, places, scores, strict=True), start=1)
             ]
-            save_landmarks(self.output_dir / self._table(file), file, marks, source)
+            save_landmarks(self.output_dir / self._table(file), file, marks, spacing, source)
         return dict(data)
 
     def _table(self, file: str) -> str:

@@ -6,12 +6,15 @@ import csv
 import io
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from monai_ceph.datasets.film import Film
+from monai_ceph.datasets.locate import FilmFinder
+from monai_ceph.datasets.points import check_on_film, without_placeholders
+from monai_ceph.datasets.table import number, rows
 from monai_ceph.errors import DatasetError
 from monai_ceph.landmarks import SYMBOLS, name_of
 
@@ -23,66 +26,30 @@ _SPREAD = ("spread_x", "spread_y")
 _READ = (*_REQUIRED, "pixel_spacing", *_SPREAD)
 
 
-def template(file: str = "film-001.png", symbols: Sequence[str] = SYMBOLS) -> str:
-    """Return the text of an empty table for one film: one row per landmark, to fill in and to repeat."""
+def template(files: Sequence[str] = ("film-001.png",), symbols: Sequence[str] = SYMBOLS) -> str:
+    """Return the text of an empty table: one row per film and landmark, to fill in."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(("file", "landmark", "symbol", "x", "y", "pixel_spacing"))
-    table.writerows((file, name_of(symbol), symbol, "", "", "") for symbol in symbols)
+    table.writerows((file, name_of(symbol), symbol, "", "", "") for file in files for symbol in symbols)
     return text.getvalue()
-
-
-def _number(row: dict[str, str], column: str, where: str) -> float:
-    text = (row.get(column) or "").strip()
-    if not text:
-        return math.nan
-    try:
-        if "_" in text:  # which float passes over between digits
-            raise ValueError
-        value = float(text)
-    except ValueError:
-        raise DatasetError(f"{where}: {column} is {text!r}, not a number") from None
-    if math.isinf(value):
-        raise DatasetError(f"{where}: {column} is not finite")
-    return value
-
-
-def _rows(table: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield every row with the place where it stands, for messages."""
-    content = table.read_bytes()
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise DatasetError(f"{table}, line {line}: not UTF-8; save the table as CSV UTF-8") from error
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    try:
-        if lacking := [column for column in _REQUIRED if column not in (reader.fieldnames or [])]:
-            raise DatasetError(f"{table}, line 1: no column {', '.join(lacking)} in the header")
-        if double := [column for column in _READ if list(reader.fieldnames or []).count(column) > 1]:
-            raise DatasetError(f"{table}, line 1: the column {double[0]} stands twice in the header")
-        for row in reader:
-            yield f"{table}, line {reader.line_num}", row
-    except csv.Error as error:
-        raise DatasetError(f"{table}, line {reader.line_num + 1}: {error}") from error
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # such as a name that is too long
-        return False
 
 
 def folder(root: str | Path, symbols: Sequence[str] = SYMBOLS) -> list[Film]:
     """Return the films of a folder that has a ``landmarks.csv``.
 
-    The table has one row per film and landmark, in any order, with a header. Columns: ``file`` (relative to the
-    folder), ``symbol`` (see :mod:`monai_ceph.landmarks`, or one of the user's own set), ``x`` and ``y`` (pixels of the
-    image, x right, y down, pixel centres at integers; empty or NaN if not annotated), and optionally ``pixel_spacing``
-    (mm per pixel, below 10, the same in every row of a film), and ``spread_x`` and ``spread_y`` (pixels, from ``x`` and
-    ``y`` to one of two annotators, if they are midway between them). Other columns are left alone, so that the table
-    of ``monai-ceph detect`` fits. A landmark without a row is not annotated.
+    The table has one row per film and landmark, in any order, with a header; see
+    :func:`~monai_ceph.datasets.table.rows` for the kinds of text that are read. Columns:
+
+    - ``file``: see :class:`~monai_ceph.datasets.locate.FilmFinder`, so that the table of ``monai-ceph detect`` fits;
+    - ``symbol``: see :mod:`monai_ceph.landmarks`, or one of the user's own set;
+    - ``x`` and ``y``: pixels of the image, x right, y down, pixel centres at integers. Not annotated: empty, one of the
+      usual spellings of no value, -1 in both, or 0 in both for two landmarks of a film or more;
+    - ``pixel_spacing``, optional: mm per pixel, below 10, the same in every row of a film;
+    - ``spread_x`` and ``spread_y``, optional: pixels from ``x`` and ``y`` to one of two annotators, if they are midway
+      between them.
+
+    Other columns are ignored. A landmark without a row is not annotated.
 
     Args:
         root: the folder.
@@ -90,25 +57,31 @@ def folder(root: str | Path, symbols: Sequence[str] = SYMBOLS) -> list[Film]:
             any other symbol is taken for a slip of the pen.
 
     Raises:
-        DatasetError: if the table or a film is missing, or a row is wrong; it names file and line.
+        DatasetError: if the table or a film is missing, or a row is wrong, such as one with a point off the film; it
+            names file and line.
     """
     root = Path(root)
     table = root / TABLE
     if not table.is_file():
         raise DatasetError(f"{table}: no such file; a dataset folder needs one (monai-ceph template prints it)")
     order = {symbol: index for index, symbol in enumerate(symbols)}
+    find = FilmFinder(root)
+    images: dict[str, Path] = {}
     points: dict[str, np.ndarray] = {}
+    lines: dict[str, list[str]] = {}
     names: dict[str, str] = {}
     spacing: dict[str, float] = {}
     spreads: dict[str, np.ndarray] = {}
     seen: set[tuple[str, str]] = set()
-    for where, row in _rows(table):
-        file, symbol = (row["file"] or "").strip(), (row["symbol"] or "").strip()
+    for where, row in rows(table, _REQUIRED, _READ):
+        file, symbol = row["file"].strip(), row["symbol"].strip()
         if file not in points:
-            if not (file and _is_file(root / file)):
-                raise DatasetError(f"{where}: {file!r} is not a file in the folder")
+            image = find(file)
+            if image is None:
+                raise DatasetError(f"{where}: {file!r} is not a file in the folder, nor the UID of a DICOM film in it")
+            images[file] = image
             # a film with two names could train and validate
-            if (known := names.setdefault(os.path.realpath(root / file), file)) != file:
+            if (known := names.setdefault(os.path.realpath(image), file)) != file:
                 raise DatasetError(f"{where}: {file!r} is the same file as {known!r}, and needs the same name")
         if symbol not in order and symbol not in SYMBOLS:
             raise DatasetError(
@@ -119,16 +92,17 @@ def folder(root: str | Path, symbols: Sequence[str] = SYMBOLS) -> list[Film]:
             raise DatasetError(f"{where}: {symbol} of {file} stands twice")
         seen.add((file, symbol))
         place = points.setdefault(file, np.full((len(symbols), 2), math.nan))
-        x, y = _number(row, "x", where), _number(row, "y", where)
+        x, y = number(row, "x", where), number(row, "y", where)
         if math.isnan(x) != math.isnan(y):
             raise DatasetError(f"{where}: {symbol} has only one of x and y")
-        to_x, to_y = (_number(row, column, where) for column in _SPREAD)
+        to_x, to_y = (number(row, column, where) for column in _SPREAD)
         if math.isnan(to_x) != math.isnan(to_y):
             raise DatasetError(f"{where}: {symbol} has only one of spread_x and spread_y")
         if symbol in order:
             place[order[symbol]] = y, x
+            lines.setdefault(file, [""] * len(symbols))[order[symbol]] = where
             spreads.setdefault(file, np.full((len(symbols), 2), math.nan))[order[symbol]] = to_y, to_x
-        here = _number(row, "pixel_spacing", where)
+        here = number(row, "pixel_spacing", where)
         if here <= 0 or here >= 10:
             raise DatasetError(f"{where}: pixel_spacing is {here:g}, no length of a pixel in mm")
         before = spacing.setdefault(file, here)
@@ -138,4 +112,10 @@ def folder(root: str | Path, symbols: Sequence[str] = SYMBOLS) -> list[Film]:
             spacing[file] = here
     if not points:
         raise DatasetError(f"{table}: no film in it")
-    return [Film(file, root / file, place, spacing[file], spreads.get(file)) for file, place in sorted(points.items())]
+    films = []
+    for file in sorted(points):
+        place = without_placeholders(points[file])
+        if np.isfinite(place).any():
+            check_on_film(str(images[file]), place, symbols, lines[file])
+        films.append(Film(file, images[file], place, spacing[file], spreads.get(file)))
+    return films

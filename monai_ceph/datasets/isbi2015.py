@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args
@@ -9,6 +10,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from monai_ceph.datasets.film import Film
+from monai_ceph.datasets.points import check_on_film, without_placeholders
 from monai_ceph.errors import DatasetError
 from monai_ceph.landmarks import NUM_LANDMARKS, SYMBOLS, index_of
 
@@ -21,6 +23,8 @@ __all__ = [
     "is_isbi2015",
     "isbi2015",
 ]
+
+logger = logging.getLogger(__name__)
 
 Split = Literal["train", "test1", "test2"]
 GroundTruth = Literal["mean", "senior", "junior"]
@@ -50,11 +54,11 @@ def is_isbi2015(root: str | Path) -> bool:
     return (Path(root) / "RawImage").is_dir()
 
 
-def _image(folder: Path, name: str) -> Path:
+def _image(folder: Path, name: str) -> Path | None:
     for suffix in _SUFFIXES:
         if (path := folder / f"{name}{suffix}").is_file():
             return path
-    raise DatasetError(f"{folder}: no film {name} with a suffix of {', '.join(_SUFFIXES)}")
+    return None
 
 
 def _annotation(path: Path) -> np.ndarray:
@@ -66,7 +70,7 @@ def _annotation(path: Path) -> np.ndarray:
         raise DatasetError(f"{path}: cannot read the annotation ({error})") from error
     if points.shape != (NUM_LANDMARKS, 2):
         raise DatasetError(f"{path}: expected {NUM_LANDMARKS} lines 'x,y' at the start, got {len(lines)}")
-    return points[:, ::-1].copy()
+    return without_placeholders(points[:, ::-1])
 
 
 def isbi2015(
@@ -89,9 +93,11 @@ def isbi2015(
         doubles: False leaves out the films of Test1 that are a second scan of a training film.
         symbols: the landmarks, in the order of the channels.
 
+    Films of the split that are not in the folder are left out, and a warning counts them.
+
     Raises:
-        DatasetError: if a folder, a film or an annotation is missing or broken, it names the file; or if the challenge
-            does not have a landmark.
+        DatasetError: if the folder or all films are missing, or the annotation of a film is missing, broken or off the
+            film, it names the file; or if the challenge does not have a landmark.
     """
     root = Path(root)
     if unknown := [symbol for symbol in symbols if symbol not in SYMBOLS]:
@@ -108,11 +114,26 @@ def isbi2015(
     if notes is None:
         raise DatasetError(f"{root}: neither 400_{doctors[0]} nor AnnotationsByMD/400_{doctors[0]} is there")
     left_out = set() if doubles else set(DOUBLES_OF_TRAINING.values())
-    films = []
+    films, missing = [], 0
     for film in (f"{number:03d}" for number in numbers):
         if film in left_out:
             continue
-        points = [_annotation(notes / f"400_{doctor}" / f"{film}.txt")[channels] for doctor in doctors]
+        image = _image(folder, film)
+        if image is None:
+            missing += 1
+            continue
+        points = []
+        for doctor in doctors:
+            file = notes / f"400_{doctor}" / f"{film}.txt"
+            found = _annotation(file)
+            check_on_film(str(image), found, SYMBOLS, [f"{file}, line {line}" for line in range(1, len(found) + 1)])
+            points.append(found[channels])
         spread = (points[1] - points[0]) / 2 if len(points) == 2 else None
-        films.append(Film(film, _image(folder, film), np.mean(points, axis=0), PIXEL_SPACING, spread))
+        films.append(Film(film, image, np.mean(points, axis=0), PIXEL_SPACING, spread))
+    if not films:
+        raise DatasetError(
+            f"{folder}: no film of {numbers[0]:03d} to {numbers[-1]} with a suffix of {', '.join(_SUFFIXES)}"
+        )
+    if missing:
+        logger.warning("%s: %d of %d films are not there; the others are used", folder, missing, missing + len(films))
     return films

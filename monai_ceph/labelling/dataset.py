@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from monai_ceph.datasets.folder import TABLE
+from monai_ceph.datasets.points import off_film
 from monai_ceph.errors import CephError
 from monai_ceph.landmarks import LANDMARKS
 from monai_ceph.readers import SUFFIXES, read_radiograph
@@ -50,7 +51,7 @@ def write_dataset(
     """Write ``landmarks.csv`` for the labelled films, and return their names.
 
     A film that cannot be read, whose label was damaged, or with fewer than two landmarks is left out, with a line in
-    the log.
+    the log; and so is a landmark that is off its film.
 
     Args:
         films: of a store.
@@ -68,10 +69,15 @@ def write_dataset(
         try:
             path = films.film(name)[1]
             points = films.points(name)
-            spacing = read_radiograph(path).pixel_spacing
+            film = read_radiograph(path)
         except CephError as error:
             logger.warning("%s is left out of the dataset: %s", name, error)
             continue
+        if (off := off_film(points, film.pixels.shape)).any():
+            symbols = " ".join(mark.symbol for mark, beyond in zip(LANDMARKS, off, strict=True) if beyond)
+            logger.warning("%s: %s left out of the dataset: off the film", name, symbols)
+            points = np.where(off[:, None], np.nan, points)
+        spacing = film.pixel_spacing
         if np.isfinite(points).all(axis=1).sum() < _MIN_LANDMARKS:
             logger.warning("%s is left out of the dataset: fewer than %d landmarks", name, _MIN_LANDMARKS)
             continue

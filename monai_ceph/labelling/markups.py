@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from monai_ceph.datasets.points import without_placeholders
 from monai_ceph.errors import CephError
 from monai_ceph.labelling.placement import Placement
 from monai_ceph.landmarks import LANDMARKS, NUM_LANDMARKS
@@ -132,6 +133,7 @@ def read_label_json(path: Path, placement: Placement, image_uid: str | None = No
         if np.isfinite(points[index]).any():
             raise CephError(f"{LANDMARKS[index].name} is in the label twice")
         points[index] = point
+    points = without_placeholders(points)
     if np.isnan(points).all():
         raise CephError("the label holds no landmark; save the point list, not a segmentation or a region")
     _check_on_film(points, placement)

@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from monai_ceph.reports.tables import square_spacing
 from monai_ceph.result import Detection
 
 __all__ = ["write_parquet"]
@@ -28,6 +29,7 @@ def _rows(detection: Detection) -> Iterator[dict[str, Any]]:
             "x_mm": mark.x_mm,
             "y_mm": mark.y_mm,
             "spacing_source": str(detection.spacing_source),
+            "pixel_spacing": square_spacing(detection.pixel_spacing),
             "frame": detection.frame,
             "study_uid": detection.study_uid,
             "series_uid": detection.series_uid,
@@ -51,7 +53,7 @@ def write_parquet(path: Path, detections: Iterable[Detection]) -> None:
     text, number = pyarrow.string(), pyarrow.float64()
     kinds = dict.fromkeys(("file", "landmark", "symbol"), text)
     kinds |= {"x": number, "y": number, "score": number, "status": text, "x_mm": number, "y_mm": number}
-    kinds |= {"spacing_source": text, "frame": pyarrow.int32()}
+    kinds |= {"spacing_source": text, "pixel_spacing": number, "frame": pyarrow.int32()}
     kinds |= dict.fromkeys(("study_uid", "series_uid", "image_uid"), text)
     schema = pyarrow.schema(list(kinds.items()))
     films = iter(detections)

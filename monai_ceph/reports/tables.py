@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +14,11 @@ if TYPE_CHECKING:
     from monai_ceph.readers.radiograph import SpacingSource
     from monai_ceph.result import DetectedLandmark, Detection
 
-__all__ = ["ERROR_COLUMNS", "LANDMARK_COLUMNS", "landmark_rows", "save_landmarks", "write_table"]
+__all__ = ["ERROR_COLUMNS", "LANDMARK_COLUMNS", "landmark_rows", "save_landmarks", "square_spacing", "write_table"]
 
 LANDMARK_COLUMNS = (
     *("file", "landmark", "symbol", "x", "y", "score", "status"),
-    *("x_mm", "y_mm", "spacing_source"),
+    *("x_mm", "y_mm", "spacing_source", "pixel_spacing"),
 )
 ERROR_COLUMNS = ("file", "error")
 
@@ -30,16 +31,28 @@ def landmark_rows(detection: Detection) -> Iterator[list[str]]:
     """Yield the rows of :data:`LANDMARK_COLUMNS` for one film.
 
     x and y are source pixels, x_mm and y_mm are mm from the centre of the first pixel; empty if missing or unknown.
+    pixel_spacing is mm per pixel, as a dataset's table has it; empty if unknown or if pixels are not square.
     """
-    return _rows(detection.file, detection.landmarks, detection.spacing_source)
+    return _rows(detection.file, detection.landmarks, detection.pixel_spacing, detection.spacing_source)
 
 
-def _rows(file: str, marks: Iterable[DetectedLandmark], spacing_source: SpacingSource) -> Iterator[list[str]]:
+def square_spacing(spacing: tuple[float, float] | None) -> float | None:
+    """Return the mm per pixel in both directions of a (row, column) spacing, None if there is no such number."""
+    return spacing[0] if spacing and math.isclose(*spacing, rel_tol=1e-3) else None
+
+
+def _rows(
+    file: str,
+    marks: Iterable[DetectedLandmark],
+    spacing: tuple[float, float] | None,
+    spacing_source: SpacingSource,
+) -> Iterator[list[str]]:
+    square = square_spacing(spacing)
     for mark in marks:
         yield [
             *(file, mark.name, mark.symbol, _decimals(mark.x, 2), _decimals(mark.y, 2)),
             *(_decimals(mark.score, 3), mark.status, _decimals(mark.x_mm, 3), _decimals(mark.y_mm, 3)),
-            str(spacing_source),
+            *(str(spacing_source), "" if square is None else f"{square:.6g}"),
         ]
 
 
@@ -56,11 +69,17 @@ def write_table(path: Path, columns: Iterable[str], rows: Iterable[Iterable[Any]
         writer.writerows(rows)
 
 
-def save_landmarks(target: Path, file: str, marks: Iterable[DetectedLandmark], spacing_source: SpacingSource) -> None:
+def save_landmarks(
+    target: Path,
+    file: str,
+    marks: Iterable[DetectedLandmark],
+    spacing: tuple[float, float] | None,
+    spacing_source: SpacingSource,
+) -> None:
     """Write the table of one film, as :func:`landmark_rows` has it.
 
     Raises:
         OSError: if the file cannot be written.
     """
     with written_beside(target) as part:
-        write_table(part, LANDMARK_COLUMNS, _rows(file, marks, spacing_source))
+        write_table(part, LANDMARK_COLUMNS, _rows(file, marks, spacing, spacing_source))

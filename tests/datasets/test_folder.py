@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom import dcmread
 
 from monai_ceph.datasets import as_dictionaries, folder, open_dataset
 from monai_ceph.datasets.folder import template
+from monai_ceph.datasets.phantom import write_phantoms
 from monai_ceph.errors import DatasetError
 from monai_ceph.landmarks import NUM_LANDMARKS, SYMBOLS, index_of
 
@@ -20,7 +22,7 @@ HEADER = "file,symbol,x,y,pixel_spacing\n"
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     for name in ("a.png", "b.png"):
-        Image.fromarray(np.zeros((4, 5), dtype=np.uint8)).save(tmp_path / name)
+        Image.fromarray(np.zeros((1200, 1000), dtype=np.uint8)).save(tmp_path / name)
     (tmp_path / "below").mkdir()
     (tmp_path / "link.png").symlink_to("a.png")
     (tmp_path / "below" / "a.png").write_bytes((tmp_path / "a.png").read_bytes())
@@ -69,7 +71,7 @@ def test_as_dictionaries(root: Path) -> None:
 
 
 def test_the_template_lists_every_landmark_and_annotates_none(root: Path) -> None:
-    text = template("a.png")
+    text = template(["a.png"])
     assert [row["symbol"] for row in csv.DictReader(io.StringIO(text))] == list(SYMBOLS)
     [film] = folder(write(root, text))
     assert np.isnan(film.landmarks).all()
@@ -109,7 +111,14 @@ def test_other_landmarks(root: Path) -> None:
     [
         ("file,symbol,x\na.png,S,1\n", 1, "no column y"),
         ("", 1, "no column file, symbol, x, y"),
-        ("file;symbol;x;y\na.png;S;1;2\n", 1, "no column"),
+        ("film;landmark;x;y\na.png;S;1;2\n", 1, "no column file, symbol in the header; it has film, landmark, x, y"),
+        ("sep=;\nfilm;x;y\n", 2, "no column file, symbol"),
+        ("sep=;\nfile;symbol;x;y\na.png;S;eins;2\n", 3, "x is 'eins'"),
+        (HEADER + "a.png,S,-2,5,\n", 2, "S at x -2, y 5 is off the film, which has 1000 x 1200 pixels"),
+        (HEADER + "a.png,S,5,-1,\n", 2, "S at x 5, y -1 is off the film"),
+        (HEADER + "a.png,N,5,6,\na.png,S,-1,6,\n", 3, "S at x -1, y 6 is off the film"),
+        (HEADER + "b.png,S,1,2,\na.png,N,999.6,5,\n", 3, "N at x 999.6, y 5 is off the film"),
+        (HEADER + "a.png,N,5,1200,\n", 2, "N at x 5, y 1200 is off the film"),
         (HEADER + "a.png,S,1,2,\na.png,Q,1,2,\n", 3, "'Q'"),
         (HEADER + "a.png\n", 2, "symbol ''"),
         (HEADER + "a.png,S,1,2,\na.png,N,3,4,\na.png,S,1,2,\n", 4, "twice"),
@@ -126,7 +135,11 @@ def test_other_landmarks(root: Path) -> None:
         ("file,symbol,x,y,pixel_spacing,pixel_spacing\na.png,S,1,2,0.1,0.2\n", 1, "the column pixel_spacing stands"),
         (HEADER + "a.png,S,1,2,0.1 mm\n", 2, "pixel_spacing is '0.1 mm'"),
         (HEADER + "a.png,S,1,2,0.1\na.png,N,1,2,0.2\n", 3, "0.2 here and 0.1 before"),
-        (HEADER + "a.png,S,1,2,\nc.png,S,1,2,\n", 3, "'c.png' is not a file"),
+        (
+            HEADER + "a.png,S,1,2,\nc.png,S,1,2,\n",
+            3,
+            "'c.png' is not a file in the folder, nor the UID of a DICOM film",
+        ),
         (HEADER + "a.png,S,1,2,\n./a.png,N,1,2,\n", 3, "'./a.png' is the same file as 'a.png'"),
         (HEADER + "below//a.png,S,1,2,\nb.png,S,1,2,\nbelow/a.png,N,1,2,\n", 4, "the same file as 'below//a.png'"),
         (HEADER + "below/../a.png,S,1,2,\na.png,S,1,2,\n", 3, "'a.png' is the same file as 'below/../a.png'"),
@@ -150,6 +163,80 @@ def test_a_table_in_another_encoding(root: Path, where: str) -> None:
     (root / "landmarks.csv").write_bytes((text + "größe.png,S,1,2,\n").encode("cp1252"))
     with pytest.raises(DatasetError, match=rf"landmarks\.csv, line {1 if where == 'header' else 2}: .*UTF-8"):
         folder(root)
+
+
+class TestNotAnnotated:
+    """What annotation programs write where there is no landmark."""
+
+    @pytest.mark.parametrize(
+        ("x", "y"), [("-1", "-1"), ("-1.0", "-1"), ("", ""), ("NA", "na"), ("NaN", "null"), ("None", "-")]
+    )
+    def test_a_place_that_is_none(self, root: Path, x: str, y: str) -> None:
+        [film] = folder(write(root, HEADER + f"a.png,S,{x},{y},\na.png,N,3,4,NA\n"))
+        assert np.isnan(film.landmarks[index_of("S")]).all()
+        assert film.landmarks[index_of("N")].tolist() == [4, 3]
+        assert math.isnan(film.pixel_spacing)
+
+    def test_the_first_pixel_of_two_landmarks(self, root: Path) -> None:
+        [film] = folder(write(root, HEADER + "a.png,S,0,0,\na.png,A,0.0,0,\na.png,N,3,4,\n"))
+        assert np.isfinite(film.landmarks).all(axis=1).nonzero()[0].tolist() == [index_of("N")]
+
+    def test_the_first_pixel_of_one(self, root: Path) -> None:
+        films = folder(write(root, HEADER + "a.png,S,0,0,\na.png,N,3,4,\nb.png,S,0,0,\n"))
+        assert [film.landmarks[index_of("S")].tolist() for film in films] == [[0, 0], [0, 0]]
+
+    def test_the_outermost_places_on_a_film(self, root: Path) -> None:
+        [film] = folder(write(root, HEADER + "a.png,S,-0.5,-0.5,\na.png,N,999.5,1199.5,\n"))
+        assert film.landmarks[index_of("N")].tolist() == [1199.5, 999.5]
+
+
+class TestSpreadsheets:
+    """The same two rows, as programs of other countries write them."""
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"file,symbol,x,y,pixel_spacing\na.png,S,812.5,1003,0.1\na.png,N,3,4,\n",
+            b"file;symbol;x;y;pixel_spacing\r\na.png;S;812,5;1003;0,1\r\na.png;N;3;4;\r\n",
+            b"sep=;\r\nFile;Symbol;X;Y;Pixel_Spacing\r\na.png;S;812.5;1003;0.1\r\na.png;N;3;4;\r\n",
+            "\ufeffFILE\tSYMBOL\tX\tY\tPIXEL_SPACING\na.png\tS\t812,5\t1003\t0,1\na.png\tN\t3\t4\n".encode(),
+            "file\tsymbol\tx\ty\tpixel_spacing\na.png\tS\t812.5\t1003\t0.1\na.png\tN\t3\t4\t\n".encode("utf-16"),
+            b' "file" | symbol | x | y | pixel_spacing\na.png|S|812.5|1003|0.1\na.png|N|3|4|\n',
+        ],
+        ids=["plain", "semicolons", "sep", "tabs", "UTF-16", "bars"],
+    )
+    def test_rows(self, root: Path, content: bytes) -> None:
+        (root / "landmarks.csv").write_bytes(content)
+        [film] = folder(root)
+        assert film.name == "a.png"
+        assert film.landmarks[index_of("S")].tolist() == [1003, 812.5]
+        assert film.landmarks[index_of("N")].tolist() == [4, 3]
+        assert film.pixel_spacing == 0.1
+
+
+class TestTableOfDetect:
+    """Its names of films are paths as they were given, and UIDs."""
+
+    def test_paths_with_folders_that_are_above(self, root: Path) -> None:
+        films = folder(write(root, HEADER + "data/films/a.png,S,1,2,\ndata/films/below/a.png,S,3,4,\n"))
+        assert [film.image for film in films] == [root / "a.png", root / "below" / "a.png"]
+
+    @pytest.mark.parametrize("name", ["films/../b.png", "x/..", "/b.png"])
+    def test_never_out_of_the_folder(self, root: Path, name: str) -> None:
+        with pytest.raises(DatasetError, match="is not a file in the folder"):
+            folder(write(root / "below", HEADER + f"{name},S,1,2,\n"))
+
+    def test_uids(self, root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+        written = write_phantoms(root / "study", 2, 0)
+        uids = [str(dcmread(path, stop_before_pixels=True).SOPInstanceUID) for path in written]
+        films = folder(write(root, HEADER + "".join(f"{uid},S,1,2,0.1\n" for uid in uids)))
+        assert sorted(film.image for film in films) == sorted(written)
+
+    def test_a_uid_of_two_films(self, root: Path) -> None:
+        [path] = write_phantoms(root / "study", 1, 0)
+        (root / "copy.dcm").write_bytes(path.read_bytes())
+        with pytest.raises(DatasetError, match="nor the UID of a DICOM film in it"):
+            folder(write(root, HEADER + f"{dcmread(path, stop_before_pixels=True).SOPInstanceUID},S,1,2,0.1\n"))
 
 
 def test_no_table_and_no_rows(root: Path) -> None:

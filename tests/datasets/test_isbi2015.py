@@ -35,17 +35,15 @@ def write_annotation(path: Path, number: int, doctor: str, classes: bool) -> Non
 def root(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root: Path = tmp_path_factory.mktemp("isbi")
     notes = root if request.param == "top" else root / "AnnotationsByMD"
-    pictures = {}
     for suffix in SUFFIXES:
-        Image.fromarray(np.zeros((2, 2), dtype=np.uint8)).save(root / f"tiny{suffix}")
-        pictures[suffix] = (root / f"tiny{suffix}").read_bytes()
+        Image.fromarray(np.zeros((2400, 1935), dtype=np.uint8)).save(root / f"film{suffix}")
     for doctor in ("senior", "junior"):
         (notes / f"400_{doctor}").mkdir(parents=True)
     for name, first, last in SPLITS.values():
         (root / "RawImage" / name).mkdir(parents=True)
         for number in range(first, last + 1):
             suffix = SUFFIXES[number % 3]
-            (root / "RawImage" / name / f"{number:03d}{suffix}").write_bytes(pictures[suffix])
+            (root / "RawImage" / name / f"{number:03d}{suffix}").hardlink_to(root / f"film{suffix}")
             for doctor in ("senior", "junior"):
                 path = notes / f"400_{doctor}" / f"{number:03d}.txt"
                 write_annotation(path, number, doctor, classes=number % 2 == 0)
@@ -131,15 +129,43 @@ def test_a_missing_annotation_is_named(root: Path, annotation: Path) -> None:
     assert len(isbi2015(root, "train", "junior")) == 150
 
 
-def test_a_missing_film_is_named(root: Path) -> None:
-    film = root / "RawImage" / "TrainingData" / "003.bmp"
-    content = film.read_bytes()
-    film.unlink()
+def test_the_films_that_are_there_are_used(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = root / "RawImage" / "TrainingData"
+    films = sorted(folder.iterdir())[3:]
+    for film in films:
+        film.rename(root / film.name)
     try:
-        with pytest.raises(DatasetError, match=r"TrainingData: no film 003"):
-            isbi2015(root)
+        assert [film.name for film in isbi2015(root)] == ["001", "002", "003"]
+        assert f"{folder}: 147 of 150 films are not there; the others are used" in caplog.text
     finally:
-        film.write_bytes(content)
+        for film in films:
+            (root / film.name).rename(film)
+
+
+def test_a_folder_without_any_film(tmp_path: Path) -> None:
+    (tmp_path / "RawImage" / "Test2Data").mkdir(parents=True)
+    (tmp_path / "400_senior").mkdir()
+    with pytest.raises(DatasetError, match=r"Test2Data: no film of 301 to 400 with a suffix of \.bmp, "):
+        isbi2015(tmp_path, "test2", "senior")
+
+
+@pytest.mark.parametrize(
+    ("point", "message"), [("-3,8", "line 3: Or at x -3, y 8"), ("1935,8", "line 3: Or at x 1935, y 8")]
+)
+def test_a_point_off_the_film(root: Path, annotation: Path, point: str, message: str) -> None:
+    lines = annotation.read_text().split("\n")
+    annotation.write_text("\n".join([*lines[:2], point, *lines[3:]]))
+    with pytest.raises(DatasetError) as error:
+        isbi2015(root)
+    assert str(error.value).startswith(f"{annotation}, {message} is off the film, which has 1935 x 2400 pixels")
+
+
+def test_a_place_of_no_landmark(root: Path, annotation: Path) -> None:
+    lines = annotation.read_text().split("\n")
+    annotation.write_text("\n".join([*lines[:2], "-1,-1", *lines[3:]]))
+    for truth in ("senior", "mean"):
+        landmarks = isbi2015(root, "train", truth)[6].landmarks  # type: ignore[arg-type]
+        assert np.isnan(landmarks).all(axis=1).nonzero()[0].tolist() == [2]
 
 
 def test_missing_folders_are_named(tmp_path: Path) -> None:

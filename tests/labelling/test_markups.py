@@ -76,6 +76,12 @@ def test_a_detection_whose_points_were_moved(plane: Placement, tmp_path: Path) -
     assert np.isnan(found[1:]).all()
 
 
+def test_a_detection_whose_point_was_removed(plane: Placement, tmp_path: Path) -> None:
+    marks = [{"symbol": "S", "x": -1, "y": -1}, {"symbol": "N", "x": 30.0, "y": 40}]
+    found = read_label_json(saved(tmp_path / "a.json", {"landmarks": marks}), plane)
+    assert np.isfinite(found).all(axis=1).nonzero()[0].tolist() == [1]
+
+
 def test_a_detection_of_this_very_image(plane: Placement, tmp_path: Path) -> None:
     content = {"image_uid": "2.25.1", "rows": 240, "columns": 200, "landmarks": [FOUND]}
     assert read_label_json(saved(tmp_path / "a.json", content), plane, "2.25.1")[0].tolist() == [20.0, 10.5]

@@ -23,7 +23,7 @@ def test_the_columns_of_the_csv_typed_and_the_uids(detection: Detection, tmp_pat
     assert tuple(table.column_names[: len(LANDMARK_COLUMNS)]) == LANDMARK_COLUMNS
     assert table.column_names[len(LANDMARK_COLUMNS) :] == ["frame", "study_uid", "series_uid", "image_uid"]
     types = {name: str(table.schema.field(name).type) for name in table.column_names}
-    numbers = ("x", "y", "score", "x_mm", "y_mm")
+    numbers = ("x", "y", "score", "x_mm", "y_mm", "pixel_spacing")
     assert types == {
         name: "double" if name in numbers else "int32" if name == "frame" else "string" for name in table.column_names
     }

@@ -1,0 +1,109 @@
+"""The rows of a table of landmarks, as spreadsheets and other programs write them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from monai_ceph.errors import DatasetError
+
+__all__ = ["Row", "number", "rows"]
+
+Row = dict[str, str]
+"""A row of a table: the text in each column, by the column's name in small letters."""
+
+_DELIMITERS = (",", ";", "\t", "|")
+# Excel writes such a line before the header, and reads it
+_SEPARATOR = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+")
+
+# how pandas, R, Excel and databases write that there is no value
+_NO_VALUE = {"", "nan", "na", "n/a", "#n/a", "<na>", "null", "none", "-"}
+
+
+def rows(table: Path, required: Sequence[str], once: Sequence[str]) -> Iterator[tuple[str, Row]]:
+    """Yield every row with its place in the file, for messages.
+
+    The text is UTF-8, or UTF-16 with a byte order mark. Columns are separated by commas, semicolons, tabs or bars,
+    whichever the header uses. Names of columns count in any case.
+
+    Args:
+        table: the file.
+        required: columns that must be there.
+        once: columns that must not be there twice.
+
+    Raises:
+        DatasetError: if the text, the header or a row cannot be read; it names file and line.
+    """
+    text = _text(table)
+    given = _SEPARATOR.match(text)
+    skipped = 0
+    if given:
+        text, skipped = text[given.end() :], 1
+    header_line = text.split("\n", 1)[0]
+    delimiter = given[1] if given else _delimiter(header_line, required)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+    try:
+        header = [name.strip().lower() for name in next(reader, [])]
+        if lacking := [column for column in required if column not in header]:
+            found = f"; it has {', '.join(filter(None, header))}" if any(header) else ""
+            raise DatasetError(f"{table}, line {1 + skipped}: no column {', '.join(lacking)} in the header{found}")
+        if double := [column for column in once if header.count(column) > 1]:
+            raise DatasetError(f"{table}, line {1 + skipped}: the column {double[0]} stands twice in the header")
+        for values in reader:
+            if values:
+                row = dict(zip(header, [*values, *[""] * (len(header) - len(values))], strict=False))
+                if delimiter != ",":
+                    row = {key: _with_decimal_point(value) for key, value in row.items()}
+                yield f"{table}, line {reader.line_num + skipped}", row
+    except csv.Error as error:
+        raise DatasetError(f"{table}, line {reader.line_num + skipped}: {error}") from error
+
+
+def _text(table: Path) -> str:
+    content = table.read_bytes()
+    encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DatasetError(f"{table}, line {line}: not UTF-8; save the table as CSV UTF-8") from error
+
+
+def _delimiter(header: str, required: Sequence[str]) -> str:
+    """Return the separator that gives the most of the required columns; a comma if none does."""
+
+    def found(delimiter: str) -> int:
+        names = {name.strip(' "\r\n').lower() for name in header.split(delimiter)}
+        return sum(column in names for column in required)
+
+    return max(_DELIMITERS, key=found)
+
+
+def _with_decimal_point(value: str) -> str:
+    """Return a number as half of Europe writes it, 812,5, with a point."""
+    return value.replace(",", ".") if _DECIMAL_COMMA.fullmatch(value.strip()) else value
+
+
+def number(row: Row, column: str, where: str) -> float:
+    """Return the number in a column; NaN if it is absent, empty, or one of the usual spellings of no value.
+
+    Raises:
+        DatasetError: if it is not a finite number.
+    """
+    text = row.get(column, "").strip()
+    if text.lower() in _NO_VALUE:
+        return math.nan
+    try:
+        if "_" in text:  # which float passes over between digits
+            raise ValueError
+        value = float(text)
+    except ValueError:
+        raise DatasetError(f"{where}: {column} is {text!r}, not a number") from None
+    if math.isinf(value):
+        raise DatasetError(f"{where}: {column} is not finite")
+    return value
