@@ -67,6 +67,11 @@ def _rows(table: Path) -> Iterator[tuple[str, dict[str, str]]]:
         raise DatasetError(f"{table}, line {reader.line_num + 1}: {error}") from error
 
 
+def _path(root: Path, file: str) -> Path:
+    """The path of a film: tables are UTF-8, as names on the disk are, whatever encoding the locale has."""
+    return root / os.fsdecode(file.encode())
+
+
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
@@ -105,10 +110,10 @@ def folder(root: str | Path, symbols: Sequence[str] = SYMBOLS) -> list[Film]:
     for where, row in _rows(table):
         file, symbol = (row["file"] or "").strip(), (row["symbol"] or "").strip()
         if file not in points:
-            if not (file and _is_file(root / file)):
+            if not (file and _is_file(_path(root, file))):
                 raise DatasetError(f"{where}: {file!r} is not a file in the folder")
             # a film with two names could train and validate
-            if (known := names.setdefault(os.path.realpath(root / file), file)) != file:
+            if (known := names.setdefault(os.path.realpath(_path(root, file)), file)) != file:
                 raise DatasetError(f"{where}: {file!r} is the same file as {known!r}, and needs the same name")
         if symbol not in order and symbol not in SYMBOLS:
             raise DatasetError(
@@ -138,4 +143,6 @@ def folder(root: str | Path, symbols: Sequence[str] = SYMBOLS) -> list[Film]:
             spacing[file] = here
     if not points:
         raise DatasetError(f"{table}: no film in it")
-    return [Film(file, root / file, place, spacing[file], spreads.get(file)) for file, place in sorted(points.items())]
+    return [
+        Film(file, _path(root, file), place, spacing[file], spreads.get(file)) for file, place in sorted(points.items())
+    ]
