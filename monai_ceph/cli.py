@@ -30,6 +30,7 @@ from monai_ceph.console import (
     console,
     messages,
     need_extra,
+    print_any_text,
     stop,
 )
 from monai_ceph.errors import CephError
@@ -120,6 +121,7 @@ def main(
 ) -> None:
     """Take the options that stand before a command."""
     keep_freed_memory()
+    print_any_text()
 
 
 Device = Annotated[str | None, typer.Option(help="Torch device, such as cpu or cuda:0; the GPU if there is one.")]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
+import io
+import sys
 from typing import NoReturn
 
 import typer
@@ -15,6 +18,7 @@ __all__ = [
     "console",
     "messages",
     "need_extra",
+    "print_any_text",
     "stop",
 ]
 
@@ -26,6 +30,22 @@ EXIT_INTERRUPTED = 130
 
 console = Console()
 messages = Console(stderr=True)
+
+
+def print_any_text() -> None:
+    """Have letters printed as escapes that the locale's encoding lacks: a name must not end a run."""
+    codecs.register_error("monai-ceph-escape", _escaped)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="monai-ceph-escape")
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    """Escape letters, and bytes of a file name that Python could not decode (PEP 383), alike."""
+    assert isinstance(error, UnicodeEncodeError)
+    text = error.object[error.start : error.end]
+    name = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return name.encode("ascii", "backslashreplace").decode(), error.end
 
 
 def stop(error: Exception | str, code: int = EXIT_NOTHING_DONE) -> NoReturn:

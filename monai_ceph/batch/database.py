@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ class Database:
         version: of the schema.
         remedy: what to do about a file that is something else.
         threads: several threads use it, one at a time.
+        upgrades: the statements that make this version of an older one, by its number.
 
     Raises:
         CephError: if the file is something else.
@@ -35,6 +36,7 @@ class Database:
         version: int,
         remedy: str = "--no-resume starts afresh",
         threads: bool = False,
+        upgrades: Mapping[int, str] | None = None,
     ) -> None:
         self.path = path
         self._grouped = 0
@@ -48,7 +50,8 @@ class Database:
             if isinstance(error, sqlite3.OperationalError):
                 raise StoppedError(f"{path}: {error}") from error
             raise CephError(f"{path}: damaged, or no ledger; {remedy}") from error
-        if tables and present != version:
+        upgrade = (upgrades or {}).get(present) if tables else schema
+        if tables and present != version and upgrade is None:
             self._connection.close()
             raise CephError(f"{path}: a ledger of another version of the software; {remedy}")
         with self.errors():
@@ -56,9 +59,9 @@ class Database:
             self._connection.execute("PRAGMA journal_mode = WAL")
             # names that are no longer in the ledger must not be found in the file either
             self._connection.execute("PRAGMA secure_delete = ON")
-        if not tables:
+        if upgrade is not None:
             with self.writing(durable=True):
-                for statement in _statements(schema):
+                for statement in _statements(upgrade):
                     self._connection.execute(statement)
                 self._connection.execute(f"PRAGMA user_version = {version}")
 

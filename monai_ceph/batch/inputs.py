@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from monai_ceph.batch.names import key_of
-from monai_ceph.batch.options import LEDGER, film_folders
+from monai_ceph.batch.names import film_name, key_of
+from monai_ceph.batch.options import LEDGER, Options, film_folders
 from monai_ceph.batch.remote import iter_films, local_copy, read_start, size_and_version, uid_in, url_of
 from monai_ceph.errors import CephError
 from monai_ceph.readers import count_frames, iter_radiographs
@@ -21,7 +21,7 @@ from monai_ceph.readers.itk_image import META_SUFFIXES, RASTER_SUFFIXES
 from monai_ceph.readers.nifti import NIFTI_SUFFIXES
 from monai_ceph.readers.pixels import WORKING_FOLDER
 
-__all__ = ["Found", "Head", "Inputs", "may_name_a_patient", "read_head"]
+__all__ = ["Found", "Head", "Inputs", "may_name_a_patient", "read_head", "skipped_lines"]
 
 _UID = re.compile(r"[0-9.]{1,64}")
 _NO_IDENTITY = (*RASTER_SUFFIXES, *META_SUFFIXES, *NIFTI_SUFFIXES)
@@ -35,6 +35,7 @@ class Found:
         path: absolute, or what stands for a URL.
         shown: as the user named it, or the folder above it.
         key: SHA-256 of the absolute path.
+        place: below the folder that the user named; as the user named it if that is a file, or there are several.
         size: in bytes; None if there is no file, or it is a folder that cannot be searched.
         mtime_ns: when it was changed, as the file system counts it.
     """
@@ -42,6 +43,7 @@ class Found:
     path: Path
     shown: Path
     key: str
+    place: Path
     size: int | None
     mtime_ns: int | None
 
@@ -69,6 +71,7 @@ class Inputs:
 
     Attributes:
         not_listed: why not all below a URL was found, by the latest walk. It costs no other URL, and no film that was.
+        skipped: files below folders that are left out though they may hold films, and why; place, as of `Found`.
     """
 
     def __init__(self, paths: Sequence[Path], out: Path) -> None:
@@ -76,6 +79,7 @@ class Inputs:
         with WORKING_FOLDER:
             self._roots = [(path, _absolute(path)) for path in map(Path, paths)]
         self.not_listed: dict[Path, str] = {}
+        self.skipped: dict[Path, tuple[Path, str]] = {}
         results = {folder.resolve() for folder in film_folders(out)}
         names = {folder.name for folder in results}
 
@@ -90,34 +94,55 @@ class Inputs:
         self._is_result = is_result
 
     def __iter__(self) -> Iterator[Found]:
-        for path, shown in self.paths():
+        for path, shown, place in self.paths():
             size, changed = None, None
             if url_of(path) is not None:
                 size, changed = size_and_version(path)
-                yield Found(path, shown, key_of(path), size, changed)
+                yield Found(path, shown, key_of(path), place, size, changed)
                 continue
             with suppress(OSError, ValueError):
                 found = path.stat()
                 if stat.S_ISREG(found.st_mode):
                     size, changed = found.st_size, found.st_mtime_ns
-            yield Found(path, shown, key_of(path), size, changed)
+            yield Found(path, shown, key_of(path), place, size, changed)
 
-    def paths(self) -> Iterator[tuple[Path, Path]]:
-        """Yield the absolute path of every file, and the path as the user named it."""
+    def paths(self) -> Iterator[tuple[Path, Path, Path]]:
+        """Yield the absolute path of every file, the path as the user named it, and its place."""
         for given, root in self._roots:
             if url_of(root) is not None:
-                yield from ((path, path) for path in self._behind(root))
+                yield from ((path, path, self._place(path, root, path)) for path in self._behind(root))
                 continue
-            for path in iter_radiographs([root]):
+
+            def skip(path: Path, reason: str, root: Path = root, given: Path = given) -> None:
+                if not self._is_result(path.parent):
+                    self.skipped[path] = self._place(path, root, _as_named(path, root, given)), reason
+
+            for path in iter_radiographs([root], skip):
                 if path == root:
-                    yield path, given
+                    yield path, given, given
                 elif not self._is_result(path.parent):
-                    yield path, _as_named(path, root, given)
+                    shown = _as_named(path, root, given)
+                    yield path, shown, self._place(path, root, shown)
+
+    def _place(self, path: Path, root: Path, shown: Path) -> Path:
+        """Where a file is below the folder that was named; with several, as the user named it, which tells them apart.
+
+        The images that a DICOMDIR lists stand beside it.
+        """
+        if len(self._roots) == 1:
+            for folder in (root, root.parent):
+                if path != folder and path.is_relative_to(folder):
+                    return path.relative_to(folder)
+        return shown
 
     def _behind(self, url: Path) -> Iterator[Path]:
         self.not_listed.pop(url, None)
+
+        def skip(path: Path, reason: str) -> None:
+            self.skipped[path] = self._place(path, url, path), reason
+
         try:
-            yield from iter_films(url)
+            yield from iter_films(url, skip)
         except CephError as error:
             self.not_listed[url] = str(error)
 
@@ -135,6 +160,14 @@ def _absolute(path: Path) -> Path:
     if url_of(path) is not None:
         return path
     return path.resolve() if path.is_dir() else path.parent.resolve() / path.name
+
+
+def skipped_lines(inputs: Inputs, options: Options) -> list[str]:
+    """Return a sentence for each file that the latest walk skipped; without identity, named by the hash of its path."""
+    return [
+        f"{film_name(key_of(path), None if options.deidentify else place, None)}: {reason}"
+        for path, (place, reason) in sorted(inputs.skipped.items())
+    ]
 
 
 def may_name_a_patient(path: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +99,11 @@ def parse_formats(words: Iterable[str]) -> frozenset[str]:
 
 
 def film_files(out: Path, stem: str, formats: Collection[str] = FORMATS) -> dict[str, Path]:
-    """Return where a film's own files stand, by format, such as ``json/STEM.json``."""
+    """Return where a film's own files stand, by format, such as ``json/STEM.json``.
+
+    Their names are UTF-8 on the disk, also where the locale has another encoding, which may lack a letter.
+    """
+    stem = os.fsdecode(stem.encode())
     return {name: out / folder / (stem + suffix) for name, (folder, suffix) in _PER_FILM.items() if name in formats}
 
 

@@ -8,7 +8,7 @@ fetches.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -17,7 +17,8 @@ from typing import Any
 
 from monai_ceph.errors import CephError, ReadError
 from monai_ceph.readers.dicom import has_preamble
-from monai_ceph.readers.files import SUFFIXES
+from monai_ceph.readers.files import SUFFIXES, why_skipped
+from monai_ceph.readers.foreign import HEAD_BYTES
 
 __all__ = ["iter_films", "local_copy", "read_start", "size_and_version", "uid_in", "url_of"]
 
@@ -42,10 +43,14 @@ def uid_in(path: Path) -> str | None:
     return None if match is None else match[1]
 
 
-def iter_films(root: Path) -> Iterator[Path]:
+def iter_films(root: Path, on_skipped: Callable[[Path, str], None] = lambda path, reason: None) -> Iterator[Path]:
     """Yield the films below a URL, or the one that it names: files with a known suffix, or with a DICOM preamble.
 
     Files come before folders, each in sorted order; hidden ones are left out, and a DICOMDIR is not looked at.
+
+    Args:
+        root: the URL.
+        on_skipped: called with files that are left out, as by `readers.iter_radiographs`.
 
     Raises:
         CephError: if it cannot be listed; or, after all that could be, if an archive did not say all.
@@ -71,8 +76,14 @@ def iter_films(root: Path) -> Iterator[Path]:
                     continue
                 if entry["type"] == "directory":
                     folders.append(entry["name"])
-                elif entry.get("ContentType") == "application/dicom" or _may_be_film(path):
+                elif (
+                    entry.get("ContentType") == "application/dicom"
+                    or path.name.lower().endswith(SUFFIXES)
+                    or has_preamble(head := _head(path))
+                ):
                     yield path
+                elif (reason := why_skipped(path, head)) is not None:
+                    on_skipped(path, reason)
             waiting += reversed(folders)
         if left_out is not None:
             raise CephError(left_out)
@@ -137,13 +148,13 @@ def local_copy(path: Path) -> Iterator[Path]:
             raise type(error)(str(error).replace(str(copy), str(path))) from error
 
 
-def _may_be_film(path: Path) -> bool:
+def _head(path: Path) -> bytes:
     if path.name.upper() == "DICOMDIR":
-        return False
+        return b""
     try:
-        return path.name.lower().endswith(SUFFIXES) or has_preamble(read_start(path, 132))
+        return read_start(path, HEAD_BYTES)
     except OSError:
-        return False
+        return b""
 
 
 def _open(path: Path) -> tuple[Any, str]:

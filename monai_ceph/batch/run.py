@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from monai_ceph.batch.executors import Executor, InlineExecutor, MakeExecutor
 from monai_ceph.batch.film import FilmWorker, MakeDetector, Read, read_film
-from monai_ceph.batch.inputs import Inputs
+from monai_ceph.batch.inputs import Inputs, skipped_lines
 from monai_ceph.batch.interruption import Interrupted
 from monai_ceph.batch.ledger import Ledger
 from monai_ceph.batch.lock import locked
@@ -78,7 +78,8 @@ def detect_films(
     inputs = Inputs(paths, out := Path(out).absolute())
     if next(inputs.paths(), None) is None:
         causes = "; ".join(inputs.not_listed.values())
-        raise CephError(causes or f"no film in {', '.join(readable(Path(path)) for path in paths)}")
+        nothing = f"no film in {', '.join(readable(Path(path)) for path in paths)}"
+        raise CephError(causes or "; ".join([nothing, *skipped_lines(inputs, options)]))
     if on_total is not None:
         # a walk of its own: what it does not find, the run may
         walk = Inputs(paths, out)
@@ -103,6 +104,7 @@ def detect_films(
             save_tables(ledger, out, options)
             summary = summarise(ledger, seconds, dict(schedule.parts))
             summary.not_listed = list(inputs.not_listed.values())
+            summary.skipped = skipped_lines(inputs, options)
             if senders:
                 summary.sending = send_objects(out, ledger.stems_of_run(), senders, interrupted)
             return summary

@@ -167,14 +167,19 @@ class Schedule:
             return found.shown
         return None
 
+    def _findable(self, found: Found) -> Path | None:
+        """What a file without a UID is called, so that a person can find it; None if no path may be shown at all."""
+        return self._shown(found) or (None if self._options.deidentify else found.place)
+
     def _look_into(self, found: Found, row: Row) -> list[Row]:
         """Learn names and UIDs of the frames of a file; one that may not be looked into again ends here."""
         if row.attempts >= MAX_ATTEMPTS:
+            self._ledger.describe(row, [(film_name(found.key, self._findable(found), None), None)])
             self._end(Outcome(row.id, "failed", DIED))
             return []
         self._ledger.begin(row.id)
         head = read_head(found.path)
-        shown = self._shown(found)
+        shown = self._shown(found) if head.uid is not None else self._findable(found)
         numbers = range(1, head.frames + 1) if head.frames is not None and head.frames > 1 else [None]
         uid = self._uid(head)
         # what cannot be read is no duplicate of what can

@@ -98,6 +98,10 @@ class Screen:
             self._line(f"{summary.left_behind} films of an earlier run never ended, and were not found in this one.")
         for cause in summary.not_listed:
             self._say(f"not all was found: {cause}", "yellow")
+        if summary.skipped:
+            self._say(f"{len(summary.skipped)} files were skipped that may hold films:", "yellow")
+        for skipped in summary.skipped:
+            self._say(f"skipped: {skipped}", "yellow")
         for cause in summary.not_sent:
             self._say(f"not sent: {cause}", "yellow")
         if summary.sending is not None:

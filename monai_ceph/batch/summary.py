@@ -33,6 +33,7 @@ class Summary:
         seconds: from the first film to the last; for the films of this run alone.
         parts: seconds per part of the work, over all workers.
         not_listed: a sentence for each URL below which not all was found, such as of an archive that answers oddly.
+        skipped: a sentence for each file in a folder that was left out though it may hold films, such as an archive.
         sending: what became of the objects that were to be sent; None if nobody was to get any.
     """
 
@@ -43,6 +44,7 @@ class Summary:
     seconds: float = 0.0
     parts: dict[str, float] = field(default_factory=dict)
     not_listed: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
     sending: Sent | None = None
 
     @property

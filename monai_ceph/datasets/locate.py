@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
@@ -30,9 +31,11 @@ class FilmFinder:
         """Return the film's file, None if there is none."""
         if not name:
             return None
-        if _is_file(path := self._root / name):
+        # tables are UTF-8, as names on the disk are, whatever encoding the locale has
+        local = os.fsdecode(name.encode())
+        if _is_file(path := self._root / local):
             return path
-        parts = PurePosixPath(name.replace("\\", "/")).parts
+        parts = PurePosixPath(local.replace("\\", "/")).parts
         for start in range(1, len(parts)):
             if ".." not in parts[start:] and _is_file(path := self._root.joinpath(*parts[start:])):
                 return path

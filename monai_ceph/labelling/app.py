@@ -17,12 +17,13 @@ from monai_ceph.labelling import shims  # noqa: F401
 # isort: split
 
 from dicomweb_client import DICOMwebClient
-from dicomweb_client.session_utils import create_session_from_user_pass
+from dicomweb_client.session_utils import create_session, create_session_from_user_pass
 from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.tasks.batch_infer import BatchInferTask
 from monailabel.tasks.activelearning.first import First
 
+from monai_ceph.archives.stow import read_all_media_types
 from monai_ceph.errors import CephError
 from monai_ceph.labelling.detectors import Detectors
 from monai_ceph.labelling.dicomweb_store import MODALITIES, DicomWebStore
@@ -144,9 +145,11 @@ class CephalometricApp(MONAILabelApp):
         if not self.studies.startswith(("http://", "https://")):
             return FolderStore(Path(self.studies))
         user, password = settings.MONAI_LABEL_DICOMWEB_USERNAME, settings.MONAI_LABEL_DICOMWEB_PASSWORD
+        session = create_session_from_user_pass(user, password) if user and password else create_session()
+        read_all_media_types(session)
         client = DICOMwebClient(
             url=self.studies.rstrip("/"),
-            session=create_session_from_user_pass(user, password) if user and password else None,
+            session=session,
             qido_url_prefix=settings.MONAI_LABEL_QIDO_PREFIX,
             wado_url_prefix=settings.MONAI_LABEL_WADO_PREFIX,
             stow_url_prefix=settings.MONAI_LABEL_STOW_PREFIX,

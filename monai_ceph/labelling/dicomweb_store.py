@@ -17,6 +17,7 @@ import numpy as np
 import requests
 from pydicom import Dataset, dcmread
 
+from monai_ceph.archives.stow import store_answer
 from monai_ceph.errors import CephError
 from monai_ceph.labelling.errors import NotThereError, RefusedError
 from monai_ceph.labelling.placement import placement_of
@@ -187,9 +188,11 @@ class DicomWebStore(FilmStore):
         document = reviewed_report(review, source)
         with _asking("store the report"):
             answer = self._client.store_instances([document])
-        if answer.get("FailedSOPSequence"):
-            reason = answer.FailedSOPSequence[0].get("FailureReason")
-            raise CephError(f"the PACS did not store the report of {name}: FailureReason {reason}")
+        said = store_answer(answer, str(document.SOPInstanceUID))
+        if not said.stored:
+            raise CephError(f"the PACS did not store the report of {name}: {said.text}")
+        if said.text != "stored":
+            logger.warning("the report of %s: %s", name, said.text)
         # whatever fails from here on: the label is saved, and the next look into the PACS finds it
         self._listing.asked = float("-inf")
         try:

@@ -10,9 +10,10 @@ from typing import Any
 
 from monai_ceph.errors import ReadError
 from monai_ceph.labelling.errors import NotThereError, RefusedError, named
-from monai_ceph.labelling.placement import refuse_nifti
+from monai_ceph.labelling.placement import refuse_format
 from monai_ceph.labelling.store import FilmStore, safe_name
 from monai_ceph.readers import SUFFIXES, is_candidate, iter_radiographs, read_radiograph
+from monai_ceph.readers.itk_image import PILLOW_SUFFIXES
 from monai_ceph.readers.nifti import NIFTI_SUFFIXES
 from monai_ceph.reports.atomic import written_beside
 
@@ -51,7 +52,7 @@ class FolderStore(FilmStore):
         path = self._root / safe_name(image_id)
         if path.is_file() and is_candidate(path):
             with named(path, image_id):
-                refuse_nifti(path)
+                refuse_format(path)
             return image_id, path
         beside = path.parent.iterdir() if path.parent.is_dir() else iter(())
         found = [other for other in beside if other.stem == path.name and _is_film(other)]
@@ -86,7 +87,7 @@ class FolderStore(FilmStore):
             trial = Path(folder) / target.name
             shutil.copyfile(source, trial)
             with named(trial, name):
-                refuse_nifti(trial)
+                refuse_format(trial)
                 if not is_candidate(trial):
                     raise ReadError(f"{trial}: no film: neither a DICOM file nor one of {', '.join(SUFFIXES)}")
                 read_radiograph(trial)
@@ -104,4 +105,4 @@ def _is_utf8(name: str) -> bool:
 
 
 def _is_film(path: Path) -> bool:
-    return is_candidate(path) and not path.name.lower().endswith(NIFTI_SUFFIXES)
+    return is_candidate(path) and not path.name.lower().endswith((*NIFTI_SUFFIXES, *PILLOW_SUFFIXES))

@@ -17,7 +17,7 @@ from monai_ceph.labelling.detectors import Detectors
 from monai_ceph.labelling.errors import named
 from monai_ceph.labelling.label_map import LABELS, SUFFIXES, write_label_map
 from monai_ceph.labelling.markups import SUFFIX, as_markups, write_markups
-from monai_ceph.labelling.placement import Placement, placement_of, refuse_nifti
+from monai_ceph.labelling.placement import Placement, placement_of, refuse_format
 from monai_ceph.labelling.scores import ScoreBook
 from monai_ceph.reports.overlay import NOTICE
 from monai_ceph.result import Detection
@@ -81,7 +81,7 @@ class InferLandmarks(InferTask):
         extension = self._extension(request)
         with named(film, name or "the film"):
             try:
-                refuse_nifti(film)
+                refuse_format(film)
                 detection = self._detectors.detect(film, weights, device, force=request.get("force") is True)
             except (ReadError, RejectedError):
                 if name is not None:

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from monai_ceph.errors import ReadError
+from monai_ceph.readers.itk_image import PILLOW_SUFFIXES
 from monai_ceph.readers.nifti import NIFTI_SUFFIXES
 from monai_ceph.readers.pixels import WORKING_FOLDER, cause
 
-__all__ = ["Placement", "placement_of", "refuse_nifti"]
+__all__ = ["Placement", "placement_of", "refuse_format"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,12 +50,16 @@ class Placement:
         return ((np.asarray(positions, dtype=np.float64) - self.origin) @ across.T)[:, ::-1]
 
 
-def refuse_nifti(path: str | Path) -> None:
-    """Refuse a NIfTI file: the package's reader turns it upright by its affine, Slicer does not.
+def refuse_format(path: str | Path) -> None:
+    """Refuse files that clients show otherwise than the package reads them, or not at all.
+
+    The package's reader turns NIfTI upright by its affine, Slicer does not. ITK reads neither WebP nor JPEG 2000.
 
     Raises:
-        ReadError: the file is called like one.
+        ReadError: the file is called like one of these.
     """
+    if str(path).lower().endswith(PILLOW_SUFFIXES):
+        raise ReadError(f"{path}: a film in this format cannot be labelled, viewers do not read it. Store it as PNG.")
     if str(path).lower().endswith(NIFTI_SUFFIXES):
         raise ReadError(
             f"{path}: a film in a NIfTI file cannot be labelled: it may be stored mirrored or turned, so that client "
@@ -68,7 +73,7 @@ def placement_of(path: str | Path) -> Placement:
     Raises:
         ReadError: ITK cannot read the file, or places its pixels elsewhere than the package's reader (NIfTI).
     """
-    refuse_nifti(path)
+    refuse_format(path)
     # ITK loads a part of itself wherever one is first used, so the whole of its work holds the lock
     with WORKING_FOLDER:
         import itk  # takes seconds on the first use, so not at import time

@@ -104,7 +104,10 @@ class Commitments:
         too_late = time.time() - asked.since > 3600 * retry.give_up_after_h
         with self._ledger.lock, self._ledger.database.writing():
             if cause is None or peer is None or too_late:
-                self._ledger.database.execute("DELETE FROM commitments WHERE id = ?", asked.id)
+                # a peer that asked again meanwhile, about other objects, still has no answer to that
+                self._ledger.database.execute(
+                    "DELETE FROM commitments WHERE id = ? AND objects = ?", *(asked.id, json.dumps(asked.objects))
+                )
             else:
                 self._ledger.database.execute(
                     "UPDATE commitments SET attempts = attempts + 1, next_try = ? WHERE id = ?",

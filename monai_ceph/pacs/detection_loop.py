@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from monai_ceph.batch.executors import Died, Executor
-from monai_ceph.batch.film import FilmJob, Outcome
+from monai_ceph.batch.film import Outcome
 from monai_ceph.batch.names import without_identity
 from monai_ceph.batch.options import OBJECT_FORMATS
 from monai_ceph.errors import CephError, StoppedError
 from monai_ceph.pacs.config import DetectConfig
+from monai_ceph.pacs.content import ANOTHER_IMAGE, NodeJob, NodeOutcome
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.ledger_rows import Film, MadeObject
 from monai_ceph.pacs.logs import log
@@ -32,10 +33,14 @@ _PAUSE_SECONDS = 5.0
 
 @dataclass
 class _AtWork:
-    """A film in the hands of a worker: frames that are still to come, and what there is of those before."""
+    """A film in the hands of a worker: frames that are still to come, and what there is of those before.
+
+    ``before`` is the film that was received before with the same UID; this one must be the same image.
+    """
 
     film: Film
     frames: list[int | None]
+    before: Film | None = None
     deaths: int = 0
     frame: int | None = None
     outcomes: list[Outcome] = field(default_factory=list)
@@ -135,17 +140,32 @@ class DetectionLoop:
         if refusal is not None:
             self._end(film, "skipped", f"no cephalogram: {refusal}")
             return
+        before = self._before(film)
+        if before is not None and len((before.decoded or "").split()) != frames:
+            self._end(film, "dead", ANOTHER_IMAGE)
+            return
         self._ledger.started(film)
-        work = _AtWork(film, [None] if frames == 1 else [*range(1, frames + 1)])
+        work = _AtWork(film, [None] if frames == 1 else [*range(1, frames + 1)], before)
         self._at_work[film.id] = work
         self._submit(work)
+
+    def _before(self, film: Film) -> Film | None:
+        """Return the film that was received before with the same UID, None if there is none that counts.
+
+        A dead letter does not count if it was taken away, or if nobody could read its pixels: it may have come damaged.
+        """
+        for each in self._ledger.rivals(film):
+            if each.state != "dead" or (each.decoded is not None and self._spool.has_letter(each.key)):
+                return each
+        return None
 
     def _submit(self, work: _AtWork) -> None:
         work.frame = work.frames[0]
         stem = work.film.key if work.frame is None else f"{work.film.key}_{work.frame}"
         name = work.film.uid if work.frame is None else f"{work.film.uid}#{work.frame}"
         path = self._spool.film(work.film.key)
-        self._executor.submit(FilmJob(work.film.id, path, work.frame, name, stem, work.film.uid, True, True))
+        must_be = (work.before.decoded or "").split()[(work.frame or 1) - 1] if work.before is not None else None
+        self._executor.submit(NodeJob(work.film.id, path, work.frame, name, stem, work.film.uid, True, True, must_be))
 
     def _take(self, answer: Outcome | Died, ended: threading.Event) -> None:
         work = self._at_work[answer.id]
@@ -176,10 +196,17 @@ class DetectionLoop:
 
     def _finish(self, work: _AtWork) -> None:
         film = work.film
+        decoded = [outcome.decoded for outcome in work.outcomes if isinstance(outcome, NodeOutcome) and outcome.decoded]
+        if len(decoded) == len(work.outcomes):
+            self._ledger.pixels_read(film, " ".join(decoded))
         causes = [outcome.cause for outcome in work.outcomes if outcome.cause]
         warnings = [warning for outcome in work.outcomes for warning in outcome.warnings]
         objects = [] if len(causes) == len(work.outcomes) else self._objects(work)
         made = [(sender.name, item) for sender in self._senders for item in objects if item.kind in sender.objects]
+        if ANOTHER_IMAGE in causes:
+            # also if only one of several frames differs
+            self._end(film, "dead", ANOTHER_IMAGE)
+            return
         if not made:
             reasons = causes or [warning for warning in warnings if warning.startswith("No ")]
             self._end(film, "dead", "; ".join(dict.fromkeys(reasons)) or "no object could be made for any target")
@@ -189,7 +216,12 @@ class DetectionLoop:
         states = {outcome.state for outcome in work.outcomes}
         outcome = "done" if states == {"done"} else "uncertain"
         notes = dict.fromkeys([*causes, *warnings])
-        if self._ledger.detected(film, outcome, made, self._executor.identity, list(notes)):
+        # else the same film might come in again between the two, and its file would go with the old one's
+        with self._spool.lock:
+            counts = self._ledger.detected(film, outcome, made, self._executor.identity, list(notes), work.before)
+            if counts and work.before is not None:
+                self._spool.forget(work.before.key)
+        if counts:
             log("detected", uid=film.uid, outcome=outcome, objects=len(objects), notes=len(notes))
             self._on_detected()
         else:

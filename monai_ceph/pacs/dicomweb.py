@@ -10,6 +10,7 @@ import requests
 from dicomweb_client.api import DICOMwebClient
 from requests.utils import get_netrc_auth
 
+from monai_ceph.archives.stow import read_all_media_types
 from monai_ceph.pacs.config import DicomWebService
 
 __all__ = ["dicomweb"]
@@ -25,6 +26,7 @@ def dicomweb(config: DicomWebService) -> Iterator[Any]:
         session.proxies = given["proxies"]
         session.verify = given["verify"] if config.ca is None else str(config.ca)
         session.auth = _login(config)
+        read_all_media_types(session)
         client = DICOMwebClient(config.url, session=session, timeout=config.timeout_s)
         client.set_http_retry_params(retry=False)
         yield client

@@ -18,12 +18,14 @@ from pathlib import Path
 
 from monai_ceph.batch.database import Database
 from monai_ceph.pacs.ledger_rows import Delivery, Film, FilmState, MadeObject, Receipt
-from monai_ceph.pacs.ledger_schema import SCHEMA, VERSION
+from monai_ceph.pacs.ledger_schema import SCHEMA, UPGRADES, VERSION
 from monai_ceph.result import ModelIdentity
 
 __all__ = ["NodeLedger"]
 
-_FILM = "SELECT id, uid, key, generation, state, attempts, reason FROM films"
+_FILM = "SELECT id, uid, key, generation, state, attempts, reason, content, decoded FROM films"
+# nothing is known of the pixels of films that an older version received
+_IS_CONTENT = "(? IS NULL OR content IS NULL OR content = ?)"
 _DELIVERY = (
     "SELECT d.id, d.film, f.generation, d.kind, d.stem, d.uid, d.attempts, d.since, d.target "
     "FROM deliveries d JOIN films f ON f.id = d.film"
@@ -43,7 +45,7 @@ class NodeLedger:
 
     def __init__(self, path: Path) -> None:
         remedy = "move it away and start the node, which takes in the films of the folder queue again"
-        self.database = Database(path, SCHEMA, VERSION, remedy, threads=True)
+        self.database = Database(path, SCHEMA, VERSION, remedy, threads=True, upgrades=UPGRADES)
         self.lock = threading.RLock()
 
     def close(self) -> None:
@@ -51,19 +53,31 @@ class NodeLedger:
         with self.lock:
             self.database.close()
 
-    def receive(self, uid: str, key: str, sender: str, size: int, model: ModelIdentity) -> Receipt:
+    def receive(
+        self, uid: str, key: str, sender: str, size: int, model: ModelIdentity, content: str | None = None
+    ) -> Receipt:
         """Take a film whose file is on the disk under its key. It is safe once this returns.
 
         The same bytes again are no new film while it is at work or after it was done by this model; a film that is dead
-        or skipped begins anew. Other bytes under the same UID take the place of the old ones.
+        or skipped begins anew. Other bytes under the same UID take the place of the old ones if they are the same
+        image. Otherwise they are a film of their own, which :meth:`rivals` has something to say about.
+
+        Args:
+            uid: SOP Instance UID.
+            key: name of its files.
+            sender: who it came from.
+            size: in bytes.
+            model: what will work on it.
+            content: hash of its PatientID and its stored pixel data; None is the content of every film.
         """
         with self._writing(durable=True):
-            known = self._film("uid = ?", uid)
+            known = self._same_image(uid, key, content)
             text = _model_text(model)
             if known is None:
                 self.database.execute(
-                    "INSERT INTO films (uid, key, sender, size, received, state) VALUES (?, ?, ?, ?, ?, 'received')",
-                    *(uid, key, sender, size, time.time()),
+                    "INSERT INTO films (uid, key, sender, size, received, state, content) "
+                    "VALUES (?, ?, ?, ?, ?, 'received', ?)",
+                    *(uid, key, sender, size, time.time(), content),
                 )
                 self._audit("received", uid, sender=sender, bytes=size, key=key)
                 return Receipt(new=True)
@@ -75,18 +89,20 @@ class NodeLedger:
             self.database.execute("DELETE FROM deliveries WHERE film = ?", known.id)
             self._begin_anew(known.id, "received")
             self.database.execute(
-                "UPDATE films SET key = ?, sender = ?, size = ?, received = ? WHERE id = ?",
-                *(key, sender, size, time.time(), known.id),
+                "UPDATE films SET key = ?, sender = ?, size = ?, received = ?, content = ? WHERE id = ?",
+                *(key, sender, size, time.time(), content, known.id),
             )
             self._audit("received anew", uid, sender=sender, bytes=size, key=key)
             return Receipt(new=True, replaced=None if same else known.key)
 
     def waiting(self, count: int, without: Sequence[int] = ()) -> list[Film]:
-        """Return the oldest films that nobody has worked on."""
+        """Return the oldest films that nobody has worked on; of those with one UID, the first."""
         marks = ", ".join("?" * len(without))
+        earlier = "SELECT 1 FROM films e WHERE e.uid = films.uid AND e.id < films.id AND e.state = 'received'"
         with self.lock:
             rows = self.database.rows(
-                f"{_FILM} WHERE state = 'received' AND id NOT IN ({marks}) ORDER BY received, id LIMIT ?",
+                f"{_FILM} WHERE state = 'received' AND id NOT IN ({marks}) AND NOT EXISTS ({earlier}) "
+                "ORDER BY received, id LIMIT ?",
                 *(*without, count),
             )
         return [Film(*row) for row in rows]
@@ -108,6 +124,7 @@ class NodeLedger:
         made: Sequence[tuple[str, MadeObject]],
         model: ModelIdentity,
         notes: Sequence[str],
+        replaces: Film | None = None,
     ) -> bool:
         """Note that the objects of a film are on the disk.
 
@@ -117,6 +134,7 @@ class NodeLedger:
             made: targets, and what each is to get.
             model: what made them.
             notes: warnings of the detection.
+            replaces: a film that turned out to be the same image; its row goes.
 
         Returns:
             False if the film began anew since, so that this result no longer counts.
@@ -124,6 +142,9 @@ class NodeLedger:
         with self._writing(durable=True):
             if not self._current(film):
                 return False
+            if replaces is not None:
+                self.database.execute("DELETE FROM deliveries WHERE film = ?", replaces.id)
+                self.database.execute("DELETE FROM films WHERE id = ?", replaces.id)
             self.database.execute(
                 "UPDATE films SET state = 'detected', attempts = 0, outcome = ?, model = ? WHERE id = ?",
                 *(outcome, _model_text(model), film.id),
@@ -138,6 +159,12 @@ class NodeLedger:
             details = {"objects": sorted({item.uid for _, item in made}), "notes": list(notes), **_model_details(model)}
             self._audit("detected", film.uid, outcome=outcome, **details)
             return True
+
+    def pixels_read(self, film: Film, decoded: str) -> None:
+        """Note the hashes of the pixels of a film's frames, and of its PatientID."""
+        with self._writing():
+            if self._current(film):
+                self.database.execute("UPDATE films SET decoded = ? WHERE id = ?", decoded, film.id)
 
     def end(self, film: Film, state: FilmState, reason: str) -> bool:
         """Note that a film is ``dead`` or ``skipped``; False if it began anew since."""
@@ -221,10 +248,28 @@ class NodeLedger:
         with self.lock:
             return self._film("key = ?", key)
 
-    def knows(self, uid: str) -> bool:
-        """Whether a film with this UID was taken over: it waits here, was answered, or is a dead letter."""
+    def rivals(self, film: Film) -> list[Film]:
+        """Return other films with the UID of this one, which may be other images, and go before it.
+
+        These are films that were detected, and films that came earlier unless their headers say that they are no
+        cephalograms.
+        """
+        before = "(state IN ('detected', 'done') OR (id < ? AND state IN ('received', 'dead')))"
         with self.lock:
-            return self._film("uid = ? AND state <> 'skipped'", uid) is not None
+            rows = self.database.rows(
+                f"{_FILM} WHERE uid = ? AND id <> ? AND {before} ORDER BY id", *(film.uid, film.id, film.id)
+            )
+        return [Film(*row) for row in rows]
+
+    def knows(self, uid: str, content: str | None = None) -> bool:
+        """Whether a film with this UID was taken over: it waits here, was answered, or is a dead letter.
+
+        Args:
+            uid: SOP Instance UID.
+            content: hash of the PatientID and the stored pixel data that it has; None: of any film.
+        """
+        with self.lock:
+            return self._film(f"uid = ? AND state <> 'skipped' AND {_IS_CONTENT}", uid, content, content) is not None
 
     def has(self, uid: str) -> bool:
         """Whether a film with this UID was ever received, whatever became of it."""
@@ -290,6 +335,12 @@ class NodeLedger:
     def _writing(self, durable: bool = False) -> Iterator[None]:
         with self.lock, self.database.writing(durable):
             yield
+
+    def _same_image(self, uid: str, key: str, content: str | None) -> Film | None:
+        """Return the film that has these bytes, or else these pixels of this patient."""
+        return self._film("uid = ? AND key = ?", uid, key) or self._film(
+            f"uid = ? AND {_IS_CONTENT} ORDER BY id", uid, content, content
+        )
 
     def _film(self, condition: str, *values: object) -> Film | None:
         rows = self.database.rows(f"{_FILM} WHERE {condition}", *values)

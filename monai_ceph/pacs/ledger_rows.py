@@ -22,6 +22,8 @@ class Film:
         state: where it is.
         attempts: how often a process began to work on it without an orderly end.
         reason: why it is dead or skipped.
+        content: hash of its PatientID and its stored pixel data; None if an older version received it.
+        decoded: those of its PatientID and its pixels, one for each frame; None if it was not read yet.
     """
 
     id: int
@@ -31,6 +33,8 @@ class Film:
     state: FilmState
     attempts: int
     reason: str | None
+    content: str | None
+    decoded: str | None
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["SCHEMA", "VERSION"]
+__all__ = ["SCHEMA", "UPGRADES", "VERSION"]
 
-VERSION = 1
+VERSION = 2
 
-SCHEMA = """
+_FILMS = """
 CREATE TABLE films (
   id INTEGER PRIMARY KEY,
-  uid TEXT NOT NULL UNIQUE,
+  uid TEXT NOT NULL,
   key TEXT NOT NULL UNIQUE,
   generation INTEGER NOT NULL DEFAULT 0,
   sender TEXT NOT NULL,
@@ -20,9 +20,16 @@ CREATE TABLE films (
   outcome TEXT,
   model TEXT,
   reason TEXT,
-  ended REAL
+  ended REAL,
+  content TEXT,
+  decoded TEXT
 );
 CREATE INDEX films_state ON films (state, received);
+CREATE INDEX films_uid ON films (uid);
+"""
+
+SCHEMA = f"""
+{_FILMS}
 CREATE TABLE deliveries (
   id INTEGER PRIMARY KEY,
   film INTEGER NOT NULL REFERENCES films (id),
@@ -61,3 +68,16 @@ BEGIN SELECT raise(ABORT, 'the audit is only added to'); END;
 CREATE TRIGGER audit_is_not_deleted BEFORE DELETE ON audit
 BEGIN SELECT raise(ABORT, 'the audit is only added to'); END;
 """
+
+_COLUMNS = "id, uid, key, generation, sender, size, received, state, attempts, outcome, model, reason, ended"
+
+UPGRADES = {
+    # version 1 had one film for each UID, and knew nothing of its pixels
+    1: f"""
+DROP INDEX films_state;
+ALTER TABLE films RENAME TO films_1;
+{_FILMS}
+INSERT INTO films ({_COLUMNS}) SELECT {_COLUMNS} FROM films_1;
+DROP TABLE films_1;
+"""
+}

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 from pydicom import Dataset
 
-from monai_ceph.batch.film import Detector, FilmWorker, MakeDetector
+from monai_ceph.batch.film import Detector, MakeDetector
 from monai_ceph.batch.options import OBJECT_FORMATS, Options
 from monai_ceph.batch.processes import ProcessExecutor, WorkerLostError
 from monai_ceph.errors import StoppedError
 from monai_ceph.pacs.commitment import Commitments
 from monai_ceph.pacs.config import DicomSource, DicomWebSource, NodeConfig
+from monai_ceph.pacs.content import NodeWorker, stored_content
 from monai_ceph.pacs.delivery_loop import DeliveryLoop
 from monai_ceph.pacs.detection_loop import DetectionLoop, Workers
 from monai_ceph.pacs.folder import alone, open_folder
@@ -198,8 +199,8 @@ class Node:
         self.ledger.give_up_targets([delivery.name for delivery in self.deliveries])
         for path in self.spool.recover(self.ledger):
             uid = instance_uid_of(path)
-            if self.ledger.knows(uid):
-                # other bytes of a film, whose sender was never told that they are safe, or that were replaced
+            if self.ledger.knows(uid, stored_content(path)):
+                # other bytes of an image, whose sender was never told that they are safe, or that were replaced
                 path.unlink()
                 continue
             self.arrivals.take(path, uid, "found in the folder")
@@ -212,8 +213,8 @@ def make_detector(device: str | None, overlays: tuple[Path, ...]) -> Detector:
     return CephalogramDetector(device, overlays)
 
 
-def _make_worker(make_detector: MakeDetector, objects: Path, options: Options) -> FilmWorker:
-    return FilmWorker(make_detector(), objects, options, read_radiograph)
+def _make_worker(make_detector: MakeDetector, objects: Path, options: Options) -> NodeWorker:
+    return NodeWorker(make_detector(), objects, options, read_radiograph)
 
 
 def run_node(config: NodeConfig, make_detector: MakeDetector) -> None:

@@ -22,6 +22,7 @@ from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 
 from monai_ceph.errors import StoppedError
 from monai_ceph.pacs.config import NodeConfig
+from monai_ceph.pacs.content import stored_content
 from monai_ceph.pacs.guarded_server import GuardedServer, server_class
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.logs import log
@@ -96,10 +97,10 @@ class Arrivals:
         """
         with part.open("rb+") as stream:
             os.fsync(stream.fileno())
-        key, size = film_key(sop_uid, part), part.stat().st_size
+        key, size, content = film_key(sop_uid, part), part.stat().st_size, stored_content(part)
         with self.spool.lock:
             self.spool.keep(part, key)
-            receipt = self.ledger.receive(sop_uid, key, sender, size, self.model)
+            receipt = self.ledger.receive(sop_uid, key, sender, size, self.model, content)
             if receipt.replaced is not None:
                 self.spool.forget(receipt.replaced)
             film = self.ledger.film_of(key)

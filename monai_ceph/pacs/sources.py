@@ -216,9 +216,13 @@ class DicomArchive:
             last = Dataset()
             for status, _ in association.send_c_move(identifier, self._ae_title, model):
                 last = status
+        moved = [last.get(f"NumberOf{kind}Suboperations") for kind in ("Completed", "Warning")]
         if last.get("Status") != 0 or last.get("NumberOfFailedSuboperations"):
             answer = f"status {last.Status:04X}" if "Status" in last else "no answer"
             raise SourceError(f"{self.name}: did not move the film to {self._ae_title}: {answer}")
+        # an archive that leaves the numbers out may have moved it
+        if moved != [None, None] and not any(moved):
+            raise SourceError(f"{self.name}: did not move the film to {self._ae_title}: 0 objects moved")
 
     @contextmanager
     def _associated(self, model: str) -> Iterator[Any]:

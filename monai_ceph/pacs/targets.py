@@ -10,8 +10,9 @@ from typing import Any, Protocol
 
 import requests
 from pydicom import Dataset, dcmread, uid
-from pynetdicom import AE
+from pynetdicom import AE, evt
 
+from monai_ceph.archives.stow import refusal_of, store_answer
 from monai_ceph.errors import CephError
 from monai_ceph.pacs.client_tls import client_tls
 from monai_ceph.pacs.config import DicomTarget, DicomWebTarget, ObjectName, TargetConfig
@@ -84,18 +85,28 @@ class DicomSender:
             raise TargetError(f"{config.ae_title} rejected the association")
         if not association.is_established:
             raise TargetError(f"no association with {config.ae_title} at {config.host}:{config.port}")
+        # the status that pynetdicom returns does not say which object it is about
+        named: list[str] = []
+        association.bind(evt.EVT_DIMSE_RECV, lambda event: named.append(_named_by(event)))
         try:
-            yield lambda path: _store(association, path)
+            yield lambda path: _store(association, path, named)
         finally:
             if association.is_established:
                 association.release()
 
 
-def _store(association: Any, path: Path) -> Answer:
+def _named_by(event: evt.Event) -> str:
+    """Return the object that a response names, empty if it names none: it need not (PS3.7 table 9.1-1)."""
+    command = event.message.command_set
+    return str(command.get("AffectedSOPInstanceUID") or "")
+
+
+def _store(association: Any, path: Path, named: list[str]) -> Answer:
     with quiet():
         dataset = dcmread(path)
     if not any(context.abstract_syntax == dataset.SOPClassUID for context in association.accepted_contexts):
         return Answer(False, f"{dataset.SOPClassUID.name} is not accepted")
+    named.clear()
     try:
         with quiet():
             status = association.send_c_store(dataset)
@@ -106,6 +117,9 @@ def _store(association: Any, path: Path) -> Answer:
     if "Status" not in status:
         raise TargetError("the association ended before the answer")
     code = int(status.Status)
+    if any(uid not in ("", dataset.SOPInstanceUID) for uid in named):
+        # whatever comes next on this association may be about another one, too
+        raise TargetError("the answer is about another object")
     if code & 0xFF00 == 0xA700:
         raise TargetError(f"out of resources, status {code:04X}")
     # success, or a warning that goes with it (PS3.4 table B.2-1)
@@ -138,21 +152,17 @@ def _stow(client: Any, path: Path) -> Answer:
             answer: Dataset = client.store_instances([dataset])
     except requests.HTTPError as error:
         code = error.response.status_code if error.response is not None else 0
+        said = refusal_of(error.response)
         # what is wrong with this object, in contrast to what is wrong with the service or with us
         if code in (400, 409, 415, 422):
-            return Answer(False, f"HTTP {code}")
-        raise TargetError(f"HTTP {code}") from error
+            return Answer(False, said)
+        raise TargetError(said) from error
     except (requests.RequestException, OSError) as error:
         raise TargetError(f"no answer: {type(error).__name__}") from error
     except Exception as error:  # the client documents few of its exceptions
         raise TargetError(f"no answer of a DICOMweb service: {type(error).__name__}") from error
-    failed = answer.get("FailedSOPSequence")
-    if not failed:
-        return Answer(True, "stored")
-    try:
-        return Answer(False, f"failure reason {int(failed[0].get('FailureReason', 0)):04X}")
-    except Exception:  # whatever JSON can hold
-        return Answer(False, "failed, without a reason that can be understood")
+    said_of_it = store_answer(answer, str(dataset.SOPInstanceUID))
+    return Answer(said_of_it.stored, said_of_it.text)
 
 
 def make_senders(config: TargetConfig, ae_title: str) -> list[Sender]:

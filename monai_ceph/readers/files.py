@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
 from monai_ceph.errors import ReadError
 from monai_ceph.readers.dicom import DICOM_SUFFIXES, has_preamble
 from monai_ceph.readers.dicomdir import is_dicomdir, referenced_images
+from monai_ceph.readers.foreign import HEAD_BYTES, foreign_kind, unnamed_image
 from monai_ceph.readers.itk_image import META_SUFFIXES, RASTER_SUFFIXES
 from monai_ceph.readers.nifti import NIFTI_SUFFIXES
 from monai_ceph.readers.seen import Seen
@@ -18,7 +19,8 @@ from monai_ceph.readers.seen import Seen
 SUFFIXES = (*DICOM_SUFFIXES, *RASTER_SUFFIXES, *META_SUFFIXES, *NIFTI_SUFFIXES)
 """The suffixes that `read_radiograph` knows. DICOM files need none."""
 
-_HEAD = 132
+OnSkipped = Callable[[Path, str], None]
+"""Takes a file that is left out, and why."""
 
 
 def is_candidate(path: str | os.PathLike[str]) -> bool:
@@ -41,7 +43,7 @@ def is_candidate(path: str | os.PathLike[str]) -> bool:
         return known or not path.is_symlink()
 
 
-def iter_radiographs(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
+def iter_radiographs(paths: Iterable[str | os.PathLike[str]], on_skipped: OnSkipped | None = None) -> Iterator[Path]:
     """Yield the radiographs in files and folders, each file once, as they are found.
 
     Folders are searched to any depth, without hidden folders: first the files of a folder in sorted order, then its
@@ -57,11 +59,14 @@ def iter_radiographs(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
 
     Args:
         paths: files and folders.
+        on_skipped: called with each file in a folder that looks as if somebody kept a film in it, and is not yielded:
+            an archive, a PDF, an image of another format or without its suffix. The second argument says what it is
+            and what to do, such as "a ZIP archive; unpack it first".
     """
     seen = Seen()
     real_folder = lru_cache(maxsize=1024)(os.path.realpath)
     for path in map(Path, paths):
-        for found in _in_folders(path) if path.is_dir() else _of_file(path):
+        for found in _in_folders(path, on_skipped) if path.is_dir() else _of_file(path):
             link = found.is_symlink()
             place = os.path.realpath(found) if link else f"{real_folder(found.parent)}{os.sep}{found.name}"
             if seen.add(place):
@@ -74,13 +79,25 @@ def find_radiographs(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
 
 
 def read_head(path: Path) -> bytes:
-    """The first 132 bytes of a file, enough to tell a DICOM file.
+    """The first 512 bytes of a file, enough to tell what it is.
 
     Raises:
         OSError: the file cannot be opened.
     """
     with path.open("rb") as file:
-        return file.read(_HEAD)
+        return file.read(HEAD_BYTES)
+
+
+def why_skipped(path: Path, head: bytes) -> str | None:
+    """Why a file that is no candidate is worth a word; None for what nobody would take for a film.
+
+    Args:
+        path: of the file.
+        head: its first bytes, as of `read_head`.
+    """
+    if path.name.startswith(".") or is_dicomdir(path):
+        return None
+    return foreign_kind(head, path.name) or unnamed_image(head, path.name)
 
 
 def _of_file(path: Path) -> Iterator[Path]:
@@ -98,7 +115,7 @@ def _listed(path: Path) -> list[Path]:
         return [path]
 
 
-def _in_folders(top: Path) -> Iterator[Path]:
+def _in_folders(top: Path, on_skipped: OnSkipped | None) -> Iterator[Path]:
     entered = Seen()
     waiting = [top]
     while waiting:
@@ -118,7 +135,17 @@ def _in_folders(top: Path) -> Iterator[Path]:
         for path in files:
             if is_candidate(path):
                 yield path
+            elif on_skipped is not None and (reason := why_skipped(path, _head_of(path))) is not None:
+                on_skipped(path, reason)
         waiting += [folder / name for name, is_folder in reversed(names) if is_folder and not name.startswith(".")]
+
+
+def _head_of(path: Path) -> bytes:
+    """The first bytes of a file; none of what cannot be opened, and of pipes and devices, which may hang."""
+    try:
+        return read_head(path) if path.is_file() else b""
+    except OSError:
+        return b""
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

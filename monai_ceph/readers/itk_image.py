@@ -1,7 +1,7 @@
-"""PNG, JPEG, BMP, TIFF and MetaImage files, decoded by ITK.
+"""PNG, JPEG, BMP, TIFF and MetaImage files, decoded by ITK; WebP and JPEG 2000 files, decoded by Pillow.
 
-Of these, only MetaImage states a pixel spacing that means something. The resolution in PNG, JPEG, BMP and
-TIFF is that of a printer or a screen (72, 96 and 300 dpi are defaults), so these files have no scale.
+Of these, only MetaImage states a pixel spacing that means something. The resolution in the others is that of a printer
+or a screen (72, 96 and 300 dpi are defaults), so these files have no scale.
 
 Pillow reads the headers first: it names the true format whatever the suffix, and the size before any memory
 is spent. It also decodes what ITK gets wrong or cannot read: TIFF other than plain grey or RGB (see `tiff`; ITK
@@ -11,9 +11,13 @@ returns grey with alpha as interleaved values and has no Python type for palette
 from __future__ import annotations
 
 import io
+import os
 import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,10 +29,14 @@ from monai_ceph.readers.pixels import WORKING_FOLDER, check_size, finite, grey, 
 from monai_ceph.readers.radiograph import Radiograph, SpacingSource, anisotropy_warnings, header_spacing
 from monai_ceph.readers.tiff import GREY_MODES, TiffLayout, tiff_layout, unknown_white_is_zero
 
-RASTER_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+PILLOW_SUFFIXES = (".webp", ".jp2", ".j2k")
+"""Of formats that ITK does not read, and so no viewer that is built on it."""
+
+RASTER_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", *PILLOW_SUFFIXES)
 META_SUFFIXES = (".mha", ".mhd")
 
-_FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
+_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "JPEG2000")
+_FOR_PILLOW = ("WEBP", "JPEG2000")
 _EXIF_ORIENTATION = 0x0112
 _FILE_LIMIT = 2 * 2**30
 _META_HEADER_LIMIT = 2**16
@@ -50,11 +58,11 @@ _LIBJPEG = (
 
 
 def read_raster(path: Path) -> Radiograph:
-    """Read a PNG, JPEG, BMP or TIFF file. It has no scale.
+    """Read a PNG, JPEG, BMP, TIFF, WebP or JPEG 2000 file. It has no scale.
 
     Raises:
-        ReadError: not one of these formats, truncated, more than one page, too small or too large, or a kind of TIFF
-            that cannot be decoded exactly.
+        ReadError: not one of these formats, truncated, more than one page or picture, too small or too large, or a kind
+            of TIFF that cannot be decoded exactly.
     """
     kind, mode, orientation, tiff = _probe(path)
     if kind == "JPEG":
@@ -65,7 +73,7 @@ def read_raster(path: Path) -> Radiograph:
     if tiff and not tiff.for_itk:
         tiff.check()
         pixels = tiff.with_sign(_decode_with_pillow(tiff.as_stored(path)))
-    elif mode == "1":
+    elif mode == "1" or kind in _FOR_PILLOW:
         pixels = _decode_with_pillow(path)
     else:
         with WORKING_FOLDER, remarks_kept(_LIBJPEG, remarks):
@@ -92,7 +100,8 @@ def read_meta_image(path: Path) -> Radiograph:
             complex pixels.
     """
     fields = _check_meta_header(path)
-    pixels, io = _decode_with_itk(path, "MetaImageIO")
+    raw = fields["ElementDataFile"]
+    pixels, io = _decode_with_itk(path, "MetaImageIO", None if raw.upper() == "LOCAL" else _file_name(raw))
     pixels, notes = finite(grey(pixels))
     spacing = header_spacing(io.GetSpacing(1), io.GetSpacing(0))
     to_mm = _META_MM.get(fields.get("DistanceUnits", "").lower())  # ITK passes over it
@@ -111,7 +120,7 @@ def read_meta_image(path: Path) -> Radiograph:
 
 
 class _Header(NamedTuple):
-    """The format ("PNG", "JPEG", "BMP", "TIFF"), mode of Pillow, orientation of JPEG or TIFF, layout of TIFF."""
+    """The format (one of `_FORMATS`), mode of Pillow, orientation of JPEG, WebP or TIFF, layout of TIFF."""
 
     kind: str
     mode: str
@@ -134,16 +143,19 @@ def _probe(path: Path) -> _Header:
             raise ReadError(f"more pixels than the limit of this format, {limit} million") from error
         except Image.UnidentifiedImageError as error:
             known = unknown_white_is_zero(path)
-            raise ReadError(known or "not a PNG, JPEG, BMP or TIFF image, or its header is damaged") from error
+            raise ReadError(
+                known or "not a PNG, JPEG, BMP, TIFF, WebP or JPEG 2000 image, or its header is damaged"
+            ) from error
         with image:
             kind = "JPEG" if image.format == "MPO" else str(image.format)
-            frames = getattr(image, "n_frames", 1) if kind == "TIFF" else 1
+            frames = getattr(image, "n_frames", 1) if kind in ("TIFF", "WEBP") else 1
             one_image((frames, image.height, image.width))
             check_size(image.height, image.width, size)
             if kind == "TIFF":
                 tiff = tiff_layout(image)
                 return _Header(kind, image.mode, tiff.orientation, tiff)
-            return _Header(kind, image.mode, image.getexif().get(_EXIF_ORIENTATION) if kind == "JPEG" else None, None)
+            exif = image.getexif() if kind in ("JPEG", "WEBP") else {}
+            return _Header(kind, image.mode, exif.get(_EXIF_ORIENTATION), None)
 
 
 def _check_jpeg(path: Path) -> None:
@@ -204,7 +216,7 @@ def _check_meta_header(path: Path) -> dict[str, str]:
         raise ReadError("has one dimension, an image has two")
     source = path
     if raw.upper() != "LOCAL":
-        source = path.parent / raw
+        source = path.parent / _file_name(raw)
         if Path(raw).is_absolute() or ".." in Path(raw).parts:
             raise ReadError("names a raw file outside its folder")
         if not source.is_file():
@@ -214,6 +226,11 @@ def _check_meta_header(path: Path) -> dict[str, str]:
         raise ReadError(f"has {channels} channels, an image has 1 to {_MAX_CHANNELS}")
     check_size(lengths[1], lengths[0], source.stat().st_size)
     return fields
+
+
+def _file_name(raw: str) -> str:
+    """The name of a file that is written in a header, of which latin-1 keeps the bytes."""
+    return os.fsdecode(raw.encode("latin-1"))
 
 
 def _decode_with_pillow(source: Path | io.BytesIO) -> np.ndarray:
@@ -227,10 +244,28 @@ def _decode_with_pillow(source: Path | io.BytesIO) -> np.ndarray:
             return np.asarray(image.convert("RGB"))
 
 
-def _decode_with_itk(path: Path, io_name: str) -> tuple[np.ndarray, Any]:
+def _decode_with_itk(path: Path, io_name: str, beside: str | None = None) -> tuple[np.ndarray, Any]:
+    """Decode a file, which may name another one beside it."""
     # ITK loads a part of itself wherever one is first used, so the whole of its work holds the lock
-    with WORKING_FOLDER:
-        return _itk_pixels(path, io_name)
+    with WORKING_FOLDER, _utf8_path(path, beside) as named:
+        return _itk_pixels(named, io_name)
+
+
+@contextmanager
+def _utf8_path(path: Path, beside: str | None) -> Iterator[Path]:
+    """Give ITK a path that it can take: only UTF-8 goes through its Python wrapping. Others get a link for a moment."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        with TemporaryDirectory(prefix="monai-ceph-") as folder:
+            link = Path(folder, f"film{path.suffix}")
+            link.symlink_to(path)
+            if beside is not None:
+                Path(folder, beside).parent.mkdir(parents=True, exist_ok=True)
+                Path(folder, beside).symlink_to(path.parent / beside)
+            yield link
+    else:
+        yield path
 
 
 def _itk_pixels(path: Path, io_name: str) -> tuple[np.ndarray, Any]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,64 @@ class TestInputs:
         assert not run.out.exists()
 
 
+class TestSkipped:
+    """Files in a folder that may hold films and cannot be read."""
+
+    @pytest.fixture(autouse=True)
+    def a_film(self, run: Runs) -> None:
+        save_film(run.films / "a.dcm", 1)
+        (run.films / "sub").mkdir()
+        (run.films / "sub" / "films.zip").write_bytes(b"PK\x03\x04 and more")
+        (run.films / "scan.pdf").write_bytes(b"%PDF-1.7")
+        (run.films / "notes.txt").write_text("no film")
+
+    def test_are_a_line_each_and_no_film(self, run: Runs) -> None:
+        for _ in range(2):
+            summary = run()
+            assert summary.states == {"done": 1}
+            assert summary.skipped == [
+                "scan.pdf: a PDF document; save it as PNG or TIFF",
+                "sub/films.zip: a ZIP archive; unpack it first",
+            ]
+        assert table(run.out / "errors.csv") == []
+
+    def test_are_named_by_what_tells_them_apart(self, run: Runs) -> None:
+        named = run(run.films / "sub", run.films).skipped
+        assert named == [
+            f"{run.films}/scan.pdf: a PDF document; save it as PNG or TIFF",
+            f"{run.films}/sub/films.zip: a ZIP archive; unpack it first",
+        ]
+        hashed = run(deidentify=True).skipped
+        assert [line.partition(":")[0][:5] for line in hashed] == ["path-", "path-"]
+        assert "films" not in hashed[1]
+
+    def test_which_are_named_are_rows_with_the_reason(self, run: Runs) -> None:
+        assert run(run.films / "a.dcm", run.films / "sub" / "films.zip").states == {"done": 1, "failed": 1}
+        (error,) = table(run.out / "errors.csv")
+        assert error == {
+            "file": f"{run.films}/sub/films.zip",
+            "error": "unreadable: not an image that can be read, but a ZIP archive; unpack it first.",
+        }
+
+    def test_say_why_there_is_no_film(self, run: Runs) -> None:
+        with pytest.raises(CephError, match=r"^no film in .*/sub; films.zip: a ZIP archive; unpack it first$"):
+            run(run.films / "sub")
+
+    def test_in_the_results_of_a_run_are_not_mentioned(self, run: Runs) -> None:
+        run.out = run.films / "out"
+        run()
+        (run.out / "json" / "all.zip").write_bytes(b"PK\x03\x04 and more")
+        assert len(run().skipped) == 2
+
+    def test_behind_a_url(self, run: Runs) -> None:
+        summary = run(Path(f"file:/{run.films}"))
+        assert summary.states == {"done": 1}
+        assert [line.rpartition("/")[2] for line in summary.skipped] == [
+            "scan.pdf: a PDF document; save it as PNG or TIFF",
+            "films.zip: a ZIP archive; unpack it first",
+        ]
+
+
 class TestNames:
     @pytest.fixture(autouse=True)
     def a_film(self, run: Runs) -> None:
@@ -122,10 +181,33 @@ class TestNames:
         run()
         uid = uid_of(run.films / "DOE^JOHN" / "a.dcm")
         assert found(run.out) == [uid]
-        (error,) = table(run.out / "errors.csv")
-        assert error["file"].startswith("path-")
-        assert len(error["file"]) == len("path-") + 12
+        # one without a readable UID must be found, too
+        assert table(run.out / "errors.csv")[0]["file"] == "DOE^JOHN/b.dcm"
         assert json.loads((run.out / "json" / f"{uid}.json").read_text())["file"] == uid
+
+    def test_without_a_uid_they_are_found_by_their_place(self, run: Runs) -> None:
+        """Below the folder that was named; as they were named where there are several, or files."""
+        film, beside = run.films / "DOE^JOHN" / "b.dcm", run.films / "c.dcm"
+        beside.write_text("no film")
+
+        def files(*paths: Path, **options: bool) -> list[str]:
+            run(*paths, resume=False, **options)
+            return [row["file"] for row in table(run.out / "errors.csv")]
+
+        assert files(run.films) == ["c.dcm", "DOE^JOHN/b.dcm"]
+        assert files(film) == [str(film)]
+        assert files(film.parent, beside) == [str(film), str(beside)]
+        assert [name[:5] for name in files(run.films, deidentify=True)] == ["path-", "path-"]
+
+    def test_a_film_that_killed_its_process_before_its_uid_was_read(self, run: Runs) -> None:
+        run()
+        with sqlite3.connect(run.out / "run.sqlite") as ledger:
+            query = "UPDATE films SET state = NULL, frame = 0, attempts = 2, name = 'path-0' WHERE state = 'failed'"
+            assert ledger.execute(query).rowcount == 1
+        ledger.close()
+        run()
+        (error,) = table(run.out / "errors.csv")
+        assert error == {"file": "DOE^JOHN/b.dcm", "error": "failed: the process died twice while working on it"}
 
     def test_with_identify_are_their_paths(self, run: Runs) -> None:
         run(identify=True)
@@ -139,6 +221,9 @@ class TestNames:
         uid = uid_of(run.films / "DOE^JOHN" / "a.dcm")
         other, new = found(run.out)
         assert new.startswith("2.25.")
+        (error,) = table(run.out / "errors.csv")
+        assert error["file"].startswith("path-")
+        assert len(error["file"]) == len("path-") + 12
         assert other.startswith("path-")
         # a picture only where the film denies that it shows who it is; DICOM results only of DICOM films
         files = {f"overlays/{new}.png", f"json/{new}.json", f"json/{other}.json", f"sr/{new}.dcm", f"gsps/{new}.dcm"}

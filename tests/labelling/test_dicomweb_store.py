@@ -65,6 +65,7 @@ class Pacs:
         self.asked: list[dict[str, str]] = []
         self.reports: list[Dataset] = []
         self.fails_after_store = False
+        self.store_response: dict[str, str] | None = {}
 
     def set_http_retry_params(self, **options: Any) -> None:
         pass
@@ -84,8 +85,19 @@ class Pacs:
         return next(dataset for dataset in (*self.films, *self.reports) if instance == dataset.SOPInstanceUID)
 
     def store_instances(self, documents: list[Dataset]) -> Dataset:
+        answer = Dataset()
+        if self.store_response is None:
+            return answer
         self.reports += documents
-        return Dataset()
+        item = Dataset()
+        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = (
+            documents[0].SOPClassUID,
+            documents[0].SOPInstanceUID,
+        )
+        for name, value in self.store_response.items():
+            setattr(item, name, value)
+        answer.ReferencedSOPSequence = [item]
+        return answer
 
     @staticmethod
     def item(dataset: Dataset) -> dict[str, Any]:
@@ -111,6 +123,21 @@ def test_a_label_that_is_in_the_pacs_is_saved_whatever_fails_then(
     pacs.fails_after_store = False
     assert store.labelled() == {name}
     np.testing.assert_allclose(store.points(name), points, atol=1e-3, equal_nan=True)
+
+
+@pytest.mark.parametrize("response", [None, {"ReferencedSOPInstanceUID": "1.2.3.4"}], ids=["nothing", "another object"])
+def test_a_label_that_the_pacs_does_not_name_as_stored_is_not_saved(
+    dicom_film: Path, points: np.ndarray, tmp_path: Path, response: dict[str, str] | None
+) -> None:
+    pacs = Pacs(dicom_film)
+    pacs.store_response = response
+    store = DicomWebStore(pacs, tmp_path / "cache")
+    (name,) = store.list_images()
+    write_markups(tmp_path / "label.json", as_markups(points, placement_of(dicom_film), millimetres=True))
+    cause = f"^the PACS did not store the report of {name}: the answer does not say that the object is stored$"
+    with pytest.raises(CephError, match=cause):
+        store.save_label(name, str(tmp_path / "label.json"), "final", {})
+    assert list((tmp_path / "cache" / "labels").rglob("*.json")) == []
 
 
 def test_a_report_has_what_the_pacs_says_of_the_patient_now(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import sys
 from io import BytesIO
 from pathlib import Path
@@ -172,15 +173,16 @@ def test_the_command_says_it_without_a_traceback(tmp_path: Path, dicom: Path) ->
     ("failed", "said"),
     [
         ({"vr": "SQ", "Value": [{"00081197": {"vr": "US", "Value": [272]}}]}, "failure reason 0110"),
-        ({"vr": "SQ", "Value": [{"00081197": {"vr": "US"}}]}, "failed, without a reason that can be understood"),
-        ({"vr": "LO", "Value": ["no"]}, "failed, without a reason that can be understood"),
-        ({"vr": "US", "Value": [3]}, "failed, without a reason that can be understood"),
+        ({"vr": "SQ", "Value": [{"00081197": {"vr": "US"}}]}, "failed, without a reason"),
+        ({"vr": "LO", "Value": ["no"]}, "the answer does not say that the object is stored"),
+        ({"vr": "US", "Value": [3]}, "the answer does not say that the object is stored"),
     ],
     ids=["reason", "no reason", "text", "number"],
 )
 def test_an_odd_answer_to_what_is_sent_costs_that_object(tmp_path: Path, failed: Any, said: str) -> None:
     with serving(archive_of(1, 2)) as archive:
-        archive.stowed = {"00081198": failed}
+        body = json.dumps({"00081198": failed}).encode()
+        archive.stowed = lambda sent: (200, {"Content-Type": "application/dicom+json"}, body)
         url = f"dicomweb+http://{named(archive)}"
         summary = run(tmp_path, source(archive), senders=senders_of([url]))
     assert summary.states == {"done": 2}

@@ -416,6 +416,36 @@ def test_a_peer_that_does_not_take_the_report_is_told_again(tmp_path: Path) -> N
     assert not any("FailedSOPSequence" in report for _, report in reports)
 
 
+def test_a_peer_that_asks_about_other_objects_while_it_is_told_is_told_again(tmp_path: Path) -> None:
+    peer = {"ae_title": "SENDER", "host": "127.0.0.1", "port": free_port()}
+    named: list[str] = []
+
+    def take(event: evt.Event) -> tuple[int, None]:
+        items = [
+            item
+            for name in ("ReferencedSOPSequence", "FailedSOPSequence")
+            for item in event.event_information.get(name, ())
+        ]
+        named.extend(item.ReferencedSOPInstanceUID for item in items)
+        if len(named) == 1:
+            assert ask_for_commitment(here.port, "1.2.3.4.5") == 0
+        return 0x0000, None
+
+    entity = AE("SENDER")
+    entity.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
+    handlers = [(evt.EVT_N_EVENT_REPORT, take)]
+    server = entity.start_server((peer["host"], peer["port"]), block=False, evt_handlers=handlers)
+    try:
+        with listening(tmp_path, storage_commitment=[peer]) as here:
+            send(here.port, film(1))
+            assert ask_for_commitment(here.port, "1.2.3.1.3") == 0
+            wait_until(lambda: len(named) == 2)
+            wait_until(lambda: here.commitments_waiting() == 0)
+    finally:
+        server.shutdown()
+    assert named == ["1.2.3.1.3", "1.2.3.4.5"]
+
+
 def test_a_peer_that_takes_no_report_for_too_long_is_told_no_more(tmp_path: Path) -> None:
     peer = {"ae_title": "SENDER", "host": "127.0.0.1", "port": free_port()}
     retry = {"first_s": 0.2, "longest_s": 0.5, "give_up_after_h": 1e-9}

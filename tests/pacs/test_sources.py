@@ -392,3 +392,18 @@ def test_the_ae_title_that_asks_is_not_the_one_that_receives(calling: str | None
         with pytest.raises(SourceError, match="did not move the film to CEPH: status A801"):
             archive.fetch(Found("1.2", "1.3", "1.4"), lambda film: None)
     assert callers == [("find", seen), ("CEPH", seen)]
+
+
+def test_a_move_of_nothing_is_no_move() -> None:
+    """Status 0, and no sub-operation that was completed (PS3.4 C.4.2.1.5)."""
+
+    def find(event: evt.Event) -> Iterator[tuple[int, None]]:
+        yield 0x0000, None
+
+    def move(event: evt.Event) -> Iterator[Any]:
+        yield "127.0.0.1", free_port(), {"contexts": []}
+        yield 0
+
+    said = "did not move the film to CEPH: 0 objects moved"
+    with answering(find, move) as archive, pytest.raises(SourceError, match=said):
+        archive.fetch(Found("1.2", "1.3", "1.4"), lambda film: None)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 
 DX = "1.2.840.10008.5.1.4.1.1.1.1"
 
@@ -33,7 +34,8 @@ class Archive:
         body: the multipart body of every image.
         bodies: that of some, by their UIDs.
         raw: headers and body that answer the requests of a path, whatever they are.
-        stowed: the JSON that answers what is stored.
+        stowed: says how an object is answered, as status, headers and body.
+        stored: UIDs of the objects that were sent, in order.
         page: how many answers it gives at most.
         knows_offset: whether it goes on where the last page ended.
         asked: paths of the requests.
@@ -46,7 +48,8 @@ class Archive:
         self.body = b""
         self.bodies: dict[str, bytes] = {}
         self.raw: dict[str, tuple[dict[str, str], bytes]] = {}
-        self.stowed: Any = {}
+        self.stowed: Callable[[Dataset], tuple[int, dict[str, str], bytes]] = stored
+        self.stored: list[str] = []
         self.page = 1000
         self.knows_offset = True
         self.asked: list[str] = []
@@ -75,6 +78,27 @@ class Archive:
         return 200, "application/dicom+json", json.dumps(page).encode()
 
 
+def as_json(answer: Dataset, status: int = 200, kind: str = "application/dicom+json") -> Any:
+    return status, {"Content-Type": kind}, answer.to_json().encode()
+
+
+def store_response(sent: Dataset, **changes: Any) -> Dataset:
+    """The response for an object that is stored (PS3.18 table 10.5.3-1); changes are of its item."""
+    item = dataset(
+        **{
+            "ReferencedSOPClassUID": sent.SOPClassUID,
+            "ReferencedSOPInstanceUID": sent.SOPInstanceUID,
+            "RetrieveURL": f"http://pacs.example/instances/{sent.SOPInstanceUID}",
+            **changes,
+        }
+    )
+    return dataset(FailedSOPSequence=[], ReferencedSOPSequence=[item])
+
+
+def stored(sent: Dataset) -> Any:
+    return as_json(store_response(sent))
+
+
 def multipart(*parts: bytes) -> bytes:
     return b"".join(b"--B\r\nContent-Type: application/dicom\r\n\r\n" + part + b"\r\n" for part in parts) + b"--B--\r\n"
 
@@ -93,9 +117,10 @@ def serving(archive: Archive, certificates: Path | None = None) -> Iterator[Arch
             self._answer(status, {"Content-Type": kind}, body)
 
         def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            body = json.dumps(archive.stowed).encode()
-            self._answer(200, {"Content-Type": "application/dicom+json"}, body)
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            sent = dcmread(BytesIO(body.partition(b"\r\n\r\n")[2]))
+            archive.stored.append(str(sent.SOPInstanceUID))
+            self._answer(*archive.stowed(sent))
 
         def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
             self.send_response(status)

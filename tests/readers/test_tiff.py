@@ -104,7 +104,12 @@ class TestAsStored:
         for orientation in range(1, 9):
             path = write(tmp_path, stored, orientation=orientation, extra=extra, **layout)
             if layout.get("planes"):  # Pillow does not open all of them
-                refuses(path, "that cannot be decoded exactly" if extra else "not a PNG, JPEG, BMP or TIFF image")
+                refuses(
+                    path,
+                    "that cannot be decoded exactly"
+                    if extra
+                    else "not a PNG, JPEG, BMP, TIFF, WebP or JPEG 2000 image",
+                )
             else:
                 check(path, GREY8, orientation)
 
@@ -152,7 +157,7 @@ def test_a_damaged_white_is_zero_is_no_other_error(tmp_path: Path, big: bool) ->
     data = path.read_bytes()
     for length in range(1, 40):  # one without a byte has an error of its own
         path.write_bytes(data[:length])
-        refuses(path, "not a PNG, JPEG, BMP or TIFF image, or its header is damaged")
+        refuses(path, "not a PNG, JPEG, BMP, TIFF, WebP or JPEG 2000 image, or its header is damaged")
 
 
 class TestOfOneDecoder:
