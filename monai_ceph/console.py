@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import NoReturn
 
 import typer
@@ -15,6 +16,7 @@ __all__ = [
     "console",
     "messages",
     "need_extra",
+    "say",
     "stop",
 ]
 
@@ -24,8 +26,16 @@ EXIT_NOTHING_DONE = 2
 EXIT_STOPPED = 3
 EXIT_INTERRUPTED = 130
 
-console = Console()
+# rich breaks lines at 80 columns where it sees no terminal: a file and a pipe have no width
+_UNLIMITED = 1_000_000
+
+console = Console(width=None if sys.stdout is not None and sys.stdout.isatty() else _UNLIMITED)
 messages = Console(stderr=True)
+
+
+def say(text: str) -> None:
+    """Print what a command begins with, before it is silent for seconds."""
+    messages.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
 def stop(error: Exception | str, code: int = EXIT_NOTHING_DONE) -> NoReturn:
