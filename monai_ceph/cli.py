@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,14 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
 from monai_ceph.console import (
@@ -37,6 +28,7 @@ from monai_ceph.errors import CephError
 from monai_ceph.labelling.command import label
 from monai_ceph.memory import keep_freed_memory
 from monai_ceph.pacs.commands import fetch, node
+from monai_ceph.progress import Progress
 from monai_ceph.version import __version__
 from monai_ceph.zoo.command import bundle
 
@@ -44,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from monai_ceph.batch.executors import MakeExecutor
+    from monai_ceph.detection import Stage
     from monai_ceph.evaluation import Row
     from monai_ceph.pacs.targets import Sender
 
@@ -93,18 +86,6 @@ class FileFormat(str, Enum):
 
     DICOM = "dicom"
     PNG = "png"
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=messages,
-        disable=not sys.stderr.isatty(),
-    )
 
 
 def _version(shown: bool) -> None:
@@ -191,10 +172,11 @@ def detect(
     from functools import partial
 
     from monai_ceph import batch
+    from monai_ceph.batch.film import make_detector
     from monai_ceph.batch.remote import url_of
     from monai_ceph.batch.screen import Screen
-    from monai_ceph.detection import CephalogramDetector
     from monai_ceph.errors import StoppedError
+    from monai_ceph.fingerprint import model_fingerprint
 
     try:
         senders, wanted = _archives(archives or [], targets or []), batch.parse_formats(formats or ())
@@ -216,23 +198,29 @@ def detect(
             if url_of(path) is None and not os.path.lexists(path):
                 messages.print(f"{path}: no such file or folder", markup=False, highlight=False, soft_wrap=True)
         with batch.orderly_end() as interrupted, screen.progress:
-            make_detector = partial(CephalogramDetector, device, overlays=tuple(config or ()))
+            overlays = tuple(config or ())
             make_executor: MakeExecutor | None = None
+            elsewhere = False
             if engine is Engine.RAY:
                 from monai_ceph.batch.ray_cluster import RayExecutor
+                from monai_ceph.batch.ray_connection import finds_a_cluster
 
+                elsewhere = finds_a_cluster(ray_address)
                 gpu = None if device is None else device.startswith("cuda")
                 make_executor = partial(RayExecutor, address=ray_address, workers=workers, cpus=ray_cpus, gpu=gpu)
             summary = batch.detect_films(
                 [*(paths or ()), *map(Path, archives or ())],
                 out,
-                make_detector,
+                partial(make_detector, device, overlays),
                 options,
-                on_total=screen.on_total,
+                on_total=screen.progress.total,
                 on_film=screen.on_film,
+                on_step=screen.progress.step,
                 interrupted=interrupted,
                 make_executor=make_executor,
                 senders=senders,
+                # only the nodes of a cluster know what their model is
+                fingerprint=None if elsewhere else partial(model_fingerprint, device, overlays, engine.value),
             )
     except KeyboardInterrupt:
         stop(f"interrupted; what was done stands in {out}, and the same command goes on", EXIT_INTERRUPTED)
@@ -281,8 +269,6 @@ def evaluate(
 
     from monai_ceph.datasets import is_isbi2015, open_dataset
     from monai_ceph.datasets.isbi2015 import DOUBLES_OF_TRAINING
-    from monai_ceph.detection import CephalogramDetector
-    from monai_ceph.evaluation import evaluate as run
 
     if json_file is not None and json_file.is_dir():
         stop(f"--json {json_file} is a folder, and must be a file")
@@ -293,15 +279,16 @@ def evaluate(
         films = open_dataset(dataset, split.value, ground_truth.value)
         if pixel_spacing is not None:
             films = [replace(film, pixel_spacing=pixel_spacing) for film in films]
-        detector = CephalogramDetector(device, overlays=[*overlays, *map(str, config or ())])
-        with _progress() as progress:
-            task = progress.add_task("evaluating", total=len(films))
-            result = run(
-                films,
-                detector,
-                "global" if method is Method.GLOBAL else "local",
-                lambda film: progress.advance(task),
-            )
+        with Progress(messages) as progress:
+            progress.step("loading the model")
+            progress.total(len(films))
+            from monai_ceph.detection import CephalogramDetector
+            from monai_ceph.evaluation import evaluate as run
+
+            detector = CephalogramDetector(device, overlays=[*overlays, *map(str, config or ())])
+            progress.step("evaluating")
+            stage: Stage = "global" if method is Method.GLOBAL else "local"
+            result = run(films, detector, stage, lambda film: progress.advance())
     except (CephError, OSError) as error:
         stop(error)
     name = dataset.resolve().name
@@ -363,7 +350,12 @@ def phantom(
         for name in phantom_names(count, file_format.value):
             if (out / name).exists():
                 stop(f"{out / name} is there already; give another folder")
-        written = write_phantoms(out, count, seed, file_format=file_format.value)
+        with Progress(messages) as progress:
+            progress.step("drawing")
+            progress.total(count)
+            written = write_phantoms(
+                out, count, seed, file_format=file_format.value, on_film=lambda film: progress.advance()
+            )
     except (CephError, OSError) as error:
         stop(error)
     console.print(f"{len(written)} phantoms and landmarks.csv in {out}", markup=False, highlight=False, soft_wrap=True)

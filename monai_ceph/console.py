@@ -19,6 +19,7 @@ __all__ = [
     "messages",
     "need_extra",
     "print_any_text",
+    "say",
     "stop",
 ]
 
@@ -28,7 +29,10 @@ EXIT_NOTHING_DONE = 2
 EXIT_STOPPED = 3
 EXIT_INTERRUPTED = 130
 
-console = Console()
+# rich breaks lines at 80 columns where it sees no terminal: a file and a pipe have no width
+_UNLIMITED = 1_000_000
+
+console = Console(width=None if sys.stdout is not None and sys.stdout.isatty() else _UNLIMITED)
 messages = Console(stderr=True)
 
 
@@ -46,6 +50,11 @@ def _escaped(error: UnicodeError) -> tuple[str, int]:
     text = error.object[error.start : error.end]
     name = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return name.encode("ascii", "backslashreplace").decode(), error.end
+
+
+def say(text: str) -> None:
+    """Print what a command begins with, before it is silent for seconds."""
+    messages.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
 def stop(error: Exception | str, code: int = EXIT_NOTHING_DONE) -> NoReturn:

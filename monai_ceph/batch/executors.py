@@ -13,9 +13,20 @@ from pathlib import Path
 from typing import Protocol
 
 from monai_ceph.batch.film import BrokenDeviceError, FilmJob, FilmWorker, Outcome, ReadFilm, Reading
+from monai_ceph.errors import CephError
 from monai_ceph.result import ModelIdentity
 
-__all__ = ["Died", "Executor", "InlineExecutor", "MakeExecutor", "MakeWorker", "be_discreet", "threads_per_worker"]
+__all__ = [
+    "Died",
+    "Executor",
+    "InlineExecutor",
+    "LateExecutor",
+    "MakeExecutor",
+    "MakeWorker",
+    "OtherModelError",
+    "be_discreet",
+    "threads_per_worker",
+]
 
 MakeWorker = Callable[[], FilmWorker]
 """Makes the worker in the process that uses it; picklable for any executor with processes."""
@@ -87,6 +98,45 @@ class InlineExecutor:
     def close(self, at_once: bool) -> None:
         """End the reading thread."""
         self._ahead.shutdown(wait=not at_once, cancel_futures=True)
+
+
+class OtherModelError(CephError):
+    """The workers hold another model than the one that was expected."""
+
+
+class LateExecutor:
+    """An executor that is made when a film needs it: loading the model takes seconds.
+
+    Args:
+        make: makes it.
+        expected: identity of the model that it will hold. None: not known, so that it is made at once.
+    """
+
+    def __init__(self, make: Callable[[], Executor], expected: ModelIdentity | None) -> None:
+        self._make = make
+        self._executor: Executor | None = None
+        if expected is None:
+            self._executor = make()
+            expected = self._executor.identity
+        self.identity = expected
+
+    def ready(self) -> Executor:
+        """Return the executor, and make it first if it is not there yet.
+
+        Raises:
+            OtherModelError: if its model is not the expected one. From then on ``identity`` is right.
+        """
+        if self._executor is None:
+            self._executor = self._make()
+            expected, self.identity = self.identity, self._executor.identity
+            if self.identity != expected:
+                raise OtherModelError("the model is not the one that was expected")
+        return self._executor
+
+    def close(self, at_once: bool) -> None:
+        """End all workers, if there are any."""
+        if self._executor is not None:
+            self._executor.close(at_once)
 
 
 def be_discreet() -> None:

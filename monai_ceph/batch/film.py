@@ -34,6 +34,7 @@ __all__ = [
     "Read",
     "ReadFilm",
     "Reading",
+    "make_detector",
     "read_film",
 ]
 
@@ -53,6 +54,14 @@ class Detector(Protocol):
 
 MakeDetector = Callable[[], Detector]
 """Makes the detector in the process that uses it; with several workers it must be picklable."""
+
+
+def make_detector(device: str | None, overlays: tuple[Path, ...]) -> Detector:
+    """Return the real detector. Importing torch takes seconds, so only the process that detects does it."""
+    from monai_ceph.detection import CephalogramDetector
+
+    return CephalogramDetector(device, overlays)
+
 
 Read = Callable[[Path, "float | None", "int | None"], Radiograph]
 """Reads a file with a pixel spacing in mm (None: the file's own) and a frame (None: the only one)."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from monai_ceph.batch.database import Database
 from monai_ceph.errors import CephError
+from monai_ceph.result import ModelIdentity
 
-__all__ = ["ENDED_WELL", "MAX_ATTEMPTS", "Ledger", "Row", "State"]
+__all__ = ["ENDED_WELL", "MAX_ATTEMPTS", "Ledger", "Row", "State", "known_model"]
 
 State = Literal["done", "uncertain", "rejected", "failed"]
 ENDED_WELL: tuple[State, ...] = ("done", "uncertain")
@@ -48,6 +50,8 @@ CREATE INDEX films_uid ON films (uid, frame) WHERE uid IS NOT NULL;
 CREATE INDEX films_duplicate_of ON films (duplicate_of) WHERE duplicate_of IS NOT NULL;
 CREATE INDEX films_seen_in ON films (seen_in, state);
 """
+# not in the schema: a ledger without it is of the same version, and gets it when it is opened
+_MODEL = "CREATE TABLE IF NOT EXISTS model (fingerprint TEXT NOT NULL, identity TEXT NOT NULL)"
 _COLUMNS = "id, key, frame, frames, size, mtime_ns, settings, name, uid, stem, duplicate_of, attempts, state, seen_in"
 
 
@@ -79,6 +83,22 @@ def _now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
+def known_model(path: Path, fingerprint: str) -> ModelIdentity | None:
+    """Return which model the latest run had, if it had this fingerprint; None if a ledger does not say.
+
+    Args:
+        path: absolute, of the ledger. It is only read.
+        fingerprint: see :mod:`monai_ceph.fingerprint`.
+    """
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=30)) as connection:
+            row = connection.execute("SELECT identity FROM model WHERE fingerprint = ?", (fingerprint,)).fetchone()
+        return None if row is None else ModelIdentity.model_validate_json(row[0])
+    except (sqlite3.Error, ValueError):
+        # no ledger, an older one, or something else: the run says so when it opens it
+        return None
+
+
 class Ledger:
     """The films of all runs into one folder. One process writes; others may read at any time.
 
@@ -93,15 +113,28 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self._database = Database(path, _SCHEMA, _VERSION)
         with self._database.writing():
-            self.run = self._database.execute("INSERT INTO runs (started) VALUES (?)", _now())
+            self._database.execute(_MODEL)
+        self._begin_run()
 
     def close(self) -> None:
         """Write down when the run ended."""
         try:
-            with self._database.writing():
-                self._database.execute("UPDATE runs SET ended = ? WHERE id = ?", _now(), self.run)
+            self._end_run()
         finally:
             self._database.close()
+
+    def begin_again(self) -> None:
+        """End the run and begin another one, which has seen no film yet."""
+        self._end_run()
+        self._begin_run()
+
+    def _begin_run(self) -> None:
+        with self._database.writing():
+            self.run = self._database.execute("INSERT INTO runs (started) VALUES (?)", _now())
+
+    def _end_run(self) -> None:
+        with self._database.writing():
+            self._database.execute("UPDATE runs SET ended = ? WHERE id = ?", _now(), self.run)
 
     # reading
 
@@ -181,6 +214,12 @@ class Ledger:
         with self._database.writing():
             self._database.execute("INSERT OR IGNORE INTO settings (json) VALUES (?)", json)
             return self._database.number("SELECT id FROM settings WHERE json = ?", json)
+
+    def remember_model(self, fingerprint: str, identity: ModelIdentity) -> None:
+        """Write down which model this run had, for :func:`known_model`."""
+        with self._database.writing():
+            self._database.execute("DELETE FROM model")
+            self._database.execute("INSERT INTO model VALUES (?, ?)", fingerprint, identity.model_dump_json())
 
     def see(self, key: str) -> None:
         """Note that a file was found, and is left as it is. Written with the next commit, or with many."""

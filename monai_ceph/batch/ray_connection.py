@@ -9,11 +9,12 @@ import signal
 import socket
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 from monai_ceph.errors import CephError
 
-__all__ = ["connect", "first_line"]
+__all__ = ["connect", "finds_a_cluster", "first_line"]
 
 _PATIENCE = 10.0
 
@@ -26,6 +27,16 @@ _ALONE = {
     "RAY_AUTH_MODE": "token",
 }
 """What a cluster of our own needs in the environment; Ray reads it once, when it is imported."""
+
+
+def finds_a_cluster(address: str | None) -> bool:
+    """Return whether :func:`connect` may find a cluster that is there already, and start none on this machine.
+
+    ``ray.init`` looks for the cluster that was last started on the machine, in a file of its temporary folder.
+    """
+    folder = os.environ.get("RAY_TMPDIR", os.environ.get("TMPDIR", "/tmp"))
+    latest = Path(folder) / "ray" / "ray_current_cluster"
+    return address is not None or bool(os.environ.get("RAY_ADDRESS")) or latest.exists()
 
 
 def connect(address: str | None) -> tuple[Any, bool]:

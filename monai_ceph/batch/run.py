@@ -10,11 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from monai_ceph.batch.executors import Executor, InlineExecutor, MakeExecutor
+from monai_ceph.batch.executors import Executor, InlineExecutor, LateExecutor, MakeExecutor, OtherModelError
 from monai_ceph.batch.film import FilmWorker, MakeDetector, Read, read_film
 from monai_ceph.batch.inputs import Inputs, skipped_lines
 from monai_ceph.batch.interruption import Interrupted
-from monai_ceph.batch.ledger import Ledger
+from monai_ceph.batch.ledger import Ledger, known_model
 from monai_ceph.batch.lock import locked
 from monai_ceph.batch.names import readable
 from monai_ceph.batch.options import LEDGER, Options, film_folders
@@ -40,10 +40,12 @@ def detect_films(
     *,
     on_total: Callable[[int], None] | None = None,
     on_film: OnFilm = lambda name, outcome: None,
+    on_step: Callable[[str], None] = lambda text: None,
     interrupted: Interrupted = lambda: False,
     read: Read = read_radiograph,
     make_executor: MakeExecutor | None = None,
     senders: Mapping[str, Sender] | None = None,
+    fingerprint: Callable[[], str | None] | None = None,
 ) -> Summary:
     """Detect on files and folders and write the results under ``out``.
 
@@ -58,11 +60,15 @@ def detect_films(
         options: how the run goes.
         on_total: called with the number of files as soon as it is known, from another thread.
         on_film: called with the name of every film and how it ended; None for a film that was left as it is.
+        on_step: called with what the run does from here on, such as loading the model.
         interrupted: asked before every film; once it says yes, the films at work are finished and the run ends.
         read: reads a film.
         make_executor: makes what does the work on other machines, such as ``ray_cluster.RayExecutor``; None does it on
             this one, with the workers of the options.
         senders: the ways to archives that get the objects of the run's films when its tables stand, by their URLs.
+        fingerprint: such as :func:`~monai_ceph.fingerprint.model_fingerprint`: returns a text that is another one
+            whenever the identity of the detector's model may be, or None. With the text of the run before, a run that
+            has nothing to do makes no detector.
 
     Raises:
         CephError: if there is no film at all, such as where no URL can be listed, another run writes to ``out``, or
@@ -75,6 +81,7 @@ def detect_films(
         raise CephError(f"{url}: results go to a folder, not to a URL; films may come from one")
     if make_executor is not None and options.film_timeout is not None:
         raise CephError("--film-timeout is of workers on this machine: leave it out, or do without --engine ray")
+    on_step("looking for films")
     inputs = Inputs(paths, out := Path(out).absolute())
     if next(inputs.paths(), None) is None:
         causes = "; ".join(inputs.not_listed.values())
@@ -87,6 +94,12 @@ def detect_films(
     make_worker, read_one = partial(_make_worker, make_detector, out, options, read), partial(read_film, read, options)
 
     def make() -> Executor:
+        on_step("loading the model")
+        executor = choose()
+        on_step("detecting")
+        return executor
+
+    def choose() -> Executor:
         if make_executor is not None:
             return make_executor(make_worker, read_one, out)
         if options.workers == 1 and options.film_timeout is None:
@@ -94,18 +107,31 @@ def detect_films(
         return ProcessExecutor(make_worker, options.workers, options.film_timeout)
 
     busy = "another run writes there; wait for it, or choose another folder"
-    with locked(out / ".run.lock", busy), _closing(make) as executor:
+    fingerprint = fingerprint or (lambda: None)
+    mark = fingerprint()
+    expected = known_model(out / LEDGER, mark) if mark is not None and options.resume else None
+    with locked(out / ".run.lock", busy), _closing(partial(LateExecutor, make, expected)) as executor:
         ledger = _open_ledger(out, options.resume)
-        schedule = Schedule(ledger, executor, inputs, out, options, on_film, interrupted)
-        start = time.perf_counter()
+        start = partial(Schedule, ledger, executor, inputs, out, options, on_film, interrupted)
+        schedule = start()
         try:
-            schedule.work()
-            seconds = time.perf_counter() - start
+            try:
+                schedule.work()
+            except OtherModelError:
+                # no film has changed yet: all are looked at again, with the model that is there
+                ledger.begin_again()
+                schedule = start()
+                schedule.work()
+            seconds = time.perf_counter() - schedule.began if schedule.began is not None else 0.0
+            # weights that were replaced meanwhile are not those of this run
+            if mark is not None and mark == fingerprint():
+                ledger.remember_model(mark, executor.identity)
             save_tables(ledger, out, options)
             summary = summarise(ledger, seconds, dict(schedule.parts))
             summary.not_listed = list(inputs.not_listed.values())
             summary.skipped = skipped_lines(inputs, options)
             if senders:
+                on_step("sending")
                 summary.sending = send_objects(out, ledger.stems_of_run(), senders, interrupted)
             return summary
         except BaseException as error:
@@ -124,7 +150,7 @@ def _make_worker(make_detector: MakeDetector, out: Path, options: Options, read:
 
 
 @contextmanager
-def _closing(make: Callable[[], Executor]) -> Iterator[Executor]:
+def _closing(make: Callable[[], LateExecutor]) -> Iterator[LateExecutor]:
     executor = make()
     try:
         yield executor

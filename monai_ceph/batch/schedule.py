@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from monai_ceph.batch.executors import Died, Executor
+from monai_ceph.batch.executors import Died, LateExecutor
 from monai_ceph.batch.film import BrokenDeviceError, FilmJob, Outcome
 from monai_ceph.batch.inputs import Found, Head, Inputs, may_name_a_patient, read_head
 from monai_ceph.batch.interruption import Interrupted
@@ -59,7 +60,7 @@ class Schedule:
     def __init__(
         self,
         ledger: Ledger,
-        executor: Executor,
+        executor: LateExecutor,
         inputs: Inputs,
         out: Path,
         options: Options,
@@ -75,12 +76,15 @@ class Schedule:
         self._late: set[int] = set()
         self.parts: Counter[str] = Counter()
         """Seconds per part of the work, over all workers."""
+        self.began: float | None = None
+        """When the first film was handed out, by ``time.perf_counter``; None before that."""
 
     def work(self) -> None:
         """Work on all films.
 
         Raises:
             StoppedError: if no film would go well any more.
+            OtherModelError: if the executor's model is another one than expected, before any film changed.
             KeyboardInterrupt: if the run was asked to end; no film is at work then.
         """
         self._ledger.forget_missing()
@@ -125,6 +129,8 @@ class Schedule:
                     self._on_film(row.name, None)
             if not open_rows:
                 return
+        self._executor.ready()
+        self.began = self.began or time.perf_counter()
         # nothing else is worked on while a film is looked into that the process may have died of
         self._make_room(alone=any(row.attempts and row.state is None for row in open_rows))
         if not rows:
@@ -244,11 +250,11 @@ class Schedule:
     def _hand_out(self, job: FilmJob) -> None:
         self._ledger.begin(job.id)
         self._in_flight[job.id] = job
-        self._executor.submit(job)
+        self._executor.ready().submit(job)
 
     def _make_room(self, alone: bool = False) -> None:
         """Wait until a film can be handed out; ``alone``: until nothing else is worked on."""
-        while len(self._in_flight) >= (1 if alone or self._died else self._executor.capacity):
+        while len(self._in_flight) >= (1 if alone or self._died else self._executor.ready().capacity):
             self._next()
         while self._died:
             # each is alone the second time: only it can be to blame
@@ -263,7 +269,7 @@ class Schedule:
 
     def _next(self) -> None:
         """Enter how one film ended."""
-        result = self._executor.wait()
+        result = self._executor.ready().wait()
         if isinstance(result, Died):
             self._died.append(self._in_flight.pop(result.id))
             # of a film that is given up, the second try is the cause

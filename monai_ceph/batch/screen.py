@@ -1,39 +1,42 @@
-"""What a run says while it goes on: a bar with rate and time left, a line per film in trouble, counts at the end."""
+"""What a run says while it goes on: how far it is, a line per film in trouble, counts at the end."""
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Column, Table
-from rich.text import Text
 
 from monai_ceph.batch.film import Outcome
 from monai_ceph.batch.options import LEDGER, TABLES, Options, film_files
 from monai_ceph.batch.summary import ERRORS, Summary
+from monai_ceph.progress import Progress
 from monai_ceph.result import Detection
 
-__all__ = ["Screen"]
+__all__ = ["Screen", "shortened"]
 
 # films in the table on the screen; the files hold them all
 _SHOWN = 20
 
 
-class _Rate(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:.2f} films/s" if task.speed else "", style="progress.data.speed")
+def shortened(name: str, width: int) -> str:
+    """Return a name that takes ``width`` columns of a terminal at most.
+
+    What is too long loses its middle: the end of a path or a UID tells films apart.
+    """
+    if cell_len(name) <= width:
+        return name
+    head = max((width - 3) // 3, 0)
+    start = end = name
+    while cell_len(start) > head:
+        start = start[:-1]
+    while cell_len(end) > max(width - 3 - head, 0):
+        end = end[1:]
+    return f"{start}...{end}"
 
 
 class Screen:
@@ -42,31 +45,18 @@ class Screen:
     Args:
         console: for the results.
         messages: for what happens on the way.
+        every: seconds between two lines of progress where there is no terminal.
     """
 
-    def __init__(self, console: Console, messages: Console) -> None:
-        self._console = console
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            _Rate(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=messages,
-            disable=not messages.is_terminal,
-        )
-        self._task = self.progress.add_task("detecting", total=None)
+    def __init__(self, console: Console, messages: Console, every: float = 10.0) -> None:
+        self._console, self._messages = console, messages
+        self.progress = Progress(messages, every)
         self._detections: list[Detection] = []
         self._with_landmarks = 0
 
-    def on_total(self, count: int) -> None:
-        """Take the number of files."""
-        self.progress.update(self._task, total=count)
-
     def on_film(self, name: str, outcome: Outcome | None) -> None:
         """Take a film that ended."""
-        self.progress.advance(self._task)
+        self.progress.advance(worked=outcome is not None)
         if outcome is None:
             return
         if outcome.cause is not None:
@@ -83,7 +73,7 @@ class Screen:
     def end(self, summary: Summary, out: Path, options: Options) -> None:
         """Print the first films, the counts, and where everything is."""
         if self._detections:
-            self._console.print(self._table())
+            self._print_films()
         if self._with_landmarks > len(self._detections):
             self._console.print(f"... and {self._with_landmarks - len(self._detections)} more")
         counts = [f"{summary.states.get(state, 0)} {state}" for state in ("done", "uncertain", "rejected", "failed")]
@@ -113,18 +103,44 @@ class Screen:
         self._console.print("Research use, not a medical device; a trained person reviews every result.", style="dim")
 
     def _say(self, text: str, style: str) -> None:
-        self.progress.console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+        self._messages.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
     def _line(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def _table(self) -> Table:
-        columns = ("state", "ok", "uncertain", "missing", "mean score", "seconds")
-        table = Table(Column("film", overflow="fold"), *columns, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-        for each in self._detections:
-            status = [mark.status for mark in each.landmarks]
-            counts = [str(status.count(name)) for name in ("ok", "uncertain", "missing")]
-            score = sum(mark.score for mark in each.landmarks) / len(each.landmarks)
-            row = (each.state, *counts, f"{score:.2f}", f"{sum(each.seconds.values()):.2f}")
-            table.add_row(escape(each.file), *row)
-        return table
+    def _print_films(self) -> None:
+        """Print a table; where its names are too wide for the terminal, two lines per film."""
+        rows = [(_printable(each.file), *_figures(each)) for each in self._detections]
+        table = Table(Column("film", no_wrap=True), *_FIGURES, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        for name, *figures in rows:
+            table.add_row(escape(name), *figures)
+        unlimited = self._console.options.update(width=1_000_000)
+        if self._console.measure(table, options=unlimited).maximum <= self._console.width:
+            self._console.print(table)
+            return
+        for name, state, *figures in rows:
+            self._line(shortened(name, self._console.width))
+            said = ", ".join(f"{title} {figure}" for title, figure in zip(_FIGURES[1:], figures, strict=True))
+            self._line(f"    {state:<9}  {said}")
+        self._line("")
+
+
+_FIGURES = ("state", "ok", "uncertain", "missing", "mean score", "seconds")
+
+
+def _figures(detection: Detection) -> tuple[str, ...]:
+    """Return what the table says of a film: :data:`_FIGURES`."""
+    status = [mark.status for mark in detection.landmarks]
+    counts = [str(status.count(name)) for name in ("ok", "uncertain", "missing")]
+    score = sum(mark.score for mark in detection.landmarks) / len(detection.landmarks)
+    return (detection.state, *counts, f"{score:.2f}", f"{sum(detection.seconds.values()):.2f}")
+
+
+def _printable(name: str) -> str:
+    """Return a name on one line: a file may be called anything, such as two lines or the codes of a terminal."""
+    return "".join(each.encode("unicode_escape").decode() if _is_control(each) else each for each in name)
+
+
+def _is_control(character: str) -> bool:
+    category = unicodedata.category(character)
+    return category.startswith("C") or category in ("Zl", "Zp")

@@ -108,13 +108,14 @@ def write_phantoms(
     file_format: Literal["dicom", "png"] = "dicom",
     height: int = FULL_HEIGHT,
     width: int = FULL_WIDTH,
+    on_film: Callable[[Path], None] = lambda film: None,
 ) -> list[Path]:
     """Write phantoms of the seeds ``seed``, ``seed + 1``, ... and their landmarks.
 
     Files: ``001.dcm`` (12-bit Digital X-Ray image with a calibrated PixelSpacing) or ``001.png`` (8-bit
     grey) upwards, and ``landmarks.csv`` with the columns file, landmark, symbol, x, y, pixel_spacing: x
     right, y down, in pixels, pixel centres at integers; pixel_spacing in mm. Each file appears whole or
-    not at all.
+    not at all. ``on_film`` is called with each film that is written.
 
     Returns:
         The paths of the films, in order.
@@ -148,6 +149,7 @@ def write_phantoms(
                     f"{phantom.pixel_spacing:.8g}",
                 )
             )
+        on_film(film)
 
     def save_table(path: Path) -> None:
         with path.open("w", newline="", encoding="utf-8") as file:

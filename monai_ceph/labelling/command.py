@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from monai_ceph.console import messages, stop
+from monai_ceph.console import messages, say, stop
 from monai_ceph.errors import CephError
 
 __all__ = ["label"]
@@ -49,6 +49,7 @@ def label(
             device=device,
             overlays=tuple(config or ()),
         )
+        say("starting MONAI Label")
         serve(options, lambda text: messages.print(text, style="bold yellow", markup=False, soft_wrap=True))
     except (CephError, OSError) as error:
         stop(error)

@@ -10,6 +10,7 @@ import typer
 
 from monai_ceph.console import EXIT_NOTHING_DONE, EXIT_SOME_FAILED, EXIT_STOPPED, console, messages, need_extra, stop
 from monai_ceph.errors import CephError, StoppedError
+from monai_ceph.progress import Progress
 
 __all__ = ["fetch", "node"]
 
@@ -36,11 +37,12 @@ def node(
     import json
     from functools import partial
 
+    from monai_ceph.batch.film import make_detector
     from monai_ceph.pacs.check import check_node, check_owner, open_to_others
     from monai_ceph.pacs.config_file import read_config
     from monai_ceph.pacs.folder import audit_rows, retry_all
     from monai_ceph.pacs.logs import log_json
-    from monai_ceph.pacs.node import make_detector, run_node
+    from monai_ceph.pacs.node import run_node
 
     try:
         settings = read_config(config)
@@ -94,7 +96,17 @@ def fetch(
         query = Query(study, patient, date, modality)
         if query.empty:
             stop("nothing to look for: give --study, --patient, --date or --modality")
-        result = fetch_films(read_config(config), source, query, only_list)
+        settings = read_config(config)
+        with Progress(messages) as progress:
+
+            def fetching(count: int) -> None:
+                progress.step("fetching")
+                progress.total(count)
+
+            progress.step("asking the archive")
+            result = fetch_films(
+                settings, source, query, only_list, on_found=fetching, on_film=lambda: progress.advance()
+            )
     except (CephError, OSError) as error:
         stop(error)
     for uid in result.found:

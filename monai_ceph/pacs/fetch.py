@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from monai_ceph.errors import CephError, StoppedError
@@ -31,7 +32,15 @@ class Fetched:
     taken: int = 0
 
 
-def fetch_films(config: NodeConfig, source_name: str, query: Query, only_list: bool = False) -> Fetched:
+def fetch_films(
+    config: NodeConfig,
+    source_name: str,
+    query: Query,
+    only_list: bool = False,
+    *,
+    on_found: Callable[[int], None] = lambda count: None,
+    on_film: Callable[[], None] = lambda: None,
+) -> Fetched:
     """Find films in an archive and have the node receive them.
 
     Args:
@@ -39,6 +48,8 @@ def fetch_films(config: NodeConfig, source_name: str, query: Query, only_list: b
         source_name: of the archive, in the configuration.
         query: what is looked for.
         only_list: fetch nothing.
+        on_found: called with the number of films before any is fetched.
+        on_film: called after each film, with the node or not.
 
     Raises:
         CephError: no such source, it does not answer, or the folder is not that of a node, or another user's.
@@ -65,6 +76,7 @@ def fetch_films(config: NodeConfig, source_name: str, query: Query, only_list: b
     if only_list or not films:
         return Fetched(uids, causes)
     spool, taken = Spool(config.folder, config.spool), 0
+    on_found(len(films))
     for found in films:
         if (cause := spool.no_room()) is not None:
             causes.append(f"no room for more: {cause}")
@@ -76,4 +88,5 @@ def fetch_films(config: NodeConfig, source_name: str, query: Query, only_list: b
             raise
         except Exception as error:  # whatever an archive sends
             causes.append(f"{found.uid}: {cause_of(error)}")
+        on_film()
     return Fetched(uids, causes, taken)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pydicom import Dataset
 
-from monai_ceph.batch.film import Detector, MakeDetector
+from monai_ceph.batch.film import MakeDetector
 from monai_ceph.batch.options import OBJECT_FORMATS, Options
 from monai_ceph.batch.processes import ProcessExecutor, WorkerLostError
 from monai_ceph.errors import StoppedError
@@ -36,7 +36,7 @@ from monai_ceph.readers import read_radiograph
 if TYPE_CHECKING:
     from monai_ceph.pacs.web import WebServer
 
-__all__ = ["Node", "make_detector", "run_node"]
+__all__ = ["Node", "run_node"]
 
 
 class Node:
@@ -60,6 +60,7 @@ class Node:
         make_worker = partial(_make_worker, make_detector, self.spool.objects, options)
         self._error: BaseException | None = None
         self._ended = threading.Event()
+        log("loading the model", workers=config.detect.workers)
         try:
             self._executor: Workers = ProcessExecutor(make_worker, config.detect.workers, config.detect.timeout_s)
         except WorkerLostError as error:
@@ -204,13 +205,6 @@ class Node:
                 path.unlink()
                 continue
             self.arrivals.take(path, uid, "found in the folder")
-
-
-def make_detector(device: str | None, overlays: tuple[Path, ...]) -> Detector:
-    """Return the real detector. torch is imported here, in the worker, and not in the process that listens."""
-    from monai_ceph.detection import CephalogramDetector
-
-    return CephalogramDetector(device, overlays)
 
 
 def _make_worker(make_detector: MakeDetector, objects: Path, options: Options) -> NodeWorker:

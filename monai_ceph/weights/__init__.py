@@ -13,13 +13,14 @@ import logging
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from monai_ceph.errors import CephError
 from monai_ceph.landmarks import NUM_LANDMARKS, SYMBOLS
 from monai_ceph.reports.atomic import written_beside
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = [
     "STAGES",
@@ -157,6 +158,8 @@ def load(network: torch.nn.Module, file: str) -> torch.nn.Module:
 
 
 def _state(file: str) -> dict[str, torch.Tensor]:
+    import torch
+
     state = torch.load(file, map_location="cpu", weights_only=True)
     return state.get("network", state)
 
@@ -176,6 +179,8 @@ def halved(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     Raises:
         CephError: if half precision cannot hold its values; it names the tensor.
     """
+    import torch
+
     half = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
     for key, value in half.items():
         # what is beyond the largest half has become infinite
@@ -199,5 +204,7 @@ def export(checkpoint: str, target: str) -> None:
         raise CephError(f"{checkpoint}: {error}") from error
     except Exception as error:
         raise CephError(f"{checkpoint}: no checkpoint: {_cause(error)}") from error
+    import torch
+
     with written_beside(Path(target)) as part:
         torch.save(half, part)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from monai_ceph.console import console, messages, stop
+from monai_ceph.console import console, messages, say, stop
 from monai_ceph.errors import CephError
 
 __all__ = ["bundle"]
@@ -24,6 +24,7 @@ def bundle(
     torchscript: Annotated[bool, typer.Option(help="Export models/model.ts, too.")] = True,
 ) -> None:
     """Write the model as a MONAI Bundle that stands alone, in the form of the MONAI Model Zoo."""
+    say("loading the model")
     from monai_ceph.zoo.bundle import write_bundle
 
     try:

@@ -75,6 +75,7 @@ def test_once(tmp_path: Path, values: dict[str, Any], pacs: Orthanc, source: str
             before = len(node.events("received"))
             done = fetch(node, "--source", source, option, value)
             assert (done.exit_code, done.stdout.strip()) == (0, "1 found, 1 with the node"), done.stderr
+            assert done.stderr.splitlines() == ["asking the archive", "fetching"]
             assert node.wait_for("received", before + 1)[-1]["uid"] == uid
         nothing = fetch(node, "--source", source, "--date", "20260105", "--modality", "MG")
         assert (nothing.exit_code, nothing.stdout.strip()) == (2, "0 found, 0 with the node")

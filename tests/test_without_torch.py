@@ -1,0 +1,96 @@
+"""Importing torch and MONAI takes seconds: what needs neither does not import them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import monai_ceph
+from monai_ceph import weights
+from monai_ceph.cli import app
+
+BUNDLES = Path(monai_ceph.__file__).parent / "bundles"
+
+# what it prints last is what was imported
+PROGRAM = """
+import sys
+from monai_ceph.cli import app
+try:
+    app(sys.argv[1:])
+finally:
+    print("imported", sorted({"torch", "monai", "ignite"} & set(sys.modules)))
+"""
+
+
+def run(*arguments: object, code: int = 0) -> tuple[str, str]:
+    """What a command prints in a process of its own, and what it imported."""
+    command = [sys.executable, "-c", PROGRAM, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    said, _, imported = done.stdout.rpartition("imported ")
+    return said, imported.strip()
+
+
+@pytest.mark.parametrize("arguments", ["--help", "--version", "schema", "template", "detect --help", "evaluate --help"])
+def test_what_only_prints(arguments: str) -> None:
+    said, imported = run(*arguments.split())
+    assert said
+    assert imported == "[]"
+
+
+def test_phantoms(tmp_path: Path) -> None:
+    said, imported = run("phantom", tmp_path, "--count", 1, "--format", "png")
+    assert "1 phantoms and landmarks.csv" in said
+    assert imported == "[]"
+
+
+def detect(films: Path, out: Path, overlay: Path) -> list[str]:
+    overlays = ["--config", str(BUNDLES / "no_expansion.json"), "--config", str(overlay)]
+    return ["detect", str(films), "--out", str(out), "--formats", "csv", "--device", "cpu", "--force", *overlays]
+
+
+@pytest.fixture(scope="module")
+def command(film: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """One that has run, with weights of its own."""
+    root = tmp_path_factory.mktemp("run")
+    (root / "final.pt").write_bytes(Path(weights.path("local")).read_bytes())
+    (root / "mine.json").write_text(json.dumps({"local_weights": str(root / "final.pt")}))
+    command = detect(film, root / "out", root / "mine.json")
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    assert "1 films: 1 done" in result.stdout
+    return command
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        ("--workers", "2"),
+        pytest.param(
+            ("--engine", "ray"),
+            marks=pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed"),
+        ),
+    ],
+)
+def test_a_run_that_has_nothing_to_do(command: list[str], options: tuple[str, ...]) -> None:
+    if "ray" in options:
+        # another engine may have another model: its first run asks
+        run(*command, *options)
+    said, imported = run(*command, *options)
+    assert "1 of them were done before." in said
+    assert imported == "[]"
+
+
+def test_other_weights_are_noticed(command: list[str]) -> None:
+    file = Path(command[3]).with_name("final.pt")
+    run(*command)
+    assert run(*command)[1] == "[]"
+    file.write_bytes(b"no weights")
+    assert run(*command, code=2)[1] == "['ignite', 'monai', 'torch']"
