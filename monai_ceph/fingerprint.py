@@ -21,7 +21,6 @@ from typing import Any
 import yaml
 
 from monai_ceph import weights
-from monai_ceph.errors import CephError
 from monai_ceph.version import __version__
 
 __all__ = ["model_fingerprint"]
@@ -80,7 +79,7 @@ def model_fingerprint(device: str | None, overlays: Sequence[Path] = (), engine:
             facts += _processor()
             if "cuda" in str(device or values["device"]):
                 facts += _gpus()
-    except (OSError, ValueError, ImportError, yaml.YAMLError, RecursionError, CephError, _UnknownError):
+    except (OSError, ValueError, ImportError, yaml.YAMLError, RecursionError, _UnknownError):
         return None
     return _sha256(json.dumps(facts).encode())
 
@@ -154,17 +153,16 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _weights(values: dict[str, Any]) -> Iterator[str | None]:
-    files: dict[str, str | None] = {}
     for stage in weights.STAGES:
         file = values[f"{stage}_weights"]
         if file is not None and not isinstance(file, str):
             raise _UnknownError
         if file == _CONTEXT_BESIDE:
-            file = weights.context_beside(files["local"])
-        elif file and file.startswith("$"):
-            file = weights.path(stage)
-        files[stage] = file
-    yield from files.values()
+            local = values["local_weights"]
+            beside = local and (local.startswith("$") or weights.is_shipped("local", local))
+            yield str(_PACKAGE / "weights" / f"{stage}.pt") if beside else None
+        else:
+            yield str(_PACKAGE / "weights" / f"{stage}.pt") if file and file.startswith("$") else file
 
 
 # the machine
