@@ -1,9 +1,9 @@
 """Landmarks as a DICOM Comprehensive SR document by TID 1500, Measurement Report (PS3.16).
 
-Each landmark on the image is a measurement group with a POINT (TID 1410). There is no group without a point: OHIF
-3.12 and 3.13 show an error page if they meet one. So a landmark that was not found, or that lies outside the image, where no
-POINT may be (PS3.3 C.18.6), is one of the qualitative evaluations of the whole report, like the state of the film and
-the warnings. The scale of the film is in the Image Library (:mod:`monai_ceph.reports.image_library`).
+Each landmark on the image is a measurement group with a POINT (TID 1410). There is no group without a point: OHIF 3.12
+and 3.13 show an error page if they meet one. So a landmark that was not found, or that lies outside the image, where
+no POINT may be (PS3.3 C.18.6), is one of the qualitative evaluations of the whole report, like the state of the film
+and the warnings. The scale of the film is in the Image Library (:mod:`monai_ceph.reports.image_library`).
 """
 
 from __future__ import annotations
@@ -71,10 +71,12 @@ def structured_report(detection: Detection, source: Dataset) -> sr.Comprehensive
             imaging_measurements=groups or [_placeholder()],
         )
         parts = report[0].ContentSequence
-        if not groups:
-            # the placeholder goes; Imaging Measurements need not be there beside Qualitative Evaluations
-            del parts[-1]
-        parts.insert(len(parts) - bool(groups), image_library(detection, reference, source))
+        measurements = parts[-1]
+        del parts[-1]
+        parts.append(image_library(detection, reference, source))
+        # TID 1500 needs no Imaging Measurements beside Qualitative Evaluations, so the placeholder can go
+        if groups:
+            parts.append(measurements)
         parts.append(_evaluations(detection, without_point))
         document = sr.ComprehensiveSR(
             evidence=[reference],
