@@ -53,7 +53,7 @@ def _container(name: codes.Code, item: sr.ContentItem) -> sr.ContainerContentIte
 
 def _descriptors(detection: Detection, source: Dataset) -> list[sr.ContentItem]:
     """Return the descriptors of TID 1602 and 1603, in their order; the source of the scale extends them."""
-    numbers = [
+    numbers: list[tuple[codes.Code, float, codes.Code]] = [
         (codes.PIXEL_DATA_ROWS, detection.rows, codes.PIXELS),
         (codes.PIXEL_DATA_COLUMNS, detection.columns, codes.PIXELS),
     ]

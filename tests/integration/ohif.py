@@ -1,4 +1,13 @@
-"""The OHIF viewer from npm on loopback, with an archive behind the same address, so that no page asks another host."""
+"""The OHIF viewer from npm on loopback, with an archive behind the same address, so that no page asks another host.
+
+MONAI_CEPH_OHIF_DIR names a folder with the packages, each unpacked in a folder called by its version. They come built,
+so their dependencies are not needed::
+
+    for version in 3.12.10 3.13.2; do
+      mkdir -p "$MONAI_CEPH_OHIF_DIR/$version" && cd "$MONAI_CEPH_OHIF_DIR/$version"
+      npm pack "@ohif/app@$version" && tar -xzf ohif-app-*.tgz
+    done
+"""
 
 from __future__ import annotations
 
@@ -47,15 +56,14 @@ CONFIG = {
 }
 
 
-def installed() -> dict[str, Path]:
-    """Return the built viewers below MONAI_CEPH_OHIF_DIR, by version."""
+VERSIONS = ("3.12.10", "3.13.2")
+
+
+def built(version: str) -> Path | None:
+    """Return the folder of a built viewer; None if it is not there."""
     root = os.environ.get("MONAI_CEPH_OHIF_DIR")
-    found = {}
-    for package in sorted(Path(root).glob("node_modules/*/package.json")) if root else ():
-        content = json.loads(package.read_text(encoding="utf-8"))
-        if content.get("name") == "@ohif/app":
-            found[content["version"]] = package.parent / "dist"
-    return found
+    dist = Path(root or os.devnull) / version / "package" / "dist"
+    return dist if (dist / "index.html").is_file() else None
 
 
 class _Viewer(SimpleHTTPRequestHandler):
