@@ -14,6 +14,12 @@ PAGE = Path(__file__).parents[1] / "docs" / "codes.md"
 STANDARD = (
     dicom_codes.ANATOMICAL_STRUCTURE,
     dicom_codes.RADIOGRAPHY,
+    dicom_codes.FINDING,
+    dicom_codes.IMAGE_LIBRARY,
+    dicom_codes.IMAGE_LIBRARY_GROUP,
+    dicom_codes.MODALITY,
+    dicom_codes.PIXEL_DATA_ROWS,
+    dicom_codes.PIXEL_DATA_COLUMNS,
     dicom_codes.HORIZONTAL_SPACING,
     dicom_codes.VERTICAL_SPACING,
 )

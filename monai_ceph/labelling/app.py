@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import logging
 import os
 import tempfile
@@ -76,6 +77,17 @@ def _tag_of_the_model(request: dict[str, Any]) -> str:
             "that a person looked at"
         )
     return tag
+
+
+def _save(store: FilmStore, name: str, tag: str, info: dict[str, Any]) -> str:
+    """Save the landmarks of the params in ``info``, and return the film's name.
+
+    The file for the client will not do: it may be a label map, which is less exact, or there may be none.
+    """
+    with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
+        json.dump(info["params"], file)
+        file.flush()
+        return store.save_label(name, file.name, tag, info)
 
 
 class _BatchInfer(BatchInferTask):
@@ -226,13 +238,10 @@ class CephalometricApp(MONAILabelApp):
         request["image"] = str(path)
         file, params = task(request)
         label = file
-        if file and request.get("save_label"):
-            label = store.save_label(
-                request["image_id"],
-                file,
-                tag,
-                {"model": request["model"], "params": params},
-            )
+        if request.get("save_label"):
+            saved = _save(store, request["image_id"], tag, {"model": request["model"], "params": params})
+            # without a file MONAI Label would send, and then remove, what a label names
+            label = saved if file else None
         return {"label": label, "tag": ORIGINAL, "file": file, "params": params}
 
     def _is_upload(self, image: str) -> bool:

@@ -102,8 +102,12 @@ def landmark_index(label: Any) -> int:
 def read_label_json(path: Path, placement: Placement, image_uid: str | None = None) -> np.ndarray:
     """Return the landmarks of a file that a client saved: (19, 2), (row, column) in source pixels, NaN where absent.
 
-    It holds Slicer's markups, or a detection as ``output=json`` gives it, in which a client moved ``x`` and ``y``.
-    Labels are the landmarks' names or symbols, in any case.
+    It holds one of these:
+
+    * Slicer's markups: a list ``markups``. Labels are the landmarks' names or symbols, in any case.
+    * the params of an inference, as ``output=json`` gives them: ``landmarks`` with ``symbol``, ``x`` and ``y``. Their
+      ``markups`` is no list, it tells the unit of the markups.
+    * the params below the key ``params``: the answer for one film of a batch, or the info of a saved label.
 
     Args:
         path: of the file.
@@ -115,18 +119,13 @@ def read_label_json(path: Path, placement: Placement, image_uid: str | None = No
             twice, holds no landmark at all, or puts one far from the film.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        # editors on Windows put a byte order mark first
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise CephError(f"the label is no JSON in UTF-8: {error}") from error
     if not isinstance(content, dict):
-        raise CephError("the label is JSON, but neither markups nor a detection")
-    if "markups" in content:
-        found = _control_points(content["markups"], placement)
-    elif "landmarks" in content:
-        _check_of_film(content, placement, image_uid)
-        found = _detected(content["landmarks"])
-    else:
-        raise CephError("the label is JSON without 'markups' or 'landmarks': neither Slicer's markups nor a detection")
+        raise CephError("the label is JSON, but no object: save markups or the params of an inference")
+    found = _found(content, placement, image_uid)
     points = np.full((NUM_LANDMARKS, 2), np.nan)
     for label, point in found:
         index = landmark_index(label)
@@ -138,6 +137,20 @@ def read_label_json(path: Path, placement: Placement, image_uid: str | None = No
         raise CephError("the label holds no landmark; save the point list, not a segmentation or a region")
     _check_on_film(points, placement)
     return points
+
+
+def _found(content: dict[str, Any], placement: Placement, image_uid: str | None) -> list[tuple[Any, np.ndarray]]:
+    """Return the names and places, (row, column) in source pixels, of all points in a label."""
+    if isinstance(content.get("params"), dict):
+        content = content["params"]
+    if isinstance(content.get("markups"), list):
+        return _control_points(content["markups"], placement)
+    if "landmarks" in content:
+        _check_of_film(content, placement, image_uid)
+        return _detected(content["landmarks"])
+    raise CephError(
+        "the label is neither Slicer's markups, with a list 'markups', nor the params of an inference, with 'landmarks'"
+    )
 
 
 def _control_points(markups: Any, placement: Placement) -> list[tuple[Any, np.ndarray]]:

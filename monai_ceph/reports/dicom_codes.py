@@ -14,13 +14,19 @@ __all__ = [
     "COLUMN_POSITION",
     "FILM_STATE",
     "FILM_STATES",
+    "FINDING",
     "HORIZONTAL_SPACING",
+    "IMAGE_LIBRARY",
+    "IMAGE_LIBRARY_GROUP",
     "LANDMARK_SCORE",
     "LANDMARK_STATUS",
     "MILLIMETRES",
+    "MODALITY",
     "NOTICE",
     "NO_UNITS",
     "PIXELS",
+    "PIXEL_DATA_COLUMNS",
+    "PIXEL_DATA_ROWS",
     "PRIVATE_CODES",
     "QUALITATIVE_EVALUATIONS",
     "RADIOGRAPHY",
@@ -81,6 +87,12 @@ PRIVATE_CODES: tuple[Code, ...] = (
 
 ANATOMICAL_STRUCTURE = Code("91723000", "SCT", "Anatomical Structure")
 RADIOGRAPHY = Code("43468-8", "LN", "XR unspecified body region")
+FINDING = Code("121071", "DCM", "Finding")
+IMAGE_LIBRARY = Code("111028", "DCM", "Image Library")
+IMAGE_LIBRARY_GROUP = Code("126200", "DCM", "Image Library Group")
+MODALITY = Code("121139", "DCM", "Modality")
+PIXEL_DATA_ROWS = Code("110910", "DCM", "Pixel Data Rows")
+PIXEL_DATA_COLUMNS = Code("110911", "DCM", "Pixel Data Columns")
 HORIZONTAL_SPACING = Code("111026", "DCM", "Horizontal Pixel Spacing")
 VERTICAL_SPACING = Code("111066", "DCM", "Vertical Pixel Spacing")
 QUALITATIVE_EVALUATIONS = Code("C0034375", "UMLS", "Qualitative Evaluations")

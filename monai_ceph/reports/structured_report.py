@@ -1,17 +1,17 @@
 """Landmarks as a DICOM Comprehensive SR document by TID 1500, Measurement Report (PS3.16).
 
-One measurement group per landmark. A landmark on the image is a POINT (TID 1410). One that was not found, or that
-lies outside the image, where no POINT may be (PS3.3 C.18.6), is a group without a region (TID 1501) that says so.
-A further group holds the state and the scale of the film; the warnings are qualitative evaluations of the whole.
+Each landmark on the image is a measurement group with a POINT (TID 1410). There is no group without a point: OHIF 3.12
+and 3.13 show an error page if they meet one. So a landmark that was not found, or that lies outside the image, where
+no POINT may be (PS3.3 C.18.6), is one of the qualitative evaluations of the whole report, like the state of the film
+and the warnings. The scale of the film is in the Image Library (:mod:`monai_ceph.reports.image_library`).
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from highdicom import sr
+from highdicom import UID, sr
 from pydicom import Dataset
 
 from monai_ceph.landmarks import LANDMARKS, Landmark
@@ -20,6 +20,7 @@ from monai_ceph.reports.dicom_codes import concept
 from monai_ceph.reports.dicom_objects import MANUFACTURER, building, complete, identification, write_object
 from monai_ceph.reports.dicom_source import image_reference
 from monai_ceph.reports.dicom_uids import device_uid, tracking_uid
+from monai_ceph.reports.image_library import image_library
 from monai_ceph.reports.overlay import NOTICE
 from monai_ceph.result import DetectedLandmark, Detection
 
@@ -53,16 +54,30 @@ def structured_report(detection: Detection, source: Dataset) -> sr.Comprehensive
     """
     with building("SR", detection):
         reference = image_reference(source, detection)
+        marks = list(zip(LANDMARKS, detection.landmarks, strict=True))
         groups = [
-            _group(landmark, mark, detection, reference)
-            for landmark, mark in zip(LANDMARKS, detection.landmarks, strict=True)
+            _group(landmark, mark, position, detection, reference)
+            for landmark, mark in marks
+            if (position := image_position(mark, detection))
+        ]
+        without_point = [
+            _without_point(landmark, mark, detection, reference)
+            for landmark, mark in marks
+            if image_position(mark, detection) is None
         ]
         report = sr.MeasurementReport(
             observation_context=_observer(detection),
             procedure_reported=concept(codes.RADIOGRAPHY),
-            imaging_measurements=[*groups, _film(detection, reference)],
+            imaging_measurements=groups or [_placeholder()],
         )
-        report[0].ContentSequence.append(_statements(detection))
+        parts = report[0].ContentSequence
+        measurements = parts[-1]
+        del parts[-1]
+        parts.append(image_library(detection, reference, source))
+        # TID 1500 needs no Imaging Measurements beside Qualitative Evaluations, so the placeholder can go
+        if groups:
+            parts.append(measurements)
+        parts.append(_evaluations(detection, without_point))
         document = sr.ComprehensiveSR(
             evidence=[reference],
             content=report,
@@ -115,79 +130,86 @@ def _algorithm(detection: Detection) -> sr.AlgorithmIdentification:
     )
 
 
-def _source_image(detection: Detection, reference: Dataset) -> sr.SourceImageForMeasurementGroup:
-    return sr.SourceImageForMeasurementGroup(reference.SOPClassUID, reference.SOPInstanceUID, _frames(detection))
-
-
 def _frames(detection: Detection) -> list[int] | None:
     return None if detection.frame is None else [detection.frame]
 
 
-def _number(code: codes.Code, value: float, unit: codes.Code) -> sr.Measurement:
-    return sr.Measurement(name=concept(code), value=value, unit=concept(unit))
-
-
-def _answer(question: codes.Code, value: codes.Code) -> sr.QualitativeEvaluation:
-    return sr.QualitativeEvaluation(name=concept(question), value=concept(value))
+def _tracking(landmark: Landmark, detection: Detection, reference: Dataset) -> sr.TrackingIdentifier:
+    uid = tracking_uid(reference.SOPInstanceUID, detection.frame, landmark.symbol)
+    return sr.TrackingIdentifier(uid=uid, identifier=landmark.name)
 
 
 def _group(
-    landmark: Landmark, mark: DetectedLandmark, detection: Detection, reference: Dataset
-) -> sr.PlanarROIMeasurementsAndQualitativeEvaluations | sr.MeasurementsAndQualitativeEvaluations:
-    uid = tracking_uid(reference.SOPInstanceUID, detection.frame, landmark.symbol)
-    measurements = [_number(codes.LANDMARK_SCORE, mark.score, codes.NO_UNITS)]
-    shared: dict[str, Any] = {
-        "tracking_identifier": sr.TrackingIdentifier(uid=uid, identifier=landmark.name),
-        "finding_category": concept(codes.ANATOMICAL_STRUCTURE),
-        "finding_type": concept(landmark.code),
-        "finding_sites": [sr.FindingSite(concept(landmark.site))],
-        "algorithm_id": _algorithm(detection),
-        "measurements": measurements,
-        "qualitative_evaluations": [_answer(codes.LANDMARK_STATUS, codes.STATUSES[mark.status])],
-    }
-    if position := image_position(mark, detection):
-        region = sr.ImageRegion(
+    landmark: Landmark,
+    mark: DetectedLandmark,
+    position: tuple[float, float],
+    detection: Detection,
+    reference: Dataset,
+) -> sr.PlanarROIMeasurementsAndQualitativeEvaluations:
+    """Return the measurement group of a landmark on the image."""
+    status = concept(codes.STATUSES[mark.status])
+    return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=_tracking(landmark, detection, reference),
+        referenced_region=sr.ImageRegion(
             sr.GraphicTypeValues.POINT,
             np.array([position]),
             sr.SourceImageForRegion(reference.SOPClassUID, reference.SOPInstanceUID, _frames(detection)),
-        )
-        return sr.PlanarROIMeasurementsAndQualitativeEvaluations(referenced_region=region, **shared)
-    if mark.x is not None and mark.y is not None:
-        measurements += [
-            _number(codes.COLUMN_POSITION, mark.x + 0.5, codes.PIXELS),
-            _number(codes.ROW_POSITION, mark.y + 0.5, codes.PIXELS),
-        ]
-    return sr.MeasurementsAndQualitativeEvaluations(source_images=[_source_image(detection, reference)], **shared)
-
-
-def _film(detection: Detection, reference: Dataset) -> sr.MeasurementsAndQualitativeEvaluations:
-    """What holds for the whole film: its scale, where that came from, and whether the film is in doubt."""
-    spacing = detection.pixel_spacing
-    return sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=sr.TrackingIdentifier(
-            uid=tracking_uid(reference.SOPInstanceUID, detection.frame, "film"), identifier="Film"
         ),
-        measurements=[
-            _number(codes.HORIZONTAL_SPACING, spacing[1], codes.MILLIMETRES),
-            _number(codes.VERTICAL_SPACING, spacing[0], codes.MILLIMETRES),
+        finding_category=concept(codes.ANATOMICAL_STRUCTURE),
+        finding_type=concept(landmark.code),
+        finding_sites=[sr.FindingSite(concept(landmark.site))],
+        algorithm_id=_algorithm(detection),
+        measurements=[sr.Measurement(concept(codes.LANDMARK_SCORE), mark.score, concept(codes.NO_UNITS))],
+        qualitative_evaluations=[sr.QualitativeEvaluation(concept(codes.LANDMARK_STATUS), status)],
+    )
+
+
+def _without_point(
+    landmark: Landmark, mark: DetectedLandmark, detection: Detection, reference: Dataset
+) -> sr.CodeContentItem:
+    """Return the status of a landmark that has no point, with which landmark it is, its score and where it lies."""
+    has = sr.RelationshipTypeValues.HAS_PROPERTIES
+    numbers = [(codes.LANDMARK_SCORE, mark.score, codes.NO_UNITS)]
+    if mark.x is not None and mark.y is not None:
+        numbers += [
+            (codes.COLUMN_POSITION, mark.x + 0.5, codes.PIXELS),
+            (codes.ROW_POSITION, mark.y + 0.5, codes.PIXELS),
         ]
-        if spacing
-        else None,
-        qualitative_evaluations=[
-            _answer(codes.FILM_STATE, codes.FILM_STATES[detection.state]),
-            _answer(codes.SCALE_SOURCE, codes.SCALE_SOURCES[detection.spacing_source]),
-        ],
-        source_images=[_source_image(detection, reference)],
+    finding = sr.CodeContentItem(
+        concept(codes.FINDING), concept(landmark.code), sr.RelationshipTypeValues.HAS_CONCEPT_MOD
     )
+    finding.ContentSequence = sr.ContentSequence([sr.FindingSite(concept(landmark.site))])
+    status = _answer(codes.LANDMARK_STATUS, codes.STATUSES[mark.status])
+    status.ContentSequence = sr.ContentSequence(
+        [
+            *_tracking(landmark, detection, reference),
+            finding,
+            *_algorithm(detection),
+            *(sr.NumContentItem(concept(name), value, concept(unit), None, has) for name, value, unit in numbers),
+        ]
+    )
+    return status
 
 
-def _statements(detection: Detection) -> sr.ContainerContentItem:
-    """The sentences on the whole document, as its Qualitative Evaluations (TID 1500)."""
-    container = sr.ContainerContentItem(
-        name=concept(codes.QUALITATIVE_EVALUATIONS), relationship_type=sr.RelationshipTypeValues.CONTAINS
-    )
+def _placeholder() -> sr.MeasurementsAndQualitativeEvaluations:
+    """Return some group, since highdicom makes no report without one."""
+    return sr.MeasurementsAndQualitativeEvaluations(sr.TrackingIdentifier(UID(), "none"))
+
+
+def _answer(question: codes.Code, value: codes.Code) -> sr.CodeContentItem:
+    return sr.CodeContentItem(concept(question), concept(value), sr.RelationshipTypeValues.CONTAINS)
+
+
+def _evaluations(detection: Detection, without_point: list[sr.CodeContentItem]) -> sr.ContainerContentItem:
+    """Return what is said about the film as a whole, as Qualitative Evaluations (TID 1500)."""
+    contains = sr.RelationshipTypeValues.CONTAINS
     sentences = [(codes.NOTICE, NOTICE), *((codes.WARNING, warning) for warning in detection.warnings if warning)]
+    container = sr.ContainerContentItem(name=concept(codes.QUALITATIVE_EVALUATIONS), relationship_type=contains)
     container.ContentSequence = sr.ContentSequence(
-        [sr.TextContentItem(concept(name), text, sr.RelationshipTypeValues.CONTAINS) for name, text in sentences]
+        [
+            _answer(codes.FILM_STATE, codes.FILM_STATES[detection.state]),
+            *(sr.TextContentItem(concept(name), text, contains) for name, text in sentences),
+            *without_point,
+        ]
     )
     return container

@@ -9,6 +9,7 @@ import shutil
 import sys
 import tarfile
 from collections.abc import Callable, Iterator
+from email.parser import BytesParser
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -139,6 +140,49 @@ def test_json_alone(url: str) -> None:
     status, text, headers = call(url, "POST", f"/infer/{MODEL}?image=001.png&output=json")
     assert (status, headers["content-type"]) == (200, "application/json")
     assert len(json.loads(text)["landmarks"]) == 19
+
+
+def parts_of(answer: requests.Response) -> dict[str, bytes]:
+    """Return the parts of a multipart answer by their names."""
+    if answer.headers["content-type"] == "application/json":
+        return {"params": answer.content}
+    parts = BytesParser().parsebytes(
+        b"Content-Type: " + answer.headers["content-type"].encode() + b"\n\n" + answer.content
+    )
+    return {
+        str(part.get_param("name", header="content-disposition")): part.get_payload(decode=True)
+        for part in parts.get_payload()
+    }
+
+
+@pytest.mark.parametrize(
+    ("film", "query", "params", "part", "name"),
+    [
+        ("head.dcm", "output=json", {}, "params", "answer.json"),
+        ("001.png", "output=json", {}, "params", "answer"),
+        ("head.dcm", "output=all", {}, "params", "params.json"),
+        ("head.dcm", "output=all", {}, "image", "answer.mrk.json"),
+        ("head.dcm", "output=all", {"result_extension": ".nrrd"}, "params", "params.json"),
+        # a client of MONAI Label writes its wishes into the params
+        ("001.png", "", {"output": "json"}, "params", "answer.json"),
+    ],
+)
+def test_what_infer_answers_is_a_label(
+    url: str, studies: Path, film: str, query: str, params: dict[str, Any], part: str, name: str
+) -> None:
+    """POST /infer, then PUT /datastore/label with what came, unchanged."""
+    data = {"params": json.dumps(params)}
+    answer = requests.post(f"{url}/infer/{MODEL}?image={film}&{query}", data=data, timeout=120)
+    parts = parts_of(answer)
+    found = as_points(json.loads(parts["params"]))
+    label = {"label": (name, parts[part])}
+    put = requests.put(f"{url}/datastore/label?image={film}&tag=echo", files=label, timeout=60)
+    assert put.status_code == 200, put.text
+    saved = requests.get(f"{url}/datastore/label?label={film}&tag=echo", timeout=60)
+    (studies.parent / "echo.mrk.json").write_bytes(saved.content)
+    points = read_label_json(studies.parent / "echo.mrk.json", placement_of(studies / film))
+    np.testing.assert_allclose(points, found, atol=1e-4, equal_nan=True)
+    assert requests.delete(f"{url}/datastore/label?id={film}&tag=echo", timeout=60).status_code == 200
 
 
 @pytest.mark.parametrize("suffix", [".nrrd", ".nii.gz"])
@@ -327,13 +371,29 @@ def test_round_trip(client: MONAILabelClient, infer: Infer, url: str, studies: P
     assert sorted(film.image.resolve().name for film in dataset) == ["001.png", "head.dcm"]
 
 
-def test_batch_inference_without_a_gpu(url: str, client: MONAILabelClient) -> None:
+@pytest.mark.parametrize("wish", [{}, {"output": "json"}, {"result_extension": ".nrrd"}])
+def test_batch_inference_without_a_gpu(
+    url: str, client: MONAILabelClient, studies: Path, place: Path, wish: dict[str, str]
+) -> None:
     # clients send MONAI Label's defaults, which name GPUs
-    content = {"device": "cuda", "multi_gpu": True, "gpus": "all", "max_batch_size": 1}
+    content = {"device": "cuda", "multi_gpu": True, "gpus": "all", "max_batch_size": 1, **wish}
     status, text, _ = call(url, "POST", f"/batch/infer/{MODEL}?images=unlabeled&run_sync=true", content)
-    assert (status, list(json.loads(text))[:1]) == (200, ["002.png"]), text
-    labels = client.datastore()["objects"]["002.png"]["labels"]["original"]["info"]
-    assert len(labels["params"]["landmarks"]) == 19
+    batch = json.loads(text)
+    assert (status, len(batch)) == (200, 1)
+    (name,) = batch
+    info = requests.get(f"{url}/datastore/label/info?label={name}&tag=original", timeout=60).json()
+    assert info["params"]["created"] == batch[name]["params"]["created"]
+    # the landmarks are saved as they were found, whatever file the client wanted
+    found, placement = as_points(batch[name]["params"]), placement_of(studies / name)
+    assert np.isfinite(found).sum() > 30
+    saved = Path(client.download_label(name, "original"))
+    np.testing.assert_allclose(read_label_json(saved, placement), found, atol=1e-4, equal_nan=True)
+    # what the server says of a film in a batch, or of a saved label, is a label, too
+    for number, answer in enumerate((batch[name], info)):
+        (place / f"{number}.json").write_text(json.dumps(answer))
+        client.save_label(name, str(place / f"{number}.json"), f"batch-{number}")
+        saved = Path(client.download_label(name, f"batch-{number}"))
+        np.testing.assert_allclose(read_label_json(saved, placement), found, atol=1e-4, equal_nan=True)
 
 
 def test_working_folder_is_its_owners_and_keeps_no_upload(url: str, place: Path) -> None:

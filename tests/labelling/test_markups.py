@@ -82,6 +82,20 @@ def test_a_detection_whose_point_was_removed(plane: Placement, tmp_path: Path) -
     assert np.isfinite(found).all(axis=1).nonzero()[0].tolist() == [1]
 
 
+def test_params_of_an_inference_tell_the_unit_of_markups(plane: Placement, tmp_path: Path) -> None:
+    params = {"landmarks": [FOUND], "markups": {"unit": "mm", "spacing": [0.5, 0.25], "note": "..."}}
+    for content in (params, {"label": None, "tag": "original", "params": params}, {"params": params, "ts": 1}):
+        found = read_label_json(saved(tmp_path / "a.json", content), plane)
+        np.testing.assert_array_equal(found[0], [20.0, 10.5])
+        assert np.isnan(found[1:]).all()
+
+
+def test_a_byte_order_mark(plane: Placement, tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"landmarks": [FOUND]}), encoding="utf-8-sig")
+    np.testing.assert_array_equal(read_label_json(path, plane)[0], [20.0, 10.5])
+
+
 def test_a_detection_of_this_very_image(plane: Placement, tmp_path: Path) -> None:
     content = {"image_uid": "2.25.1", "rows": 240, "columns": 200, "landmarks": [FOUND]}
     assert read_label_json(saved(tmp_path / "a.json", content), plane, "2.25.1")[0].tolist() == [20.0, 10.5]
@@ -93,8 +107,10 @@ MARK = {"label": "Sella", "position": [1.0, 2.0, 0.0]}
 FOUND = {"symbol": "S", "x": 10.5, "y": 20.0}
 WRONG = {
     "no JSON": ("{", "no JSON"),
-    "a list": ("[]", "neither markups nor a detection"),
-    "another file": ("{}", "neither Slicer's markups nor a detection"),
+    "a list": ("[]", "no object"),
+    "another file": ("{}", "neither Slicer's markups"),
+    "the unit alone": ({"markups": {"unit": "mm"}}, "neither Slicer's markups"),
+    "params without landmarks": ({"params": {"output": "json"}}, "neither Slicer's markups"),
     "an unknown name": ({"markups": [{"controlPoints": [{**MARK, "label": "F-1"}]}]}, "no landmark is called 'F-1'"),
     "a name twice": ({"markups": [{"controlPoints": [MARK, {**MARK, "label": "S"}]}]}, "Sella is in the label twice"),
     "Slicer's regions": ({"markups": []}, "holds no landmark"),

@@ -12,7 +12,7 @@ from pydicom import Dataset, dcmread
 from samples import changed
 
 from monai_ceph.errors import CephError
-from monai_ceph.landmarks import CODING_SCHEME, LANDMARKS, NUM_LANDMARKS, SYMBOLS, Code
+from monai_ceph.landmarks import CODING_SCHEME, LANDMARKS, NAMES, NUM_LANDMARKS, SYMBOLS, Code
 from monai_ceph.readers import SpacingSource
 from monai_ceph.reports import dicom_codes as codes
 from monai_ceph.reports.dicom_uids import tracking_uid
@@ -53,6 +53,37 @@ def answers(group: Any, question: Code) -> list[Code]:
 def numbers(group: Any, name: Code) -> list[tuple[float, str]]:
     found = group.get_measurements(codes.concept(name))
     return [(item.value, item.unit.value) for item in found]
+
+
+def value(item: Any) -> Any:
+    """Return what a content item says: a code, a number with its unit, or a text."""
+    if item.ValueType == "NUM":
+        return item.value, item.unit.value
+    return triple(item.value) if item.ValueType == "CODE" else item.value
+
+
+def section(document: Any, meaning: str) -> list[Any]:
+    """Return the containers of a name below the root."""
+    return [item for item in document.content[0].ContentSequence if item.name.meaning == meaning]
+
+
+def without_point(document: Any) -> list[dict[str, Any]]:
+    """Return the landmarks among the qualitative evaluations: all that is said of each, by the name of the concept."""
+    (container,) = section(document, "Qualitative Evaluations")
+    found = [item for item in container.ContentSequence if item.name.value == codes.LANDMARK_STATUS.value]
+    parts = [[item, *item.ContentSequence, *item.ContentSequence[2].ContentSequence] for item in found]
+    return [{part.name.meaning: value(part) for part in items} for items in parts]
+
+
+def library(document: Any) -> list[Any]:
+    """Return the entries of the Image Library."""
+    (container,) = section(document, "Image Library")
+    (group,) = container.ContentSequence
+    return list(group.ContentSequence)
+
+
+def descriptors(entry: Any) -> list[tuple[str, Any]]:
+    return [(item.name.meaning, value(item)) for item in entry.ContentSequence]
 
 
 def texts(document: Any, name: Code) -> list[str]:
@@ -106,57 +137,92 @@ class TestLandmarks:
             # a decimal string has 16 characters
             assert numbers(group, codes.LANDMARK_SCORE)[0][0] == pytest.approx(point[2], rel=1e-12)
 
-    def test_a_missing_landmark_has_a_group_that_says_so(self, tmp_path: Path) -> None:
+    def test_a_missing_landmark_is_a_qualitative_evaluation(self, tmp_path: Path) -> None:
         document = read_back(tmp_path, without(detection_on(), "Po", "Ar"))
         assert {group.tracking_identifier for group in planar(document)}.isdisjoint({"Porion", "Articulare"})
-        groups = {group.tracking_identifier: group for group in others(document)}
-        assert set(groups) == {"Porion", "Articulare", "Film"}
-        assert answers(groups["Porion"], codes.LANDMARK_STATUS) == [codes.STATUSES["missing"]]
-        assert triple(groups["Porion"].finding_type) == LANDMARKS[3].code
-        assert numbers(groups["Porion"], codes.LANDMARK_SCORE) == [(0.125, "1")]
-        assert not numbers(groups["Porion"], codes.COLUMN_POSITION)
-        assert groups["Porion"].source_images[0].referenced_sop_instance_uid == IMAGE
+        found = without_point(document)
+        assert [item["Finding"] for item in found] == [LANDMARKS[3].code, LANDMARKS[18].code]
+        assert found[0] == {
+            "Status of the landmark": codes.STATUSES["missing"],
+            "Tracking Identifier": "Porion",
+            "Tracking Unique Identifier": tracking_uid(IMAGE, None, "Po"),
+            "Finding": LANDMARKS[3].code,
+            "Finding Site": LANDMARKS[3].site,
+            "Algorithm Name": "test",
+            "Algorithm Version": "1, weights abababababab",
+            "Algorithm Parameters": "recipe_sha256=" + "cd" * 32,
+            "Score of the landmark": (0.125, "1"),
+        }
 
     def test_nothing_found_at_all(self, tmp_path: Path) -> None:
         document = read_back(tmp_path, without(detection_on(), *SYMBOLS))
         assert planar(document) == []
-        assert len(others(document)) == NUM_LANDMARKS + 1
+        assert [item["Tracking Identifier"] for item in without_point(document)] == list(NAMES)
+        assert section(document, "Imaging Measurements") == []
 
     def test_a_landmark_outside_the_image_keeps_its_place_as_numbers(self, tmp_path: Path) -> None:
         document = read_back(tmp_path, changed(detection_on(), 7, x=-3.25, y=401.0))
         assert len(planar(document)) == NUM_LANDMARKS - 1
-        (group,) = (group for group in others(document) if group.tracking_identifier == "Menton")
-        assert numbers(group, codes.COLUMN_POSITION) == [(-2.75, "{pixels}")]
-        assert numbers(group, codes.ROW_POSITION) == [(401.5, "{pixels}")]
-        assert answers(group, codes.LANDMARK_STATUS) == [codes.STATUSES["ok"]]
+        (found,) = without_point(document)
+        assert found["Tracking Identifier"] == "Menton"
+        assert found["Status of the landmark"] == codes.STATUSES["ok"]
+        assert found["Column position of a landmark outside the image"] == (-2.75, "{pixels}")
+        assert found["Row position of a landmark outside the image"] == (401.5, "{pixels}")
+
+    @pytest.mark.parametrize("gone", [(), ("Po", "Ar"), SYMBOLS])
+    def test_no_group_lacks_a_point(self, tmp_path: Path, gone: tuple[str, ...]) -> None:
+        """OHIF shows an error page where a group has no SCOORD."""
+        document = read_back(tmp_path, changed(without(detection_on(), *gone), 7, x=-3.25, y=401.0))
+        assert others(document) == []
+        for group in (item for part in section(document, "Imaging Measurements") for item in part.ContentSequence):
+            assert [item.ValueType for item in group.ContentSequence].count("SCOORD") == 1
 
     @pytest.mark.parametrize("frame", [1, 3])
     def test_every_reference_names_the_frame(self, tmp_path: Path, frame: int) -> None:
         document = read_back(tmp_path, without(detection_on(frame=frame), "S"), frames_film())
         items = [item for item in document.iterall() if item.keyword == "ReferencedSOPSequence"]
         frames = [item.value[0].get("ReferencedFrameNumber") for item in items]
-        # all content items, and the evidence, which is the whole image
-        assert frames.count(frame) == NUM_LANDMARKS + 1
+        # 18 points and the image library; the evidence is the whole image
+        assert frames.count(frame) == NUM_LANDMARKS
         assert frames.count(None) == 1
 
 
 class TestFilm:
     @pytest.mark.parametrize("source", [source for source in SpacingSource if source is not SpacingSource.NONE])
-    def test_the_scale_and_where_it_came_from(self, tmp_path: Path, source: SpacingSource) -> None:
-        group = others(read_back(tmp_path, detection_on(spacing_source=source)))[-1]
-        assert numbers(group, codes.HORIZONTAL_SPACING) == [(0.125, "mm")]
-        assert numbers(group, codes.VERTICAL_SPACING) == [(0.25, "mm")]
-        assert answers(group, codes.SCALE_SOURCE) == [codes.SCALE_SOURCES[source]]
+    def test_the_image_library_has_the_scale_and_where_it_came_from(
+        self, tmp_path: Path, source: SpacingSource
+    ) -> None:
+        document = read_back(tmp_path, detection_on(spacing_source=source))
+        (entry,) = library(document)
+        assert (entry.referenced_sop_class_uid, entry.referenced_sop_instance_uid) == (DX, IMAGE)
+        assert descriptors(entry) == [
+            ("Modality", Code("DX", "DCM", "Digital Radiography")),
+            ("Pixel Data Rows", (400.0, "{pixels}")),
+            ("Pixel Data Columns", (300.0, "{pixels}")),
+            ("Horizontal Pixel Spacing", (0.125, "mm")),
+            ("Vertical Pixel Spacing", (0.25, "mm")),
+            ("Source of the scale", codes.SCALE_SOURCES[source]),
+        ]
+        assert {item.RelationshipType for item in entry.ContentSequence} == {"HAS ACQ CONTEXT"}
 
-    def test_no_scale(self, tmp_path: Path) -> None:
-        group = others(read_back(tmp_path, detection_on(pixel_spacing=None, spacing_source=SpacingSource.NONE)))[-1]
-        assert group.get_measurements() == []
-        assert [code.value for code in answers(group, codes.SCALE_SOURCE)] == ["ScaleNone"]
+    def test_no_scale_and_a_modality_without_a_code(self, tmp_path: Path) -> None:
+        detection = detection_on(pixel_spacing=None, spacing_source=SpacingSource.NONE)
+        (entry,) = library(read_back(tmp_path, detection, film(Modality="OT")))
+        assert descriptors(entry) == [
+            ("Pixel Data Rows", (400.0, "{pixels}")),
+            ("Pixel Data Columns", (300.0, "{pixels}")),
+            ("Source of the scale", codes.SCALE_SOURCES[SpacingSource.NONE]),
+        ]
+
+    def test_the_library_stands_before_the_measurements(self, plain: hd.sr.ComprehensiveSR) -> None:
+        parts = [item.name.meaning for item in plain.content[0].ContentSequence if item.ValueType == "CONTAINER"]
+        assert parts == ["Image Library", "Imaging Measurements", "Qualitative Evaluations"]
 
     @pytest.mark.parametrize("state", ["done", "uncertain"])
     def test_the_state(self, tmp_path: Path, state: Any) -> None:
-        group = others(read_back(tmp_path, detection_on(state=state)))[-1]
-        assert answers(group, codes.FILM_STATE) == [codes.FILM_STATES[state]]
+        document = read_back(tmp_path, detection_on(state=state))
+        (item,) = hd.sr.utils.find_content_items(document, name=codes.concept(codes.FILM_STATE), recursive=True)
+        assert triple(item.value) == codes.FILM_STATES[state]
 
 
 class TestDocument:

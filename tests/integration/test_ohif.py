@@ -1,0 +1,174 @@
+"""Our SR in the real OHIF viewer: every point is drawn at its place, whatever is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+from dicom_films import detection_on, without
+from ohif import VERSIONS, built, viewer
+from samples import changed
+from servers import orthanc, orthanc_is_there, store_in_orthanc, wait_until
+
+from monai_ceph.reports.dicom_source import source_header
+from monai_ceph.reports.dicom_uids import tracking_uid
+from monai_ceph.reports.structured_report import save_sr
+from monai_ceph.result import Detection
+
+pytest.importorskip("selenium", reason="pip install 'monai-ceph[node-tests]'")
+
+from selenium.webdriver import ActionChains, Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+
+CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
+pytestmark = [
+    pytest.mark.skipif(not orthanc_is_there(), reason="apt-get install orthanc orthanc-dicomweb"),
+    pytest.mark.skipif(not (CHROMIUM.exists() and DRIVER.exists()), reason="apt-get install chromium chromium-driver"),
+]
+SECONDS = 90
+# its tour of the viewer covers what is to be pressed
+NO_TOUR = "try { localStorage.setItem('shownTours', '[\"basicViewerTour\"]') } catch (error) {}"
+# whether the viewer shows the film, so that it listens to the mouse
+READY = """
+const viewports = (window.cornerstone?.getRenderingEngines() ?? []).flatMap(engine => engine.getViewports());
+return viewports.some(one => one.getCurrentImageId?.() && one.viewportStatus === "rendered");
+"""
+REPORT = "[data-cy='study-browser-thumbnail-no-image']"
+# whether the viewport has the report
+SHOWN = """
+const {viewportGridService: grid, displaySetService: sets} = window.services;
+const shown = grid.getDisplaySetsUIDsForViewport(grid.getActiveViewportId());
+return shown.some(uid => sets.getDisplaySetByUID(uid).Modality === "SR");
+"""
+# where the tips of the arrows are on the image, in pixels from the corner of the first one, by tracking UID
+ARROWS = """
+const layer = [...document.querySelectorAll("svg.svg-layer")].find(one => one.querySelector("g[data-annotation-uid]"));
+if (!layer) return {};
+const viewports = window.cornerstone.getRenderingEngines().flatMap(engine => engine.getViewports());
+const viewport = viewports.find(one => one.element.contains(layer));
+const place = group => {
+  const arrow = group.previousElementSibling;
+  const tip = ["x2", "y2"].map(name => Number(arrow.getAttribute(name)));
+  return window.cornerstone.utilities.worldToImageCoords(viewport.getCurrentImageId(), viewport.canvasToWorld(tip));
+};
+return Object.fromEntries(
+  [...layer.querySelectorAll("g[data-annotation-uid]")].map(group => [group.dataset.annotationUid, place(group)]));
+"""
+
+
+def study(folder: Path, film: Path, name: str, *gone: str, outside: bool = False) -> tuple[Path, Path, Detection]:
+    """Return a film in a study of its own, its SR, and the detection; landmarks are all over the film."""
+    dataset = pydicom.dcmread(film)
+    for level in ("Study", "Series", "SOP"):
+        uid = f"{dataset[f'{level}InstanceUID'].value[:50]}.{name}"
+        setattr(dataset, f"{level}InstanceUID", uid)
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    dataset.save_as(folder / f"{name}.dcm")
+    source = source_header(folder / f"{name}.dcm")
+    of_film = {"study_uid": "StudyInstanceUID", "series_uid": "SeriesInstanceUID", "image_uid": "SOPInstanceUID"}
+    detection = detection_on(
+        rows=source.Rows, columns=source.Columns, **{key: source[name].value for key, name in of_film.items()}
+    )
+    for index in range(len(detection.landmarks)):
+        detection = changed(detection, index, x=40.25 + 47 * index, y=60.75 + 59 * ((7 * index) % 19))
+    detection = without(detection, *gone)
+    if outside:
+        detection = changed(detection, 7, x=-3.25, y=401.0)
+    save_sr(folder / f"{name}.sr.dcm", detection, source)
+    return folder / f"{name}.dcm", folder / f"{name}.sr.dcm", detection
+
+
+@pytest.fixture(scope="module")
+def studies(tmp_path_factory: pytest.TempPathFactory, dicom: Path) -> dict[str, tuple[Path, Path, Detection]]:
+    folder = tmp_path_factory.mktemp("ohif-studies")
+    return {
+        "all": study(folder, dicom, "1"),
+        "two without a point": study(folder, dicom, "2", "Po", outside=True),
+    }
+
+
+@pytest.fixture(scope="module")
+def archive(
+    tmp_path_factory: pytest.TempPathFactory, studies: dict[str, tuple[Path, Path, Detection]]
+) -> Iterator[str]:
+    with orthanc(tmp_path_factory.mktemp("ohif-archive")) as url:
+        for film, report, _ in studies.values():
+            store_in_orthanc(url, film)
+            store_in_orthanc(url, report)
+        yield url
+
+
+@pytest.fixture(scope="module", params=VERSIONS)
+def ohif(request: pytest.FixtureRequest, archive: str) -> Iterator[str]:
+    dist = built(request.param)
+    if dist is None:
+        pytest.skip(f"MONAI_CEPH_OHIF_DIR has no @ohif/app {request.param}; tests/integration/ohif.py says how")
+    with viewer(dist, archive) as url:
+        yield url
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Chrome]:
+    options = ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    switches = "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    # WebGL in software
+    drawing = "--use-gl=angle --use-angle=swiftshader --enable-unsafe-swiftshader --window-size=1600,1000"
+    for switch in (*switches.split(), "--disable-component-update", "--disable-sync", *drawing.split()):
+        options.add_argument(switch)
+    options.add_argument(f"--user-data-dir={tmp_path / 'profile'}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = Chrome(options, Service(str(DRIVER)))
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+def no_error(browser: Chrome) -> None:
+    """Look for what OHIF's error boundary writes to the console; the page itself stays black."""
+    assert [line["message"] for line in browser.get_log("browser") if "TypeError" in line["message"]] == []
+
+
+def opened(browser: Chrome, url: str, detection: Detection) -> dict[str, Any]:
+    """Open the report of a study as a reader does, and return the arrows."""
+
+    def pressed() -> bool:
+        for report in browser.find_elements(By.CSS_SELECTOR, REPORT):
+            ActionChains(browser).double_click(report).pause(1).perform()
+        no_error(browser)
+        return bool(browser.execute_script(SHOWN))
+
+    def drawn() -> bool:
+        no_error(browser)
+        # on a slow machine 3.12 adds the points after it drew the film, and draws again only when something happens
+        browser.execute_script("window.cornerstone.getRenderingEngines().forEach(engine => engine.render())")
+        return bool(browser.execute_script(ARROWS))
+
+    browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": NO_TOUR})
+    browser.get(f"{url}/viewer?StudyInstanceUIDs={detection.study_uid}")
+    wait_until(lambda: bool(browser.execute_script(READY)), SECONDS, "the film is shown")
+    wait_until(pressed, SECONDS, "the report is opened")
+    wait_until(drawn, SECONDS, "the points are drawn")
+    arrows: dict[str, Any] = browser.execute_script(ARROWS)
+    return arrows
+
+
+@pytest.mark.parametrize("which", ["all", "two without a point"])
+def test_every_point_is_drawn_at_its_place(
+    browser: Chrome, ohif: str, studies: dict[str, tuple[Path, Path, Detection]], which: str
+) -> None:
+    detection = studies[which][2]
+    on_film = [mark for mark in detection.landmarks if mark.x is not None and mark.x > 0]
+    assert len(on_film) == (19 if which == "all" else 17)
+    arrows = opened(browser, ohif, detection)
+    expected = {
+        tracking_uid(str(detection.image_uid), None, mark.symbol): [mark.x + 0.5, mark.y + 0.5] for mark in on_film
+    }
+    assert arrows.keys() == expected.keys()
+    for uid, place in expected.items():
+        assert arrows[uid] == pytest.approx(place, abs=0.01)
