@@ -172,8 +172,9 @@ def detect(
 ) -> None:
     """Find the 19 landmarks on every film. The same command goes on where an interrupted run stopped.
 
-    Exit code: 0 if every film is done or uncertain, 1 if some are rejected, failed, not listed, or not sent, 2 if
-    nothing could be done, 3 if the run stopped before its end, such as on a full disk, 130 if it was interrupted.
+    Exit code: 0 if every film is done or uncertain, 1 if some are rejected, failed, not listed, not sent, or share a
+    UID with another image, 2 if nothing could be done, 3 if the run stopped before its end, such as on a full disk, 130
+    if it was interrupted.
     """
     if not paths and not archives:
         stop("nothing to do: name films, folders, or an archive with --from")
@@ -240,7 +241,7 @@ def detect(
     except (CephError, OSError) as error:
         stop(error)
     screen.end(summary, out, options)
-    if summary.in_errors or summary.not_sent or summary.not_listed:
+    if summary.in_errors or summary.clashes or summary.not_sent or summary.not_listed:
         raise typer.Exit(EXIT_SOME_FAILED if summary.with_landmarks else EXIT_NOTHING_DONE)
 
 

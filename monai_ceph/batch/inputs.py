@@ -13,6 +13,7 @@ from pathlib import Path
 from monai_ceph.batch.names import key_of
 from monai_ceph.batch.options import LEDGER, film_folders
 from monai_ceph.batch.remote import iter_films, local_copy, read_start, size_and_version, uid_in, url_of
+from monai_ceph.batch.results import sha256_of
 from monai_ceph.errors import CephError
 from monai_ceph.readers import count_frames, iter_radiographs
 from monai_ceph.readers._pydicom import quiet
@@ -53,10 +54,12 @@ class Head:
     Attributes:
         frames: how many images it holds; None if that cannot be told, since it is damaged or no radiograph.
         uid: SOP Instance UID of a DICOM file.
+        file_sha256: of the bytes of a DICOM file with a UID.
     """
 
     frames: int | None
     uid: str | None
+    file_sha256: str | None = None
 
 
 class Inputs:
@@ -152,15 +155,17 @@ def may_name_a_patient(path: Path) -> bool:
 
 def read_head(path: Path) -> Head:
     """Read what is needed before a film is worked on; what is wrong with the file shows when its pixels are read."""
-    uid, frames = None, None
+    uid, frames, sha256 = None, None, None
     # decoders and parsers document few of their exceptions; an unreadable film may have a UID all the same
     with quiet(), suppress(Exception), local_copy(path) as file:
         with suppress(Exception):
             uid = _uid(file) if may_name_a_patient(path) else None
         with suppress(Exception):
             frames = count_frames(file)
+        if uid is not None:
+            sha256 = sha256_of(file)
     # what an archive does not send has a UID too
-    return Head(frames, uid or uid_in(path))
+    return Head(frames, uid or uid_in(path), sha256)
 
 
 def _uid(path: Path) -> str | None:

@@ -16,6 +16,8 @@ __all__ = ["DEFAULT_FORMATS", "FORMATS", "LEDGER", "OBJECT_FORMATS", "Options", 
 LEDGER = "run.sqlite"
 """The file in the results that says how every film ended."""
 
+ERRORS = "errors.csv"
+DUPLICATES = "duplicates.csv"
 TABLES = {"csv": "landmarks.csv", "parquet": "landmarks.parquet"}
 _PER_FILM = {"json": ("json", ".json"), "overlay": ("overlays", ".png"), "sr": ("sr", ".dcm"), "gsps": ("gsps", ".dcm")}
 
@@ -100,6 +102,11 @@ def parse_formats(words: Iterable[str]) -> frozenset[str]:
 def film_files(out: Path, stem: str, formats: Collection[str] = FORMATS) -> dict[str, Path]:
     """Return where a film's own files stand, by format, such as ``json/STEM.json``."""
     return {name: out / folder / (stem + suffix) for name, (folder, suffix) in _PER_FILM.items() if name in formats}
+
+
+def tables_of(formats: Collection[str]) -> list[str]:
+    """Return the names of the tables that a run with these formats writes."""
+    return [ERRORS, DUPLICATES, *(name for key, name in TABLES.items() if key in formats)]
 
 
 def film_folders(out: Path) -> list[Path]:

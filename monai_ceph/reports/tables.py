@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from monai_ceph.readers.radiograph import SpacingSource
     from monai_ceph.result import DetectedLandmark, Detection
 
-__all__ = ["ERROR_COLUMNS", "LANDMARK_COLUMNS", "landmark_rows", "save_landmarks", "write_table"]
+__all__ = ["DUPLICATE_COLUMNS", "ERROR_COLUMNS", "LANDMARK_COLUMNS", "landmark_rows", "save_landmarks", "write_table"]
 
 LANDMARK_COLUMNS = (
     *("file", "landmark", "symbol", "x", "y", "score", "status"),
     *("x_mm", "y_mm", "spacing_source"),
 )
 ERROR_COLUMNS = ("file", "error")
+DUPLICATE_COLUMNS = ("file", "path_sha256", "same_as", "same_as_path_sha256")
 
 
 def _decimals(value: float | None, digits: int) -> str:
