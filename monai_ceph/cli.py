@@ -276,9 +276,12 @@ def evaluate(
     from monai_ceph.datasets.isbi2015 import DOUBLES_OF_TRAINING
     from monai_ceph.detection import CephalogramDetector
     from monai_ceph.evaluation import evaluate as run
+    from monai_ceph.reports.json_result import may_replace
 
     if json_file is not None and json_file.is_dir():
         stop(f"--json {json_file} is a folder, and must be a file")
+    if json_file is not None and not may_replace(json_file, ("dataset", "model", "rows", "landmarks")):
+        stop(f"--json {json_file} was not written by evaluate. Move it, or choose another file")
     bundles = files("monai_ceph") / "bundles"
     overlays = [str(bundles / "no_expansion.json")] if method is Method.NO_EXPANSION else []
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -147,7 +147,9 @@ def read_film(read: Read, options: Options, job: FilmJob) -> Reading:
         with local_copy(job.path) as path:
             result = replace(read(path, options.pixel_spacing, job.frame), path=job.path)
             if job.dicom and job.uid is not None:
-                digest = image_digest(path, result)
+                # a film whose header cannot be parsed once more is like no other film
+                with suppress(Exception):
+                    digest = image_digest(path, result)
     except Exception as error:
         result = error
     return Reading(result, time.perf_counter() - start, digest)

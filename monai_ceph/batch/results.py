@@ -75,10 +75,10 @@ def refuse_folder(out: Path, formats: Collection[str], recorded: Collection[str]
     """
     for name in tables_of(formats):
         if name not in recorded and os.path.lexists(out / name):
-            raise CephError(f"{out / name}: was not written by an earlier run. Please {_REMEDY}")
+            raise CephError(f"{out / name}: was not written by an earlier run; {_REMEDY}")
     for file in film_files(out, "", formats).values():
         if os.path.lexists(file.parent) and not file.parent.is_dir():
-            raise CephError(f"{file.parent}: is a file where a folder must be. Please {_REMEDY}")
+            raise CephError(f"{file.parent}: is a file where a folder must be; {_REMEDY}")
 
 
 class Results:
@@ -126,7 +126,7 @@ class Results:
                     continue
                 sha256 = self._our_hash(record)
                 if sha256 is None:
-                    raise CephError(f"{file}: was changed since a run wrote it. Please {_REMEDY}")
+                    raise CephError(f"{file}: was changed since a run wrote it; {_REMEDY}")
                 confirmed.append((sha256, found.st_size, found.st_mtime_ns, record.path))
             if confirmed:
                 with self._database.writing():
@@ -191,7 +191,7 @@ class Results:
         records = self._records("WHERE path = ?", path)
         sha256 = self._our_hash(records[0]) if records else None
         if sha256 is None:
-            raise StoppedError(f"{self._out / path}: came or was changed while the run was on. Please move it")
+            raise StoppedError(f"{self._out / path}: appeared or was changed while the run was on; move it away")
         return sha256
 
     # removing

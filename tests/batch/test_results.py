@@ -47,9 +47,7 @@ class TestAPersonsFile:
         run.out = run.films
         before = contents(run.films)
         monkeypatch.setattr("runs.FakeDetector", lambda *args, **kwargs: no_detector())
-        with pytest.raises(
-            CephError, match=rf"films/{name}: was not written by an earlier run\. Please move it, or"
-        ) as e:
+        with pytest.raises(CephError, match=rf"films/{name}: was not written by an earlier run; move it, or") as e:
             run(formats=frozenset({"csv", "json", "parquet"}), **options)
         assert not isinstance(e.value, StoppedError)
         assert contents(run.films) == before
@@ -88,7 +86,7 @@ class TestAPersonsFile:
         def come(name: str, outcome: object) -> None:
             (run.out / "landmarks.csv").write_text(MINE)
 
-        with pytest.raises(StoppedError, match=r"landmarks\.csv: came or was changed while the run was on"):
+        with pytest.raises(StoppedError, match=r"landmarks\.csv: appeared or was changed while the run was on"):
             run(on_film=come)
         assert (run.out / "landmarks.csv").read_text() == MINE
         (run.out / "landmarks.csv").unlink()
@@ -122,7 +120,7 @@ class TestACorrectedFile:
         file.write_text(file.read_text() + "corrected")
         before = contents(run.out)
         monkeypatch.setattr("runs.FakeDetector", lambda *args, **kwargs: no_detector())
-        with pytest.raises(CephError, match=rf"{file.name}: was changed since a run wrote it\. Please move it, or"):
+        with pytest.raises(CephError, match=rf"{file.name}: was changed since a run wrote it; move it, or"):
             run(**options)
         assert contents(run.out) == before
 

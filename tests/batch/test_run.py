@@ -201,7 +201,7 @@ class TestOut:
             save_film(run.films / f"{seed}.dcm", seed)
         run.out.mkdir()
         (run.out / "json").touch()
-        with pytest.raises(CephError, match=r"out/json: is a file where a folder must be\. Please move it"):
+        with pytest.raises(CephError, match=r"out/json: is a file where a folder must be; move it"):
             run()
         assert run.seen() == []
         (run.out / "json").unlink()
