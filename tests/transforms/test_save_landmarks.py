@@ -38,7 +38,7 @@ def test_a_table_per_film_also_where_two_have_one_name(tmp_path: Path) -> None:
         }
         assert save(item) == item
     found = {}
-    for path in (tmp_path / "out").iterdir():
+    for path in (tmp_path / "out").glob("*.csv"):
         rows = rows_of(path)
         assert len(rows) == NUM_LANDMARKS
         assert (rows[1]["symbol"], rows[1]["x"], rows[1]["y"], rows[1]["x_mm"]) == ("N", "3.00", "2.00", "")
