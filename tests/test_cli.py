@@ -107,12 +107,14 @@ class TestDetect:
         assert sorted(path.name for path in (out / "overlays").iterdir()) == ["good.dcm.png", "good.png.png"]
         assert sorted(path.name for path in (out / "json").iterdir()) == ["good.dcm.json", "good.png.json"]
         assert sorted(path.name for path in out.iterdir() if not path.name.startswith(".")) == [
-            *("errors.csv", "json", "landmarks.csv", "overlays", "run.sqlite")
+            *("duplicates.csv", "errors.csv", "json", "landmarks.csv", "overlays", "run.sqlite")
         ]
 
         assert "rejected, 2 failed." in result.stdout
         assert "films per second" in result.stdout
-        assert "Written to out: landmarks.csv, errors.csv, json/, overlays/, run.sqlite." in result.stdout
+        assert (
+            "Written to out: landmarks.csv, errors.csv, duplicates.csv, json/, overlays/, run.sqlite." in result.stdout
+        )
         assert "reviews every result" in result.stdout
         # what went wrong stands on the screen too, each with its file, and no traceback
         for name in causes:
@@ -178,9 +180,9 @@ class TestDetect:
 
     def test_results_that_cannot_be_written(self, film: Path, tmp_path: Path) -> None:
         (tmp_path / "out").mkdir()
-        (tmp_path / "out" / "json").write_text("a file")
+        (tmp_path / "out" / ".run.unfinished").write_text("a file")
         message = one_line(run("detect", film, "--out", tmp_path / "out", *QUICK), code=3)
-        assert message.startswith(f"{tmp_path / 'out' / 'json'}")
+        assert message.startswith(f"{tmp_path / 'out' / '.run.unfinished'}")
         assert message.endswith(". What was done stands, and the same command goes on")
 
     @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def film_files(out: Path, stem: str, formats: Collection[str] = FORMATS) -> dict
 
 def tables_of(formats: Collection[str]) -> list[str]:
     """Return the names of the tables that a run with these formats writes."""
-    return [ERRORS, DUPLICATES, *(name for key, name in TABLES.items() if key in formats)]
+    return [*(name for key, name in TABLES.items() if key in formats), ERRORS, DUPLICATES]
 
 
 def film_folders(out: Path) -> list[Path]:

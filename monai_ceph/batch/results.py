@@ -7,7 +7,6 @@ file that a run wrote, and a file with another hash, or without one, is left as 
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import shutil
 import stat
@@ -19,9 +18,9 @@ from typing import NamedTuple
 from monai_ceph.batch.database import Database
 from monai_ceph.batch.options import FORMATS, film_files, tables_of
 from monai_ceph.errors import CephError, StoppedError
-from monai_ceph.reports.atomic import written_beside
+from monai_ceph.reports.atomic import sha256_of, written_beside
 
-__all__ = ["RESULTS_SCHEMA", "UNFINISHED", "Results", "refuse_folder", "sha256_of"]
+__all__ = ["RESULTS_SCHEMA", "UNFINISHED", "Results", "refuse_folder"]
 
 RESULTS_SCHEMA = """
 CREATE TABLE files (
@@ -52,19 +51,6 @@ class _Record(NamedTuple):
     replaced_sha256: str | None
     size: int | None
     mtime_ns: int | None
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hexadecimal digits.
-
-    Raises:
-        OSError: if it cannot be read.
-    """
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def refuse_folder(out: Path, formats: Collection[str], recorded: Collection[str] = ()) -> None:

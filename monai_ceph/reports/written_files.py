@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections import defaultdict
@@ -11,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from monai_ceph.errors import CephError
-from monai_ceph.reports.atomic import written_beside
+from monai_ceph.reports.atomic import sha256_of, written_beside
 
 __all__ = ["WrittenFiles"]
 
@@ -47,12 +46,12 @@ class WrittenFiles:
         with written_beside(target) as part:
             yield part
             known = self._known()[name]
-            if os.path.lexists(target) and _sha256(target) not in known:
+            if os.path.lexists(target) and (not target.is_file() or sha256_of(target) not in known):
                 raise CephError(
                     f"{target}: was not written by this software, or was changed since. Please move it, or choose "
                     "another folder"
                 )
-            digest = _sha256(part)
+            digest = sha256_of(part)
             if digest not in known:
                 with (self._folder / _LIST).open("a", encoding="utf-8", errors="surrogateescape") as stream:
                     stream.write(f"{self._torn}{digest}  {name}\n")
@@ -72,7 +71,3 @@ class WrittenFiles:
                         if match := _LINE.fullmatch(line):
                             self._hashes[match[2]].add(match[1])
         return self._hashes
-
-
-def _sha256(path: Path) -> str | None:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None

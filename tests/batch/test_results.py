@@ -202,7 +202,7 @@ class TestKilled:
 
         return die
 
-    # two films with a file each, then errors, duplicates and landmarks
+    # two films with a file each, then landmarks, errors and duplicates
     @pytest.mark.parametrize("at", [1, 2, 3, 4, 5])
     def test_the_first_run(self, run: Runs, die: Callable[..., int], at: int) -> None:
         assert die(at) == 9
@@ -227,7 +227,7 @@ class TestKilled:
         run()
         (run.films / "bad.png").write_text("no image")
         assert die(at, recipe="1") == 9
-        name = ["errors.csv", "duplicates.csv", "landmarks.csv"][at - 3]
+        name = ["landmarks.csv", "errors.csv", "duplicates.csv"][at - 3]
         (run.out / name).write_text(MINE)
         with pytest.raises(CephError, match=rf"{name}: was changed since a run wrote it"):
             run(recipe="1")
