@@ -33,6 +33,7 @@ from monai_ceph.evaluation import Evaluation, Row, evaluate
 from monai_ceph.metrics import SDR_THRESHOLDS
 from monai_ceph.readers import Radiograph
 from monai_ceph.reports.atomic import written_beside
+from monai_ceph.reports.json_result import may_replace
 
 BUNDLES = files("monai_ceph") / "bundles"
 PAPER, NO_EXPANSION = str(BUNDLES / "paper.json"), str(BUNDLES / "no_expansion.json")
@@ -177,6 +178,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.limit is not None and options.limit < 1:
         parser.error("--limit must be 1 or more")
+    if options.json_file is not None and not may_replace(options.json_file, ("versions", "paper", "ours")):
+        parser.error(f"--json {options.json_file} was not written by this script: move it, or choose another file")
     torch.set_num_threads(options.threads)
 
     methods = RECIPES[options.recipe]

@@ -155,8 +155,9 @@ def detect(
 ) -> None:
     """Find the 19 landmarks on every film. The same command goes on where an interrupted run stopped.
 
-    Exit code: 0 if every film is done or uncertain, 1 if some are rejected, failed, not listed, or not sent, 2 if
-    nothing could be done, 3 if the run stopped before its end, such as on a full disk, 130 if it was interrupted.
+    Exit code: 0 if every film is done or uncertain, 1 if some are rejected, failed, not listed, not sent, or share a
+    UID with another image, 2 if nothing could be done, 3 if the run stopped before its end, such as on a full disk, 130
+    if it was interrupted.
     """
     if not paths and not archives:
         stop("nothing to do: name films, folders, or an archive with --from")
@@ -229,7 +230,7 @@ def detect(
     except (CephError, OSError) as error:
         stop(error)
     screen.end(summary, out, options)
-    if summary.in_errors or summary.not_sent or summary.not_listed:
+    if summary.in_errors or summary.clashes or summary.not_sent or summary.not_listed:
         raise typer.Exit(EXIT_SOME_FAILED if summary.with_landmarks else EXIT_NOTHING_DONE)
 
 
@@ -269,9 +270,12 @@ def evaluate(
 
     from monai_ceph.datasets import is_isbi2015, open_dataset
     from monai_ceph.datasets.isbi2015 import DOUBLES_OF_TRAINING
+    from monai_ceph.reports.json_result import may_replace
 
     if json_file is not None and json_file.is_dir():
         stop(f"--json {json_file} is a folder, and must be a file")
+    if json_file is not None and not may_replace(json_file, ("dataset", "model", "rows", "landmarks")):
+        stop(f"--json {json_file} was not written by evaluate. Move it, or choose another file")
     _check_spacing(pixel_spacing)
     bundles = files("monai_ceph") / "bundles"
     overlays = [str(bundles / "no_expansion.json")] if method is Method.NO_EXPANSION else []

@@ -18,6 +18,7 @@ import monai_ceph
 from monai_ceph.cli import app
 from monai_ceph.datasets import folder
 from monai_ceph.landmarks import NAMES, NUM_LANDMARKS, SYMBOLS
+from monai_ceph.reports.json_result import may_replace
 
 # one patch per landmark and not five: the same code in a fraction of the time
 QUICK = ("--device", "cpu", "--config", str(Path(monai_ceph.__file__).parent / "bundles" / "no_expansion.json"))
@@ -109,12 +110,14 @@ class TestDetect:
         assert sorted(path.name for path in (out / "overlays").iterdir()) == ["good.dcm.png", "good.png.png"]
         assert sorted(path.name for path in (out / "json").iterdir()) == ["good.dcm.json", "good.png.json"]
         assert sorted(path.name for path in out.iterdir() if not path.name.startswith(".")) == [
-            *("errors.csv", "json", "landmarks.csv", "overlays", "run.sqlite")
+            *("duplicates.csv", "errors.csv", "json", "landmarks.csv", "overlays", "run.sqlite")
         ]
 
         assert "rejected, 2 failed." in result.stdout
         assert "films per second" in result.stdout
-        assert "Written to out: landmarks.csv, errors.csv, json/, overlays/, run.sqlite." in result.stdout
+        assert (
+            "Written to out: landmarks.csv, errors.csv, duplicates.csv, json/, overlays/, run.sqlite." in result.stdout
+        )
         assert "reviews every result" in result.stdout
         # what went wrong stands on the screen too, each with its file, and no traceback
         for name in causes:
@@ -180,9 +183,9 @@ class TestDetect:
 
     def test_results_that_cannot_be_written(self, film: Path, tmp_path: Path) -> None:
         (tmp_path / "out").mkdir()
-        (tmp_path / "out" / "json").write_text("a file")
+        (tmp_path / "out" / ".run.unfinished").write_text("a file")
         message = one_line(run("detect", film, "--out", tmp_path / "out", *QUICK), code=3)
-        assert message.startswith(f"{tmp_path / 'out' / 'json'}")
+        assert message.startswith(f"{tmp_path / 'out' / '.run.unfinished'}")
         assert message.endswith(". What was done stands, and the same command goes on")
 
     @pytest.mark.parametrize(
@@ -228,6 +231,33 @@ class TestDetect:
         assert result.exit_code == 2
         assert "--out" in result.stderr
 
+    def test_a_persons_table_in_the_folder_of_results_is_refused(self, tmp_path: Path) -> None:
+        own = tmp_path / "own"
+        own.mkdir()
+        save_grey(own / "film.png", np.zeros((64, 48)))
+        (own / "landmarks.csv").write_text("file,symbol,x,y\nfilm.png,S,1,2\n")
+        assert one_line(run("detect", own, "--out", own)) == (
+            f"{own / 'landmarks.csv'}: was not written by an earlier run; move it, or choose another folder with --out"
+        )
+        assert (own / "landmarks.csv").read_text() == "file,symbol,x,y\nfilm.png,S,1,2\n"
+        assert {path.name for path in own.iterdir()} == {"film.png", "landmarks.csv"}
+
+    def test_two_films_with_one_uid_are_exit_code_1(self, dicom: Path, tmp_path: Path) -> None:
+        films = tmp_path / "films"
+        films.mkdir()
+        for number in range(2):
+            film = pydicom.dcmread(dicom)
+            film.PatientID = f"ZYXWV{number}"
+            film.save_as(films / f"{number}.dcm")
+        for _ in range(2):
+            result = run("detect", films, "--out", tmp_path / "out", "--force", *QUICK)
+            assert result.exit_code == 1, result.output
+            assert "2 of them share a SOP Instance UID with another image: see errors.csv." in result.output
+            assert "ZYXWV" not in result.output
+        errors = [row["error"].partition(":")[0] for row in table(tmp_path / "out" / "errors.csv")]
+        assert errors == ["clash", "clash"]
+        assert len({row["file"] for row in table(tmp_path / "out" / "landmarks.csv")}) == 2
+
 
 class TestEvaluate:
     def test_the_figures_printed_are_those_in_the_json(self, phantoms: Path, tmp_path: Path) -> None:
@@ -252,6 +282,8 @@ class TestEvaluate:
     def test_the_overall_row_is_the_mean_of_the_landmarks(self, phantoms: Path, tmp_path: Path) -> None:
         result = run("evaluate", phantoms, "--method", "global", "--json", tmp_path / "a.json", "--device", "cpu")
         assert result.exit_code == 0, result.output
+        # the figures of before may be replaced
+        assert may_replace(tmp_path / "a.json", ("dataset", "model", "rows", "landmarks"))
         figures = json.loads((tmp_path / "a.json").read_text())
         for key in ("mre_mm", "sdr_2mm", "sdr_4mm"):
             mean = np.mean([row[key] for row in figures["landmarks"]])
@@ -301,6 +333,15 @@ class TestEvaluate:
 
     def test_a_folder_in_place_of_the_json(self, phantoms: Path, tmp_path: Path) -> None:
         assert "--json" in one_line(run("evaluate", phantoms, "--json", tmp_path))
+
+    @pytest.mark.parametrize("text", ["my notes", '{"landmarks": []}', "[" * 100_000, "[1]"])
+    def test_a_file_that_it_did_not_write(self, phantoms: Path, tmp_path: Path, text: str) -> None:
+        (tmp_path / "mine.json").write_text(text)
+        message = one_line(run("evaluate", phantoms, "--json", tmp_path / "mine.json"))
+        assert (
+            message == f"--json {tmp_path / 'mine.json'} was not written by evaluate. Move it, or choose another file"
+        )
+        assert (tmp_path / "mine.json").read_text() == text
 
     def test_words_it_does_not_know(self, phantoms: Path) -> None:
         result = run("evaluate", phantoms, "--split", "test3")

@@ -15,7 +15,7 @@ from monai_ceph.readers import Radiograph, SpacingSource
 from monai_ceph.reports import overlay
 from monai_ceph.reports.atomic import folder_written_beside, written_beside
 from monai_ceph.reports.overlay import draw_overlay, save_overlay
-from monai_ceph.reports.tables import LANDMARK_COLUMNS, landmark_rows, save_landmarks, write_table
+from monai_ceph.reports.tables import LANDMARK_COLUMNS, landmark_rows, write_landmarks, write_table
 from monai_ceph.result import Detection
 
 GREEN, ORANGE = (80, 220, 100), (255, 170, 30)
@@ -126,7 +126,7 @@ class TestTables:
 
     def test_the_table_of_one_film(self, tmp_path: Path, detection: Detection) -> None:
         detection = changed(detection, 4, x=None, y=None, score=0.0, status="missing")
-        save_landmarks(
+        write_landmarks(
             *(tmp_path / "t.csv", detection.file, detection.landmarks),
             *(detection.pixel_spacing, detection.spacing_source),
         )

@@ -13,7 +13,8 @@ from monai.transforms import MapTransform
 
 from monai_ceph.landmarks import SYMBOLS
 from monai_ceph.readers.radiograph import SpacingSource
-from monai_ceph.reports.tables import save_landmarks
+from monai_ceph.reports.tables import write_landmarks
+from monai_ceph.reports.written_files import WrittenFiles
 from monai_ceph.result import detected_landmark
 
 __all__ = ["SaveLandmarksd"]
@@ -23,7 +24,8 @@ class SaveLandmarksd(MapTransform):
     """Write the landmarks of a film as ``<file name>.landmarks.csv``, with the columns of ``monai-ceph detect``.
 
     Films of the same name in different folders get a number: ``<file name>.2.landmarks.csv``. Millimetres are written
-    where :class:`~monai_ceph.readers.monai_reader.RadiographReader` knew a scale.
+    where :class:`~monai_ceph.readers.monai_reader.RadiographReader` knew a scale. A table that an earlier run wrote is
+    replaced, another one or a corrected one is not: :class:`~monai_ceph.reports.written_files.WrittenFiles`.
 
     Args:
         keys: landmarks, (N, 2), (row, column) in pixels of the source image.
@@ -36,6 +38,7 @@ class SaveLandmarksd(MapTransform):
 
     Raises:
         ValueError: if there are not as many landmarks as symbols.
+        CephError: if a table that must not be replaced is there.
     """
 
     def __init__(
@@ -51,7 +54,8 @@ class SaveLandmarksd(MapTransform):
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.score_key, self.ref_key, self.file_key = score_key, ref_key, file_key
-        self.output_dir, self.symbols, self.uncertain_below = Path(output_dir), tuple(symbols), uncertain_below
+        self.symbols, self.uncertain_below = tuple(symbols), uncertain_below
+        self._files = WrittenFiles(Path(output_dir))
         self._tables: dict[str, str] = {}
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
@@ -69,7 +73,8 @@ class SaveLandmarksd(MapTransform):
                 detected_landmark(number, symbol, place, score, spacing, self.uncertain_below)
                 for number, (symbol, place, score) in enumerate(zip(self.symbols, places, scores, strict=True), start=1)
             ]
-            save_landmarks(self.output_dir / self._table(file), file, marks, spacing, source)
+            with self._files.writing(self._table(file)) as part:
+                write_landmarks(part, file, marks, spacing, source)
         return dict(data)
 
     def _table(self, file: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -34,7 +35,7 @@ class Database:
         path: Path,
         schema: str,
         version: int,
-        remedy: str = "--no-resume starts afresh",
+        remedy: str,
         threads: bool = False,
         upgrades: Mapping[int, str] | None = None,
     ) -> None:
@@ -44,12 +45,16 @@ class Database:
             self._connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=not threads)
         try:
             present = self._connection.execute("PRAGMA user_version").fetchone()[0]
-            tables = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+            tables = {name for (name,) in self._connection.execute("SELECT name FROM sqlite_master")}
         except sqlite3.DatabaseError as error:
             self._connection.close()
             if isinstance(error, sqlite3.OperationalError):
                 raise StoppedError(f"{path}: {error}") from error
             raise CephError(f"{path}: damaged, or no ledger; {remedy}") from error
+        ours = set(re.findall(r"CREATE TABLE (\w+)", schema))
+        if tables and (ours.isdisjoint(tables) or (present == version and not ours <= tables)):
+            self._connection.close()
+            raise CephError(f"{path}: damaged, or no ledger; {remedy}")
         upgrade = (upgrades or {}).get(present) if tables else schema
         if tables and present != version and upgrade is None:
             self._connection.close()

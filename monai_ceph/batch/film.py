@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Protocol
 
 from pydicom import Dataset
 
+from monai_ceph.batch.identity import image_digest
 from monai_ceph.batch.ledger import State
 from monai_ceph.batch.names import without_identity
 from monai_ceph.batch.options import Options, film_files
@@ -90,6 +91,7 @@ class FilmJob:
         uid: SOP Instance UID of a DICOM image, or what takes its place; None if it has none.
         dicom: it is a DICOM file, and may have DICOM results.
         anonymous: nothing that is written or said may hold the path or what the file says of the patient.
+        judged: digests of images that were judged under this UID; a film that is one of them needs no detection.
     """
 
     id: int
@@ -100,6 +102,7 @@ class FilmJob:
     uid: str | None
     dicom: bool
     anonymous: bool
+    judged: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,8 @@ class Outcome:
         warnings: sentences for the person who reviews the result.
         seconds: time per part: those of the detection, and ``writing``.
         duplicate_of: name of the film that is the same image, and was judged.
+        image_sha256: of the pixels and the patient of a DICOM film that could be read.
+        same_image: it is an image that the job calls judged; the state says nothing then.
         stop: what hits every film and ends the run; then the film has not ended.
     """
 
@@ -124,15 +129,18 @@ class Outcome:
     warnings: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
     duplicate_of: str | None = None
+    image_sha256: str | None = None
+    same_image: bool = False
     stop: str | None = None
 
 
 @dataclass(frozen=True)
 class Reading:
-    """The pixels of a film, or why there are none, and how long it took."""
+    """The pixels of a film, or why there are none, how long it took, and the digest of a DICOM image."""
 
     result: Radiograph | Exception
     seconds: float
+    image_sha256: str | None = None
 
 
 ReadFilm = Callable[[FilmJob], Reading]
@@ -143,12 +151,17 @@ def read_film(read: Read, options: Options, job: FilmJob) -> Reading:
     """Read a film, in any thread or process."""
     start = time.perf_counter()
     result: Radiograph | Exception
+    digest = None
     try:
         with local_copy(job.path) as path:
             result = replace(read(path, options.pixel_spacing, job.frame), path=job.path)
+            if job.dicom and job.uid is not None:
+                # a film whose header cannot be parsed once more is like no other film
+                with suppress(Exception):
+                    digest = image_digest(path, result)
     except Exception as error:
         result = error
-    return Reading(result, time.perf_counter() - start)
+    return Reading(result, time.perf_counter() - start, digest)
 
 
 class FilmWorker:
@@ -185,9 +198,12 @@ class FilmWorker:
         Raises:
             BrokenDeviceError: if this process can do no more.
         """
+        image = reading.image_sha256
         try:
             if isinstance(reading.result, Exception):
                 raise reading.result
+            if image in job.judged:
+                return Outcome(job.id, "done", image_sha256=image, same_image=True)
             detection = self._detector(reading.result, force=self._options.force)
             seconds = {"reading": reading.seconds, **detection.seconds}
             detection = detection.model_copy(update={"frame": job.frame, "seconds": seconds})
@@ -199,8 +215,10 @@ class FilmWorker:
         except Exception as error:  # such as a film that is too large for the memory: the others may still go well
             if "CUDA error" in str(error):
                 raise BrokenDeviceError(f"the device failed: {_first_line(error)}") from error
-            return Outcome(job.id, "rejected" if isinstance(error, RejectedError) else "failed", _cause(job, error))
-        return Outcome(job.id, detection.state, None, detection.model_dump_json(), detection.warnings, seconds)
+            state: State = "rejected" if isinstance(error, RejectedError) else "failed"
+            return Outcome(job.id, state, _cause(job, error), image_sha256=image)
+        result = detection.model_dump_json()
+        return Outcome(job.id, detection.state, None, result, detection.warnings, seconds, image_sha256=image)
 
     def _write(self, job: FilmJob, radiograph: Radiograph, detection: Detection) -> Detection:
         """Write the film's files; return the detection as it was written, with a warning for what could not be."""

@@ -20,6 +20,7 @@ from monai_ceph.readers.dicom import has_preamble
 from monai_ceph.readers.itk_image import META_SUFFIXES, RASTER_SUFFIXES
 from monai_ceph.readers.nifti import NIFTI_SUFFIXES
 from monai_ceph.readers.pixels import WORKING_FOLDER
+from monai_ceph.reports.atomic import sha256_of
 
 __all__ = ["Found", "Head", "Inputs", "may_name_a_patient", "read_head", "skipped_lines"]
 
@@ -55,10 +56,12 @@ class Head:
     Attributes:
         frames: how many images it holds; None if that cannot be told, since it is damaged or no radiograph.
         uid: SOP Instance UID of a DICOM file.
+        file_sha256: of the bytes of a DICOM file with a UID.
     """
 
     frames: int | None
     uid: str | None
+    file_sha256: str | None = None
 
 
 class Inputs:
@@ -185,15 +188,17 @@ def may_name_a_patient(path: Path) -> bool:
 
 def read_head(path: Path) -> Head:
     """Read what is needed before a film is worked on; what is wrong with the file shows when its pixels are read."""
-    uid, frames = None, None
+    uid, frames, sha256 = None, None, None
     # decoders and parsers document few of their exceptions; an unreadable film may have a UID all the same
     with quiet(), suppress(Exception), local_copy(path) as file:
         with suppress(Exception):
             uid = _uid(file) if may_name_a_patient(path) else None
         with suppress(Exception):
             frames = count_frames(file)
+        if uid is not None:
+            sha256 = sha256_of(file)
     # what an archive does not send has a UID too
-    return Head(frames, uid or uid_in(path))
+    return Head(frames, uid or uid_in(path), sha256)
 
 
 def _uid(path: Path) -> str | None:

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from monai_ceph.batch.database import Database
+from monai_ceph.batch.names import film_name
+from monai_ceph.batch.results import RESULTS_SCHEMA
 from monai_ceph.errors import CephError
 from monai_ceph.result import ModelIdentity
 
-__all__ = ["ENDED_WELL", "MAX_ATTEMPTS", "Ledger", "Row", "State", "known_model"]
+__all__ = ["ENDED_WELL", "MAX_ATTEMPTS", "Clash", "Ledger", "Row", "State", "known_model", "open_database"]
 
 State = Literal["done", "uncertain", "rejected", "failed"]
 ENDED_WELL: tuple[State, ...] = ("done", "uncertain")
@@ -21,8 +23,9 @@ ENDED_WELL: tuple[State, ...] = ("done", "uncertain")
 MAX_ATTEMPTS = 2
 """So often may the process die while it works on a film."""
 
-_VERSION = 1
-_SCHEMA = """
+# since 2 it holds the hashes of the files: without them nobody can tell which ones a person corrected
+_VERSION = 2
+_SCHEMA = f"""{RESULTS_SCHEMA}
 CREATE TABLE settings (id INTEGER PRIMARY KEY, json TEXT NOT NULL UNIQUE);
 CREATE TABLE runs (id INTEGER PRIMARY KEY, started TEXT NOT NULL, ended TEXT);
 CREATE TABLE films (
@@ -35,6 +38,9 @@ CREATE TABLE films (
   settings INTEGER NOT NULL REFERENCES settings (id),
   name TEXT NOT NULL,
   uid TEXT,
+  file_sha256 TEXT,
+  image_sha256 TEXT,
+  clash INTEGER NOT NULL DEFAULT 0,
   stem TEXT COLLATE NOCASE,
   duplicate_of INTEGER REFERENCES films (id),
   attempts INTEGER NOT NULL DEFAULT 0,
@@ -52,7 +58,17 @@ CREATE INDEX films_seen_in ON films (seen_in, state);
 """
 # not in the schema: a ledger without it is of the same version, and gets it when it is opened
 _MODEL = "CREATE TABLE IF NOT EXISTS model (fingerprint TEXT NOT NULL, identity TEXT NOT NULL)"
-_COLUMNS = "id, key, frame, frames, size, mtime_ns, settings, name, uid, stem, duplicate_of, attempts, state, seen_in"
+_COLUMNS = (
+    "id, key, frame, frames, size, mtime_ns, settings, name, uid, file_sha256, stem, duplicate_of, attempts, state, "
+    "seen_in"
+)
+_JUDGED = "duplicate_of IS NULL AND state IN ('done', 'uncertain', 'rejected')"
+# copies of one image are duplicates, so what is left from several files is different images
+_CLASHING = (
+    f"{_JUDGED} AND uid IN (SELECT uid FROM films WHERE uid IS NOT NULL AND {_JUDGED} "
+    "GROUP BY uid HAVING count(DISTINCT key) > 1)"
+)
+_CLASH = "clash: other pixels or another patient under the SOP Instance UID of "
 
 
 class Row(NamedTuple):
@@ -67,6 +83,7 @@ class Row(NamedTuple):
     settings: int
     name: str
     uid: str | None
+    file_sha256: str | None
     stem: str | None
     duplicate_of: int | None
     attempts: int
@@ -77,6 +94,36 @@ class Row(NamedTuple):
     def frame_number(self) -> int | None:
         """Number of the frame in a file with several; None in a file with one."""
         return self.frame or None
+
+
+class Clash(NamedTuple):
+    """A film that shares its SOP Instance UID with another image."""
+
+    id: int
+    key: str
+    frame: int
+    name: str
+    uid: str
+    stem: str | None
+    detection: str | None
+
+    @property
+    def new_name(self) -> str:
+        """What it is called from now on, so that nobody takes it for the image that an archive has under this UID."""
+        frame = self.frame or None
+        if self.name != film_name(self.key, None, self.uid, frame):
+            return self.name
+        return film_name(self.key, None, f"{self.uid}-{self.key[:12]}", frame)
+
+
+def open_database(path: Path) -> Database:
+    """Open the file of a ledger; it is made if it is not there.
+
+    Raises:
+        CephError: if the file is something else.
+        StoppedError: if it cannot be written.
+    """
+    return Database(path, _SCHEMA, _VERSION, "choose another folder with --out")
 
 
 def _now() -> str:
@@ -111,7 +158,7 @@ class Ledger:
     """
 
     def __init__(self, path: Path) -> None:
-        self._database = Database(path, _SCHEMA, _VERSION)
+        self._database = open_database(path)
         with self._database.writing():
             self._database.execute(_MODEL)
         self._begin_run()
@@ -136,6 +183,11 @@ class Ledger:
         with self._database.writing():
             self._database.execute("UPDATE runs SET ended = ? WHERE id = ?", _now(), self.run)
 
+    @property
+    def database(self) -> Database:
+        """The file, which has a table ``files`` for :class:`~monai_ceph.batch.results.Results`."""
+        return self._database
+
     # reading
 
     def rows(self, key: str) -> list[Row]:
@@ -146,20 +198,35 @@ class Ledger:
         """Return one film."""
         return self._rows("WHERE id = ?", film)[0]
 
-    def original(self, film: int, uid: str, frame: int, settings: int) -> Row | None:
-        """Return the film with these UIDs that was judged with these settings, other than ``film``."""
+    def original(self, row: Row, image_sha256: str | None = None) -> Row | None:
+        """Return the film that is the same image as another, and was judged with the same settings.
+
+        Args:
+            row: the other one; its file may be byte for byte the same.
+            image_sha256: of its pixels and its patient, once it was read.
+        """
         rows = self._rows(
-            "WHERE uid = ? AND frame = ? AND settings = ? AND id != ? AND duplicate_of IS NULL "
-            "AND state IN ('done', 'uncertain', 'rejected') LIMIT 1",
-            *(uid, frame, settings, film),
+            f"WHERE uid = ? AND frame = ? AND settings = ? AND id != ? AND {_JUDGED} "
+            "AND (file_sha256 = ? OR image_sha256 = ?) ORDER BY id LIMIT 1",
+            *(row.uid, row.frame, row.settings, row.id, row.file_sha256, image_sha256),
         )
         return rows[0] if rows else None
 
-    def superseded(self, film: int, uid: str, frame: int) -> list[Row]:
-        """Return the films with these UIDs, other than ``film``, that were judged with other settings, or never."""
+    def images(self, row: Row) -> frozenset[str]:
+        """Return the digests of the images that were judged with a film's settings and have its UID and frame."""
+        rows = self._database.rows(
+            f"SELECT image_sha256 FROM films WHERE uid = ? AND frame = ? AND settings = ? AND id != ? AND {_JUDGED} "
+            "AND image_sha256 IS NOT NULL",
+            *(row.uid, row.frame, row.settings, row.id),
+        )
+        return frozenset(digest for (digest,) in rows)
+
+    def superseded(self, row: Row, image_sha256: str | None = None) -> list[Row]:
+        """Return the films that are the same image, and were judged with other settings, or never; see original."""
         return self._rows(
-            "WHERE uid = ? AND frame = ? AND id != ? AND duplicate_of IS NULL AND state IS NOT 'failed'",
-            *(uid, frame, film),
+            "WHERE uid = ? AND frame = ? AND id != ? AND duplicate_of IS NULL AND state IS NOT 'failed' "
+            "AND (file_sha256 = ? OR image_sha256 = ?)",
+            *(row.uid, row.frame, row.id, row.file_sha256, image_sha256),
         )
 
     def detections(self) -> Iterator[str]:
@@ -170,10 +237,34 @@ class Ledger:
             yield detection
 
     def errors(self) -> Iterator[tuple[str, str]]:
-        """Yield name and cause of every film without landmarks, in the same order; a duplicate is not named again."""
+        """Yield name and cause of every film without landmarks, and of every clash, in the same order.
+
+        A duplicate is not named again.
+        """
         yield from self._database.stream(
-            "SELECT name, cause FROM films WHERE state IN ('rejected', 'failed') AND duplicate_of IS NULL ORDER BY id"
+            "SELECT name, cause FROM (SELECT id, name, cause FROM films "
+            "WHERE state IN ('rejected', 'failed') AND duplicate_of IS NULL "
+            f"UNION ALL SELECT id, name, '{_CLASH}' || (SELECT name FROM films other WHERE other.uid = films.uid "
+            f"AND other.key != films.key AND {_JUDGED} ORDER BY id LIMIT 1) FROM films WHERE {_CLASHING}) "
+            "ORDER BY id, cause"
         )  # type: ignore[misc]
+
+    def duplicates(self) -> Iterator[tuple[str, str, str, str]]:
+        """Yield name and key of every film that is the same image as another, and those of the other."""
+        yield from self._database.stream(
+            "SELECT films.name, films.key, other.name, other.key FROM films JOIN films other "
+            "ON other.id = films.duplicate_of WHERE films.state IS NOT NULL ORDER BY films.id"
+        )  # type: ignore[misc]
+
+    def clashes(self) -> int:
+        """Return how many films of this run share their SOP Instance UID with another image."""
+        return self._database.number(f"SELECT count(*) FROM films WHERE {_CLASHING} AND seen_in = ?", self.run)
+
+    def unmarked_clashes(self) -> list[Clash]:
+        """Return the films of all clashes that :meth:`mark_clash` does not know."""
+        columns = "id, key, frame, name, uid, stem, detection"
+        query = f"SELECT {columns} FROM films WHERE {_CLASHING} AND clash = 0 ORDER BY id"
+        return [Clash(*row) for row in self._database.rows(query)]
 
     def stems_of_run(self) -> list[str]:
         """Return the stems of the detections of this run's films, in the same order; of duplicates, the original's."""
@@ -183,11 +274,6 @@ class Ledger:
             self.run,
         )
         return [stem for (stem,) in rows]
-
-    def stems(self) -> Iterator[str]:
-        """Yield the stems of all files that were written."""
-        for (stem,) in self._database.stream("SELECT stem FROM films WHERE stem IS NOT NULL"):
-            yield stem
 
     def unended(self) -> int:
         """Return how many films of this run have no state."""
@@ -258,7 +344,7 @@ class Ledger:
             self._database.execute("DELETE FROM films WHERE key = ? AND id != ?", key, first)
             self._database.execute(
                 "UPDATE films SET frame = 0, frames = 1, size = ?, mtime_ns = ?, settings = ?, name = ?, uid = NULL, "
-                "stem = NULL, attempts = 0, seen_in = ? WHERE id = ?",
+                "file_sha256 = NULL, image_sha256 = NULL, stem = NULL, attempts = 0, seen_in = ? WHERE id = ?",
                 *(size, mtime_ns, settings, name, self.run, first),
             )
         return self.row(first)
@@ -268,20 +354,20 @@ class Ledger:
         with self._database.writing():
             self._database.execute("UPDATE films SET attempts = attempts + 1, seen_in = ? WHERE id = ?", self.run, film)
 
-    def describe(self, row: Row, names: list[tuple[str, str | None]]) -> list[Row]:
-        """Give a file's row its name and UID, or one row per frame if there are several."""
+    def describe(self, row: Row, names: list[tuple[str, str | None]], file_sha256: str | None) -> list[Row]:
+        """Give a file's row its name, UID and hash, or one row per frame if there are several."""
         frames = len(names)
         with self._database.writing():
             (name, uid), *others = names
             self._database.execute(
-                "UPDATE films SET frame = ?, frames = ?, name = ?, uid = ?, attempts = ? WHERE id = ?",
-                *(int(frames > 1), frames, name, uid, row.attempts if frames == 1 else 0, row.id),
+                "UPDATE films SET frame = ?, frames = ?, name = ?, uid = ?, file_sha256 = ?, attempts = ? WHERE id = ?",
+                *(int(frames > 1), frames, name, uid, file_sha256, row.attempts if frames == 1 else 0, row.id),
             )
             for frame, (name, uid) in enumerate(others, start=2):
                 self._database.execute(
-                    "INSERT INTO films (key, frame, frames, size, mtime_ns, settings, name, uid, seen_in) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    *(row.key, frame, frames, row.size, row.mtime_ns, row.settings, name, uid, self.run),
+                    "INSERT INTO films (key, frame, frames, size, mtime_ns, settings, name, uid, file_sha256, seen_in) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    *(row.key, frame, frames, row.size, row.mtime_ns, row.settings, name, uid, file_sha256, self.run),
                 )
         return self.rows(row.key)
 
@@ -290,7 +376,7 @@ class Ledger:
         with self._database.writing(durable=True):
             self._database.execute(
                 "UPDATE films SET duplicate_of = ?, state = ?, cause = (SELECT cause FROM films WHERE id = ?), "
-                "attempts = 0, seen_in = ?, ended_in = ? WHERE id = ?",
+                "stem = NULL, attempts = 0, seen_in = ?, ended_in = ? WHERE id = ?",
                 *(of.id, of.state, of.id, self.run, self.run, film),
             )
 
@@ -315,20 +401,29 @@ class Ledger:
                 return stem
         raise CephError(f"{self._database.path}: no name is free for a film")
 
-    def settle(self, film: int, state: State, cause: str | None, detection: str | None) -> None:
+    def settle(
+        self, film: int, state: State, cause: str | None, detection: str | None, image_sha256: str | None
+    ) -> None:
         """End a film. Its files must stand before: from here on they are not written again."""
         with self._database.writing(durable=True):
             keep = state in ENDED_WELL
             self._database.execute(
-                "UPDATE films SET state = ?, cause = ?, detection = ?, stem = CASE WHEN ? THEN stem END, ended_in = ?, "
-                "seen_in = ? WHERE id = ?",
-                *(state, cause, detection, keep, self.run, self.run, film),
+                "UPDATE films SET state = ?, cause = ?, detection = ?, image_sha256 = ?, clash = 0, "
+                "stem = CASE WHEN ? THEN stem END, ended_in = ?, seen_in = ? WHERE id = ?",
+                *(state, cause, detection, image_sha256, keep, self.run, self.run, film),
             )
             # a film that failed may be whole in another copy
             failed = state == "failed"
             self._database.execute(
                 "UPDATE films SET state = ?, cause = ?, ended_in = ?, duplicate_of = ? WHERE duplicate_of = ?",
                 *(None if failed else state, cause, self.run, None if failed else film, film),
+            )
+
+    def mark_clash(self, film: int, name: str, detection: str | None) -> None:
+        """Note that a film's name and detection say that it shares its SOP Instance UID with another image."""
+        with self._database.writing(durable=True):
+            self._database.execute(
+                "UPDATE films SET clash = 1, name = ?, detection = ? WHERE id = ?", name, detection, film
             )
 
     def release(self, films: Iterable[int]) -> None:

@@ -17,6 +17,8 @@ __all__ = ["DEFAULT_FORMATS", "FORMATS", "LEDGER", "OBJECT_FORMATS", "Options", 
 LEDGER = "run.sqlite"
 """The file in the results that says how every film ended."""
 
+ERRORS = "errors.csv"
+DUPLICATES = "duplicates.csv"
 TABLES = {"csv": "landmarks.csv", "parquet": "landmarks.parquet"}
 _PER_FILM = {"json": ("json", ".json"), "overlay": ("overlays", ".png"), "sr": ("sr", ".dcm"), "gsps": ("gsps", ".dcm")}
 
@@ -105,6 +107,11 @@ def film_files(out: Path, stem: str, formats: Collection[str] = FORMATS) -> dict
     """
     stem = os.fsdecode(stem.encode())
     return {name: out / folder / (stem + suffix) for name, (folder, suffix) in _PER_FILM.items() if name in formats}
+
+
+def tables_of(formats: Collection[str]) -> list[str]:
+    """Return the names of the tables that a run with these formats writes."""
+    return [*(name for key, name in TABLES.items() if key in formats), ERRORS, DUPLICATES]
 
 
 def film_folders(out: Path) -> list[Path]:

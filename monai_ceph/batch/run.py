@@ -5,23 +5,25 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from monai_ceph.batch.clashes import mark_clashes
 from monai_ceph.batch.executors import Executor, InlineExecutor, LateExecutor, MakeExecutor, OtherModelError
 from monai_ceph.batch.film import FilmWorker, MakeDetector, Read, read_film
 from monai_ceph.batch.inputs import Inputs, skipped_lines
 from monai_ceph.batch.interruption import Interrupted
-from monai_ceph.batch.ledger import Ledger, known_model
+from monai_ceph.batch.ledger import Ledger, known_model, open_database
 from monai_ceph.batch.lock import locked
 from monai_ceph.batch.names import readable
-from monai_ceph.batch.options import LEDGER, Options, film_folders
+from monai_ceph.batch.options import LEDGER, Options
 from monai_ceph.batch.processes import ProcessExecutor
 from monai_ceph.batch.remote import url_of
-from monai_ceph.batch.schedule import OnFilm, Schedule, remove_files
-from monai_ceph.batch.sending import send_objects
+from monai_ceph.batch.results import UNFINISHED, Results, refuse_folder
+from monai_ceph.batch.schedule import OnFilm, Schedule
+from monai_ceph.batch.sending import SENT, open_book, send_objects
 from monai_ceph.batch.summary import Summary, save_tables, summarise
 from monai_ceph.errors import CephError, StoppedError
 from monai_ceph.readers import read_radiograph
@@ -71,8 +73,8 @@ def detect_films(
             has nothing to do makes no detector.
 
     Raises:
-        CephError: if there is no film at all, such as where no URL can be listed, another run writes to ``out``, or
-            the detector cannot be made.
+        CephError: if there is no film at all, such as where no URL can be listed, another run writes to ``out``, a file
+            there that no run wrote or that was changed since is in the way, or the detector cannot be made.
         StoppedError: if the run cannot go on, such as on a full disk.
         KeyboardInterrupt: if it was interrupted.
     """
@@ -91,7 +93,9 @@ def detect_films(
         # a walk of its own: what it does not find, the run may
         walk = Inputs(paths, out)
         threading.Thread(target=lambda: on_total(sum(1 for _ in walk.paths())), daemon=True).start()
-    make_worker, read_one = partial(_make_worker, make_detector, out, options, read), partial(read_film, read, options)
+    unfinished = out / UNFINISHED
+    make_worker = partial(_make_worker, make_detector, unfinished, options, read)
+    read_one = partial(read_film, read, options)
 
     def make() -> Executor:
         on_step("loading the model")
@@ -101,18 +105,25 @@ def detect_films(
 
     def choose() -> Executor:
         if make_executor is not None:
-            return make_executor(make_worker, read_one, out)
+            return make_executor(make_worker, read_one, unfinished)
         if options.workers == 1 and options.film_timeout is None:
             return InlineExecutor(make_worker)
         return ProcessExecutor(make_worker, options.workers, options.film_timeout)
 
     busy = "another run writes there; wait for it, or choose another folder"
+    if not (out / LEDGER).exists():
+        # before a lock is made in a folder that is not ours
+        refuse_folder(out, options.formats)
     fingerprint = fingerprint or (lambda: None)
     mark = fingerprint()
-    expected = known_model(out / LEDGER, mark) if mark is not None and options.resume else None
-    with locked(out / ".run.lock", busy), _closing(partial(LateExecutor, make, expected)) as executor:
+    with ExitStack() as stack:
+        stack.enter_context(locked(out / ".run.lock", busy))
+        _refuse_files_of_others(out, options, bool(senders))
+        expected = known_model(out / LEDGER, mark) if mark is not None and options.resume else None
+        executor = stack.enter_context(_closing(partial(LateExecutor, make, expected)))
         ledger = _open_ledger(out, options.resume)
-        start = partial(Schedule, ledger, executor, inputs, out, options, on_film, interrupted)
+        results = Results(ledger.database, out)
+        start = partial(Schedule, ledger, executor, inputs, results, options, on_film, interrupted)
         schedule = start()
         try:
             try:
@@ -126,7 +137,8 @@ def detect_films(
             # weights that were replaced meanwhile are not those of this run
             if mark is not None and mark == fingerprint():
                 ledger.remember_model(mark, executor.identity)
-            save_tables(ledger, out, options)
+            mark_clashes(ledger, results)
+            save_tables(ledger, results, options)
             summary = summarise(ledger, seconds, dict(schedule.parts))
             summary.not_listed = list(inputs.not_listed.values())
             summary.skipped = skipped_lines(inputs, options)
@@ -138,9 +150,11 @@ def detect_films(
             # the first error counts; a full disk may forbid these too, and then the tables of before stay
             with suppress(CephError):
                 schedule.stop(error)
-                save_tables(ledger, out, options)
+                mark_clashes(ledger, results)
+                save_tables(ledger, results, options)
             raise
         finally:
+            results.clear_unfinished()
             with suppress(CephError):
                 ledger.close()
 
@@ -160,26 +174,39 @@ def _closing(make: Callable[[], LateExecutor]) -> Iterator[LateExecutor]:
     executor.close(at_once=False)
 
 
-def _open_ledger(out: Path, resume: bool) -> Ledger:
-    """Open the ledger; without ``resume`` it and the files of its films are removed first."""
-    path = out / LEDGER
+def _refuse_files_of_others(out: Path, options: Options, sending: bool) -> None:
+    """Look for what the run would write over, before there is any work that could be lost.
+
+    Raises:
+        CephError: if there is a file that no run wrote, or that was changed since.
+    """
+    if sending and (out / SENT).exists():
+        open_book(out).close()
+    if not (out / LEDGER).exists():
+        refuse_folder(out, options.formats)
+        return
+    database = open_database(out / LEDGER)
     try:
-        if not resume and path.exists():
-            # a file that is no ledger has no films
-            with suppress(CephError):
-                old = Ledger(path)
-                for stem in old.stems():
-                    remove_files(out, stem)
-                old.close()
+        Results(database, out).refuse_changes(options.formats)
+    finally:
+        database.close()
+
+
+def _open_ledger(out: Path, resume: bool) -> Ledger:
+    """Open the ledger; without ``resume`` it is removed first, with the files that it knows."""
+    path = out / LEDGER
+    if not resume and path.exists():
+        old = open_database(path)
+        Results(old, out).remove_all()
+        old.close()
+        try:
             for tail in ("", "-wal", "-shm", "-journal"):
                 path.with_name(path.name + tail).unlink(missing_ok=True)
-        # what a process that was killed left behind
-        for folder in (out, *film_folders(out)):
-            for part in folder.glob(".*.part"):
-                part.unlink(missing_ok=True)
-    except OSError as error:
-        raise _cannot_be_written(error, out) from error
-    return Ledger(path)
+        except OSError as error:
+            raise _cannot_be_written(error, out) from error
+    ledger = Ledger(path)
+    Results(ledger.database, out).tidy()
+    return ledger
 
 
 def _cannot_be_written(error: OSError, path: Path) -> StoppedError:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 from monai_ceph.batch.executors import Died, LateExecutor
@@ -13,10 +14,11 @@ from monai_ceph.batch.inputs import Found, Head, Inputs, may_name_a_patient, rea
 from monai_ceph.batch.interruption import Interrupted
 from monai_ceph.batch.ledger import MAX_ATTEMPTS, Ledger, Row
 from monai_ceph.batch.names import file_stem, film_name
-from monai_ceph.batch.options import Options, film_files
+from monai_ceph.batch.options import Options
+from monai_ceph.batch.results import Results
 from monai_ceph.errors import StoppedError
 
-__all__ = ["OnFilm", "Schedule", "remove_files"]
+__all__ = ["OnFilm", "Schedule"]
 
 OnFilm = Callable[[str, "Outcome | None"], None]
 """Takes the name of a film and how it ended; None if an earlier run ended it."""
@@ -26,19 +28,6 @@ LATE = "failed: it took longer than --film-timeout allows, at the second try too
 
 # a film whose twin was changed meanwhile is open again, and the second walk finds it
 _WALKS = 2
-
-
-def remove_files(out: Path, stem: str) -> None:
-    """Remove all files of one film.
-
-    Raises:
-        StoppedError: if one cannot be removed.
-    """
-    for file in film_files(out, stem).values():
-        try:
-            file.unlink(missing_ok=True)
-        except OSError as error:
-            raise StoppedError(f"{file}: {error.strerror or error}") from error
 
 
 class Schedule:
@@ -51,7 +40,7 @@ class Schedule:
         ledger: of the results.
         executor: does the work.
         inputs: the films.
-        out: absolute path of the folder of results.
+        results: the folder that takes the files.
         options: of the run.
         on_film: called with every film.
         interrupted: asked before every film whether the run shall end.
@@ -62,13 +51,13 @@ class Schedule:
         ledger: Ledger,
         executor: LateExecutor,
         inputs: Inputs,
-        out: Path,
+        results: Results,
         options: Options,
         on_film: OnFilm,
         interrupted: Interrupted,
     ) -> None:
         self._ledger, self._executor, self._inputs = ledger, executor, inputs
-        self._out, self._options, self._on_film = out, options, on_film
+        self._results, self._options, self._on_film = results, options, on_film
         self._interrupted = interrupted
         self._settings = ledger.settings(options.settings(executor.identity))
         self._in_flight: dict[int, FilmJob] = {}
@@ -110,7 +99,7 @@ class Schedule:
         self._ledger.release(self._in_flight)
         for job in (*self._in_flight.values(), *self._died):
             if self._ledger.row(job.id).state is None:
-                remove_files(self._out, job.stem)
+                self._results.remove_film(job.stem)
 
     # what is to be done with a file
 
@@ -163,7 +152,7 @@ class Schedule:
         self._ledger.reopen(row.id for row in rows)
         for row in rows:
             if row.stem is not None:
-                remove_files(self._out, row.stem)
+                self._results.remove_film(row.stem)
         name = film_name(found.key, self._shown(found), None)
         return self._ledger.restart(found.key, name, found.size, found.mtime_ns, self._settings)
 
@@ -180,7 +169,7 @@ class Schedule:
     def _look_into(self, found: Found, row: Row) -> list[Row]:
         """Learn names and UIDs of the frames of a file; one that may not be looked into again ends here."""
         if row.attempts >= MAX_ATTEMPTS:
-            self._ledger.describe(row, [(film_name(found.key, self._findable(found), None), None)])
+            self._ledger.describe(row, [(film_name(found.key, self._findable(found), None), None)], None)
             self._end(Outcome(row.id, "failed", DIED))
             return []
         self._ledger.begin(row.id)
@@ -192,7 +181,7 @@ class Schedule:
         image = uid if head.frames is not None else None
         names = [(film_name(found.key, shown, uid, number), image) for number in numbers]
         # it survived: to look into the file and to work on its film are attempts of their own
-        return self._ledger.describe(row, names)
+        return self._ledger.describe(row, names, head.file_sha256)
 
     def _uid(self, head: Head) -> str | None:
         """The UID of an image, or the one that takes its place."""
@@ -209,12 +198,12 @@ class Schedule:
             return
         alone = row.attempts > 0
         self._make_room(alone)
-        if row.uid is not None and self._is_duplicate(row, row.uid):
+        if row.uid is not None and self._is_duplicate(row):
             return
-        stem = file_stem(row.name)
-        stem = self._ledger.claim(row.id, (stem, f"{stem}-{row.key[:12]}", f"{stem}-{row.key}"))
-        # of an attempt before
-        remove_files(self._out, stem)
+        if row.stem is not None:
+            # of an attempt before
+            self._results.remove_film(row.stem)
+        stem = self._ledger.claim(row.id, filter(self._results.is_free, _stems(row)))
         job = FilmJob(
             id=row.id,
             path=found.path,
@@ -224,32 +213,45 @@ class Schedule:
             uid=row.uid,
             dicom=may_name_a_patient(found.path),
             anonymous=self._shown(found) is None,
+            judged=self._ledger.images(row),
         )
         self._hand_out(job)
         self._make_room(alone)
 
-    def _is_duplicate(self, row: Row, uid: str) -> bool:
-        """End a film whose image was judged already; otherwise it takes the place of what was judged otherwise."""
-        while any(job.uid == uid and (job.frame or 0) == row.frame for job in self._in_flight.values()):
+    def _is_duplicate(self, row: Row) -> bool:
+        """End a film whose image was judged already; otherwise it takes the place of what was judged otherwise.
+
+        A file that differs may still be the same image: that shows when it is read.
+        """
+        while any(job.uid == row.uid and (job.frame or 0) == row.frame for job in self._in_flight.values()):
             self._next()
         self._make_room()
-        if original := self._ledger.original(row.id, uid, row.frame, row.settings):
-            assert original.state is not None
-            self._ledger.duplicate(row.id, original)
-            self._on_film(row.name, Outcome(row.id, original.state, duplicate_of=original.name))
+        if original := self._ledger.original(row):
+            self._end_as_duplicate(row, original)
             return True
-        others = self._ledger.superseded(row.id, uid, row.frame)
+        self._supersede(row, self._ledger.superseded(row))
+        return False
+
+    def _end_as_duplicate(self, row: Row, original: Row) -> None:
+        assert original.state is not None
+        if row.stem is not None:
+            self._results.remove_film(row.stem)
+        self._ledger.duplicate(row.id, original)
+        self._on_film(row.name, Outcome(row.id, original.state, duplicate_of=original.name))
+
+    def _supersede(self, row: Row, others: list[Row]) -> None:
         for other in others:
             if other.stem is not None:
-                remove_files(self._out, other.stem)
+                self._results.remove_film(other.stem)
         self._ledger.supersede([other.id for other in others], row.id)
-        return False
 
     # what comes back
 
     def _hand_out(self, job: FilmJob) -> None:
         self._ledger.begin(job.id)
         self._in_flight[job.id] = job
+        # of a worker that died
+        self._results.discard(job.stem)
         self._executor.ready().submit(job)
 
     def _make_room(self, alone: bool = False) -> None:
@@ -285,8 +287,25 @@ class Schedule:
 
     def _end(self, outcome: Outcome) -> None:
         row = self._ledger.row(outcome.id)
-        if outcome.detection is None and row.stem is not None:
-            remove_files(self._out, row.stem)
-        self._ledger.settle(outcome.id, outcome.state, outcome.cause, outcome.detection)
+        if outcome.same_image:
+            original = self._ledger.original(row, outcome.image_sha256)
+            assert original is not None
+            self._end_as_duplicate(row, original)
+            return
+        if row.stem is not None and outcome.detection is None:
+            self._results.discard(row.stem)
+            self._results.remove_film(row.stem)
+        elif row.stem is not None:
+            self._results.publish_film(row.stem)
+        if outcome.image_sha256 is not None and outcome.state != "failed":
+            self._supersede(row, self._ledger.superseded(row, outcome.image_sha256))
+        self._ledger.settle(outcome.id, outcome.state, outcome.cause, outcome.detection, outcome.image_sha256)
         self.parts.update(outcome.seconds)
         self._on_film(row.name, outcome)
+
+
+def _stems(row: Row) -> Iterator[str]:
+    """Yield file names for a film's outputs: others may have the first ones."""
+    stem = file_stem(row.name)
+    yield from (stem, f"{stem}-{row.key[:12]}", f"{stem}-{row.key}")
+    yield from (f"{stem}-{row.key}-{number}" for number in count(2))

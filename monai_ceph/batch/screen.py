@@ -12,8 +12,8 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from monai_ceph.batch.film import Outcome
-from monai_ceph.batch.options import LEDGER, TABLES, Options, film_files
-from monai_ceph.batch.summary import ERRORS, Summary
+from monai_ceph.batch.options import ERRORS, LEDGER, Options, film_files, tables_of
+from monai_ceph.batch.summary import Summary
 from monai_ceph.progress import Progress
 from monai_ceph.result import Detection
 
@@ -82,6 +82,8 @@ class Screen:
             self._line(f"{summary.before} of them were done before.")
         if summary.duplicates:
             self._line(f"{summary.duplicates} of them are the same image as another one, and were not done again.")
+        if summary.clashes:
+            self._say(f"{summary.clashes} of them share a SOP Instance UID with another image: see {ERRORS}.", "yellow")
         if summary.films > summary.before:
             self._line(f"{summary.films_per_second:.2f} films per second, {summary.seconds:.0f} s.")
         if summary.left_behind:
@@ -97,9 +99,8 @@ class Screen:
         if summary.sending is not None:
             taken = f"{summary.sending.sent} sent, {summary.sending.before} sent before"
             self._line(f"Reports and presentation states: {taken}, {len(summary.not_sent)} not sent.")
-        written = [name for key, name in TABLES.items() if key in options.formats]
         folders = [f"{file.parent.name}/" for file in film_files(Path(), "", options.formats).values()]
-        self._line(f"Written to {out}: {', '.join([*written, ERRORS, *folders, LEDGER])}.")
+        self._line(f"Written to {out}: {', '.join([*tables_of(options.formats), *folders, LEDGER])}.")
         self._console.print("Research use, not a medical device; a trained person reviews every result.", style="dim")
 
     def _say(self, text: str, style: str) -> None:

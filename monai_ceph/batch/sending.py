@@ -84,7 +84,7 @@ def send_objects(
         StoppedError: if it cannot be written.
         KeyboardInterrupt: if the run was asked to end.
     """
-    book = Database(out / SENT, _SCHEMA, _VERSION, "move it away, and all objects are sent again")
+    book = open_book(out)
     result = Sent()
     try:
         for target, sender in senders.items():
@@ -93,6 +93,16 @@ def send_objects(
     finally:
         book.close()
     return result
+
+
+def open_book(out: Path) -> Database:
+    """Open ``out/sent.sqlite``, or make it.
+
+    Raises:
+        CephError: if it is something else.
+        StoppedError: if it cannot be written.
+    """
+    return Database(out / SENT, _SCHEMA, _VERSION, "move it away, and all objects are sent again")
 
 
 def _objects(out: Path, stems: Iterable[str], sender: Sender) -> Iterator[_Object]:

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from monai_ceph.batch.ledger import ENDED_WELL, Ledger, State
-from monai_ceph.batch.options import TABLES, Options
+from monai_ceph.batch.options import DUPLICATES, ERRORS, TABLES, Options, tables_of
+from monai_ceph.batch.results import Results
 from monai_ceph.batch.sending import Sent
 from monai_ceph.errors import StoppedError
 from monai_ceph.reports.atomic import written_beside
 from monai_ceph.reports.parquet import write_parquet
-from monai_ceph.reports.tables import ERROR_COLUMNS, LANDMARK_COLUMNS, landmark_rows, write_table
+from monai_ceph.reports.tables import DUPLICATE_COLUMNS, ERROR_COLUMNS, LANDMARK_COLUMNS, landmark_rows, write_table
 from monai_ceph.result import Detection
 
-__all__ = ["ERRORS", "Summary", "save_tables", "summarise"]
-
-ERRORS = "errors.csv"
+__all__ = ["Summary", "save_tables", "summarise"]
 
 
 @dataclass
@@ -28,6 +26,7 @@ class Summary:
     Attributes:
         states: films by state.
         duplicates: how many of them are the same image as another one.
+        clashes: how many of them share their SOP Instance UID with another image; each has a row in ``errors.csv``.
         before: how many of them an earlier run had ended with the same settings.
         left_behind: films of earlier runs, not of this one, that never ended.
         seconds: from the first film to the last; for the films of this run alone.
@@ -39,6 +38,7 @@ class Summary:
 
     states: dict[State, int] = field(default_factory=dict)
     duplicates: int = 0
+    clashes: int = 0
     before: int = 0
     left_behind: int = 0
     seconds: float = 0.0
@@ -79,6 +79,7 @@ def summarise(ledger: Ledger, seconds: float, parts: dict[str, float]) -> Summar
     return Summary(
         states={state: films for state, films, _, _ in counts},
         duplicates=sum(duplicates for _, _, duplicates, _ in counts),
+        clashes=ledger.clashes(),
         before=sum(before for _, _, _, before in counts),
         left_behind=ledger.left_behind(),
         seconds=seconds,
@@ -86,17 +87,19 @@ def summarise(ledger: Ledger, seconds: float, parts: dict[str, float]) -> Summar
     )
 
 
-def save_tables(ledger: Ledger, out: Path, options: Options) -> None:
+def save_tables(ledger: Ledger, results: Results, options: Options) -> None:
     """Write the tables of all films in the ledger, one film in memory at a time.
 
     Raises:
         StoppedError: if one cannot be written; then all tables of before stay.
     """
-    target = out
+    target = out = results.unfinished
     try:
         with ExitStack() as parts:
             target = out / ERRORS
             write_table(parts.enter_context(written_beside(target)), ERROR_COLUMNS, ledger.errors())
+            target = out / DUPLICATES
+            write_table(parts.enter_context(written_beside(target)), DUPLICATE_COLUMNS, ledger.duplicates())
             if "csv" in options.formats:
                 target = out / TABLES["csv"]
                 rows = (row for detection in _detections(ledger) for row in landmark_rows(detection))
@@ -106,6 +109,7 @@ def save_tables(ledger: Ledger, out: Path, options: Options) -> None:
                 write_parquet(parts.enter_context(written_beside(target)), _detections(ledger))
     except OSError as error:
         raise StoppedError(f"{target}: {error.strerror or error}") from error
+    results.publish(tables_of(options.formats))
 
 
 def _detections(ledger: Ledger) -> Iterator[Detection]:

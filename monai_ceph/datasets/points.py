@@ -34,7 +34,8 @@ def without_placeholders(points: np.ndarray) -> np.ndarray:
 
 def off_film(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Return (N,) whether a point (row, column) lies beyond the first or the last pixel; False where there is none."""
-    return ((points < -_EDGE) | (points > np.array(size) - _EDGE)).any(axis=1)
+    beyond: np.ndarray = (points < -_EDGE) | (points > np.array(size) - _EDGE)
+    return np.any(beyond, axis=1)
 
 
 def check_on_film(image: str, points: np.ndarray, symbols: Sequence[str], places: Sequence[str]) -> None:

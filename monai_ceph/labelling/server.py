@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from monai_ceph.errors import CephError
+from monai_ceph.reports.atomic import written_beside
 
 __all__ = ["ServerOptions", "is_loopback", "serve"]
 
@@ -110,14 +111,26 @@ def _check_free(host: str, port: int) -> None:
 
 
 def _prepare(work: Path) -> None:
-    """Make the working folder, for its owner alone: uploads and copies from a PACS name patients."""
+    """Make the working folder, for its owner alone: uploads and copies from a PACS name patients.
+
+    Raises:
+        CephError: if the folder has files of somebody else where ours must be.
+    """
+    main = work / "main.py"
+    # a later text of this file must accept the earlier ones here
+    if os.path.lexists(main):
+        if not main.is_file() or main.read_text(encoding="utf-8", errors="replace") != _MAIN:
+            raise CephError(f"{main}: was not written by monai-ceph label. Choose another folder with --work")
+    elif (work / "tmp").is_dir() and any((work / "tmp").iterdir()):
+        raise CephError(f"{work / 'tmp'}: has files, and would be emptied. Choose another folder with --work")
     for folder in (work, work / "tmp", work / "sessions"):
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
     for left in (work / "tmp").iterdir():
         if left.is_file():
             left.unlink()
-    (work / "main.py").write_text(_MAIN, encoding="utf-8")
+    with written_beside(main) as part:
+        part.write_text(_MAIN, encoding="utf-8")
 
 
 def _set_environment(options: ServerOptions, work: Path) -> None:

@@ -165,7 +165,9 @@ class DetectionLoop:
         name = work.film.uid if work.frame is None else f"{work.film.uid}#{work.frame}"
         path = self._spool.film(work.film.key)
         must_be = (work.before.decoded or "").split()[(work.frame or 1) - 1] if work.before is not None else None
-        self._executor.submit(NodeJob(work.film.id, path, work.frame, name, stem, work.film.uid, True, True, must_be))
+        self._executor.submit(
+            NodeJob(work.film.id, path, work.frame, name, stem, work.film.uid, True, True, must_be=must_be)
+        )
 
     def _take(self, answer: Outcome | Died, ended: threading.Event) -> None:
         work = self._at_work[answer.id]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from monai_ceph.reports.atomic import written_beside
 from monai_ceph.result import Detection
 
-__all__ = ["result_schema", "save_json"]
+__all__ = ["may_replace", "result_schema", "save_json"]
 
 
 def save_json(target: Path, detection: Detection) -> None:
@@ -19,6 +21,23 @@ def save_json(target: Path, detection: Detection) -> None:
     """
     with written_beside(target) as part:
         part.write_text(detection.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def may_replace(target: Path, keys: Iterable[str]) -> bool:
+    """Return whether nothing is lost if figures are written to a file: it is not there, empty, or holds such figures.
+
+    Args:
+        target: the file.
+        keys: that all figures of the kind have at their top level.
+    """
+    if not os.path.lexists(target):
+        return True
+    try:
+        text = target.read_text(encoding="utf-8")
+        figures = json.loads(text) if text else None
+    except (OSError, ValueError, RecursionError):
+        return False
+    return not text or (isinstance(figures, dict) and figures.keys() >= set(keys))
 
 
 def result_schema() -> str:

@@ -8,19 +8,26 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from monai_ceph.reports.atomic import written_beside
-
 if TYPE_CHECKING:
     from monai_ceph.readers.radiograph import SpacingSource
     from monai_ceph.result import DetectedLandmark, Detection
 
-__all__ = ["ERROR_COLUMNS", "LANDMARK_COLUMNS", "landmark_rows", "save_landmarks", "square_spacing", "write_table"]
+__all__ = [
+    "DUPLICATE_COLUMNS",
+    "ERROR_COLUMNS",
+    "LANDMARK_COLUMNS",
+    "landmark_rows",
+    "square_spacing",
+    "write_landmarks",
+    "write_table",
+]
 
 LANDMARK_COLUMNS = (
     *("file", "landmark", "symbol", "x", "y", "score", "status"),
     *("x_mm", "y_mm", "spacing_source", "pixel_spacing"),
 )
 ERROR_COLUMNS = ("file", "error")
+DUPLICATE_COLUMNS = ("file", "path_sha256", "same_as", "same_as_path_sha256")
 
 
 def _decimals(value: float | None, digits: int) -> str:
@@ -69,17 +76,16 @@ def write_table(path: Path, columns: Iterable[str], rows: Iterable[Iterable[Any]
         writer.writerows(rows)
 
 
-def save_landmarks(
-    target: Path,
+def write_landmarks(
+    path: Path,
     file: str,
     marks: Iterable[DetectedLandmark],
     spacing: tuple[float, float] | None,
     spacing_source: SpacingSource,
 ) -> None:
-    """Write the table of one film, as :func:`landmark_rows` has it.
+    """Write the table of one film in place, as :func:`landmark_rows` has it.
 
     Raises:
         OSError: if the file cannot be written.
     """
-    with written_beside(target) as part:
-        write_table(part, LANDMARK_COLUMNS, _rows(file, marks, spacing, spacing_source))
+    write_table(path, LANDMARK_COLUMNS, _rows(file, marks, spacing, spacing_source))

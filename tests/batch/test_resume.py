@@ -138,9 +138,10 @@ class TestResume:
     def test_another_ledger_is_an_error(self, run: Runs) -> None:
         run.out.mkdir()
         (run.out / "run.sqlite").write_bytes(b"this is no ledger at all" * 100)
-        with pytest.raises(CephError, match=r"run.sqlite: damaged, or no ledger; --no-resume starts afresh"):
-            run()
-        assert run(resume=False).states == {"done": 2}
+        for resume in (True, False):
+            with pytest.raises(CephError, match=r"run.sqlite: damaged, or no ledger; choose another folder with --out"):
+                run(resume=resume)
+        assert (run.out / "run.sqlite").read_bytes() == b"this is no ledger at all" * 100
 
 
 class TestDuplicates:

@@ -196,12 +196,12 @@ class TestOut:
             run()
         assert not run.seen()
 
-    def test_a_folder_that_cannot_be_made_stops_the_run(self, run: Runs) -> None:
+    def test_a_file_where_a_folder_must_be(self, run: Runs) -> None:
         for seed in range(4):
             save_film(run.films / f"{seed}.dcm", seed)
         run.out.mkdir()
         (run.out / "json").touch()
-        with pytest.raises(StoppedError, match=r"out/json"):
+        with pytest.raises(CephError, match=r"out/json: is a file where a folder must be; move it"):
             run()
         assert run.seen() == []
         (run.out / "json").unlink()

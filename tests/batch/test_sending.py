@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -188,9 +189,17 @@ def test_a_kind_that_the_archive_does_not_take(films: Path, tmp_path: Path, arch
 
 def test_new_results_are_sent_anew(films: Path, tmp_path: Path, archive: Archive) -> None:
     run(films, tmp_path / "out", archive.url)
+    other, options = partial(FakeDetector, recipe="1"), Options(formats=FORMATS)
+    summary = detect_films([films / "1.dcm"], tmp_path / "out", other, options, senders=senders_of([archive.url]))
+    assert counts(summary) == (2, 0, 0)
+
+
+def test_an_object_that_somebody_changed_is_not_sent(films: Path, tmp_path: Path, archive: Archive) -> None:
     made = list((tmp_path / "out" / "sr").iterdir())
     made[0].write_bytes(made[1].read_bytes())
-    assert counts(run(films, tmp_path / "out", archive.url)) == (1, 3, 0)
+    with pytest.raises(CephError, match=rf"{made[0].name}: was changed since a run wrote it; move it"):
+        run(films, tmp_path / "out", archive.url)
+    assert not archive.stored
 
 
 def test_what_was_taken_is_written_down_one_by_one(films: Path, tmp_path: Path, archive: Archive) -> None:

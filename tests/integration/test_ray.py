@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import pydicom
 import pytest
 from samples import noise, save_grey
 
@@ -81,6 +82,13 @@ def test_films_end_as_on_this_machine(cluster: Any, tmp_path: Path) -> None:
         save_film(films / f"{name}.dcm", seed)
     (films / "short.dcm").write_bytes((films / "a.dcm").read_bytes()[:900])
     save_film(cloud / "b.dcm", 9)
+    # under the UID of a: the same image with another header, and another image
+    uid = pydicom.dcmread(films / "a.dcm").SOPInstanceUID
+    for name, seed in (("copy", 1), ("other", 10)):
+        dataset = pydicom.dcmread(save_film(cloud / f"{name}.dcm", seed))
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = uid
+        dataset.StudyDescription = "exported twice"
+        dataset.save_as(cloud / f"{name}.dcm")
     paths = [films, Path(f"file://{cloud}"), films / "nowhere.dcm"]
     for engine in ("local", "ray"):
         make = partial(FakeDetector, tmp_path / f"{engine}.log")
@@ -100,10 +108,13 @@ def test_films_end_as_on_this_machine(cluster: Any, tmp_path: Path) -> None:
         "done",
         "rejected",
         "failed",
-        "done",
+        *["done"] * 3,
         "failed",
     ]
-    for table in ("landmarks.csv", "errors.csv"):
+    errors = (tmp_path / "ray" / "errors.csv").read_text()
+    assert errors.count(",clash: other pixels or another patient under the SOP Instance UID of ") == 2
+    assert len((tmp_path / "ray" / "duplicates.csv").read_text().splitlines()) == 2
+    for table in ("landmarks.csv", "errors.csv", "duplicates.csv"):
         assert (tmp_path / "ray" / table).read_text() == (tmp_path / "local" / table).read_text()
     files = sorted((tmp_path / "local" / "json").iterdir())
     assert [path.name for path in files] == sorted(path.name for path in (tmp_path / "ray" / "json").iterdir())

@@ -81,11 +81,25 @@ def test_elsewhere_it_warns_without_authentication(
 
 
 def test_what_was_left_of_uploads_is_removed(started: list[Namespace], tmp_path: Path) -> None:
+    options = ServerOptions(str(tmp_path), port=free_port(), work=tmp_path / "w")
+    serve(options, print)
     left = tmp_path / "w" / "tmp" / "upload.dcm"
-    left.parent.mkdir(parents=True)
     left.write_text("a patient")
-    serve(ServerOptions(str(tmp_path), port=free_port(), work=tmp_path / "w"), print)
+    serve(options, print)
     assert not left.exists()
+
+
+@pytest.mark.parametrize("name", ["main.py", "tmp/film.dcm"])
+def test_a_working_folder_with_files_of_somebody_else_is_refused(
+    started: list[Namespace], tmp_path: Path, name: str
+) -> None:
+    mine = tmp_path / "w" / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("print('mine')")
+    with pytest.raises(CephError, match=r"w/(main\.py: was not written|tmp: has files).* another folder with --work"):
+        serve(ServerOptions(str(tmp_path), port=free_port(), work=tmp_path / "w"), print)
+    assert mine.read_text() == "print('mine')"
+    assert not started
 
 
 def test_options_reach_the_app(started: list[Namespace], tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
+from monai_ceph.errors import CephError
 from monai_ceph.landmarks import NUM_LANDMARKS
 from monai_ceph.readers import SpacingSource
 from monai_ceph.transforms import SaveLandmarksd
@@ -37,7 +38,7 @@ def test_a_table_per_film_also_where_two_have_one_name(tmp_path: Path) -> None:
         }
         assert save(item) == item
     found = {}
-    for path in (tmp_path / "out").iterdir():
+    for path in (tmp_path / "out").glob("*.csv"):
         rows = rows_of(path)
         assert len(rows) == NUM_LANDMARKS
         assert (rows[1]["symbol"], rows[1]["x"], rows[1]["y"], rows[1]["x_mm"]) == ("N", "3.00", "2.00", "")
@@ -72,3 +73,52 @@ def test_another_number_of_landmarks_than_symbols(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"film\.png: 7 landmarks with 7 scores, for 19 symbols.*landmarks"):
         saver(tmp_path)(item)
     assert not (tmp_path / "out").exists()
+
+
+def item_of(score: float) -> dict[Any, Any]:
+    return {
+        "predicted": torch.zeros(NUM_LANDMARKS, 2),
+        "score": torch.full((NUM_LANDMARKS,), score),
+        "image": torch.zeros(1, 2, 2),
+        "file": "film.png",
+    }
+
+
+class TestATableThatIsThere:
+    def test_from_an_earlier_run_is_replaced(self, tmp_path: Path) -> None:
+        for score in (0.5, 0.75, 0.5):
+            saver(tmp_path)(item_of(score))
+            assert rows_of(tmp_path / "out" / "film.png.landmarks.csv")[0]["score"] == f"{score:.3f}"
+
+    @pytest.mark.parametrize("written", [True, False])
+    def test_of_a_person_or_corrected_is_not(self, tmp_path: Path, written: bool) -> None:
+        table = tmp_path / "out" / "film.png.landmarks.csv"
+        table.parent.mkdir()
+        if written:
+            saver(tmp_path)(item_of(0.5))
+        table.write_text("of a person")
+        with pytest.raises(
+            CephError, match=r"film\.png\.landmarks\.csv: was not written by this software, or was changed"
+        ):
+            saver(tmp_path)(item_of(0.5))
+        assert table.read_text() == "of a person"
+        assert not list(table.parent.glob("*.part"))
+
+    def test_from_a_run_that_was_killed_is_replaced(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        class KilledError(Exception):
+            pass
+
+        def die(self: Path, target: Path) -> None:
+            raise KilledError
+
+        saver(tmp_path)(item_of(0.5))
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", die)
+            with pytest.raises(KilledError):
+                saver(tmp_path)(item_of(0.6))
+        saver(tmp_path)(item_of(0.7))
+        with (tmp_path / "out" / ".monai-ceph.sha256").open("a") as stream:
+            stream.write("0123  half a line")
+        for score in (0.8, 0.9):
+            saver(tmp_path)(item_of(score))
+            assert rows_of(tmp_path / "out" / "film.png.landmarks.csv")[0]["score"] == f"{score:.3f}"

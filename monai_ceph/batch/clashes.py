@@ -1,0 +1,53 @@
+"""Different images under one SOP Instance UID: their results must not be taken for those of the image in an archive.
+
+DICOM objects point to their film by its UID (PS3.3 C.17.2.1), and an archive has one image under each. So films that
+share a UID get none, and no result is called by that UID alone.
+"""
+
+from __future__ import annotations
+
+from monai_ceph.batch.ledger import Clash, Ledger
+from monai_ceph.batch.options import OBJECT_FORMATS, film_files
+from monai_ceph.batch.results import Results
+from monai_ceph.errors import StoppedError
+from monai_ceph.reports.json_result import save_json
+from monai_ceph.result import Detection
+
+__all__ = ["CLASH_WARNING", "mark_clashes"]
+
+CLASH_WARNING = (
+    "Another file with other pixels or another patient has the same SOP Instance UID: no DICOM object is made, and "
+    "somebody must find out which image this is."
+)
+
+
+def mark_clashes(ledger: Ledger, results: Results) -> None:
+    """Give the films of clashes names of their own and a warning, and remove their DICOM objects.
+
+    It is done when all films are judged, since the first film of a clash is done before the second is met, maybe by an
+    earlier run and without its file at hand now. What was done before is not done again.
+
+    Raises:
+        StoppedError: if a file cannot be written.
+    """
+    for film in ledger.unmarked_clashes():
+        text = None
+        if film.detection is not None:
+            detection = Detection.model_validate_json(film.detection)
+            warnings = (*detection.warnings, CLASH_WARNING)
+            detection = detection.model_copy(update={"file": film.new_name, "warnings": warnings})
+            _rewrite(film, detection, results)
+            text = detection.model_dump_json()
+        ledger.mark_clash(film.id, film.new_name, text)
+
+
+def _rewrite(film: Clash, detection: Detection, results: Results) -> None:
+    assert film.stem is not None
+    results.remove_film(film.stem, OBJECT_FORMATS)
+    (target,) = film_files(results.unfinished, film.stem, {"json"}).values()
+    if results.holds(str(target.relative_to(results.unfinished))):
+        try:
+            save_json(target, detection)
+        except OSError as error:
+            raise StoppedError(f"{target}: {error.strerror or error}") from error
+        results.publish_film(film.stem)
