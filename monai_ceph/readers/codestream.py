@@ -23,13 +23,17 @@ _ALONE = {0x01, *range(0xD0, 0xD8)}
 
 @dataclass(frozen=True)
 class CodestreamHeader:
-    """The image that compressed data announce: the codec, the size, the samples per pixel, the bits of a sample."""
+    """The image that compressed data announce: the codec, the size, the samples per pixel, the bits of a sample.
+
+    Only JPEG 2000 can say that its samples are signed.
+    """
 
     codec: Literal["JPEG", "JPEG-LS", "JPEG 2000"]
     rows: int
     columns: int
     samples: int
     bits: int
+    signed: bool = False
 
 
 def codestream_header(data: bytes) -> CodestreamHeader:
@@ -74,4 +78,4 @@ def _jpeg2000(data: bytes) -> CodestreamHeader:
         raise ReadError("damaged pixel data, a JPEG 2000 file without a codestream")
     right, bottom, left, top = struct.unpack_from(">4I", data, start + 8)
     samples, depth = struct.unpack_from(">HB", data, start + 40)
-    return CodestreamHeader("JPEG 2000", bottom - top, right - left, samples, (depth & 0x7F) + 1)
+    return CodestreamHeader("JPEG 2000", bottom - top, right - left, samples, (depth & 0x7F) + 1, depth >= 0x80)
