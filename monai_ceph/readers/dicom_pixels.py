@@ -25,6 +25,7 @@ from monai_ceph.readers.codestream import CodestreamHeader, codestream_header
 from monai_ceph.readers.dicom_elements import integer, term
 from monai_ceph.readers.dicom_file import DicomFile
 from monai_ceph.readers.isolated import decode_with_gdcm, gdcm_folder
+from monai_ceph.readers.mislabelled import END_OF_ITEMS, ITEM, settle_syntax
 from monai_ceph.readers.pixels import check_size, grey
 from monai_ceph.readers.stored_bits import stored_values
 
@@ -42,11 +43,13 @@ def count_stored_frames(file: DicomFile) -> int:
         ReadError: no decoder for the transfer syntax, or the pixel data are truncated, or hold fewer frames than the
             header claims.
     """
+    if not file.encapsulated:
+        file.inflate_pixels()
+    settle_syntax(file)
     _check_syntax(file.syntax)
     if file.encapsulated:
         _check_fragments(file)
     else:
-        file.inflate_pixels()
         stream, start = file.stream, file.pixels.start
         found = max(min(file.pixels.length, stream.size - start), 0)
         expected = math.ceil(file.frame_bytes() * file.frames)
@@ -70,6 +73,7 @@ def read_frame(file: DicomFile, index: int, notes: list[str]) -> np.ndarray:
         ReadError: no decoder, damaged, or another image than the header announces.
     """
     options = _options(file, notes)
+    notes += file.remarks
     if file.encapsulated:
         stored, photometric = _decode(file, index, options)
     else:
@@ -233,8 +237,14 @@ def _check_fragments(file: DicomFile) -> None:
 
     stream, frames = file.stream, file.frames
     stream.seek(file.pixels.start)
+    if file.bare:
+        if file.pixels.start + file.pixels.length > stream.size:
+            raise ReadError("truncated, the DICOM file ends within its pixel data")
+        if frames > 1:
+            raise ReadError(f"damaged, claims {frames} frames and holds one that is not encapsulated")
+        return
     try:
-        if stream.read(4) != b"\xfe\xff\x00\xe0":
+        if stream.read(4) != ITEM:
             raise ReadError(f"damaged pixel data, not encapsulated as {_name(file.syntax)} has to be")
         stream.seek(file.pixels.start)
         parse_basic_offsets(stream)
@@ -253,7 +263,7 @@ def _check_fragments(file: DicomFile) -> None:
     stream.seek(offsets[-1] + 4)
     end = offsets[-1] + 8 + int.from_bytes(stream.read(4), "little")
     stream.seek(min(end, stream.size))
-    if end > stream.size or stream.read(4) != b"\xfe\xff\xdd\xe0":
+    if end > stream.size or stream.read(4) != END_OF_ITEMS:
         raise ReadError("truncated, the DICOM file ends within its pixel data")
     if count < frames:
         raise ReadError(f"damaged, claims {frames} frames and holds {count} fragments of compressed pixel data")
@@ -266,6 +276,9 @@ def _compressed_frame(file: DicomFile, index: int) -> bytes:
     from pydicom.encaps import get_frame
 
     dataset = file.dataset
+    if file.bare:
+        file.stream.seek(file.pixels.start)
+        return file.stream.read(file.pixels.length)
     tables = ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")
     extended = tuple(dataset[name].value for name in tables) if all(name in dataset for name in tables) else None
     file.stream.seek(file.pixels.start)
