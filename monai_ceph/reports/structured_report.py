@@ -18,7 +18,7 @@ from monai_ceph.landmarks import LANDMARKS, Landmark
 from monai_ceph.reports import dicom_codes as codes
 from monai_ceph.reports.dicom_codes import concept
 from monai_ceph.reports.dicom_objects import MANUFACTURER, building, complete, identification, write_object
-from monai_ceph.reports.dicom_source import image_reference
+from monai_ceph.reports.dicom_source import header_warnings, image_reference
 from monai_ceph.reports.dicom_uids import device_uid, tracking_uid
 from monai_ceph.reports.overlay import NOTICE
 from monai_ceph.result import DetectedLandmark, Detection
@@ -62,7 +62,7 @@ def structured_report(detection: Detection, source: Dataset) -> sr.Comprehensive
             procedure_reported=concept(codes.RADIOGRAPHY),
             imaging_measurements=[*groups, _film(detection, reference)],
         )
-        report[0].ContentSequence.append(_statements(detection))
+        report[0].ContentSequence.append(_statements(detection, source))
         document = sr.ComprehensiveSR(
             evidence=[reference],
             content=report,
@@ -181,12 +181,13 @@ def _film(detection: Detection, reference: Dataset) -> sr.MeasurementsAndQualita
     )
 
 
-def _statements(detection: Detection) -> sr.ContainerContentItem:
+def _statements(detection: Detection, source: Dataset) -> sr.ContainerContentItem:
     """The sentences on the whole document, as its Qualitative Evaluations (TID 1500)."""
     container = sr.ContainerContentItem(
         name=concept(codes.QUALITATIVE_EVALUATIONS), relationship_type=sr.RelationshipTypeValues.CONTAINS
     )
-    sentences = [(codes.NOTICE, NOTICE), *((codes.WARNING, warning) for warning in detection.warnings if warning)]
+    warnings = (*detection.warnings, *header_warnings(source))
+    sentences = [(codes.NOTICE, NOTICE), *((codes.WARNING, warning) for warning in warnings if warning)]
     container.ContentSequence = sr.ContentSequence(
         [sr.TextContentItem(concept(name), text, sr.RelationshipTypeValues.CONTAINS) for name, text in sentences]
     )
