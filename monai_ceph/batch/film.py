@@ -20,7 +20,7 @@ from monai_ceph.batch.options import Options, film_files
 from monai_ceph.batch.remote import local_copy
 from monai_ceph.errors import CephError, ReadError, RejectedError, StoppedError
 from monai_ceph.readers import Radiograph
-from monai_ceph.reports.dicom_source import source_header
+from monai_ceph.reports.dicom_source import header_warnings, source_header
 from monai_ceph.reports.json_result import save_json
 from monai_ceph.reports.overlay import save_overlay
 from monai_ceph.result import Detection, ModelIdentity
@@ -238,6 +238,8 @@ class FilmWorker:
             if picture is not None and reason is not None:
                 notes.append(f"No picture: {reason}")
                 picture = None
+        if source is not None:
+            notes += header_warnings(source)
         detection = detection.model_copy(update={"file": job.name})
         if picture is not None:
             with _written(picture):

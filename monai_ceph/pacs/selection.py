@@ -80,6 +80,8 @@ class Selection:
 
 def _texts(header: Dataset, names: tuple[str, ...]) -> list[str]:
     values = [header.get(name) for name in names]
+    # text of an unknown character set is bytes, and a rule for ASCII still fits
+    values = [value.decode("latin-1") if isinstance(value, bytes) else value for value in values]
     return [str(text) for value in values if value for text in (value if isinstance(value, MultiValue) else [value])]
 
 

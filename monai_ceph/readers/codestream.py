@@ -18,18 +18,28 @@ _START_OF_SCAN = 0xDA
 # ITU-T T.81 table B.1: C4, C8 and CC of this range are no frame headers; T.87 adds F7 for JPEG-LS
 _JPEG_LS = 0xF7
 _FRAME_HEADERS = {*range(0xC0, 0xD0), _JPEG_LS} - {0xC4, 0xC8, 0xCC}
+_JPEG_SYNTAXES = {
+    0xC0: ("JPEG", "1.2.840.10008.1.2.4.50"),
+    0xC1: ("JPEG", "1.2.840.10008.1.2.4.51"),
+    0xC3: ("JPEG", "1.2.840.10008.1.2.4.57"),
+    _JPEG_LS: ("JPEG-LS", "1.2.840.10008.1.2.4.81"),
+}
 _ALONE = {0x01, *range(0xD0, 0xD8)}
 
 
 @dataclass(frozen=True)
 class CodestreamHeader:
-    """The image that compressed data announce: the codec, the size, the samples per pixel, the bits of a sample."""
+    """The image that compressed data announce: the codec, the size, the samples per pixel, the bits of a sample.
+
+    Only JPEG 2000 can say that its samples are signed.
+    """
 
     codec: Literal["JPEG", "JPEG-LS", "JPEG 2000"]
     rows: int
     columns: int
     samples: int
     bits: int
+    signed: bool = False
 
 
 def codestream_header(data: bytes) -> CodestreamHeader:
@@ -48,7 +58,43 @@ def codestream_header(data: bytes) -> CodestreamHeader:
     raise ReadError("damaged pixel data, neither JPEG, JPEG-LS nor JPEG 2000")
 
 
+def transfer_syntax(data: bytes) -> tuple[str, str] | None:
+    """Name the codec of compressed data and a transfer syntax UID whose decoder reads them, by how they begin.
+
+    Of the UIDs that share a decoder it is the one that promises least, such as JPEG 2000 that may be lossy.
+
+    Args:
+        data: one frame, or its first fragment.
+
+    Returns:
+        Such as ``("JPEG 2000", "1.2.840.10008.1.2.4.91")``; None for anything that DICOM does not have.
+    """
+    try:
+        if data[:4] == _J2K_START or data[:8] == _JP2_START:
+            return "JPEG 2000", "1.2.840.10008.1.2.4.91"
+        if data[:2] == b"\xff\xd8":
+            return _JPEG_SYNTAXES.get(data[_frame_header(data) + 1])
+        # PS3.5 annex G.5: the number of segments, and where each of them begins after these 64 bytes
+        count, *offsets = struct.unpack_from("<16L", data)
+    except (IndexError, struct.error, ReadError):
+        return None
+    used, unused = offsets[:count], offsets[count:]
+    if 1 <= count <= 15 and used[0] == 64 and sorted(set(used)) == used and not any(unused):
+        return "RLE", "1.2.840.10008.1.2.5"
+    return None
+
+
 def _jpeg(data: bytes) -> CodestreamHeader:
+    position = _frame_header(data)
+    bits, rows, columns, samples = struct.unpack_from(">BHHB", data, position + 4)
+    if data.find(_END, position) < 0:
+        raise ReadError("truncated, the compressed pixel data stop before their end marker")
+    codec: Literal["JPEG", "JPEG-LS"] = "JPEG-LS" if data[position + 1] == _JPEG_LS else "JPEG"
+    return CodestreamHeader(codec, rows, columns, samples, bits)
+
+
+def _frame_header(data: bytes) -> int:
+    """Where the marker of the frame header is."""
     position = 2
     while True:
         if data[position] != 0xFF:
@@ -60,12 +106,8 @@ def _jpeg(data: bytes) -> CodestreamHeader:
         if marker == _START_OF_SCAN:
             raise ReadError("damaged pixel data, a JPEG without a frame header")
         if marker in _FRAME_HEADERS:
-            break
+            return position
         position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-    bits, rows, columns, samples = struct.unpack_from(">BHHB", data, position + 4)
-    if data.find(_END, position) < 0:
-        raise ReadError("truncated, the compressed pixel data stop before their end marker")
-    return CodestreamHeader("JPEG-LS" if marker == _JPEG_LS else "JPEG", rows, columns, samples, bits)
 
 
 def _jpeg2000(data: bytes) -> CodestreamHeader:
@@ -74,4 +116,4 @@ def _jpeg2000(data: bytes) -> CodestreamHeader:
         raise ReadError("damaged pixel data, a JPEG 2000 file without a codestream")
     right, bottom, left, top = struct.unpack_from(">4I", data, start + 8)
     samples, depth = struct.unpack_from(">HB", data, start + 40)
-    return CodestreamHeader("JPEG 2000", bottom - top, right - left, samples, (depth & 0x7F) + 1)
+    return CodestreamHeader("JPEG 2000", bottom - top, right - left, samples, (depth & 0x7F) + 1, depth >= 0x80)

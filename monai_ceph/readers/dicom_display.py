@@ -9,6 +9,9 @@
    range that the stored bits allow, so that equal stored values stay equal whatever else the image shows. With
    more than 24 bits that range is beyond what float32 resolves: there the lowest displayed value becomes 0.
 
+A LUT that is empty or gives every pixel the same value is passed over with a warning, and so is a damaged VOI LUT; the
+next item of the sequence counts. A damaged Modality LUT is an error.
+
 Pixel padding (PS3.3 C.7.5.1.1.2) becomes the lowest displayed value.
 """
 
@@ -21,8 +24,14 @@ import numpy as np
 
 from monai_ceph.errors import ReadError
 from monai_ceph.readers.dicom_elements import given, integer, number, numbers, term
+from monai_ceph.readers.lookup_tables import LutFault, lookup_table
 
 _FLOAT32_BITS = 24
+_FAULTS: dict[LutFault, str] = {
+    "empty": "is empty",
+    "damaged": "is damaged",
+    "constant": "gives every pixel the same value",
+}
 
 
 def displayed(dataset: Any, stored: np.ndarray, notes: list[str]) -> np.ndarray:
@@ -49,19 +58,15 @@ def displayed(dataset: Any, stored: np.ndarray, notes: list[str]) -> np.ndarray:
 
 def _modality_lut(dataset: Any, stored: np.ndarray, notes: list[str]) -> tuple[np.ndarray, float, float]:
     """The values after PS3.3 C.11.1, and the range that the stored bits allow."""
-    from pydicom.pixels import apply_modality_lut
-
     if stored.dtype.kind == "f":
         low, high = float(np.nanmin(stored)), float(np.nanmax(stored))
     else:
         bits = integer(dataset, "BitsStored", stored.dtype.itemsize * 8)
         signed = integer(dataset, "PixelRepresentation", 0) == 1
         low, high = (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) if signed else (0.0, 2.0**bits - 1)
-    if given(dataset, "ModalityLUTSequence"):
-        try:
-            return apply_modality_lut(stored, dataset), 0.0, _highest(dataset.ModalityLUTSequence[0])
-        except Exception:
-            raise ReadError("damaged DICOM header: the Modality LUT cannot be applied") from None
+    mapped, highest = _through_table(dataset, "ModalityLUTSequence", stored, notes)
+    if mapped is not None:
+        return mapped, 0.0, highest
     slope, intercept = (
         number(dataset, name, math.nan if given(dataset, name) else default)
         for name, default in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))
@@ -83,15 +88,9 @@ def _voi_curve(
     dataset: Any, pixels: np.ndarray, low: float, high: float, notes: list[str]
 ) -> tuple[np.ndarray, float, float]:
     """The values after a VOI LUT or a sigmoid (PS3.3 C.11.2), and their range. No linear windows."""
-    from pydicom.pixels.processing import apply_voi
-
-    if given(dataset, "VOILUTSequence"):
-        try:
-            whole = pixels if pixels.dtype.kind in "iu" else np.rint(pixels).astype(np.int32)
-            return apply_voi(whole, dataset), 0.0, _highest(dataset.VOILUTSequence[0])
-        except Exception:
-            notes.append("The VOI LUT is damaged and was not applied.")
-            return pixels, low, high
+    mapped, highest = _through_table(dataset, "VOILUTSequence", pixels, notes)
+    if mapped is not None:
+        return mapped, 0.0, highest
     if term(dataset, "VOILUTFunction") == "SIGMOID":
         centre, width = numbers(dataset, "WindowCenter")[:1], numbers(dataset, "WindowWidth")[:1]
         if centre and width and math.isfinite(centre[0]) and math.isfinite(width[0]) and width[0] > 0:
@@ -102,12 +101,26 @@ def _voi_curve(
     return pixels, low, high
 
 
-def _highest(table: Any) -> float:
-    """The highest value that the bits of a LUT allow (PS3.3 C.11.1.1.1)."""
-    bits = int(table.LUTDescriptor[2])
-    if not 1 <= bits <= 16:
-        raise ValueError("bits per entry")
-    return 2.0**bits - 1
+def _through_table(dataset: Any, name: str, pixels: np.ndarray, notes: list[str]) -> tuple[np.ndarray | None, float]:
+    """The values after the first LUT of a sequence that can be used, None if there is none; and its highest value."""
+    if not given(dataset, name):
+        return None, 0.0
+    title = "Modality LUT" if name == "ModalityLUTSequence" else "VOI LUT"
+    table, fault = lookup_table(dataset, name)
+    if table is not None:
+        whole = pixels
+        if pixels.dtype.kind == "f":
+            whole = np.rint(np.clip(np.nan_to_num(pixels), -(2**31), 2**31 - 1)).astype(np.int64)
+        mapped = table.apply(whole)
+        if mapped.min() < mapped.max() or whole.min() == whole.max():
+            if fault:
+                notes.append(f"The first {title} {_FAULTS[fault]}: the next one was applied.")
+            return mapped, table.highest
+        fault = "constant"
+    if fault == "damaged" and title == "Modality LUT":
+        raise ReadError("damaged DICOM header: the Modality LUT cannot be applied")
+    notes.append(f"The {title} {_FAULTS[fault or 'empty']} and was not applied.")
+    return None, 0.0
 
 
 def _inverted(dataset: Any, notes: list[str]) -> bool:

@@ -25,14 +25,26 @@ def value(dataset: Any, name: str) -> Any:
 
 
 def given(dataset: Any, name: str) -> bool:
-    """True if an element is there and not empty, whatever it holds. A sequence is empty if it has no items."""
+    """True if an element is there and not empty, whatever it holds. A sequence is empty if it has no items.
+
+    White space is empty in a text. In a number it is a number: the bytes of 2592 are a space and a line feed.
+    """
     if name not in dataset:
         return False
-    stored = dataset.get_item(name).value  # not converted, so that nothing is raised
+    element = dataset.get_item(name)
+    stored = element.value  # not converted, so that nothing is raised
     if isinstance(stored, (str, bytes)):
-        return bool(stored.strip())
+        return bool(stored.strip() if _is_text(name, element) else stored)
     # implicit VR and undefined lengths come parsed, also where there is nothing in them
     return stored is not None and (not isinstance(stored, Sized) or len(stored) > 0)
+
+
+def _is_text(name: str, element: Any) -> bool:
+    """True if a value is text, which spaces pad (PS3.5 section 6.2). The dictionary says so if the file does not."""
+    from pydicom.datadict import dictionary_VR
+    from pydicom.valuerep import STR_VR
+
+    return (dictionary_VR(name) if element.VR in (None, "UN") else element.VR) in STR_VR
 
 
 def numbers(dataset: Any, name: str) -> list[float]:

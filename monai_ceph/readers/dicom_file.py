@@ -12,7 +12,7 @@ import math
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -38,18 +38,36 @@ ELEMENTS = (
 )
 
 MODALITIES = ("DX", "CR", "RG", "PX", "IO", "RF", "XA", "XC", "HC", "OT", "")
-"""Modalities that may hold a cephalogram. Secondary captures are taken whatever modality they name."""
+"""Modalities that may hold a cephalogram. Secondary captures are taken whatever modality they name, and radiographs by
+their SOP class if it is a word that the standard does not have."""
 
 _OTHER_MODALITIES = (
-    *("AU", "BI", "BMD", "CT", "DOC", "ECG", "EPS", "ES", "GM", "HD", "IVUS", "KO", "LEN", "LS", "MG", "MR", "NM"),
-    *("OAM", "OCT", "OP", "OPM", "OPT", "OPV", "OSS", "PLAN", "PR", "PT", "REG", "RTDOSE", "RTIMAGE", "RTPLAN"),
-    *("RTRECORD", "RTSTRUCT", "SEG", "SM", "SMR", "SR", "US", "VA"),
+    *("ANN", "AR", "AS", "ASMT", "AU", "BDUS", "BI", "BMD", "CD", "CF", "CFM", "CP", "CS", "CT", "CTPROTOCOL", "DD"),
+    *("DF", "DG", "DM", "DMS", "DOC", "DS", "EC", "ECG", "EEG", "EMG", "EOG", "EPS", "ES", "FA", "FID", "FS", "GM"),
+    *("HD", "IOL", "IVOCT", "IVUS", "KER", "KO", "LEN", "LP", "LS", "M3D", "MA", "MG", "MR", "MS", "NM", "OAM", "OCT"),
+    *("OP", "OPM", "OPR", "OPT", "OPTBSV", "OPTENF", "OPV", "OSS", "PA", "PLAN", "POS", "PR", "PT", "REG", "RESP"),
+    *("RTDOSE", "RTIMAGE", "RTINTENT", "RTPLAN", "RTRAD", "RTRECORD", "RTSEGANN", "RTSTRUCT", "RWV", "SEG", "SM"),
+    *("SMR", "SR", "SRF", "ST", "STAIN", "TEXTUREMAP", "TG", "US", "VA", "VF", "XAPROTOCOL"),
 )
+"""All others of PS3.3 C.7.3.1.1.1, with the retired ones."""
+
+_RADIOGRAPHS = (
+    "1.2.840.10008.5.1.4.1.1.1",  # Computed Radiography
+    "1.2.840.10008.5.1.4.1.1.1.1",  # Digital X-Ray, for presentation
+    "1.2.840.10008.5.1.4.1.1.1.1.1",  # the same, for processing
+    "1.2.840.10008.5.1.4.1.1.1.3",  # Digital Intra-Oral X-Ray, for presentation
+    "1.2.840.10008.5.1.4.1.1.1.3.1",  # the same, for processing
+    "1.2.840.10008.5.1.4.1.1.12.1",  # X-Ray Angiographic
+    "1.2.840.10008.5.1.4.1.1.12.1.1",  # Enhanced XA
+    "1.2.840.10008.5.1.4.1.1.12.2",  # X-Ray Radiofluoroscopic
+    "1.2.840.10008.5.1.4.1.1.12.2.1",  # Enhanced XRF
+)
+"""SOP classes of radiographs, whatever word stands for the modality."""
 
 _PIXELS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
-_UNDEFINED = 0xFFFFFFFF
+UNDEFINED_LENGTH = 0xFFFFFFFF
 _PREAMBLE = 128
 _HEADER_LIMIT = 16 * 2**20
 _FRAMES_LIMIT = 2 * 2**30
@@ -96,6 +114,9 @@ class DicomFile:
         syntax: the transfer syntax, a pydicom UID.
         stream: the data set as it is encoded, inflated if the transfer syntax is deflated.
         pixels: where the pixel data are.
+        deflated: the data set as it is in the file, if the transfer syntax is deflated.
+        bare: the pixel data are one compressed frame that is not encapsulated.
+        remarks: warnings for the person who reviews the result.
     """
 
     dataset: Any
@@ -103,6 +124,8 @@ class DicomFile:
     stream: BoundedReader
     pixels: PixelElement
     deflated: bytes = b""
+    bare: bool = False
+    remarks: list[str] = field(default_factory=list)
 
     @cached_property
     def frames(self) -> int:
@@ -220,8 +243,8 @@ def _open(file: BoundedReader) -> DicomFile:
     dataset = _read(stream, implicit, little, stop_when=at_pixels, specific_tags=_tags())
     dataset.file_meta = meta
     ends_early = not found and (stream.short or stream.tell() > stream.size)
-    _check_content(dataset, bool(found), ends_early, len(dataset) == 0 and not whole)
-    return DicomFile(dataset, syntax, stream, found[0], deflated)
+    remarks = _check_content(dataset, bool(found), ends_early, len(dataset) == 0 and not whole)
+    return DicomFile(dataset, syntax, stream, found[0], deflated, remarks=remarks)
 
 
 def _read(stream: BoundedReader, implicit: bool, little: bool, **options: Any) -> Any:
@@ -265,7 +288,8 @@ def _inflated(data: bytes, limit: int) -> BoundedReader:
     return BoundedReader(io.BytesIO(inflated))
 
 
-def _check_content(dataset: Any, has_pixels: bool, ends_early: bool, foreign: bool) -> None:
+def _check_content(dataset: Any, has_pixels: bool, ends_early: bool, foreign: bool) -> list[str]:
+    """Refuse what is no radiograph, and return warnings about the others."""
     modality, sop_class = term(dataset, "Modality"), uid(dataset, "SOPClassUID") or ""
     if not has_pixels:
         if foreign:
@@ -276,8 +300,11 @@ def _check_content(dataset: Any, has_pixels: bool, ends_early: bool, foreign: bo
             raise ReadError("truncated, the DICOM file ends before its pixel data")
         doubt = ", perhaps truncated" if modality and modality in MODALITIES else ""
         raise ReadError(f"a DICOM file without pixel data (Modality {_shown(modality)}){doubt}")
-    if modality not in MODALITIES and not sop_class.startswith(_SECONDARY_CAPTURE):
+    if modality in MODALITIES or sop_class.startswith(_SECONDARY_CAPTURE):
+        return []
+    if modality in _OTHER_MODALITIES or sop_class not in _RADIOGRAPHS:
         raise ReadError(f"Modality {_shown(modality)} is not a radiograph")
+    return ["The Modality is none that DICOM knows: the film was read because its SOP class is that of a radiograph."]
 
 
 def _directory(dataset: Any) -> bool:

@@ -25,7 +25,9 @@ from monai_ceph.readers.codestream import CodestreamHeader, codestream_header
 from monai_ceph.readers.dicom_elements import integer, term
 from monai_ceph.readers.dicom_file import DicomFile
 from monai_ceph.readers.isolated import decode_with_gdcm, gdcm_folder
+from monai_ceph.readers.mislabelled import END_OF_ITEMS, ITEM, settle_syntax
 from monai_ceph.readers.pixels import check_size, grey
+from monai_ceph.readers.stored_bits import stored_values
 
 _RLE_RATIO = 64
 _PHOTOMETRIC = (
@@ -41,11 +43,13 @@ def count_stored_frames(file: DicomFile) -> int:
         ReadError: no decoder for the transfer syntax, or the pixel data are truncated, or hold fewer frames than the
             header claims.
     """
+    if not file.encapsulated:
+        file.inflate_pixels()
+    settle_syntax(file)
     _check_syntax(file.syntax)
     if file.encapsulated:
         _check_fragments(file)
     else:
-        file.inflate_pixels()
         stream, start = file.stream, file.pixels.start
         found = max(min(file.pixels.length, stream.size - start), 0)
         expected = math.ceil(file.frame_bytes() * file.frames)
@@ -69,6 +73,7 @@ def read_frame(file: DicomFile, index: int, notes: list[str]) -> np.ndarray:
         ReadError: no decoder, damaged, or another image than the header announces.
     """
     options = _options(file, notes)
+    notes += file.remarks
     if file.encapsulated:
         stored, photometric = _decode(file, index, options)
     else:
@@ -120,18 +125,29 @@ def _unpack(file: DicomFile, index: int, options: dict[str, Any]) -> tuple[np.nd
 
     if options["bits_allocated"] == 1:
         return _single_bits(file, index, options), options["photometric_interpretation"]
-    # Some old files keep their bits at the upper end of the word: pydicom takes them from the lower end.
-    lowest = integer(file.dataset, "HighBit", options["bits_stored"] - 1) + 1 - options["bits_stored"]
-    shift = lowest if 0 < lowest <= options["bits_allocated"] - options["bits_stored"] else 0
-    options |= {"bits_stored": options["bits_stored"] + shift, "pixel_vr": file.pixels.vr or "OW"}
+    whole_words = {"bits_stored": options["bits_allocated"], "pixel_vr": file.pixels.vr or "OW"}
     file.stream.seek(file.pixels.start)
     try:
-        stored, properties = get_decoder(file.syntax).as_array(file.stream, index=index, raw=True, **options)
+        stored, properties = get_decoder(file.syntax).as_array(
+            file.stream, index=index, raw=True, **options | whole_words
+        )
     except MemoryError:
         raise
     except Exception:
         raise ReadError("damaged pixel data, they do not fit the DICOM header") from None
-    return stored >> shift if shift else stored, str(properties["photometric_interpretation"])
+    if stored.dtype.kind in "iu":
+        stored = _values(file, stored, options["bits_allocated"], options)
+    return stored, str(properties["photometric_interpretation"])
+
+
+def _values(file: DicomFile, samples: np.ndarray, precision: int, options: dict[str, Any]) -> np.ndarray:
+    """What the header says that the samples mean: `precision` is how many bits of each the pixel data hold."""
+    import pydicom.uid as uids
+
+    stored = options["bits_stored"]
+    lossy = file.syntax in (uids.JPEGBaseline8Bit, uids.JPEGExtended12Bit, uids.JPEGLSNearLossless, uids.JPEG2000)
+    high = integer(file.dataset, "HighBit", stored - 1)
+    return stored_values(samples, precision, stored, high, options["pixel_representation"] == 1, lossy)
 
 
 def _single_bits(file: DicomFile, index: int, options: dict[str, Any]) -> np.ndarray:
@@ -151,7 +167,9 @@ def _decode(file: DicomFile, index: int, options: dict[str, Any]) -> tuple[np.nd
     syntax, photometric = file.syntax, options["photometric_interpretation"]
     frame = _compressed_frame(file, index)
     if syntax == uids.RLELossless:
-        return _with_pydicom(frame, "pydicom", options)
+        allocated = options["bits_allocated"]
+        stored, photometric = _with_pydicom(frame, "pydicom", options | {"bits_stored": allocated})
+        return _values(file, stored, allocated, options), photometric
     header = codestream_header(frame)
     expected = "JPEG-LS" if syntax in uids.JPEGLSTransferSyntaxes else "JPEG"
     if header.codec != ("JPEG 2000" if syntax in uids.JPEG2000TransferSyntaxes else expected):
@@ -160,12 +178,15 @@ def _decode(file: DicomFile, index: int, options: dict[str, Any]) -> tuple[np.nd
     check_size(header.rows, header.columns, stored_bytes=len(frame))
     eight_bits = syntax in (uids.JPEGBaseline8Bit, uids.JPEGExtended12Bit) and header.bits == 8
     if eight_bits or syntax in (uids.JPEG2000Lossless, uids.JPEG2000):
-        # libjpeg gives a byte for 8 bits, whatever the header allocates
-        fitted = {"bits_allocated": 8, "bits_stored": min(8, options["bits_stored"])} if eight_bits else {}
-        return _with_pydicom(frame, "pillow", options | fitted)
-    if syntax == uids.JPEGBaseline8Bit or header.bits > 16:
+        # what the codestream holds, which need not be what the header says of it
+        own = {"bits_allocated": 8 if header.bits <= 8 else 16, "bits_stored": min(header.bits, 16)}
+        own["pixel_representation"] = int(header.signed)
+        stored, photometric = _with_pydicom(frame, "pillow", options | own)
+    elif syntax == uids.JPEGBaseline8Bit or header.bits > 16:
         raise ReadError(f"damaged pixel data, {header.bits} bits per sample do not fit {_name(syntax)}")
-    return _signed(decode_with_gdcm(frame, syntax, photometric, header), options), photometric
+    else:
+        stored = decode_with_gdcm(frame, syntax, photometric, header)
+    return _values(file, stored, header.bits, options), photometric
 
 
 def _with_pydicom(frame: bytes, plugin: str, options: dict[str, Any]) -> tuple[np.ndarray, str]:
@@ -186,17 +207,6 @@ def _with_pydicom(frame: bytes, plugin: str, options: dict[str, Any]) -> tuple[n
         name = _name(options["transfer_syntax_uid"])
         raise ReadError(f"damaged or truncated pixel data, or a kind of {name} that cannot be decoded") from None
     return stored, str(properties["photometric_interpretation"])
-
-
-def _signed(samples: np.ndarray, options: dict[str, Any]) -> np.ndarray:
-    """Give samples the sign that the header says they have: JPEG and JPEG-LS know none."""
-    if not options["pixel_representation"]:
-        return samples
-    container = samples.dtype.itemsize * 8
-    if options["bits_stored"] > container:
-        return samples.astype(np.int16)
-    unused = container - options["bits_stored"]
-    return (samples.view(f"i{samples.dtype.itemsize}") << unused) >> unused
 
 
 def _compare(header: CodestreamHeader, options: dict[str, Any]) -> None:
@@ -227,8 +237,14 @@ def _check_fragments(file: DicomFile) -> None:
 
     stream, frames = file.stream, file.frames
     stream.seek(file.pixels.start)
+    if file.bare:
+        if file.pixels.start + file.pixels.length > stream.size:
+            raise ReadError("truncated, the DICOM file ends within its pixel data")
+        if frames > 1:
+            raise ReadError(f"damaged, claims {frames} frames and holds one that is not encapsulated")
+        return
     try:
-        if stream.read(4) != b"\xfe\xff\x00\xe0":
+        if stream.read(4) != ITEM:
             raise ReadError(f"damaged pixel data, not encapsulated as {_name(file.syntax)} has to be")
         stream.seek(file.pixels.start)
         parse_basic_offsets(stream)
@@ -247,7 +263,7 @@ def _check_fragments(file: DicomFile) -> None:
     stream.seek(offsets[-1] + 4)
     end = offsets[-1] + 8 + int.from_bytes(stream.read(4), "little")
     stream.seek(min(end, stream.size))
-    if end > stream.size or stream.read(4) != b"\xfe\xff\xdd\xe0":
+    if end > stream.size or stream.read(4) != END_OF_ITEMS:
         raise ReadError("truncated, the DICOM file ends within its pixel data")
     if count < frames:
         raise ReadError(f"damaged, claims {frames} frames and holds {count} fragments of compressed pixel data")
@@ -260,6 +276,9 @@ def _compressed_frame(file: DicomFile, index: int) -> bytes:
     from pydicom.encaps import get_frame
 
     dataset = file.dataset
+    if file.bare:
+        file.stream.seek(file.pixels.start)
+        return file.stream.read(file.pixels.length)
     tables = ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")
     extended = tuple(dataset[name].value for name in tables) if all(name in dataset for name in tables) else None
     file.stream.seek(file.pixels.start)

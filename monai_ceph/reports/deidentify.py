@@ -21,10 +21,12 @@ from dicomanonymizer.simpledicomanonymizer import (
     initialize_actions,
     replace_UID,
 )
-from pydicom import Dataset
+from pydicom import DataElement, Dataset
+from pydicom.datadict import dictionary_VR
 from pydicom.multival import MultiValue
 
 from monai_ceph.readers._pydicom import quiet
+from monai_ceph.reports.dicom_source import INHERITED
 from monai_ceph.reports.dicom_uids import derived_uid
 from monai_ceph.result import Detection
 
@@ -59,6 +61,9 @@ def deidentified(source: Dataset, key: str = "") -> Dataset:
     """
     with quiet():
         result = deepcopy(source)
+        for name in INHERITED:
+            if isinstance(result.get(name), bytes):  # text of an unknown character set, which the library lets pass
+                result[name] = DataElement(name, dictionary_VR(name), None)
         _clean(result, key)
     result.PatientIdentityRemoved = "YES"
     result.DeidentificationMethod = _METHOD

@@ -8,13 +8,12 @@ behind, since anybody may have written anything there.
 from __future__ import annotations
 
 import math
-from contextlib import suppress
 
-import numpy as np
 from pydicom import Dataset
 from pydicom.valuerep import format_number_as_ds
 
 from monai_ceph.readers.functional_groups import functional_group
+from monai_ceph.readers.lookup_tables import LookupTable, lookup_table
 from monai_ceph.reports.dicom_source import first_value
 from monai_ceph.result import Detection
 
@@ -41,9 +40,10 @@ def modality_lut(source: Dataset, frame: int | None) -> Dataset:
     """Return the elements of the Modality LUT module (PS3.3 C.11.1): a LUT, a rescale, or nothing."""
     result = Dataset()
     place = _macro(source, frame, "PixelValueTransformationSequence")
-    if items := place.get("ModalityLUTSequence"):
-        item = _lut(items[0], source)
-        item.ModalityLUTType = str(items[0].get("ModalityLUTType") or "US")
+    if table := _table(place, "ModalityLUTSequence"):
+        item = _lut(table)
+        types = [each.get("ModalityLUTType") for each in place.ModalityLUTSequence]
+        item.ModalityLUTType = str(next(filter(None, types), "US"))
         result.ModalityLUTSequence = [item]
         return result
     slope, intercept = _number(place, "RescaleSlope"), _number(place, "RescaleIntercept")
@@ -61,10 +61,9 @@ def voi_lut(source: Dataset, frame: int | None) -> Dataset | None:
     """
     place = _macro(source, frame, "FrameVOILUTSequence")
     result = Dataset()
-    if items := place.get("VOILUTSequence"):
-        with suppress(AttributeError, TypeError, ValueError):  # a damaged one is none, as in the reader
-            result.VOILUTSequence = [_lut(items[0], source)]
-            return result
+    if table := _table(place, "VOILUTSequence"):
+        result.VOILUTSequence = [_lut(table)]
+        return result
     centre, width = _number(place, "WindowCenter"), _number(place, "WindowWidth")
     function = _term(place, "VOILUTFunction") or "LINEAR"
     # C.11.2.1.2: a LINEAR window is at least 1 wide, the others wider than 0
@@ -106,21 +105,18 @@ def _macro(source: Dataset, frame: int | None, name: str) -> Dataset:
     return source if found is None else found
 
 
-def _lut(item: Dataset, source: Dataset) -> Dataset:
+def _table(place: Dataset, name: str) -> LookupTable | None:
+    """Return the LUT that the reader applies: one that is empty, damaged or constant is passed over."""
+    return lookup_table(place, name)[0] if name in place else None
+
+
+def _lut(table: LookupTable) -> Dataset:
     """Return a LUT in one encoding, whatever the source's (PS3.3 C.11.1.1 and C.11.2.1.1)."""
-    entries, first, bits = (int(value) for value in item.LUTDescriptor)
-    data = item.LUTData
-    if isinstance(data, bytes) and len(data) < 2 * (entries % 2**16 or 2**16):
-        values = np.frombuffer(data, np.uint8)  # 8-bit entries, two to a word
-    elif isinstance(data, bytes):
-        # words stay in the byte order of the file that they were read from
-        values = np.frombuffer(data, ">u2" if source.original_encoding[1] is False else "<u2").astype("<u2")
-    else:
-        values = np.atleast_1d(np.asarray(data, dtype=np.int64)).astype("<u2")
     result = Dataset()
+    entries = len(table.values)
     # entries and bits are unsigned even where the type is SS, which it is only for signed input
-    unsigned = [entries % 2**16, first, bits]
-    signed = [entries - 2**16 if entries >= 2**15 else entries, first, bits]
-    result.add_new("LUTDescriptor", "SS" if first < 0 else "US", signed if first < 0 else unsigned)
-    result.add_new("LUTData", "OW", values.tobytes())
+    unsigned = [entries % 2**16, table.first, table.bits]
+    signed = [entries - 2**16 if entries >= 2**15 else entries, table.first, table.bits]
+    result.add_new("LUTDescriptor", "SS" if table.first < 0 else "US", signed if table.first < 0 else unsigned)
+    result.add_new("LUTData", "OW", table.values.astype("<u2").tobytes())
     return result

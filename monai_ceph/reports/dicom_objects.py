@@ -8,14 +8,24 @@ from datetime import timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from pydicom import Dataset
-from pydicom.charset import convert_encodings, decode_bytes, encode_string
+from pydicom import DataElement, Dataset
+from pydicom.charset import convert_encodings
+from pydicom.datadict import dictionary_VR
+from pydicom.valuerep import PersonName
 
 from monai_ceph.errors import CephError
 from monai_ceph.readers._pydicom import quiet
 from monai_ceph.readers.pixels import cause
 from monai_ceph.reports.atomic import written_beside
-from monai_ceph.reports.dicom_source import UTF_8, OfFilm, inherited, positive_number
+from monai_ceph.reports.dicom_source import (
+    INHERITED,
+    TEXT_VRS,
+    UTF_8,
+    OfFilm,
+    in_character_set,
+    inherited,
+    positive_number,
+)
 from monai_ceph.reports.dicom_uids import ObjectKind, instance_uid, series_uid
 from monai_ceph.result import Detection
 
@@ -23,7 +33,6 @@ __all__ = ["MANUFACTURER", "building", "complete", "identification", "write_obje
 
 MANUFACTURER = "monai-ceph"
 _LONG_STRING = 64
-_TEXTS = ("LO", "LT", "PN", "SH", "ST", "UC", "UT")
 # far above what devices count to, so that the results come last in a list of series
 _SERIES_NUMBERS: dict[ObjectKind, int] = {"SR": 9001, "PR": 9002}
 
@@ -82,24 +91,38 @@ def complete(result: Dataset, source: Dataset, detection: OfFilm) -> str:
         result.pop("ContentTime", None)
     for equipment in result.get("ContributingEquipmentSequence", ()):
         equipment.ContributionDateTime = moment.strftime("%Y%m%d%H%M%S")
+    _restore_bytes(result, source.get("SpecificCharacterSet"))
     return moment.strftime("%Y%m%d%H%M%S%z")
+
+
+def _restore_bytes(result: Dataset, declared: Any) -> None:
+    """Give text of an unknown character set its VR back, so that the object has its bytes as the film has them.
+
+    Then the object declares what the film declares, and text of its own is ASCII.
+    """
+    kept = {element.keyword: element.value for element in result if element.VR == "OB" and element.keyword in INHERITED}
+    if not kept:
+        return
+    for element in result.iterall():
+        if element.VR in TEXT_VRS and element.value and not str(element.value).isascii():
+            element.value = str(element.value).encode("ascii", "replace").decode()
+    result.pop("SpecificCharacterSet", None)
+    if declared:
+        result.SpecificCharacterSet = declared
+    encodings = convert_encodings(declared or "")
+    for name, raw in kept.items():
+        vr = dictionary_VR(name)
+        result[name] = DataElement(name, vr, PersonName(raw, encodings) if vr == "PN" else raw)
 
 
 def _set_character_set(result: Dataset, declared: Any) -> None:
     """Declare none for ASCII, else the one of the film, or UTF-8 if some text is not in it."""
-    texts = [str(element.value) for element in result.iterall() if element.VR in _TEXTS and element.value]
+    texts = [str(element.value) for element in result.iterall() if element.VR in TEXT_VRS and element.value]
     result.pop("SpecificCharacterSet", None)
     if not all(text.isascii() for text in texts):
-        result.SpecificCharacterSet = declared if declared and _all_in(texts, declared) else UTF_8
-
-
-def _all_in(texts: list[str], declared: Any) -> bool:
-    encodings = convert_encodings(declared)
-    try:
-        # what is not in it comes back as question marks
-        return all(decode_bytes(encode_string(text, encodings), encodings, set()) == text for text in texts)
-    except UnicodeError:
-        return False
+        encodings = convert_encodings(declared) if declared else []
+        whole = declared and all(in_character_set(text, encodings) for text in texts)
+        result.SpecificCharacterSet = declared if whole else UTF_8
 
 
 def write_object(target: Path, result: Dataset) -> None:

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pydicom import DataElement, Dataset, config, dcmread
-from pydicom.charset import convert_encodings, python_encoding
+from pydicom.charset import convert_encodings, decode_bytes, default_encoding, encode_string, python_encoding
 from pydicom.datadict import dictionary_VR
 from pydicom.multival import MultiValue
 from pydicom.uid import UID
-from pydicom.valuerep import PersonName
+from pydicom.valuerep import TEXT_VR_DELIMS, PersonName
 
 from monai_ceph.errors import CephError
 from monai_ceph.readers._pydicom import quiet
@@ -27,17 +27,22 @@ from monai_ceph.readers.dicom import has_preamble, looks_like_dicom
 
 __all__ = [
     "INHERITED",
+    "TEXT_VRS",
     "UTF_8",
     "OfFilm",
     "first_value",
+    "header_warnings",
     "image_reference",
+    "in_character_set",
     "inherited",
     "positive_number",
     "source_header",
 ]
 
 UTF_8 = "ISO_IR 192"
-_LATIN_1 = "ISO_IR 100"
+TEXT_VRS = ("LO", "LT", "PN", "SH", "ST", "UC", "UT")
+"""VRs whose characters SpecificCharacterSet names (PS3.5 section 6.1.2.2)."""
+_ESCAPE = b"\x1b"
 _HEAD = 132
 
 _MANDATORY = (
@@ -58,6 +63,16 @@ _UIDS = {
     "SeriesInstanceUID": "Series Instance UID",
     "StudyInstanceUID": "Study Instance UID",
 }
+# PS3.5 section 9.1, but for the leading zeros that it forbids: many a film has them, and they name it all the same
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
+_LEADING_ZERO = re.compile(r"(^|\.)0[0-9]")
+_LONGEST_UID = 64
+_NO_CHARACTER_SET = (
+    "The film has text beyond ASCII and declares no character set: names and descriptions were copied byte by byte."
+)
+_WRONG_CHARACTERS = (
+    "The film's text is not in the character set that it declares: names and descriptions were copied byte by byte."
+)
 _TERMS = {
     "PatientSex": {"M": "M", "F": "F", "O": "O", "MALE": "M", "FEMALE": "F", "OTHER": "O"},
     "PatientIdentityRemoved": {"YES": "YES", "NO": "NO"},
@@ -96,8 +111,9 @@ class OfFilm(Protocol):
 def source_header(path: Path) -> Dataset:
     """Read the header of a DICOM film, without its pixels, as Unicode text.
 
-    SpecificCharacterSet is the film's own, or one that its bytes allow. The SOP Class and Instance UID come from the
-    file meta information where the data set has none. Elements that cannot be read are left out.
+    Text of :data:`INHERITED` that is not in the film's character set, or that has none, stays bytes with the VR OB. The
+    SOP Class and Instance UID come from the file meta information where the data set has none. Elements that cannot be
+    read are left out.
 
     Raises:
         CephError: the file is no DICOM file, or cannot be read.
@@ -109,37 +125,64 @@ def source_header(path: Path) -> Dataset:
             raise CephError(f"{path}: no DICOM file, so no DICOM object can refer to it.")
         with quiet():
             dataset = dcmread(path, stop_before_pixels=True, force=True)
-            character_set = _character_set(dataset)
+            character_set = _keep_bytes(dataset)
             _convert(dataset)
     except CephError:
         raise
     except Exception as error:
         # parsers document few of their exceptions, and quote names of patients in some
         raise CephError(f"{path}: the DICOM header cannot be read ({type(error).__name__}).") from error
-    dataset.SpecificCharacterSet = character_set
+    if character_set is not None:
+        dataset.SpecificCharacterSet = character_set
     for name in ("SOPClassUID", "SOPInstanceUID"):
         if not dataset.get(name) and (uid := dataset.file_meta.get(f"MediaStorage{name}")):
             setattr(dataset, name, uid)
     return dataset
 
 
-def _character_set(dataset: Dataset) -> str | list[str]:
-    """Return the character set to go by: the declared one, or UTF-8 or Latin-1 where that cannot be right."""
+def _keep_bytes(dataset: Dataset) -> str | list[str] | None:
+    """Keep inherited text as bytes, with VR OB, if it is not in the character set that the film declares.
+
+    Nobody can tell Shift-JIS from EUC-KR or Latin-1 by a name of a few bytes, so no character set is guessed.
+
+    Returns:
+        The character set of the header; None for the one that it declares, if any, because its text is not in it.
+    """
     declared = dataset.get("SpecificCharacterSet") or ""
     names = [str(name).strip() for name in (declared if isinstance(declared, (list, MultiValue)) else [declared])]
     known = all(name in python_encoding for name in names)
-    values = [dataset.get_item(name).value for name in INHERITED if name in dataset]
-    raw = b" ".join(value for value in values if isinstance(value, bytes))
+    encodings = convert_encodings([name if name in python_encoding else "" for name in names])
+    raw = {
+        name: value
+        for name in INHERITED
+        if dictionary_VR(name) in TEXT_VRS
+        and name in dataset
+        and isinstance(value := dataset.get_item(name).value, bytes)
+        and (not value.isascii() or _ESCAPE in value)
+    }
+    if known and all(_readable(value, dictionary_VR(name), encodings) for name, value in raw.items()):
+        return names if any(names) else UTF_8
+    for name, value in raw.items():
+        dataset[name] = DataElement(name, "OB", value)
+    return None if raw else UTF_8
+
+
+def _readable(raw: bytes, vr: str, encodings: list[str]) -> bool:
+    """True if bytes are text in a character set. Python takes more for Latin-1 than DICOM, such as bytes 80 to 9F."""
+    if encodings[0] == default_encoding and not raw.split(_ESCAPE)[0].isascii():
+        return False  # it is ASCII until the first escape sequence
+    text = str(PersonName(raw, encodings)) if vr == "PN" else decode_bytes(raw, encodings, TEXT_VR_DELIMS)
+    if "\ufffd" in text or "\x1b" in text or not all(sign.isascii() or sign.isprintable() for sign in text):
+        return False
+    return in_character_set(text, encodings)
+
+
+def in_character_set(text: str, encodings: list[str]) -> bool:
+    """True if text can be written in Python's encodings of a character set: what is not in it comes back as ``?``."""
     try:
-        raw.decode("utf-8")
-        valid = True
-    except UnicodeDecodeError:
-        valid = False
-    if not raw.isascii() and (names in ([""], ["ISO_IR 6"], [UTF_8]) or (valid and not known)):
-        corrected = UTF_8 if valid else _LATIN_1
-        dataset.set_original_encoding(*dataset.original_encoding, convert_encodings(corrected))
-        return corrected
-    return names if known and any(names) else UTF_8
+        return decode_bytes(encode_string(text, encodings), encodings, set()) == text
+    except UnicodeError:
+        return False
 
 
 def _convert(dataset: Dataset) -> None:
@@ -173,14 +216,17 @@ def inherited(source: Dataset) -> Dataset:
     """Return the attributes of :data:`INHERITED` as a valid object holds them (PS3.3 C.7.1.1 and C.7.2.1).
 
     Mandatory attributes that are absent or not valid are empty, the others are left out. Dates like 1980.02.29 and
-    sexes like f are put right. Identifiers are never cut: one that is longer than its type allows stays as it is,
-    since a shortened identifier is another patient's.
+    sexes like f are put right. Bytes of an unknown character set stay bytes, with the VR OB. Identifiers are never
+    cut: one that is longer than its type allows stays as it is, since a shortened identifier is another patient's.
     """
     cleaned = Dataset()
+    value: Any
     for name in INHERITED:
-        vr = dictionary_VR(name)
-        if vr == "SQ":
-            value: Any = deepcopy(source.get(name)) or None
+        vr, found = dictionary_VR(name), source.get(name)
+        if isinstance(found, bytes):
+            vr, value = "OB", found  # text of an unknown character set
+        elif vr == "SQ":
+            value = deepcopy(found) or None
         else:
             value = _cleaned(name, vr, first_value(source, name))
         if value or name in _MANDATORY:
@@ -214,6 +260,17 @@ def _valid_date(text: str) -> str:
     return ""
 
 
+def header_warnings(source: Dataset) -> tuple[str, ...]:
+    """Return what is wrong with a header and copied all the same, in sentences that quote nothing of it."""
+    found = []
+    if any(isinstance(source.get(name), bytes) for name in INHERITED):
+        found.append(_WRONG_CHARACTERS if source.get("SpecificCharacterSet") else _NO_CHARACTER_SET)
+    uids = [str(first_value(source, name) or "") for name in _UIDS]
+    if any(_LEADING_ZERO.search(uid) for uid in uids if _UID.fullmatch(uid)):
+        found.append("A UID of the film has a leading zero, which DICOM does not allow: it was copied as it is.")
+    return tuple(found)
+
+
 def image_reference(source: Dataset, detection: OfFilm) -> Dataset:
     """Return what a DICOM object needs to refer to the film of a detection: UIDs, rows, columns; nobody's name.
 
@@ -223,7 +280,7 @@ def image_reference(source: Dataset, detection: OfFilm) -> Dataset:
     reference = Dataset()
     for name, title in _UIDS.items():
         uid = UID(str(first_value(source, name) or ""), config.IGNORE)
-        if not uid.is_valid:
+        if len(uid) > _LONGEST_UID or not _UID.fullmatch(uid):
             state = f"has a {title} that is not valid" if uid else f"has no {title}"
             raise CephError(f"{detection.file}: no DICOM object can refer to the film, it {state}.")
         setattr(reference, name, uid)

@@ -20,7 +20,7 @@ from monai_ceph.landmarks import LANDMARKS, NUM_LANDMARKS
 from monai_ceph.reports import dicom_codes as codes
 from monai_ceph.reports.dicom_codes import concept
 from monai_ceph.reports.dicom_objects import MANUFACTURER, building, complete
-from monai_ceph.reports.dicom_source import image_reference, positive_number
+from monai_ceph.reports.dicom_source import header_warnings, image_reference, positive_number
 from monai_ceph.reports.dicom_uids import derived_uid, tracking_uid
 from monai_ceph.reports.overlay import NOTICE
 from monai_ceph.version import __version__
@@ -82,7 +82,7 @@ def reviewed_report(review: Review, source: Dataset) -> sr.ComprehensiveSR:
             procedure_reported=concept(codes.RADIOGRAPHY),
             imaging_measurements=groups,
         )
-        report[0].ContentSequence.append(_statements())
+        report[0].ContentSequence.append(_statements(source))
         moment = review.created.isoformat()
         places = [None if np.isnan(place).any() else place for place in review.points.round(3).tolist()]
         document = sr.ComprehensiveSR(
@@ -137,13 +137,14 @@ def _group(index: int, review: Review, reference: Dataset) -> sr.PlanarROIMeasur
     )
 
 
-def _statements() -> sr.ContainerContentItem:
+def _statements(source: Dataset) -> sr.ContainerContentItem:
     container = sr.ContainerContentItem(
         name=concept(codes.QUALITATIVE_EVALUATIONS), relationship_type=sr.RelationshipTypeValues.CONTAINS
     )
     texts = (
         (codes.NOTICE, NOTICE),
         (codes.WARNING, "A person placed or corrected these landmarks in MONAI Label. Nobody signed them."),
+        *((codes.WARNING, warning) for warning in header_warnings(source)),
     )
     container.ContentSequence = sr.ContentSequence(
         [sr.TextContentItem(concept(name), text, sr.RelationshipTypeValues.CONTAINS) for name, text in texts]

@@ -18,7 +18,7 @@ from monai_ceph.landmarks import LANDMARKS, Landmark
 from monai_ceph.reports import dicom_codes as codes
 from monai_ceph.reports.dicom_codes import concept
 from monai_ceph.reports.dicom_objects import MANUFACTURER, building, complete, identification, write_object
-from monai_ceph.reports.dicom_source import image_reference
+from monai_ceph.reports.dicom_source import header_warnings, image_reference
 from monai_ceph.reports.dicom_uids import device_uid, tracking_uid
 from monai_ceph.reports.image_library import image_library
 from monai_ceph.reports.overlay import NOTICE
@@ -77,7 +77,7 @@ def structured_report(detection: Detection, source: Dataset) -> sr.Comprehensive
         # TID 1500 needs no Imaging Measurements beside Qualitative Evaluations, so the placeholder can go
         if groups:
             parts.append(measurements)
-        parts.append(_evaluations(detection, without_point))
+        parts.append(_evaluations(detection, source, without_point))
         document = sr.ComprehensiveSR(
             evidence=[reference],
             content=report,
@@ -200,10 +200,13 @@ def _answer(question: codes.Code, value: codes.Code) -> sr.CodeContentItem:
     return sr.CodeContentItem(concept(question), concept(value), sr.RelationshipTypeValues.CONTAINS)
 
 
-def _evaluations(detection: Detection, without_point: list[sr.CodeContentItem]) -> sr.ContainerContentItem:
+def _evaluations(
+    detection: Detection, source: Dataset, without_point: list[sr.CodeContentItem]
+) -> sr.ContainerContentItem:
     """Return what is said about the film as a whole, as Qualitative Evaluations (TID 1500)."""
     contains = sr.RelationshipTypeValues.CONTAINS
-    sentences = [(codes.NOTICE, NOTICE), *((codes.WARNING, warning) for warning in detection.warnings if warning)]
+    warnings = (*detection.warnings, *header_warnings(source))
+    sentences = [(codes.NOTICE, NOTICE), *((codes.WARNING, warning) for warning in warnings if warning)]
     container = sr.ContainerContentItem(name=concept(codes.QUALITATIVE_EVALUATIONS), relationship_type=contains)
     container.ContentSequence = sr.ContentSequence(
         [

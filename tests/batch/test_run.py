@@ -145,6 +145,15 @@ class TestFormats:
         assert [each for each in warnings if each.startswith("No SR: ")]
         assert not (run.out / "landmarks.csv").exists()
 
+    def test_a_header_that_is_copied_literally_warns(self, run: Runs) -> None:
+        path = save_film(run.films / "a.dcm", 1)
+        dataset = pydicom.dcmread(path)
+        dataset.add(pydicom.DataElement("StudyInstanceUID", "UI", "1.02.3", validation_mode=pydicom.config.IGNORE))
+        dataset.save_as(path)
+        assert run(formats=frozenset({"sr", "json"})).states == {"done": 1}
+        (result,) = (name for name in written(run.out) if name.endswith(".json"))
+        assert [each for each in json.loads((run.out / result).read_text())["warnings"] if "leading zero" in each]
+
 
 class TestWorkers:
     @pytest.mark.parametrize(

@@ -42,6 +42,18 @@ def test_lossless(tmp_path: Path, command: str, bits: int, signed: bool) -> None
     np.testing.assert_array_equal(read_radiograph(tmp_path / "a.dcm").pixels, stored)
 
 
+@pytest.mark.parametrize("high_bit", [11, 15])
+@pytest.mark.parametrize("command", ["dcmcjpeg +e1", "dcmcjpeg +el +sv 1", "dcmcjpls +el", "dcmcrle"])
+def test_overlays_beside_the_stored_bits(tmp_path: Path, command: str, high_bit: int) -> None:
+    stored = picture(96, 80, bits=12)
+    overlay = np.random.default_rng(3).integers(0, 16, stored.shape, dtype=np.uint16)
+    words = stored << 4 | overlay if high_bit == 15 else stored | overlay << 12
+    save(dicom(words, 12, HighBit=high_bit, PatientID="1"), tmp_path / "plain.dcm")
+    subprocess.run([*command.split(), tmp_path / "plain.dcm", tmp_path / "a.dcm"], check=True)
+    for path in (tmp_path / "plain.dcm", tmp_path / "a.dcm"):
+        np.testing.assert_array_equal(read_radiograph(path).pixels, stored)
+
+
 @pytest.mark.parametrize(
     ("command", "back", "bits"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from dicom_films import CR, NAMES, colour_film, detection_on, film, frames_film, saved, without
 from PIL import Image
-from pydicom import Dataset
+from pydicom import DataElement, Dataset, config
 from samples import changed
 
 from monai_ceph.landmarks import SYMBOLS
@@ -65,14 +66,14 @@ VARIANTS: dict[str, Variant] = {
 }
 
 
-def remarks(program: str, *arguments: Path | str) -> list[str]:
+def remarks(program: str, *arguments: Path | str, status: int = 0) -> list[str]:
     """Return what a program says on standard error; skips the test where it is not installed."""
     if shutil.which(program) is None:
         pytest.skip(f"{program} is not installed")
     run = subprocess.run(
         [program, *arguments], capture_output=True, encoding="utf-8", errors="replace", timeout=60, check=False
     )
-    assert run.returncode == 0, run.stderr
+    assert run.returncode == status, run.stderr
     return run.stderr.splitlines()
 
 
@@ -108,6 +109,19 @@ class TestValidators:
 
     def test_dsrdump(self, objects: tuple[str, Path, Path]) -> None:
         assert unknown(remarks("dsrdump", objects[1])) == []
+
+    @pytest.mark.parametrize("save", [save_sr, save_gsps])
+    def test_uids_of_the_film_with_leading_zeros(self, tmp_path: Path, save: Callable[..., None]) -> None:
+        dataset = film()
+        for name, uid in (("StudyInstanceUID", "1.2.03.1"), ("SOPInstanceUID", "1.2.03.3")):
+            dataset.add(DataElement(name, "UI", uid, validation_mode=config.IGNORE))
+        source = source_header(saved(dataset, tmp_path / "film.dcm"))
+        save(tmp_path / "a.dcm", detection_on(image_uid="1.2.03.3"), source)
+        # it complains of these UIDs, and of nothing else
+        said = remarks("dciodvfy", tmp_path / "a.dcm", status=1)
+        leading = r"Error - Value invalid for this VR .*<1\.2\.03\.[13]> - Leading zeroes in embedded numeric .*"
+        sums = r"Error - Dicom dataset contains invalid data values for Value Representations"
+        assert unknown(said, leading, sums) == []
 
     @pytest.mark.parametrize("observer", ["Doe^Jane", None])
     def test_a_review_by_a_person(self, tmp_path: Path, observer: str | None) -> None:

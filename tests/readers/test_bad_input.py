@@ -117,7 +117,12 @@ class TestHeader:
             ({"PixelRepresentation": 7}, "PixelRepresentation"),
             ({"PhotometricInterpretation": "RGB"}, "RGB with 1 samples"),
             ({"Modality": "CT", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.2"}, "Modality CT is not a radiograph"),
-            ({"Modality": "DOEJANE"}, "Modality of an unknown kind is not a radiograph"),
+            (
+                {"Modality": "DOEJANE", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.2"},
+                "of an unknown kind is not a radiograph",
+            ),
+            ({"Modality": "MG"}, "Modality MG is not a radiograph"),
+            ({"Modality": "EEG"}, "Modality EEG is not a radiograph"),
             ({"PixelData": None}, "a DICOM file without pixel data (Modality DX), perhaps truncated"),
             ({"PixelData": None, "Modality": "SR"}, "without pixel data (Modality SR)"),
         ],

@@ -233,6 +233,7 @@ class TestDamage:
         assert [warning.split()[0] for warning in found.warnings] == ["RescaleSlope", "PixelSpacing"]
         table = Dataset()
         table.add_new("LUTDescriptor", "US", [4096, 0, 12])
+        table.add_new("LUTData", "OW", b"too short")
         shared = group(**{VALUES: {"ModalityLUTSequence": Sequence([table])}})
         refuses(save(enhanced(shared), tmp_path / "a.dcm"), "the Modality LUT cannot be applied", frame=1)
 

@@ -136,6 +136,17 @@ def test_kinds_of_images(tmp_path: Path, sop_class: str | None, modality: str | 
     assert read_radiograph(path).sop_class_uid == sop_class
 
 
+@pytest.mark.parametrize("modality", ["CEPH", "CEPHALO", "DOEJANE"])
+@pytest.mark.parametrize("sop_class", ["1", "1.1", "1.1.1", "1.3", "1.3.1", "12.1", "12.1.1", "12.2", "12.2.1"])
+def test_the_class_of_a_radiograph_counts_more_than_an_unknown_modality(
+    tmp_path: Path, sop_class: str, modality: str
+) -> None:
+    path = save(dicom(Modality=modality, SOPClassUID=f"1.2.840.10008.5.1.4.1.1.{sop_class}"), tmp_path / "a.dcm")
+    same(path, GREY12)
+    words = "The Modality is none that DICOM knows: the film was read because its SOP class is that of a radiograph."
+    assert read_radiograph(path).warnings == (words,)
+
+
 @pytest.mark.parametrize("name", ["a.dcm", "IM000001", "a.bin", "a.png", "Ärzte und Söhne.dcm"])
 def test_any_name(tmp_path: Path, name: str) -> None:
     same(save(dicom(), tmp_path / name), GREY12)

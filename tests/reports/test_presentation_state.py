@@ -229,6 +229,30 @@ class TestDisplay:
         item = read_back(tmp_path, detection_on(), film(VOILUTSequence=[Dataset()])).SoftcopyVOILUTSequence[0]
         assert item.WindowCenter == 2048
 
+    @pytest.mark.parametrize("name", ["ModalityLUTSequence", "VOILUTSequence"])
+    def test_a_lut_that_the_reader_passes_over(self, tmp_path: Path, name: str) -> None:
+        empty, constant = Dataset(), lut()
+        empty.add_new("LUTDescriptor", "US", None)
+        empty.add_new("LUTData", "OW", None)
+        constant.LUTData = bytes(2 * 4096)
+        for items in ([empty], [constant], [empty, constant]):
+            state = read_back(tmp_path, detection_on(), source_header(saved(film(**{name: items}), tmp_path / "a.dcm")))
+            assert "ModalityLUTSequence" not in state
+            assert (state.RescaleSlope, state.SoftcopyVOILUTSequence[0].WindowCenter) == (1, 2048)
+        source = source_header(saved(film(**{name: [empty, constant, lut()]}), tmp_path / "a.dcm"))
+        state = read_back(tmp_path, detection_on(), source)
+        found = state if name in state else state.SoftcopyVOILUTSequence[0]
+        assert np.frombuffer(found[name][0].LUTData, "<u2").tolist() == CURVE.tolist()
+
+    def test_the_lut_of_a_frame_in_big_endian(self, tmp_path: Path) -> None:
+        item, window, groups = lut(), Dataset(), Dataset()
+        item.LUTData = CURVE.astype(">u2").tobytes()
+        window.VOILUTSequence = [item]
+        groups.FrameVOILUTSequence = [window]
+        path = saved(frames_film(SharedFunctionalGroupsSequence=[groups]), tmp_path / "a.dcm", ExplicitVRBigEndian)
+        (found,) = read_back(tmp_path, detection_on(frame=2), source_header(path)).SoftcopyVOILUTSequence
+        assert np.frombuffer(found.VOILUTSequence[0].LUTData, "<u2").tolist() == CURVE.tolist()
+
     def test_rescale(self, tmp_path: Path) -> None:
         state = read_back(tmp_path, detection_on(), film(RescaleSlope="0.5", RescaleIntercept="-1024"))
         assert (state.RescaleSlope, state.RescaleIntercept) == (0.5, -1024)
