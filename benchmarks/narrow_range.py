@@ -54,7 +54,7 @@ class Kind:
 KINDS = {
     "as it is": None,
     "12 bit, f = 1": Kind(12, 1),
-    **{f"12 bit, f = {divisor}": Kind(12, divisor) for divisor in (2, 3, 5, 7, 10)},
+    **{f"12 bit, f = {divisor}": Kind(12, divisor) for divisor in (1.6, 2, 3, 5, 7, 10)},
     "14 bit, f = 20": Kind(14, 20),
     "12 bit, f = 10, no window": Kind(12, 10, window=False),
     "12 bit, f = 5, soft edges": Kind(12, 5, blur=8),
