@@ -301,6 +301,11 @@ class CephalogramDetector:
         places = landmarks_to_source(points, film.affine)
         view, evidence = (pose.view, pose.evidence) if pose else (UPRIGHT, None)
         warnings += view.warnings()
+        if cut := film.meta.get("cut", 0.0):
+            warnings.append(
+                f"{100 * cut:.1f} % of the pixels have grey values far from all others and were clipped: "
+                "unexposed, burnt, a marker or air."
+            )
         if radiograph.patient_orientation and pose:
             warnings += _orientation_warnings(radiograph.patient_orientation, stated, view)
         problem = check_landmarks(points.numpy(), scores.numpy(), evidence, **self._rejection)

@@ -169,6 +169,64 @@ class TestFilmsFromElsewhere:
         assert sum(mark.status == "missing" for mark in found.landmarks) < 8
 
 
+class TestAnatomyInAPartOfTheRange:
+    """3 % of the film, or the air, is at the highest value, far from the anatomy."""
+
+    CLIPPED = "% of the pixels have grey values far from all others and were clipped"
+
+    @pytest.mark.parametrize(
+        ("form", "bits", "divisor", "monochrome1"),
+        [
+            ("window", 12, 3, False),
+            ("no window", 12, 10, False),
+            ("png", 12, 10, False),
+            ("window", 14, 20, False),
+            ("window", 14, 5, True),
+            ("no window", 14, 20, True),
+        ],
+    )
+    def test_landmarks_are_those_of_the_whole_range(
+        self,
+        detector: CephalogramDetector,
+        detect: Detect,
+        dicom: Path,
+        tmp_path: Path,
+        form: str,
+        bits: int,
+        divisor: int,
+        monochrome1: bool,
+    ) -> None:
+        dataset = pydicom.dcmread(dicom)
+        plain = dataset.pixel_array / 4095
+        anatomy = (1 - plain if monochrome1 else plain) / divisor
+        marked = np.rint((2**bits - 1) * anatomy).astype(np.uint16)
+        if monochrome1:
+            marked[plain < 0.1] = 2**bits - 1
+        else:
+            # the corner behind the neck
+            marked[-round(0.25 * HEIGHT) :, : round(0.12 * WIDTH)] = 2**bits - 1
+        path = tmp_path / ("film.png" if form == "png" else "film.dcm")
+        if form == "png":
+            Image.fromarray(marked).save(path)
+        else:
+            dataset.BitsStored, dataset.HighBit = bits, bits - 1
+            dataset.PhotometricInterpretation = "MONOCHROME1" if monochrome1 else "MONOCHROME2"
+            dataset.PresentationLUTShape = "INVERSE" if monochrome1 else "IDENTITY"
+            dataset.WindowCenter, dataset.WindowWidth = 2**bits / divisor / 2, 2**bits / divisor
+            if form == "no window":
+                del dataset.WindowCenter, dataset.WindowWidth
+            dataset.PixelData = marked.tobytes()
+            dataset.save_as(path)
+        found = detector(path)
+        moved = distances(found.points(), detect(dicom).points())
+        assert not found.inverted
+        assert np.median(moved) < 0.5
+        assert moved.max() < 4
+        (said,) = [warning for warning in found.warnings if self.CLIPPED in warning]
+        share = np.mean(marked == 2**bits - 1)
+        assert float(said.split(" %")[0]) == pytest.approx(100 * share, abs=3)
+
+
 class TestTheSameFilm:
     def test_with_air_white_or_black(self, detect: Detect, dicom: Path, monochrome1: Path) -> None:
         assert distances(detect(monochrome1).points(), detect(dicom).points()).max() < 0.01

@@ -186,6 +186,19 @@ class TestOverlay:
         cross = np.argwhere((picture[960:1041, 730:750] == GREEN).all(axis=-1)) + np.array([960, 730])
         assert np.median(cross, axis=0)[0] == pytest.approx(1000, abs=1)
 
+    def test_a_film_in_a_part_of_the_range_is_shown_as_one_in_all_of_it(self, detection: Detection) -> None:
+        pixels = np.tile(np.linspace(0, 400, 300, dtype=np.float32), (400, 1))
+        marked = pixels.copy()
+        marked[300:, 250:] = 4095
+        bare = detection.model_copy(update={"landmarks": ()})
+        plain, shown = (
+            np.asarray(draw_overlay(Radiograph(film, Path("film.png")), bare)).astype(int)[100:280]
+            for film in (pixels, marked)
+        )
+        # 5 % of the range are left for what was cut off
+        assert np.abs(shown - plain).max() <= 13
+        assert shown.max() >= 240
+
     def test_small_films_keep_their_size(self, detection: Detection) -> None:
         assert draw_overlay(radiograph(200, 150), detection).size == (150, 200)
 

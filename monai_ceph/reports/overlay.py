@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from monai_ceph.grey_limits import grey_limits
 from monai_ceph.readers import Radiograph
 from monai_ceph.reports.atomic import written_beside
 from monai_ceph.result import Detection
@@ -25,8 +26,9 @@ NOTICE = "Research use, not a medical device. A trained person reviews every res
 
 
 def _grey(pixels: np.ndarray) -> np.ndarray:
-    low, high = np.percentile(pixels[::4, ::4], (0.5, 99.5))
-    scaled = (pixels - low) * (255 / max(float(high - low), 1e-6))
+    # as bundles/inference.json scales films: a person sees what the networks see
+    limits = grey_limits(pixels[::4, ::4], (0.5, 99.5), max_gap=0.4)
+    scaled = (pixels - limits.low) * (255 / max(limits.high - limits.low, 1e-6))
     return np.clip(scaled, 0, 255).astype(np.uint8)
 
 

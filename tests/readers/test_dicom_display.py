@@ -155,9 +155,34 @@ class TestDicomPixels:
         assert read_radiograph(path).warnings == ()
 
     @pytest.mark.parametrize("function", [None, "LINEAR", "LINEAR_EXACT"])
-    def test_linear_window_is_left_out(self, tmp_path: Path, function: str | None) -> None:
-        dataset = dicom(WindowCenter="500", WindowWidth="100", VOILUTFunction=function)
-        same(save(dataset, tmp_path / "a.dcm"), GREY12)
+    @pytest.mark.parametrize(
+        ("centre", "width"),
+        [
+            ("500", "100"),
+            ("2048", "4096"),
+            ("-600", "1500"),
+            ("30000", "1000"),
+            ("500", "1"),
+            ("500", "0"),
+            ("500", "-100"),
+            (["500", "2048"], ["100", "4096"]),
+            (["500", "2048"], "100"),
+        ],
+        ids=str,
+    )
+    def test_linear_window_is_left_out(
+        self, tmp_path: Path, centre: str | list[str], width: str | list[str], function: str | None
+    ) -> None:
+        dataset = dicom(WindowCenter=centre, WindowWidth=width, VOILUTFunction=function)
+        path = save(dataset, tmp_path / "a.dcm")
+        same(path, GREY12)
+        assert not read_radiograph(path).warnings
+
+    def test_linear_window_beside_a_voi_lut_and_a_rescale(self, tmp_path: Path) -> None:
+        curve = np.arange(4096)[::-1].astype(np.uint16)
+        dataset = dicom(VOILUTSequence=self.lut(curve, bits=12), RescaleSlope="1", RescaleIntercept="10")
+        dataset.WindowCenter, dataset.WindowWidth = "500", "100"
+        same(save(dataset, tmp_path / "a.dcm"), curve[np.minimum(GREY12.astype(int) + 10, 4095)])
 
     def test_sigmoid_window(self, tmp_path: Path) -> None:
         dataset = dicom(WindowCenter="2000", WindowWidth="1500", VOILUTFunction="SIGMOID")

@@ -61,6 +61,43 @@ def test_a_film_without_a_finite_pixel_becomes_0() -> None:
     assert (ScaleFilmIntensity(0.5, 99.5)(torch.full((1, 6, 6), math.nan)) == 0).all()
 
 
+class TestFarValues:
+    """A tenth of the film is at 4095, the rest from 0 to 99."""
+
+    FILM = torch.cat((torch.arange(90.0).repeat(10).reshape(1, 9, 100), torch.full((1, 1, 100), 4095.0)), dim=1)
+
+    def test_have_no_part_in_the_percentiles(self) -> None:
+        scaled = ScaleFilmIntensity(0, 100, step=1, max_gap=0.4)(self.FILM)
+        # 5 % of the range of the others lies between them and what was cut off
+        expected = (self.FILM / (1.05 * 89)).clamp(0, 1)
+        assert torch.allclose(scaled.as_subclass(torch.Tensor), expected)
+        assert scaled.meta["cut"] == pytest.approx(0.1)
+
+    def test_without_a_limit_they_have(self) -> None:
+        scaled = ScaleFilmIntensity(0, 100, step=1)(self.FILM)
+        assert torch.allclose(scaled.as_subclass(torch.Tensor), self.FILM / 4095)
+        assert "cut" not in scaled.meta
+
+    def test_the_largest_share_of_several_calls(self) -> None:
+        scale = ScaleFilmIntensityd("image", 0, 100, step=1, max_gap=0.4)
+        once = scale({"image": self.FILM})["image"]
+        # what was cut off is no longer far from the others
+        twice = scale({"image": once})["image"]
+        assert torch.allclose(twice.as_subclass(torch.Tensor), once.as_subclass(torch.Tensor))
+        assert twice.meta["cut"] == pytest.approx(0.1)
+
+    def test_plain_films_are_scaled_as_without(self) -> None:
+        film = torch.rand((1, 40, 30), generator=torch.Generator().manual_seed(0))
+        scaled = ScaleFilmIntensity(0.5, 99.5, step=2, max_gap=0.4)(film)
+        assert torch.equal(scaled, ScaleFilmIntensity(0.5, 99.5, step=2)(film))
+        assert scaled.meta["cut"] == 0
+
+    @pytest.mark.parametrize("max_gap", [0, 1, -0.5, math.nan])
+    def test_refuses_a_wrong_limit(self, max_gap: float) -> None:
+        with pytest.raises(ValueError, match="max_gap must be between 0 and 1"):
+            ScaleFilmIntensity(0, 100, max_gap=max_gap)
+
+
 @pytest.mark.parametrize(("lower", "upper", "step"), [(-1, 50, 4), (60, 50, 4), (50, 50, 4), (0, 101, 4), (0, 100, 0)])
 def test_refuses_wrong_arguments(lower: float, upper: float, step: int) -> None:
     with pytest.raises(ValueError, match="must be"):
