@@ -21,7 +21,7 @@ help:
 	@echo "make setup     set up only: the environment $(VENV)"
 	@echo "make lint      set up, run ruff"
 	@echo "make types     set up, run mypy"
-	@echo "make clean     remove $(VENV), demo, build, dist"
+	@echo "make clean     remove $(VENV), demo and what builds left"
 
 setup: $(VENV)/.installed
 
