@@ -130,7 +130,9 @@ def test_the_end_of_a_run_says_how_many_skipped_and_why(tmp_path: Path) -> None:
         "def test_passes(): pass\n"
     )
     command = [sys.executable, "-m", "pytest", "-q", "-p", "skip_summary", "-p", "no:cacheprovider", "-n", "2"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
+    # options of the run that this test is part of
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    environment["PYTHONPATH"] = str(ROOT / "tests")
     run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     *_, title, first, second, last = run.stdout.splitlines()
     assert title.strip("= ") == "skipped: 3 tests and 1 whole file"
