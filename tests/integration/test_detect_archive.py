@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
+pytest.importorskip("pynetdicom", reason="the extra pacs is not installed (make optional)")
 sys.path.insert(0, str(Path(__file__).parents[1] / "pacs"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "batch"))
 from fakes import FakeDetector

@@ -69,7 +69,7 @@ VARIANTS: dict[str, Variant] = {
 def remarks(program: str, *arguments: Path | str, status: int = 0) -> list[str]:
     """Return what a program says on standard error; skips the test where it is not installed."""
     if shutil.which(program) is None:
-        pytest.skip(f"{program} is not installed")
+        pytest.skip("dicom3tools or DCMTK is not installed (apt-get install dicom3tools dcmtk)")
     run = subprocess.run(
         [program, *arguments], capture_output=True, encoding="utf-8", errors="replace", timeout=60, check=False
     )

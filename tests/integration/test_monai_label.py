@@ -19,11 +19,11 @@ from typing import Any
 import itk
 import numpy as np
 import pytest
-import requests
 from PIL import Image
 
 pytest.importorskip("monailabel", reason="MONAI Label is not installed (make label)")
 
+import requests
 from monailabel.client import MONAILabelClient
 from monailabel.client.client import MONAILabelClientException
 from servers import call, label_server, wait_until

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-import requests
 
 pytest.importorskip("monailabel", reason="MONAI Label is not installed (make label)")
 
+import requests
 from dicomweb_client import DICOMwebClient
 from monailabel.client import MONAILabelClient
 from monailabel.client.client import MONAILabelClientException

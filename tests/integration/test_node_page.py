@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
-pytest.importorskip("fastapi", reason="pip install 'monai-ceph[pacs]'")
-pytest.importorskip("selenium", reason="pip install 'monai-ceph[node-tests]'")
+pytest.importorskip("pynetdicom", reason="the extra pacs is not installed (make optional)")
+pytest.importorskip("fastapi", reason="the extra pacs is not installed (make optional)")
+pytest.importorskip("selenium", reason="the extra node-tests is not installed (make optional)")
 sys.path.insert(0, str(Path(__file__).parents[1] / "pacs"))
 from nodes import RunningNode, film, free_port, listens, running, send, settings, wait_until
 from selenium.common.exceptions import StaleElementReferenceException
@@ -23,7 +23,8 @@ from selenium.webdriver.common.by import By
 
 CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 pytestmark = pytest.mark.skipif(
-    not (CHROMIUM.exists() and DRIVER.exists()), reason="apt-get install chromium chromium-driver"
+    not (CHROMIUM.exists() and DRIVER.exists()),
+    reason="Chromium is not installed (apt-get install chromium chromium-driver)",
 )
 TOKEN = "hush-hush"
 # as long as an AE title may be; it would ask another machine for a script

@@ -10,9 +10,9 @@ from urllib.request import urlopen
 
 import pytest
 
-pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
-pytest.importorskip("fastapi", reason="pip install 'monai-ceph[pacs]'")
-pytest.importorskip("schemathesis", reason="pip install 'monai-ceph[node-tests]', from Python 3.11 on")
+pytest.importorskip("pynetdicom", reason="the extra pacs is not installed (make optional)")
+pytest.importorskip("fastapi", reason="the extra pacs is not installed (make optional)")
+pytest.importorskip("schemathesis", reason="the extra node-tests is not installed (make optional, from Python 3.11 on)")
 sys.path.insert(0, str(Path(__file__).parents[1] / "pacs"))
 from nodes import film, free_port, listens, running, send, settings, wait_until
 

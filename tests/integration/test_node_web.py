@@ -16,8 +16,8 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 import pytest
 import yaml
 
-pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
-pytest.importorskip("fastapi", reason="pip install 'monai-ceph[pacs]'")
+pytest.importorskip("pynetdicom", reason="the extra pacs is not installed (make optional)")
+pytest.importorskip("fastapi", reason="the extra pacs is not installed (make optional)")
 sys.path.insert(0, str(Path(__file__).parents[1] / "pacs"))
 from nodes import RunningNode, film, free_port, listens, running, send, settings, wait_until
 from prometheus_client.parser import text_string_to_metric_families

@@ -33,7 +33,7 @@ sys.path.insert(0, FAKES)
 from fakes import FakeDetector, save_film  # noqa: E402
 
 # not imported here: the executor tells Ray before how it may listen
-pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
+pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed (make optional)")
 
 FORMATS = frozenset({"csv", "json"})
 

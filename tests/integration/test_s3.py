@@ -23,7 +23,7 @@ from fakes import FakeDetector, save_film
 
 PARTS = ("s3fs", "moto", "flask", "flask_cors")
 pytestmark = pytest.mark.skipif(
-    not all(map(find_spec, PARTS)), reason="s3fs and moto are not installed (pip install 'monai-ceph[s3-tests]')"
+    not all(map(find_spec, PARTS)), reason="the extra s3-tests is not installed (make optional)"
 )
 
 FORMATS = frozenset({"csv", "json", "sr", "gsps"})

@@ -12,7 +12,7 @@ from typing import Any
 import pydicom
 import pytest
 
-pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
+pytest.importorskip("pynetdicom", reason="the extra pacs is not installed (make optional)")
 sys.path.insert(0, str(Path(__file__).parents[1] / "batch"))
 from fakes import FakeDetector, save_film
 from nodes import film, wait_until

@@ -143,7 +143,7 @@ def test_pauses_grow_to_a_limit() -> None:
 
 
 def test_check(tmp_path: Path) -> None:
-    pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
+    pytest.importorskip("pynetdicom", reason="the extra pacs is not installed (make optional)")
     file = tmp_path / "node.yaml"
     file.write_text(GOOD)
     result = CliRunner().invoke(app, ["node", "--config", str(file), "--check"])
@@ -173,7 +173,7 @@ def test_check(tmp_path: Path) -> None:
 def test_what_check_finds_before_a_node_starts(
     tmp_path: Path, change: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
+    pytest.importorskip("pynetdicom", reason="the extra pacs is not installed (make optional)")
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     (tmp_path / "others").mkdir()
     (tmp_path / "others" / "letter.txt").write_text("mine")
@@ -188,7 +188,7 @@ def test_what_check_finds_before_a_node_starts(
 
 
 def test_the_folder_of_a_node_is_taken_again(tmp_path: Path) -> None:
-    pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
+    pytest.importorskip("pynetdicom", reason="the extra pacs is not installed (make optional)")
     from monai_ceph.pacs.check import check_folder
     from monai_ceph.pacs.spool import Spool
 
@@ -203,7 +203,7 @@ def test_the_folder_of_a_node_is_taken_again(tmp_path: Path) -> None:
     ("mode", "said"), [(0o700, ""), (0o750, "(mode 750); chmod 700"), (0o755, "(mode 755); chmod")]
 )
 def test_a_folder_that_others_may_look_into(tmp_path: Path, mode: int, said: str) -> None:
-    pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
+    pytest.importorskip("pynetdicom", reason="the extra pacs is not installed (make optional)")
     file = tmp_path / "node.yaml"
     file.write_text(GOOD)
     (tmp_path / "data").mkdir()
@@ -216,7 +216,7 @@ def test_a_folder_that_others_may_look_into(tmp_path: Path, mode: int, said: str
 
 
 def test_a_certificate_that_is_none(tmp_path: Path) -> None:
-    pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
+    pytest.importorskip("pynetdicom", reason="the extra pacs is not installed (make optional)")
     (tmp_path / "a.pem").write_text("nothing")
     file = tmp_path / "node.yaml"
     file.write_text(GOOD.replace("[PACS]", "[PACS]\n  tls: {certificate: a.pem, key: a.pem}"))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
+pytest.importorskip("pynetdicom", reason="the extra pacs is not installed (make optional)")
 from nodes import SR, film, running_loop, settings, wait_until
 from pynetdicom import AE, evt
 

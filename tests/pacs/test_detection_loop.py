@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from pydicom import Dataset
 
-pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
+pytest.importorskip("pynetdicom", reason="the extra pacs is not installed (make optional)")
 sys.path.insert(0, str(Path(__file__).parents[1] / "batch"))
 from fakes import FakeDetector
 from nodes import film, running_loop, settings, wait_until

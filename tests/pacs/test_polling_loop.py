@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset
 
+pytest.importorskip("pynetdicom", reason="the extra pacs is not installed (make optional)")
+
 from monai_ceph.errors import CephError, StoppedError
 from monai_ceph.pacs.config import DicomWebSource, SelectionConfig
 from monai_ceph.pacs.ledger import NodeLedger

@@ -18,7 +18,7 @@ import pytest
 from pydicom import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
+pytest.importorskip("pynetdicom", reason="the extra pacs is not installed (make optional)")
 from nodes import SR, associated, film, free_port, send, settings, wait_until
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import (

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 from pydicom import Dataset
 
-pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
+pytest.importorskip("pynetdicom", reason="the extra pacs is not installed (make optional)")
 from nodes import RunningNode, film, free_port, settings
 from pynetdicom import AE, evt
 from pynetdicom.dimse_primitives import C_FIND

@@ -139,7 +139,7 @@ class TestNetwork:
                 assert torch.allclose(ours, expected, atol=1e-4)
 
     @pytest.mark.skipif(
-        not (find_spec("onnx") and find_spec("onnxscript")), reason="onnx and onnxscript are not installed"
+        not (find_spec("onnx") and find_spec("onnxscript")), reason="the extra onnx is not installed (make optional)"
     )
     def test_onnx(self, bundle: Path, tmp_path: Path) -> None:
         onnx_export(
