@@ -179,8 +179,12 @@ def detect(
         stop("nothing to do: name films, folders, or an archive with --from")
     if deidentify and targets:
         stop("--deidentify and --to exclude each other: results without identity belong to no patient's study")
-    if pixel_spacing is not None and not 0 < pixel_spacing < 10:
-        stop(f"--pixel-spacing {pixel_spacing} is no length of a pixel in mm")
+    if pixel_spacing is not None:
+        from monai_ceph.readers.radiograph import LARGEST_PIXEL, SMALLEST_PIXEL, plausible_spacing
+
+        if not plausible_spacing(pixel_spacing, pixel_spacing):
+            limits = f"{SMALLEST_PIXEL:g} to {LARGEST_PIXEL:g}"
+            stop(f"--pixel-spacing {pixel_spacing:g} is not the size of a pixel: give mm, from {limits}")
     if out.exists() and not out.is_dir():
         stop(f"--out {out} is a file, and must be a folder")
     if ray_address is not None and engine is not Engine.RAY:

@@ -17,6 +17,7 @@ from monai_ceph.errors import CephError
 from monai_ceph.landmarks import LANDMARKS
 from monai_ceph.readers import SUFFIXES, read_radiograph
 from monai_ceph.reports.atomic import written_beside
+from monai_ceph.scale import check_scale
 
 __all__ = ["LabelledFilms", "write_dataset"]
 
@@ -68,7 +69,7 @@ def write_dataset(
         try:
             path = films.film(name)[1]
             points = films.points(name)
-            spacing = read_radiograph(path).pixel_spacing
+            spacing = check_scale(read_radiograph(path), points).pixel_spacing
         except CephError as error:
             logger.warning("%s is left out of the dataset: %s", name, error)
             continue
