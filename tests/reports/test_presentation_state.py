@@ -278,6 +278,15 @@ class TestDisplay:
         assert area.PresentationSizeMode == "SCALE TO FIT"
         assert list(area.PresentationPixelAspectRatio) == expected
 
+    def test_the_proportions_of_an_implausible_scale(self, tmp_path: Path) -> None:
+        update = {
+            "pixel_spacing": None,
+            "stated_spacing": (0.6, 0.3),
+            "spacing_source": SpacingSource.IMPLAUSIBLE,
+        }
+        (area,) = read_back(tmp_path, detection_on(**update)).DisplayedAreaSelectionSequence
+        assert list(area.PresentationPixelAspectRatio) == [1000, 500]
+
     @pytest.mark.parametrize(
         "changes",
         [
