@@ -15,7 +15,7 @@ Box = tuple[float, float, float, float]
 _DIRECTIONS = 24
 # from a place beside the mark outwards, in heights of a label
 _STEPS = np.array([0.0, 0.25, 0.5, 0.8, 1.2, 1.6, 2.1, 2.7, 3.5, 4.5, 6.0, 8.0, 11.0])
-# places of a label that are compared with those of others: the cheapest
+# places of a label that are compared with those of others, the cheapest; where these do not suffice, all
 _KEPT = 150
 # how many times as far as its own point every other point should be; it must be farther
 _CLEAR = 1.25
@@ -58,19 +58,32 @@ def place_labels(
     """
     if not len(points):
         return []
-    candidates = [_Candidates(index, points, sizes[index], picture, arm, taken) for index in range(len(points))]
+    labels: list[Label] = []
+    for kept in (_KEPT, None):
+        candidates = [
+            _Candidates(index, points, sizes[index], picture, arm, taken, kept) for index in range(len(points))
+        ]
+        cost, choices = _best(candidates)
+        labels = [each.label(choice, arm) for each, choice in zip(candidates, choices, strict=True)]
+        if cost < _WRONG_POINT:
+            break
+    return labels
+
+
+def _best(candidates: Sequence[_Candidates]) -> tuple[float, list[int]]:
+    """Return the cost of the best arrangement that was found, and the number of each label's place."""
     freedom = np.array([(each.costs < _WRONG_POINT).sum() for each in candidates])
     best: tuple[float, list[int]] | None = None
     for attempt in range(_RESTARTS):
         # first those that have few places; the other orders repeat from run to run
         order = np.argsort(freedom, kind="stable")
-        order = order if attempt == 0 else np.random.default_rng(attempt).permutation(len(points))
+        order = order if attempt == 0 else np.random.default_rng(attempt).permutation(len(candidates))
         found = _arrange(candidates, order)
         best = found if best is None or found[0] < best[0] else best
-        if best[0] < _OVERLAP:
+        if best[0] < _WRONG_POINT:
             break
     assert best is not None
-    return [each.label(choice, arm) for each, choice in zip(candidates, best[1], strict=True)]
+    return best
 
 
 class _Candidates:
@@ -90,9 +103,11 @@ class _Candidates:
         picture: tuple[float, float],
         arm: float,
         taken: Sequence[Box],
+        kept: int | None,
     ) -> None:
         self.point, height = points[index], float(size[1])
-        angles = _FAVOURITE + 2 * np.pi * np.arange(_DIRECTIONS) / _DIRECTIONS
+        others = np.delete(points, index, axis=0)
+        angles = np.append(_FAVOURITE + 2 * np.pi * np.arange(_DIRECTIONS) / _DIRECTIONS, _ways_out(self.point, others))
         # a box that is wide goes farther to the side than up
         reach = np.array([size[0] / 2, height / 2]) + arm
         ring = np.stack([np.cos(angles), np.sin(angles)], axis=1)
@@ -104,7 +119,6 @@ class _Candidates:
         self.boxes = np.concatenate([centres - half, centres + half], axis=1)
         self.tips = np.clip(self.point, self.boxes[:, :2], self.boxes[:, 2:])
 
-        others = np.delete(points, index, axis=0)
         own = np.stack([_from_centre(centres, self.point[None]), _from_box(self.boxes, self.point[None])])[..., 0]
         gap = own[1]
         turn = 1 - np.cos(np.tile(angles, len(_STEPS)) - _FAVOURITE)
@@ -117,7 +131,7 @@ class _Candidates:
             near = np.stack([_from_centre(centres, others), _from_box(self.boxes, others)]).min(axis=2)
             costs += _WRONG_POINT * (near <= own * (1 + 1e-9)).any(axis=0)
             costs += _UNCLEAR * np.clip((_CLEAR - near / np.maximum(own, 1e-9)) / (_CLEAR - 1), 0, 1).max(axis=0)
-        best = np.argsort(costs, kind="stable")[:_KEPT]
+        best = np.argsort(costs, kind="stable")[:kept]
         self.boxes, self.tips, self.costs = self.boxes[best], self.tips[best], costs[best]
         if len(others):
             self.costs += _ACROSS * _meet(self.point[None], self.tips, _squares(others, arm)).sum(axis=1)
@@ -161,6 +175,18 @@ def _conflicts(candidates: Sequence[_Candidates], index: int, chosen: dict[int, 
     costs += _ACROSS * _meet(here.point[None], here.tips, boxes).sum(axis=1)
     costs += _ACROSS * _meet(points, tips, here.boxes).sum(axis=0)
     return costs
+
+
+def _ways_out(point: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the angle of each eighth of the circle in which a point stays the nearest one for the longest way."""
+    if not len(others):
+        return np.empty(0)
+    angles = np.deg2rad(np.arange(360.0))
+    towards = np.stack([np.cos(angles), np.sin(angles)], axis=1) @ (others - point).T
+    # the line that is as near to another point is crossed at half its squared distance over this projection
+    exits = np.square(others - point).sum(axis=1) / (2 * np.maximum(towards, 1e-9))
+    longest = exits.min(axis=1).reshape(8, 45)
+    return angles.reshape(8, 45)[np.arange(8), longest.argmax(axis=1)]
 
 
 def _squares(points: np.ndarray, arm: float) -> np.ndarray:

@@ -43,9 +43,9 @@ def draw_overlay(radiograph: Radiograph, detection: Detection) -> Image.Image:
     picture = film.resize(size, how).convert("RGB")
     draw = ImageDraw.Draw(picture)
     unit = max(picture.size) / _LONGEST
-    size_of_text = 19 * unit
+    size_of_text = max(16.0, 19 * unit)
     font = ImageFont.load_default(size=size_of_text)
-    arm = 8 * unit
+    arm = round(8 * unit)
     # pixel centres at integers: the drawing's own grid counts centres the same way after scaling
     places = {
         mark: ((mark.x + 0.5) * scale - 0.5, (mark.y + 0.5) * scale - 0.5)
@@ -60,6 +60,7 @@ def draw_overlay(radiograph: Radiograph, detection: Detection) -> Image.Image:
     sizes = np.array([(ink[2] - ink[0] + 2 * margin, height + 2 * margin) for ink in inks.values()])
     labels = place_labels(np.array(list(places.values())), sizes, picture.size, arm, taken)
     for (mark, (x, y)), label in zip(places.items(), labels, strict=True):
+        x, y = round(x), round(y)
         cross = [(x - arm, y, x + arm, y), (x, y - arm, x, y + arm)]
         leader = [(*label.leader[0], *label.leader[1])] if label.leader else []
         _draw_lines(draw, leader, unit, _COLOURS[mark.status])
