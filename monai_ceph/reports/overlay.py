@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +77,7 @@ def _on_film(x: float, y: float, detection: Detection) -> bool:
     return -0.5 <= x <= detection.columns - 0.5 and -0.5 <= y <= detection.rows - 0.5
 
 
-def _draw_lines(draw: ImageDraw.ImageDraw, lines: list[Box], width: float, colour: tuple[int, int, int]) -> None:
+def _draw_lines(draw: ImageDraw.ImageDraw, lines: Sequence[Box], width: float, colour: tuple[int, int, int]) -> None:
     """Draw lines with a dark edge, so that they show on bone and on air."""
     inner = max(1, round(width))
     for each, fill in ((inner + 2, _BLACK), (inner, colour)):
