@@ -235,8 +235,13 @@ def detect(
 
 
 def _check_spacing(pixel_spacing: float | None) -> None:
-    if pixel_spacing is not None and not 0 < pixel_spacing < 10:
-        stop(f"--pixel-spacing {pixel_spacing} is no length of a pixel in mm")
+    if pixel_spacing is None:
+        return
+    from monai_ceph.readers.radiograph import LARGEST_PIXEL, SMALLEST_PIXEL, plausible_spacing
+
+    if not plausible_spacing(pixel_spacing, pixel_spacing):
+        limits = f"{SMALLEST_PIXEL:g} to {LARGEST_PIXEL:g}"
+        stop(f"--pixel-spacing {pixel_spacing:g} is not the size of a pixel: give mm, from {limits}")
 
 
 def _archives(sources: list[str], targets: list[str]) -> Mapping[str, Sender]:

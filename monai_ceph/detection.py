@@ -28,8 +28,9 @@ from monai_ceph.folding import fold
 from monai_ceph.landmarks import LANDMARKS, SYMBOLS
 from monai_ceph.plausibility import check_film, check_landmarks
 from monai_ceph.pose import UPRIGHT, View, stated_view
-from monai_ceph.readers import Radiograph, read_radiograph
+from monai_ceph.readers import Radiograph, SpacingSource, read_radiograph
 from monai_ceph.result import Detection, ModelIdentity, detected_landmark, film_state
+from monai_ceph.scale import check_scale
 from monai_ceph.transforms import landmarks_to_source
 
 __all__ = [
@@ -278,9 +279,6 @@ class CephalogramDetector:
         else:
             with clock.part("reading"):
                 radiograph = read_radiograph(source)
-        warnings = list(radiograph.warnings)
-        if self._limits_note:
-            warnings.append(self._limits_note)
         check_film(radiograph)
         with clock.part("framing"):
             pixels = MetaTensor(torch.from_numpy(radiograph.pixels)[None], affine=torch.eye(3, dtype=torch.float64))
@@ -300,7 +298,9 @@ class CephalogramDetector:
         scores = scores.nan_to_num(nan=0.0).cpu()
         places = landmarks_to_source(points, film.affine)
         view, evidence = (pose.view, pose.evidence) if pose else (UPRIGHT, None)
-        warnings += view.warnings()
+        warnings = view.warnings()
+        if self._limits_note:
+            warnings.append(self._limits_note)
         if cut := film.meta.get("cut", 0.0):
             warnings.append(
                 f"{100 * cut:.1f} % of the pixels have grey values far from all others and were clipped: "
@@ -313,7 +313,8 @@ class CephalogramDetector:
             if not force:
                 raise RejectedError(f"{radiograph.path}: no lateral cephalogram: {problem}")
             warnings.append(f"Kept by force: {problem}.")
-        spacing = radiograph.pixel_spacing
+        scaled = check_scale(radiograph, places.numpy())
+        spacing = scaled.pixel_spacing
         landmarks = tuple(
             detected_landmark(mark.number, mark.symbol, place, score, spacing, self._uncertain_below)
             for mark, place, score in zip(LANDMARKS, places.tolist(), scores.tolist(), strict=True)
@@ -329,7 +330,8 @@ class CephalogramDetector:
             rows=radiograph.pixels.shape[0],
             columns=radiograph.pixels.shape[1],
             pixel_spacing=spacing,
-            spacing_source=radiograph.spacing_source,
+            spacing_source=scaled.spacing_source,
+            stated_spacing=radiograph.pixel_spacing if scaled.spacing_source is SpacingSource.IMPLAUSIBLE else None,
             patient_orientation=radiograph.patient_orientation,
             turned=view.degrees,
             mirrored=view.mirrored,
@@ -337,7 +339,7 @@ class CephalogramDetector:
             state=film_state(landmarks, self._film_uncertain_above, forced=problem is not None),
             landmarks=landmarks,
             model=_of_the_call(self.identity, stage, kept_by_force=problem is not None),
-            warnings=tuple(warnings),
+            warnings=(*scaled.warnings, *warnings),
             created=datetime.now(timezone.utc).replace(microsecond=0),
             seconds=clock.seconds,
         )

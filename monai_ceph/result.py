@@ -1,4 +1,4 @@
-"""What a detection says: one typed, versioned model. Its JSON schema is docs/schema/detection-1.0.json."""
+"""What a detection says: one typed, versioned model. Its JSON schema is docs/schema/detection-1.1.json."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
     "film_state",
 ]
 
-SCHEMA_VERSION: Literal["1.0"] = "1.0"
+SCHEMA_VERSION: Literal["1.1"] = "1.1"
 """A reader of 1.x can read every 1.y: fields are only added. A field that goes or changes its meaning makes it 2.0."""
 
 Status = Literal["ok", "uncertain", "missing"]
@@ -110,7 +110,7 @@ def film_state(landmarks: Sequence[DetectedLandmark], uncertain_above: float, fo
 class Detection(_Record):
     """What was found on one film. Coordinates: x right, y down, pixel centres at integers, source pixels."""
 
-    schema_version: Literal["1.0"] = SCHEMA_VERSION
+    schema_version: Literal["1.0", "1.1"] = SCHEMA_VERSION
     file: str = Field(description="the film, as it was named or found")
     frame: int | None = Field(default=None, ge=1, description="number of the frame of a multi-frame image, else null")
     study_uid: str | None = Field(default=None, description="DICOM Study Instance UID")
@@ -120,7 +120,13 @@ class Detection(_Record):
     rows: int
     columns: int
     pixel_spacing: tuple[float, float] | None = Field(description="(row, column) in mm; null if unknown")
-    spacing_source: SpacingSource = Field(description="where the pixel spacing came from")
+    spacing_source: SpacingSource = Field(
+        description="where the pixel spacing came from; implausible if what was stated gives the head a wrong size"
+    )
+    stated_spacing: tuple[float, float] | None = Field(
+        default=None,
+        description="(row, column) in mm, as the file or the user states it, if it is implausible; else null",
+    )
     patient_orientation: tuple[str, ...] | None = Field(
         default=None, description="DICOM PatientOrientation: direction of rows, direction of columns"
     )

@@ -320,7 +320,9 @@ class TestEvaluate:
             assert result.exit_code == 0, result.output
             figures.append(json.loads((tmp_path / f"{spacing}.json").read_text())["rows"][0]["mre_mm"])
         assert figures[1] == pytest.approx(2 * figures[0])
-        assert "--pixel-spacing 12.0 is no length" in one_line(run("evaluate", tmp_path, "--pixel-spacing", "12"))
+        assert "--pixel-spacing 12 is not the size of a pixel" in one_line(
+            run("evaluate", tmp_path, "--pixel-spacing", "12")
+        )
 
     def test_no_dataset(self, tmp_path: Path) -> None:
         assert one_line(run("evaluate", tmp_path / "nowhere")) == f"{tmp_path / 'nowhere'}: no such folder"

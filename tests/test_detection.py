@@ -19,7 +19,7 @@ from monai_ceph import CephalogramDetector, detection, weights
 from monai_ceph.errors import CephError, ReadError, RejectedError
 from monai_ceph.landmarks import NAMES, NUM_LANDMARKS, SYMBOLS
 from monai_ceph.networks import bfloat16_is_native
-from monai_ceph.readers import read_radiograph
+from monai_ceph.readers import SpacingSource, read_radiograph
 from monai_ceph.reports.dicom_uids import instance_uid
 
 Detect = Callable[[Path], monai_ceph.Detection]
@@ -269,10 +269,23 @@ class TestDetection:
         assert found.spacing_source == "PixelSpacing, calibrated"
 
     def test_the_scale_given_by_the_user(self, detector: CephalogramDetector, dicom: Path) -> None:
-        found = detector(read_radiograph(dicom, pixel_spacing=0.35), force=True, stage="global")
-        assert found.pixel_spacing == (0.35, 0.35)
+        found = detector(read_radiograph(dicom, pixel_spacing=0.25), force=True, stage="global")
+        assert (found.pixel_spacing, found.stated_spacing) == ((0.25, 0.25), None)
         assert found.spacing_source == "given by the user"
-        assert any("0.35 mm replaces" in warning for warning in found.warnings)
+        assert any("0.25 mm replaces" in warning for warning in found.warnings)
+
+    @pytest.mark.parametrize("stated", [0.4, 0.12])
+    def test_a_scale_that_gives_the_head_a_wrong_size(
+        self, detector: CephalogramDetector, dicom: Path, spacing: float, stated: float
+    ) -> None:
+        found = detector(read_radiograph(dicom, pixel_spacing=stated), force=True, stage="global")
+        assert (found.pixel_spacing, found.stated_spacing) == (None, (stated, stated))
+        assert found.spacing_source == "implausible"
+        assert all(mark.x_mm is None and mark.y_mm is None for mark in found.landmarks)
+        sella, nasion = found.points()[:2]
+        length = float(np.linalg.norm(sella - nasion)) * stated
+        said = f"({SpacingSource.USER}) was ignored: S-N is {length:.1f} mm long, outside 45 to 95 mm."
+        assert sum(warning.endswith(said) for warning in found.warnings) == 1
 
     def test_status_follows_the_score(self, detect: Detect, film: Path) -> None:
         for mark in detect(film).landmarks:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, ImageDraw
 from samples import changed, radiograph
 
+from monai_ceph import weights
 from monai_ceph.landmarks import NUM_LANDMARKS, SYMBOLS
 from monai_ceph.readers import Radiograph, SpacingSource
 from monai_ceph.reports import overlay
@@ -141,31 +142,47 @@ def black(rows: int, columns: int) -> Radiograph:
     return Radiograph(pixels, Path("film.png"))
 
 
+def enlarged(x: float, y: float) -> tuple[int, int]:
+    """Return where a place of a film of 300 x 400 pixels is in its picture of 750 x 1000."""
+    return round((x + 0.5) * 2.5 - 0.5), round((y + 0.5) * 2.5 - 0.5)
+
+
+def on_large_film(detection: Detection) -> Detection:
+    """Return the detection on a film of 900 x 1200 pixels, which is drawn as it is."""
+    marks = [
+        mark.model_copy(update={"x": 3 * mark.x, "y": 3 * mark.y})
+        for mark in detection.landmarks
+        if mark.x is not None and mark.y is not None
+    ]
+    return detection.model_copy(update={"landmarks": tuple(marks), "rows": 1200, "columns": 900})
+
+
 class TestOverlay:
     def test_the_cross_lies_on_the_landmark(self, detection: Detection) -> None:
-        picture = draw_overlay(black(400, 300), detection)
-        assert picture.size == (300, 400)
+        detection = on_large_film(detection)
+        picture = draw_overlay(black(1200, 900), detection)
+        assert picture.size == (900, 1200)
         assert picture.mode == "RGB"
         for mark in detection.landmarks:
             assert mark.x is not None
             assert mark.y is not None
             x, y = round(mark.x), round(mark.y)
-            for place in ((x, y), (x - 3, y), (x, y + 3)):
+            for place in ((x, y), (x - 5, y), (x + 5, y), (x, y - 5), (x, y + 5)):
                 assert picture.getpixel(place) == GREEN
 
     def test_the_arms_are_balanced(self, detection: Detection) -> None:
-        alone = detection.model_copy(update={"landmarks": detection.landmarks[:1]})
-        colours = np.asarray(draw_overlay(black(400, 300), alone))
+        alone = on_large_film(detection.model_copy(update={"landmarks": detection.landmarks[:1]}))
+        colours = np.asarray(draw_overlay(black(1200, 900), alone))
         # the symbol stands right of and above the cross: left of it and below it there is only the cross
-        rows = np.flatnonzero((colours[50:200, 20] == GREEN).all(axis=-1))
-        columns = np.flatnonzero((colours[50, :21] == GREEN).all(axis=-1))
-        assert rows.max() == 20 - columns.min()
+        rows = np.flatnonzero((colours[150:400, 60] == GREEN).all(axis=-1))
+        columns = np.flatnonzero((colours[150, :61] == GREEN).all(axis=-1))
+        assert rows.max() == pytest.approx(60 - columns.min(), abs=1)
 
     @pytest.mark.parametrize(("rows", "columns"), [(2800, 2100), (1000, 4200), (1401, 900)])
     def test_downscaled_to_the_size_limit(self, detection: Detection, rows: int, columns: int) -> None:
         x, y = 0.73 * columns, 0.41 * rows
         alone = changed(detection, 0, x=x, y=y)
-        alone = alone.model_copy(update={"landmarks": alone.landmarks[:1]})
+        alone = alone.model_copy(update={"landmarks": alone.landmarks[:1], "rows": rows, "columns": columns})
         picture = draw_overlay(black(rows, columns), alone)
         assert max(picture.size) == 1400
         scale = 1400 / max(rows, columns)
@@ -179,7 +196,7 @@ class TestOverlay:
         pixels = np.zeros((2800, 2100), dtype=np.float32)
         pixels[1960:2041, 1460:1541] = 1000
         alone = changed(detection, 0, x=1500.0, y=2000.0)
-        alone = alone.model_copy(update={"landmarks": alone.landmarks[:1]})
+        alone = alone.model_copy(update={"landmarks": alone.landmarks[:1], "rows": 2800, "columns": 2100})
         picture = np.asarray(draw_overlay(Radiograph(pixels, Path("film.png")), alone)).astype(int)
         white = np.argwhere((picture[900:1100, 640:760] > 250).all(axis=-1)) + np.array([900, 640])
         assert white.min(axis=0) == pytest.approx([980, 730], abs=1)
@@ -191,26 +208,31 @@ class TestOverlay:
         marked = pixels.copy()
         marked[300:, 250:] = 4095
         bare = detection.model_copy(update={"landmarks": ()})
+        # a film of 400 rows is enlarged to 1000
         plain, shown = (
-            np.asarray(draw_overlay(Radiograph(film, Path("film.png")), bare)).astype(int)[100:280]
+            np.asarray(draw_overlay(Radiograph(film, Path("film.png")), bare)).astype(int)[250:700]
             for film in (pixels, marked)
         )
         # 5 % of the range are left for what was cut off
         assert np.abs(shown - plain).max() <= 13
         assert shown.max() >= 240
 
-    def test_small_films_keep_their_size(self, detection: Detection) -> None:
-        assert draw_overlay(radiograph(200, 150), detection).size == (150, 200)
+    def test_small_films_are_enlarged(self, detection: Detection) -> None:
+        picture = draw_overlay(black(400, 300), detection)
+        assert picture.size == (750, 1000)
+        for mark in detection.landmarks:
+            assert picture.getpixel(enlarged(mark.x or 0, mark.y or 0)) == GREEN
 
-    def test_a_landmark_outside_the_film_changes_nothing_in_the_picture(self, detection: Detection) -> None:
-        outside = draw_overlay(black(400, 300), changed(detection, 0, x=-50.0, y=900.0))
-        without = draw_overlay(black(400, 300), detection.model_copy(update={"landmarks": detection.landmarks[1:]}))
-        assert np.array_equal(outside, without)
+    def test_a_landmark_outside_the_film_is_named(self, detection: Detection, drawn: list[Drawn]) -> None:
+        draw_overlay(black(400, 300), changed(changed(detection, 0, x=-50.0, y=900.0), 7, x=299.6))
+        texts = [text for text, _ in drawn]
+        assert "outside: S, Me" in texts
+        assert {"S", "Me"}.isdisjoint(texts)
 
     def test_uncertain_is_orange(self, detection: Detection) -> None:
         picture = draw_overlay(black(400, 300), changed(detection, 18, status="uncertain"))
-        assert picture.getpixel((200, 230)) == ORANGE
-        assert picture.getpixel((190, 220)) == GREEN
+        assert picture.getpixel(enlarged(200, 230)) == ORANGE
+        assert picture.getpixel(enlarged(190, 220)) == GREEN
 
     @pytest.fixture
     def drawn(self, monkeypatch: pytest.MonkeyPatch) -> list[Drawn]:
@@ -221,7 +243,7 @@ class TestOverlay:
         def spy(
             self: ImageDraw.ImageDraw, place: Any, text: str, *, font: Any, anchor: Any = None, **more: Any
         ) -> None:
-            texts.append((text, self.textbbox(place, text, font, anchor)))
+            texts.append((text, self.textbbox(place, text, font, anchor, stroke_width=more["stroke_width"])))
             write(self, place, text, font=font, anchor=anchor, **more)
 
         monkeypatch.setattr(ImageDraw.ImageDraw, "text", spy)
@@ -238,8 +260,8 @@ class TestOverlay:
         texts = [text for text, _ in drawn]
         assert "missing: Po, Ar" in texts
         assert "Po" not in texts
-        assert whole.getpixel((200, 230)) == GREEN
-        assert picture.getpixel((200, 230)) == (0, 0, 0)
+        assert whole.getpixel(enlarged(200, 230)) == GREEN
+        assert picture.getpixel(enlarged(200, 230)) == (0, 0, 0)
 
     def test_nothing_found_at_all(self, detection: Detection, drawn: list[Drawn]) -> None:
         for index in range(NUM_LANDMARKS):
@@ -248,31 +270,58 @@ class TestOverlay:
         assert f"missing: {', '.join(SYMBOLS)}" in [text for text, _ in drawn]
         assert not (picture == GREEN).all(axis=-1).any()
 
-    def test_symbols_cover_neither_each_other_nor_a_landmark(self, detection: Detection, drawn: list[Drawn]) -> None:
-        # each where the symbol of the one before would go
-        places = [(60.0, 300.0), (60.0, 300.0), (68.0, 292.0), (78.0, 286.0), (86.0, 280.0)]
-        for index, (x, y) in enumerate(places):
-            detection = changed(detection, index, x=x, y=y)
-        draw_overlay(black(400, 300), detection.model_copy(update={"landmarks": detection.landmarks[: len(places)]}))
+    @pytest.mark.parametrize(("rows", "columns"), [(2400, 1935), (400, 300), (160, 140)])
+    def test_every_symbol_is_nearest_to_its_own_landmark(
+        self, detection: Detection, drawn: list[Drawn], rows: int, columns: int
+    ) -> None:
+        shape = np.array(weights.model()["mean_shape"])
+        marks = [
+            mark.model_copy(update={"x": (x + 1.6) * 0.38 * columns, "y": (y + 1.6) * 0.35 * rows})
+            for mark, (y, x) in zip(detection.landmarks, shape, strict=True)
+        ]
+        detection = detection.model_copy(update={"landmarks": tuple(marks), "rows": rows, "columns": columns})
+        picture = draw_overlay(black(rows, columns), detection)
+        scale = picture.height / rows
+        places = np.array([((mark.x + 0.5) * scale - 0.5, (mark.y + 0.5) * scale - 0.5) for mark in marks])
+        boxes = {text: np.array(box) for text, box in drawn}
+        for index, symbol in enumerate(SYMBOLS):
+            middle = (boxes[symbol][:2] + boxes[symbol][2:]) / 2
+            assert np.linalg.norm(places - middle, axis=1).argmin() == index
+            gaps = np.abs(places - np.clip(places, boxes[symbol][:2], boxes[symbol][2:])).max(axis=1)
+            # the arms of a cross
+            assert gaps.min() >= 8 * max(picture.size) / 1400 - 1
+            assert (boxes[symbol] >= 0).all()
+            assert (boxes[symbol][2:] <= picture.size).all()
+        for one, other in combinations(boxes.values(), 2):
+            assert (np.minimum(one[2:], other[2:]) <= np.maximum(one[:2], other[:2])).any()
+
+    def test_the_line_of_a_symbol_that_is_far_away(self, detection: Detection, drawn: list[Drawn]) -> None:
+        # nineteen landmarks in so small a place that most symbols must leave it
+        for index in range(NUM_LANDMARKS):
+            detection = changed(detection, index, x=150.0 + 3 * (index % 5), y=200.0 + 3 * (index // 5))
+        picture = np.asarray(draw_overlay(black(400, 300), detection))
         boxes = [box for text, box in drawn if text in SYMBOLS]
-        assert len(boxes) == len(places)
-        for left, top, right, bottom in boxes:
-            assert not any(left < x < right and top < y < bottom for x, y in places)
+        assert len(boxes) == NUM_LANDMARKS
         for one, other in combinations(boxes, 2):
-            width = min(one[2], other[2]) - max(one[0], other[0])
-            height = min(one[3], other[3]) - max(one[1], other[1])
-            assert width <= 0 or height <= 0
+            assert min(one[2], other[2]) <= max(one[0], other[0]) or min(one[3], other[3]) <= max(one[1], other[1])
+        for left, top, right, bottom in boxes:
+            picture = picture.copy()
+            picture[int(top) : int(bottom) + 1, int(left) : int(right) + 1] = 0
+        _, columns = np.nonzero((picture == GREEN).all(axis=-1))
+        # green beyond the crosses, which end 6 pixels from the outermost landmarks
+        assert columns.max() > enlarged(162, 0)[0] + 8
+        assert columns.min() < enlarged(150, 0)[0] - 8
 
     @pytest.mark.parametrize("low", [-1000.0, 0.0, 60000.0])
     def test_any_range_of_values_is_shown_whole(self, detection: Detection, low: float) -> None:
         ramp = np.linspace(low, low + 4000, 300, dtype=np.float32)
         picture = draw_overlay(Radiograph(np.tile(ramp, (400, 1)), Path("film.png")), detection)
-        assert picture.getpixel((0, 300))[0] < 5
-        assert picture.getpixel((299, 40))[0] > 250
+        assert picture.getpixel((0, 750))[0] < 5
+        assert picture.getpixel((749, 100))[0] > 250
 
     def test_saved_whole_or_not_at_all(self, detection: Detection, tmp_path: Path) -> None:
         save_overlay(tmp_path / "overlays" / "film.png", radiograph(200, 150), detection)
         with Image.open(tmp_path / "overlays" / "film.png") as picture:
             assert picture.format == "PNG"
-            assert picture.size == (150, 200)
+            assert picture.size == (750, 1000)
         assert not left_over(tmp_path / "overlays")

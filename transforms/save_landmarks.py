@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
@@ -16,15 +18,19 @@ from monai_ceph.readers.radiograph import SpacingSource
 from monai_ceph.reports.tables import write_landmarks
 from monai_ceph.reports.written_files import WrittenFiles
 from monai_ceph.result import detected_landmark
+from monai_ceph.scale import scale_problem
 
 __all__ = ["SaveLandmarksd"]
+
+logger = logging.getLogger(__name__)
 
 
 class SaveLandmarksd(MapTransform):
     """Write the landmarks of a film as ``<file name>.landmarks.csv``, with the columns of ``monai-ceph detect``.
 
     Films of the same name in different folders get a number: ``<file name>.2.landmarks.csv``. Millimetres are written
-    where :class:`~monai_ceph.readers.monai_reader.RadiographReader` knew a scale. A table that an earlier run wrote is
+    where :class:`~monai_ceph.readers.monai_reader.RadiographReader` knew a scale and it fits the head
+    (:func:`~monai_ceph.scale.scale_problem`); a line in the log says why not. A table that an earlier run wrote is
     replaced, another one or a corrected one is not: :class:`~monai_ceph.reports.written_files.WrittenFiles`.
 
     Args:
@@ -69,6 +75,11 @@ class SaveLandmarksd(MapTransform):
                     f"{file}: {len(places)} landmarks with {len(scores)} scores, for {len(self.symbols)} symbols: the "
                     "config key landmarks must have the symbols that the networks were trained on"
                 )
+            wrong, why = scale_problem(np.array(places), spacing, self.symbols) if spacing else (False, None)
+            if why:
+                logger.warning("%s: %s%s", file, "the scale was ignored: " if wrong else "", why)
+            if wrong:
+                spacing, source = None, SpacingSource.IMPLAUSIBLE
             marks = [
                 detected_landmark(number, symbol, place, score, spacing, self.uncertain_below)
                 for number, (symbol, place, score) in enumerate(zip(self.symbols, places, scores, strict=True), start=1)

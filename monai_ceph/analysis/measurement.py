@@ -84,7 +84,8 @@ def _obstacle(definition: Definition, detection: Detection, face: Face) -> str |
         return f"missing: {', '.join(absent)}"
     if detection.pixel_spacing is None:
         if definition.unit == "mm":
-            return "the film has no known scale"
+            implausible = detection.spacing_source is SpacingSource.IMPLAUSIBLE
+            return "the stated scale is implausible" if implausible else "the film has no known scale"
         if any(warning.startswith(NOT_SQUARE) for warning in detection.warnings):
             return "the pixels are not square, and the film has no known scale"
     return None

@@ -18,6 +18,7 @@ from monai_ceph.errors import CephError
 from monai_ceph.landmarks import LANDMARKS
 from monai_ceph.readers import SUFFIXES, read_radiograph
 from monai_ceph.reports.atomic import written_beside
+from monai_ceph.scale import check_scale
 
 __all__ = ["LabelledFilms", "write_dataset"]
 
@@ -69,7 +70,7 @@ def write_dataset(
         try:
             path = films.film(name)[1]
             points = films.points(name)
-            film = read_radiograph(path)
+            film = check_scale(read_radiograph(path), points)
         except CephError as error:
             logger.warning("%s is left out of the dataset: %s", name, error)
             continue

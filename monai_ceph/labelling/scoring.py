@@ -21,6 +21,7 @@ from monai_ceph.metrics import (
     successful_detection_rate,
 )
 from monai_ceph.readers import read_radiograph
+from monai_ceph.scale import check_scale
 
 __all__ = ["RadialError"]
 
@@ -49,7 +50,7 @@ class RadialError(ScoringMethod):
         for name in datastore.get_labeled_images():
             try:
                 truth = torch.from_numpy(datastore.points(name, FINAL))
-                film = read_radiograph(datastore.film(name)[1])
+                film = check_scale(read_radiograph(datastore.film(name)[1]), truth.numpy())
                 if tag:
                     found = datastore.points(name, str(tag))
                 else:

@@ -30,6 +30,7 @@ from monai_ceph.labelling.markups import SUFFIX, as_markups, read_label_json, wr
 from monai_ceph.labelling.placement import placement_of
 from monai_ceph.readers import read_radiograph
 from monai_ceph.reports.atomic import written_beside
+from monai_ceph.scale import check_scale
 
 __all__ = ["FINAL", "ORIGINAL", "FilmStore", "authenticated_user", "observer", "plain_tag", "safe_name"]
 
@@ -161,7 +162,7 @@ class FilmStore(Datastore):
     def _keep(self, name: str, film: Path, points: np.ndarray, info: dict[str, Any], tag: str) -> None:
         target = self._file(name, tag)
         info = {**info, "ts": int(time.time()), "name": target.name}
-        scaled = read_radiograph(film).pixel_spacing is not None
+        scaled = check_scale(read_radiograph(film), points).pixel_spacing is not None
         write_markups(target, as_markups(points, placement_of(film), millimetres=scaled))
         self._write_info(target, info)
         logger.info("label %s of %s saved", tag, name)

@@ -7,7 +7,6 @@ are imported only when a file needs them.
 
 from __future__ import annotations
 
-import math
 import os
 import stat
 from collections.abc import Callable
@@ -22,7 +21,16 @@ from monai_ceph.readers.foreign import foreign_kind, unnamed_image
 from monai_ceph.readers.itk_image import META_SUFFIXES, RASTER_SUFFIXES, read_meta_image, read_raster
 from monai_ceph.readers.nifti import NIFTI_SUFFIXES, read_nifti
 from monai_ceph.readers.pixels import WORKING_FOLDER, cause
-from monai_ceph.readers.radiograph import NOT_SQUARE, Radiograph, SpacingSource
+from monai_ceph.readers.radiograph import (
+    LARGEST_PIXEL,
+    NOT_SQUARE,
+    SMALLEST_PIXEL,
+    Radiograph,
+    SpacingSource,
+    in_mm,
+    plausible_spacing,
+    without_planes,
+)
 
 __all__ = [
     "SUFFIXES",
@@ -47,16 +55,18 @@ def read_radiograph(
         path: a DICOM file with any name, or a PNG, JPEG, BMP, TIFF, WebP, JPEG 2000, MetaImage or NIfTI file.
         pixel_spacing: the distance between pixel centres in mm, for rows and columns, that replaces what the
             file says. A warning reports a file that says something else. Pixels that are not square have no such
-            distance.
+            distance. From 0.01 to 2, see `monai_ceph.readers.radiograph.SMALLEST_PIXEL`.
         frame: the number, from 1, of the frame of a DICOM file with several. Only that one is decoded.
 
     Raises:
         ReadError: the file is missing, empty, truncated, no image, or no single radiograph, or its pixels are not
             square and `pixel_spacing` is given. The message names the file and the cause.
-        ValueError: `pixel_spacing` is not a finite number above 0, or `frame` is below 1.
+        ValueError: `pixel_spacing` is outside these limits, or `frame` is below 1.
     """
-    if pixel_spacing is not None and not (math.isfinite(pixel_spacing) and pixel_spacing > 0):
-        raise ValueError(f"pixel_spacing is {pixel_spacing}, it must be a number of mm above 0")
+    if pixel_spacing is not None and not plausible_spacing(pixel_spacing, pixel_spacing):
+        raise ValueError(
+            f"pixel_spacing is {pixel_spacing}, it must be mm per pixel, from {SMALLEST_PIXEL:g} to {LARGEST_PIXEL:g}"
+        )
     if frame is not None and frame < 1:
         raise ValueError(f"frame is {frame}, frames are counted from 1")
     path = Path(path)
@@ -149,15 +159,11 @@ def _with_spacing(radiograph: Radiograph, spacing: float) -> Radiograph:
             reason = note.removeprefix(NOT_SQUARE).strip(" :.")
             raise ReadError(f"its pixels are not square ({reason}), one pixel spacing cannot be given: leave it out")
     stated = radiograph.pixel_spacing
-    notes = [note for note in radiograph.warnings if not note.startswith(_SCALE_NOTES)]
+    notes = without_planes(radiograph.warnings)
     if stated and any(abs(value / spacing - 1) > 0.01 for value in stated):
         notes.append(
-            f"The given pixel spacing of {spacing:g} mm replaces {stated[0]:g} x {stated[1]:g} mm "
-            f"({radiograph.spacing_source})."
+            f"The given pixel spacing of {spacing:g} mm replaces {in_mm(*stated)} ({radiograph.spacing_source})."
         )
     return replace(
         radiograph, pixel_spacing=(spacing, spacing), spacing_source=SpacingSource.USER, warnings=tuple(notes)
     )
-
-
-_SCALE_NOTES = ("PixelSpacing does not say", "The scale is that of")

@@ -6,23 +6,40 @@ import math
 from typing import Any
 
 from monai_ceph.readers.dicom_elements import given, number, numbers
-from monai_ceph.readers.radiograph import NOT_SQUARE, SpacingSource, anisotropy_warnings, valid_spacing
+from monai_ceph.readers.radiograph import (
+    NOT_SQUARE,
+    SpacingSource,
+    anisotropy_warnings,
+    in_mm,
+    usable_spacing,
+    valid_spacing,
+)
 
-_SAME_SPACING = 1e-3
+# numbers that differ by less are one number, written with fewer digits
+_EQUAL = 1e-3
+# The median plane of the head is at least 80 mm in front of the detector and at most 4 m from the source, so a
+# calibration to it changes the spacing by 2 % or more; with a source at 1.5 to 2 m by 4 % or more.
+_ROUNDING = 0.02
+# the most that rounding to two decimals changes 0.1 mm
+_ROUNDING_TO_HUNDREDTHS = 0.05
 
 
 def dicom_spacing(dataset: Any) -> tuple[tuple[float, float] | None, SpacingSource, list[str]]:
     """The (row, column) pixel spacing in mm, its source and warnings.
 
     1. PixelSpacing, if it is calibrated: PixelSpacingCalibrationType is set, or it differs from
-       ImagerPixelSpacing and NominalScannedPixelSpacing. If it equals one of them it is that one; alone it is
-       taken, and a warning says that nobody knows whether it is calibrated.
-    2. ImagerPixelSpacing divided by EstimatedRadiographicMagnificationFactor.
+       ImagerPixelSpacing and NominalScannedPixelSpacing by more than rounding does. If it equals one of them it is
+       that one; alone it is taken, and a warning says that nobody knows whether it is calibrated.
+    2. ImagerPixelSpacing divided by EstimatedRadiographicMagnificationFactor. A factor of 1 corrects nothing and is
+       ignored, with a warning.
     3. ImagerPixelSpacing divided by DistanceSourceToDetector / DistanceSourceToPatient. The latter ends at the
        side of the support that faces the patient (PS3.3 C.8.11.5), beyond the median plane of the head, so this
        ratio is rather too small; a warning says so.
     4. ImagerPixelSpacing as it is: at the detector, magnified.
     5. NominalScannedPixelSpacing: on the film, magnified.
+
+    A spacing of exactly 1 and one that no cephalogram can have are ignored, with a warning: see
+    :func:`~monai_ceph.readers.radiograph.usable_spacing`.
 
     The dataset may be any with these elements; nothing is raised.
     """
@@ -30,14 +47,13 @@ def dicom_spacing(dataset: Any) -> tuple[tuple[float, float] | None, SpacingSour
     pixel = _spacing(dataset, "PixelSpacing", notes)
     imager = _spacing(dataset, "ImagerPixelSpacing", notes)
     nominal = _spacing(dataset, "NominalScannedPixelSpacing", notes)
-    references = [reference for reference in (imager, nominal) if reference]
+    references = {"ImagerPixelSpacing": imager, "NominalScannedPixelSpacing": nominal}
+    known = {name: reference for name, reference in references.items() if reference}
+    same_as = next((name for name, reference in known.items() if pixel and _rounded(pixel, reference)), None)
     spacing: tuple[float, float] | None
-    if pixel and (
-        given(dataset, "PixelSpacingCalibrationType")
-        or (references and not any(_same(pixel, reference) for reference in references))
-    ):
+    if pixel and (given(dataset, "PixelSpacingCalibrationType") or (known and same_as is None)):
         spacing, source = pixel, SpacingSource.PIXEL_SPACING_CALIBRATED
-    elif pixel and not references:
+    elif pixel and not known:
         spacing, source = pixel, SpacingSource.PIXEL_SPACING_UNSTATED
         notes.append("PixelSpacing does not say whether it is calibrated: lengths may be magnified.")
     elif imager and (factor := _factor(dataset, notes)):
@@ -59,16 +75,23 @@ def dicom_spacing(dataset: Any) -> tuple[tuple[float, float] | None, SpacingSour
         ratio = numbers(dataset, "PixelAspectRatio")
         if len(ratio) == 2 and valid_spacing(*ratio) and abs(ratio[0] / ratio[1] - 1) > 0.01:
             notes.append(f"{NOT_SQUARE}: PixelAspectRatio {ratio[0]:g} to {ratio[1]:g}, no scale.")
+    if pixel and imager and source is SpacingSource.PIXEL_SPACING_CALIBRATED and pixel[0] > imager[0] * (1 + _ROUNDING):
+        notes.append(
+            f"PixelSpacing {in_mm(*pixel)} is larger than ImagerPixelSpacing {in_mm(*imager)}: the shadow on the "
+            "detector would be smaller than the head, so lengths may be wrong."
+        )
+    if pixel and same_as and source is not SpacingSource.PIXEL_SPACING_CALIBRATED:
+        notes += _rounding_warnings(pixel, same_as, known[same_as])
     return spacing, source, notes + anisotropy_warnings(spacing)
 
 
 def _spacing(dataset: Any, name: str, notes: list[str]) -> tuple[float, float] | None:
+    if not given(dataset, name):
+        return None
     found = numbers(dataset, name)
-    if len(found) == 2 and valid_spacing(*found):
-        return found[0], found[1]
-    if given(dataset, name):
-        notes.append(f"{name} is not two positive numbers and was ignored.")
-    return None
+    spacing, why_not = usable_spacing(name, *(found if len(found) == 2 else (math.nan, math.nan)))
+    notes += why_not
+    return spacing
 
 
 def _factor(dataset: Any, notes: list[str]) -> float | None:
@@ -86,6 +109,9 @@ def _ratio_of_distances(dataset: Any, notes: list[str]) -> float | None:
 def _plausible(factor: float, name: str, notes: list[str]) -> float | None:
     if math.isnan(factor):
         return None
+    if math.isclose(factor, 1, rel_tol=_EQUAL):
+        notes.append(f"{name} {factor:g} corrects nothing and was ignored.")
+        return None
     # The patient is between source and detector, so the shadow is never smaller; 3 is far beyond any ceph unit.
     if 1 <= factor <= 3:
         return factor
@@ -93,5 +119,20 @@ def _plausible(factor: float, name: str, notes: list[str]) -> float | None:
     return None
 
 
-def _same(first: tuple[float, float], second: tuple[float, float]) -> bool:
-    return all(math.isclose(a, b, rel_tol=_SAME_SPACING) for a, b in zip(first, second, strict=True))
+def _rounded(pixel: tuple[float, float], reference: tuple[float, float]) -> bool:
+    """Return True if a PixelSpacing is another spacing with fewer digits, rather than a calibration of it."""
+    return all(
+        math.isclose(ours, theirs, rel_tol=_ROUNDING)
+        or (math.isclose(ours, theirs, rel_tol=_ROUNDING_TO_HUNDREDTHS) and _hundredths(ours, theirs))
+        for ours, theirs in zip(pixel, reference, strict=True)
+    )
+
+
+def _hundredths(rounded: float, exact: float) -> bool:
+    return math.isclose(rounded, round(rounded, 2), abs_tol=1e-9) and abs(rounded - exact) <= 0.005 + 1e-9
+
+
+def _rounding_warnings(pixel: tuple[float, float], name: str, reference: tuple[float, float]) -> list[str]:
+    if all(math.isclose(ours, theirs, rel_tol=_EQUAL) for ours, theirs in zip(pixel, reference, strict=True)):
+        return []
+    return [f"PixelSpacing {in_mm(*pixel)} is {name} {in_mm(*reference)} after rounding, not a calibration."]

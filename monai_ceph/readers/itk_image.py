@@ -26,7 +26,7 @@ from PIL import Image
 from monai_ceph.errors import ReadError
 from monai_ceph.readers._stdout import remarks_kept
 from monai_ceph.readers.pixels import WORKING_FOLDER, check_size, finite, grey, one_image
-from monai_ceph.readers.radiograph import Radiograph, SpacingSource, anisotropy_warnings, header_spacing
+from monai_ceph.readers.radiograph import Radiograph, SpacingSource, anisotropy_warnings, usable_spacing
 from monai_ceph.readers.tiff import GREY_MODES, TiffLayout, tiff_layout, unknown_white_is_zero
 
 PILLOW_SUFFIXES = (".webp", ".jp2", ".j2k")
@@ -90,7 +90,10 @@ def read_raster(path: Path) -> Radiograph:
 
 
 def read_meta_image(path: Path) -> Radiograph:
-    """Read a MetaImage file. Its spacing counts unless it is exactly 1.0 in both directions, the default.
+    """Read a MetaImage file.
+
+    Its spacing counts unless it is exactly 1 in both directions, the default, or no cephalogram can have it; a warning
+    says so.
 
     DistanceUnits may be um, mm or cm. Units that are not stated are taken as mm, as ITK does; with others there is no
     scale.
@@ -103,11 +106,11 @@ def read_meta_image(path: Path) -> Radiograph:
     raw = fields["ElementDataFile"]
     pixels, io = _decode_with_itk(path, "MetaImageIO", None if raw.upper() == "LOCAL" else _file_name(raw))
     pixels, notes = finite(grey(pixels))
-    spacing = header_spacing(io.GetSpacing(1), io.GetSpacing(0))
     to_mm = _META_MM.get(fields.get("DistanceUnits", "").lower())  # ITK passes over it
-    if spacing and to_mm is None:
-        notes.append("The spacing in the header was ignored: DistanceUnits is not um, mm or cm.")
-    spacing = (spacing[0] * to_mm, spacing[1] * to_mm) if spacing and to_mm else None
+    if to_mm is None:
+        spacing, ignored = None, ["The spacing in the header was ignored: DistanceUnits is not um, mm or cm."]
+    else:
+        spacing, ignored = usable_spacing("The spacing in the header", io.GetSpacing(1), io.GetSpacing(0), to_mm)
     if any(abs(io.GetDirection(axis)[axis] - 1) > 1e-6 for axis in range(2)):
         notes.append("The direction in the header is not applied: the pixels are used as they are stored.")
     return Radiograph(
@@ -115,7 +118,7 @@ def read_meta_image(path: Path) -> Radiograph:
         path,
         pixel_spacing=spacing,
         spacing_source=SpacingSource.HEADER if spacing else SpacingSource.NONE,
-        warnings=(*notes, *anisotropy_warnings(spacing)),
+        warnings=(*notes, *ignored, *anisotropy_warnings(spacing)),
     )
 
 

@@ -29,7 +29,7 @@ import numpy as np
 
 from monai_ceph.errors import ReadError
 from monai_ceph.readers.pixels import check_size, finite, grey
-from monai_ceph.readers.radiograph import Radiograph, SpacingSource, anisotropy_warnings, header_spacing
+from monai_ceph.readers.radiograph import Radiograph, SpacingSource, anisotropy_warnings, usable_spacing
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 
@@ -43,8 +43,8 @@ _FLIPPED = {"R": "L", "A": "P", "S": "I", "L": "R", "P": "A", "I": "S"}
 def read_nifti(path: Path) -> Radiograph:
     """Read a NIfTI file with one slice.
 
-    The spacing counts unless it is exactly 1.0 in both directions, the default. Units that are not stated are
-    taken as mm, as every NIfTI reader does.
+    The spacing counts unless it is exactly 1 in both directions, the default, or no cephalogram can have it; a
+    warning says so. Units that are not stated are taken as mm, as every NIfTI reader does.
 
     Raises:
         ReadError: not a NIfTI file, truncated, more than one slice, complex pixels.
@@ -76,7 +76,7 @@ def read_nifti(path: Path) -> Radiograph:
     else:
         pixels = np.squeeze(image.get_fdata(dtype=np.float32, caching="unchanged"))
     to_mm = _MM.get(image.header.get_xyzt_units()[0], 1.0)
-    zooms = [float(zoom) * to_mm for zoom in image.header.get_zooms()]
+    zooms = [float(zoom) for zoom in image.header.get_zooms()]
 
     column, row, flips, orientation, notes = _display_axes(image, axes)
     pixels = pixels.transpose() if (column, row) == tuple(axes) else pixels
@@ -85,14 +85,14 @@ def read_nifti(path: Path) -> Radiograph:
     if "column" in flips:
         pixels = pixels[:, ::-1]
     pixels, bad = finite(np.ascontiguousarray(pixels))
-    spacing = header_spacing(zooms[row], zooms[column])
+    spacing, ignored = usable_spacing("The spacing in the header", zooms[row], zooms[column], to_mm)
     return Radiograph(
         pixels,
         path,
         pixel_spacing=spacing,
         spacing_source=SpacingSource.HEADER if spacing else SpacingSource.NONE,
         patient_orientation=orientation,
-        warnings=(*notes, *bad, *anisotropy_warnings(spacing)),
+        warnings=(*notes, *bad, *ignored, *anisotropy_warnings(spacing)),
     )
 
 

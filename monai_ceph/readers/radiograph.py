@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -13,6 +14,12 @@ ANISOTROPY_TOLERANCE = 0.01
 
 NOT_SQUARE = "The pixels are not square"
 """How the warning begins that a film has such pixels, with or without a scale."""
+
+SMALLEST_PIXEL, LARGEST_PIXEL = 0.01, 2.0
+"""Limits of a pixel spacing in mm. A head is about 200 mm wide. Below the first limit a film of it has more pixels than
+the readers take (250 million). Above the second its shorter side has fewer than the 128 pixels that detection needs."""
+
+_PLANES = ("PixelSpacing does not say", "The scale is that of")
 
 
 class SpacingSource(str, Enum):
@@ -38,6 +45,8 @@ class SpacingSource(str, Enum):
     HEADER = "image header"
     """The header of a MetaImage or a NIfTI file."""
     USER = "given by the user"
+    IMPLAUSIBLE = "implausible"
+    """The file or the user states a spacing, but the head on the film would have an impossible size."""
     NONE = "none"
 
     def __str__(self) -> str:
@@ -80,8 +89,56 @@ class Radiograph:
 
 
 def valid_spacing(row: float, column: float) -> bool:
-    """True if both spacings, in mm, are finite and greater than 0."""
+    """Return True if both numbers are finite and greater than 0."""
     return all(math.isfinite(value) and value > 0 for value in (row, column))
+
+
+def plausible_spacing(row: float, column: float) -> bool:
+    """Return True if a cephalogram can have such pixels, in mm: see :data:`SMALLEST_PIXEL`."""
+    return all(SMALLEST_PIXEL <= value <= LARGEST_PIXEL for value in (row, column))
+
+
+def in_mm(row: float, column: float) -> str:
+    """Return a spacing as text, such as ``0.15 x 0.15 mm``."""
+    return f"{row:g} x {column:g} mm"
+
+
+def usable_spacing(
+    name: str, row: float, column: float, to_mm: float = 1.0
+) -> tuple[tuple[float, float] | None, list[str]]:
+    """Return the spacing in mm that a file states, None if it is of no use, and why not in a sentence.
+
+    Exactly 1 in both directions is what GDCM, ITK, NIfTI and MetaImage store when they know no spacing, so it counts
+    as unknown. What no cephalogram can have is ignored, and not turned into another unit.
+
+    Args:
+        name: of the element or the header, with which the sentence begins.
+        row: between rows, as stated.
+        column: between columns, as stated.
+        to_mm: mm in the unit of the file.
+    """
+    if not valid_spacing(row, column):
+        return None, [f"{name} is not two positive numbers and was ignored."]
+    if row == column == 1.0:
+        return None, [f"{name} is exactly 1 x 1 and was ignored: programs write that if they know no spacing."]
+    spacing = row * to_mm, column * to_mm
+    if plausible_spacing(*spacing):
+        return spacing, []
+    micrometres = plausible_spacing(*(value / 1000 for value in spacing))
+    why = (
+        "it looks like micrometres"
+        if micrometres
+        else f"a pixel of a cephalogram has {SMALLEST_PIXEL:g} to {LARGEST_PIXEL:g} mm"
+    )
+    notes = [f"{name} {in_mm(*spacing)} was ignored: {why}."]
+    if abs(row / column - 1) > ANISOTROPY_TOLERANCE:
+        notes.append(f"{NOT_SQUARE}: {name} {row:g} to {column:g}, no scale.")
+    return None, notes
+
+
+def without_planes(notes: Iterable[str]) -> list[str]:
+    """Return the warnings without those that say in which plane lengths are right: for a film that lost its scale."""
+    return [note for note in notes if not note.startswith(_PLANES)]
 
 
 def anisotropy_warnings(spacing: tuple[float, float] | None) -> list[str]:
@@ -89,14 +146,3 @@ def anisotropy_warnings(spacing: tuple[float, float] | None) -> list[str]:
     if spacing is None or abs(spacing[0] / spacing[1] - 1) <= ANISOTROPY_TOLERANCE:
         return []
     return [f"{NOT_SQUARE}: {spacing[0]:g} mm between rows, {spacing[1]:g} mm between columns."]
-
-
-def header_spacing(row: float, column: float) -> tuple[float, float] | None:
-    """The (row, column) spacing in mm of a MetaImage or NIfTI header, None if it says nothing.
-
-    Exactly 1.0 in both directions is what those formats and their writers store when they know no spacing, so
-    it counts as unknown: a real radiograph has pixels far below 1 mm.
-    """
-    if not valid_spacing(row, column) or (row == 1.0 and column == 1.0):
-        return None
-    return float(row), float(column)

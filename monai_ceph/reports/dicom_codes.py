@@ -76,6 +76,7 @@ SCALE_SOURCES: dict[SpacingSource, Code] = {
     SpacingSource.NOMINAL_SCANNED: _own("ScaleScannedFilm", "Scanned film, magnified"),
     SpacingSource.HEADER: _own("ScaleHeader", "Image header"),
     SpacingSource.USER: _own("ScaleUser", "Given by the user"),
+    SpacingSource.IMPLAUSIBLE: _own("ScaleImplausible", "Stated scale is implausible"),
     SpacingSource.NONE: _own("ScaleNone", "No scale"),
 }
 

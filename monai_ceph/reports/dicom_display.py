@@ -77,8 +77,10 @@ def voi_lut(source: Dataset, frame: int | None) -> Dataset | None:
 
 def pixel_aspect_ratio(source: Dataset, detection: Detection) -> list[int]:
     """Return the height and width of a pixel as whole numbers, PS3.3 C.10.4."""
-    row, column = detection.pixel_spacing or (1.0, 1.0)
-    if not detection.pixel_spacing:
+    # a scale that is wrong for the head still gives the proportions that the film is displayed in
+    stated = detection.pixel_spacing or detection.stated_spacing
+    row, column = stated or (1.0, 1.0)
+    if not stated:
         ratio = source.get("PixelAspectRatio") or []
         if len(ratio) == 2 and all(float(value) > 0 for value in ratio):
             row, column = float(ratio[0]), float(ratio[1])

@@ -32,9 +32,9 @@ def _model(model: ModelIdentity) -> tuple[str, ...]:
 def instance_uid(kind: ObjectKind, image_uid: str, detection: Detection) -> str:
     """Return the SOP Instance UID of the object of a kind that a model makes of one image, or of one of its frames.
 
-    A scale that the user gave is part of it: another scale gives another report.
+    A scale that the user gave, or that was refused, is part of it: another scale gives another report.
     """
-    given = detection.pixel_spacing if detection.spacing_source is SpacingSource.USER else None
+    given = detection.pixel_spacing if detection.spacing_source is SpacingSource.USER else detection.stated_spacing
     return derived_uid("instance", kind, image_uid, detection.frame, *_model(detection.model), *(given or ()))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,18 +11,18 @@ from PIL import Image, ImageDraw, ImageFont
 from monai_ceph.grey_limits import grey_limits
 from monai_ceph.readers import Radiograph
 from monai_ceph.reports.atomic import written_beside
+from monai_ceph.reports.labels import Box, place_labels
 from monai_ceph.result import Detection
 
 __all__ = ["NOTICE", "draw_overlay", "save_overlay", "scale_line"]
 
-# longest side in pixels: more detail than a screen shows would only cost time and disk
-_LONGEST = 1400
+# longest side in pixels: more detail than a screen shows would only cost time and disk, and on fewer pixels there is
+# no room for the symbols
+_LONGEST, _SHORTEST = 1400, 1000
 _COLOURS = {"ok": (80, 220, 100), "uncertain": (255, 170, 30)}
-# where a symbol goes, in arms of the cross from the landmark, and its anchor there; the first that is free
-_LABEL_PLACES = (
-    *((1, -1, "lb"), (1, 1, "lt"), (-1, -1, "rb"), (-1, 1, "rt")),
-    *((1.3, 0, "lm"), (-1.3, 0, "rm"), (0, -1.3, "mb"), (0, 1.3, "mt")),
-)
+_WHITE, _RED, _BLACK = (230, 230, 230), (255, 90, 90), (0, 0, 0)
+# of letters, in pixels
+_STROKE = 2
 NOTICE = "Research use, not a medical device. A trained person reviews every result."
 
 
@@ -33,61 +34,88 @@ def _grey(pixels: np.ndarray) -> np.ndarray:
 
 
 def draw_overlay(radiograph: Radiograph, detection: Detection) -> Image.Image:
-    """Return the film with a cross and the symbol at each landmark: green if ok, orange if uncertain."""
+    """Return the film with a cross and the symbol at each landmark: green if ok, orange if uncertain.
+
+    Every symbol is nearest to its own landmark (:func:`~monai_ceph.reports.labels.place_labels`). Landmarks outside the
+    film are named in a line, like missing ones. Small films are enlarged.
+    """
     film = Image.fromarray(_grey(radiograph.pixels))
-    scale = min(1.0, _LONGEST / max(film.size))
+    scale = min(max(1.0, _SHORTEST / max(film.size)), _LONGEST / max(film.size))
     size = (max(1, round(film.width * scale)), max(1, round(film.height * scale)))
-    picture = film.resize(size, Image.Resampling.BOX).convert("RGB")
+    how = Image.Resampling.BOX if scale <= 1 else Image.Resampling.BICUBIC
+    picture = film.resize(size, how).convert("RGB")
     draw = ImageDraw.Draw(picture)
     unit = max(picture.size) / _LONGEST
-    size_of_text = max(10.0, 17 * unit)
+    size_of_text = max(16.0, 19 * unit)
     font = ImageFont.load_default(size=size_of_text)
-    arm = max(4.0, 9 * unit)
+    arm = round(8 * unit)
     # pixel centres at integers: the drawing's own grid counts centres the same way after scaling
     places = {
         mark: ((mark.x + 0.5) * scale - 0.5, (mark.y + 0.5) * scale - 0.5)
         for mark in detection.landmarks
-        if mark.x is not None and mark.y is not None
+        if mark.x is not None and mark.y is not None and _on_film(mark.x, mark.y, detection)
     }
-    taken = [(x - arm, y - arm, x + arm, y + arm) for x, y in places.values()]
-    for mark, (x, y) in places.items():
+    taken = _write_lines(draw, font, size_of_text, picture.size, detection)
+    # the ink of every symbol, and a margin around it
+    inks = {mark: draw.textbbox((0, 0), mark.symbol, font, stroke_width=_STROKE) for mark in places}
+    margin = 2 * unit
+    height = max((ink[3] - ink[1] for ink in inks.values()), default=0.0)
+    sizes = np.array([(ink[2] - ink[0] + 2 * margin, height + 2 * margin) for ink in inks.values()])
+    labels = place_labels(np.array(list(places.values())), sizes, picture.size, arm, taken)
+    for (mark, (x, y)), label in zip(places.items(), labels, strict=True):
+        x, y = round(x), round(y)
+        cross = [(x - arm, y, x + arm, y), (x, y - arm, x, y + arm)]
+        leader = [(*label.leader[0], *label.leader[1])] if label.leader else []
+        _draw_lines(draw, leader, unit, _COLOURS[mark.status])
+        _draw_lines(draw, cross, 2 * unit, _COLOURS[mark.status])
+    for mark, label in zip(places, labels, strict=True):
+        left, top = label.box[0] + margin - inks[mark][0], label.box[3] - margin - inks[mark][3]
         colour = _COLOURS[mark.status]
-        for width, line in ((max(3, round(4 * unit)), (0, 0, 0)), (max(1, round(2 * unit)), colour)):
-            draw.line((x - arm, y, x + arm, y), fill=line, width=width)
-            draw.line((x, y - arm, x, y + arm), fill=line, width=width)
-        options = [
-            (
-                (x + across * arm, y + down * arm),
-                anchor,
-                draw.textbbox((x + across * arm, y + down * arm), mark.symbol, font, anchor),
-            )
-            for across, down, anchor in _LABEL_PLACES
-        ]
-        place, anchor, box = min(options, key=lambda option: sum(_overlap(option[2], other) for other in taken))
-        taken.append(box)
-        draw.text(place, mark.symbol, fill=colour, font=font, anchor=anchor, stroke_width=2, stroke_fill=0)
-    if symbols := _missing(detection):
-        draw.text((10, 10), f"missing: {symbols}", fill=(255, 90, 90), font=font, stroke_width=2, stroke_fill=0)
-    for row, text in enumerate((NOTICE, scale_line(detection))):
-        place = (10, picture.height - 10 - 1.4 * row * size_of_text)
-        draw.text(place, text, fill=(230, 230, 230), font=font, anchor="lb", stroke_width=2, stroke_fill=0)
+        draw.text((left, top), mark.symbol, fill=colour, font=font, stroke_width=_STROKE, stroke_fill=_BLACK)
     return picture
+
+
+def _on_film(x: float, y: float, detection: Detection) -> bool:
+    return -0.5 <= x <= detection.columns - 0.5 and -0.5 <= y <= detection.rows - 0.5
+
+
+def _draw_lines(draw: ImageDraw.ImageDraw, lines: Sequence[Box], width: float, colour: tuple[int, int, int]) -> None:
+    """Draw lines with a dark edge, so that they show on bone and on air."""
+    inner = max(1, round(width))
+    for each, fill in ((inner + 2, _BLACK), (inner, colour)):
+        for line in lines:
+            draw.line(line, fill=fill, width=each)
+
+
+def _write_lines(
+    draw: ImageDraw.ImageDraw,
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+    size_of_text: float,
+    picture: tuple[int, int],
+    detection: Detection,
+) -> list[Box]:
+    """Write what holds for the whole film, and return the boxes of these lines."""
+    outside = [
+        mark.symbol
+        for mark in detection.landmarks
+        if mark.x is not None and mark.y is not None and not _on_film(mark.x, mark.y, detection)
+    ]
+    missing = [mark.symbol for mark in detection.landmarks if mark.status == "missing"]
+    absent = [f"{word}: {', '.join(each)}" for word, each in (("missing", missing), ("outside", outside)) if each]
+    step = 1.4 * size_of_text
+    lines = [((10, 10 + row * step), text, _RED, "lt") for row, text in enumerate(absent)]
+    lines += [
+        ((10, picture[1] - 10 - row * step), text, _WHITE, "lb")
+        for row, text in enumerate((NOTICE, scale_line(detection)))
+    ]
+    for place, text, colour, anchor in lines:
+        draw.text(place, text, fill=colour, font=font, anchor=anchor, stroke_width=_STROKE, stroke_fill=_BLACK)
+    return [draw.textbbox(place, text, font, anchor, stroke_width=_STROKE) for place, text, _, anchor in lines]
 
 
 def scale_line(detection: Detection) -> str:
     """Return where the scale of the film came from, in a line for pictures."""
     return f"scale: {detection.spacing_source}"
-
-
-def _overlap(first: tuple[float, ...], second: tuple[float, ...]) -> float:
-    """Return the common area of two boxes (left, top, right, bottom)."""
-    width = min(first[2], second[2]) - max(first[0], second[0])
-    height = min(first[3], second[3]) - max(first[1], second[1])
-    return max(width, 0.0) * max(height, 0.0)
-
-
-def _missing(detection: Detection) -> str:
-    return ", ".join(mark.symbol for mark in detection.landmarks if mark.status == "missing")
 
 
 def save_overlay(target: Path, radiograph: Radiograph, detection: Detection) -> None:

@@ -15,14 +15,15 @@ from highdicom import PresentationLUTTransformation, pr
 from highdicom.color import CIELabColor
 from pydicom import Dataset
 
-from monai_ceph.landmarks import LANDMARKS
+from monai_ceph.landmarks import LANDMARKS, Landmark
 from monai_ceph.reports.dicom_display import is_grey, is_inverted, modality_lut, pixel_aspect_ratio, voi_lut
 from monai_ceph.reports.dicom_objects import building, complete, identification, write_object
 from monai_ceph.reports.dicom_source import image_reference
 from monai_ceph.reports.dicom_uids import tracking_uid
+from monai_ceph.reports.labels import Label, place_labels
 from monai_ceph.reports.overlay import NOTICE, scale_line
 from monai_ceph.reports.structured_report import image_position
-from monai_ceph.result import Detection
+from monai_ceph.result import DetectedLandmark, Detection
 
 __all__ = ["presentation_state", "save_gsps"]
 
@@ -36,7 +37,7 @@ _LAYERS: dict[str, tuple[str, int, str, tuple[float, float, float]]] = {
 # such a presentation state, and DCMTK writes this in those that it makes of films without a name
 _NO_NAME = "^^^^"
 # of the longest side of the film: what can be seen of a circle and read of a text on a screen
-_RADIUS, _TEXT_WIDTH, _TEXT_HEIGHT = 0.004, 0.06, 0.02
+_RADIUS, _LETTER_WIDTH, _TEXT_HEIGHT = 0.004, 0.011, 0.02
 
 
 def presentation_state(
@@ -113,26 +114,30 @@ def _graphics(detection: Detection, reference: Dataset) -> tuple[list[pr.Graphic
     graphics: dict[str, list[pr.GraphicObject]] = {name: [] for name in _LAYERS}
     texts: dict[str, list[pr.TextObject]] = {name: [] for name in _LAYERS}
     outside: list[str] = []
+    placed: list[tuple[Landmark, DetectedLandmark, tuple[float, float]]] = []
     for landmark, mark in zip(LANDMARKS, detection.landmarks, strict=True):
-        position = image_position(mark, detection)
-        if position is None:
-            if mark.x is not None:
-                outside.append(landmark.symbol)
-            continue
+        if position := image_position(mark, detection):
+            placed.append((landmark, mark, position))
+        elif mark.x is not None:
+            outside.append(landmark.symbol)
+    words = [f"{mark.symbol}?" if mark.status == "uncertain" else mark.symbol for _, mark, _ in placed]
+    labels = _labels(words, [position for *_, position in placed], detection)
+    for (landmark, mark, position), word, label in zip(placed, words, labels, strict=True):
         tracking: dict[str, Any] = {
             "tracking_id": landmark.name,
             "tracking_uid": tracking_uid(reference.SOPInstanceUID, detection.frame, landmark.symbol),
         }
         graphics[mark.status] += _marks(position, detection, tracking)
-        symbol = f"{landmark.symbol}?" if mark.status == "uncertain" else landmark.symbol
+        # a viewer's letters may need more room than the box has: they run on away from the point
+        right = label.box[0] + label.box[2] < 2 * position[0]
         texts[mark.status].append(
             pr.TextObject(
-                symbol,
+                word,
                 pr.AnnotationUnitsValues.PIXEL,
-                bounding_box=_text_box(position, detection),
+                bounding_box=label.box,
                 anchor_point=position,
-                text_justification=pr.TextJustificationValues.LEFT,
-                anchor_point_visible=False,
+                text_justification=pr.TextJustificationValues.RIGHT if right else pr.TextJustificationValues.LEFT,
+                anchor_point_visible=label.leader is not None,
                 **tracking,
             )
         )
@@ -169,16 +174,17 @@ def _marks(position: tuple[float, float], detection: Detection, tracking: dict[s
     ]
 
 
-def _text_box(position: tuple[float, float], detection: Detection) -> tuple[float, float, float, float]:
-    """Return left, top, right and bottom of the symbol's place: right of the point and above it, on the film."""
+def _labels(words: list[str], positions: list[tuple[float, float]], detection: Detection) -> list[Label]:
+    """Return the places of the symbols, in the coordinates of the presentation state.
+
+    How large a viewer's letters are is not known; the boxes have room for those of a screen that shows the whole film.
+    A viewer draws a line to the point of a symbol that stands farther away.
+    """
     longest = max(detection.rows, detection.columns)
-    width, height = min(_TEXT_WIDTH * longest, detection.columns), min(_TEXT_HEIGHT * longest, detection.rows)
-    gap = 1.5 * _RADIUS * longest
-    left, top = position[0] + gap, position[1] - gap - height
-    if left + width > detection.columns:
-        left = position[0] - gap - width
-    left, top = max(0.0, left), max(0.0, top)
-    return left, top, min(left + width, float(detection.columns)), top + height
+    sizes = [(len(word) * _LETTER_WIDTH * longest, _TEXT_HEIGHT * longest) for word in words]
+    picture = float(detection.columns), float(detection.rows)
+    fitting = np.minimum(np.reshape(sizes, (-1, 2)), picture)
+    return place_labels(np.array(positions), fitting, picture, 1.5 * _RADIUS * longest)
 
 
 def _line(top: float, text: str) -> pr.TextObject:

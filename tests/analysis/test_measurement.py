@@ -173,6 +173,16 @@ def test_without_a_scale_there_are_no_lengths(detection: Detection) -> None:
         assert measurement.scale is None
 
 
+def test_with_an_implausible_scale_there_are_no_lengths(detection: Detection) -> None:
+    update = {"spacing_source": SpacingSource.IMPLAUSIBLE, "stated_spacing": (148.0, 148.0)}
+    found = by_symbol(on_film(detection, points()).model_copy(update=update))
+    for measurement in found.values():
+        if measurement.unit == "mm":
+            assert (measurement.value, measurement.reason) == (None, "the stated scale is implausible")
+            assert measurement.scale is None
+    assert found["SNA"].value is not None
+
+
 def test_a_length_names_its_scale(detection: Detection) -> None:
     found = by_symbol(on_film(detection, points(), (0.1, 0.1)))
     assert (found["S-N"].scale, found["SNA"].scale) == (SpacingSource.USER, None)

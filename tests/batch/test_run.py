@@ -105,11 +105,11 @@ class TestFrames:
 
 
 class TestFormats:
-    def test_an_overlay_has_the_size_of_the_film(self, run: Runs) -> None:
+    def test_an_overlay_has_the_proportions_of_the_film(self, run: Runs) -> None:
         save_grey(run.films / "a.png", noise(64, 48))
         run(formats=frozenset({"overlay"}))
         with Image.open(run.out / "overlays" / "a.png.png") as picture:
-            assert picture.size == (48, 64)
+            assert picture.size == (750, 1000)
 
     def test_a_given_spacing_gives_millimetres(self, run: Runs) -> None:
         save_grey(run.films / "a.png", noise(64, 48))

@@ -276,8 +276,11 @@ def test_a_dataset_refers_to_films_and_leaves_out_what_teaches_nothing(
 ) -> None:
     from monai_ceph.labelling.dataset import write_dataset
 
+    head = points.copy()
+    head[1] = (20.5, 90.25)  # S-N of 64 mm
+    write_markups(tmp_path / "dicom.json", as_markups(head, placement_of(root / "IM0001"), millimetres=True))
+    write_markups(tmp_path / "tiny.json", as_markups(points, placement_of(root / "IM0001"), millimetres=True))
     markups = as_markups(points, placement_of(root / "IM0001"), millimetres=True)
-    write_markups(tmp_path / "dicom.json", markups)
     markups["markups"][0]["controlPoints"] = markups["markups"][0]["controlPoints"][:1]
     write_markups(tmp_path / "one.json", markups)
     for name, file in (
@@ -297,6 +300,11 @@ def test_a_dataset_refers_to_films_and_leaves_out_what_teaches_nothing(
         assert "Porion" in {row["landmark"] for row in csv.DictReader(stream)}
     assert write_dataset(store, tmp_path / "out", without=frozenset({"a.png"})) == ["IM0001"]
     assert write_dataset(store, tmp_path / "out", limit=1) == ["IM0001"]
+    # S-N of 10 mm: what the film says of its scale is wrong, or the points are
+    store.save_label("IM0001", str(tmp_path / "tiny.json"), "final", {})
+    assert json.loads(Path(store.get_label_uri("IM0001", "final")).read_text())
+    write_dataset(store, tmp_path / "out", limit=1)
+    assert np.isnan(folder(tmp_path / "out")[0].pixel_spacing)
 
 
 def test_what_strategies_note_of_a_film(store: FolderStore) -> None:

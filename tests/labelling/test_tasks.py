@@ -213,6 +213,7 @@ class TestScoring:
 
         shutil.copy(dicom_film, store.film("a.png")[1].with_name("d.dcm"))
         inside = [mark.model_copy(update={"x": mark.x / 2, "y": mark.y / 2}) for mark in detection.landmarks]
+        inside[1] = inside[1].model_copy(update={"x": inside[0].x + 80})  # S-N of 64 mm
         detectors.detection = detection.model_copy(update={"landmarks": tuple(inside)})
         save(store, "d.dcm", detectors.detection.points() + np.array([0.0, 2.0]))
         result = RadialError(detectors)({}, store)

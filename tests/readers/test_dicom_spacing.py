@@ -22,6 +22,9 @@ CORRECTED, MAGNIFIED = SpacingSource.IMAGER_CORRECTED, SpacingSource.IMAGER_MAGN
 BY_DISTANCES = SpacingSource.IMAGER_DISTANCES
 NOMINAL, NONE = SpacingSource.NOMINAL_SCANNED, SpacingSource.NONE
 IMAGER = ["0.15", "0.15"]
+UNKNOWN = "is exactly 1 x 1 and was ignored: programs write that if they know no spacing."
+MICROMETRES = "was ignored: it looks like micrometres."
+NO_PIXEL = "was ignored: a pixel of a cephalogram has 0.01 to 2 mm."
 DISTANCES = {"DistanceSourceToDetector": "1650", "DistanceSourceToPatient": "1500"}
 
 
@@ -140,6 +143,130 @@ class TestDicomSpacing:
             ({"PixelAspectRatio": ["1", "2"]}, None, NONE, "PixelAspectRatio 1 to 2"),
             ({"PixelAspectRatio": ["1", "1"]}, None, NONE, ""),
             ({"PixelSpacing": ["0", "0"]}, None, NONE, "ignored"),
+            # what GDCM and ITK write if they know no spacing
+            ({"PixelSpacing": ["1", "1"]}, None, NONE, f"PixelSpacing {UNKNOWN}"),
+            ({"PixelSpacing": ["1.0", "1.000"]}, None, NONE, f"PixelSpacing {UNKNOWN}"),
+            (
+                {"PixelSpacing": ["1", "1"], "PixelSpacingCalibrationType": "GEOMETRY"},
+                None,
+                NONE,
+                f"PixelSpacing {UNKNOWN}",
+            ),
+            ({"ImagerPixelSpacing": ["1", "1"]}, None, NONE, f"ImagerPixelSpacing {UNKNOWN}"),
+            ({"NominalScannedPixelSpacing": ["1", "1"]}, None, NONE, f"NominalScannedPixelSpacing {UNKNOWN}"),
+            (
+                {"PixelSpacing": ["1", "1"], "ImagerPixelSpacing": ["0.148", "0.148"]},
+                (0.148, 0.148),
+                MAGNIFIED,
+                f"PixelSpacing {UNKNOWN}",
+            ),
+            ({"PixelSpacing": ["1", "0.9"]}, (1, 0.9), UNSTATED, "not square"),
+            # micrometres, and no guess of 0.148
+            ({"PixelSpacing": ["148", "148"]}, None, NONE, f"PixelSpacing 148 x 148 mm {MICROMETRES}"),
+            ({"PixelSpacing": ["100", "100"]}, None, NONE, f"PixelSpacing 100 x 100 mm {MICROMETRES}"),
+            ({"ImagerPixelSpacing": ["148", "148"]}, None, NONE, f"ImagerPixelSpacing 148 x 148 mm {MICROMETRES}"),
+            (
+                {"PixelSpacing": ["148", "74"]},
+                None,
+                NONE,
+                "The pixels are not square: PixelSpacing 148 to 74, no scale.",
+            ),
+            (
+                {"PixelSpacing": ["135", "135"], "ImagerPixelSpacing": ["0.148", "0.148"]},
+                (0.148, 0.148),
+                MAGNIFIED,
+                f"PixelSpacing 135 x 135 mm {MICROMETRES}",
+            ),
+            # neither mm nor micrometres
+            ({"PixelSpacing": ["3", "3"]}, None, NONE, f"PixelSpacing 3 x 3 mm {NO_PIXEL}"),
+            ({"PixelSpacing": ["0.000148"] * 2}, None, NONE, f"PixelSpacing 0.000148 x 0.000148 mm {NO_PIXEL}"),
+            ({"PixelSpacing": ["0.01", "0.01"]}, (0.01, 0.01), UNSTATED, "does not say"),
+            ({"PixelSpacing": ["2", "2"]}, (2, 2), UNSTATED, "does not say"),
+            # rounding is no calibration
+            (
+                {"PixelSpacing": IMAGER, "ImagerPixelSpacing": ["0.148", "0.148"]},
+                (0.148, 0.148),
+                MAGNIFIED,
+                "PixelSpacing 0.15 x 0.15 mm is ImagerPixelSpacing 0.148 x 0.148 mm after rounding, not a calibration.",
+            ),
+            (
+                {"PixelSpacing": ["0.1", "0.1"], "ImagerPixelSpacing": ["0.099", "0.099"]},
+                (0.099, 0.099),
+                MAGNIFIED,
+                "0.1 x 0.1 mm is ImagerPixelSpacing 0.099 x 0.099 mm after rounding",
+            ),
+            (
+                {"PixelSpacing": ["0.12", "0.12"], "ImagerPixelSpacing": ["0.1244", "0.1244"]},
+                (0.1244, 0.1244),
+                MAGNIFIED,
+                "after rounding",
+            ),
+            (
+                {"PixelSpacing": ["0.15", "0.15"], "NominalScannedPixelSpacing": ["0.148", "0.148"]},
+                (0.148, 0.148),
+                NOMINAL,
+                "0.15 x 0.15 mm is NominalScannedPixelSpacing 0.148 x 0.148 mm after rounding",
+            ),
+            (
+                {
+                    "PixelSpacing": IMAGER,
+                    "ImagerPixelSpacing": ["0.148", "0.148"],
+                    "EstimatedRadiographicMagnificationFactor": "1.25",
+                },
+                (0.1184, 0.1184),
+                CORRECTED,
+                "after rounding",
+            ),
+            (
+                {
+                    "PixelSpacing": IMAGER,
+                    "ImagerPixelSpacing": ["0.148", "0.148"],
+                    "PixelSpacingCalibrationType": "GEOMETRY",
+                },
+                (0.15, 0.15),
+                CAL,
+                "",
+            ),
+            # so many digits, and a magnification of 1.038: a calibration
+            (
+                {"PixelSpacing": ["0.143", "0.143"], "ImagerPixelSpacing": ["0.1484", "0.1484"]},
+                (0.143, 0.143),
+                CAL,
+                "",
+            ),
+            (
+                {"PixelSpacing": ["0.135", "0.135"], "ImagerPixelSpacing": ["0.148", "0.148"]},
+                (0.135, 0.135),
+                CAL,
+                "",
+            ),
+            ({"PixelSpacing": ["0.14", "0.14"], "ImagerPixelSpacing": ["0.148"] * 2}, (0.14, 0.14), CAL, ""),
+            (
+                {"PixelSpacing": ["0.2", "0.2"], "ImagerPixelSpacing": ["0.148", "0.148"]},
+                (0.2, 0.2),
+                CAL,
+                "PixelSpacing 0.2 x 0.2 mm is larger than ImagerPixelSpacing 0.148 x 0.148 mm",
+            ),
+            # factors of 1 correct nothing
+            (
+                {"ImagerPixelSpacing": IMAGER, "EstimatedRadiographicMagnificationFactor": "1.0"},
+                (0.15, 0.15),
+                MAGNIFIED,
+                "EstimatedRadiographicMagnificationFactor 1 corrects nothing and was ignored. The scale is that of the "
+                "detector",
+            ),
+            (
+                {"ImagerPixelSpacing": IMAGER, "EstimatedRadiographicMagnificationFactor": "1", **DISTANCES},
+                (0.15 / 1.1, 0.15 / 1.1),
+                BY_DISTANCES,
+                "EstimatedRadiographicMagnificationFactor 1 corrects nothing",
+            ),
+            (
+                {"ImagerPixelSpacing": IMAGER, **DISTANCES, "DistanceSourceToPatient": "1650"},
+                (0.15, 0.15),
+                MAGNIFIED,
+                "DistanceSourceToDetector / DistanceSourceToPatient 1 corrects nothing and was ignored.",
+            ),
             ({"PixelSpacing": None}, None, NONE, ""),
             ({"PixelSpacing": "0.1"}, None, NONE, "ignored"),
             (
@@ -171,7 +298,7 @@ class TestDicomSpacing:
         assert radiograph.pixel_spacing is None
         assert radiograph.warnings == ("PixelSpacing is not two positive numbers and was ignored.",)
 
-    @given(st.floats(0.01, 1), st.floats(0.01, 1), st.floats(1, 3), st.floats(500, 5000))
+    @given(st.floats(0.011, 0.99), st.floats(0.011, 0.99), st.floats(1, 3), st.floats(500, 5000))
     def test_the_source_says_what_the_spacing_is(self, row: float, column: float, factor: float, far: float) -> None:
         dataset = Dataset()
         dataset.ImagerPixelSpacing = [f"{row:.6f}", f"{column:.6f}"]
@@ -179,8 +306,8 @@ class TestDicomSpacing:
         spacing, source, _ = dicom_spacing(dataset)
         if source is BY_DISTANCES:
             assert spacing == pytest.approx((row / factor, column / factor), rel=1e-3)
-        else:  # rounded to a factor just outside 1 to 3
-            assert min(abs(factor - 1), abs(factor - 3)) < 1e-6
+        else:  # a factor of 1, or rounded to one just above 3
+            assert factor - 1 < 1.1e-3 or abs(factor - 3) < 1e-6
             assert source is MAGNIFIED
 
     def test_given_by_the_user(self, tmp_path: Path) -> None:
@@ -222,7 +349,27 @@ class TestDicomSpacing:
                 with pytest.raises(ReadError, match="not square"):
                     read_radiograph(path, pixel_spacing=0.1)
 
-    @pytest.mark.parametrize("value", [0, -0.1, math.nan, math.inf])
-    def test_user_spacing_must_be_positive(self, tmp_path: Path, value: float) -> None:
+    @given(st.floats(0.05, 0.3), st.floats(1.001, 1.5))
+    def test_a_pixel_spacing_within_two_per_cent_is_no_calibration(self, detector: float, magnification: float) -> None:
+        dataset = Dataset()
+        dataset.ImagerPixelSpacing = [f"{detector:.9f}"] * 2
+        dataset.PixelSpacing = [f"{detector / magnification:.9f}"] * 2
+        spacing, source, _ = dicom_spacing(dataset)
+        if magnification < 1.0199:
+            assert (spacing, source) == ((dataset.ImagerPixelSpacing[0],) * 2, MAGNIFIED)
+        elif magnification > 1.0501:
+            assert (spacing, source) == ((dataset.PixelSpacing[0],) * 2, CAL)
+
+    @pytest.mark.parametrize("stated", ["148", "1"])
+    def test_what_was_ignored_is_still_said_beside_a_given_spacing(self, tmp_path: Path, stated: str) -> None:
+        path = save(dicom(PixelSpacing=[stated, stated]), tmp_path / "a.dcm")
+        radiograph = read_radiograph(path, pixel_spacing=0.148)
+        assert radiograph.pixel_spacing == (0.148, 0.148)
+        assert radiograph.spacing_source is SpacingSource.USER
+        assert len(radiograph.warnings) == 1
+        assert radiograph.warnings[0].startswith("PixelSpacing ")
+
+    @pytest.mark.parametrize("value", [0, -0.1, math.nan, math.inf, 148, 2.01, 0.009])
+    def test_user_spacing_must_be_that_of_a_pixel(self, tmp_path: Path, value: float) -> None:
         with pytest.raises(ValueError, match="pixel_spacing"):
             read_radiograph(tmp_path / "a.dcm", pixel_spacing=value)

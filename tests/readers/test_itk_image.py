@@ -18,6 +18,8 @@ from reader_films import COLUMNS, GREY8, GREY12, RGB8, ROWS, luma, refuses, same
 from monai_ceph.readers import SpacingSource, pixels, read_radiograph
 from monai_ceph.readers._stdout import remarks_kept
 
+IS_ONE = "The spacing in the header is exactly 1 x 1 and was ignored: programs write that if they know no spacing."
+
 
 class TestRaster:
     @pytest.mark.parametrize("suffix", [".png", ".PNG", ".bmp", ".tif", ".tiff"])
@@ -186,24 +188,25 @@ class TestMetaImage:
         itk.imwrite(itk.image_from_array(GREY8), str(tmp_path / "a.mhd"))
         same(tmp_path / "a.mhd", GREY8)
         assert read_radiograph(tmp_path / "a.mhd").pixel_spacing is None
+        assert read_radiograph(tmp_path / "a.mhd").warnings == (IS_ONE,)
 
     @pytest.mark.parametrize(
-        ("line", "factor"),
+        ("line", "stated", "factor"),
         [
-            ("", 1.0),
-            ("DistanceUnits = um\n", 0.001),
-            ("DistanceUnits = mm\n", 1.0),
-            ("DistanceUnits = cm\n", 10.0),
-            ("DistanceUnits = ?\n", 1.0),
-            ("DistanceUnits =\n", 1.0),
-            ("DistanceUnits = Doe^Jane\n", None),
+            ("", "0.25 0.25", 1.0),
+            ("DistanceUnits = um\n", "250 250", 0.001),
+            ("DistanceUnits = mm\n", "0.25 0.25", 1.0),
+            ("DistanceUnits = cm\n", "0.025 0.025", 10.0),
+            ("DistanceUnits = ?\n", "0.25 0.25", 1.0),
+            ("DistanceUnits =\n", "0.25 0.25", 1.0),
+            ("DistanceUnits = Doe^Jane\n", "0.25 0.25", None),
         ],
     )
-    def test_units(self, tmp_path: Path, line: str, factor: float | None) -> None:
-        path = self.with_spacing(tmp_path, line, "0.25 0.25")
+    def test_units(self, tmp_path: Path, line: str, stated: str, factor: float | None) -> None:
+        path = self.with_spacing(tmp_path, line, stated)
         radiograph = read_radiograph(path)
         if factor:
-            assert radiograph.pixel_spacing == pytest.approx((0.25 * factor, 0.25 * factor), rel=1e-12)
+            assert radiograph.pixel_spacing == pytest.approx((0.25, 0.25), rel=1e-12)
             assert radiograph.warnings == ()
         else:
             assert radiograph.pixel_spacing is None
@@ -211,9 +214,16 @@ class TestMetaImage:
             assert radiograph.warnings == ("The spacing in the header was ignored: DistanceUnits is not um, mm or cm.",)
 
     def test_one_is_no_spacing_in_any_unit(self, tmp_path: Path) -> None:
-        for unit in ("um", "cm", "in"):
+        for unit in ("um", "mm", "cm"):
             radiograph = read_radiograph(self.with_spacing(tmp_path, f"DistanceUnits = {unit}\n", "1 1"))
-            assert (radiograph.pixel_spacing, radiograph.warnings) == (None, ())
+            assert (radiograph.pixel_spacing, radiograph.warnings) == (None, (IS_ONE,))
+
+    def test_what_no_film_can_have(self, tmp_path: Path) -> None:
+        radiograph = read_radiograph(self.with_spacing(tmp_path, "", "148 148"))
+        assert (radiograph.pixel_spacing, radiograph.spacing_source) == (None, SpacingSource.NONE)
+        assert radiograph.warnings == (
+            "The spacing in the header 148 x 148 mm was ignored: it looks like micrometres.",
+        )
 
     def with_spacing(self, folder: Path, units: str, spacing: str) -> Path:
         header = f"ObjectType = Image\nNDims = 2\n{units}ElementSpacing = {spacing}\nDimSize = {COLUMNS} {ROWS}\n"

@@ -65,9 +65,19 @@ class TestNifti:
         assert "oblique" in read_radiograph(path).warnings[0]
 
     def test_one_is_no_spacing_and_units(self, tmp_path: Path) -> None:
-        assert read_radiograph(nifti(tmp_path / "a.nii", GREY8.T, np.diag([-1, -1, 1, 1]))).pixel_spacing is None
+        radiograph = read_radiograph(nifti(tmp_path / "a.nii", GREY8.T, np.diag([-1, -1, 1, 1])))
+        assert (radiograph.pixel_spacing, radiograph.spacing_source) == (None, SpacingSource.NONE)
+        assert radiograph.warnings == (
+            "The spacing in the header is exactly 1 x 1 and was ignored: programs write that if they know no spacing.",
+        )
         path = nifti(tmp_path / "b.nii", GREY8.T, np.diag([-100, -100, 1, 1]), units="micron")
         assert read_radiograph(path).pixel_spacing == pytest.approx((0.1, 0.1))
+        # micrometres that the file calls mm are not turned into mm
+        radiograph = read_radiograph(nifti(tmp_path / "c.nii", GREY8.T, np.diag([-148, -148, 1, 1]), units="mm"))
+        assert (radiograph.pixel_spacing, radiograph.spacing_source) == (None, SpacingSource.NONE)
+        assert radiograph.warnings == (
+            "The spacing in the header 148 x 148 mm was ignored: it looks like micrometres.",
+        )
 
     def test_one_slice_and_scaling(self, tmp_path: Path) -> None:
         image = nibabel.Nifti1Image(GREY12.T[:, :, None, None].astype(np.int16), np.diag([-1, -1, 1, 1]))

@@ -30,6 +30,10 @@ def of_model(**changes: str) -> Detection:
     return detection.model_copy(update={"model": detection.model.model_copy(update=changes)})
 
 
+def refused(stated: tuple[float, float]) -> Detection:
+    return detection_on(pixel_spacing=None, stated_spacing=stated, spacing_source=SpacingSource.IMPLAUSIBLE)
+
+
 class TestDerivedUid:
     @given(PARTS)
     def test_valid(self, parts: list[Any]) -> None:
@@ -67,6 +71,8 @@ class TestUids:
             instance_uid("SR", "1.2", of_model(software="monai-ceph 99")),
             instance_uid("SR", "1.2", detection_on(**GIVEN, pixel_spacing=(0.1, 0.1))),
             instance_uid("SR", "1.2", detection_on(**GIVEN, pixel_spacing=(0.1, 0.2))),
+            instance_uid("SR", "1.2", refused((0.3, 0.3))),
+            instance_uid("SR", "1.2", refused((0.4, 0.4))),
         ]
         assert len(set(uids)) == len(uids)
 

@@ -42,8 +42,17 @@ def test_saved_and_read_it_is_the_same(detection: Detection, tmp_path: Path) -> 
     save_json(tmp_path / "a.json", named)
     text = (tmp_path / "a.json").read_text(encoding="utf-8")
     assert Detection.model_validate_json(text) == named
-    assert text.startswith('{\n  "schema_version": "1.0",\n')
+    assert text.startswith('{\n  "schema_version": "1.1",\n')
     assert text.endswith("}\n")
+
+
+def test_a_result_of_version_1_0_can_be_read(detection: Detection, schema: Draft202012Validator) -> None:
+    values = json.loads(detection.model_dump_json())
+    del values["stated_spacing"]
+    values["schema_version"] = "1.0"
+    Draft202012Validator(json.loads((PAGE.parent / "detection-1.0.json").read_text())).validate(values)
+    schema.validate(values)
+    assert Detection.model_validate(values).stated_spacing is None
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from samples import changed
 
+from monai_ceph import weights
 from monai_ceph.errors import CephError
 from monai_ceph.landmarks import NUM_LANDMARKS, SYMBOLS
 from monai_ceph.readers import SpacingSource
@@ -56,6 +58,25 @@ def points(state: Dataset) -> dict[str, list[float]]:
         for item in layer.get("GraphicObjectSequence", ())
         if item.GraphicType == "POINT"
     }
+
+
+def texts(state: Dataset) -> list[Dataset]:
+    """Return the symbols."""
+    return [
+        item
+        for layer in state.GraphicAnnotationSequence
+        for item in layer.TextObjectSequence
+        if layer.GraphicLayer != "NOTICE"
+    ]
+
+
+def heads_detection() -> Detection:
+    """Return a detection with the landmarks of the mean head, and every fifth uncertain."""
+    detection = detection_on()
+    shape = np.array(weights.model()["mean_shape"])
+    for index, (row, column) in enumerate(shape * 110 + [190, 175]):
+        detection = changed(detection, index, x=float(column), y=float(row))
+    return detection
 
 
 def words(state: Dataset, layer: str) -> list[str]:
@@ -128,11 +149,47 @@ class TestGraphics:
                 assert 0 <= left < right <= COLUMNS
                 assert 0 <= top < bottom <= ROWS
 
-    def test_the_symbol_does_not_cover_the_point(self, tmp_path: Path) -> None:
-        state = read_back(tmp_path, detection_on())
-        for item in layers(state)["LANDMARKS"].TextObjectSequence:
-            assert item.BoundingBoxTopLeftHandCorner[0] > item.AnchorPoint[0] + 1
-            assert item.BoundingBoxBottomRightHandCorner[1] < item.AnchorPoint[1] - 1
+    def test_every_symbol_is_nearest_to_its_own_point(self, tmp_path: Path) -> None:
+        state = read_back(tmp_path, heads_detection())
+        places = np.array(list(points(state).values()))
+        found = texts(state)
+        assert len(found) == NUM_LANDMARKS
+        for item in found:
+            box = np.array([item.BoundingBoxTopLeftHandCorner, item.BoundingBoxBottomRightHandCorner])
+            nearest = np.clip(places, box[0], box[1])
+            from_box = np.linalg.norm(places - nearest, axis=1)
+            own = np.flatnonzero((places == list(item.AnchorPoint)).all(axis=1))
+            assert from_box.argmin() == own
+            assert from_box.min() > 1
+
+    def test_symbols_do_not_cover_each_other(self, tmp_path: Path) -> None:
+        boxes = [
+            (*item.BoundingBoxTopLeftHandCorner, *item.BoundingBoxBottomRightHandCorner)
+            for item in texts(read_back(tmp_path, heads_detection()))
+        ]
+        for one, other in combinations(boxes, 2):
+            apart = one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]
+            assert apart
+
+    def test_letters_run_away_from_the_point(self, tmp_path: Path) -> None:
+        sides = set()
+        for item in texts(read_back(tmp_path, changed(heads_detection(), 1, x=298.0))):
+            left, right = item.BoundingBoxTopLeftHandCorner[0], item.BoundingBoxBottomRightHandCorner[0]
+            left_of_it = (left + right) / 2 < item.AnchorPoint[0]
+            assert item.BoundingBoxTextHorizontalJustification == ("RIGHT" if left_of_it else "LEFT")
+            sides.add(left_of_it)
+        assert sides == {True, False}
+
+    def test_a_symbol_far_from_its_point_has_a_line(self, tmp_path: Path) -> None:
+        # nineteen landmarks in so small a place that most symbols must leave it
+        detection = detection_on()
+        for index in range(NUM_LANDMARKS):
+            detection = changed(detection, index, x=150.0 + 3 * (index % 5), y=200.0 + 3 * (index // 5))
+        for item in texts(read_back(tmp_path, detection)):
+            box = np.array([item.BoundingBoxTopLeftHandCorner, item.BoundingBoxBottomRightHandCorner])
+            gap = np.linalg.norm(np.clip(item.AnchorPoint, box[0], box[1]) - item.AnchorPoint)
+            assert (item.AnchorPointVisibility == "Y") == (gap > 2 * 0.006 * ROWS)
+        assert "Y" in {item.AnchorPointVisibility for item in texts(read_back(tmp_path, detection))}
 
 
 class TestReferences:
@@ -301,6 +358,15 @@ class TestDisplay:
         assert list(area.DisplayedAreaBottomRightHandCorner) == [COLUMNS, ROWS]
         assert area.PresentationSizeMode == "SCALE TO FIT"
         assert list(area.PresentationPixelAspectRatio) == expected
+
+    def test_the_proportions_of_an_implausible_scale(self, tmp_path: Path) -> None:
+        update = {
+            "pixel_spacing": None,
+            "stated_spacing": (0.6, 0.3),
+            "spacing_source": SpacingSource.IMPLAUSIBLE,
+        }
+        (area,) = read_back(tmp_path, detection_on(**update)).DisplayedAreaSelectionSequence
+        assert list(area.PresentationPixelAspectRatio) == [1000, 500]
 
     @pytest.mark.parametrize(
         "changes",

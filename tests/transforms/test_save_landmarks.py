@@ -68,6 +68,20 @@ def test_a_set_of_the_users_own_with_a_scale(tmp_path: Path) -> None:
     assert second["score"] == "0.300"
 
 
+def test_a_scale_that_does_not_fit_the_head(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    meta = {"row_spacing": 0.3, "column_spacing": 0.3, "spacing_source": SpacingSource.USER.value}
+    item = {
+        "predicted": torch.tensor([[10.0, 20.0], [10.0, 520.0]]),
+        "score": torch.tensor([0.9, 0.9]),
+        "image": MetaTensor(torch.zeros(1, 2, 2), affine=torch.eye(3), meta=meta),
+        "file": "film.png",
+    }
+    saver(tmp_path, symbols=("S", "N"))(item)
+    for row in rows_of(tmp_path / "out" / "film.png.landmarks.csv"):
+        assert (row["x_mm"], row["y_mm"], row["spacing_source"]) == ("", "", "implausible")
+    assert caplog.messages == ["film.png: the scale was ignored: S-N is 150.0 mm long, outside 45 to 95 mm."]
+
+
 def test_another_number_of_landmarks_than_symbols(tmp_path: Path) -> None:
     item = {"predicted": torch.zeros(7, 2), "score": torch.zeros(7), "image": torch.zeros(1, 2, 2), "file": "film.png"}
     with pytest.raises(ValueError, match=r"film\.png: 7 landmarks with 7 scores, for 19 symbols.*landmarks"):

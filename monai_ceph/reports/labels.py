@@ -1,0 +1,221 @@
+"""Where the symbols of landmarks go in a picture, so that nobody takes one for the symbol of a neighbour."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["Box", "Label", "place_labels"]
+
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom."""
+
+_DIRECTIONS = 24
+# from a place beside the mark outwards, in heights of a label
+_STEPS = np.array([0.0, 0.25, 0.5, 0.8, 1.2, 1.6, 2.1, 2.7, 3.5, 4.5, 6.0, 8.0, 11.0])
+# places of a label that are compared with those of others, the cheapest; where these do not suffice, all
+_KEPT = 150
+# how many times as far as its own point every other point should be; it must be farther
+_CLEAR = 1.25
+# what a place costs, in heights of a label between point and label
+_OFF_PICTURE, _OVERLAP, _WRONG_POINT, _ACROSS, _UNCLEAR, _TURN = 1e6, 1e4, 1e3, 50.0, 1.0, 0.3
+_ROUNDS, _RESTARTS = 20, 8
+# the direction that is best if all are free: right of the point and above it
+_FAVOURITE = -np.pi / 4
+
+
+@dataclass(frozen=True)
+class Label:
+    """The place of one label.
+
+    Attributes:
+        box: left, top, right, bottom.
+        leader: the ends (x, y) of a line from near the point to the box, if the label does not stand beside it.
+    """
+
+    box: Box
+    leader: tuple[tuple[float, float], tuple[float, float]] | None
+
+
+def place_labels(
+    points: np.ndarray, sizes: np.ndarray, picture: tuple[float, float], arm: float, taken: Sequence[Box] = ()
+) -> list[Label]:
+    """Return a place for each label: nearest to its own point, in the picture, on no mark and on no other label.
+
+    A label is nearest to its own point if no other point is as near to the label's centre or to its box. Where there
+    is no room beside a point, its label stands farther away and has a leader. The nearest free places are looked for
+    label by label until none has a better one (coordinate descent, with restarts where labels still overlap). If
+    points coincide, labels still do not overlap where there is room.
+
+    Args:
+        points: (N, 2), (x, y), finite and in the picture.
+        sizes: (N, 2), (width, height) of the labels.
+        picture: (width, height).
+        arm: half the side of the square around a point that its mark fills.
+        taken: boxes that no label may cover.
+    """
+    if not len(points):
+        return []
+    labels: list[Label] = []
+    for kept in (_KEPT, None):
+        candidates = [
+            _Candidates(index, points, sizes[index], picture, arm, taken, kept) for index in range(len(points))
+        ]
+        cost, choices = _best(candidates)
+        labels = [each.label(choice, arm) for each, choice in zip(candidates, choices, strict=True)]
+        if cost < _WRONG_POINT:
+            break
+    return labels
+
+
+def _best(candidates: Sequence[_Candidates]) -> tuple[float, list[int]]:
+    """Return the cost of the best arrangement that was found, and the number of each label's place."""
+    freedom = np.array([(each.costs < _WRONG_POINT).sum() for each in candidates])
+    best: tuple[float, list[int]] | None = None
+    for attempt in range(_RESTARTS):
+        # first those that have few places; the other orders repeat from run to run
+        order = np.argsort(freedom, kind="stable")
+        order = order if attempt == 0 else np.random.default_rng(attempt).permutation(len(candidates))
+        found = _arrange(candidates, order)
+        best = found if best is None or found[0] < best[0] else best
+        if best[0] < _WRONG_POINT:
+            break
+    assert best is not None
+    return best
+
+
+class _Candidates:
+    """All places of one label, with what each costs by itself.
+
+    Attributes:
+        boxes: (K, 4)
+        tips: (K, 2), where a leader would meet the box.
+        costs: (K,)
+    """
+
+    def __init__(
+        self,
+        index: int,
+        points: np.ndarray,
+        size: np.ndarray,
+        picture: tuple[float, float],
+        arm: float,
+        taken: Sequence[Box],
+        kept: int | None,
+    ) -> None:
+        self.point, height = points[index], float(size[1])
+        others = np.delete(points, index, axis=0)
+        angles = np.append(_FAVOURITE + 2 * np.pi * np.arange(_DIRECTIONS) / _DIRECTIONS, _ways_out(self.point, others))
+        # a box that is wide goes farther to the side than up
+        reach = np.array([size[0] / 2, height / 2]) + arm
+        ring = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        first = ring * (1 / np.maximum(np.abs(ring[:, 0]) / reach[0], np.abs(ring[:, 1]) / reach[1]))[:, None]
+        centres = self.point + (first + height * _STEPS[:, None, None] * ring).reshape(-1, 2)
+        # a label near the border slides along it
+        half = np.asarray(size) / 2
+        centres = np.clip(centres, half, np.maximum(np.asarray(picture) - half, half))
+        self.boxes = np.concatenate([centres - half, centres + half], axis=1)
+        self.tips = np.clip(self.point, self.boxes[:, :2], self.boxes[:, 2:])
+
+        own = np.stack([_from_centre(centres, self.point[None]), _from_box(self.boxes, self.point[None])])[..., 0]
+        gap = own[1]
+        turn = 1 - np.cos(np.tile(angles, len(_STEPS)) - _FAVOURITE)
+        costs = gap / height + _TURN * turn
+        costs += _OVERLAP * _overlap(self.boxes, _squares(points, arm)).sum(axis=1)
+        if taken:
+            costs += _OVERLAP * _overlap(self.boxes, np.asarray(taken)).sum(axis=1)
+        costs += _OFF_PICTURE * ((self.boxes[:, 2] > picture[0]) | (self.boxes[:, 3] > picture[1]))
+        if len(others):
+            near = np.stack([_from_centre(centres, others), _from_box(self.boxes, others)]).min(axis=2)
+            costs += _WRONG_POINT * (near <= own * (1 + 1e-9)).any(axis=0)
+            costs += _UNCLEAR * np.clip((_CLEAR - near / np.maximum(own, 1e-9)) / (_CLEAR - 1), 0, 1).max(axis=0)
+        best = np.argsort(costs, kind="stable")[:kept]
+        self.boxes, self.tips, self.costs = self.boxes[best], self.tips[best], costs[best]
+        if len(others):
+            self.costs += _ACROSS * _meet(self.point[None], self.tips, _squares(others, arm)).sum(axis=1)
+
+    def label(self, choice: int, arm: float) -> Label:
+        """Return the place that was chosen."""
+        left, top, right, bottom = self.boxes[choice].tolist()
+        tip = self.tips[choice]
+        length = float(np.linalg.norm(tip - self.point))
+        leader = None
+        if length > 2 * arm:
+            start = self.point + (tip - self.point) * (arm / length)
+            leader = (float(start[0]), float(start[1])), (float(tip[0]), float(tip[1]))
+        return Label((left, top, right, bottom), leader)
+
+
+def _arrange(candidates: Sequence[_Candidates], order: np.ndarray) -> tuple[float, list[int]]:
+    """Return the cost of an arrangement of all labels, and the number of each label's place."""
+    chosen: dict[int, int] = {}
+    for _ in range(_ROUNDS):
+        before = dict(chosen)
+        for index in order.tolist():
+            chosen[index] = int(np.argmin(candidates[index].costs + _conflicts(candidates, index, chosen)))
+        if chosen == before:
+            break
+    cost = 0.0
+    for index in chosen:
+        place = chosen[index]
+        cost += float(candidates[index].costs[place] + _conflicts(candidates, index, chosen)[place] / 2)
+    return cost, [chosen[index] for index in range(len(candidates))]
+
+
+def _conflicts(candidates: Sequence[_Candidates], index: int, chosen: dict[int, int]) -> np.ndarray:
+    """Return what the labels that have a place add to the costs of each place of another one."""
+    here, others = candidates[index], [(candidates[other], at) for other, at in chosen.items() if other != index]
+    if not others:
+        return np.zeros(len(here.costs))
+    boxes = np.stack([each.boxes[at] for each, at in others])
+    points, tips = np.stack([each.point for each, _ in others]), np.stack([each.tips[at] for each, at in others])
+    costs = _OVERLAP * _overlap(here.boxes, boxes).sum(axis=1)
+    costs += _ACROSS * _meet(here.point[None], here.tips, boxes).sum(axis=1)
+    costs += _ACROSS * _meet(points, tips, here.boxes).sum(axis=0)
+    return costs
+
+
+def _ways_out(point: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the angle of each eighth of the circle in which a point stays the nearest one for the longest way."""
+    if not len(others):
+        return np.empty(0)
+    angles = np.deg2rad(np.arange(360.0))
+    towards = np.stack([np.cos(angles), np.sin(angles)], axis=1) @ (others - point).T
+    # the line that is as near to another point is crossed at half its squared distance over this projection
+    exits = np.square(others - point).sum(axis=1) / (2 * np.maximum(towards, 1e-9))
+    longest = exits.min(axis=1).reshape(8, 45)
+    return angles.reshape(8, 45)[np.arange(8), longest.argmax(axis=1)]
+
+
+def _squares(points: np.ndarray, arm: float) -> np.ndarray:
+    return np.concatenate([points - arm, points + arm], axis=1)
+
+
+def _overlap(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return (K, M): whether boxes have a common area."""
+    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    return (high - low > 1e-6).all(axis=2)
+
+
+def _from_centre(centres: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Return (K, M) distances."""
+    return np.linalg.norm(centres[:, None] - points[None], axis=2)
+
+
+def _from_box(boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Return (K, M) distances of points from boxes, 0 inside."""
+    nearest = np.clip(points[None], boxes[:, None, :2], boxes[:, None, 2:])
+    return np.linalg.norm(nearest - points[None], axis=2)
+
+
+def _meet(points: np.ndarray, tips: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Return (K, M): whether the line from a point to a tip, (K, 2) or (1, 2), goes through a box."""
+    way = tips - points
+    way = np.where(np.abs(way) < 1e-9, 1e-9, way)[:, None]
+    # where each line, from 0 to 1, enters and leaves the strips that the box is the common part of
+    one, other = (boxes[:, :2] - points[:, None]) / way, (boxes[:, 2:] - points[:, None]) / way
+    enters, leaves = np.minimum(one, other).max(axis=2), np.maximum(one, other).min(axis=2)
+    return np.maximum(enters, 0) + 1e-6 < np.minimum(leaves, 1)
