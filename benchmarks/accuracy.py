@@ -32,8 +32,8 @@ from monai_ceph.errors import CephError
 from monai_ceph.evaluation import Evaluation, Row, evaluate
 from monai_ceph.metrics import SDR_THRESHOLDS
 from monai_ceph.readers import Radiograph
-from monai_ceph.reports.atomic import written_beside
 from monai_ceph.reports.json_result import may_replace
+from monai_ceph.storage.atomic import written_beside
 
 BUNDLES = files("monai_ceph") / "bundles"
 PAPER, NO_EXPANSION = str(BUNDLES / "paper.json"), str(BUNDLES / "no_expansion.json")

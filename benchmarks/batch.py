@@ -35,11 +35,11 @@ import numpy as np
 import pydicom
 
 from monai_ceph.batch import FORMATS, Options, Outcome, detect_films, parse_formats
-from monai_ceph.batch.executors import threads_per_worker
 from monai_ceph.datasets.phantom import write_phantoms
 from monai_ceph.landmarks import LANDMARKS
 from monai_ceph.readers import Radiograph, SpacingSource, read_radiograph
 from monai_ceph.result import DetectedLandmark, Detection, ModelIdentity
+from monai_ceph.work.executors import threads_per_worker
 
 ROOT = "1.2.826.0.1.3680043.8.498.0"
 
@@ -161,7 +161,7 @@ def measure(films: Path, options: argparse.Namespace) -> None:
         read = Pixels(sorted((films.parent / "phantoms").glob("*.dcm")))
     executor = None
     if options.engine == ["ray"]:
-        from monai_ceph.batch.ray_cluster import RayExecutor
+        from monai_ceph.work.ray_cluster import RayExecutor
 
         # as many threads as the processes of the local engine have
         executor = partial(RayExecutor, workers=workers, cpus=threads_per_worker(workers), gpu=options.device != "cpu")

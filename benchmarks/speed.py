@@ -68,7 +68,7 @@ def main() -> None:
 
         torch.set_num_threads(options.threads)
         from monai_ceph import CephalogramDetector
-        from monai_ceph.memory import keep_freed_memory
+        from monai_ceph.work.memory import keep_freed_memory
 
         if not options.give_back:
             # as the command line does

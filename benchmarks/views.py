@@ -14,7 +14,7 @@ import torch
 
 from monai_ceph.datasets import isbi2015, split_fold
 from monai_ceph.detection import CephalogramDetector
-from monai_ceph.pose import UPRIGHT
+from monai_ceph.inferers.pose import UPRIGHT
 from monai_ceph.transforms import LoadRadiograph
 
 

@@ -23,14 +23,14 @@ from monai.transforms import Compose
 from yaml import YAMLError
 
 from monai_ceph import weights
+from monai_ceph.analysis.scale import check_scale
 from monai_ceph.errors import CephError, RejectedError
-from monai_ceph.folding import fold
+from monai_ceph.inferers.plausibility import check_film, check_landmarks
+from monai_ceph.inferers.pose import UPRIGHT, View, stated_view
 from monai_ceph.landmarks import LANDMARKS, SYMBOLS
-from monai_ceph.plausibility import check_film, check_landmarks
-from monai_ceph.pose import UPRIGHT, View, stated_view
+from monai_ceph.networks.folding import fold
 from monai_ceph.readers import Radiograph, SpacingSource, read_radiograph
 from monai_ceph.result import Detection, ModelIdentity, detected_landmark, film_state
-from monai_ceph.scale import check_scale
 from monai_ceph.transforms import landmarks_to_source
 
 __all__ = [

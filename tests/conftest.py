@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import multiprocessing.util
 import os
+import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
@@ -138,3 +140,16 @@ def detection() -> Detection:
         created=datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc),
         seconds={"reading": 0.1},
     )
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Certificates of the node and of a sender, each signed by itself."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed (apt-get install openssl)")
+    folder = tmp_path_factory.mktemp("certificates")
+    for name in ("node", "sender", "stranger"):
+        command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}"]
+        command += ["-keyout", f"{name}.key", "-out", f"{name}.pem", "-addext", "subjectAltName=DNS:localhost"]
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return folder

@@ -4,16 +4,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import fold
 import pytest
+import stress
 import torch
 
 from monai_ceph import weights
 from monai_ceph.evaluation import Evaluation
 from monai_ceph.landmarks import NUM_LANDMARKS
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-import fold
-import stress
 
 Warns = Callable[..., bool]
 

@@ -11,7 +11,7 @@ from monai_ceph import weights
 from monai_ceph.errors import CephError
 from monai_ceph.landmarks import NUM_LANDMARKS
 from monai_ceph.networks import HeatmapUNet
-from monai_ceph.pretrained import EfficientNetHeatmapUNet
+from monai_ceph.networks.efficientnet import EfficientNetHeatmapUNet
 
 STAGES = weights.STAGES
 

@@ -13,7 +13,6 @@ from monai_ceph.transforms.rand_film_elastic import RandFilmElastic, RandFilmEla
 from monai_ceph.transforms.rand_film_occlusion import RandFilmOcclusion, RandFilmOcclusiond
 from monai_ceph.transforms.rand_guide import RandGuide, RandGuided
 from monai_ceph.transforms.rand_landmark_patch import RandLandmarkPatch, RandLandmarkPatchd
-from monai_ceph.transforms.save_landmarks import SaveLandmarksd
 from monai_ceph.transforms.scale_film_intensity import ScaleFilmIntensity, ScaleFilmIntensityd
 from monai_ceph.transforms.square_film import SquareFilm, SquareFilmd
 from monai_ceph.transforms.whole_film import WholeFilm, WholeFilmd
@@ -39,7 +38,6 @@ __all__ = [
     "RandGuided",
     "RandLandmarkPatch",
     "RandLandmarkPatchd",
-    "SaveLandmarksd",
     "ScaleFilmIntensity",
     "ScaleFilmIntensityd",
     "SquareFilm",

@@ -10,7 +10,7 @@ from monai.config import KeysCollection, NdarrayOrTensor
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, Transform
 
-from monai_ceph.grey_limits import grey_limits
+from monai_ceph.readers.grey_limits import grey_limits
 from monai_ceph.transforms.geometry import affine_of, pixels_of, with_affine
 
 __all__ = ["ScaleFilmIntensity", "ScaleFilmIntensityd"]
@@ -25,8 +25,8 @@ class ScaleFilmIntensity(Transform):
     NaN becomes 0 (air, as the readers have it).
 
     With ``max_gap`` pixels far from all others, such as unexposed areas and markers at an end of the range, have no
-    part in the percentiles (:func:`~monai_ceph.grey_limits.grey_limits`). ``meta["cut"]`` of the result is the share of
-    such pixels, or that of an earlier call if it was larger.
+    part in the percentiles (:func:`~monai_ceph.readers.grey_limits.grey_limits`). ``meta["cut"]`` of the result is the
+    share of such pixels, or that of an earlier call if it was larger.
 
     Args:
         lower: percentile in 0..100.

@@ -1,1 +1,1 @@
-"""What every part of the package that talks to an archive needs: how its answers are read."""
+"""Archives of DICOM objects: DICOMweb services and DIMSE peers, what is fetched from them and what is sent."""

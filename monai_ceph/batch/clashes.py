@@ -7,11 +7,11 @@ share a UID get none, and no result is called by that UID alone.
 from __future__ import annotations
 
 from monai_ceph.batch.ledger import Clash, Ledger
-from monai_ceph.batch.options import OBJECT_FORMATS, film_files
 from monai_ceph.batch.results import Results
 from monai_ceph.errors import StoppedError
 from monai_ceph.reports.json_result import save_json
 from monai_ceph.result import Detection
+from monai_ceph.work.options import OBJECT_FORMATS, film_files
 
 __all__ = ["CLASH_WARNING", "mark_clashes"]
 

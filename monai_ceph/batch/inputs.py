@@ -10,9 +10,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from monai_ceph.batch.names import film_name, key_of
-from monai_ceph.batch.options import LEDGER, Options, film_folders
-from monai_ceph.batch.remote import iter_films, local_copy, read_start, size_and_version, uid_in, url_of
 from monai_ceph.errors import CephError
 from monai_ceph.readers import count_frames, iter_radiographs
 from monai_ceph.readers._pydicom import quiet
@@ -20,7 +17,10 @@ from monai_ceph.readers.dicom import has_preamble
 from monai_ceph.readers.itk_image import META_SUFFIXES, RASTER_SUFFIXES
 from monai_ceph.readers.nifti import NIFTI_SUFFIXES
 from monai_ceph.readers.pixels import WORKING_FOLDER
-from monai_ceph.reports.atomic import sha256_of
+from monai_ceph.storage.atomic import sha256_of
+from monai_ceph.work.names import film_name, key_of
+from monai_ceph.work.options import LEDGER, Options, film_folders
+from monai_ceph.work.remote import iter_films, local_copy, read_start, size_and_version, uid_in, url_of
 
 __all__ = ["Found", "Head", "Inputs", "may_name_a_patient", "read_head", "skipped_lines"]
 

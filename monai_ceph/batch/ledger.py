@@ -7,17 +7,17 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from monai_ceph.batch.database import Database
-from monai_ceph.batch.names import film_name
 from monai_ceph.batch.results import RESULTS_SCHEMA
 from monai_ceph.errors import CephError
 from monai_ceph.result import ModelIdentity
+from monai_ceph.storage.database import Database
+from monai_ceph.work.film import State
+from monai_ceph.work.names import film_name
 
-__all__ = ["ENDED_WELL", "MAX_ATTEMPTS", "Clash", "Ledger", "Row", "State", "known_model", "open_database"]
+__all__ = ["ENDED_WELL", "MAX_ATTEMPTS", "Clash", "Ledger", "Row", "known_model", "open_database"]
 
-State = Literal["done", "uncertain", "rejected", "failed"]
 ENDED_WELL: tuple[State, ...] = ("done", "uncertain")
 
 MAX_ATTEMPTS = 2
@@ -135,7 +135,7 @@ def known_model(path: Path, fingerprint: str) -> ModelIdentity | None:
 
     Args:
         path: absolute, of the ledger. It is only read.
-        fingerprint: see :mod:`monai_ceph.fingerprint`.
+        fingerprint: see :mod:`monai_ceph.work.fingerprint`.
     """
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=30)) as connection:

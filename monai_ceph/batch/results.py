@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from monai_ceph.batch.database import Database
-from monai_ceph.batch.options import FORMATS, film_files, tables_of
 from monai_ceph.errors import CephError, StoppedError
-from monai_ceph.reports.atomic import sha256_of, written_beside
+from monai_ceph.storage.atomic import sha256_of, written_beside
+from monai_ceph.storage.database import Database
+from monai_ceph.work.options import FORMATS, film_files, tables_of
 
 __all__ = ["RESULTS_SCHEMA", "UNFINISHED", "Results", "refuse_folder"]
 

@@ -11,25 +11,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monai_ceph.batch.clashes import mark_clashes
-from monai_ceph.batch.executors import Executor, InlineExecutor, LateExecutor, MakeExecutor, OtherModelError
-from monai_ceph.batch.film import FilmWorker, MakeDetector, Read, read_film
 from monai_ceph.batch.inputs import Inputs, skipped_lines
-from monai_ceph.batch.interruption import Interrupted
 from monai_ceph.batch.ledger import Ledger, known_model, open_database
-from monai_ceph.batch.lock import locked
-from monai_ceph.batch.names import readable
-from monai_ceph.batch.options import LEDGER, Options
-from monai_ceph.batch.processes import ProcessExecutor
-from monai_ceph.batch.remote import url_of
 from monai_ceph.batch.results import UNFINISHED, Results, refuse_folder
 from monai_ceph.batch.schedule import OnFilm, Schedule
 from monai_ceph.batch.sending import SENT, open_book, send_objects
 from monai_ceph.batch.summary import Summary, save_tables, summarise
 from monai_ceph.errors import CephError, StoppedError
 from monai_ceph.readers import read_radiograph
+from monai_ceph.storage.lock import locked
+from monai_ceph.work.executors import Executor, InlineExecutor, LateExecutor, MakeExecutor, OtherModelError
+from monai_ceph.work.film import FilmWorker, MakeDetector, Read, read_film
+from monai_ceph.work.interruption import Interrupted
+from monai_ceph.work.names import readable
+from monai_ceph.work.options import LEDGER, Options
+from monai_ceph.work.processes import ProcessExecutor
+from monai_ceph.work.remote import url_of
 
 if TYPE_CHECKING:
-    from monai_ceph.pacs.targets import Sender
+    from monai_ceph.archives.targets import Sender
 
 __all__ = ["detect_films"]
 
@@ -68,7 +68,7 @@ def detect_films(
         make_executor: makes what does the work on other machines, such as ``ray_cluster.RayExecutor``; None does it on
             this one, with the workers of the options.
         senders: the ways to archives that get the objects of the run's films when its tables stand, by their URLs.
-        fingerprint: such as :func:`~monai_ceph.fingerprint.model_fingerprint`: returns a text that is another one
+        fingerprint: such as :func:`~monai_ceph.work.fingerprint.model_fingerprint`: returns a text that is another one
             whenever the identity of the detector's model may be, or None. With the text of the run before, a run that
             has nothing to do makes no detector.
 

@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
-from monai_ceph.batch.executors import Died, LateExecutor
-from monai_ceph.batch.film import BrokenDeviceError, FilmJob, Outcome
 from monai_ceph.batch.inputs import Found, Head, Inputs, may_name_a_patient, read_head
-from monai_ceph.batch.interruption import Interrupted
 from monai_ceph.batch.ledger import MAX_ATTEMPTS, Ledger, Row
-from monai_ceph.batch.names import file_stem, film_name
-from monai_ceph.batch.options import Options
 from monai_ceph.batch.results import Results
 from monai_ceph.errors import StoppedError
+from monai_ceph.work.executors import Died, LateExecutor
+from monai_ceph.work.film import BrokenDeviceError, FilmJob, Outcome
+from monai_ceph.work.interruption import Interrupted
+from monai_ceph.work.names import file_stem, film_name
+from monai_ceph.work.options import Options
 
 __all__ = ["OnFilm", "Schedule"]
 

@@ -10,12 +10,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from monai_ceph.batch.database import Database
-from monai_ceph.batch.interruption import Interrupted
-from monai_ceph.batch.options import OBJECT_FORMATS, film_files
+from monai_ceph.storage.database import Database
+from monai_ceph.work.interruption import Interrupted
+from monai_ceph.work.options import OBJECT_FORMATS, film_files
 
 if TYPE_CHECKING:
-    from monai_ceph.pacs.targets import Answer, Send, Sender
+    from monai_ceph.archives.targets import Answer, Send, Sender
 
 __all__ = ["SENT", "Sent", "send_objects"]
 
@@ -131,7 +131,7 @@ def _to_one(
     pauses: Sequence[float],
 ) -> None:
     """Send to one target, over several connections if one ends."""
-    from monai_ceph.pacs.targets import TargetError
+    from monai_ceph.archives.targets import TargetError
 
     failures = 0
     while todo:
@@ -162,7 +162,7 @@ def _to_one(
 
 
 def _send(send: Send, each: _Object) -> Answer:
-    from monai_ceph.pacs.targets import Answer
+    from monai_ceph.archives.targets import Answer
 
     try:
         return send(each.path)

@@ -6,15 +6,16 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from monai_ceph.batch.ledger import ENDED_WELL, Ledger, State
-from monai_ceph.batch.options import DUPLICATES, ERRORS, TABLES, Options, tables_of
+from monai_ceph.batch.ledger import ENDED_WELL, Ledger
 from monai_ceph.batch.results import Results
 from monai_ceph.batch.sending import Sent
 from monai_ceph.errors import StoppedError
-from monai_ceph.reports.atomic import written_beside
 from monai_ceph.reports.parquet import write_parquet
 from monai_ceph.reports.tables import DUPLICATE_COLUMNS, ERROR_COLUMNS, LANDMARK_COLUMNS, landmark_rows, write_table
 from monai_ceph.result import Detection
+from monai_ceph.storage.atomic import written_beside
+from monai_ceph.work.film import State
+from monai_ceph.work.options import DUPLICATES, ERRORS, TABLES, Options, tables_of
 
 __all__ = ["Summary", "save_tables", "summarise"]
 

@@ -12,13 +12,13 @@ from typing import Protocol
 
 import numpy as np
 
+from monai_ceph.analysis.scale import check_scale
 from monai_ceph.datasets.folder import TABLE
 from monai_ceph.datasets.points import off_film
 from monai_ceph.errors import CephError
 from monai_ceph.landmarks import LANDMARKS
 from monai_ceph.readers import SUFFIXES, read_radiograph
-from monai_ceph.reports.atomic import written_beside
-from monai_ceph.scale import check_scale
+from monai_ceph.storage.atomic import written_beside
 
 __all__ = ["LabelledFilms", "write_dataset"]
 

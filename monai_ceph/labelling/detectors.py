@@ -12,8 +12,8 @@ from typing import Literal
 from monai_ceph.detection import CephalogramDetector, inference_config, used_weights
 from monai_ceph.errors import CephError
 from monai_ceph.labelling.errors import named
-from monai_ceph.reports.atomic import written_beside
 from monai_ceph.result import Detection
+from monai_ceph.storage.atomic import written_beside
 
 __all__ = ["Detectors", "Weights"]
 

@@ -22,10 +22,10 @@ from monai_ceph.errors import CephError
 from monai_ceph.labelling.errors import NotThereError, RefusedError
 from monai_ceph.labelling.placement import placement_of
 from monai_ceph.labelling.store import FINAL, FilmStore, observer, plain_tag, safe_name
-from monai_ceph.reports.atomic import written_beside
 from monai_ceph.reports.dicom_objects import write_object
 from monai_ceph.reports.dicom_source import source_header
 from monai_ceph.reports.reviewed_report import Review, read_points, review_series_uid, reviewed_report
+from monai_ceph.storage.atomic import written_beside
 
 __all__ = ["MODALITIES", "DicomWebStore", "PacsFilm"]
 

@@ -15,7 +15,7 @@ from monai_ceph.labelling.store import FilmStore, safe_name
 from monai_ceph.readers import SUFFIXES, is_candidate, iter_radiographs, read_radiograph
 from monai_ceph.readers.itk_image import PILLOW_SUFFIXES
 from monai_ceph.readers.nifti import NIFTI_SUFFIXES
-from monai_ceph.reports.atomic import written_beside
+from monai_ceph.storage.atomic import written_beside
 
 __all__ = ["FolderStore"]
 

@@ -13,7 +13,7 @@ from monai_ceph.datasets.points import without_placeholders
 from monai_ceph.errors import CephError
 from monai_ceph.labelling.placement import Placement
 from monai_ceph.landmarks import LANDMARKS, NUM_LANDMARKS
-from monai_ceph.reports.atomic import written_beside
+from monai_ceph.storage.atomic import written_beside
 
 __all__ = ["SUFFIX", "as_markups", "landmark_index", "read_label_json", "write_markups"]
 

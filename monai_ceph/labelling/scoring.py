@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from monailabel.interfaces.tasks.scoring import ScoringMethod
 
+from monai_ceph.analysis.scale import check_scale
 from monai_ceph.errors import CephError
 from monai_ceph.labelling.detectors import Detectors
 from monai_ceph.labelling.store import FINAL, FilmStore
@@ -21,7 +22,6 @@ from monai_ceph.metrics import (
     successful_detection_rate,
 )
 from monai_ceph.readers import read_radiograph
-from monai_ceph.scale import check_scale
 
 __all__ = ["RadialError"]
 

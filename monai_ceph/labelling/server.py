@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from monai_ceph.errors import CephError
-from monai_ceph.reports.atomic import written_beside
+from monai_ceph.storage.atomic import written_beside
 
 __all__ = ["ServerOptions", "is_loopback", "serve"]
 

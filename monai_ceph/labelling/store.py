@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from monailabel.interfaces.datastore import Datastore
 
+from monai_ceph.analysis.scale import check_scale
 from monai_ceph.errors import CephError
 from monai_ceph.labelling.dataset import write_dataset
 from monai_ceph.labelling.errors import NotThereError, RefusedError, named
@@ -29,8 +30,7 @@ from monai_ceph.labelling.label_map import SUFFIXES, names_of_values, read_label
 from monai_ceph.labelling.markups import SUFFIX, as_markups, read_label_json, write_markups
 from monai_ceph.labelling.placement import placement_of
 from monai_ceph.readers import read_radiograph
-from monai_ceph.reports.atomic import written_beside
-from monai_ceph.scale import check_scale
+from monai_ceph.storage.atomic import written_beside
 
 __all__ = ["FINAL", "ORIGINAL", "FilmStore", "authenticated_user", "observer", "plain_tag", "safe_name"]
 

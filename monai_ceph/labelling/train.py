@@ -23,7 +23,7 @@ from monai_ceph.labelling.detectors import Detectors
 from monai_ceph.labelling.scores import ScoreBook
 from monai_ceph.labelling.store import FilmStore
 from monai_ceph.networks import bfloat16_is_native
-from monai_ceph.reports.atomic import written_beside
+from monai_ceph.storage.atomic import written_beside
 
 __all__ = ["FineTune", "configs"]
 

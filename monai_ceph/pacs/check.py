@@ -7,8 +7,8 @@ import pwd
 import ssl
 from pathlib import Path
 
+from monai_ceph.archives.client_tls import client_tls
 from monai_ceph.errors import CephError
-from monai_ceph.pacs.client_tls import client_tls
 from monai_ceph.pacs.config import NodeConfig
 from monai_ceph.pacs.receiver import server_tls
 

@@ -15,9 +15,10 @@ from pydicom import Dataset
 from pynetdicom import AE, build_role
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance
 
+from monai_ceph.archives.client_tls import client_tls
+from monai_ceph.archives.config import Peer
 from monai_ceph.errors import StoppedError
-from monai_ceph.pacs.client_tls import client_tls
-from monai_ceph.pacs.config import NodeConfig, Peer
+from monai_ceph.pacs.config import NodeConfig
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.logs import log
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydicom import dcmread
 
-from monai_ceph.batch.film import FilmJob, FilmWorker, Outcome
 from monai_ceph.readers import Radiograph
 from monai_ceph.readers._pydicom import quiet
 from monai_ceph.readers.dicom_elements import integer
 from monai_ceph.readers.dicom_file import DicomFile, open_dicom
+from monai_ceph.work.film import FilmJob, FilmWorker, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from monai_ceph.archives.targets import Send, Sender, TargetError
 from monai_ceph.errors import StoppedError
 from monai_ceph.pacs.config import RetryConfig
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.ledger_rows import Delivery
 from monai_ceph.pacs.logs import log
 from monai_ceph.pacs.spool import Spool
-from monai_ceph.pacs.targets import Send, Sender, TargetError
 
 __all__ = ["DeliveryLoop", "TargetState"]
 

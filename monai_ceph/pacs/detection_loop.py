@@ -7,21 +7,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from monai_ceph.batch.executors import Died, Executor
-from monai_ceph.batch.film import Outcome
-from monai_ceph.batch.names import without_identity
-from monai_ceph.batch.options import OBJECT_FORMATS
+from monai_ceph.archives.selection import Selection
+from monai_ceph.archives.targets import Sender
 from monai_ceph.errors import CephError, StoppedError
 from monai_ceph.pacs.config import DetectConfig
 from monai_ceph.pacs.content import ANOTHER_IMAGE, NodeJob, NodeOutcome
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.ledger_rows import Film, MadeObject
 from monai_ceph.pacs.logs import log
-from monai_ceph.pacs.selection import Selection
 from monai_ceph.pacs.spool import Spool, fsync_folder, instance_uid_of
-from monai_ceph.pacs.targets import Sender
 from monai_ceph.readers import count_frames
 from monai_ceph.reports.dicom_source import source_header
+from monai_ceph.work.executors import Died, Executor
+from monai_ceph.work.film import Outcome
+from monai_ceph.work.names import without_identity
+from monai_ceph.work.options import OBJECT_FORMATS
 
 __all__ = ["DetectionLoop", "Workers"]
 

@@ -7,11 +7,11 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from monai_ceph.batch.lock import locked
 from monai_ceph.errors import CephError, StoppedError
 from monai_ceph.pacs.config import NodeConfig
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.spool import Spool
+from monai_ceph.storage.lock import locked
 
 __all__ = ["LEDGER", "Retried", "alone", "audit_rows", "open_folder", "retry_all"]
 
@@ -40,7 +40,7 @@ def open_folder(config: NodeConfig) -> tuple[Spool, NodeLedger]:
 
 
 def alone(folder: Path) -> AbstractContextManager[None]:
-    """Keep other nodes out of the folder, as :func:`~monai_ceph.batch.lock.locked` does; made if it is not there."""
+    """Keep other nodes out of the folder, as :func:`~monai_ceph.storage.lock.locked` does; made if it is not there."""
     # films have names in them: it is nobody else's. What forbids to make it, the lock says
     with suppress(OSError):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

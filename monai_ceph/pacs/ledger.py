@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 
-from monai_ceph.batch.database import Database
 from monai_ceph.pacs.ledger_rows import Delivery, Film, FilmState, MadeObject, Receipt
 from monai_ceph.pacs.ledger_schema import SCHEMA, UPGRADES, VERSION
 from monai_ceph.result import ModelIdentity
+from monai_ceph.storage.database import Database
 
 __all__ = ["NodeLedger"]
 

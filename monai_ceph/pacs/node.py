@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 from pydicom import Dataset
 
-from monai_ceph.batch.film import MakeDetector
-from monai_ceph.batch.options import OBJECT_FORMATS, Options
-from monai_ceph.batch.processes import ProcessExecutor, WorkerLostError
+from monai_ceph.archives.config import DicomSource, DicomWebSource
+from monai_ceph.archives.selection import Selection
+from monai_ceph.archives.sources import make_sources
+from monai_ceph.archives.targets import make_senders
 from monai_ceph.errors import StoppedError
 from monai_ceph.pacs.commitment import Commitments
-from monai_ceph.pacs.config import DicomSource, DicomWebSource, NodeConfig
+from monai_ceph.pacs.config import NodeConfig
 from monai_ceph.pacs.content import NodeWorker, stored_content
 from monai_ceph.pacs.delivery_loop import DeliveryLoop
 from monai_ceph.pacs.detection_loop import DetectionLoop, Workers
@@ -27,11 +28,11 @@ from monai_ceph.pacs.inbox import InboxLoop, put_into_inbox
 from monai_ceph.pacs.logs import log
 from monai_ceph.pacs.polling_loop import PollingLoop
 from monai_ceph.pacs.receiver import Arrivals, Receiver
-from monai_ceph.pacs.selection import Selection
-from monai_ceph.pacs.sources import make_sources
 from monai_ceph.pacs.spool import instance_uid_of
-from monai_ceph.pacs.targets import make_senders
 from monai_ceph.readers import read_radiograph
+from monai_ceph.work.film import MakeDetector
+from monai_ceph.work.options import OBJECT_FORMATS, Options
+from monai_ceph.work.processes import ProcessExecutor, WorkerLostError
 
 if TYPE_CHECKING:
     from monai_ceph.pacs.web import WebServer

@@ -20,13 +20,13 @@ from pydicom.filereader import read_file_meta_info
 from pynetdicom import AE, _config, evt
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 
+from monai_ceph.archives.selection import IMAGE_CLASSES
 from monai_ceph.errors import StoppedError
 from monai_ceph.pacs.config import NodeConfig
 from monai_ceph.pacs.content import stored_content
 from monai_ceph.pacs.guarded_server import GuardedServer, server_class
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.logs import log
-from monai_ceph.pacs.selection import IMAGE_CLASSES
 from monai_ceph.pacs.spool import Spool, film_key
 from monai_ceph.readers._pydicom import quiet
 from monai_ceph.result import ModelIdentity

@@ -18,12 +18,12 @@ from pathlib import Path
 
 from pydicom import dcmread
 
-from monai_ceph.batch.options import OBJECT_FORMATS, film_files
 from monai_ceph.pacs.config import SpoolConfig
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.ledger_rows import Film
 from monai_ceph.readers._pydicom import quiet
-from monai_ceph.reports.atomic import written_beside
+from monai_ceph.storage.atomic import written_beside
+from monai_ceph.work.options import OBJECT_FORMATS, film_files
 
 __all__ = ["Spool", "film_key", "fsync_folder", "instance_uid_of"]
 

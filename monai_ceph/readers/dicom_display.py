@@ -4,7 +4,7 @@
 2. VOI LUT (PS3.3 C.11.2): the first VOI LUT Sequence item, or a window with VOILUTFunction SIGMOID. Both are
    curves that the film is meant to be seen through. A LINEAR or LINEAR_EXACT window is not applied: it only
    stretches and clips, and a window that somebody left narrow would clip bone or soft tissue for good. Where the
-   anatomy fills a small part of the range, detection finds that part from the pixels (`monai_ceph.grey_limits`).
+   anatomy fills a small part of the range, detection finds that part from the pixels (`grey_limits`).
 3. MONOCHROME1 or PresentationLUTShape INVERSE (PS3.3 C.7.6.3.1.2, C.11.4): undone, once, by reflection in the
    range that the stored bits allow, so that equal stored values stay equal whatever else the image shows. With
    more than 24 bits that range is beyond what float32 resolves: there the lowest displayed value becomes 0.

@@ -16,7 +16,6 @@ from pydicom.valuerep import PersonName
 from monai_ceph.errors import CephError
 from monai_ceph.readers._pydicom import quiet
 from monai_ceph.readers.pixels import cause
-from monai_ceph.reports.atomic import written_beside
 from monai_ceph.reports.dicom_source import (
     INHERITED,
     TEXT_VRS,
@@ -28,6 +27,7 @@ from monai_ceph.reports.dicom_source import (
 )
 from monai_ceph.reports.dicom_uids import ObjectKind, instance_uid, series_uid
 from monai_ceph.result import Detection
+from monai_ceph.storage.atomic import written_beside
 
 __all__ = ["MANUFACTURER", "building", "complete", "identification", "write_object"]
 

@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from monai_ceph.reports.atomic import written_beside
 from monai_ceph.result import Detection
+from monai_ceph.storage.atomic import written_beside
 
 __all__ = ["may_replace", "result_schema", "save_json"]
 

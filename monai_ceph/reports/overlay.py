@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from monai_ceph.grey_limits import grey_limits
 from monai_ceph.readers import Radiograph
-from monai_ceph.reports.atomic import written_beside
+from monai_ceph.readers.grey_limits import grey_limits
 from monai_ceph.reports.labels import Box, place_labels
 from monai_ceph.result import Detection
+from monai_ceph.storage.atomic import written_beside
 
 __all__ = ["NOTICE", "draw_overlay", "save_overlay", "scale_line"]
 

@@ -15,7 +15,7 @@ from ignite.engine.events import EventEnum
 from monai.optimizers import WarmupCosineSchedule
 
 from monai_ceph.errors import CephError
-from monai_ceph.reports.atomic import written_beside
+from monai_ceph.storage.atomic import written_beside
 
 __all__ = ["CHECKPOINT", "ResumableWarmupCosineSchedule", "RunEvents", "TimedCheckpointSaver", "latest_checkpoint"]
 

@@ -13,7 +13,6 @@ from typing import Any, NoReturn
 import ignite.distributed as idist
 from ignite.engine import Engine, Events
 
-from monai_ceph.console import EXIT_INTERRUPTED
 from monai_ceph.training.checkpoints import RunEvents, ends_epoch
 
 __all__ = ["exit_on_interrupt", "run_until_interrupted"]
@@ -21,6 +20,8 @@ __all__ = ["exit_on_interrupt", "run_until_interrupted"]
 logger = logging.getLogger(__name__)
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# what a shell reports of a program that Ctrl-C ended
+_EXIT_INTERRUPTED = 128 + signal.SIGINT
 
 
 def exit_on_interrupt() -> None:
@@ -49,7 +50,7 @@ def _exit(number: int, frame: FrameType | None) -> NoReturn:
 def _end() -> NoReturn:
     # Ignite and MONAI log a traceback for anything that is raised in a run
     logging.disable(logging.CRITICAL)
-    raise SystemExit(EXIT_INTERRUPTED)
+    raise SystemExit(_EXIT_INTERRUPTED)
 
 
 def _command() -> str:

@@ -13,7 +13,7 @@ import ignite.distributed as idist
 import numpy as np
 
 from monai_ceph.errors import CephError
-from monai_ceph.reports.atomic import written_beside
+from monai_ceph.storage.atomic import written_beside
 from monai_ceph.training.checkpoints import CHECKPOINT
 from monai_ceph.training.films import mean_shape
 

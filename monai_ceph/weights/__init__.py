@@ -1,7 +1,7 @@
 """The shipped weights, in half precision, and what is known of them (``model.json``).
 
 ``global.pt`` and ``local.pt`` are state dictionaries of :class:`monai_ceph.networks.HeatmapUNet`, ``context.pt`` is
-one of :class:`monai_ceph.pretrained.EfficientNetHeatmapUNet`. How they were trained, and on what, stands in
+one of :class:`monai_ceph.networks.efficientnet.EfficientNetHeatmapUNet`. How they were trained, and on what, stands in
 docs/model_card.md.
 """
 
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from monai_ceph.errors import CephError
 from monai_ceph.landmarks import NUM_LANDMARKS, SYMBOLS
-from monai_ceph.reports.atomic import written_beside
+from monai_ceph.storage.atomic import written_beside
 
 if TYPE_CHECKING:
     import torch

@@ -19,7 +19,7 @@ from monai.bundle import ConfigParser, ckpt_export
 from monai_ceph import weights
 from monai_ceph.detection import model_identity, read_config, root_cause, used_weights
 from monai_ceph.errors import CephError
-from monai_ceph.reports.atomic import folder_written_beside
+from monai_ceph.storage.atomic import folder_written_beside
 from monai_ceph.zoo import configs, documents
 from monai_ceph.zoo.metadata import metadata
 from monai_ceph.zoo.networks import StageNetworks

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pydicom
 
-from monai_ceph.batch.names import readable
-from monai_ceph.datasets._phantom_dicom import save_dicom
+from monai_ceph.datasets.phantom.dicom import save_dicom
 from monai_ceph.errors import CephError, ReadError, RejectedError
 from monai_ceph.landmarks import LANDMARKS
 from monai_ceph.readers import Radiograph
 from monai_ceph.result import DetectedLandmark, Detection, ModelIdentity, film_state
+from monai_ceph.work.names import readable
 
 ROWS, COLUMNS = 48, 40
 

@@ -17,7 +17,7 @@ from runs import Runs, found, ledger, table, uid_of, written
 
 from monai_ceph.batch import Outcome, clashes
 from monai_ceph.batch.clashes import CLASH_WARNING
-from monai_ceph.batch.names import key_of
+from monai_ceph.work.names import key_of
 
 FORMATS = frozenset({"csv", "json", "overlay", "sr", "gsps"})
 

@@ -13,8 +13,8 @@ from fakes import FakeDetector, no_weights, save_film
 from runs import Runs, ledger, table
 
 from monai_ceph.batch import Options, Summary, detect_films
-from monai_ceph.batch.ray_connection import finds_a_cluster
 from monai_ceph.errors import CephError
+from monai_ceph.work.ray_connection import finds_a_cluster
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from forked import printed
 from pydicom.dataset import Dataset
 
 import monai_ceph
-from monai_ceph.batch import names
 from monai_ceph.cli import app
+from monai_ceph.work import names
 
 MARK = "Zyxwv"
 OPTIONS = ("", "--deidentify")

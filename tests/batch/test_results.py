@@ -15,8 +15,8 @@ from runs import Runs, found, table, uid_of, written
 from samples import noise, save_grey
 
 from monai_ceph.batch import results
-from monai_ceph.batch.names import key_of
 from monai_ceph.errors import CephError, StoppedError
+from monai_ceph.work.names import key_of
 
 MINE = "film,landmark\nof a person,1\n"
 

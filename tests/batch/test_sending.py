@@ -17,10 +17,10 @@ from fakes import FakeDetector, save_film
 from pynetdicom import AE, evt
 from samples import noise, save_grey
 
+from monai_ceph.archives.urls import senders_of
 from monai_ceph.batch import Options, Summary, detect_films
 from monai_ceph.batch.sending import send_objects
 from monai_ceph.errors import CephError
-from monai_ceph.pacs.urls import senders_of
 
 FORMATS = frozenset({"csv", "sr", "gsps"})
 CLASSES = ("1.2.840.10008.5.1.4.1.1.88.33", "1.2.840.10008.5.1.4.1.1.11.1")

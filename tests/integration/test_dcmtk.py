@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
+from sample_files import dicom, picture, save
 
 from monai_ceph.readers import read_radiograph
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-from sample_files import dicom, picture, save
 
 TOOLS = ("dcmcjpeg", "dcmdjpeg", "dcmcjpls", "dcmdjpls", "dcmcrle", "dcmconv")
 pytestmark = pytest.mark.skipif(

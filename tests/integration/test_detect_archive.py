@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import sqlite3
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,17 +13,15 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("pynetdicom", reason="the extra pacs is not installed (make optional)")
-sys.path.insert(0, str(Path(__file__).parents[1] / "pacs"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "batch"))
 from fakes import FakeDetector
 from nodes import DICOM_WEB, ORTHANC, SR, Orthanc, film, free_port, orthanc
 from typer.testing import CliRunner
 
+from monai_ceph.archives.urls import senders_of
 from monai_ceph.batch import Options, Summary, detect_films
-from monai_ceph.batch.remote import iter_films
 from monai_ceph.cli import app
 from monai_ceph.errors import CephError
-from monai_ceph.pacs.urls import senders_of
+from monai_ceph.work.remote import iter_films
 
 CEPH = {"PatientID": "P1", "StudyDate": "20260105", "SeriesDescription": "Ceph lateral"}
 needs_orthanc = pytest.mark.skipif(

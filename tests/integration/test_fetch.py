@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 import pytest
 
 pytest.importorskip("pynetdicom", reason="the extra pacs is not installed (make optional)")
-sys.path.insert(0, str(Path(__file__).parents[1] / "pacs"))
 from nodes import DICOM_WEB, ORTHANC, SR, Orthanc, RunningNode, film, free_port, orthanc, running, send, settings
 from pydicom.uid import RLELossless
 from typer.testing import CliRunner, Result

@@ -18,9 +18,6 @@ import pytest
 import yaml
 
 pytest.importorskip("pynetdicom", reason="the extra pacs is not installed (make optional)")
-sys.path.insert(0, str(Path(__file__).parents[1] / "pacs"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "batch"))
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import fakes
 from node_torture import torture
 from nodes import (
@@ -41,11 +38,12 @@ from nodes import (
     wait_until,
 )
 
-from monai_ceph.batch.film import MakeDetector
+from monai_ceph.archives.config import SelectionConfig
 from monai_ceph.errors import CephError, StoppedError
-from monai_ceph.pacs.config import NodeConfig, SelectionConfig
+from monai_ceph.pacs.config import NodeConfig
 from monai_ceph.pacs.config_file import read_config
 from monai_ceph.pacs.node import run_node
+from monai_ceph.work.film import MakeDetector
 
 STAND_IN = Path(__file__).parents[1] / "pacs" / "stand_in.py"
 NO_EXPANSION = Path(__file__).parents[2] / "bundles" / "no_expansion.json"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,6 @@ import pytest
 pytest.importorskip("pynetdicom", reason="the extra pacs is not installed (make optional)")
 pytest.importorskip("fastapi", reason="the extra pacs is not installed (make optional)")
 pytest.importorskip("selenium", reason="the extra node-tests is not installed (make optional)")
-sys.path.insert(0, str(Path(__file__).parents[1] / "pacs"))
 from nodes import RunningNode, film, free_port, listens, running, send, settings, wait_until
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import Chrome, ChromeOptions

@@ -13,7 +13,6 @@ import pytest
 pytest.importorskip("pynetdicom", reason="the extra pacs is not installed (make optional)")
 pytest.importorskip("fastapi", reason="the extra pacs is not installed (make optional)")
 pytest.importorskip("schemathesis", reason="the extra node-tests is not installed (make optional, from Python 3.11 on)")
-sys.path.insert(0, str(Path(__file__).parents[1] / "pacs"))
 from nodes import film, free_port, listens, running, send, settings, wait_until
 
 TOKEN = "hush-hush"

@@ -6,7 +6,6 @@ import base64
 import json
 import shutil
 import sqlite3
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ import yaml
 
 pytest.importorskip("pynetdicom", reason="the extra pacs is not installed (make optional)")
 pytest.importorskip("fastapi", reason="the extra pacs is not installed (make optional)")
-sys.path.insert(0, str(Path(__file__).parents[1] / "pacs"))
 from nodes import RunningNode, film, free_port, listens, running, send, settings, wait_until
 from prometheus_client.parser import text_string_to_metric_families
 

@@ -19,18 +19,17 @@ from typing import Any
 
 import pydicom
 import pytest
+from fakes import FakeDetector, save_film
 from samples import noise, save_grey
 
 from monai_ceph.batch import Options, Outcome, Summary, detect_films
-from monai_ceph.batch.film import FilmJob, Reading
-from monai_ceph.batch.ray_cluster import RayExecutor, _read
-from monai_ceph.batch.ray_connection import connect
 from monai_ceph.detection import CephalogramDetector
 from monai_ceph.errors import CephError, StoppedError
+from monai_ceph.work.film import FilmJob, Reading
+from monai_ceph.work.ray_cluster import RayExecutor, _read
+from monai_ceph.work.ray_connection import connect
 
 FAKES = str(Path(__file__).parents[1] / "batch")
-sys.path.insert(0, FAKES)
-from fakes import FakeDetector, save_film  # noqa: E402
 
 # not imported here: the executor tells Ray before how it may listen
 pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed (make optional)")
@@ -174,7 +173,7 @@ def test_a_model_that_cannot_be_loaded(cluster: Any, tmp_path: Path) -> None:
 
 def test_a_cluster_that_is_not_there(tmp_path: Path) -> None:
     """In a process of its own: this one may be connected."""
-    code = "from monai_ceph.batch.ray_connection import connect; connect('127.0.0.1:1')"
+    code = "from monai_ceph.work.ray_connection import connect; connect('127.0.0.1:1')"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert "CephError: no Ray cluster at 127.0.0.1:1: Connection refused" in result.stderr
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,14 +11,12 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
+from fakes import FakeDetector, save_film
 from samples import noise, save_grey
 
 from monai_ceph.batch import Options, Summary, detect_films
-from monai_ceph.batch.remote import iter_films, url_of
 from monai_ceph.errors import CephError
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "batch"))
-from fakes import FakeDetector, save_film
+from monai_ceph.work.remote import iter_films, url_of
 
 PARTS = ("s3fs", "moto", "flask", "flask_cors")
 pytestmark = pytest.mark.skipif(

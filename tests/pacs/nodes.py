@@ -24,7 +24,7 @@ import yaml
 from pydicom import Dataset
 from pynetdicom import AE
 
-from monai_ceph.datasets._phantom_dicom import save_dicom
+from monai_ceph.datasets.phantom.dicom import save_dicom
 
 HERE = Path(__file__).parent
 DEPLOY = HERE.parents[1] / "deploy"

@@ -15,13 +15,14 @@ pytest.importorskip("pynetdicom", reason="the extra pacs is not installed (make 
 from nodes import SR, film, running_loop, settings, wait_until
 from pynetdicom import AE, evt
 
-from monai_ceph.pacs import delivery_loop, targets
+from monai_ceph.archives import targets
+from monai_ceph.archives.targets import make_senders
+from monai_ceph.pacs import delivery_loop
 from monai_ceph.pacs.config import NodeConfig
 from monai_ceph.pacs.delivery_loop import DeliveryLoop, TargetState
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.ledger_rows import MadeObject
 from monai_ceph.pacs.spool import Spool
-from monai_ceph.pacs.targets import make_senders
 from monai_ceph.result import ModelIdentity
 
 MODEL = ModelIdentity(name="test", version="1", weights_sha256="ab", recipe_sha256="cd")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -16,24 +15,23 @@ import pytest
 from pydicom import Dataset
 
 pytest.importorskip("pynetdicom", reason="the extra pacs is not installed (make optional)")
-sys.path.insert(0, str(Path(__file__).parents[1] / "batch"))
 from fakes import FakeDetector
 from nodes import film, running_loop, settings, wait_until
 
-from monai_ceph.batch.executors import Died
-from monai_ceph.batch.film import FilmJob, FilmWorker, Outcome
-from monai_ceph.batch.options import OBJECT_FORMATS, Options
-from monai_ceph.batch.processes import ProcessExecutor
+from monai_ceph.archives.selection import Selection
+from monai_ceph.archives.targets import Sender, make_senders
 from monai_ceph.pacs.config import NodeConfig
 from monai_ceph.pacs.detection_loop import DetectionLoop, Workers
 from monai_ceph.pacs.inbox import put_into_inbox
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.receiver import Arrivals
-from monai_ceph.pacs.selection import Selection
 from monai_ceph.pacs.spool import Spool
-from monai_ceph.pacs.targets import Sender, make_senders
 from monai_ceph.readers import Radiograph, read_radiograph
 from monai_ceph.result import Detection, ModelIdentity
+from monai_ceph.work.executors import Died
+from monai_ceph.work.film import FilmJob, FilmWorker, Outcome
+from monai_ceph.work.options import OBJECT_FORMATS, Options
+from monai_ceph.work.processes import ProcessExecutor
 
 MODEL = ModelIdentity(name="test", version="1", weights_sha256="ab", recipe_sha256="cd")
 

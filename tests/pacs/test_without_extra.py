@@ -19,7 +19,7 @@ sys.meta_path.insert(0, Absent())
 find = importlib.util.find_spec
 importlib.util.find_spec = lambda name, *rest: None if name in EXTRA else find(name, *rest)
 from monai_ceph.cli import app
-import monai_ceph.pacs.config_file, monai_ceph.pacs.ledger, monai_ceph.pacs.selection, monai_ceph.pacs.spool
+import monai_ceph.pacs.config_file, monai_ceph.pacs.ledger, monai_ceph.archives.selection, monai_ceph.pacs.spool
 app(sys.argv[1:])
 """
 

@@ -13,9 +13,9 @@ from dicom_films import COLUMNS, DX, IMAGE, ROWS, SERIES, STUDY, detection_on, f
 from pydicom import DataElement, Dataset, config, dcmread
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from monai_ceph.archives.config import SelectionConfig
+from monai_ceph.archives.selection import Selection
 from monai_ceph.landmarks import NUM_LANDMARKS
-from monai_ceph.pacs.config import SelectionConfig
-from monai_ceph.pacs.selection import Selection
 from monai_ceph.reports.deidentify import deidentified
 from monai_ceph.reports.dicom_objects import write_object
 from monai_ceph.reports.dicom_source import header_warnings, source_header

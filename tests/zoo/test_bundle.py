@@ -326,7 +326,7 @@ class TestModelOfTheUser:
         assert (own / "configs" / "accurate.json").is_file()
 
     def test_a_network_that_is_defined_in_python(self, tmp_path: Path) -> None:
-        network = "$__import__('monai_ceph.pretrained').pretrained.EfficientNetHeatmapUNet()"
+        network = "$__import__('monai_ceph.networks').networks.EfficientNetHeatmapUNet()"
         (tmp_path / "own.json").write_text(json.dumps({"context_network_def": network}))
         written = write_bundle(tmp_path, [tmp_path / "own.json"], torchscript=False).folder
         assert not (written / "configs" / "context.json").exists()

@@ -1,0 +1,132 @@
+"""Archives that the command line names by a URL, without the configuration of a node.
+
+``dicomweb://HOST/ROOT`` is a DICOMweb service (PS3.18) over HTTPS, ``dicomweb+http://HOST/ROOT`` the same without TLS,
+``dicom://AE_TITLE@HOST:PORT`` an application entity that takes objects by C-STORE. Passwords have no place in a URL,
+which anybody may read in the list of processes: requests takes them from ``~/.netrc``, a token from the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from pydantic import BaseModel, ValidationError
+
+from monai_ceph.archives.config import DicomTarget, DicomWebService, DicomWebTarget
+from monai_ceph.archives.sources import Query
+from monai_ceph.archives.targets import DicomSender, DicomWebSender, Sender
+from monai_ceph.errors import CephError
+
+__all__ = ["WEB_SCHEMES", "ArchivePlace", "place_of", "senders_of"]
+
+WEB_SCHEMES = {"dicomweb": "https", "dicomweb+http": "http"}
+"""The schemes of DICOMweb services, and what they are over."""
+
+AE_TITLE = "CEPH"
+"""What the command line calls itself, as the node does if nothing is said."""
+
+_FROM_TOKEN, _TO_TOKEN = "MONAI_CEPH_FROM_TOKEN", "MONAI_CEPH_TO_TOKEN"
+
+_CONDITIONS = {"StudyInstanceUID": "study", "PatientID": "patient", "StudyDate": "date", "Modality": "modality"}
+_Made = TypeVar("_Made", bound=BaseModel)
+_LEVELS = re.compile(r"(.*?)(?:/studies/([0-9.]+)(?:/series/([0-9.]+)(?:/instances/([0-9.]+))?)?)?/?")
+
+
+@dataclass(frozen=True)
+class ArchivePlace:
+    """What a URL names: a service, and images in it.
+
+    Attributes:
+        service: how it is reached; its name is host and port.
+        query: conditions on studies and series.
+        series: Series Instance UID, if it is one series.
+        image: SOP Instance UID, if it is one image.
+    """
+
+    service: DicomWebService
+    query: Query
+    series: str | None
+    image: str | None
+
+
+def place_of(url: str) -> ArchivePlace:
+    """Return what ``dicomweb://HOST/ROOT[/studies/UID[/series/UID[/instances/UID]]][?CONDITIONS]`` names.
+
+    The conditions are ``StudyInstanceUID``, ``PatientID``, ``StudyDate`` and ``Modality``, as QIDO-RS has them.
+
+    Raises:
+        CephError: if it is no such URL.
+    """
+    parts = _split(url)
+    levels = _LEVELS.fullmatch(parts.path)
+    assert levels is not None
+    root, study, series, image = levels.groups()
+    conditions = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if unknown := conditions.keys() - _CONDITIONS:
+        known = ", ".join(_CONDITIONS)
+        raise CephError(f"{_shown(parts)}: {min(unknown)} is no condition; there are {known}")
+    query = Query(**{_CONDITIONS[name]: value for name, value in conditions.items()})
+    if study is not None:
+        if query.study not in (None, study):
+            raise CephError(f"{_shown(parts)}: names two studies")
+        query = replace(query, study=study)
+    service = _made(DicomWebService, parts, _service(parts, root, _FROM_TOKEN))
+    return ArchivePlace(service, query, series, image)
+
+
+def senders_of(urls: list[str]) -> dict[str, Sender]:
+    """Return the ways to targets: ``dicomweb://HOST/ROOT``, or ``dicom://AE_TITLE@HOST:PORT[?calling=AE_TITLE]``.
+
+    Raises:
+        CephError: if one is no such URL.
+    """
+    return {url: _sender(url) for url in urls}
+
+
+def _sender(url: str) -> Sender:
+    parts = _split(url, "dicom")
+    if parts.scheme != "dicom":
+        if parts.query or re.search(r"/studies(/|$)", parts.path):
+            raise CephError(f"{_shown(parts)}: a target is a whole service, without studies and conditions")
+        return DicomWebSender(_made(DicomWebTarget, parts, _service(parts, parts.path, _TO_TOKEN)))
+    conditions = dict(parse_qsl(parts.query))
+    if not parts.username or parts.port is None or parts.path.strip("/") or conditions.keys() - {"calling"}:
+        raise CephError(f"{url}: no application entity such as dicom://AE_TITLE@HOST:PORT?calling=AE_TITLE")
+    # a URL writes the host in small letters, and leaves the AE title as it is
+    peer = {"ae_title": unquote(parts.username), "host": parts.hostname, "port": parts.port}
+    return DicomSender(_made(DicomTarget, parts, peer | {"calling_ae_title": conditions.get("calling")}), AE_TITLE)
+
+
+def _split(url: str, *others: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        valid = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid or parts.scheme not in (*WEB_SCHEMES, *others):
+        known = ", ".join(f"{scheme}://" for scheme in (*WEB_SCHEMES, *others))
+        raise CephError(f"{url.partition('?')[0]}: no URL of an archive; these begin with {known}")
+    if parts.password is not None or (parts.username is not None and parts.scheme != "dicom"):
+        raise CephError(f"{parts.scheme}://{parts.hostname}: no user and no password in a URL; put them into ~/.netrc")
+    return parts
+
+
+def _service(parts: SplitResult, root: str, token: str) -> dict[str, Any]:
+    url = f"{WEB_SCHEMES[parts.scheme]}://{parts.netloc}{root.rstrip('/')}"
+    return {"url": url, "token": os.environ.get(token) or None}
+
+
+def _made(kind: type[_Made], parts: SplitResult, values: dict[str, Any]) -> _Made:
+    name = re.sub(r"[^A-Za-z0-9_.:-]", "-", parts.netloc.rpartition("@")[2])[-32:]
+    try:
+        return kind(name=name, **values)
+    except ValidationError as error:
+        raise CephError(f"{_shown(parts)}: {error.errors()[0]['msg']}") from error
+
+
+def _shown(parts: SplitResult) -> str:
+    """Return the URL without conditions, which may name a patient."""
+    return f"{parts.scheme}://{parts.netloc}{parts.path}"

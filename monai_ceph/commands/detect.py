@@ -1,0 +1,176 @@
+"""``monai-ceph detect``: landmarks on many films."""
+
+from __future__ import annotations
+
+import os
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from monai_ceph.commands.console import (
+    EXIT_INTERRUPTED,
+    EXIT_NOTHING_DONE,
+    EXIT_SOME_FAILED,
+    EXIT_STOPPED,
+    console,
+    messages,
+    need_extra,
+    stop,
+)
+from monai_ceph.commands.options import Device, Overlay, check_spacing
+from monai_ceph.errors import CephError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from monai_ceph.archives.targets import Sender
+    from monai_ceph.work.executors import MakeExecutor
+
+__all__ = ["detect"]
+
+
+class Engine(str, Enum):
+    """Where the workers of a run are."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
+def detect(
+    out: Annotated[Path, typer.Option(help="Folder for the results.")],
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Films, and folders that are searched to any depth.", show_default=False)
+    ] = None,
+    archives: Annotated[
+        list[str] | None,
+        typer.Option("--from", help="Archive to take films from: dicomweb://HOST/ROOT?PatientID=4711"),
+    ] = None,
+    targets: Annotated[
+        list[str] | None,
+        typer.Option("--to", help="Archive that gets SR and GSPS: dicomweb://HOST/ROOT or dicom://AE_TITLE@HOST:PORT"),
+    ] = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(help="Of csv, parquet, json, overlay, sr, gsps, all; csv,json,overlay if nothing is said."),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes that each hold the model: 1; on Ray as many as there is room for."),
+    ] = None,
+    film_timeout: Annotated[
+        float | None,
+        typer.Option(min=0.001, max=86400, help="Seconds that a film may take; without it as long as it needs."),
+    ] = None,
+    engine: Annotated[
+        Engine, typer.Option(help="Where they are: on this machine, or on a Ray cluster.")
+    ] = Engine.LOCAL,
+    ray_address: Annotated[
+        str | None, typer.Option(help="Of the cluster; RAY_ADDRESS or, without it, this machine alone.")
+    ] = None,
+    ray_cpus: Annotated[int, typer.Option(min=1, help="Of a worker without a GPU, on Ray.")] = 4,
+    resume: Annotated[bool, typer.Option(help="Leave alone what was done before with the same settings.")] = True,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Do again what failed before.")] = False,
+    identify: Annotated[
+        bool, typer.Option("--identify", help="Call DICOM films by their paths, not by their UIDs.")
+    ] = False,
+    deidentify: Annotated[bool, typer.Option("--deidentify", help="Write results without identity.")] = False,
+    pixel_spacing: Annotated[float | None, typer.Option(help="mm per pixel; replaces what the files say.")] = None,
+    force: Annotated[bool, typer.Option(help="Keep what does not look like a cephalogram.")] = False,
+    device: Device = None,
+    config: Overlay = None,
+) -> None:
+    """Find the 19 landmarks on every film. The same command goes on where an interrupted run stopped.
+
+    Exit code: 0 if every film is done or uncertain, 1 if some are rejected, failed, not listed, not sent, or share a
+    UID with another image, 2 if nothing could be done, 3 if the run stopped before its end, such as on a full disk, 130
+    if it was interrupted.
+    """
+    if not paths and not archives:
+        stop("nothing to do: name films, folders, or an archive with --from")
+    if deidentify and targets:
+        stop("--deidentify and --to exclude each other: results without identity belong to no patient's study")
+    check_spacing(pixel_spacing)
+    if out.exists() and not out.is_dir():
+        stop(f"--out {out} is a file, and must be a folder")
+    if ray_address is not None and engine is not Engine.RAY:
+        stop("--ray-address needs --engine ray")
+    if identify and deidentify:
+        stop("--identify and --deidentify exclude each other")
+    from functools import partial
+
+    from monai_ceph import batch
+    from monai_ceph.commands.screen import Screen
+    from monai_ceph.errors import StoppedError
+    from monai_ceph.work.film import make_detector
+    from monai_ceph.work.fingerprint import model_fingerprint
+    from monai_ceph.work.remote import url_of
+
+    try:
+        senders, wanted = _archives(archives or [], targets or []), batch.parse_formats(formats or ())
+        if senders and wanted.isdisjoint(batch.OBJECT_FORMATS):
+            wanted |= batch.OBJECT_FORMATS
+        options = batch.Options(
+            formats=wanted,
+            workers=workers or 1,
+            film_timeout=film_timeout,
+            resume=resume,
+            retry_failed=retry_failed,
+            identify=identify,
+            deidentify=deidentify,
+            force=force,
+            pixel_spacing=pixel_spacing,
+        )
+        screen = Screen(console, messages)
+        for path in paths or ():
+            if url_of(path) is None and not os.path.lexists(path):
+                messages.print(f"{path}: no such file or folder", markup=False, highlight=False, soft_wrap=True)
+        with batch.orderly_end() as interrupted, screen.progress:
+            overlays = tuple(config or ())
+            make_executor: MakeExecutor | None = None
+            elsewhere = False
+            if engine is Engine.RAY:
+                from monai_ceph.work.ray_cluster import RayExecutor
+                from monai_ceph.work.ray_connection import finds_a_cluster
+
+                elsewhere = finds_a_cluster(ray_address)
+                gpu = None if device is None else device.startswith("cuda")
+                make_executor = partial(RayExecutor, address=ray_address, workers=workers, cpus=ray_cpus, gpu=gpu)
+            summary = batch.detect_films(
+                [*(paths or ()), *map(Path, archives or ())],
+                out,
+                partial(make_detector, device, overlays),
+                options,
+                on_total=screen.progress.total,
+                on_film=screen.on_film,
+                on_step=screen.progress.step,
+                interrupted=interrupted,
+                make_executor=make_executor,
+                senders=senders,
+                # only the nodes of a cluster know what their model is
+                fingerprint=None if elsewhere else partial(model_fingerprint, device, overlays, engine.value),
+            )
+    except KeyboardInterrupt:
+        stop(f"interrupted; what was done stands in {out}, and the same command goes on", EXIT_INTERRUPTED)
+    except StoppedError as error:
+        stop(f"{error}. What was done stands, and the same command goes on", EXIT_STOPPED)
+    except (CephError, OSError) as error:
+        stop(error)
+    screen.end(summary, out, options)
+    if summary.in_errors or summary.clashes or summary.not_sent or summary.not_listed:
+        raise typer.Exit(EXIT_SOME_FAILED if summary.with_landmarks else EXIT_NOTHING_DONE)
+
+
+def _archives(sources: list[str], targets: list[str]) -> Mapping[str, Sender]:
+    """Check what archives films come from and results go to; return the ways to the latter."""
+    if not sources and not targets:
+        return {}
+    need_extra("pacs", "pynetdicom", "dicomweb_client")
+    from monai_ceph.archives.urls import place_of, senders_of
+
+    for url in sources:
+        if url.startswith("dicom://"):
+            stop(f"--from {url}: C-MOVE sends to a node, see monai-ceph fetch; DICOMweb is dicomweb://HOST/ROOT")
+        place_of(url)
+    return senders_of(targets)

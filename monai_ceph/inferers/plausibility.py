@@ -1,0 +1,80 @@
+"""Does an image look like a lateral cephalogram, judged by its pixels and by the landmarks found on it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from monai_ceph import weights
+from monai_ceph.errors import RejectedError
+from monai_ceph.readers import Radiograph
+from monai_ceph.transforms.geometry import apply, fit_similarity
+
+__all__ = ["check_film", "check_landmarks", "shape_residual"]
+
+# below this side a film of the head has no local stage to speak of (0.5 x 1935 pixels at the paper's scale)
+_MIN_SIDE = 128
+
+
+def check_film(radiograph: Radiograph) -> None:
+    """Refuse what cannot be a film of a head at all.
+
+    Raises:
+        RejectedError: if the image is (nearly) constant, tiny, or a strip; it names the file.
+    """
+    rows, columns = radiograph.pixels.shape
+    if min(rows, columns) < _MIN_SIDE:
+        raise RejectedError(f"{radiograph.path}: no lateral cephalogram: only {columns} x {rows} pixels")
+    if max(rows, columns) > 3 * min(rows, columns):
+        raise RejectedError(f"{radiograph.path}: no lateral cephalogram: a strip of {columns} x {rows} pixels")
+    if float(np.ptp(radiograph.pixels)) == 0:
+        raise RejectedError(f"{radiograph.path}: no lateral cephalogram: every pixel has the same value")
+    low, high = np.percentile(radiograph.pixels[::4, ::4], (0.5, 99.5))
+    if low == high:
+        raise RejectedError(f"{radiograph.path}: no lateral cephalogram: nearly every pixel has the same value")
+
+
+def shape_residual(points: np.ndarray, mean_shape: np.ndarray) -> float:
+    """Return how far landmarks are from the mean shape after the best similarity map, as a share of their size.
+
+    The root mean square distance of (N, 2) points, NaN left out, over the root mean square distance of the mapped
+    mean shape from its centre; the map (turn, size, shift, no mirror) is the least-squares one. Infinity for fewer
+    than three points.
+    """
+    known = torch.from_numpy(np.isfinite(points).all(axis=1))
+    if known.sum() < 3:
+        return float("inf")
+    found, model = torch.from_numpy(points)[known].double(), torch.from_numpy(mean_shape)[known].double()
+    mapped = apply(fit_similarity(model, found), model)
+    size = (mapped - mapped.mean(dim=0)).square().sum(dim=1).mean().sqrt()
+    return float((found - mapped).square().sum(dim=1).mean().sqrt() / size) if size > 0 else float("inf")
+
+
+def check_landmarks(
+    points: np.ndarray,
+    scores: np.ndarray,
+    evidence: float | None,
+    max_shape_residual: float,
+    min_mean_score: float,
+    min_evidence: float,
+) -> str | None:
+    """Return why landmarks cannot be those of a lateral head film; None if they can.
+
+    Args:
+        points: (19, 2), (row, column) on a film that is upright and faces right; NaN where missing.
+        scores: (19,)
+        evidence: of the pose, if it was looked for.
+        max_shape_residual: see :func:`shape_residual`.
+        min_mean_score: of the landmarks that are not missing.
+        min_evidence: see :class:`monai_ceph.inferers.pose.Pose`.
+    """
+    if evidence is not None and evidence < min_evidence:
+        return f"no head is seen, however the image is turned (evidence {evidence:.2f}, below {min_evidence:g})"
+    known = np.isfinite(points).all(axis=1)
+    mean = float(np.mean(scores[known])) if known.any() else 0.0
+    if mean < min_mean_score:
+        return f"the landmarks' mean score is {mean:.2f}, below {min_mean_score:g}"
+    residual = shape_residual(points, np.array(weights.model()["mean_shape"]))
+    if residual > max_shape_residual:
+        return f"the landmarks do not form a head facing right (shape residual {residual:.2f} > {max_shape_residual:g})"
+    return None

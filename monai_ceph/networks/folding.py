@@ -1,0 +1,121 @@
+"""Networks made ready for inference: batch normalisations become part of the convolutions before them.
+
+With its statistics fixed, a batch normalisation is a factor and an offset for every channel, which a convolution can
+have itself (Jacob et al. 2018, Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
+Inference, section 3.2). Its answer is then written once instead of twice and, in bfloat16, rounded once.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from monai_ceph.networks.unet import PaddedNetwork
+
+__all__ = ["FoldNetworks", "fold"]
+
+_CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
+# of the largest logit: as far apart as single precision, or TF32 on a GPU, may bring two orders of the same sums
+_TOLERANCE = 0.01
+
+
+def fold(network: nn.Module | None) -> dict[PaddedNetwork, nn.Module]:
+    """Put a module, or None, into evaluation mode, and make every :class:`PaddedNetwork` of it fit for that alone.
+
+    Its batch normalisations go into the convolutions before them, and with mixed precision the convolutions hold
+    bfloat16, so that nothing is converted at each call. A network that would answer otherwise, since something else
+    takes what such a convolution gives, stays as it is. A folded one has another state dictionary.
+
+    Returns:
+        The networks that were folded, and what they held as ``unet`` before.
+    """
+    before: dict[PaddedNetwork, nn.Module] = {}
+    if network is None:
+        return before
+    for each in list(network.eval().modules()):
+        if isinstance(each, PaddedNetwork) and (folded := _folded(each)) is not None:
+            before[each], each.unet = each.unet, folded
+    return before
+
+
+class FoldNetworks:
+    """Ignite handler: networks are folded while an engine runs, once weights are loaded, and are as before then.
+
+    Args:
+        networks: modules with networks; None stands for one that is not there.
+    """
+
+    def __init__(self, networks: Sequence[nn.Module | None]) -> None:
+        self._networks = networks
+        self._before: dict[PaddedNetwork, nn.Module] = {}
+
+    def attach(self, engine: Engine) -> None:
+        """Register the handler. It comes after those that load weights."""
+        engine.add_event_handler(Events.STARTED, self._fold)
+        engine.add_event_handler(Events.COMPLETED, self._restore)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self._restore_and_raise)
+
+    def _fold(self) -> None:
+        for network in self._networks:
+            self._before |= fold(network)
+
+    def _restore(self) -> None:
+        for network, unet in self._before.items():
+            network.unet = unet
+        self._before.clear()
+
+    def _restore_and_raise(self, _engine: Engine, error: BaseException) -> None:
+        self._restore()
+        raise error
+
+
+def _folded(network: PaddedNetwork) -> nn.Module | None:
+    """Return the network's ``unet``, folded; None if there is nothing to fold, or it cannot be."""
+    if not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
+        return None
+    unet = copy.deepcopy(network.unet)
+    reference = next(unet.parameters())
+    film = torch.rand(1, 1, 2 * network.stride, 2 * network.stride, generator=torch.Generator().manual_seed(0))
+    film = film.to(reference)
+    names = {module: name for name, module in unet.named_modules()}
+    with torch.no_grad():
+        expected = unet(film)
+        pairs = _pairs(unet, film)
+        for convolution, norm in pairs:
+            fused = fuse_conv_bn_eval(convolution, norm, transpose=isinstance(convolution, nn.ConvTranspose2d))
+            unet.set_submodule(names[convolution], fused)
+            unet.set_submodule(names[norm], nn.Identity())
+        apart = (unet(film) - expected).abs().max()
+    if not apart <= _TOLERANCE * expected.abs().max():
+        return None
+    if network.mixed_precision:
+        for module in unet.modules():
+            if isinstance(module, _CONVOLUTIONS):
+                module.to(torch.bfloat16)
+    return unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def _pairs(unet: nn.Module, film: torch.Tensor) -> list[tuple[Any, nn.BatchNorm2d]]:
+    """Return each batch normalisation with the convolution whose output it is given."""
+    made: dict[int, tuple[nn.Module, torch.Tensor]] = {}
+    pairs = []
+
+    def watch(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        if isinstance(module, _CONVOLUTIONS):
+            # the output is kept, or another tensor could have its id
+            made[id(output)] = (module, output)
+        elif isinstance(module, nn.BatchNorm2d) and id(inputs[0]) in made:
+            pairs.append((made[id(inputs[0])][0], module))
+
+    watched = [module for module in unet.modules() if isinstance(module, (*_CONVOLUTIONS, nn.BatchNorm2d))]
+    hooks = [module.register_forward_hook(watch) for module in watched]
+    unet(film)
+    for hook in hooks:
+        hook.remove()
+    return pairs

@@ -1,0 +1,1 @@
+"""One film in any process, on this machine or on a Ray cluster: who works on it, how, and under which name."""

@@ -1,0 +1,281 @@
+"""The workers of a run on a Ray cluster: tasks read films on any node, actors hold the model and detect.
+
+The driver, which is the process of the run, owns the ledger and the results: Ray itself repeats nothing, so that a film
+that kills its worker twice is known, and no other node needs to see the folder of results.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from monai_ceph.errors import CephError, StoppedError
+from monai_ceph.result import ModelIdentity
+from monai_ceph.storage.atomic import written_beside
+from monai_ceph.work.executors import Died, MakeWorker, be_discreet
+from monai_ceph.work.film import BrokenDeviceError, FilmJob, FilmWorker, Outcome, ReadFilm, Reading
+from monai_ceph.work.memory import keep_freed_memory
+from monai_ceph.work.options import film_files
+from monai_ceph.work.ray_connection import connect, first_line
+
+__all__ = ["RayExecutor"]
+
+logger = logging.getLogger(__name__)
+
+# a node that goes away while it loads the model is no reason to stop, a model that cannot be loaded is one
+_MAX_DEATHS_WHILE_LOADING = 3
+_PATIENCE = 60.0
+
+
+def _read(read: ReadFilm, job: FilmJob, there: bool) -> Reading:
+    """Read a film on any node; ``there``: the driver sees its file."""
+    be_discreet()
+    if there and not job.path.exists():
+        return Reading(StoppedError(_not_shared()), 0.0)
+    reading = read(job)
+    if isinstance(reading.result, Exception) and not isinstance(reading.result, CephError):
+        # not every exception of a decoder can travel; its name and its text can
+        error = type(type(reading.result).__name__, (Exception,), {})(str(reading.result))
+        reading = replace(reading, result=error)
+    return reading
+
+
+def _not_shared() -> str:
+    return (
+        f"the node {platform.node()} does not see a film that the driver sees: films must be on storage that all nodes "
+        "have at the same path, or behind a URL"
+    )
+
+
+class _Actor:
+    """Holds the model, and works on one film at a time."""
+
+    def load(self, make_worker: MakeWorker, threads: int, folder: Path) -> ModelIdentity | str:
+        """Load the model; return the sentence of the error if that cannot be done.
+
+        Args:
+            make_worker: see :class:`RayExecutor`.
+            threads: of torch.
+            folder: the driver's, which paths in a config are relative to.
+        """
+        import torch
+
+        be_discreet()
+        keep_freed_memory()
+        torch.set_num_threads(threads)
+        with suppress(OSError):
+            os.chdir(folder)
+        try:
+            self._worker: FilmWorker = make_worker()
+        except (CephError, OSError) as error:
+            return str(error)
+        return self._worker.identity
+
+    def finish(self, job: FilmJob, reading: Reading) -> tuple[Outcome, dict[str, bytes]]:
+        """Detect on a film that was read; return how it ended, and the film's files by their paths in the results."""
+        try:
+            with TemporaryDirectory(prefix="monai-ceph-") as folder:
+                out = Path(folder)
+                outcome = self._worker.into(out).finish(job, reading)
+                files = [file for file in film_files(out, job.stem).values() if file.exists()]
+                return outcome, {str(file.relative_to(out)): file.read_bytes() for file in files}
+        except BrokenDeviceError:
+            # what a new process may heal: the same as a death
+            os._exit(1)
+
+
+@dataclass
+class _Place:
+    """An actor, and what it does."""
+
+    actor: Any
+    loading: Any
+    working: Any = None
+    job: FilmJob | None = None
+    ready: bool = False
+
+
+class RayExecutor:
+    """Works on a Ray cluster.
+
+    Args:
+        make_worker: picklable; called once in each actor.
+        read: picklable; reads a film, in a task.
+        out: absolute path of the folder of results; only this process writes there.
+        address: of a cluster, as ``ray.init`` takes it. None takes the one that RAY_ADDRESS names; without it, one is
+            started on this machine that listens on the loopback interface only, and ends with the run.
+        workers: how many actors. None: one per GPU, or per ``cpus`` CPUs if there is none.
+        cpus: of an actor without a GPU.
+        gpu: an actor takes one GPU. None: if the cluster has any.
+
+    Raises:
+        CephError: if Ray is not installed or there is no cluster, or the workers cannot load the model.
+    """
+
+    def __init__(
+        self,
+        make_worker: MakeWorker,
+        read: ReadFilm,
+        out: Path,
+        *,
+        address: str | None = None,
+        workers: int | None = None,
+        cpus: int = 4,
+        gpu: bool | None = None,
+    ) -> None:
+        self._ray, self._own = connect(address)
+        self._places: list[_Place] = []
+        self._reading: dict[Any, FilmJob] = {}
+        self._read_films: deque[tuple[FilmJob, Any]] = deque()
+        self._identity: ModelIdentity | None = None
+        self._deaths_while_loading = 0
+        self._out = out
+        try:
+            resources = self._ray.cluster_resources()
+            gpu = resources.get("GPU", 0) >= 1 if gpu is None else gpu
+            most = max((node["Resources"].get("CPU", 0) for node in self._ray.nodes() if node["Alive"]), default=1)
+            cpus = max(1, min(cpus, int(most)))
+            if workers is None:
+                workers = max(1, int(resources.get("GPU", 0) if gpu else resources.get("CPU", 0) // cpus))
+            # each actor works on one film while the next one is read for it
+            self.capacity = 2 * workers
+            # a task that asked for a CPU would wait for ever where the actors hold all of them
+            self._read = self._ray.remote(num_cpus=0, max_retries=0, scheduling_strategy="SPREAD")(_read)
+            self._film = self._ray.put(read)
+            self._threads = 1 if gpu else cpus
+            self._make_worker = make_worker
+            self._Actor = self._ray.remote(_Actor).options(
+                num_cpus=1 if gpu else cpus,
+                num_gpus=1 if gpu else 0,
+                max_restarts=0,
+                max_task_retries=0,
+            )
+            for _ in range(workers):
+                self._start()
+            while self._identity is None:
+                self._listen()
+        except BaseException:
+            self.close(at_once=True)
+            raise
+        self.identity = self._identity
+
+    def submit(self, job: FilmJob) -> None:
+        """Have the film read on any node."""
+        self._reading[self._read.remote(self._film, job, job.path.is_absolute() and job.path.exists())] = job
+
+    def wait(self) -> Outcome | Died:
+        """Wait for any actor.
+
+        Raises:
+            StoppedError: if an actor that took a dead one's place cannot load the model, or has another one.
+        """
+        while True:
+            if result := self._listen():
+                return result
+
+    def close(self, at_once: bool) -> None:
+        """End all actors and tasks, and the cluster if it is our own."""
+        pending = [*self._reading, *(each.working or each.loading for each in self._places)]
+        with suppress(Exception):  # a cluster that is gone has no workers either
+            for reading in self._reading:
+                self._ray.cancel(reading, force=True)
+            for each in self._places:
+                self._ray.kill(each.actor)
+            # what is killed has ended, and writes nothing any more, when its answer is an error
+            if pending:
+                self._ray.wait(pending, num_returns=len(pending), timeout=10)
+        self._reading.clear()
+        self._places.clear()
+        if self._own:
+            self._own = False
+            self._ray.shutdown()
+
+    def _start(self) -> None:
+        actor = self._Actor.remote()
+        self._places.append(_Place(actor, actor.load.remote(self._make_worker, self._threads, Path.cwd())))
+
+    def _hand_out(self) -> None:
+        for each in self._places:
+            if self._read_films and each.ready and each.job is None:
+                each.job, reading = self._read_films.popleft()
+                each.working = each.actor.finish.remote(each.job, reading)
+
+    def _listen(self) -> Outcome | Died | None:
+        """Take one answer, and act on it."""
+        busy = {each.working: each for each in self._places if each.working is not None}
+        loading = {each.loading: each for each in self._places if not each.ready}
+        heard, _ = self._ray.wait([*busy, *self._reading, *loading], num_returns=1, timeout=_PATIENCE)
+        if not heard:
+            if self._identity is None:
+                logger.warning("the Ray cluster has had no room for a worker for %.0f seconds", _PATIENCE)
+            return None
+        (answer,) = heard
+        if answer in self._reading:
+            # one that died in a decoder shows when an actor asks for it
+            self._read_films.append((self._reading.pop(answer), answer))
+            self._hand_out()
+            return None
+        if answer in busy:
+            return self._finished(busy[answer])
+        self._loaded(loading[answer])
+        return None
+
+    def _loaded(self, each: _Place) -> None:
+        try:
+            answer = self._ray.get(each.loading)
+        except self._ray.exceptions.RayActorError as error:
+            self._places.remove(each)
+            self._deaths_while_loading += 1
+            if self._deaths_while_loading >= _MAX_DEATHS_WHILE_LOADING:
+                raise self._stopped(f"workers end while they load the model: {first_line(error)}") from error
+            self._start()
+            return
+        except self._ray.exceptions.RayError as error:
+            # such as a node without the package; the last line is the reason, all others are where
+            raise self._stopped(f"a node cannot load the model: {str(error).strip().splitlines()[-1]}") from error
+        if isinstance(answer, str):
+            raise self._stopped(answer)
+        if self._identity not in (None, answer):
+            raise StoppedError(
+                "the nodes have different versions of monai-ceph, of its weights or of its config; or some compute in "
+                "bfloat16 and others cannot: then give a --config with mixed_precision false"
+            )
+        self._identity, each.ready, self._deaths_while_loading = answer, True, 0
+        self._hand_out()
+
+    def _finished(self, each: _Place) -> Outcome | Died:
+        job, each.job = each.job, None
+        working, each.working = each.working, None
+        assert job is not None
+        result: Outcome | Died
+        try:
+            result, files = self._ray.get(working)
+            self._write(files)
+        except self._ray.exceptions.RayActorError:
+            self._places.remove(each)
+            self._start()
+            result = Died(job.id)
+        except self._ray.exceptions.RayError:
+            # the task that read the film, or the node that held its pixels
+            result = Died(job.id)
+        self._hand_out()
+        return result
+
+    def _write(self, files: dict[str, bytes]) -> None:
+        for name, content in files.items():
+            target = self._out / name
+            try:
+                with written_beside(target) as part:
+                    part.write_bytes(content)
+            except OSError as error:
+                raise StoppedError(f"{target}: {error.strerror or error}") from error
+
+    def _stopped(self, message: str) -> CephError:
+        return CephError(message) if self._identity is None else StoppedError(message)

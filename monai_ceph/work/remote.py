@@ -1,0 +1,180 @@
+"""Films behind a URL, such as ``s3://bucket/folder``: listed and fetched through fsspec, never written to.
+
+A URL becomes a relative ``Path`` whose first part is the scheme, ``s3:/bucket/folder``, and is so told from a local
+path, which is absolute wherever this package hands one on. Credentials are those that fsspec finds on the machine that
+fetches.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from monai_ceph.errors import CephError, ReadError
+from monai_ceph.readers.dicom import has_preamble
+from monai_ceph.readers.files import SUFFIXES, why_skipped
+from monai_ceph.readers.foreign import HEAD_BYTES
+
+__all__ = ["iter_films", "local_copy", "read_start", "size_and_version", "uid_in", "url_of"]
+
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(.+)", re.DOTALL)
+# pacs.urls, which knows more of them, is there with the extra only
+_ARCHIVES = ("dicomweb", "dicomweb+http")
+_IMAGE = re.compile(rf"(?:{'|'.join(map(re.escape, _ARCHIVES))}):/.+/instances/([0-9.]{{1,64}})")
+
+
+def url_of(path: Path) -> str | None:
+    """Return the URL that a path stands for; None for a local path."""
+    match = _URL.fullmatch(str(path))
+    if match is None:
+        return None
+    scheme, place = match.groups()
+    return f"{scheme}:///{place}" if scheme in ("file", "local") else f"{scheme}://{place}"
+
+
+def uid_in(path: Path) -> str | None:
+    """Return the SOP Instance UID in the URL of an archive's image; None if there is none."""
+    match = _IMAGE.fullmatch(str(path))
+    return None if match is None else match[1]
+
+
+def iter_films(root: Path, on_skipped: Callable[[Path, str], None] = lambda path, reason: None) -> Iterator[Path]:
+    """Yield the films below a URL, or the one that it names: files with a known suffix, or with a DICOM preamble.
+
+    Files come before folders, each in sorted order; hidden ones are left out, and a DICOMDIR is not looked at.
+
+    Args:
+        root: the URL.
+        on_skipped: called with files that are left out, as by `readers.iter_radiographs`.
+
+    Raises:
+        CephError: if it cannot be listed; or, after all that could be, if an archive did not say all.
+    """
+    fs, place = _open(root)
+    scheme = str(root).partition(":")[0]
+    try:
+        if not fs.isdir(place):
+            yield root
+            return
+        waiting, left_out = [place], None
+        while waiting:
+            entries = sorted(fs.ls(waiting.pop(), detail=True), key=lambda entry: entry["name"])
+            folders = []
+            for entry in entries:
+                if (cause := entry.get("error")) is not None:
+                    left_out = cause
+                    continue
+                # some file systems give names with their scheme, and folders with a slash at the end
+                name = str(fs._strip_protocol(entry["name"])).rstrip("/")
+                path = Path(f"{scheme}:/{name.removeprefix(f'{scheme}:/').lstrip('/')}")
+                if path.name.startswith(".") or path == root:
+                    continue
+                if entry["type"] == "directory":
+                    folders.append(entry["name"])
+                elif (
+                    entry.get("ContentType") == "application/dicom"
+                    or path.name.lower().endswith(SUFFIXES)
+                    or has_preamble(head := _head(path))
+                ):
+                    yield path
+                elif (reason := why_skipped(path, head)) is not None:
+                    on_skipped(path, reason)
+            waiting += reversed(folders)
+        if left_out is not None:
+            raise CephError(left_out)
+    except CephError:
+        raise
+    except Exception as error:  # each file system has errors of its own
+        raise CephError(f"{url_of(root)}: cannot be listed ({type(error).__name__}: {error})") from error
+
+
+def size_and_version(path: Path) -> tuple[int | None, int | None]:
+    """Return the size of a film in bytes and a number that changes with its content; None if it is not there."""
+    fs, place = _open(path)
+    try:
+        entry = fs.info(place)
+    except Exception:
+        return None, None
+    marks = [str(entry.get(key)) for key in ("ETag", "etag", "md5Hash", "mtime", "LastModified", "created")]
+    return entry.get("size"), int(sha256("\n".join(marks).encode()).hexdigest()[:15], 16)
+
+
+def read_start(path: Path, count: int) -> bytes:
+    """Return the first bytes of a film.
+
+    Raises:
+        OSError: if it cannot be fetched.
+    """
+    fs, place = _open(path)
+    try:
+        with fs.open(place, "rb") as stream:
+            return stream.read(count)
+    except Exception as error:
+        raise OSError(f"{url_of(path)}: {error}") from error
+
+
+@contextmanager
+def local_copy(path: Path) -> Iterator[Path]:
+    """Give a file to read from: the path itself, or a copy of what is behind the URL for as long as the context lasts.
+
+    Errors of this package that name the copy name the path instead.
+
+    Raises:
+        ReadError: if it cannot be fetched.
+    """
+    if url_of(path) is None:
+        yield path
+        return
+    with TemporaryDirectory(prefix="monai-ceph-") as folder:
+        copy = Path(folder) / path.name
+        fs, place = _open(path)
+        try:
+            fs.get_file(place, str(copy))
+        except FileNotFoundError as error:
+            raise ReadError(f"{path}: no such file.") from error
+        except CephError as error:
+            raise ReadError(f"{path}: cannot be fetched: {error}") from error
+        except Exception as error:
+            # its text may hold the path, which may name a patient
+            raise ReadError(f"{path}: cannot be fetched ({type(error).__name__}).") from error
+        try:
+            yield copy
+        except CephError as error:
+            raise type(error)(str(error).replace(str(copy), str(path))) from error
+
+
+def _head(path: Path) -> bytes:
+    if path.name.upper() == "DICOMDIR":
+        return b""
+    try:
+        return read_start(path, HEAD_BYTES)
+    except OSError:
+        return b""
+
+
+def _open(path: Path) -> tuple[Any, str]:
+    """Return the file system, and the place in it.
+
+    Raises:
+        CephError: if there is no such file system.
+    """
+    import fsspec
+
+    for scheme in _ARCHIVES:
+        fsspec.register_implementation(
+            scheme,
+            "monai_ceph.archives.archive_files.DicomWebFileSystem",
+            clobber=True,
+            errtxt="DICOMweb needs more: pip install 'monai-ceph[pacs]'",
+        )
+    url = url_of(path)
+    assert url is not None
+    try:
+        return fsspec.core.url_to_fs(url)  # type: ignore[no-any-return]
+    except (ImportError, ValueError) as error:
+        raise CephError(f"{url}: {error}") from error

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import pytest
+from pydicom import DataElement, Dataset
+
+from monai_ceph.archives.config import SelectionConfig
+from monai_ceph.archives.selection import Selection
+
+DX = "1.2.840.10008.5.1.4.1.1.1.1"
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR CS")
+
+
+def refusal(rules: dict[str, object] | None = None, **values: object) -> str | None:
+    header = Dataset()
+    for name, value in {"SOPClassUID": DX, "Modality": "DX", **values}.items():
+        setattr(header, name, value)
+    return Selection(SelectionConfig(**(rules or {}))).refusal(header)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"BodyPartExamined": "SKULL"},
+        {"PositionerType": "CEPHALOSTAT", "SeriesDescription": "Panorama unit"},
+        {"SeriesDescription": "Ceph lateral"},
+        {"StudyDescription": "Fernröntgenseitenbild", "BodyPartExamined": "CHEST"},
+        {"SeriesDescription": "Télécrâne, téléradiographie de profil"},
+        # of both, the one that names it counts
+        {"StudyDescription": "Panoramic and cephalometric", "Modality": "PX"},
+        {"Modality": "", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"},
+        {"SeriesDescription": "Ceph", "StudyDescription": "OPG and others"},
+        {"NumberOfFrames": "1"},
+    ],
+)
+def test_taken(values: dict[str, object]) -> None:
+    assert refusal(**values) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.88.33"}, "Comprehensive SR Storage is no image"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.11.1"}, "Grayscale Softcopy Presentation State Storage is no image"),
+        ({"SOPClassUID": "1.2.3.4"}, "an object of an unknown SOP class is no image"),
+        ({"Modality": "CT"}, "Modality CT is not among"),
+        ({"Modality": "Doe^Jane"}, "Modality of an unknown kind"),
+        ({"PositionerType": "PANORAMIC"}, "PositionerType PANORAMIC"),
+        ({"SeriesDescription": "OPG"}, "select.exclude"),
+        ({"SeriesDescription": "OPG", "StudyDescription": "Cephalometric analysis"}, "select.exclude"),
+        ({"ProtocolName": "Bite-wing left"}, "select.exclude"),
+        ({"BodyPartExamined": "HAND"}, "select.body_parts"),
+        ({"NumberOfFrames": "200"}, "more than 4 frames"),
+    ],
+)
+def test_not_taken(values: dict[str, object], said: str) -> None:
+    answer = refusal(**values)
+    assert answer is not None
+    assert said in answer
+    assert "Doe" not in answer
+
+
+def test_rules_of_the_configuration() -> None:
+    assert refusal({"modalities": ["XC"]}, Modality="XC") is None
+    assert refusal({"modalities": [" xc"], "body_parts": ["hand "]}, Modality="XC", BodyPartExamined="HAND") is None
+    assert "only_included" in str(refusal({"only_included": True}))
+    assert refusal({"only_included": True}, SeriesDescription="CEPH LAT") is None
+    assert refusal({"exclude": "^$"}, SeriesDescription="OPG") is None
+
+
+def test_the_code_of_a_view_is_a_description() -> None:
+    view = Dataset()
+    view.CodeMeaning = "Cephalometric lateral"
+    assert refusal({"only_included": True}, ViewCodeSequence=[view]) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"), [("LO", "Lateral"), ("LO", ["a", "b"]), ("US", 7), ("FD", 1.5), ("OB", b"ab")]
+)
+@pytest.mark.parametrize("name", ["ViewCodeSequence", "AnatomicRegionSequence"])
+def test_a_sequence_that_is_none_says_nothing(name: str, kind: str, value: object) -> None:
+    header = Dataset()
+    header.Modality = "DX"
+    header[name] = DataElement(name, kind, value)
+    assert Selection(SelectionConfig()).refusal(header) is None

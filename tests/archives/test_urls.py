@@ -1,0 +1,106 @@
+"""Archives that are named by a URL: what is understood, and what is refused before anything is asked."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+pytest.importorskip("pynetdicom", reason="the extra pacs is not installed (make optional)")
+
+from monai_ceph.archives.sources import Query
+from monai_ceph.archives.targets import DicomSender, DicomWebSender
+from monai_ceph.archives.urls import place_of, senders_of
+from monai_ceph.errors import CephError
+
+UID = st.from_regex(r"[0-2](\.[1-9][0-9]{0,8}){1,5}", fullmatch=True)
+PATIENT = st.text(st.characters(codec="utf-8", exclude_characters="*?\\", exclude_categories=["Cc"]), min_size=1)
+
+
+@pytest.mark.parametrize(
+    ("url", "service", "query"),
+    [
+        ("dicomweb://pacs/dicom-web", "https://pacs/dicom-web", Query()),
+        ("dicomweb+http://127.0.0.1:8042/dicom-web/", "http://127.0.0.1:8042/dicom-web", Query()),
+        ("dicomweb://pacs", "https://pacs", Query()),
+        ("dicomweb://[::1]:8042/a/b?Modality=DX", "https://[::1]:8042/a/b", Query(modality="DX")),
+        ("dicomweb://pacs/rs?StudyDate=20260101-&PatientID=a%2Fb", "https://pacs/rs", Query(None, "a/b", "20260101-")),
+        ("dicomweb://pacs/rs/studies/1.2?StudyInstanceUID=1.2", "https://pacs/rs", Query("1.2")),
+    ],
+)
+def test_what_a_url_names(url: str, service: str, query: Query) -> None:
+    place = place_of(url)
+    assert (place.service.url, place.query, place.series, place.image) == (service, query, None, None)
+
+
+@given(study=UID, series=UID, image=UID, patient=PATIENT)
+def test_the_levels_of_dicomweb(study: str, series: str, image: str, patient: str) -> None:
+    """PS3.18 table 10.1-1: studies, series and instances in the path; conditions in any order and any characters."""
+    place = place_of(
+        f"dicomweb://h/rs/studies/{study}/series/{series}/instances/{image}?{urlencode({'PatientID': patient})}"
+    )
+    assert (place.service.url, place.query) == ("https://h/rs", Query(study, patient))
+    assert (place.series, place.image) == (series, image)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://pacs/rs", "these begin with dicomweb://, dicomweb+http://"),
+        ("dicomweb://", "no URL of an archive"),
+        ("dicomweb://pacs:99999/rs", "no URL of an archive"),
+        ("dicomweb://user:secret@pacs/rs", "no user and no password in a URL"),
+        ("dicomweb://pacs/rs?PatientName=DOE", "PatientName is no condition; there are StudyInstanceUID, PatientID"),
+        ("dicomweb://pacs/rs?PatientID=D*", "a single ID"),
+        ("dicomweb://pacs/rs?StudyDate=today", "today is no date"),
+        ("dicomweb://pacs/rs/studies/1.2?StudyInstanceUID=1.3", "names two studies"),
+    ],
+)
+def test_what_is_no_archive(url: str, said: str) -> None:
+    with pytest.raises(CephError) as error:
+        place_of(url)
+    assert said in str(error.value)
+    assert "secret" not in str(error.value)
+    assert "DOE" not in str(error.value)
+
+
+def test_targets() -> None:
+    senders = senders_of(["dicom://PACS%20A@host:104?calling=ME", "dicomweb://pacs/rs"])
+    dimse, web = senders["dicom://PACS%20A@host:104?calling=ME"], senders["dicomweb://pacs/rs"]
+    assert isinstance(dimse, DicomSender)
+    config = dimse._config
+    assert (config.ae_title, config.host, config.port, config.calling_ae_title) == ("PACS A", "host", 104, "ME")
+    assert isinstance(web, DicomWebSender)
+    assert web._config.url == "https://pacs/rs"
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("dicom://host:104", "no application entity"),
+        ("dicom://PACS@host", "no application entity"),
+        ("dicom://PACS@host:104/folder", "no application entity"),
+        ("dicom://PACS@host:104?called=X", "no application entity"),
+        ("dicom://SEVENTEEN-LETTERS@host:104", "1 to 16 characters"),
+        ("dicomweb://pacs/rs?StudyDate=20260101", "a whole service"),
+        ("dicomweb://pacs/rs/studies/1.2", "a whole service"),
+        ("s3://bucket", "these begin with dicomweb://, dicomweb+http://, dicom://"),
+    ],
+)
+def test_what_is_no_target(url: str, said: str) -> None:
+    with pytest.raises(CephError, match=said.replace("+", r"\+")):
+        senders_of([url])
+
+
+def test_each_side_has_a_token_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What logs in to the archive that films come from is not shown to the one that results go to."""
+    monkeypatch.setenv("MONAI_CEPH_FROM_TOKEN", "one")
+    monkeypatch.delenv("MONAI_CEPH_TO_TOKEN", raising=False)
+    token = place_of("dicomweb://a/rs").service.token
+    assert token is not None
+    assert token.get_secret_value() == "one"
+    web = senders_of(["dicomweb://b/rs"])["dicomweb://b/rs"]
+    assert isinstance(web, DicomWebSender)
+    assert web._config.token is None
