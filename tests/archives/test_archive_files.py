@@ -164,7 +164,7 @@ def test_the_command_says_it_without_a_traceback(tmp_path: Path, dicom: Path) ->
         command[2] += "&PatientID=P1"
         done = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "nothing")])
     assert (done.exit_code, done.exception.__class__) == (2, SystemExit)
-    assert done.output.strip() == f"monai-ceph: {cause}"
+    assert done.output.splitlines() == ["looking for films", f"monai-ceph: {cause}"]
 
 
 @pytest.mark.parametrize(
