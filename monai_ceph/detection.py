@@ -240,7 +240,7 @@ class CephalogramDetector:
         if tuple(config.get_parsed_content("landmarks")) != SYMBOLS:
             raise CephError(
                 "the config's landmarks are not those of monai_ceph.landmarks, for which results and reports are made: "
-                "run bundles/inference.json instead (docs/own_landmarks.md)"
+                "run bundles/inference.json instead (docs/how-to/own-landmarks.md)"
             )
         used = used_weights(config)
         for stage, file in used.items():
