@@ -213,7 +213,7 @@ class CephalogramDetector:
     Raises:
         CephError: if the weights or a config cannot be read, or the device cannot be used.
 
-    Example:
+    Examples:
         >>> from monai_ceph import CephalogramDetector
         >>> detection = CephalogramDetector()("film.dcm")
         >>> print(detection.landmarks[0])
