@@ -11,13 +11,14 @@ ifeq ($(shell command -v nvidia-smi 2>/dev/null),)
 TORCH_INDEX := --extra-index-url https://download.pytorch.org/whl/cpu --retries 0 --timeout 15
 endif
 
-.PHONY: help setup label optional demo test lint types clean
+.PHONY: help setup label optional demo test docs lint types clean
 
 help:
 	@echo "make demo      set up, draw synthetic DICOM cephalograms in demo/, detect on them, print the error"
 	@echo "make test      set up, lint, check types, run the tests; tests skip if something that they need is missing"
 	@echo "make optional  set up, with every extra that tests need and MONAI Label: make test then runs their tests too"
 	@echo "make label     set up, with MONAI Label, for monai-ceph label"
+	@echo "make docs      set up, build the pages in docs/ as a site in site/"
 	@echo "make setup     set up only: the environment $(VENV)"
 	@echo "make lint      set up, run ruff"
 	@echo "make types     set up, run mypy"
@@ -41,7 +42,7 @@ $(VENV)/.label: $(VENV)/.installed requirements/label.txt
 
 # torch is named again wherever pip resolves: in a conflict elsewhere it may look for another one
 optional: label
-	$(PIP) install "$(TORCH)" -e ".[ray,s3-tests,onnx,pacs,node-tests,pretrained]"
+	$(PIP) install "$(TORCH)" -e ".[ray,s3-tests,onnx,pacs,node-tests,pretrained,docs]"
 
 demo: setup
 # the table comes last: without it, an earlier demo was interrupted, and phantom would refuse its folder
@@ -62,5 +63,13 @@ types: setup
 test: lint types
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
+docs: $(VENV)/.docs
+# the variable silences a notice about MkDocs 2, which the extra does not install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(PIP) install "$(TORCH)" -e ".[docs]"
+	@touch $@
+
 clean:
-	rm -rf $(VENV) demo build dist *.egg-info
+	rm -rf $(VENV) demo build dist site *.egg-info

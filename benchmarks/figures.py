@@ -1,4 +1,4 @@
-"""Draw the figures of docs/benchmarks.md from what benchmarks/accuracy.py measured.
+"""Draw the figures of benchmarks/JOURNAL.md from what benchmarks/accuracy.py measured.
 
 ``python benchmarks/figures.py accuracy.json docs/images`` writes the mean error of every landmark (the paper's figure
 4) and the best, the median and the worst films as error vectors on the mean shape. No film and no annotation is drawn:
@@ -83,7 +83,7 @@ def cases(method: dict[str, Any], size_mm: float, target: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="The figures of docs/benchmarks.md.")
+    parser = argparse.ArgumentParser(description="The figures of benchmarks/JOURNAL.md.")
     parser.add_argument("accuracy", type=Path, nargs="+", help="files of benchmarks/accuracy.py --json")
     parser.add_argument("target", type=Path, help="folder of the pictures")
     parser.add_argument("--method", default="full", help="key of the method (default: full)")

@@ -1,6 +1,6 @@
 """LandmarksToHeatmaps against MONAI's GenerateHeatmap: seconds, and what decoding gives back.
 
-Prints the markdown tables of docs/benchmarks.md: ``python benchmarks/heatmaps.py --threads 1``.
+Prints the markdown tables of benchmarks/JOURNAL.md: ``python benchmarks/heatmaps.py --threads 1``.
 
 Both get the same sigma and the same random sub-pixel landmarks, as float32 on the CPU. Ours also computes the
 background channel (eq. 2 of Zhong et al. 2019); GenerateHeatmap has none. Its other options are the defaults: a

@@ -213,7 +213,7 @@ class CephalogramDetector:
     Raises:
         CephError: if the weights or a config cannot be read, or the device cannot be used.
 
-    Example:
+    Examples:
         >>> from monai_ceph import CephalogramDetector
         >>> detection = CephalogramDetector()("film.dcm")
         >>> print(detection.landmarks[0])
@@ -240,7 +240,7 @@ class CephalogramDetector:
         if tuple(config.get_parsed_content("landmarks")) != SYMBOLS:
             raise CephError(
                 "the config's landmarks are not those of monai_ceph.landmarks, for which results and reports are made: "
-                "run bundles/inference.json instead (docs/own_landmarks.md)"
+                "run bundles/inference.json instead (docs/how-to/own-landmarks.md)"
             )
         used = used_weights(config)
         for stage, file in used.items():

@@ -1,7 +1,7 @@
 """The vocabulary: the 19 landmarks of the ISBI 2015 challenge, in its order.
 
 Nothing else in the package knows an index: use :data:`SYMBOLS`, :data:`NAMES` or :func:`index_of`. A task of another
-landmark set names it in the key ``landmarks`` of its configs (docs/own_landmarks.md).
+landmark set names it in the key ``landmarks`` of its configs (docs/how-to/own-landmarks.md).
 Definitions follow the usual cephalometric textbooks (Jacobson & Jacobson, *Radiographic Cephalometry*,
 2006); the order is the line order of the challenge's annotation files.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 CODING_SCHEME = "99MONAICEPH"
-"""The private coding scheme of what has no public code. Its table is docs/codes.md."""
+"""The private coding scheme of what has no public code. Its table is docs/reference/codes.md."""
 
 
 class Code(NamedTuple):

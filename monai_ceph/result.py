@@ -1,4 +1,4 @@
-"""What a detection says: one typed, versioned model. Its JSON schema is docs/schema/detection-1.1.json."""
+"""What a detection says: one typed, versioned model. Its JSON schema is docs/reference/schema/detection-1.1.json."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -15,8 +16,9 @@ import typer
 from monai_ceph.cli import app
 
 ROOT = Path(__file__).parents[1]
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
-BATCH = (ROOT / "docs" / "batch.md").read_text()
+DOCS = ROOT / "docs"
+PAGES = (ROOT / "README.md", *sorted(DOCS.rglob("*.md")))
+BATCH = (DOCS / "how-to" / "detect-a-folder.md").read_text()
 # of a block of commands, of cron and of systemd
 COMMAND = re.compile(r"^(?:ExecStart=/\S*/|[-*\d ,/]+  )?monai-ceph (.*)$", re.MULTILINE)
 
@@ -44,10 +46,51 @@ def test_commands_are_understood(page: str, line: str) -> None:
 def test_every_kind_of_line_was_found() -> None:
     found = commands()
     assert len(found) >= 12
-    assert [line for page, line in found if page == "batch.md" and "/data/" in line] == [
+    assert [line for page, line in found if page == "detect-a-folder.md" and "/data/" in line] == [
         "detect /data/incoming --out /data/results --formats all --workers 2 >> /var/log/monai-ceph.log 2>&1",
         "detect /data/studies --out /data/results --formats all --workers 2",
     ]
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.parent.name != "reference"], ids=lambda page: page.name
+)
+def test_pages_are_short(page: Path) -> None:
+    assert len(page.read_text().split()) <= (900 if page.name == "README.md" else 1500)
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "CONTRIBUTING.md", DOCS / "explanation" / "architecture.md"], ids=lambda p: p.name
+)
+def test_places_in_the_repository_exist(page: Path) -> None:
+    words = re.findall(r"`([\w./-]+)`", page.read_text())
+    places = [
+        word for word in words if word.split("/")[0] in ("monai_ceph", "bundles", "transforms", "docs", "benchmarks")
+    ]
+    assert len(places) > 20
+    assert [place for place in places if not (ROOT / place).exists()] == []
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md", *(ROOT / "benchmarks").glob("*.md")], ids=str)
+def test_links_lead_to_files(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)\s#]+)", page.read_text())
+    # the site makes this page from the commands
+    files = [target for target in targets if "://" not in target and not target.endswith("command-line.md")]
+    assert [target for target in files if not (page.parent / target).exists()] == []
+
+
+def test_the_site_builds(tmp_path: Path) -> None:
+    for package in ("mkdocs", "material", "mkdocstrings"):
+        pytest.importorskip(package, reason="the extra docs is not installed")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    # the variable silences a notice about MkDocs 2
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    result = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert "--pixel-spacing" in (tmp_path / "site" / "reference" / "command-line.html").read_text()
+    assert "CephalogramDetector" in (tmp_path / "site" / "reference" / "python-api.html").read_text()
 
 
 def test_the_service_is_one_for_systemd(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from monai_ceph.landmarks import CODING_SCHEME, LANDMARKS, Code
 from monai_ceph.readers import SpacingSource
 from monai_ceph.reports import dicom_codes
 
-PAGE = Path(__file__).parents[1] / "docs" / "codes.md"
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "codes.md"
 STANDARD = (
     dicom_codes.ANATOMICAL_STRUCTURE,
     dicom_codes.RADIOGRAPHY,

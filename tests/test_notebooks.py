@@ -15,7 +15,7 @@ nbformat = pytest.importorskip("nbformat", reason="nbclient is not installed")
 nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed")
 pytest.importorskip("ipykernel", reason="ipykernel is not installed")
 
-NOTEBOOKS = sorted((Path(__file__).parents[1] / "docs").glob("*.ipynb"))
+NOTEBOOKS = sorted((Path(__file__).parents[1] / "docs").rglob("*.ipynb"))
 
 
 def outputs(notebook: Any) -> list[Any]:

@@ -44,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def body_of_the_shipped_network(folder: Path) -> Path:
     """Do what the page says."""
-    page = (Path(__file__).parents[1] / "docs" / "own_landmarks.md").read_text()
+    page = (Path(__file__).parents[1] / "docs" / "how-to" / "own-landmarks.md").read_text()
     (code,) = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
     exec(code.replace('"body.pt"', repr(str(folder / "body.pt"))), {})
     return folder / "body.pt"

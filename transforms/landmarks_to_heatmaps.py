@@ -29,7 +29,7 @@ class LandmarksToHeatmaps(Transform):
         sigma: standard deviation of the Gaussians, in pixels of the grid.
         dtype: of the heatmaps.
 
-    Example:
+    Examples:
         >>> LandmarksToHeatmaps(sigma=2.0)(torch.tensor([[3.0, 4.5]]), (8, 8)).shape
         torch.Size([2, 8, 8])
     """

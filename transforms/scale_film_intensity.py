@@ -34,7 +34,7 @@ class ScaleFilmIntensity(Transform):
         step: rows and columns per sampled pixel; 1 takes them all.
         max_gap: share of the range, above 0 and below 1, that may hold next to no pixels; None does not look.
 
-    Example:
+    Examples:
         >>> ScaleFilmIntensity(0, 100)(torch.arange(4.0).reshape(1, 2, 2)).amax()
         tensor(1.)
     """

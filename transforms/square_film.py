@@ -26,7 +26,7 @@ class SquareFilm(Transform):
     Args:
         size: rows and columns of the result.
 
-    Example:
+    Examples:
         >>> film = MetaTensor(torch.rand(1, 2400, 1935), affine=torch.eye(3))
         >>> SquareFilm(290)(film).shape
         torch.Size([1, 290, 290])

@@ -23,7 +23,7 @@ class WholeFilm(Transform):
     Args:
         size: rows and columns of the result.
 
-    Example:
+    Examples:
         >>> WholeFilm(290)(MetaTensor(torch.rand(1, 2400, 1935), affine=torch.eye(3))).shape
         torch.Size([1, 290, 290])
     """

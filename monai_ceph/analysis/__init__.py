@@ -1,4 +1,4 @@
-"""Angles, ratios and lengths of a detection, as docs/analysis.md lists them."""
+"""Angles, ratios and lengths of a detection, as docs/reference/measurements.md lists them."""
 
 from monai_ceph.analysis.definitions import DEFINITIONS, Definition
 from monai_ceph.analysis.measurement import Measurement, measure

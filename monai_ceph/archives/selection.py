@@ -1,6 +1,6 @@
 """Which objects are cephalograms, by what a header or the answer to a query says, before pixels are moved or read.
 
-Panoramic units take cephalograms too, and name them freely; see docs/deployment.md for how to make it stricter. What
+Panoramic units take cephalograms too, and name them freely; docs/reference/node.md says how to make it stricter. What
 is no radiograph at all, our own reports among them, is never one, so that answers cannot go round in a circle.
 """
 

@@ -72,7 +72,7 @@ _CLASH = "clash: other pixels or another patient under the SOP Instance UID of "
 
 
 class Row(NamedTuple):
-    """One film: a file, or a frame of a file with several. ``docs/batch.md`` describes the columns."""
+    """One film: a file, or a frame of a file with several. ``docs/reference/run-results.md`` describes the columns."""
 
     id: int
     key: str

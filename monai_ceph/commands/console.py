@@ -23,7 +23,7 @@ __all__ = [
     "stop",
 ]
 
-# what a shell script can rely on; documented in docs/batch.md
+# what a shell script can rely on; documented in docs/reference/run-results.md
 EXIT_SOME_FAILED = 1
 EXIT_NOTHING_DONE = 2
 EXIT_STOPPED = 3

@@ -64,7 +64,7 @@ class AttentionGuidedInferer(Inferer):
         global_size: rows and columns of the global stage's grid (290 in the paper).
         local: how the local stage searches around the guide.
         decoder: from the global heatmaps to the guide. The paper takes the maxima; threshold and mean is nearer to
-            the landmarks where the Gaussians of neighbours overlap (docs/benchmarks.md).
+            the landmarks where the Gaussians of neighbours overlap (benchmarks/JOURNAL.md).
         context_network: as the local one, for a grid of ``context_size``; None: no context (the paper).
         context_size: rows and columns of the context network's grid.
         context_shifts: as ``shifts`` of the local stage, in pixels of the context network's grid.

@@ -77,11 +77,11 @@ class ExpansiveExplorationInferer(Inferer):
         batch_size: patches per forward pass.
         margin: pixels of the film around a patch that the network sees, too, while its response there is left
             out (0 in the paper). Near the border of what it sees the network cannot tell a landmark just outside
-            from one inside, and answers with false maxima (docs/benchmarks.md).
+            from one inside, and answers with false maxima (benchmarks/JOURNAL.md).
         shared_pixels: run the network on the smallest rectangle of the film that holds all squares, once for each of
             ``shifts``, instead of patch by patch, and read every window out of the one answer. It is many times
             faster, and equal for a network that was trained on patches far larger than what decides about one pixel
-            (docs/benchmarks.md).
+            (benchmarks/JOURNAL.md).
         guide_sd: weigh each window by a Gaussian of this standard deviation, in pixels of the grid, around the
             guide: among maxima alike the nearer one is taken. None: no weights, as in the paper.
         shifts: of ``shared_pixels``: the network looks at as many rectangles, each of which begins so many pixels

@@ -87,7 +87,7 @@ def serve(options: ServerOptions, warn: Callable[[str], None]) -> None:
         CephError: MONAI Label is not installed, there is no such folder, or the port is taken.
     """
     if find_spec("monailabel") is None:
-        raise CephError("MONAI Label is not installed: run `make label`, or see docs/labelling.md")
+        raise CephError("MONAI Label is not installed: run `make label`, or see docs/how-to/monai-label.md")
     if not options.remote and not Path(options.studies).is_dir():
         raise CephError(f"--studies {options.studies}: no such folder, and no URL that begins with http")
     if bool(options.certificate) != bool(options.key):
@@ -155,7 +155,7 @@ def _start(options: ServerOptions, work: Path, warn: Callable[[str], None]) -> N
     if not is_loopback(options.host) and not settings.MONAI_LABEL_AUTH_ENABLE:
         warn(
             f"monai-ceph: {options.host} can be reached from other machines, and authentication is off: whoever "
-            "reaches the port reads all films. Set MONAI_LABEL_AUTH_ENABLE, see docs/labelling.md."
+            "reaches the port reads all films. Set MONAI_LABEL_AUTH_ENABLE, see docs/how-to/monai-label.md."
         )
     overlays = os.pathsep.join(str(path.absolute()) for path in options.overlays)
     conf = {"device": options.device or "", "modalities": ",".join(options.modalities), "overlays": overlays}

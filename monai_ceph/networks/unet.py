@@ -84,8 +84,8 @@ class HeatmapUNet(PaddedNetwork):
         act: see MONAI's UNet.
         dropout: see MONAI's UNet.
         mixed_precision: convolve in bfloat16 (parameters and logits stay in float32). On CPUs with bfloat16
-            instructions and on GPUs this is faster (docs/benchmarks.md); elsewhere it is slower. TorchScript leaves it
-            out.
+            instructions and on GPUs this is faster (benchmarks/JOURNAL.md); elsewhere it is slower. TorchScript leaves
+            it out.
     """
 
     def __init__(

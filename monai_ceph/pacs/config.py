@@ -1,4 +1,4 @@
-"""What the configuration of a node may say. Docs: docs/deployment.md."""
+"""What the configuration of a node may say. Docs: docs/reference/node.md."""
 
 from __future__ import annotations
 
@@ -107,6 +107,6 @@ class NodeConfig(Section):
     sources: SourceConfig = SourceConfig()
     retry: RetryConfig = RetryConfig()
     storage_commitment: tuple[Peer, ...] = Field(
-        default=(), description="who may ask for it, and where the report goes; see docs/deployment.md first"
+        default=(), description="who may ask for it, and where the report goes; see docs/reference/node.md first"
     )
     http: HttpConfig | None = None

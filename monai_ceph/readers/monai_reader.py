@@ -32,7 +32,7 @@ class RadiographReader(ImageReader):
             pixels are not square is refused.
         frame: number, from 1, of the frame of a DICOM file with several.
 
-    Example:
+    Examples:
         >>> from monai.transforms import LoadImaged
         >>> load = LoadImaged(keys="image", reader=RadiographReader, ensure_channel_first=True)
         >>> load({"image": "ceph.dcm"})["image"].shape  # doctest: +SKIP

@@ -1,4 +1,4 @@
-"""The coded concepts of a report that are no landmark. The table is docs/codes.md."""
+"""The coded concepts of a report that are no landmark. The table is docs/reference/codes.md."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ PRIVATE_CODES: tuple[Code, ...] = (
     *(LANDMARK_STATUS, *STATUSES.values(), LANDMARK_SCORE, COLUMN_POSITION, ROW_POSITION),
     *(FILM_STATE, *FILM_STATES.values(), SCALE_SOURCE, *SCALE_SOURCES.values(), WARNING, NOTICE),
 )
-"""All of our own codes that are no landmark, in the order of docs/codes.md."""
+"""All of our own codes that are no landmark, in the order of docs/reference/codes.md."""
 
 ANATOMICAL_STRUCTURE = Code("91723000", "SCT", "Anatomical Structure")
 RADIOGRAPHY = Code("43468-8", "LN", "XR unspecified body region")

@@ -2,7 +2,7 @@
 
 ``global.pt`` and ``local.pt`` are state dictionaries of :class:`monai_ceph.networks.HeatmapUNet`, ``context.pt`` is
 one of :class:`monai_ceph.networks.efficientnet.EfficientNetHeatmapUNet`. How they were trained, and on what, stands in
-docs/model_card.md.
+docs/explanation/model-card.md.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _only_for_the_vocabulary(landmarks: Sequence[str], lacking: str, key: str) -
     if tuple(landmarks) != SYMBOLS:
         raise CephError(
             f"{lacking} for these {len(landmarks)} landmarks, only for the {NUM_LANDMARKS} of monai_ceph.landmarks: "
-            f"give the config key {key} (docs/own_landmarks.md)"
+            f"give the config key {key} (docs/how-to/own-landmarks.md)"
         )
 
 

@@ -16,7 +16,7 @@ def keep_freed_memory() -> bool:
     """Let the process keep the memory of one film for the next, and return whether it does.
 
     glibc gives large blocks back to the system as soon as they are free. A detection takes some hundred MiB in such
-    blocks, one after the other, and each has to be mapped again, page by page (docs/benchmarks.md). Nothing changes
+    blocks, one after the other, and each has to be mapped again, page by page (benchmarks/JOURNAL.md). Nothing changes
     where there is no glibc. The setting holds for the whole process, so that programs call this and the library does
     not.
     """

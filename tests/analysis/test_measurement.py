@@ -224,7 +224,7 @@ def test_a_definition_names_what_it_uses(definition: Any) -> None:
 
 
 def test_the_page_has_every_definition() -> None:
-    page = (ROOT / "docs" / "analysis.md").read_text().split("## All of them")[1].splitlines()
+    page = (ROOT / "docs" / "reference" / "measurements.md").read_text().split("## All of them")[1].splitlines()
     rows = [f"| `{d.symbol}` | {d.name}: {d.text} | {d.unit} | {d.citation} |" for d in DEFINITIONS]
     assert [line for line in page if line.startswith("| `")] == rows
 

@@ -98,7 +98,7 @@ def test_what_may_be_a_cephalogram_is_fetched(tmp_path: Path, archive: Orthanc) 
 
 @needs_orthanc
 def test_the_command(tmp_path: Path, archive: Orthanc, dicom: Path) -> None:
-    """A phantom in, its report and its presentation state back, by what docs/batch.md says."""
+    """A phantom in, its report and its presentation state back, by what docs/how-to/archive.md says."""
     study = archive.post("/instances", dicom.read_bytes())["ParentStudy"]
     place = url(archive)
     command = ["detect", "--from", f"{place}?StudyDate=19000101-", "--to", place, "--out", str(tmp_path / "out")]

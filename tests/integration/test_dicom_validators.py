@@ -27,7 +27,7 @@ from monai_ceph.reports.reviewed_report import Review, reviewed_report
 from monai_ceph.reports.structured_report import save_sr
 from monai_ceph.result import Detection
 
-# docs/dicom.md says why each of them stays
+# docs/reference/dicom-objects.md says why each of them stays
 KNOWN = (
     r"(ComprehensiveSR|GrayscaleSoftcopyPresentationState|ColorSoftcopyPresentationState)",
     r"Warning - Unrecognized defined term <99MONAICEPH> for value 1 of attribute <Coding Scheme Designator>",

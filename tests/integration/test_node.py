@@ -1,4 +1,4 @@
-"""The node as a process of its own, between real senders and a real Orthanc: what docs/deployment.md says works."""
+"""The node as a process of its own, between real senders and a real Orthanc: what docs/how-to/node.md says works."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def answered(pacs: Orthanc, count: int, seconds: float = 60) -> dict[str, list[s
     not PYTHON_PLUGIN.exists(), reason="orthanc-python is not installed (apt-get install orthanc-python)"
 )
 def test_the_recipe_with_orthanc(tmp_path: Path, dicom: Path) -> None:
-    """docs/deployment.md: a film goes to Orthanc by storescu, from there to the node, and is answered in its study."""
+    """docs/how-to/node.md: a film goes to Orthanc by storescu, from there to the node, and is answered in its study."""
     values = yaml.safe_load((DEPLOY / "node.yaml").read_text())
     values.update(port=free_port(), folder=str(tmp_path / "node"))
     values["http"]["port"] = free_port()
@@ -288,8 +288,9 @@ def test_the_container_file() -> None:
 
 def test_the_configuration_of_the_documentation(tmp_path: Path) -> None:
     read_config(DEPLOY / "node.yaml")
-    page = (DEPLOY.parent / "docs" / "deployment.md").read_text()
-    part, select = re.findall(r"^```yaml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    docs = DEPLOY.parent / "docs"
+    pages = [(docs / "how-to" / "node.md").read_text(), (docs / "reference" / "node.md").read_text()]
+    part, select = re.findall(r"^```yaml\n(.*?)^```$", "\n".join(pages), re.DOTALL | re.MULTILINE)
     assert SelectionConfig.model_validate(yaml.safe_load(select)["select"]) == SelectionConfig()
     (tmp_path / "node.yaml").write_text(f"{part}folder: node\n")
     config = read_config(tmp_path / "node.yaml")

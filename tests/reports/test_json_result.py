@@ -13,7 +13,7 @@ from monai_ceph.cli import app
 from monai_ceph.reports.json_result import result_schema, save_json
 from monai_ceph.result import SCHEMA_VERSION, Detection
 
-PAGE = Path(__file__).parents[2] / "docs" / "schema" / f"detection-{SCHEMA_VERSION}.json"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "schema" / f"detection-{SCHEMA_VERSION}.json"
 
 
 @pytest.fixture(scope="module")

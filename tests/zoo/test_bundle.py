@@ -29,7 +29,7 @@ from monai_ceph.reports.tables import LANDMARK_COLUMNS, landmark_rows
 from monai_ceph.zoo.bundle import NAME, write_bundle
 
 SCHEMA = Path(__file__).with_name("metadata.schema.json")
-MODEL_CARD = Path(__file__).parents[2] / "docs" / "model_card.md"
+MODEL_CARD = Path(__file__).parents[2] / "docs" / "explanation" / "model-card.md"
 
 
 @pytest.fixture(scope="module")
