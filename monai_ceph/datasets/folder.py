@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from monai_ceph.datasets.annotation_checks import check_on_film, without_placeholders
 from monai_ceph.datasets.film import Film
-from monai_ceph.datasets.locate import FilmFinder
-from monai_ceph.datasets.points import check_on_film, without_placeholders
+from monai_ceph.datasets.film_finder import FilmFinder
 from monai_ceph.datasets.table import number, rows
 from monai_ceph.errors import DatasetError
 from monai_ceph.landmarks import SYMBOLS, name_of
@@ -41,7 +41,7 @@ def folder(root: str | Path, symbols: Sequence[str] = SYMBOLS) -> list[Film]:
     The table has one row per film and landmark, in any order, with a header; see
     :func:`~monai_ceph.datasets.table.rows` for the kinds of text that are read. Columns:
 
-    - ``file``: see :class:`~monai_ceph.datasets.locate.FilmFinder`, so that the table of ``monai-ceph detect`` fits;
+    - ``file``: see :class:`~monai_ceph.datasets.film_finder.FilmFinder`, so that the table of ``monai-ceph detect`` fits;
     - ``symbol``: see :mod:`monai_ceph.landmarks`, or one of the user's own set;
     - ``x`` and ``y``: pixels of the image, x right, y down, pixel centres at integers. Not annotated: empty, one of the
       usual spellings of no value, -1 in both, or 0 in both for two landmarks of a film or more;

@@ -9,8 +9,8 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from monai_ceph.datasets.annotation_checks import check_on_film, without_placeholders
 from monai_ceph.datasets.film import Film
-from monai_ceph.datasets.points import check_on_film, without_placeholders
 from monai_ceph.errors import DatasetError
 from monai_ceph.landmarks import NUM_LANDMARKS, SYMBOLS, index_of
 

@@ -17,7 +17,6 @@ from typing import TypeVar
 from monai_ceph.errors import ReadError
 from monai_ceph.readers.dicom import DICOM_SUFFIXES, count_dicom_frames, has_preamble, looks_like_dicom, read_dicom
 from monai_ceph.readers.files import SUFFIXES, find_radiographs, is_candidate, iter_radiographs, read_head
-from monai_ceph.readers.foreign import foreign_kind, unnamed_image
 from monai_ceph.readers.itk_image import META_SUFFIXES, RASTER_SUFFIXES, read_meta_image, read_raster
 from monai_ceph.readers.nifti import NIFTI_SUFFIXES, read_nifti
 from monai_ceph.readers.pixels import WORKING_FOLDER, cause
@@ -31,6 +30,7 @@ from monai_ceph.readers.radiograph import (
     plausible_spacing,
     without_planes,
 )
+from monai_ceph.readers.unsupported import misnamed_image, unsupported_kind
 
 __all__ = [
     "SUFFIXES",
@@ -137,7 +137,7 @@ def _reader(path: Path) -> Callable[[Path], Radiograph]:
     if has_preamble(head):
         return read_dicom
     # a NIfTI file may be compressed by gzip, whatever its suffix says
-    if not name.endswith(NIFTI_SUFFIXES) and (kind := foreign_kind(head, name)) is not None:
+    if not name.endswith(NIFTI_SUFFIXES) and (kind := unsupported_kind(head, name)) is not None:
         raise ReadError(f"not an image that can be read, but {kind}")
     if name.endswith(RASTER_SUFFIXES):
         return read_raster
@@ -147,7 +147,7 @@ def _reader(path: Path) -> Callable[[Path], Radiograph]:
         return read_nifti
     if name.endswith(DICOM_SUFFIXES) or looks_like_dicom(head):
         return read_dicom
-    if (kind := unnamed_image(head, name)) is not None:
+    if (kind := misnamed_image(head, name)) is not None:
         raise ReadError(f"not recognised by its name: {kind}")
     known = ", ".join(suffix for suffix in SUFFIXES)
     raise ReadError(f"not an image that can be read: no DICOM content, and not one of the suffixes {known}")

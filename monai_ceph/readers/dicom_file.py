@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from monai_ceph.errors import ReadError
-from monai_ceph.readers._pydicom import quiet
 from monai_ceph.readers.dicom_elements import integer, term, uid
 from monai_ceph.readers.pixels import check_size
+from monai_ceph.readers.quiet_pydicom import quiet
 
 ELEMENTS = (
     *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality"),

@@ -24,8 +24,8 @@ from monai_ceph.errors import ReadError
 from monai_ceph.readers.codestream import CodestreamHeader, codestream_header
 from monai_ceph.readers.dicom_elements import integer, term
 from monai_ceph.readers.dicom_file import DicomFile
-from monai_ceph.readers.isolated import decode_with_gdcm, gdcm_folder
-from monai_ceph.readers.mislabelled import END_OF_ITEMS, ITEM, settle_syntax
+from monai_ceph.readers.gdcm_decoder import decode_with_gdcm, gdcm_folder
+from monai_ceph.readers.mislabelled import END_OF_ITEMS, ITEM, correct_transfer_syntax
 from monai_ceph.readers.pixels import check_size, grey
 from monai_ceph.readers.stored_bits import stored_values
 
@@ -45,7 +45,7 @@ def count_stored_frames(file: DicomFile) -> int:
     """
     if not file.encapsulated:
         file.inflate_pixels()
-    settle_syntax(file)
+    correct_transfer_syntax(file)
     _check_syntax(file.syntax)
     if file.encapsulated:
         _check_fragments(file)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from monai_ceph.errors import ReadError
-from monai_ceph.readers._pydicom import quiet
 from monai_ceph.readers.dicom_elements import term, value
 from monai_ceph.readers.dicom_file import BoundedReader, has_preamble
+from monai_ceph.readers.quiet_pydicom import quiet
 
 _NAME = "DICOMDIR"
 _PREAMBLE_AND_PREFIX = 132

@@ -11,10 +11,10 @@ from pathlib import Path
 from monai_ceph.errors import ReadError
 from monai_ceph.readers.dicom import DICOM_SUFFIXES, has_preamble
 from monai_ceph.readers.dicomdir import is_dicomdir, referenced_images
-from monai_ceph.readers.foreign import HEAD_BYTES, foreign_kind, unnamed_image
 from monai_ceph.readers.itk_image import META_SUFFIXES, RASTER_SUFFIXES
 from monai_ceph.readers.nifti import NIFTI_SUFFIXES
 from monai_ceph.readers.seen import Seen
+from monai_ceph.readers.unsupported import HEAD_BYTES, misnamed_image, unsupported_kind
 
 SUFFIXES = (*DICOM_SUFFIXES, *RASTER_SUFFIXES, *META_SUFFIXES, *NIFTI_SUFFIXES)
 """The suffixes that `read_radiograph` knows. DICOM files need none."""
@@ -97,7 +97,7 @@ def why_skipped(path: Path, head: bytes) -> str | None:
     """
     if path.name.startswith(".") or is_dicomdir(path):
         return None
-    return foreign_kind(head, path.name) or unnamed_image(head, path.name)
+    return unsupported_kind(head, path.name) or misnamed_image(head, path.name)
 
 
 def _of_file(path: Path) -> Iterator[Path]:

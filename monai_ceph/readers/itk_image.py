@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image
 
 from monai_ceph.errors import ReadError
-from monai_ceph.readers._stdout import remarks_kept
+from monai_ceph.readers.native_stdout import captured_lines
 from monai_ceph.readers.pixels import WORKING_FOLDER, check_size, finite, grey, one_image
 from monai_ceph.readers.radiograph import Radiograph, SpacingSource, anisotropy_warnings, usable_spacing
 from monai_ceph.readers.tiff import GREY_MODES, TiffLayout, tiff_layout, unknown_white_is_zero
@@ -76,7 +76,7 @@ def read_raster(path: Path) -> Radiograph:
     elif mode == "1" or kind in _FOR_PILLOW:
         pixels = _decode_with_pillow(path)
     else:
-        with WORKING_FOLDER, remarks_kept(_LIBJPEG, remarks):
+        with WORKING_FOLDER, captured_lines(_LIBJPEG, remarks):
             pixels, _ = _decode_with_itk(path, f"{kind}ImageIO")
     if tiff:
         pixels = tiff.black_is_zero(pixels)

@@ -14,7 +14,7 @@ from monai_ceph.readers.codestream import transfer_syntax
 from monai_ceph.readers.dicom_elements import uid
 from monai_ceph.readers.dicom_file import UNDEFINED_LENGTH, BoundedReader, DicomFile
 
-__all__ = ["END_OF_ITEMS", "ITEM", "settle_syntax"]
+__all__ = ["END_OF_ITEMS", "ITEM", "correct_transfer_syntax"]
 
 ITEM = b"\xfe\xff\x00\xe0"
 """The tag that begins encapsulated pixel data, and each of their fragments (PS3.5 annex A.4)."""
@@ -22,7 +22,7 @@ END_OF_ITEMS = b"\xfe\xff\xdd\xe0"
 """The tag that ends them."""
 
 
-def settle_syntax(file: DicomFile) -> None:
+def correct_transfer_syntax(file: DicomFile) -> None:
     """Set `syntax`, `bare` and `remarks` of a file by what its pixel data are, where that is beyond doubt.
 
     Args:

@@ -320,7 +320,7 @@ def test_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         path.write_bytes(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr("monai_ceph.datasets.phantom.save_dicom", fail)
+    monkeypatch.setattr("monai_ceph.datasets.phantom.writer.save_dicom", fail)
     with pytest.raises(OSError, match="disk full"):
         write_phantoms(tmp_path, 1, height=120, width=97)
     assert list(tmp_path.iterdir()) == []

@@ -16,7 +16,7 @@ from PIL import Image
 from reader_films import COLUMNS, GREY8, GREY12, RGB8, ROWS, luma, refuses, same
 
 from monai_ceph.readers import SpacingSource, pixels, read_radiograph
-from monai_ceph.readers._stdout import remarks_kept
+from monai_ceph.readers.native_stdout import captured_lines
 
 IS_ONE = "The spacing in the header is exactly 1 x 1 and was ignored: programs write that if they know no spacing."
 
@@ -126,7 +126,7 @@ class TestRaster:
 
     def test_what_others_print_meanwhile_is_printed(self, capfd: pytest.CaptureFixture[str]) -> None:
         remarks: list[str] = []
-        with remarks_kept(("Corrupt",), remarks):
+        with captured_lines(("Corrupt",), remarks):
             os.write(1, b"before\nCorrupt JPEG data: 1\nafter, without an end")
         assert remarks == ["Corrupt JPEG data: 1"]
         assert capfd.readouterr().out == "before\nafter, without an end"

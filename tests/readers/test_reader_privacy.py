@@ -23,8 +23,8 @@ from sample_files import compressed, picture
 
 from monai_ceph.errors import ReadError
 from monai_ceph.readers import count_frames, find_radiographs, read_radiograph
-from monai_ceph.readers._pydicom import quiet
 from monai_ceph.readers.dicom_file import ELEMENTS
+from monai_ceph.readers.quiet_pydicom import quiet
 
 MARK = "Zebra"
 NAME, BIRTH = "Zebra^Quagga", "19010203"

@@ -18,7 +18,7 @@ from pydicom.uid import (
 from reader_films import GREY8, GREY12, dicom, luma, refuses, same, save
 from sample_files import COMPRESSED, compressed, encode, picture, with_fragments
 
-from monai_ceph.readers import isolated, read_radiograph
+from monai_ceph.readers import gdcm_decoder, read_radiograph
 
 NATIVE = [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian]
 LOSSLESS = ["rle", "jpeg-lossless", "jpeg-lossless-sv1", "jpeg-ls", "jpeg-2000"]
@@ -180,7 +180,7 @@ def test_the_other_process_needs_no_environment(tmp_path: Path, monkeypatch: pyt
 def test_a_decoder_that_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     worker = tmp_path / "worker.py"
     worker.write_text("while True: pass\n")
-    monkeypatch.setattr(isolated, "_WORKER", worker)
-    monkeypatch.setattr(isolated, "_SECONDS", 0.05)
+    monkeypatch.setattr(gdcm_decoder, "_WORKER", worker)
+    monkeypatch.setattr(gdcm_decoder, "_SECONDS", 0.05)
     path = save(compressed("jpeg-lossless", picture(), 12), tmp_path / "a.dcm")
     refuses(path, "the decoder did not come to an end")

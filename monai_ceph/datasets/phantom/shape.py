@@ -10,9 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from monai_ceph.datasets.phantom.airway import add_airway
 from monai_ceph.datasets.phantom.jaws import add_jaws
-from monai_ceph.datasets.phantom.skin import add_profile, add_spine
+from monai_ceph.datasets.phantom.skin import add_skin
 from monai_ceph.datasets.phantom.skull import add_skull
+from monai_ceph.datasets.phantom.spine import add_spine
 from monai_ceph.landmarks import NUM_LANDMARKS, SYMBOLS, index_of
 
 # Means of the 19 landmarks in the frame above: a statistic of adult and adolescent heads, no image data.
@@ -120,7 +122,8 @@ def sample_shape(rng: np.random.Generator) -> Shape:
     contours: dict[str, np.ndarray] = {}
     add_skull(m, contours, normal)
     add_jaws(m, contours, normal)
-    add_profile(m, contours, normal)
+    add_skin(m, contours, normal)
+    add_airway(m, contours)
     add_spine(m, contours, normal)
     landmarks = np.stack([m[symbol] for symbol in SYMBOLS])
     assert landmarks.shape == (NUM_LANDMARKS, 2)

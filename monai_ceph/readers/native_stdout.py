@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from tempfile import TemporaryFile
 
-__all__ = ["remarks_kept"]
+__all__ = ["captured_lines"]
 
 _STDOUT = 1
 
 
 @contextmanager
-def remarks_kept(prefixes: tuple[str, ...], remarks: list[str]) -> Iterator[None]:
+def captured_lines(prefixes: tuple[str, ...], remarks: list[str]) -> Iterator[None]:
     """Keep the lines with one of these beginnings from standard output, and append them to ``remarks``.
 
     The descriptor itself leads elsewhere meanwhile, for all threads: whatever else is written to it follows at the end.

@@ -6,7 +6,7 @@ a ZIP archive would think that there are none.
 
 from __future__ import annotations
 
-__all__ = ["HEAD_BYTES", "foreign_kind", "unnamed_image"]
+__all__ = ["HEAD_BYTES", "unsupported_kind", "misnamed_image"]
 
 HEAD_BYTES = 512
 """As many bytes of a file tell what it is; a tar archive says so at byte 257."""
@@ -54,7 +54,7 @@ _ZIP_INSIDE = (
 _TIFF_INSIDE = (".dng", ".cr2", ".nef", ".arw", ".orf", ".pef", ".svs", ".ndpi")
 
 
-def foreign_kind(head: bytes, name: str) -> str | None:
+def unsupported_kind(head: bytes, name: str) -> str | None:
     """Return what a file is and what to do about it, such as "a ZIP archive; unpack it first".
 
     None if it is no archive, document or image of a format that is not read.
@@ -77,7 +77,7 @@ def foreign_kind(head: bytes, name: str) -> str | None:
     return None
 
 
-def unnamed_image(head: bytes, name: str) -> str | None:
+def misnamed_image(head: bytes, name: str) -> str | None:
     """Return what a file is that could be read under another name, such as "a PNG image; call it .png"; else None."""
     if name.lower().endswith(_TIFF_INSIDE):
         return None
