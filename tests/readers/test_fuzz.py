@@ -1,4 +1,4 @@
-"""A short run of benchmarks/fuzz.py: damaged files of every kind are read or refused, and nothing else."""
+"""A short run of benchmarks/fuzz.py: damaged files of every kind are read or refused with a clear error."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class TestCutOff:
     def test_markers_at_the_highest_value(self) -> None:
         close(limits(ANATOMY, np.full(300, 4095)), 0, 999.9 + 49.995, 300 / 10300)
 
-    def test_what_is_far_below(self) -> None:
+    def test_outliers_far_below(self) -> None:
         close(limits(ANATOMY, np.full(300, -3000)), -49.995, 999.9, 300 / 10300)
 
     def test_both_ends(self) -> None:
@@ -60,7 +60,7 @@ class TestCutOff:
         assert found.high == pytest.approx(sharp.high, abs=6)
         assert found.cut == pytest.approx((300 + edge) / (10300 + edge), abs=0.005)
 
-    def test_percentiles_are_those_of_what_stays(self) -> None:
+    def test_percentiles_of_the_remaining_pixels(self) -> None:
         sample = np.concatenate((ANATOMY, np.full(300, 4095)))
         found = grey_limits(sample, (0.5, 99.5), 0.4)
         low, high = np.percentile(ANATOMY, (0.5, 99.5))
@@ -84,7 +84,7 @@ class TestKept:
 
 
 @pytest.mark.parametrize("sample", [np.zeros(0), np.zeros((0, 3))])
-def test_no_pixel(sample: np.ndarray) -> None:
+def test_empty_sample(sample: np.ndarray) -> None:
     assert grey_limits(sample, ALL, 0.4) == GreyLimits(0, 0, 0)
 
 

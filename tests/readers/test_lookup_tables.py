@@ -1,4 +1,4 @@
-"""Modality and VOI LUTs as files have them: empty, damaged, constant, short, of any size and depth."""
+"""Modality and VOI LUTs as found in files: empty, damaged, constant, short, of any size and depth."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def written(path: Path, name: str, *items: Dataset, syntax: str = ExplicitVRLitt
     ids=str,
 )
 @pytest.mark.parametrize("name", BOTH)
-def test_an_empty_table_is_passed_over(tmp_path: Path, name: str, table: dict[str, Any], syntax: str) -> None:
+def test_empty_lut_is_skipped(tmp_path: Path, name: str, table: dict[str, Any], syntax: str) -> None:
     path = written(tmp_path, name, item(**table), syntax=syntax, RescaleSlope="2", RescaleIntercept="-7")
     same(path, GREY12 * 2.0 - 7)
     assert read_radiograph(path).warnings == (f"The {TITLES[name]} is empty and was not applied.",)
@@ -60,7 +60,7 @@ def test_an_empty_table_is_passed_over(tmp_path: Path, name: str, table: dict[st
 
 @pytest.mark.parametrize("value", [0, 1000])
 @pytest.mark.parametrize("name", BOTH)
-def test_a_constant_table_is_passed_over(tmp_path: Path, name: str, value: int) -> None:
+def test_constant_lut_is_skipped(tmp_path: Path, name: str, value: int) -> None:
     window = {"WindowCenter": "2000", "WindowWidth": "1500", "VOILUTFunction": "SIGMOID"}
     path = written(tmp_path, name, item(data=np.full(4096, value)), **window)
     same(path, 4095 / (1 + np.exp(-4 * (GREY12.astype(float) - 2000) / 1500)), atol=0.01)
@@ -70,7 +70,7 @@ def test_a_constant_table_is_passed_over(tmp_path: Path, name: str, value: int) 
 
 
 @pytest.mark.parametrize("name", BOTH)
-def test_a_table_beside_the_values_of_the_film_is_passed_over(tmp_path: Path, name: str) -> None:
+def test_lut_outside_the_range_of_the_film_is_skipped(tmp_path: Path, name: str) -> None:
     path = written(tmp_path, name, item((4096, 5000, 16)))
     same(path, GREY12)
     assert read_radiograph(path).warnings == (
@@ -78,7 +78,7 @@ def test_a_table_beside_the_values_of_the_film_is_passed_over(tmp_path: Path, na
     )
 
 
-def test_a_constant_film_stays_one(tmp_path: Path) -> None:
+def test_a_constant_film_stays_constant(tmp_path: Path) -> None:
     path = written(tmp_path, "VOILUTSequence", item(), stored=np.full((20, 20), 2000, np.uint16))
     same(path, np.full((20, 20), CURVE[2000]))
     assert read_radiograph(path).warnings == ()
@@ -125,11 +125,11 @@ def test_a_damaged_voi_lut_leaves_the_window(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("name", BOTH)
-def test_the_first_that_can_be_used(tmp_path: Path, name: str, first: dict[str, Any], words: str, syntax: str) -> None:
+def test_first_usable_item_is_used(tmp_path: Path, name: str, first: dict[str, Any], words: str, syntax: str) -> None:
     good = item(order=">" if syntax == ExplicitVRBigEndian else "<")
     path = written(tmp_path, name, item(**first), good, item(data=CURVE[::-1]), syntax=syntax)
     same(path, CURVE[GREY12])
-    assert read_radiograph(path).warnings == (f"The first {TITLES[name]} {words}: the next one was applied.",)
+    assert read_radiograph(path).warnings == (f"The first {TITLES[name]} {words}; the next one was applied.",)
 
 
 @pytest.mark.parametrize("vr", ["OW", "US"])
@@ -152,7 +152,7 @@ def test_every_depth(tmp_path: Path, name: str, bits: int) -> None:
 
 
 @pytest.mark.parametrize("name", BOTH)
-def test_bytes_two_to_a_word(tmp_path: Path, name: str) -> None:
+def test_two_8_bit_entries_per_word(tmp_path: Path, name: str) -> None:
     table = (np.arange(4096) >> 4).astype(np.uint8)
     same(written(tmp_path, name, item((4096, 0, 8), table.tobytes())), table[GREY12])
 

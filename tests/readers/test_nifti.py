@@ -64,11 +64,11 @@ class TestNifti:
         same(path, GREY8)
         assert "oblique" in read_radiograph(path).warnings[0]
 
-    def test_one_is_no_spacing_and_units(self, tmp_path: Path) -> None:
+    def test_spacing_of_one_is_ignored_and_units_are_converted(self, tmp_path: Path) -> None:
         radiograph = read_radiograph(nifti(tmp_path / "a.nii", GREY8.T, np.diag([-1, -1, 1, 1])))
         assert (radiograph.pixel_spacing, radiograph.spacing_source) == (None, SpacingSource.NONE)
         assert radiograph.warnings == (
-            "The spacing in the header is exactly 1 x 1 and was ignored: programs write that if they know no spacing.",
+            "The spacing in the header is exactly 1 x 1 and was ignored: programs write that for an unknown spacing.",
         )
         path = nifti(tmp_path / "b.nii", GREY8.T, np.diag([-100, -100, 1, 1]), units="micron")
         assert read_radiograph(path).pixel_spacing == pytest.approx((0.1, 0.1))

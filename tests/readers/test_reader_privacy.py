@@ -1,4 +1,4 @@
-"""No message names a patient, whatever is wrong with a file and wherever the name has got to."""
+"""No message contains a patient's name, whatever is wrong with a file and wherever the name is."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def silent(path: Path) -> None:
 class TestDicom:
     @pytest.mark.parametrize("vr", ["LO", "PN", "UN", "IS", "DS", "UI", "CS", "US"])
     @pytest.mark.parametrize("name", ELEMENTS)
-    def test_a_name_in_place_of_a_value(self, tmp_path: Path, name: str, vr: str) -> None:
+    def test_a_name_instead_of_a_value(self, tmp_path: Path, name: str, vr: str) -> None:
         dataset = film()
         meta = dataset.file_meta
         meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = dataset.SOPClassUID, dataset.SOPInstanceUID
@@ -141,7 +141,7 @@ class TestDicom:
                 silent(found)
 
 
-def test_logs_of_others_come_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_logging_is_restored(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     # whatever tests before this one left
     caplog.set_level(logging.WARNING, "pydicom")
     path = save(dicom(), tmp_path / "a.dcm")

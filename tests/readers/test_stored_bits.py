@@ -1,4 +1,4 @@
-"""Bits above HighBit and below the stored ones are no part of a value, in any transfer syntax (PS3.5 8.1.1)."""
+"""Only the BitsStored bits up to HighBit are the value, in any transfer syntax (PS3.5 section 8.1.1)."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_codestream_of_signed_words(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", PRECISE)
 @pytest.mark.parametrize("precision", [13, 14])
-def test_codestreams_of_some_bits_more(tmp_path: Path, precision: int, kind: str) -> None:
+def test_codestreams_with_more_bits_than_stored(tmp_path: Path, precision: int, kind: str) -> None:
     stored = (VALUES | (OVERLAY << 12)) & (2**precision - 1)
     dataset = dicom(stored, 12, COMPRESSED[kind])
     same(save(with_fragments(dataset, [of_precision(kind, precision, stored)]), tmp_path / "a.dcm"), VALUES)
@@ -83,7 +83,7 @@ def test_codestreams_of_some_bits_more(tmp_path: Path, precision: int, kind: str
 
 @pytest.mark.parametrize("signed", [False, True], ids=["unsigned", "signed"])
 @pytest.mark.parametrize("kind", PRECISE)
-def test_values_at_the_upper_end_of_the_word_that_the_encoder_took_out(tmp_path: Path, kind: str, signed: bool) -> None:
+def test_values_shifted_down_by_the_encoder(tmp_path: Path, kind: str, signed: bool) -> None:
     # the codestream has the stored bits alone, so that nothing is left to shift
     dataset = dicom(VALUES << 4, 12, COMPRESSED[kind], HighBit=15, PixelRepresentation=int(signed))
     _, expected = words(11, signed)
@@ -92,7 +92,7 @@ def test_values_at_the_upper_end_of_the_word_that_the_encoder_took_out(tmp_path:
 
 @pytest.mark.parametrize("signed", [False, True], ids=["unsigned", "signed"])
 @pytest.mark.parametrize("kind", PRECISE)
-def test_codestreams_of_fewer_bits_than_the_header_says(tmp_path: Path, kind: str, signed: bool) -> None:
+def test_codestreams_with_fewer_bits_than_stored(tmp_path: Path, kind: str, signed: bool) -> None:
     dataset = dicom(VALUES, 16, COMPRESSED[kind], PixelRepresentation=int(signed))
     same(save(with_fragments(dataset, [of_precision(kind, 12, VALUES)]), tmp_path / "a.dcm"), VALUES)
 
