@@ -46,7 +46,7 @@ def test_rows_in_any_order_and_x_y_become_row_column(root: Path) -> None:
     assert b.landmarks[index_of("Pog'")].tolist() == [4, 3]
     assert np.isfinite(a.landmarks).sum() == 2
     assert np.isfinite(b.landmarks).sum() == 4
-    # the spacing may stand in any row of the film
+    # the pixel spacing may be in any row of the film
     assert (a.pixel_spacing, b.pixel_spacing) == (0.1, 0.2)
 
 
@@ -57,7 +57,7 @@ def test_spread_between_two_annotators(root: Path) -> None:
     assert film.spread[index_of("S")].tolist() == [-2, 1.5]
     assert np.isfinite(film.spread).sum() == 2
     [item] = as_dictionaries([film])
-    # one annotation, or none, is where it is
+    # with one annotation there is no spread
     assert np.abs(item["spread"]).sum() == 3.5
 
 
@@ -76,7 +76,7 @@ def test_the_template_lists_every_landmark_and_annotates_none(root: Path) -> Non
     [film] = folder(write(root, text))
     assert np.isnan(film.landmarks).all()
     assert math.isnan(film.pixel_spacing)
-    # filled in, it is a truth
+    # a template that is filled in can be read
     [film] = folder(write(root, text.replace(",S,,,", ",S,7,8,0.1")))
     assert film.landmarks[0].tolist() == [8, 7]
     assert film.pixel_spacing == 0.1
@@ -170,7 +170,7 @@ def test_a_table_in_another_encoding(root: Path, where: str) -> None:
 
 
 class TestNotAnnotated:
-    """What annotation programs write where there is no landmark."""
+    """Placeholders that annotation programs write for missing landmarks."""
 
     @pytest.mark.parametrize(
         ("x", "y"), [("-1", "-1"), ("-1.0", "-1"), ("", ""), ("NA", "na"), ("NaN", "null"), ("None", "-")]
@@ -195,7 +195,7 @@ class TestNotAnnotated:
 
 
 class TestSpreadsheets:
-    """The same two rows, as programs of other countries write them."""
+    """The same two rows, as spreadsheets write them in different locales."""
 
     @pytest.mark.parametrize(
         "content",
@@ -219,7 +219,7 @@ class TestSpreadsheets:
 
 
 class TestTableOfDetect:
-    """Its names of films are paths as they were given, and UIDs."""
+    """The table of detect names films by the given paths, and by UIDs."""
 
     def test_paths_that_start_above_the_folder(self, root: Path) -> None:
         films = folder(write(root, HEADER + "data/films/a.png,S,1,2,\ndata/films/below/a.png,S,3,4,\n"))

@@ -21,7 +21,7 @@ SUFFIXES = (".bmp", ".jpg", ".png")
 
 
 def points(number: int, doctor: str) -> np.ndarray:
-    """Annotated x, y: each film and each doctor has its own."""
+    """Annotated x, y, different for each film and each doctor."""
     base = np.stack((np.arange(19) * 50 + number, np.arange(19) * 60 + 2 * number), axis=1)
     return base + (3 if doctor == "junior" else 0)
 
@@ -104,7 +104,7 @@ def test_open_dataset(root: Path) -> None:
 
 @pytest.fixture
 def annotation(root: Path) -> Any:
-    """The senior's annotation of film 007, restored after the test."""
+    """The senior doctor's annotation of film 007, restored after the test."""
     [path] = root.rglob("400_senior/007.txt")
     text = path.read_text()
     yield path

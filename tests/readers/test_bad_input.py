@@ -81,7 +81,7 @@ class TestTruncated:
     def test_every_truncation_is_refused(self, tmp_path: Path, kind: str, share: float) -> None:
         dataset = dicom(PIXELS, 12) if kind == "native" else compressed(kind, PIXELS, 12)
         path = save(dataset, tmp_path / "a.dcm")
-        # nothing of the picture is in the end marker of compressed pixel data
+        # only the end marker may be missing: it holds no pixels
         content = path.read_bytes()[: -1 if kind == "native" else -8]
         path.write_bytes(content[: int(len(content) * share)])
         refuses(path, "")

@@ -22,7 +22,7 @@ from monai_ceph.errors import ReadError
 from monai_ceph.readers import read_radiograph
 from monai_ceph.readers.pixels import check_size
 
-# Reads a file in a process that may take 100 MB beyond what its imports took, and prints why it was refused.
+# Reads each file in a process limited to 100 MB beyond its imports, and prints why it was refused.
 PROGRAM = """
 import re, resource, sys
 from pathlib import Path
@@ -110,7 +110,7 @@ def native_dicom(folder: Path, side: int) -> Path:
     return save(dicom(Rows=side, Columns=side), folder / "native.dcm")
 
 
-# pixels that are not too many for a film
+# below the limit for any film, but too many for the bytes
 SIDE = 13000
 WRITERS = [png, tiff, jpeg, meta, nifti, native_dicom, *map(compressed_dicom, COMPRESSED)]
 NAMES = ["png", "tiff", "jpg", "meta", "nifti", "native", *COMPRESSED]
@@ -131,7 +131,7 @@ def test_more_pixels_than_the_bytes_can_hold(tmp_path: Path, write: Callable[[Pa
 
 
 def deflated(path: Path, zeros: int, where: int) -> Path:
-    """A deflated DICOM file with that many zeros somewhere in its data set: after its pixels if the place is -1."""
+    """A deflated DICOM file with zeros inserted into its data set at ``where``, or after its pixels if that is -1."""
     save(dicom(syntax=DeflatedExplicitVRLittleEndian), path)
     content = path.read_bytes()
     start = 144 + int.from_bytes(content[140:144], "little")  # PS3.10 section 7.1: after the group length

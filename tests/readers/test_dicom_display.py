@@ -101,7 +101,7 @@ class TestDicomPixels:
 
     def test_rescale_with_monochrome1(self, tmp_path: Path) -> None:
         dataset = dicom(RescaleSlope="2", RescaleIntercept="-100", PhotometricInterpretation="MONOCHROME1")
-        # The range -100..8090 is reflected: the lowest stored value becomes the highest displayed one.
+        # The range -100..8090 is inverted: the lowest stored value becomes the highest displayed one.
         same(save(dataset, tmp_path / "a.dcm"), 7990 - (GREY12 * 2.0 - 100))
 
     def test_zero_slope_is_not_applied(self, tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ class TestDicomPixels:
         stored = np.maximum(GREY12, 10)
         stored[0, :8] = range(2, 10)
         expected = stored.astype(float)
-        # 2 is no padding
+        # 2 is not padding
         expected[0, 1:8] = 2
         dataset = dicom(stored)
         for name, end in zip(("PixelPaddingValue", "PixelPaddingRangeLimit"), ends, strict=True):
@@ -235,7 +235,7 @@ class TestDicomPixels:
         chroma = np.random.default_rng(4).integers(0, 256, (ROWS, COLUMNS, 2), dtype=np.uint8)
         dataset = dicom(np.dstack([GREY8, chroma]), 8, PhotometricInterpretation=photometric)
         if photometric != "YBR_FULL":
-            # two values of Y, then one of each colour (PS3.3 C.7.6.3.1.2)
+            # two Y values, then one Cb and one Cr (PS3.3 C.7.6.3.1.2)
             pairs = np.dstack([GREY8[:, ::2], GREY8[:, 1::2], chroma[:, ::2]])
             dataset.PixelData = np.ascontiguousarray(pairs).tobytes()
         same(save(dataset, tmp_path / "a.dcm"), GREY8)

@@ -34,7 +34,7 @@ SYNTAXES = {
 
 
 def stored_as(name: str, vr: str | None, raw: bytes) -> Dataset:
-    """A data set with one element as it lies in a little endian file; no VR is that of an implicit one."""
+    """A data set with one raw element of a little-endian file; without a VR it is implicit."""
     dataset = Dataset()
     element = RawDataElement(Tag(name), vr, len(raw), raw, 0, vr is None, True, True)
     dataset[name] = element

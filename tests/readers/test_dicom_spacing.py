@@ -143,7 +143,7 @@ class TestDicomSpacing:
             ({"PixelAspectRatio": ["1", "2"]}, None, NONE, "PixelAspectRatio 1 to 2"),
             ({"PixelAspectRatio": ["1", "1"]}, None, NONE, ""),
             ({"PixelSpacing": ["0", "0"]}, None, NONE, "ignored"),
-            # what GDCM and ITK write if they know no spacing
+            # what GDCM and ITK write for an unknown spacing
             ({"PixelSpacing": ["1", "1"]}, None, NONE, f"PixelSpacing {UNKNOWN}"),
             ({"PixelSpacing": ["1.0", "1.000"]}, None, NONE, f"PixelSpacing {UNKNOWN}"),
             (
@@ -161,7 +161,7 @@ class TestDicomSpacing:
                 f"PixelSpacing {UNKNOWN}",
             ),
             ({"PixelSpacing": ["1", "0.9"]}, (1, 0.9), UNSTATED, "not square"),
-            # micrometres, and no guess of 0.148
+            # micrometres, which are not converted to 0.148
             ({"PixelSpacing": ["148", "148"]}, None, NONE, f"PixelSpacing 148 x 148 mm {MICROMETRES}"),
             ({"PixelSpacing": ["100", "100"]}, None, NONE, f"PixelSpacing 100 x 100 mm {MICROMETRES}"),
             ({"ImagerPixelSpacing": ["148", "148"]}, None, NONE, f"ImagerPixelSpacing 148 x 148 mm {MICROMETRES}"),
@@ -182,7 +182,7 @@ class TestDicomSpacing:
             ({"PixelSpacing": ["0.000148"] * 2}, None, NONE, f"PixelSpacing 0.000148 x 0.000148 mm {NO_PIXEL}"),
             ({"PixelSpacing": ["0.01", "0.01"]}, (0.01, 0.01), UNSTATED, "does not say"),
             ({"PixelSpacing": ["2", "2"]}, (2, 2), UNSTATED, "does not say"),
-            # rounding is no calibration
+            # rounding is not a calibration
             (
                 {"PixelSpacing": IMAGER, "ImagerPixelSpacing": ["0.148", "0.148"]},
                 (0.148, 0.148),
@@ -227,7 +227,7 @@ class TestDicomSpacing:
                 CAL,
                 "",
             ),
-            # so many digits, and a magnification of 1.038: a calibration
+            # with this many digits, a magnification of 1.038 is a calibration
             (
                 {"PixelSpacing": ["0.143", "0.143"], "ImagerPixelSpacing": ["0.1484", "0.1484"]},
                 (0.143, 0.143),

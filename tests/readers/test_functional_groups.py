@@ -46,7 +46,7 @@ def item(**elements: Any) -> Dataset:
 
 
 def group(**macros: dict[str, Any]) -> Dataset:
-    """An item of functional groups: attributes by macro."""
+    """An item of a functional groups sequence, from attributes by macro."""
     return item(**{name: Sequence([item(**elements)]) for name, elements in macros.items()})
 
 
@@ -56,7 +56,7 @@ def enhanced(
     syntax: str = ExplicitVRLittleEndian,
     **elements: Any,
 ) -> Dataset:
-    """A capture of three frames with functional groups."""
+    """A secondary capture with three frames and functional groups."""
     elements = {"SOPClassUID": WORD_CAPTURE, "NumberOfFrames": len(FRAMES), **elements}
     dataset = dicom(FRAMES[0], 12, syntax, **elements)
     order = ">u2" if syntax == ExplicitVRBigEndian else "<u2"
@@ -123,7 +123,7 @@ class TestScale:
                 (0.3 / 1.5, 0.3 / 1.5),
                 SpacingSource.IMAGER_CORRECTED,
             ),
-            # the macro counts, and what it does not hold is gone
+            # the macro is used, and attributes it lacks are removed
             ({"PixelSpacing": ["0.9", "0.9"]}, {MEASURES: {"SliceThickness": "1"}}, None, SpacingSource.NONE),
         ],
         ids=["calibration type", "other than at the detector", "film", "detector", "magnification", "none"],
@@ -169,7 +169,7 @@ class TestGreyValues:
     def test_voi_lut(self, tmp_path: Path, syntax: str) -> None:
         values = (np.arange(4096) ** 2 // 4096).astype(np.uint16)
         shared = group(**{WINDOW: {"VOILUTSequence": curve(values)}})
-        # of an image with functional groups, the LUT at the top means nothing
+        # in an image with functional groups, a LUT at the top level is ignored
         dataset = enhanced(shared, None, syntax, VOILUTSequence=curve(values[::-1]))
         same(save(dataset, tmp_path / "a.dcm"), values[FRAMES[2]], frame=3)
 

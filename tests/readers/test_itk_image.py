@@ -110,7 +110,7 @@ class TestRaster:
         refuses(path, "damaged" if share < 0.1 or suffix in (".png", ".tif") else "truncated")
 
     def test_libjpeg_messages_become_warnings(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-        """ITK prints them, in C++."""
+        """ITK prints them to standard output from C++."""
         path = tmp_path / "a.jpg"
         Image.fromarray(GREY8).save(path, quality=95)
         whole = path.read_bytes()
@@ -266,7 +266,7 @@ class TestMetaImage:
 
 
 def test_relative_paths_while_another_thread_loads_itk(tmp_path: Path) -> None:
-    # ITK changes the working folder while it loads: a fresh process, and threads that start together
+    # ITK changes the working folder while it loads, so this needs a new process and threads that start together
     for number in range(4):
         Image.fromarray(np.full((32, 40), number, np.uint8)).save(tmp_path / f"{number}.png")
     code = (

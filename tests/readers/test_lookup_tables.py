@@ -21,7 +21,7 @@ CURVE = (np.arange(4096) ** 2 // 4096).astype(np.uint16)
 
 
 def item(descriptor: Any = (4096, 0, 16), data: Any = CURVE, vr: str = "OW", order: str = "<") -> Dataset:
-    """A LUT; an attribute that is None is empty, one that is "absent" is not there."""
+    """A LUT item; None makes an attribute empty, "absent" leaves it out."""
     table = Dataset()
     if isinstance(data, np.ndarray):
         data = data.astype(f"{order}u2").tobytes() if vr == "OW" else data.tolist()
@@ -95,7 +95,7 @@ def test_a_constant_film_stays_constant(tmp_path: Path) -> None:
         {"descriptor": (4096, 0, 17)},
         {"descriptor": (4096, 0)},
         {"descriptor": 4096},
-        # half as many bytes as entries of more than 8 bits take
+        # half the bytes that entries of more than 8 bits need
         {"data": CURVE[:2048], "descriptor": (4096, 0, 12)},
     ],
     ids=lambda table: " ".join(f"{key} {len(value) if key == 'data' else value}" for key, value in table.items()),
@@ -104,7 +104,7 @@ def test_a_damaged_table(tmp_path: Path, table: dict[str, Any]) -> None:
     path = written(tmp_path, "VOILUTSequence", item(**table))
     same(path, GREY12)
     assert read_radiograph(path).warnings == ("The VOI LUT is damaged and was not applied.",)
-    # without it, the values mean nothing
+    # without the Modality LUT, the values mean nothing
     path = written(tmp_path, "ModalityLUTSequence", item(**table))
     refuses(path, "damaged DICOM header: the Modality LUT cannot be applied")
 
@@ -137,7 +137,7 @@ def test_first_usable_item_is_used(tmp_path: Path, name: str, first: dict[str, A
 def test_0_entries_are_65536(tmp_path: Path, name: str, vr: str) -> None:
     table = (np.arange(65536) * 7919 % 65536).astype(np.uint16)
     same(written(tmp_path, name, item((0, 0, 16), table, vr)), table[GREY12])
-    # longer than it says
+    # longer than its descriptor says
     same(written(tmp_path, name, item((4096, 0, 16), table, vr)), table[GREY12])
 
 

@@ -61,7 +61,7 @@ def labelled(dataset: Dataset, path: Path, syntax: str | None, undefined_length:
     data = buffer.getvalue()
     assert data.endswith(value)
     if value[:4] == ITEM and undefined_length:
-        # without an end marker of its own, the length is a number
+        # with a stated length there is no end marker
         data = data[: -len(value) - 4] + b"\xff" * 4 + value + b"\xfe\xff\xdd\xe0" + bytes(4)
     meta = DicomBytesIO()
     meta.is_little_endian, meta.is_implicit_VR = True, False
@@ -74,7 +74,7 @@ def labelled(dataset: Dataset, path: Path, syntax: str | None, undefined_length:
 
 
 def plain(kind: str) -> tuple[Dataset, Dataset, np.ndarray]:
-    """A film with the stream as a whole; the same, encapsulated; and what both show, read with the right label."""
+    """A film with a bare codestream, the same encapsulated, and the expected film, read with the right syntax."""
     bits = bits_of(kind)
     stored = picture(bits=bits)
     bare = dicom(stored, bits)
@@ -135,7 +135,7 @@ def test_no_transfer_syntax(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", CODECS)
 def test_data_that_are_longer_compressed(tmp_path: Path, kind: str) -> None:
-    # as many bytes as the pixels take, and more, must not be taken for pixels
+    # data at least as long as the pixels must not be taken for uncompressed ones
     bits = bits_of(kind)
     stored = picture(bits=bits)
     data = encode(kind, stored, bits)

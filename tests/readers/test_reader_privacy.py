@@ -48,7 +48,7 @@ def film(syntax: str = ExplicitVRLittleEndian) -> pydicom.Dataset:
 
 @pytest.fixture
 def nothing_is_said(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
-    """Nothing of the patient in logs, Python warnings, or on the screen."""
+    """Check that logs, Python warnings and output contain nothing about the patient."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
@@ -59,7 +59,7 @@ def nothing_is_said(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixtu
 
 
 def messages(path: Path) -> list[str]:
-    """What reading says, of a file that is or is not read."""
+    """Return the messages of reading a file: its warnings or its error."""
     said = []
     for read in (read_radiograph, count_frames):
         try:
@@ -142,7 +142,7 @@ class TestDicom:
 
 
 def test_logging_is_restored(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    # whatever tests before this one left
+    # whatever state earlier tests left behind
     caplog.set_level(logging.WARNING, "pydicom")
     path = save(dicom(), tmp_path / "a.dcm")
     inside, leave = threading.Event(), threading.Event()

@@ -142,7 +142,7 @@ def test_exact_or_refused(
 
 
 def test_white_is_zero_of_floats_that_are_not_all_finite(tmp_path: Path) -> None:
-    """What is not finite becomes the darkest value, and that is the highest one in the file."""
+    """Pixels that are not finite get the darkest value, which is the highest one in the file."""
     stored = GREY12.astype(np.float32)
     stored[0, :3] = np.nan, np.inf, -np.inf
     expected = -stored
@@ -161,7 +161,7 @@ def test_damaged_white_is_zero_has_the_usual_error(tmp_path: Path, big: bool) ->
 
 
 class TestOneDecoderOnly:
-    """What ITK decodes exactly in its plain form, and Pillow in none."""
+    """Kinds that ITK decodes exactly in their plain form, and Pillow never."""
 
     @pytest.mark.parametrize(
         ("stored", "photometric"),
@@ -222,7 +222,7 @@ def test_truncated(tmp_path: Path, stored: np.ndarray) -> None:
 def test_tiles_far_larger_than_the_image_are_refused(tmp_path: Path, side: int) -> None:
     path = write(tmp_path, np.pad(GREY8, ((0, side - ROWS), (0, side - COLUMNS))), deflate=True)
     data = path.read_bytes()
-    # the one strip becomes a tile, of which the image is a corner
+    # the single strip becomes a tile much larger than the image
     for tag, old, new, size in ((256, side, 256, COLUMNS), (257, side, 257, ROWS), (278, side, 323, side)):
         entry = struct.pack("<HHII", tag, 4, 1, old)
         assert data.count(entry) == 1

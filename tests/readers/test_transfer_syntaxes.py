@@ -64,7 +64,7 @@ def test_jpeg_of_8_bits_equals_libjpeg(tmp_path: Path, syntax: str) -> None:
     coded = encode("jpeg", stored, 8)
     expected = np.asarray(Image.open(io.BytesIO(coded)))
     assert np.abs(expected.astype(int) - stored).max() < 10
-    # GDCM and others allocate 16 bits for 8 now and then
+    # GDCM and others sometimes allocate 16 bits for 8-bit data
     for dataset in (dicom(stored, 8, COMPRESSED[syntax]), dicom(GREY12, 12, COMPRESSED[syntax])):
         dataset.Rows, dataset.Columns = stored.shape
         same(save(with_fragments(dataset, [coded]), tmp_path / "a.dcm"), expected)
@@ -168,7 +168,7 @@ def test_unused_bits_are_cut_off(tmp_path: Path) -> None:
 
 
 def test_the_gdcm_process_needs_no_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # a module in the working folder, or in the folder of the worker, must not take the place of one of Python's
+    # a module in the working folder or the worker's folder must not shadow one of Python's
     (tmp_path / "json.py").write_text("raise SystemExit(3)\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))

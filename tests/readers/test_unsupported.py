@@ -61,7 +61,7 @@ UNNAMED = {
     "webp": (image("WEBP"), "a WebP image; give it the suffix .webp"),
     "jpx.jpx": (image("JPEG2000"), "a JPEG 2000 image; give it the suffix .jp2"),
 }
-# nobody keeps films in these
+# files that are unlikely to hold films
 SILENT = {
     "letter.docx": zipped("word/document.xml"),
     "weights.pt": zipped("archive/data.pkl"),
@@ -83,7 +83,7 @@ def test_every_file_is_read_or_reported(tmp_path: Path) -> None:
     films = list(iter_radiographs([tmp_path], lambda path, reason: skipped.update({path.name: reason})))
     assert [path.name for path in films] == ["IM1", "read.webp"]
     assert skipped == {name: reason for name, (_, reason) in (FOREIGN | UNNAMED).items()}
-    # who does not ask is told nothing, and gets the same
+    # the same films without on_skipped
     assert find_radiographs([tmp_path]) == films
 
 
@@ -113,7 +113,7 @@ def test_an_image_without_its_suffix(tmp_path: Path, content: bytes, reason: str
 @pytest.mark.parametrize("suffix", [".webp", ".jp2", ".j2k", ".WEBP", ".png"])
 @pytest.mark.parametrize("kind", ["WEBP", "JPEG2000"])
 def test_grey(tmp_path: Path, suffix: str, kind: str) -> None:
-    """Whatever the suffix says."""
+    """With any suffix."""
     path = tmp_path / f"a{suffix}"
     Image.fromarray(GREY8).save(path, kind, **({"lossless": True} if kind == "WEBP" else {"irreversible": False}))
     same(path, GREY8)
@@ -186,7 +186,7 @@ class TestNamesThatAreNotUtf8:
             path.write_bytes(f"{header}ElementDataFile = {raw}\n".encode() + (data if raw == "LOCAL" else b""))
             (folder / "pixels.raw").write_bytes(data)
         else:
-            # Pillow takes no such name for JPEG 2000
+            # Pillow does not accept such names for JPEG 2000
             Image.fromarray(GREY8).save(folder.parent / f"film{suffix}")
             (folder.parent / f"film{suffix}").rename(path)
         radiograph = read_radiograph(path)

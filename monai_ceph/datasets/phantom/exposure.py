@@ -20,10 +20,10 @@ def expose(plate: Plate, rng: np.random.Generator) -> np.ndarray:
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     x = np.linspace(-1, 1, width, dtype=np.float32)[None]
     heel = rng.uniform(-0.10, 0.12) * x + rng.uniform(-0.08, 0.08) * y
-    # The side before the face is often fogged towards the edge of the film.
+    # The area in front of the face is often fogged towards the edge of the film.
     fog = rng.uniform(0.0, 0.12) * (x * x + y * y) + rng.uniform(-0.4, 0.9) * np.maximum(x - 0.55, 0.0)
     mu += (heel + np.maximum(fog, 0.0)).astype(np.float32)
-    # Quantum noise: fewer photons behind more matter. Pixels of a small film gather more of them.
+    # Quantum noise: fewer photons pass through more tissue, and the larger pixels of a small film collect more.
     grain = rng.uniform(0.016, 0.034) * max(plate.scale, 0.35)
     mu += rng.standard_normal(mu.shape, dtype=np.float32) * np.exp(0.42 * mu) * np.float32(grain)
     middle, latitude = rng.uniform(1.05, 1.30), rng.uniform(0.42, 0.54)

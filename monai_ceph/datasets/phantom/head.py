@@ -16,7 +16,7 @@ def draw_head(
 ) -> None:
     """Add a head to the plate: ``pixel = origin + matrix @ point``; ``unit`` is |SN| in full-size pixels."""
     c = {name: origin + points @ matrix.T for name, points in shape.contours.items()}
-    # The side of the head farther from the film: larger, blurred, a little off.
+    # The side of the head farther from the film is larger, blurred and slightly shifted.
     far_shift = matrix @ (rng.uniform(0.010, 0.042, 2) * rng.choice([-1.0, 1.0], 2))
 
     def far(name: str) -> np.ndarray:
@@ -29,7 +29,7 @@ def draw_head(
     bone = rng.uniform(0.92, 1.10)
     flesh = rng.uniform(0.85, 1.10)
 
-    # Flesh, and the ways of air through it.
+    # Soft tissue and airway.
     plate.body(c["skin"], 0.62 * flesh, rim=-0.24 * flesh, rim_width=55)
     plate.cloud(c["skin"], 0.30 * flesh, 90)
     plate.cloud(c["nostril"], -0.16, 9)
@@ -111,7 +111,7 @@ def draw_head(
         for name, core in ((f"arch_{i}", 0.16), (f"vertebra_{i}", 0.40)):
             plate.body(c[name], core * bone, rim=0.9 * core * bone, rim_width=9)
 
-    # Air cells: crooked bright walls behind the ear and in the ethmoid, none of them a landmark.
+    # Air cells: irregular bright walls behind the ear and in the ethmoid, which are not landmarks.
     turn = np.linspace(0, 2 * np.pi, 10)
     for x0, x1, y0, y1, count, strength in (
         (-0.90, -0.42, 0.20, 0.60, 46, 0.13),

@@ -14,7 +14,7 @@ class Plate:
     """A sum of log-attenuations on a pixel grid, with pixel centres at integers.
 
     Args:
-        height, width: of the grid.
+        height, width: size of the grid in pixels.
         scale: pixels per pixel of the full-size film; widths and blurs are given for the full-size film.
         sharpness: sigma of the film's point spread, in pixels of the full-size film.
     """
@@ -28,7 +28,7 @@ class Plate:
     def _mask(
         self, points: np.ndarray, blur: float, width: float | None = None, sharp: bool = True
     ) -> tuple[tuple[slice, slice], np.ndarray, Image.Image] | None:
-        """Return where the shape lies, its 8-bit coverage there, and the same as an image."""
+        """Return the slices that contain the shape, its 8-bit coverage there, and the same as an image."""
         rows, columns = self.mu.shape
         pad = 2.0 + 3.0 * self.spread + 3.0 * blur * self.scale + 0.5 * (width or 0.0) * self.scale
         x0, y0 = np.maximum(np.floor(points.min(axis=0) - pad), 0).astype(int)
@@ -47,12 +47,12 @@ class Plate:
             ImageDraw.Draw(canvas).line(xy, fill=255, width=thick, joint="curve")
         canvas = canvas.reduce(self.fine)
         if sharp:
-            # The point spread goes on here: on 8 bits and small boxes it costs a tenth of a blur of the sum.
+            # Blurring each 8-bit mask in its small box costs a tenth of blurring the sum.
             canvas = canvas.filter(ImageFilter.GaussianBlur(self.spread))
         return (slice(y0, y1), slice(x0, x1)), np.asarray(canvas), canvas
 
     def _soften(self, image: Image.Image, blur: float) -> Image.Image:
-        """Blur at a resolution that the blur itself allows: cheap however wide it is."""
+        """Blur at a reduced resolution, so that wide blurs are cheap, too."""
         sigma = max(blur * self.scale, self.spread)
         factor = max(1, min(int(sigma / 2.0), min(image.size)))
         small = image.reduce(factor) if factor > 1 else image

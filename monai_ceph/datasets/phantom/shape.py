@@ -17,7 +17,7 @@ from monai_ceph.datasets.phantom.skull import add_skull
 from monai_ceph.datasets.phantom.spine import add_spine
 from monai_ceph.landmarks import NUM_LANDMARKS, SYMBOLS, index_of
 
-# Means of the 19 landmarks in the frame above: a statistic of adult and adolescent heads, no image data.
+# Mean positions of the 19 landmarks in this frame, over adult and adolescent heads; no image data.
 _MEAN: dict[str, tuple[float, float]] = {
     "S": (0.0, 0.0),
     "N": (0.991, -0.123),
@@ -107,7 +107,7 @@ def sample_shape(rng: np.random.Generator) -> Shape:
     m["UI"][1] = max(m["UI"][1], m["A"][1] + 0.27)
     gap = np.array([0.034 - 0.022 * ap + 0.025 * own[2], 0.022 + 0.028 * own[3]])
     m["LI"] = m["UI"] - (max(gap[0], -0.06), gap[1])
-    # Teeth stand on their own jaw: what is left between the jaws becomes overjet.
+    # The lower incisor stays on its own jaw, and the rest of the distance becomes overjet.
     m["LI"][0] = np.clip(m["LI"][0], m["B"][0] + 0.03, m["B"][0] + 0.18)
     short = max(0.0, m["LI"][1] + 0.47 - m["Me"][1])  # room for the lower incisor above the chin
     for symbol in ("B", "Pog", "Gn", "Me"):
