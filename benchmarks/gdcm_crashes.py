@@ -17,7 +17,7 @@ from fuzz import damaged
 from sample_files import COMPRESSED, encode, picture
 
 from monai_ceph.errors import ReadError
-from monai_ceph.readers import isolated
+from monai_ceph.readers import gdcm_decoder
 from monai_ceph.readers.codestream import codestream_header
 
 KINDS = ("jpeg-extended", "jpeg-lossless", "jpeg-lossless-sv1", "jpeg-ls", "jpeg-ls-near")
@@ -50,7 +50,7 @@ def outcome(kind: str, frame: bytes) -> str:
 def run(kind: str, frame: bytes, bits: int) -> int:
     """Return the exit code of the decoder, negative for a signal."""
     arguments = {
-        "folder": isolated.gdcm_folder(),
+        "folder": gdcm_decoder.gdcm_folder(),
         "syntax": str(COMPRESSED[kind]),
         "photometric": "MONOCHROME2",
         "rows": 64,
@@ -60,7 +60,7 @@ def run(kind: str, frame: bytes, bits: int) -> int:
         "memory": 2**30,
         "seconds": 10,
     }
-    command = [*isolated._PROGRAM, str(isolated._WORKER), json.dumps(arguments)]
+    command = [*gdcm_decoder._PROGRAM, str(gdcm_decoder._WORKER), json.dumps(arguments)]
     return subprocess.run(command, input=frame, capture_output=True, check=False).returncode
 
 

@@ -1,4 +1,4 @@
-"""Runs of the bundles in a second each: small films, small networks, several command lines in one process."""
+"""Run the bundles in about a second each: small films, small networks, several command lines in one process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from forked import printed
 
 BUNDLES = Path(__file__).parents[1] / "bundles"
 
-# a film of 240 pixels and a network of two levels: the same run in a second
+# films of 240 pixels and networks of two levels make a run take a second
 TINY = {
     "device": "$torch.device('cpu')",
     "phantoms": 4,
@@ -43,7 +43,7 @@ TINY_WHOLE = {
     "global_scale": 0.3,
     "patch_size": 32,
     "channels": "[4,8]",
-    # networks that have hardly learnt anything are sure of nothing
+    # networks that have hardly been trained have low scores
     "missing_below": 0.0,
 }
 
@@ -70,7 +70,7 @@ def execute(arguments: list[str], folder: Path) -> str:
 
 
 def execute_all(commands: dict[str, list[str]], folder: Path) -> dict[str, str]:
-    """Return the output of several command lines of monai.bundle, by name. All of them run in one process."""
+    """Run several command lines of monai.bundle in one process; return their output by name."""
     output = printed(_run_all, commands, folder=folder)
     parts = re.split(r"^=== (.+)\n", output, flags=re.MULTILINE)
     assert parts[1::2] == list(commands)
@@ -78,7 +78,7 @@ def execute_all(commands: dict[str, list[str]], folder: Path) -> dict[str, str]:
 
 
 def _run_all(commands: dict[str, list[str]]) -> None:
-    """Run command lines literally."""
+    """Run command lines exactly as written."""
     for name, arguments in commands.items():
         print(f"=== {name}", flush=True)
         sys.argv = ["monai.bundle", *arguments]
@@ -91,6 +91,6 @@ def _run_all(commands: dict[str, list[str]]) -> None:
 
 
 def error_line(log: str) -> str:
-    """Return the package's own message in a traceback."""
+    """Return the message of the package's own error in a traceback."""
     (line,) = {line for line in log.splitlines() if line.startswith("monai_ceph.errors.")}
     return line

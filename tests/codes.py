@@ -1,4 +1,4 @@
-"""Films whose landmarks carry codes that are read one way up only, and the network that reads them."""
+"""Films with a code at each landmark that can be read in one orientation only, and a network that finds them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import nn
 
 # 64 cells high, 56 wide; pixels of a film are cells of 3 x 3
 STEP, ROWS, COLUMNS = 3, 64, 56
-# where the codes' middle cells are, (row, column)
+# the middle cells of the codes, (row, column)
 CELLS = torch.tensor([[10.0, 12], [13, 41], [21, 27], [33, 46], [36, 14], [50, 22], [48, 38]], dtype=torch.float64)
 CODES = torch.randint(2, (len(CELLS), 7, 7), generator=torch.Generator().manual_seed(0)).float() * 2 - 1
 CODES = CODES - CODES.mean(dim=(1, 2), keepdim=True)
@@ -36,7 +36,7 @@ class CodeReader(nn.Module):
         super().__init__()
         kernels = CODES.repeat_interleave(step, dim=1).repeat_interleave(step, dim=2)
         self.filter = nn.Conv2d(1, len(kernels), kernels.shape[-1], padding="same")
-        # shrinking blurs: what it leaves of a code is about 0.6, and codes that do not fit stay below 0.3
+        # shrinking blurs a film: a matching code then scores about 0.6, all others stay below 0.3
         kernels = kernels / (0.4 * kernels.square().sum(dim=(1, 2), keepdim=True))
         self.filter.weight = nn.Parameter(30 * kernels[:, None])
         self.filter.bias = nn.Parameter(torch.full((len(kernels),), -30 * 0.42))

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import settings
 from samples import HEIGHT, WIDTH
 
-# pytest finds this hook here by its name
+# pytest calls this hook by its name
 from skip_summary import pytest_terminal_summary  # noqa: F401
 
 from monai_ceph.datasets import folder
@@ -27,18 +27,18 @@ from monai_ceph.result import DetectedLandmark, Detection, ModelIdentity
 
 SEED = 3
 
-# how long an example takes says nothing on a machine that does other things, too
+# deadlines mean nothing on a machine that is busy with other things
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What libraries and processes leave among the temporary files goes with the session."""
-    # made first, and elsewhere: pytest keeps its own, and multiprocessing removes its own when the process ends
+    """Delete the temporary files that libraries and processes leave behind at the end of the session."""
+    # created before pytest's own folder, which pytest keeps, and multiprocessing's, which ends with the process
     tmp_path_factory.getbasetemp()
     multiprocessing.util.get_temp_dir()
-    # beside it, not in it: the path of a Unix socket may have 107 characters, and Ray takes 70 of its own
+    # a short path, because a Unix socket's path may have 107 characters, and Ray adds 70
     with (
         tempfile.TemporaryDirectory(prefix="ceph-", ignore_cleanup_errors=True) as folder,
         pytest.MonkeyPatch.context() as patch,
@@ -50,7 +50,7 @@ def temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _umask() -> Iterator[None]:
-    """Give back what commands of the node, which tests call in this process, set for their own."""
+    """Restore what the node's commands change in the process, since tests call them in this one."""
     os.umask(before := os.umask(0o077))
     yield
     os.umask(before)
@@ -71,7 +71,7 @@ def film(phantoms: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def truth(phantoms: Path) -> np.ndarray:
-    """(19, 2), (row, column), of `film`."""
+    """The landmarks of `film`: (19, 2), (row, column)."""
     return folder(phantoms)[0].landmarks
 
 
@@ -82,13 +82,13 @@ def spacing(phantoms: Path) -> float:
 
 @pytest.fixture(scope="session")
 def dicom(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The film of `film` as DICOM DX, 12 bits, MONOCHROME2."""
+    """`film` as DICOM DX, 12 bits, MONOCHROME2."""
     return write_phantoms(tmp_path_factory.mktemp("dicom"), 1, SEED, height=HEIGHT, width=WIDTH)[0]
 
 
 @pytest.fixture(scope="session")
 def monochrome1(dicom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The film of `dicom`, stored with air white."""
+    """`dicom` as MONOCHROME1, stored with air white."""
     dataset = pydicom.dcmread(dicom)
     dataset.PixelData = (2**dataset.BitsStored - 1 - dataset.pixel_array).astype(np.uint16).tobytes()
     dataset.PhotometricInterpretation = "MONOCHROME1"
@@ -106,13 +106,13 @@ def detector() -> CephalogramDetector:
 
 @pytest.fixture(scope="session")
 def detect(detector: CephalogramDetector) -> Callable[[Path], Detection]:
-    """Both stages on a file, once per file."""
+    """Both stages on a file, cached per file."""
     return cache(lambda path: detector(path, force=True))
 
 
 @pytest.fixture
 def detection() -> Detection:
-    """Landmarks of a film of 300 x 400 pixels that nobody computed: x = 20, 30, ..., y = 50, 60, ..."""
+    """Made-up landmarks of a film of 300 x 400 pixels: x = 20, 30, ..., y = 50, 60, ..."""
     return Detection(
         file="film.png",
         image_uid=None,
@@ -144,7 +144,7 @@ def detection() -> Detection:
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Certificates of the node and of a sender, each signed by itself."""
+    """Self-signed certificates of the node and a sender."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed (apt-get install openssl)")
     folder = tmp_path_factory.mktemp("certificates")

@@ -1,4 +1,4 @@
-"""A device that is not the CPU, for tests where there is none."""
+"""A fake device other than the CPU, for machines without one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch.utils._pytree import tree_map
 
 
 class Elsewhere(torch.Tensor):
-    """A tensor as on a Mac's GPU: it goes together with no tensor of the CPU, and there is no double precision."""
+    """A tensor like those on a Mac's GPU: it cannot be combined with CPU tensors, and has no double precision."""
 
     held: torch.Tensor
 
@@ -25,13 +25,13 @@ class Elsewhere(torch.Tensor):
             return args[0].held
         if func == torch.Tensor.numpy:
             raise TypeError("no tensor of the CPU")
-        # places to read at may lie on the CPU
+        # indices may be on the CPU
         held = _held if func != torch.Tensor.__getitem__ else _held_or_here
         return tree_map(_sent, func(*tree_map(held, args), **tree_map(held, kwargs or {})))
 
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        # torch.as_tensor alone leads here
+        # only torch.as_tensor leads here
         return tree_map(_sent, func(*tree_map(_held, args), **(kwargs or {})))
 
 

@@ -1,4 +1,4 @@
-"""Small DICOM films of the kinds that clinics have, and detections on them that nobody computed."""
+"""Small DICOM films of the kinds that clinics have, and made-up detections on them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NAMES = {
 
 
 def film(**changes: Any) -> Dataset:
-    """Return a DX film without pixels; a change to None takes the element away."""
+    """Return a DX film without pixels; a change to None removes the element."""
     dataset = Dataset()
     dataset.SpecificCharacterSet = "ISO_IR 100"
     dataset.SOPClassUID, dataset.SOPInstanceUID = DX, IMAGE

@@ -1,4 +1,4 @@
-"""Small things that several tests make."""
+"""Small samples that several tests share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image
 from monai_ceph.readers import Radiograph
 from monai_ceph.result import Detection
 
-# of the phantoms that tests share: the grid of the local stage, so that nothing is drawn only to be thrown away
+# size of the phantoms that tests share: the grid of the local stage, so that no pixel is drawn in vain
 HEIGHT, WIDTH = 1200, 968
 
 

@@ -1,4 +1,4 @@
-"""A pytest plugin: the end of a run says how many tests skipped, and why."""
+"""A pytest plugin that reports at the end of a run how many tests were skipped, and why."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print a line for each reason. A file that skips as a whole counts as a file: its tests are not known."""
+    """Print a line for each reason. A file that is skipped as a whole counts as one file, as its tests are unknown."""
     files: Counter[str] = Counter()
     tests: Counter[str] = Counter()
     for report in terminalreporter.getreports("skipped"):

@@ -97,7 +97,7 @@ def test_no_mm_anywhere(results: Path, name: str, source: SpacingSource) -> None
 
 def test_each_says_why(results: Path) -> None:
     unknown, micrometres, large, rounded = (details(results, name)["warnings"] for name in FILMS)
-    assert unknown == ["PixelSpacing is exactly 1 x 1 and was ignored: programs write that if they know no spacing."]
+    assert unknown == ["PixelSpacing is exactly 1 x 1 and was ignored: programs write that for an unknown spacing."]
     assert micrometres == ["PixelSpacing 148 x 148 mm was ignored: it looks like micrometres."]
     (sella, nasion), (text,) = details(results, "too large")["landmarks"][:2], large
     length = 0.3 * ((sella["x"] - nasion["x"]) ** 2 + (sella["y"] - nasion["y"]) ** 2) ** 0.5

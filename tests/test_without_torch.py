@@ -37,6 +37,15 @@ def run(*arguments: object, code: int = 0) -> tuple[str, str]:
     return said, imported.strip()
 
 
+@pytest.mark.parametrize("module", ["monai_ceph.readers", "monai_ceph.datasets"])
+def test_imports_are_light(module: str) -> None:
+    """Everything that takes long to import is imported when a file needs it."""
+    heavy = {"torch", "monai", "ignite", "itk", "nibabel", "pandas", "pydicom", "scipy"}
+    program = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 @pytest.mark.parametrize("arguments", ["--help", "--version", "schema", "template", "detect --help", "evaluate --help"])
 def test_what_only_prints(arguments: str) -> None:
     said, imported = run(*arguments.split())

@@ -19,7 +19,7 @@ from monai_ceph.archives.selection import Selection
 from monai_ceph.archives.sources import DicomWebArchive, Found, SourceError
 from monai_ceph.archives.urls import WEB_SCHEMES, place_of
 from monai_ceph.errors import CephError
-from monai_ceph.readers._pydicom import quiet
+from monai_ceph.readers.quiet_pydicom import quiet
 
 __all__ = ["DicomWebFileSystem"]
 

@@ -25,7 +25,7 @@ from monai_ceph.archives.config import DicomSource, DicomWebService, SourceConfi
 from monai_ceph.archives.dicomweb import dicomweb
 from monai_ceph.archives.selection import Selection
 from monai_ceph.errors import CephError
-from monai_ceph.readers._pydicom import quiet
+from monai_ceph.readers.quiet_pydicom import quiet
 
 __all__ = ["DicomArchive", "DicomWebArchive", "Found", "Query", "Source", "SourceError", "cause_of", "make_sources"]
 

@@ -17,7 +17,7 @@ from monai_ceph.archives.config import DicomTarget, DicomWebTarget, ObjectName, 
 from monai_ceph.archives.dicomweb import dicomweb
 from monai_ceph.archives.stow import refusal_of, store_answer
 from monai_ceph.errors import CephError
-from monai_ceph.readers._pydicom import quiet
+from monai_ceph.readers.quiet_pydicom import quiet
 
 __all__ = ["Answer", "DicomSender", "DicomWebSender", "Send", "Sender", "TargetError", "make_senders"]
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from monai_ceph.errors import CephError
 from monai_ceph.readers import count_frames, iter_radiographs
-from monai_ceph.readers._pydicom import quiet
 from monai_ceph.readers.dicom import has_preamble
 from monai_ceph.readers.itk_image import META_SUFFIXES, RASTER_SUFFIXES
 from monai_ceph.readers.nifti import NIFTI_SUFFIXES
 from monai_ceph.readers.pixels import WORKING_FOLDER
+from monai_ceph.readers.quiet_pydicom import quiet
 from monai_ceph.storage.atomic import sha256_of
 from monai_ceph.work.names import film_name, key_of
 from monai_ceph.work.options import LEDGER, Options, film_folders

@@ -22,13 +22,13 @@ def open_dataset(
     doubles: bool = True,
     symbols: Sequence[str] = SYMBOLS,
 ) -> list[Film]:
-    """Return the films of a dataset folder, whichever layout it has, with the landmarks ``symbols``, in this order.
+    """Return the films of a dataset folder in either layout, with the landmarks ``symbols``, in this order.
 
-    Split, ground truth and doubles are those of :func:`~monai_ceph.datasets.isbi2015.isbi2015`; a folder with a
-    table (:func:`~monai_ceph.datasets.folder.folder`) has one truth and no splits.
+    ``split``, ``ground_truth`` and ``doubles`` are those of :func:`~monai_ceph.datasets.isbi2015.isbi2015`, and are
+    ignored for a folder with a table (:func:`~monai_ceph.datasets.folder.folder`).
 
     Raises:
-        DatasetError: if the folder has neither layout.
+        DatasetError: if the folder is missing, or cannot be read in its layout.
     """
     root = Path(root)
     if not root.is_dir():

@@ -17,12 +17,12 @@ class Film:
 
     Attributes:
         name: unique in its dataset.
-        image: the file.
+        image: the image file.
         landmarks: (N, 2) float64, (row, column) in pixels of the source image, pixel centres at integers; NaN where
             a landmark is not annotated.
         pixel_spacing: mm per pixel; NaN if unknown.
-        spread: (N, 2), if the landmarks are midway between two annotators: from there to one of them; NaN where there
-            is one annotation only. None: there is one annotator.
+        spread: (N, 2), (row, column) in pixels: if the landmarks are midway between two annotators, the offset to one
+            of them; NaN for a landmark with one annotation. None if there is one annotator.
     """
 
     name: str
@@ -33,7 +33,10 @@ class Film:
 
 
 def as_dictionaries(films: list[Film]) -> list[dict[str, Any]]:
-    """Return the films as MONAI's dictionary transforms and datasets take them."""
+    """Return the films as dictionaries for MONAI's transforms and datasets.
+
+    The keys are ``name``, ``image``, ``landmarks``, ``pixel_spacing`` and ``spread`` (0 instead of NaN or None).
+    """
     return [
         {
             "name": film.name,

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from monai_ceph.datasets.annotation_checks import check_on_film, without_placeholders
 from monai_ceph.datasets.film import Film
-from monai_ceph.datasets.locate import FilmFinder
-from monai_ceph.datasets.points import check_on_film, without_placeholders
+from monai_ceph.datasets.film_finder import FilmFinder
 from monai_ceph.datasets.table import number, rows
 from monai_ceph.errors import DatasetError
 from monai_ceph.landmarks import SYMBOLS, name_of
@@ -41,29 +41,30 @@ def folder(root: str | Path, symbols: Sequence[str] = SYMBOLS) -> list[Film]:
     The table has one row per film and landmark, in any order, with a header; see
     :func:`~monai_ceph.datasets.table.rows` for the kinds of text that are read. Columns:
 
-    - ``file``: see :class:`~monai_ceph.datasets.locate.FilmFinder`, so that the table of ``monai-ceph detect`` fits;
+    - ``file``: see :class:`~monai_ceph.datasets.film_finder.FilmFinder`; a table from ``monai-ceph detect`` works, too;
     - ``symbol``: see :mod:`monai_ceph.landmarks`, or one of the user's own set;
-    - ``x`` and ``y``: pixels of the image, x right, y down, pixel centres at integers. Not annotated: empty, one of the
-      usual spellings of no value, -1 in both, or 0 in both for two landmarks of a film or more;
+    - ``x`` and ``y``: pixels of the image, x right, y down, pixel centres at integers. A landmark that is not annotated
+      has them empty, or both -1, or a common spelling of no value such as "NA"; both 0 if that is so for two or more
+      landmarks of a film;
     - ``pixel_spacing``, optional: mm per pixel, below 10, the same in every row of a film;
-    - ``spread_x`` and ``spread_y``, optional: pixels from ``x`` and ``y`` to one of two annotators, if they are midway
-      between them.
+    - ``spread_x`` and ``spread_y``, optional: if ``x`` and ``y`` are midway between two annotators, the distance in
+      pixels to one of them.
 
     Other columns are ignored. A landmark without a row is not annotated.
 
     Args:
         root: the folder.
-        symbols: the landmarks, in the order of the channels. Rows of the vocabulary's other landmarks are left alone;
-            any other symbol is taken for a slip of the pen.
+        symbols: the landmarks, in the order of the channels. Rows of other landmarks in `monai_ceph.landmarks` are
+            ignored; any other symbol is an error.
 
     Raises:
-        DatasetError: if the table or a film is missing, or a row is wrong, such as one with a point off the film; it
-            names file and line.
+        DatasetError: if the table or a film is missing, or a row is wrong, such as a landmark that is not on the film.
+            The message names file and line.
     """
     root = Path(root)
     table = root / TABLE
     if not table.is_file():
-        raise DatasetError(f"{table}: no such file; a dataset folder needs one (monai-ceph template prints it)")
+        raise DatasetError(f"{table}: no such file; print an empty one with monai-ceph template")
     order = {symbol: index for index, symbol in enumerate(symbols)}
     find = FilmFinder(root)
     images: dict[str, Path] = {}
@@ -80,16 +81,16 @@ def folder(root: str | Path, symbols: Sequence[str] = SYMBOLS) -> list[Film]:
             if image is None:
                 raise DatasetError(f"{where}: {file!r} is not a file in the folder, nor the UID of a DICOM film in it")
             images[file] = image
-            # a film with two names could train and validate
+            # under two names a film could be in both training and validation
             if (known := names.setdefault(os.path.realpath(image), file)) != file:
-                raise DatasetError(f"{where}: {file!r} is the same file as {known!r}, and needs the same name")
+                raise DatasetError(f"{where}: {file!r} is the same file as {known!r}; use one name")
         if symbol not in order and symbol not in SYMBOLS:
             raise DatasetError(
-                f"{where}: no landmark has the symbol {symbol!r}; the landmarks are {' '.join(symbols)} (a set of your "
-                "own goes into the config key landmarks)"
+                f"{where}: no landmark has the symbol {symbol!r}; the landmarks are {' '.join(symbols)}. Landmarks of "
+                "your own belong in the config key landmarks"
             )
         if (file, symbol) in seen:
-            raise DatasetError(f"{where}: {symbol} of {file} stands twice")
+            raise DatasetError(f"{where}: a second row for {symbol} of {file}; keep one")
         seen.add((file, symbol))
         place = points.setdefault(file, np.full((len(symbols), 2), math.nan))
         x, y = number(row, "x", where), number(row, "y", where)
@@ -104,14 +105,14 @@ def folder(root: str | Path, symbols: Sequence[str] = SYMBOLS) -> list[Film]:
             spreads.setdefault(file, np.full((len(symbols), 2), math.nan))[order[symbol]] = to_y, to_x
         here = number(row, "pixel_spacing", where)
         if here <= 0 or here >= 10:
-            raise DatasetError(f"{where}: pixel_spacing is {here:g}, no length of a pixel in mm")
+            raise DatasetError(f"{where}: pixel_spacing is {here:g}; give mm per pixel, between 0 and 10")
         before = spacing.setdefault(file, here)
         if not math.isnan(here):
             if not math.isnan(before) and before != here:
-                raise DatasetError(f"{where}: pixel_spacing of {file} is {here} here and {before} before")
+                raise DatasetError(f"{where}: pixel_spacing of {file} is {here}, but {before} in an earlier row")
             spacing[file] = here
     if not points:
-        raise DatasetError(f"{table}: no film in it")
+        raise DatasetError(f"{table}: the table has no rows")
     films = []
     for file in sorted(points):
         place = without_placeholders(points[file])

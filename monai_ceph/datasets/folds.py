@@ -1,4 +1,4 @@
-"""k folds of a list of films, the same on every machine."""
+"""Split films into k folds, the same ones on every machine."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ T = TypeVar("T")
 def split_fold(films: Sequence[T], fold: int | None, folds: int, seed: int) -> tuple[list[T], list[T]]:
     """Return the films to train on and the films to validate on.
 
-    The films are shuffled once by ``seed`` and dealt to ``folds`` groups of as equal a size as possible; group
-    ``fold`` (from 0) validates. With ``fold`` None every film trains, and validation shows the first group again:
-    a sign of life, not a measure.
+    The films are shuffled by ``seed`` and split into ``folds`` groups of nearly equal size; group ``fold`` (counted
+    from 0) is for validation. If ``fold`` is None, all films are for training, and validation uses the first group
+    again: it then shows that training works, not how accurate it is.
 
     Raises:
         DatasetError: if there are fewer films than folds, fewer than two folds, or no such fold.
     """
     if not 2 <= folds <= len(films):
         raise DatasetError(
-            f"{len(films)} films cannot be split into {folds} folds: give 2 or more, at most a film each"
+            f"{len(films)} films cannot be split into {folds} folds; give from 2 up to the number of films"
         )
     if fold is not None and not 0 <= fold < folds:
-        raise DatasetError(f"fold must be None or in 0..{folds - 1}, got {fold}")
+        raise DatasetError(f"fold must be None or from 0 to {folds - 1}, not {fold}")
     groups = np.array_split(np.random.RandomState(seed).permutation(len(films)), folds)
     held_out = set(groups[fold or 0].tolist())
     validate = [film for index, film in enumerate(films) if index in held_out]

@@ -9,8 +9,8 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from monai_ceph.datasets.annotation_checks import check_on_film, without_placeholders
 from monai_ceph.datasets.film import Film
-from monai_ceph.datasets.points import check_on_film, without_placeholders
 from monai_ceph.errors import DatasetError
 from monai_ceph.landmarks import NUM_LANDMARKS, SYMBOLS, index_of
 
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 Split = Literal["train", "test1", "test2"]
 GroundTruth = Literal["mean", "senior", "junior"]
 
-# mm; the challenge scores at this scale by convention (the films' own scale is unknown)
+# mm per pixel, by the challenge's convention; the true scale of the films is unknown
 PIXEL_SPACING = 0.1
 
 _FOLDERS: dict[str, tuple[str, range]] = {
@@ -39,18 +39,18 @@ _FOLDERS: dict[str, tuple[str, range]] = {
 }
 _SUFFIXES = (".bmp", ".png", ".jpg", ".jpeg")
 
-# Test1 films that are a second scan of a training film (training: test1), found by comparing pixels and annotations
+# training film: Test1 film that is a second scan of it, found by comparing pixels and annotations
 DOUBLES_OF_TRAINING: dict[str, str] = {
     "038": "283", "001": "275", "144": "173", "010": "295", "014": "287", "123": "276", "118": "285",
     "088": "297", "141": "279", "108": "289", "138": "281", "028": "296", "062": "288", "007": "293",
     "132": "291", "137": "292", "103": "201", "126": "299", "080": "282", "056": "280",
 }  # fmt: skip
-# pairs of the same film inside Test1
+# pairs of scans of the same film within Test1
 DOUBLES_IN_TEST1: tuple[tuple[str, str], ...] = (("196", "277"), ("188", "294"), ("159", "278"))
 
 
 def is_isbi2015(root: str | Path) -> bool:
-    """Tell whether a folder has the challenge's layout."""
+    """Return True if a folder has the challenge's layout."""
     return (Path(root) / "RawImage").is_dir()
 
 
@@ -62,7 +62,7 @@ def _image(folder: Path, name: str) -> Path | None:
 
 
 def _annotation(path: Path) -> np.ndarray:
-    """Return (19, 2) landmarks as (row, column); the class lines after them, if any, are left alone."""
+    """Return the (19, 2) landmarks, (row, column) in pixels; the lines of classes after them are ignored."""
     try:
         lines = path.read_text(encoding="ascii").split()[:NUM_LANDMARKS]
         points = np.array([[float(value) for value in line.split(",")] for line in lines])
@@ -84,20 +84,19 @@ def isbi2015(
 
     The layout is the challenge's: ``RawImage/{TrainingData,Test1Data,Test2Data}/NNN.bmp`` (``.png`` and ``.jpg``
     too) and ``400_senior/NNN.txt``, ``400_junior/NNN.txt``, at the top or under ``AnnotationsByMD``; an annotation
-    is 19 lines ``x,y``, with or without the 8 lines of classes.
+    is 19 lines ``x,y``, with or without the 8 lines of classes. Films that are missing from the folder are left out,
+    and a warning counts them.
 
     Args:
-        root: the folder.
+        root: the challenge's folder.
         split: ``train`` (001-150), ``test1`` (151-300) or ``test2`` (301-400).
         ground_truth: ``senior``, ``junior``, or the ``mean`` of both.
         doubles: False leaves out the films of Test1 that are a second scan of a training film.
         symbols: the landmarks, in the order of the channels.
 
-    Films of the split that are not in the folder are left out, and a warning counts them.
-
     Raises:
-        DatasetError: if the folder or all films are missing, or the annotation of a film is missing, broken or off the
-            film, it names the file; or if the challenge does not have a landmark.
+        DatasetError: if the folder or all films are missing, the annotation of a film is missing or damaged, a landmark
+            is off the film, or the challenge has no such landmark. The message names the file.
     """
     root = Path(root)
     if unknown := [symbol for symbol in symbols if symbol not in SYMBOLS]:
@@ -108,11 +107,11 @@ def isbi2015(
     name, numbers = _FOLDERS[split]
     folder = root / "RawImage" / name
     if not folder.is_dir():
-        raise DatasetError(f"{folder}: no such folder; the ISBI 2015 layout has RawImage/{name}")
+        raise DatasetError(f"{folder}: no such folder; the ISBI 2015 layout needs RawImage/{name}")
     doctors = ("senior", "junior") if ground_truth == "mean" else (ground_truth,)
     notes = next((f for f in (root / "AnnotationsByMD", root) if (f / f"400_{doctors[0]}").is_dir()), None)
     if notes is None:
-        raise DatasetError(f"{root}: neither 400_{doctors[0]} nor AnnotationsByMD/400_{doctors[0]} is there")
+        raise DatasetError(f"{root}: there is neither 400_{doctors[0]} nor AnnotationsByMD/400_{doctors[0]}")
     left_out = set() if doubles else set(DOUBLES_OF_TRAINING.values())
     films, missing = [], 0
     for film in (f"{number:03d}" for number in numbers):
@@ -132,8 +131,8 @@ def isbi2015(
         films.append(Film(film, image, np.mean(points, axis=0), PIXEL_SPACING, spread))
     if not films:
         raise DatasetError(
-            f"{folder}: no film of {numbers[0]:03d} to {numbers[-1]} with a suffix of {', '.join(_SUFFIXES)}"
+            f"{folder}: none of the films {numbers[0]:03d} to {numbers[-1]}, with a suffix {', '.join(_SUFFIXES)}"
         )
     if missing:
-        logger.warning("%s: %d of %d films are not there; the others are used", folder, missing, missing + len(films))
+        logger.warning("%s: %d of %d films are missing; the others are used", folder, missing, missing + len(films))
     return films

@@ -1,4 +1,4 @@
-"""The rows of a table of landmarks, as spreadsheets and other programs write them."""
+"""Read the rows of a CSV table as spreadsheets and other programs write it."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from monai_ceph.errors import DatasetError
 __all__ = ["Row", "number", "rows"]
 
 Row = dict[str, str]
-"""A row of a table: the text in each column, by the column's name in small letters."""
+"""A row of a table: the text in each column, by the column's name in lower case."""
 
 _DELIMITERS = (",", ";", "\t", "|")
-# Excel writes such a line before the header, and reads it
+# Excel may write this line before the header
 _SEPARATOR = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+")
 
-# how pandas, R, Excel and databases write that there is no value
+# how pandas, R, Excel and databases write a missing value
 _NO_VALUE = {"", "nan", "na", "n/a", "#n/a", "<na>", "null", "none", "-"}
 
 
 def rows(table: Path, required: Sequence[str], once: Sequence[str]) -> Iterator[tuple[str, Row]]:
-    """Yield every row with its place in the file, for messages.
+    """Yield every row, each after its file and line for messages.
 
-    The text is UTF-8, or UTF-16 with a byte order mark. Columns are separated by commas, semicolons, tabs or bars,
-    whichever the header uses. Names of columns count in any case.
+    The text is UTF-8, or UTF-16 with a byte order mark. Columns are separated by commas, semicolons, tabs or vertical
+    bars, whichever the header uses. Upper and lower case are the same in column names.
 
     Args:
         table: the file.
-        required: columns that must be there.
-        once: columns that must not be there twice.
+        required: columns that must be present.
+        once: columns that must not occur twice.
 
     Raises:
-        DatasetError: if the text, the header or a row cannot be read; it names file and line.
+        DatasetError: if the text, the header or a row cannot be read. The message names file and line.
     """
     text = _text(table)
     given = _SEPARATOR.match(text)
@@ -53,7 +53,7 @@ def rows(table: Path, required: Sequence[str], once: Sequence[str]) -> Iterator[
             found = f"; it has {', '.join(filter(None, header))}" if any(header) else ""
             raise DatasetError(f"{table}, line {1 + skipped}: no column {', '.join(lacking)} in the header{found}")
         if double := [column for column in once if header.count(column) > 1]:
-            raise DatasetError(f"{table}, line {1 + skipped}: the column {double[0]} stands twice in the header")
+            raise DatasetError(f"{table}, line {1 + skipped}: two columns {double[0]} in the header; keep one")
         for values in reader:
             if values:
                 row = dict(zip(header, [*values, *[""] * (len(header) - len(values))], strict=False))
@@ -75,7 +75,7 @@ def _text(table: Path) -> str:
 
 
 def _delimiter(header: str, required: Sequence[str]) -> str:
-    """Return the separator that gives the most of the required columns; a comma if none does."""
+    """Return the separator that finds most of the required columns; a comma if none finds any."""
 
     def found(delimiter: str) -> int:
         names = {name.strip(' "\r\n').lower() for name in header.split(delimiter)}
@@ -85,21 +85,21 @@ def _delimiter(header: str, required: Sequence[str]) -> str:
 
 
 def _with_decimal_point(value: str) -> str:
-    """Return a number as half of Europe writes it, 812,5, with a point."""
+    """Replace the comma of a decimal number such as 812,5 by a point."""
     return value.replace(",", ".") if _DECIMAL_COMMA.fullmatch(value.strip()) else value
 
 
 def number(row: Row, column: str, where: str) -> float:
-    """Return the number in a column; NaN if it is absent, empty, or one of the usual spellings of no value.
+    """Return the number in a column; NaN if it is absent, empty, or a common spelling of no value.
 
     Raises:
-        DatasetError: if it is not a finite number.
+        DatasetError: if the text is not a finite number.
     """
     text = row.get(column, "").strip()
     if text.lower() in _NO_VALUE:
         return math.nan
     try:
-        if "_" in text:  # which float passes over between digits
+        if "_" in text:  # which float() accepts between digits
             raise ValueError
         value = float(text)
     except ValueError:

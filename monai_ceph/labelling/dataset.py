@@ -13,8 +13,8 @@ from typing import Protocol
 import numpy as np
 
 from monai_ceph.analysis.scale import check_scale
+from monai_ceph.datasets.annotation_checks import off_film
 from monai_ceph.datasets.folder import TABLE
-from monai_ceph.datasets.points import off_film
 from monai_ceph.errors import CephError
 from monai_ceph.landmarks import LANDMARKS
 from monai_ceph.readers import SUFFIXES, read_radiograph

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from monai_ceph.datasets.points import without_placeholders
+from monai_ceph.datasets.annotation_checks import without_placeholders
 from monai_ceph.errors import CephError
 from monai_ceph.labelling.placement import Placement
 from monai_ceph.landmarks import LANDMARKS, NUM_LANDMARKS

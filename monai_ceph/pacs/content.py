@@ -16,9 +16,9 @@ import numpy as np
 from pydicom import dcmread
 
 from monai_ceph.readers import Radiograph
-from monai_ceph.readers._pydicom import quiet
 from monai_ceph.readers.dicom_elements import integer
 from monai_ceph.readers.dicom_file import DicomFile, open_dicom
+from monai_ceph.readers.quiet_pydicom import quiet
 from monai_ceph.work.film import FilmJob, FilmWorker, Outcome
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from monai_ceph.errors import StoppedError
 from monai_ceph.pacs.logs import log
 from monai_ceph.pacs.receiver import SUCCESS, Arrivals, look
 from monai_ceph.pacs.spool import Spool, fsync_folder
-from monai_ceph.readers._pydicom import quiet
+from monai_ceph.readers.quiet_pydicom import quiet
 from monai_ceph.storage.atomic import written_beside
 
 __all__ = ["InboxLoop", "put_into_inbox"]

@@ -28,7 +28,7 @@ from monai_ceph.pacs.guarded_server import GuardedServer, server_class
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.logs import log
 from monai_ceph.pacs.spool import Spool, film_key
-from monai_ceph.readers._pydicom import quiet
+from monai_ceph.readers.quiet_pydicom import quiet
 from monai_ceph.result import ModelIdentity
 
 __all__ = ["Arrivals", "Receiver", "look", "server_tls"]

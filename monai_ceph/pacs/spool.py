@@ -21,7 +21,7 @@ from pydicom import dcmread
 from monai_ceph.pacs.config import SpoolConfig
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.ledger_rows import Film
-from monai_ceph.readers._pydicom import quiet
+from monai_ceph.readers.quiet_pydicom import quiet
 from monai_ceph.storage.atomic import written_beside
 from monai_ceph.work.options import OBJECT_FORMATS, film_files
 

@@ -1,9 +1,11 @@
-"""DICOM radiographs, read by pydicom: DX, CR, RG, PX and secondary captures, one frame at a time.
+"""Read one frame of a DICOM radiograph with pydicom: DX, CR, RG, PX and secondary captures.
 
-`dicom_file` opens the file, `dicom_pixels` decodes a frame, `functional_groups` says what holds for that frame,
-`dicom_display` makes grey values of it as they are displayed, `dicom_spacing` finds the scale. No message quotes what
-the file says, but for numbers and for terms that the standard defines: in a damaged file any element can hold a
-patient's name.
+The steps, each in its own module: `dicom_file` opens the file and reads its header, `dicom_pixels` decodes the frame,
+`functional_groups` copies the attributes of that frame into the header, `dicom_display` computes the displayed grey
+values, and `dicom_spacing` finds the pixel spacing.
+
+Messages quote nothing from the file except numbers and terms that the standard defines: in a damaged file any element
+can hold a patient's name.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ __all__ = ["DICOM_SUFFIXES", "count_dicom_frames", "has_preamble", "looks_like_d
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".dic", ".ima")
 
-# PS3.3 C.7.6.1.1.1: anterior, posterior, right, left, head, foot, and combinations of up to three
+# PS3.3 C.7.6.1.1.1: anterior, posterior, right, left, head and foot, up to three letters combined
 _DIRECTION = re.compile(r"[APRLHF]{1,3}")
 
 
@@ -36,12 +38,13 @@ def read_dicom(path: Path, frame: int | None = None) -> Radiograph:
     """Read one frame of a DICOM file, with or without a preamble.
 
     Args:
-        path: of the file.
-        frame: its number, from 1. None for a file with one frame.
+        path: the file.
+        frame: which frame to read, counted from 1. None for a file with one frame.
 
     Raises:
-        ReadError: not a DICOM file, damaged, truncated, no pixel data, several frames and none chosen, no such frame,
-            a modality that is no radiograph, or a transfer syntax without a decoder.
+        ReadError: if the file is not DICOM, is damaged or truncated, has no pixel data, holds several frames and none
+            is chosen, has no such frame, is not a radiograph by its modality, or has no decoder for its transfer
+            syntax.
     """
     try:
         return _read(path, frame)
@@ -52,10 +55,10 @@ def read_dicom(path: Path, frame: int | None = None) -> Radiograph:
 
 
 def count_dicom_frames(path: Path) -> int:
-    """The number of frames of a DICOM file, 1 or more. No pixels are read.
+    """Return the number of frames of a DICOM file, 1 or more. No pixels are decoded.
 
     Raises:
-        ReadError: as `read_dicom`, as far as the header and the length of the pixel data show it.
+        ReadError: as in `read_dicom`, for problems that the header or the length of the pixel data shows.
     """
     try:
         with open_dicom(path) as file:
@@ -70,9 +73,9 @@ def _read(path: Path, frame: int | None) -> Radiograph:
     with open_dicom(path) as file:
         frames = count_stored_frames(file)
         if frames > 1 and frame is None:
-            raise ReadError(f"holds {frames} frames, choose one with frame=1 to frame={frames}")
+            raise ReadError(f"the file holds {frames} frames; choose one with frame=1 to frame={frames}")
         if frame is not None and frame > frames:
-            raise ReadError(f"there is no frame {frame}, the file holds {frames}")
+            raise ReadError(f"there is no frame {frame}; the file holds {frames}")
         notes: list[str] = []
         stored = read_frame(file, (frame or 1) - 1, notes)
         dataset = file.dataset

@@ -1,18 +1,17 @@
-"""Grey values as they are displayed (PS3.3 C.11), as far as it changes their order or their curve.
+"""From stored values to displayed grey values (PS3.3 C.11): everything that changes their order or their curve.
 
-1. Modality LUT or RescaleSlope and RescaleIntercept (PS3.3 C.11.1): always.
-2. VOI LUT (PS3.3 C.11.2): the first VOI LUT Sequence item, or a window with VOILUTFunction SIGMOID. Both are
-   curves that the film is meant to be seen through. A LINEAR or LINEAR_EXACT window is not applied: it only
-   stretches and clips, and a window that somebody left narrow would clip bone or soft tissue for good. Where the
-   anatomy fills a small part of the range, detection finds that part from the pixels (`grey_limits`).
-3. MONOCHROME1 or PresentationLUTShape INVERSE (PS3.3 C.7.6.3.1.2, C.11.4): undone, once, by reflection in the
-   range that the stored bits allow, so that equal stored values stay equal whatever else the image shows. With
-   more than 24 bits that range is beyond what float32 resolves: there the lowest displayed value becomes 0.
+1. Modality LUT, or RescaleSlope and RescaleIntercept (PS3.3 C.11.1): always applied.
+2. VOI LUT (PS3.3 C.11.2): the first usable item of the VOI LUT Sequence, or a window with VOILUTFunction SIGMOID.
+   Both are curves through which the film is meant to be seen. A LINEAR or LINEAR_EXACT window is not applied: it only
+   stretches and clips, and a window that was left narrow would clip bone or soft tissue for good. If the anatomy fills
+   only a small part of the range, detection finds that part from the pixels (`grey_limits`).
+3. MONOCHROME1 (PS3.3 C.7.6.3.1.2) or PresentationLUTShape INVERSE (PS3.3 C.8.11.3 and C.11.6): inverted once, within
+   the range of the stored bits, so that the same stored value gives the same grey in every image. With more than 24
+   bits float32 cannot resolve that range, and the values are inverted so that the lowest becomes 0.
+4. Pixel padding (PS3.3 C.7.5.1.1.2): set to the lowest displayed value.
 
-A LUT that is empty or gives every pixel the same value is passed over with a warning, and so is a damaged VOI LUT; the
-next item of the sequence counts. A damaged Modality LUT is an error.
-
-Pixel padding (PS3.3 C.7.5.1.1.2) becomes the lowest displayed value.
+A LUT that is empty or maps every pixel to one value is skipped with a warning, and so is a damaged VOI LUT; the next
+item of the sequence is tried. A damaged Modality LUT is an error.
 """
 
 from __future__ import annotations
@@ -35,15 +34,15 @@ _FAULTS: dict[LutFault, str] = {
 
 
 def displayed(dataset: Any, stored: np.ndarray, notes: list[str]) -> np.ndarray:
-    """The grey values as displayed: modality LUT, VOI curve, polarity and padding.
+    """Apply Modality LUT, VOI curve, polarity and padding, and return the displayed grey values, (row, column).
 
     Args:
         dataset: the header.
-        stored: the values as stored, (row, column).
-        notes: takes warnings for the person who reviews the result.
+        stored: the stored values, (row, column).
+        notes: the list that warnings for the reviewer are appended to.
 
     Raises:
-        ReadError: a damaged Modality LUT, without which the values mean nothing.
+        ReadError: if the Modality LUT is damaged: without it the values mean nothing.
     """
     padding = _padding(dataset, stored)
     pixels, low, high = _modality_lut(dataset, stored, notes)
@@ -57,7 +56,7 @@ def displayed(dataset: Any, stored: np.ndarray, notes: list[str]) -> np.ndarray:
 
 
 def _modality_lut(dataset: Any, stored: np.ndarray, notes: list[str]) -> tuple[np.ndarray, float, float]:
-    """The values after PS3.3 C.11.1, and the range that the stored bits allow."""
+    """Apply PS3.3 C.11.1; return the values, and the lowest and highest that the stored bits allow."""
     if stored.dtype.kind == "f":
         low, high = float(np.nanmin(stored)), float(np.nanmax(stored))
     else:
@@ -72,11 +71,11 @@ def _modality_lut(dataset: Any, stored: np.ndarray, notes: list[str]) -> tuple[n
         for name, default in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))
     )
     if not math.isfinite(slope) or not math.isfinite(intercept) or slope == 0:
-        notes.append("RescaleSlope or RescaleIntercept is not valid and was not applied.")
+        notes.append("RescaleSlope or RescaleIntercept is not valid; neither was applied.")
         return stored, low, high
     if slope == 1 and intercept == 0:
         return stored, low, high
-    # an intercept may bring wide values back to where float32 resolves them
+    # the intercept may shift 32-bit values into the range that float32 resolves
     number_type = np.float64 if stored.dtype.itemsize > 2 else np.float32
     pixels = stored.astype(number_type)
     pixels *= number_type(slope)
@@ -87,7 +86,7 @@ def _modality_lut(dataset: Any, stored: np.ndarray, notes: list[str]) -> tuple[n
 def _voi_curve(
     dataset: Any, pixels: np.ndarray, low: float, high: float, notes: list[str]
 ) -> tuple[np.ndarray, float, float]:
-    """The values after a VOI LUT or a sigmoid (PS3.3 C.11.2), and their range. No linear windows."""
+    """Apply a VOI LUT or a sigmoid (PS3.3 C.11.2), but no linear window; return the values and their range."""
     mapped, highest = _through_table(dataset, "VOILUTSequence", pixels, notes)
     if mapped is not None:
         return mapped, 0.0, highest
@@ -97,12 +96,12 @@ def _voi_curve(
             slope = np.float32(-4 / width[0])
             exponent = np.clip((pixels.astype(np.float32) - np.float32(centre[0])) * slope, -80, 80)
             return np.float32(low) + np.float32(high - low) / (1 + np.exp(exponent)), low, high
-        notes.append("The sigmoid window has no valid centre and width and was not applied.")
+        notes.append("The sigmoid window has no valid centre and width, and was not applied.")
     return pixels, low, high
 
 
 def _through_table(dataset: Any, name: str, pixels: np.ndarray, notes: list[str]) -> tuple[np.ndarray | None, float]:
-    """The values after the first LUT of a sequence that can be used, None if there is none; and its highest value."""
+    """Apply the first usable LUT of a sequence; return the values (None without such a LUT) and its highest value."""
     if not given(dataset, name):
         return None, 0.0
     title = "Modality LUT" if name == "ModalityLUTSequence" else "VOI LUT"
@@ -114,7 +113,7 @@ def _through_table(dataset: Any, name: str, pixels: np.ndarray, notes: list[str]
         mapped = table.apply(whole)
         if mapped.min() < mapped.max() or whole.min() == whole.max():
             if fault:
-                notes.append(f"The first {title} {_FAULTS[fault]}: the next one was applied.")
+                notes.append(f"The first {title} {_FAULTS[fault]}; the next one was applied.")
             return mapped, table.highest
         fault = "constant"
     if fault == "damaged" and title == "Modality LUT":
@@ -124,27 +123,27 @@ def _through_table(dataset: Any, name: str, pixels: np.ndarray, notes: list[str]
 
 
 def _inverted(dataset: Any, notes: list[str]) -> bool:
-    """True if low values are displayed white. MONOCHROME1 and INVERSE mean the same and count once."""
+    """Return True if low values are displayed white. MONOCHROME1 and INVERSE mean the same: both invert only once."""
     shape = term(dataset, "PresentationLUTShape")
     monochrome1 = term(dataset, "PhotometricInterpretation") == "MONOCHROME1"
     if monochrome1 and shape == "IDENTITY":
-        notes.append("MONOCHROME1 and PresentationLUTShape IDENTITY contradict each other: MONOCHROME1 was followed.")
+        notes.append("MONOCHROME1 and PresentationLUTShape IDENTITY contradict each other; MONOCHROME1 was used.")
     return monochrome1 or shape == "INVERSE"
 
 
 def _below_the_highest(pixels: np.ndarray, padding: np.ndarray | None) -> np.ndarray:
-    """How far each value lies below the highest, exact for integers of any width; padding has no part in it."""
+    """Return how far each value is below the highest one outside the padding; exact for integers of any width."""
     highest = pixels.max() if padding is None else pixels.max(where=~padding, initial=pixels.min())
     reflected = np.subtract(highest, pixels)
-    # of signed integers the distance may need the bit of the sign
+    # the difference of two signed integers may need the sign bit
     return reflected.view(f"u{reflected.dtype.itemsize}") if reflected.dtype.kind == "i" else reflected
 
 
 def _padding(dataset: Any, stored: np.ndarray) -> np.ndarray | None:
-    """Where the file declares pixels as padding, None if that is nowhere or everywhere."""
+    """Return where the file declares padding, (row, column) bool; None if no pixel or every pixel is padding."""
     ends = [number(dataset, name, math.nan) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
     if stored.dtype.kind == "i":
-        # a value that says it is unsigned, beside pixels that are not
+        # some files write the padding value as unsigned although the pixels are signed
         ends = [
             end - 2.0 ** integer(dataset, "BitsAllocated") if end > np.iinfo(stored.dtype).max else end for end in ends
         ]
@@ -156,11 +155,11 @@ def _padding(dataset: Any, stored: np.ndarray) -> np.ndarray | None:
 
 
 def _without_padding(pixels: np.ndarray, padding: np.ndarray | None, notes: list[str]) -> np.ndarray:
-    """Set the pixels that the file declares as padding to the lowest value of the others."""
+    """Set padding pixels to the lowest value of all other pixels."""
     if padding is None:
         return pixels
     lowest = pixels.min(where=~padding, initial=pixels.max())
     pixels = pixels.astype(np.float32)
     pixels[padding] = lowest
-    notes.append(f"{100 * padding.mean():.1f} % of the pixels are padding and were set to the lowest value.")
+    notes.append(f"{100 * padding.mean():.1f} % of the pixels are padding; they were set to the lowest value.")
     return pixels

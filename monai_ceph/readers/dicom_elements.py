@@ -1,7 +1,7 @@
-"""Elements of a DICOM data set that may be absent, empty, damaged or of the wrong type.
+"""Lenient access to DICOM elements, which may be absent, empty, damaged or of the wrong type.
 
-No function here lets an exception of pydicom through: its text quotes values, and a damaged file can have a
-patient's name in any element.
+No function here passes on an exception from pydicom: its text quotes values, and in a damaged file any element can hold
+a patient's name.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ _UID = re.compile(r"[0-9.]{1,64}")
 
 
 def value(dataset: Any, name: str) -> Any:
-    """The value of an element, None if it is absent, empty or cannot be converted."""
+    """Return the value of an element; None if it is absent, empty or cannot be converted."""
     try:
         found = dataset.get(name)
-    except Exception:  # converters document none of their exceptions
+    except Exception:  # pydicom's converters document none of their exceptions
         return None
     return None if found is None or (isinstance(found, str) and not found.strip()) else found
 
 
 def given(dataset: Any, name: str) -> bool:
-    """True if an element is there and not empty, whatever it holds. A sequence is empty if it has no items.
+    """Return True if an element is present and not empty. A sequence is empty if it has no items.
 
-    White space is empty in a text. In a number it is a number: the bytes of 2592 are a space and a line feed.
+    White space counts as empty in text only: as a binary number, the bytes space and line feed mean 2592.
     """
     if name not in dataset:
         return False
     element = dataset.get_item(name)
-    stored = element.value  # not converted, so that nothing is raised
+    stored = element.value  # the raw value: converting it could fail
     if isinstance(stored, (str, bytes)):
         return bool(stored.strip() if _is_text(name, element) else stored)
-    # implicit VR and undefined lengths come parsed, also where there is nothing in them
+    # pydicom has already parsed sequences, including empty ones
     return stored is not None and (not isinstance(stored, Sized) or len(stored) > 0)
 
 
 def _is_text(name: str, element: Any) -> bool:
-    """True if a value is text, which spaces pad (PS3.5 section 6.2). The dictionary says so if the file does not."""
+    """Return True for a text VR, whose values are padded with spaces (PS3.5 section 6.2); from the file if it says."""
     from pydicom.datadict import dictionary_VR
     from pydicom.valuerep import STR_VR
 
@@ -48,7 +48,7 @@ def _is_text(name: str, element: Any) -> bool:
 
 
 def numbers(dataset: Any, name: str) -> list[float]:
-    """The numbers of an element with any number of values, empty if it is absent or not numeric."""
+    """Return all numbers of an element; an empty list if it is absent or not numeric."""
     found = value(dataset, name)
     if found is None:
         return []
@@ -60,20 +60,20 @@ def numbers(dataset: Any, name: str) -> list[float]:
 
 
 def number(dataset: Any, name: str, default: float) -> float:
-    """The first number of an element."""
+    """Return the first number of an element; the default if there is none."""
     found = numbers(dataset, name)
     return found[0] if found else default
 
 
 def integer(dataset: Any, name: str, default: int | None = None) -> int:
-    """The one whole number of an element.
+    """Return the single whole number of an element; the default if it is absent.
 
     Raises:
-        ReadError: the element is absent and has no default, or is not one whole number.
+        ReadError: if the element is absent and there is no default, or is not one whole number.
     """
     if not given(dataset, name):
         if default is None:
-            raise ReadError(f"a DICOM image without {name}")
+            raise ReadError(f"damaged DICOM header: {name} is missing")
         return default
     found = numbers(dataset, name)
     if len(found) != 1 or not found[0].is_integer():
@@ -82,12 +82,12 @@ def integer(dataset: Any, name: str, default: int | None = None) -> int:
 
 
 def term(dataset: Any, name: str) -> str:
-    """A code string in capitals, empty if it is absent or has several values."""
+    """Return a code string in capitals; empty if it is absent or has several values."""
     found = value(dataset, name)
     return found.strip().upper() if isinstance(found, str) else ""
 
 
 def uid(dataset: Any, name: str) -> str | None:
-    """A UID, None if it is absent or holds anything but digits and points."""
+    """Return a UID; None if it is absent or contains anything but digits and dots."""
     found = str(value(dataset, name) or "")
     return found if _UID.fullmatch(found) else None

@@ -1,8 +1,8 @@
-"""A DICOM file opened for its pixels: the elements that a radiograph needs, and where its pixel data lie.
+"""Open a DICOM file (PS3.10 section 7): read the elements that a radiograph needs, and find its pixel data.
 
-Only the elements in `ELEMENTS` are kept; all others, names and dates of patients among them, are skipped unread. The
-pixel data stay in the file until a frame is asked for. No size that a file claims is taken from memory before the file
-is seen to hold as much.
+Only the elements in `ELEMENTS` are read; all others, including the patient's name and dates, are skipped. The pixel
+data stay in the file until a frame is decoded. Memory for a size that the header claims is allocated only once the file
+is known to be that long.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from monai_ceph.errors import ReadError
-from monai_ceph.readers._pydicom import quiet
 from monai_ceph.readers.dicom_elements import integer, term, uid
 from monai_ceph.readers.pixels import check_size
+from monai_ceph.readers.quiet_pydicom import quiet
 
 ELEMENTS = (
     *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality"),
@@ -38,8 +38,8 @@ ELEMENTS = (
 )
 
 MODALITIES = ("DX", "CR", "RG", "PX", "IO", "RF", "XA", "XC", "HC", "OT", "")
-"""Modalities that may hold a cephalogram. Secondary captures are taken whatever modality they name, and radiographs by
-their SOP class if it is a word that the standard does not have."""
+"""Modalities that may hold a cephalogram, with "" for an absent one. Secondary captures are read with any modality, and
+radiographs (by SOP class) also with one that is not a term of the standard."""
 
 _OTHER_MODALITIES = (
     *("ANN", "AR", "AS", "ASMT", "AU", "BDUS", "BI", "BMD", "CD", "CF", "CFM", "CP", "CS", "CT", "CTPROTOCOL", "DD"),
@@ -49,7 +49,7 @@ _OTHER_MODALITIES = (
     *("RTDOSE", "RTIMAGE", "RTINTENT", "RTPLAN", "RTRAD", "RTRECORD", "RTSEGANN", "RTSTRUCT", "RWV", "SEG", "SM"),
     *("SMR", "SR", "SRF", "ST", "STAIN", "TEXTUREMAP", "TG", "US", "VA", "VF", "XAPROTOCOL"),
 )
-"""All others of PS3.3 C.7.3.1.1.1, with the retired ones."""
+"""All other modalities of PS3.3 C.7.3.1.1.1, including the retired ones."""
 
 _RADIOGRAPHS = (
     "1.2.840.10008.5.1.4.1.1.1",  # Computed Radiography
@@ -62,7 +62,7 @@ _RADIOGRAPHS = (
     "1.2.840.10008.5.1.4.1.1.12.2",  # X-Ray Radiofluoroscopic
     "1.2.840.10008.5.1.4.1.1.12.2.1",  # Enhanced XRF
 )
-"""SOP classes of radiographs, whatever word stands for the modality."""
+"""SOP classes of radiographs (PS3.4 annex B.5)."""
 
 _PIXELS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
@@ -74,11 +74,11 @@ _FRAMES_LIMIT = 2 * 2**30
 
 
 class BoundedReader(io.BufferedReader):
-    """A file that reads no more than it holds: BufferedReader takes the memory for what is asked first.
+    """A file whose `read` never allocates more than the file holds, unlike that of BufferedReader.
 
     Attributes:
-        size: its bytes.
-        short: less was left than somebody asked for.
+        size: length in bytes.
+        short: True once a read has asked for more than was left.
     """
 
     def __init__(self, raw: io.RawIOBase | io.BytesIO) -> None:
@@ -88,7 +88,7 @@ class BoundedReader(io.BufferedReader):
         self.seek(0)
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Read as many bytes, or as many as are left."""
+        """Read `size` bytes, or all that are left if there are fewer."""
         left = max(self.size - self.tell(), 0)
         if size is not None and size > left > 0:
             self.short = True
@@ -97,7 +97,7 @@ class BoundedReader(io.BufferedReader):
 
 @dataclass
 class PixelElement:
-    """Where the pixel data are: keyword, VR (None if implicit), the place of the value, and its stated length."""
+    """The element with the pixel data: keyword, VR (None if implicit), start of the value in bytes, stated length."""
 
     keyword: str
     vr: str | None
@@ -107,16 +107,16 @@ class PixelElement:
 
 @dataclass
 class DicomFile:
-    """A DICOM file whose header was read.
+    """A DICOM file whose header has been read.
 
     Attributes:
-        dataset: the pydicom data set with `ELEMENTS` and no others.
+        dataset: the pydicom data set, with only the `ELEMENTS`.
         syntax: the transfer syntax, a pydicom UID.
-        stream: the data set as it is encoded, inflated if the transfer syntax is deflated.
-        pixels: where the pixel data are.
-        deflated: the data set as it is in the file, if the transfer syntax is deflated.
-        bare: the pixel data are one compressed frame that is not encapsulated.
-        remarks: warnings for the person who reviews the result.
+        stream: the encoded data set, inflated if the transfer syntax is deflated.
+        pixels: the element with the pixel data.
+        deflated: the encoded data set before inflation, if the transfer syntax is deflated.
+        bare: the pixel data are one compressed frame without encapsulation.
+        remarks: warnings for the reviewer.
     """
 
     dataset: Any
@@ -129,7 +129,7 @@ class DicomFile:
 
     @cached_property
     def frames(self) -> int:
-        """How many frames the header claims."""
+        """The number of frames in the header, 1 or more."""
         frames = integer(self.dataset, "NumberOfFrames", 1) or 1
         if frames < 0:
             raise ReadError("damaged DICOM header: NumberOfFrames is negative")
@@ -140,56 +140,56 @@ class DicomFile:
         """Rows, columns, samples per pixel.
 
         Raises:
-            ReadError: absent, damaged, or too small or too large for a radiograph.
+            ReadError: if one of them is absent or damaged, or too small or too large for a radiograph.
         """
         rows, columns = integer(self.dataset, "Rows"), integer(self.dataset, "Columns")
         check_size(rows, columns)
         samples = integer(self.dataset, "SamplesPerPixel", 1)
         if samples not in (1, 3):
-            raise ReadError(f"{samples} samples per pixel, a DICOM image has 1 or 3")
+            raise ReadError(f"damaged DICOM header: {samples} samples per pixel instead of 1 or 3")
         return rows, columns, samples
 
     @property
     def bits_allocated(self) -> int:
-        """Bits per sample as they are stored."""
+        """Bits that each stored sample takes (PS3.5 section 8.1.1)."""
         default = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}.get(self.pixels.keyword)
         bits = integer(self.dataset, "BitsAllocated", default)
         if bits != 1 and bits not in range(8, 65, 8):
-            raise ReadError(f"{bits} bits allocated per sample, they must be 1 or a multiple of 8 up to 64")
+            raise ReadError(f"damaged DICOM header: BitsAllocated is {bits} instead of 1 or a multiple of 8 up to 64")
         return bits
 
     def frame_bytes(self) -> float:
-        """What one frame takes where it is not compressed; not whole for single bits."""
+        """The size of one uncompressed frame in bytes; a fraction if the samples are single bits."""
         count = math.prod(self.shape) * self.bits_allocated / 8
-        halved = term(self.dataset, "PhotometricInterpretation").endswith("422") and not self.encapsulated
-        return count * 2 / 3 if halved else count
+        subsampled = term(self.dataset, "PhotometricInterpretation").endswith("422") and not self.encapsulated
+        return count * 2 / 3 if subsampled else count
 
     @property
     def encapsulated(self) -> bool:
-        """The transfer syntax compresses the pixel data."""
+        """True if the transfer syntax is a compressed one, whose pixel data are encapsulated (PS3.5 annex A.4)."""
         return bool(self.syntax.is_transfer_syntax and self.syntax.is_encapsulated)
 
     def inflate_pixels(self) -> None:
-        """Inflate a deflated data set up to the end of the pixels that its header announces, and no further.
+        """Inflate a deflated data set (PS3.5 annex A.5) to the end of the pixel data in its header, and no further.
 
         Raises:
-            ReadError: they are too large.
+            ReadError: if the pixel data are too large.
         """
         end = self.pixels.start + math.ceil(self.frame_bytes() * self.frames)
         if not self.deflated or end <= self.stream.size:
             return
         if end > _FRAMES_LIMIT:
-            raise ReadError(f"announces {end} bytes in a deflated file, the limit is {_FRAMES_LIMIT}")
+            raise ReadError(f"the header claims {end} bytes of deflated data; the limit is {_FRAMES_LIMIT}")
         self.stream = _inflated(self.deflated, end)
 
 
 def has_preamble(head: bytes) -> bool:
-    """True if the first 132 bytes of a file are those of a DICOM file (PS3.10 section 7.1)."""
+    """Return True if a file's first 132 bytes are a DICOM preamble and prefix (PS3.10 section 7.1)."""
     return head[_PREAMBLE : _PREAMBLE + 4] == b"DICM"
 
 
 def looks_like_dicom(head: bytes) -> bool:
-    """True if a file without a preamble starts with a data element of group 0002 or 0008."""
+    """Return True if a file without a preamble starts with a data element of group 0002 or 0008."""
     if len(head) < 8:
         return False
     little = head[:2] in (b"\x02\x00", b"\x08\x00") and head[3] == 0
@@ -198,7 +198,7 @@ def looks_like_dicom(head: bytes) -> bool:
         return False
     if head[4:6].isalpha() and head[4:6].isupper():
         return True
-    # An implicit VR has its length here, and the first elements of a data set are short.
+    # With implicit VR these bytes are the length, and the first elements of a data set are short.
     return little and int.from_bytes(head[4:8], "little") <= 1024
 
 
@@ -207,8 +207,8 @@ def open_dicom(path: Path) -> Iterator[DicomFile]:
     """Open a DICOM file, with or without a preamble, and read its header.
 
     Raises:
-        ReadError: not a DICOM file, damaged, truncated, no pixel data, or a modality that is no radiograph. What the
-            file says is not quoted.
+        ReadError: if the file is not DICOM, is damaged or truncated, has no pixel data, or is not a radiograph by its
+            modality. The message quotes nothing from the file.
     """
     with BoundedReader(io.FileIO(path)) as file, quiet():
         yield _open(file)
@@ -229,7 +229,7 @@ def _open(file: BoundedReader) -> DicomFile:
     deflated = b""
     if known and syntax.is_deflated:
         if file.size > _FRAMES_LIMIT:
-            raise ReadError(f"{file.size} bytes, the limit of a deflated file is {_FRAMES_LIMIT}")
+            raise ReadError(f"the file has {file.size} bytes; the limit for a deflated file is {_FRAMES_LIMIT}")
         deflated = file.read()
         file = _inflated(deflated, _HEADER_LIMIT)
     found: list[PixelElement] = []
@@ -257,7 +257,7 @@ def _read(stream: BoundedReader, implicit: bool, little: bool, **options: Any) -
     except Exception:
         at_end = stream.short or stream.tell() >= stream.size
         raise ReadError(
-            "truncated, the DICOM file ends within its header" if at_end else "damaged DICOM header"
+            "truncated: the DICOM file ends within its header" if at_end else "damaged DICOM header"
         ) from None
 
 
@@ -268,7 +268,7 @@ def _tags() -> list[Any]:
 
 
 def _guess_syntax(file: BoundedReader) -> str:
-    """The uncompressed transfer syntax that the first element shows, for a file that names none."""
+    """Return the uncompressed transfer syntax in which the first element is written, for a file that names none."""
     from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
     head = file.read(6)
@@ -281,7 +281,7 @@ def _guess_syntax(file: BoundedReader) -> str:
 
 def _inflated(data: bytes, limit: int) -> BoundedReader:
     try:
-        # Without the limit, a file of one megabyte can fill a gigabyte.
+        # without the limit, a file of one megabyte can inflate to a gigabyte
         inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, limit)
     except zlib.error:
         raise ReadError("damaged or truncated deflated DICOM file") from None
@@ -289,22 +289,22 @@ def _inflated(data: bytes, limit: int) -> BoundedReader:
 
 
 def _check_content(dataset: Any, has_pixels: bool, ends_early: bool, foreign: bool) -> list[str]:
-    """Refuse what is no radiograph, and return warnings about the others."""
+    """Raise an error for anything but a radiograph; return warnings."""
     modality, sop_class = term(dataset, "Modality"), uid(dataset, "SOPClassUID") or ""
     if not has_pixels:
         if foreign:
             raise ReadError("not a DICOM file")
         if sop_class == _MEDIA_STORAGE_DIRECTORY or _directory(dataset):
-            raise ReadError("a DICOMDIR, the list of the files on a medium, holds no pixels itself")
+            raise ReadError("a DICOMDIR, the list of the files on a medium, has no pixels itself")
         if ends_early or len(dataset) == 0:
-            raise ReadError("truncated, the DICOM file ends before its pixel data")
+            raise ReadError("truncated: the DICOM file ends before its pixel data")
         doubt = ", perhaps truncated" if modality and modality in MODALITIES else ""
         raise ReadError(f"a DICOM file without pixel data (Modality {_shown(modality)}){doubt}")
     if modality in MODALITIES or sop_class.startswith(_SECONDARY_CAPTURE):
         return []
     if modality in _OTHER_MODALITIES or sop_class not in _RADIOGRAPHS:
         raise ReadError(f"Modality {_shown(modality)} is not a radiograph")
-    return ["The Modality is none that DICOM knows: the film was read because its SOP class is that of a radiograph."]
+    return ["The Modality is not a term of DICOM: the film was read because its SOP class is that of a radiograph."]
 
 
 def _directory(dataset: Any) -> bool:
@@ -312,7 +312,7 @@ def _directory(dataset: Any) -> bool:
 
 
 def _shown(modality: str) -> str:
-    """The modality as far as it is one: a damaged file can have anything there."""
+    """Return the modality for a message, if it is a term of the standard: a damaged file can have anything there."""
     if modality in MODALITIES or modality in _OTHER_MODALITIES:
         return modality or "not given"
     return "of an unknown kind"

@@ -1,4 +1,4 @@
-"""The stored values of one frame of a DICOM file, whatever its transfer syntax.
+"""Decode the stored values of one frame of a DICOM file (PS3.5 section 8), in any of these transfer syntaxes.
 
 ===========================================  ===========================================
 transfer syntax                              decoder
@@ -10,7 +10,7 @@ JPEG extended with 12 bits, JPEG lossless,   GDCM, in a process of its own
 JPEG-LS
 ===========================================  ===========================================
 
-Compressed data are refused before they are decoded if they announce another image than the header of the file.
+Compressed data whose own header contradicts the DICOM header are refused before they are decoded.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from monai_ceph.errors import ReadError
 from monai_ceph.readers.codestream import CodestreamHeader, codestream_header
 from monai_ceph.readers.dicom_elements import integer, term
 from monai_ceph.readers.dicom_file import DicomFile
-from monai_ceph.readers.isolated import decode_with_gdcm, gdcm_folder
-from monai_ceph.readers.mislabelled import END_OF_ITEMS, ITEM, settle_syntax
+from monai_ceph.readers.gdcm_decoder import decode_with_gdcm, gdcm_folder
+from monai_ceph.readers.mislabelled import END_OF_ITEMS, ITEM, correct_transfer_syntax
 from monai_ceph.readers.pixels import check_size, grey
 from monai_ceph.readers.stored_bits import stored_values
 
@@ -37,15 +37,15 @@ _PHOTOMETRIC = (
 
 
 def count_stored_frames(file: DicomFile) -> int:
-    """The number of frames, seen to be there.
+    """Return the number of frames, after checking that the file holds them all.
 
     Raises:
-        ReadError: no decoder for the transfer syntax, or the pixel data are truncated, or hold fewer frames than the
-            header claims.
+        ReadError: if there is no decoder for the transfer syntax, or the pixel data are truncated or hold fewer frames
+            than the header claims.
     """
     if not file.encapsulated:
         file.inflate_pixels()
-    settle_syntax(file)
+    correct_transfer_syntax(file)
     _check_syntax(file.syntax)
     if file.encapsulated:
         _check_fragments(file)
@@ -54,7 +54,7 @@ def count_stored_frames(file: DicomFile) -> int:
         found = max(min(file.pixels.length, stream.size - start), 0)
         expected = math.ceil(file.frame_bytes() * file.frames)
         if found < expected:
-            raise ReadError(f"truncated, {found} bytes of the {expected} that its pixels take")
+            raise ReadError(f"truncated: {found} of {expected} bytes of pixel data")
     return file.frames
 
 
@@ -62,15 +62,15 @@ def read_frame(file: DicomFile, index: int, notes: list[str]) -> np.ndarray:
     """Decode one frame, and no other.
 
     Args:
-        file: whose `count_stored_frames` was called.
-        index: of the frame, from 0.
-        notes: takes warnings for the person who reviews the result.
+        file: an opened file, for which `count_stored_frames` has been called.
+        index: which frame, counted from 0.
+        notes: the list that warnings for the reviewer are appended to.
 
     Returns:
-        Grey values as stored, (row, column), of any type; float32 where colours became grey.
+        The stored grey values, (row, column), of any type; float32 if colours were converted to grey.
 
     Raises:
-        ReadError: no decoder, damaged, or another image than the header announces.
+        ReadError: if the pixel data are damaged or contradict the header, or there is no decoder for them.
     """
     options = _options(file, notes)
     notes += file.remarks
@@ -79,26 +79,26 @@ def read_frame(file: DicomFile, index: int, notes: list[str]) -> np.ndarray:
     else:
         stored, photometric = _unpack(file, index, options)
     if photometric.startswith("YBR"):
-        return np.ascontiguousarray(stored[..., 0])  # Y is what grey() would compute from red, green and blue
+        return np.ascontiguousarray(stored[..., 0])  # Y is the luma that grey() computes from red, green and blue
     if photometric == "PALETTE COLOR":
         return grey(_with_palette(file, stored))
     return grey(stored) if stored.ndim == 3 else stored
 
 
 def _options(file: DicomFile, notes: list[str]) -> dict[str, Any]:
-    """What pydicom's decoders have to know, with what is missing filled in where a mistake would be seen."""
+    """Return the options of pydicom's decoders; missing attributes are assumed only if a wrong guess would show."""
     dataset, (rows, columns, samples), allocated = file.dataset, file.shape, file.bits_allocated
     photometric = term(dataset, "PhotometricInterpretation")
     if photometric not in _PHOTOMETRIC:
         photometric = "RGB" if samples == 3 else "MONOCHROME2"
-        notes.append(f"PhotometricInterpretation is missing or unknown: {photometric} was assumed.")
+        notes.append(f"PhotometricInterpretation is missing or unknown; {photometric} was assumed.")
     if (samples == 3) != (photometric not in _PHOTOMETRIC[:3]):
         raise ReadError(f"damaged DICOM header: {photometric} with {samples} samples per pixel")
     if samples == 3 and allocated == 1:
-        raise ReadError("damaged DICOM header: colours of single bits")
+        raise ReadError("damaged DICOM header: colour with 1 bit per sample")
     stored = integer(dataset, "BitsStored", allocated)
     if not 1 <= stored <= allocated:
-        raise ReadError(f"damaged DICOM header: {stored} bits stored of {allocated} allocated")
+        raise ReadError(f"damaged DICOM header: BitsStored is {stored} but BitsAllocated is {allocated}")
     signed = integer(dataset, "PixelRepresentation", 0)
     planes = integer(dataset, "PlanarConfiguration", 0)
     if signed not in (0, 1) or planes not in (0, 1):
@@ -108,7 +108,7 @@ def _options(file: DicomFile, notes: list[str]) -> dict[str, Any]:
         "rows": rows,
         "columns": columns,
         "samples_per_pixel": samples,
-        # the brightness is stored alike, and pydicom does not know the retired term
+        # pydicom does not know the retired term, which stores brightness in the same way
         "photometric_interpretation": photometric.replace("PARTIAL_422", "FULL_422"),
         "bits_allocated": allocated,
         "bits_stored": stored,
@@ -120,7 +120,7 @@ def _options(file: DicomFile, notes: list[str]) -> dict[str, Any]:
 
 
 def _unpack(file: DicomFile, index: int, options: dict[str, Any]) -> tuple[np.ndarray, str]:
-    """A frame that is not compressed."""
+    """Read an uncompressed frame."""
     from pydicom.pixels import get_decoder
 
     if options["bits_allocated"] == 1:
@@ -134,14 +134,14 @@ def _unpack(file: DicomFile, index: int, options: dict[str, Any]) -> tuple[np.nd
     except MemoryError:
         raise
     except Exception:
-        raise ReadError("damaged pixel data, they do not fit the DICOM header") from None
+        raise ReadError("damaged pixel data: they do not fit the DICOM header") from None
     if stored.dtype.kind in "iu":
         stored = _values(file, stored, options["bits_allocated"], options)
     return stored, str(properties["photometric_interpretation"])
 
 
 def _values(file: DicomFile, samples: np.ndarray, precision: int, options: dict[str, Any]) -> np.ndarray:
-    """What the header says that the samples mean: `precision` is how many bits of each the pixel data hold."""
+    """Extract the stored values from decoded samples; `precision` is the number of bits a sample has in the data."""
     import pydicom.uid as uids
 
     stored = options["bits_stored"]
@@ -151,7 +151,7 @@ def _values(file: DicomFile, samples: np.ndarray, precision: int, options: dict[
 
 
 def _single_bits(file: DicomFile, index: int, options: dict[str, Any]) -> np.ndarray:
-    """A frame of single bits, which begins where the last one ends, in the middle of a byte. pydicom loses its end."""
+    """Read a frame of single bits, which may start in the middle of a byte: pydicom cuts off the end of such frames."""
     shape = (options["rows"], options["columns"])
     count = math.prod(shape)
     start = index * count
@@ -161,7 +161,7 @@ def _single_bits(file: DicomFile, index: int, options: dict[str, Any]) -> np.nda
 
 
 def _decode(file: DicomFile, index: int, options: dict[str, Any]) -> tuple[np.ndarray, str]:
-    """A compressed frame, and its colour space once it is decoded."""
+    """Decode a compressed frame; return it with the photometric interpretation after decoding."""
     import pydicom.uid as uids
 
     syntax, photometric = file.syntax, options["photometric_interpretation"]
@@ -173,17 +173,17 @@ def _decode(file: DicomFile, index: int, options: dict[str, Any]) -> tuple[np.nd
     header = codestream_header(frame)
     expected = "JPEG-LS" if syntax in uids.JPEGLSTransferSyntaxes else "JPEG"
     if header.codec != ("JPEG 2000" if syntax in uids.JPEG2000TransferSyntaxes else expected):
-        raise ReadError(f"damaged pixel data, {header.codec} in place of {_name(syntax)}")
+        raise ReadError(f"damaged pixel data: {header.codec} instead of {_name(syntax)}")
     _compare(header, options)
     check_size(header.rows, header.columns, stored_bytes=len(frame))
     eight_bits = syntax in (uids.JPEGBaseline8Bit, uids.JPEGExtended12Bit) and header.bits == 8
     if eight_bits or syntax in (uids.JPEG2000Lossless, uids.JPEG2000):
-        # what the codestream holds, which need not be what the header says of it
+        # described as the codestream has them; the DICOM header may differ
         own = {"bits_allocated": 8 if header.bits <= 8 else 16, "bits_stored": min(header.bits, 16)}
         own["pixel_representation"] = int(header.signed)
         stored, photometric = _with_pydicom(frame, "pillow", options | own)
     elif syntax == uids.JPEGBaseline8Bit or header.bits > 16:
-        raise ReadError(f"damaged pixel data, {header.bits} bits per sample do not fit {_name(syntax)}")
+        raise ReadError(f"damaged pixel data: {_name(syntax)} does not allow {header.bits} bits per sample")
     else:
         stored = decode_with_gdcm(frame, syntax, photometric, header)
     return _values(file, stored, header.bits, options), photometric
@@ -197,7 +197,7 @@ def _with_pydicom(frame: bytes, plugin: str, options: dict[str, Any]) -> tuple[n
     if plugin == "pydicom":
         expected = math.prod(options[name] for name in ("rows", "columns", "samples_per_pixel", "bits_allocated")) // 8
         if len(frame) * _RLE_RATIO < expected:
-            raise ReadError(f"truncated, {len(frame)} bytes of RLE data cannot hold {expected}")
+            raise ReadError(f"truncated: {len(frame)} bytes of RLE data cannot unpack to {expected}")
     try:
         data = encapsulate([frame])
         stored, properties = decoder.as_array(data, index=0, raw=True, decoding_plugin=plugin, **options)
@@ -205,7 +205,7 @@ def _with_pydicom(frame: bytes, plugin: str, options: dict[str, Any]) -> tuple[n
         raise
     except Exception:
         name = _name(options["transfer_syntax_uid"])
-        raise ReadError(f"damaged or truncated pixel data, or a kind of {name} that cannot be decoded") from None
+        raise ReadError(f"damaged or truncated pixel data, or a variant of {name} that cannot be decoded") from None
     return stored, str(properties["photometric_interpretation"])
 
 
@@ -213,39 +213,39 @@ def _compare(header: CodestreamHeader, options: dict[str, Any]) -> None:
     announced = (header.columns, header.rows, header.samples)
     expected = (options["columns"], options["rows"], options["samples_per_pixel"])
     if announced != expected:
+        columns, rows, samples = announced
         raise ReadError(
-            "damaged, the compressed data are {} x {} pixels of {} samples, the DICOM header says {} x {} of {}".format(
-                *announced, *expected
-            )
+            f"damaged: the compressed data have {columns} x {rows} pixels of {samples} samples, but the DICOM header "
+            "says {} x {} of {}".format(*expected)
         )
 
 
 def _check_syntax(syntax: Any) -> None:
     import pydicom.uid as uids
 
-    isolated = (uids.JPEGExtended12Bit, uids.JPEGLossless, uids.JPEGLosslessSV1, *uids.JPEGLSTransferSyntaxes)
+    with_gdcm = (uids.JPEGExtended12Bit, uids.JPEGLossless, uids.JPEGLosslessSV1, *uids.JPEGLSTransferSyntaxes)
     others = (uids.RLELossless, uids.JPEGBaseline8Bit, uids.JPEG2000Lossless, uids.JPEG2000)
     plain = syntax.is_transfer_syntax and not syntax.is_encapsulated
-    if not plain and syntax not in others and not (syntax in isolated and gdcm_folder()):
-        advice = ", python-gdcm has one" if syntax in isolated else ""
+    if not plain and syntax not in others and not (syntax in with_gdcm and gdcm_folder()):
+        advice = "; install python-gdcm" if syntax in with_gdcm else ""
         raise ReadError(f"no decoder for the transfer syntax {_name(syntax)}{advice}")
 
 
 def _check_fragments(file: DicomFile) -> None:
-    """Walk over the fragments of compressed pixel data, without reading them, to their end marker."""
+    """Check the fragments of compressed pixel data up to their end marker (PS3.5 annex A.4), without reading them."""
     from pydicom.encaps import parse_basic_offsets, parse_fragments
 
     stream, frames = file.stream, file.frames
     stream.seek(file.pixels.start)
     if file.bare:
         if file.pixels.start + file.pixels.length > stream.size:
-            raise ReadError("truncated, the DICOM file ends within its pixel data")
+            raise ReadError("truncated: the DICOM file ends within its pixel data")
         if frames > 1:
-            raise ReadError(f"damaged, claims {frames} frames and holds one that is not encapsulated")
+            raise ReadError(f"damaged: the header claims {frames} frames, the file holds one without encapsulation")
         return
     try:
         if stream.read(4) != ITEM:
-            raise ReadError(f"damaged pixel data, not encapsulated as {_name(file.syntax)} has to be")
+            raise ReadError(f"damaged pixel data: not encapsulated, as {_name(file.syntax)} requires")
         stream.seek(file.pixels.start)
         parse_basic_offsets(stream)
         count, offsets = parse_fragments(stream)
@@ -254,22 +254,22 @@ def _check_fragments(file: DicomFile) -> None:
     except Exception:
         at_end = stream.tell() >= stream.size
         raise ReadError(
-            "truncated, the DICOM file ends within its pixel data"
+            "truncated: the DICOM file ends within its pixel data"
             if at_end
-            else "damaged pixel data, their fragments do not follow one another"
+            else "damaged pixel data: a fragment does not start where the last one ends"
         ) from None
     if count == 0:
-        raise ReadError("truncated, or without pixels: there is no fragment of compressed pixel data")
+        raise ReadError("truncated or without pixels: there is no fragment of compressed pixel data")
     stream.seek(offsets[-1] + 4)
     end = offsets[-1] + 8 + int.from_bytes(stream.read(4), "little")
     stream.seek(min(end, stream.size))
     if end > stream.size or stream.read(4) != END_OF_ITEMS:
-        raise ReadError("truncated, the DICOM file ends within its pixel data")
+        raise ReadError("truncated: the DICOM file ends within its pixel data")
     if count < frames:
-        raise ReadError(f"damaged, claims {frames} frames and holds {count} fragments of compressed pixel data")
+        raise ReadError(f"damaged: the header claims {frames} frames, the file holds {count} fragments")
     limit = 4 * file.frame_bytes() * frames + 2**20
     if end - offsets[0] > limit:
-        raise ReadError(f"damaged pixel data, {end - offsets[0]} compressed bytes are too many for its pixels")
+        raise ReadError(f"damaged pixel data: {end - offsets[0]} compressed bytes are too many for the image")
 
 
 def _compressed_frame(file: DicomFile, index: int) -> bytes:
@@ -287,7 +287,7 @@ def _compressed_frame(file: DicomFile, index: int) -> bytes:
     except MemoryError:
         raise
     except Exception:
-        raise ReadError(f"damaged pixel data, frame {index + 1} is not to be found among the fragments") from None
+        raise ReadError(f"damaged pixel data: frame {index + 1} is not among the fragments") from None
 
 
 def _with_palette(file: DicomFile, stored: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The pixel spacing of a DICOM radiograph, and where it came from: PS3.3 section 10.7.1."""
+"""The pixel spacing of a DICOM radiograph, and where it comes from (PS3.3 section 10.7.1)."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from monai_ceph.readers.radiograph import (
     valid_spacing,
 )
 
-# numbers that differ by less are one number, written with fewer digits
+# relative difference up to which two numbers are the same number, written with fewer digits
 _EQUAL = 1e-3
 # The median plane of the head is at least 80 mm in front of the detector and at most 4 m from the source, so a
-# calibration to it changes the spacing by 2 % or more; with a source at 1.5 to 2 m by 4 % or more.
+# calibration to that plane changes the spacing by at least 2 %; with a source at 1.5 to 2 m by at least 4 %.
 _ROUNDING = 0.02
-# the most that rounding to two decimals changes 0.1 mm
+# the largest relative error of rounding 0.1 mm to two decimals
 _ROUNDING_TO_HUNDREDTHS = 0.05
 
 
 def dicom_spacing(dataset: Any) -> tuple[tuple[float, float] | None, SpacingSource, list[str]]:
-    """The (row, column) pixel spacing in mm, its source and warnings.
+    """Return the (row, column) pixel spacing in mm (None if unknown), its source, and warnings for the reviewer.
 
-    1. PixelSpacing, if it is calibrated: PixelSpacingCalibrationType is set, or it differs from
-       ImagerPixelSpacing and NominalScannedPixelSpacing by more than rounding does. If it equals one of them it is
-       that one; alone it is taken, and a warning says that nobody knows whether it is calibrated.
+    The first of these that applies:
+
+    1. PixelSpacing, if it is calibrated: PixelSpacingCalibrationType is set, or it differs from ImagerPixelSpacing
+       and NominalScannedPixelSpacing by more than rounding. If it equals one of them, it counts as that one. If it is
+       the only spacing, it is used with a warning, because the file does not say whether it is calibrated.
     2. ImagerPixelSpacing divided by EstimatedRadiographicMagnificationFactor. A factor of 1 corrects nothing and is
-       ignored, with a warning.
-    3. ImagerPixelSpacing divided by DistanceSourceToDetector / DistanceSourceToPatient. The latter ends at the
-       side of the support that faces the patient (PS3.3 C.8.11.5), beyond the median plane of the head, so this
-       ratio is rather too small; a warning says so.
-    4. ImagerPixelSpacing as it is: at the detector, magnified.
+       ignored with a warning.
+    3. ImagerPixelSpacing divided by DistanceSourceToDetector / DistanceSourceToPatient. The latter is measured to the
+       side of the support that faces the patient (PS3.3 C.8.11.5), which is behind the median plane of the head, so
+       this ratio is somewhat too small; a warning says so.
+    4. ImagerPixelSpacing unchanged: at the detector, magnified.
     5. NominalScannedPixelSpacing: on the film, magnified.
 
-    A spacing of exactly 1 and one that no cephalogram can have are ignored, with a warning: see
-    :func:`~monai_ceph.readers.radiograph.usable_spacing`.
-
-    The dataset may be any with these elements; nothing is raised.
+    A spacing that is exactly 1 or that no cephalogram can have is ignored with a warning; see
+    :func:`~monai_ceph.readers.radiograph.usable_spacing`. Damaged elements raise no error.
     """
     notes: list[str] = []
     pixel = _spacing(dataset, "PixelSpacing", notes)
@@ -61,8 +61,8 @@ def dicom_spacing(dataset: Any) -> tuple[tuple[float, float] | None, SpacingSour
     elif imager and (factor := _ratio_of_distances(dataset, notes)):
         spacing, source = (imager[0] / factor, imager[1] / factor), SpacingSource.IMAGER_DISTANCES
         notes.append(
-            "The scale is that of the plane that DistanceSourceToPatient names, by DICOM the support and not the "
-            "middle of the head: lengths may still be magnified."
+            "The scale is that of the plane at DistanceSourceToPatient, in DICOM the support behind the head: lengths "
+            "may still be magnified."
         )
     elif imager:
         spacing, source = imager, SpacingSource.IMAGER_MAGNIFIED
@@ -77,8 +77,8 @@ def dicom_spacing(dataset: Any) -> tuple[tuple[float, float] | None, SpacingSour
             notes.append(f"{NOT_SQUARE}: PixelAspectRatio {ratio[0]:g} to {ratio[1]:g}, no scale.")
     if pixel and imager and source is SpacingSource.PIXEL_SPACING_CALIBRATED and pixel[0] > imager[0] * (1 + _ROUNDING):
         notes.append(
-            f"PixelSpacing {in_mm(*pixel)} is larger than ImagerPixelSpacing {in_mm(*imager)}: the shadow on the "
-            "detector would be smaller than the head, so lengths may be wrong."
+            f"PixelSpacing {in_mm(*pixel)} is larger than ImagerPixelSpacing {in_mm(*imager)}, as if the detector "
+            "showed the head too small: lengths may be wrong."
         )
     if pixel and same_as and source is not SpacingSource.PIXEL_SPACING_CALIBRATED:
         notes += _rounding_warnings(pixel, same_as, known[same_as])
@@ -112,7 +112,7 @@ def _plausible(factor: float, name: str, notes: list[str]) -> float | None:
     if math.isclose(factor, 1, rel_tol=_EQUAL):
         notes.append(f"{name} {factor:g} corrects nothing and was ignored.")
         return None
-    # The patient is between source and detector, so the shadow is never smaller; 3 is far beyond any ceph unit.
+    # The patient is between source and detector, so the image is never smaller; no cephalostat comes near 3.
     if 1 <= factor <= 3:
         return factor
     notes.append(f"{name} {factor:g} is not plausible and was ignored.")
@@ -120,7 +120,7 @@ def _plausible(factor: float, name: str, notes: list[str]) -> float | None:
 
 
 def _rounded(pixel: tuple[float, float], reference: tuple[float, float]) -> bool:
-    """Return True if a PixelSpacing is another spacing with fewer digits, rather than a calibration of it."""
+    """Return True if a PixelSpacing is another spacing with fewer digits, and not a calibration of it."""
     return all(
         math.isclose(ours, theirs, rel_tol=_ROUNDING)
         or (math.isclose(ours, theirs, rel_tol=_ROUNDING_TO_HUNDREDTHS) and _hundredths(ours, theirs))

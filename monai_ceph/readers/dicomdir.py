@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from monai_ceph.errors import ReadError
-from monai_ceph.readers._pydicom import quiet
 from monai_ceph.readers.dicom_elements import term, value
 from monai_ceph.readers.dicom_file import BoundedReader, has_preamble
+from monai_ceph.readers.quiet_pydicom import quiet
 
 _NAME = "DICOMDIR"
 _PREAMBLE_AND_PREFIX = 132
@@ -17,19 +17,19 @@ _PARENTS = (".", "..", "")
 
 
 def is_dicomdir(path: Path) -> bool:
-    """True if a file has the name that PS3.10 section 8.6 keeps for the directory of a medium, in any case."""
+    """Return True for a file called DICOMDIR, the name that PS3.10 section 8.6 reserves, in upper or lower case."""
     return path.name.upper() == _NAME
 
 
 def referenced_images(path: Path) -> list[Path]:
-    """The files of the IMAGE records of a DICOMDIR, in its order, each once, whether they are there or not.
+    """Return the files that the IMAGE records of a DICOMDIR name, in its order, each once, even if they are missing.
 
-    The names in a DICOMDIR are in capitals, those on a copy of the medium often not: where a name is missing, one that
-    differs in its case only is taken. Patients and studies in the records are not looked at. pydicom's FileSet leaves
-    out files that are missing.
+    A DICOMDIR has names in capitals, but copies of the medium often have lower case: if no file has the exact name, one
+    that differs only in case is used. Patient and study records are ignored. pydicom's FileSet cannot be used, as it
+    leaves out missing files.
 
     Raises:
-        ReadError: not a DICOMDIR, damaged, or it names files outside its folder.
+        ReadError: if the file is not a DICOMDIR, is damaged, or names files outside its folder.
     """
     folder = path.parent
     found: dict[Path, None] = {}
@@ -57,12 +57,12 @@ def _records(path: Path) -> list[Any]:
             if file.short or file.tell() > file.size:
                 raise ReadError("truncated DICOMDIR")
             if "DirectoryRecordSequence" not in dataset:
-                raise ReadError("no DICOMDIR in spite of its name")
+                raise ReadError("not a DICOMDIR in spite of its name")
             return list(dataset.DirectoryRecordSequence or [])
     except (ReadError, MemoryError):
         raise
     except OSError as error:
-        if error.errno is None:  # one of pydicom's own
+        if error.errno is None:  # raised by pydicom, not by the system
             raise ReadError("damaged or truncated DICOMDIR") from None
         raise ReadError(f"cannot be opened: {error.strerror}") from None
     except Exception:
@@ -70,7 +70,7 @@ def _records(path: Path) -> list[Any]:
 
 
 def _existing(folder: Path, parts: list[str], listed: dict[Path, dict[str, str]]) -> Path:
-    """The file with this name, in the case that it has on the disk; as it is named if there is none."""
+    """Return the file with this name in any case, as it is spelled on the disk; the exact name if there is none."""
     exact = folder.joinpath(*parts)
     if exact.exists():
         return exact

@@ -1,4 +1,4 @@
-"""Which files may be radiographs, and in which folders they are."""
+"""Find the files in folders that may be radiographs."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from pathlib import Path
 from monai_ceph.errors import ReadError
 from monai_ceph.readers.dicom import DICOM_SUFFIXES, has_preamble
 from monai_ceph.readers.dicomdir import is_dicomdir, referenced_images
-from monai_ceph.readers.foreign import HEAD_BYTES, foreign_kind, unnamed_image
 from monai_ceph.readers.itk_image import META_SUFFIXES, RASTER_SUFFIXES
 from monai_ceph.readers.nifti import NIFTI_SUFFIXES
 from monai_ceph.readers.seen import Seen
+from monai_ceph.readers.unsupported import HEAD_BYTES, misnamed_image, unsupported_kind
 
 SUFFIXES = (*DICOM_SUFFIXES, *RASTER_SUFFIXES, *META_SUFFIXES, *NIFTI_SUFFIXES)
 """The suffixes that `read_radiograph` knows. DICOM files need none."""
 
 OnSkipped = Callable[[Path, str], None]
-"""Takes a file that is left out, and why."""
+"""Called with a file that is left out, and the reason."""
 
 
 def is_candidate(path: str | os.PathLike[str]) -> bool:
-    """True for a file that looks like a radiograph: a known suffix, or a DICOM preamble.
+    """Return True for a file that may be a radiograph: one with a known suffix or a DICOM preamble.
 
-    False for folders, pipes, devices, hidden files and DICOMDIR. True for a file that cannot be opened, and for a link
-    to nowhere with a known suffix, so that reading them reports why they are no radiographs.
+    False for folders, pipes, devices, hidden files and DICOMDIR. True for a file that cannot be opened and for a broken
+    link with a known suffix: reading these reports the reason.
     """
     path = Path(path)
     if path.name.startswith(".") or is_dicomdir(path):
@@ -46,22 +46,25 @@ def is_candidate(path: str | os.PathLike[str]) -> bool:
 def iter_radiographs(paths: Iterable[str | os.PathLike[str]], on_skipped: OnSkipped | None = None) -> Iterator[Path]:
     """Yield the radiographs in files and folders, each file once, as they are found.
 
-    Folders are searched to any depth, without hidden folders: first the files of a folder in sorted order, then its
-    folders in sorted order. Links to files and folders are followed; each folder is entered once, so that a circle of
-    links ends. Before a folder with a DICOMDIR is searched, the images that this lists are yielded, in its order, with
-    or without a suffix. What cannot be searched or is listed but missing is yielded too, so that reading it reports
-    why: a folder that cannot be opened, a damaged DICOMDIR, a file that a DICOMDIR names and that is not there.
+    Folders are searched to any depth, except hidden ones: first the files of a folder in sorted order, then its
+    subfolders in sorted order. Links to files and folders are followed; each folder is entered only once, so circular
+    links end. In a folder with a DICOMDIR, the images that it lists come first, in its order and with any suffix. A
+    folder that cannot be opened, a damaged DICOMDIR and a missing file that a DICOMDIR lists are yielded too: reading
+    them reports the reason.
 
-    No path is kept: the memory does not grow with the number of files, but for the names of one folder at a time.
+    A path that is given as a file is always yielded, even if it is missing or has an unknown suffix. For a DICOMDIR
+    given as a file, the images that it lists are yielded.
 
-    What is named as a file is always yielded, even if it is missing or has an unknown suffix; of a DICOMDIR that is
-    named, the images that it lists.
+    Memory does not grow with the number of files: only the names in one folder at a time are kept.
 
     Args:
         paths: files and folders.
-        on_skipped: called with each file in a folder that looks as if somebody kept a film in it, and is not yielded:
-            an archive, a PDF, an image of another format or without its suffix. The second argument says what it is
-            and what to do, such as "a ZIP archive; unpack it first".
+        on_skipped: called with each file in a folder that is not yielded but may hold a film: an archive, a PDF, an
+            image of another format or without its suffix. The second argument says what it is and what to do, such as
+            "a ZIP archive; unpack it first".
+
+    Raises:
+        StoppedError: if the temporary folder is full.
     """
     seen = Seen()
     real_folder = lru_cache(maxsize=1024)(os.path.realpath)
@@ -74,30 +77,30 @@ def iter_radiographs(paths: Iterable[str | os.PathLike[str]], on_skipped: OnSkip
 
 
 def find_radiographs(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """List the radiographs in files and folders: `iter_radiographs` as a list."""
+    """Return the radiographs in files and folders as a list; see `iter_radiographs`."""
     return list(iter_radiographs(paths))
 
 
 def read_head(path: Path) -> bytes:
-    """The first 512 bytes of a file, enough to tell what it is.
+    """Return the first 512 bytes of a file, enough to recognise its format.
 
     Raises:
-        OSError: the file cannot be opened.
+        OSError: if the file cannot be opened.
     """
     with path.open("rb") as file:
         return file.read(HEAD_BYTES)
 
 
 def why_skipped(path: Path, head: bytes) -> str | None:
-    """Why a file that is no candidate is worth a word; None for what nobody would take for a film.
+    """Return what a skipped file is and what to do about it; None if it is unlikely to hold a film.
 
     Args:
-        path: of the file.
-        head: its first bytes, as of `read_head`.
+        path: the file, one that is not a candidate.
+        head: its first bytes, from `read_head`.
     """
     if path.name.startswith(".") or is_dicomdir(path):
         return None
-    return foreign_kind(head, path.name) or unnamed_image(head, path.name)
+    return unsupported_kind(head, path.name) or misnamed_image(head, path.name)
 
 
 def _of_file(path: Path) -> Iterator[Path]:
@@ -108,7 +111,7 @@ def _of_file(path: Path) -> Iterator[Path]:
 
 
 def _listed(path: Path) -> list[Path]:
-    """The images that a DICOMDIR lists, or a damaged DICOMDIR itself, for its error."""
+    """Return the images that a DICOMDIR lists; a damaged DICOMDIR itself, so that reading it reports the error."""
     try:
         return referenced_images(path)
     except ReadError:
@@ -141,7 +144,7 @@ def _in_folders(top: Path, on_skipped: OnSkipped | None) -> Iterator[Path]:
 
 
 def _head_of(path: Path) -> bytes:
-    """The first bytes of a file; none of what cannot be opened, and of pipes and devices, which may hang."""
+    """Return the first bytes of a file; none if it cannot be opened, or is a pipe or a device, which could hang."""
     try:
         return read_head(path) if path.is_file() else b""
     except OSError:

@@ -1,7 +1,8 @@
-"""What enhanced multi-frame images say frame by frame: their functional groups (PS3.3 C.7.6.16).
+"""The functional groups of enhanced multi-frame images (PS3.3 C.7.6.16): attributes that may differ by frame.
 
-They keep the spacing, the LUTs and the orientation in sequences, one shared by all frames and one item for each frame,
-instead of the image itself. A macro stands in one of the two; where a file has it in both, the frame's own counts.
+Such images keep the pixel spacing, LUTs and orientation in two sequences, one shared by all frames and one with an item
+per frame, and not at the top level. A macro belongs in one of the two; if a file has it in both, that of the frame is
+used.
 """
 
 from __future__ import annotations
@@ -19,17 +20,17 @@ MACROS = {
     "FrameVOILUTSequence": ("VOILUTSequence", "VOILUTFunction", "WindowCenter", "WindowWidth"),
     "PatientOrientationInFrameSequence": ("PatientOrientation",),
 }
-"""The sequence of each macro that is read, and the attributes in it that an image without macros has itself: Pixel
-Measures (PS3.3 C.7.6.16.2.1), XA/XRF Frame Pixel Data Properties (C.8.19.6), Pixel Value Transformation (C.7.6.16.2.9),
-Frame VOI LUT (C.7.6.16.2.10), Patient Orientation in Frame (C.7.6.16.2.15)."""
+"""The macros that are read, by the keyword of their sequence, with the attributes that other images have at the top
+level: Pixel Measures (PS3.3 C.7.6.16.2.1), XA/XRF Frame Pixel Data Properties (C.8.19.6.4), Pixel Value Transformation
+(C.7.6.16.2.9), Frame VOI LUT (C.7.6.16.2.10), Patient Orientation in Frame (C.7.6.16.2.15)."""
 
 
 def functional_group(dataset: Any, frame: int | None, macro: str) -> Any:
-    """Return the item of a macro that holds for a frame, None if there is none or it is damaged.
+    """Return the item of a macro that applies to a frame; None if it is missing or damaged.
 
     Args:
         dataset: the header.
-        frame: its number, from 1; None for the only one.
+        frame: which frame, counted from 1; None if there is only one.
         macro: keyword of the sequence, such as ``PixelMeasuresSequence``.
     """
     shared, own = value(dataset, "SharedFunctionalGroupsSequence"), value(dataset, "PerFrameFunctionalGroupsSequence")
@@ -41,13 +42,13 @@ def functional_group(dataset: Any, frame: int | None, macro: str) -> Any:
 
 
 def apply_functional_groups(dataset: Any, frame: int | None) -> None:
-    """Put into a header what the functional groups say of a frame, in the place of what it says itself.
+    """Copy the functional groups of a frame to the top level of the header, in place.
 
-    A macro brings all of its attributes: those that it does not hold are gone.
+    A macro replaces all of its attributes: those it does not contain are removed from the top level.
 
     Args:
         dataset: the header, which is changed.
-        frame: its number, from 1; None for the only one.
+        frame: which frame, counted from 1; None if there is only one.
     """
     for macro, names in MACROS.items():
         item = functional_group(dataset, frame, macro)
@@ -56,9 +57,9 @@ def apply_functional_groups(dataset: Any, frame: int | None) -> None:
         for name in names:
             dataset.pop(name, None)
             if name in item:
-                dataset[name] = item.get_item(name)  # as it is stored: a damaged value shows where it is used
+                dataset[name] = item.get_item(name)  # the raw value: damage is reported where it is used
 
 
 def _items(sequence: Any) -> list[Any]:
-    """The items of a sequence, none if it is something else."""
+    """Return the items of a sequence; an empty list for anything else."""
     return list(sequence) if hasattr(sequence, "__iter__") and not isinstance(sequence, (str, bytes)) else []

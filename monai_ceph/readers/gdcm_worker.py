@@ -1,8 +1,8 @@
-"""Decode one compressed frame with GDCM: run as a program, by `isolated`, and never imported.
+"""Decode one compressed frame with GDCM: a program that `gdcm_decoder` runs, never imported.
 
-The frame comes from standard input, its description as JSON in the first argument; the samples go to standard output,
-colours interleaved, 8 or 16 bits each in the order of this machine. GDCM ends its process with a signal on some
-damaged frames (benchmarks/gdcm_crashes.py), which is why it has a process to end.
+It reads the frame from standard input and its description as JSON from the first argument, and writes the samples to
+standard output: colours interleaved, 8 or 16 bits each in native byte order. GDCM crashes on some damaged frames
+(benchmarks/gdcm_crashes.py), which is why it runs in a process of its own.
 """
 
 import json
@@ -19,7 +19,7 @@ def _limit(memory: int, seconds: int) -> None:
 
 
 def main() -> None:
-    """Read, decode, write."""
+    """Read the frame, decode it, write the samples."""
     frame = json.loads(sys.argv[1])
     sys.path.append(frame["folder"])
     import gdcm  # type: ignore[import-untyped]

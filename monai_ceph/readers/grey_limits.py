@@ -1,4 +1,4 @@
-"""The grey values between which a film is scaled: percentiles, and a look for values far from all others."""
+"""The grey values that become 0 and 1: percentiles, without outliers far from the anatomy."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import numpy as np
 
 __all__ = ["GreyLimits", "grey_limits"]
 
-# so many of the pixels may lie in a gap; the strictest that shows one says best where it ends
+# share of the pixels that may lie in a gap; the smallest one that shows a gap locates its ends best
 _IN_GAP = (0, 0.002, 0.005, 0.01, 0.02)
-# a head fills more of a film than that, so a part with fewer pixels is none, however many grey values it has
+# a head fills more of a film than this share, so a part with fewer pixels is not the anatomy
 _SMALL_PART = 0.1
-# of the range that is left: what was cut off still differs from it, so that the edge of a shutter is seen
+# share of the remaining range that is added where values were cut off, so that the edge of a shutter stays visible
 _MARGIN = 0.05
 
 
 @dataclass(frozen=True)
 class GreyLimits:
-    """What becomes 0 and what becomes 1.
+    """The grey values that become 0 and 1.
 
     Attributes:
-        low: becomes 0, as does all below.
-        high: becomes 1, as does all above.
-        cut: share of the pixels beyond a gap, which had no part in the percentiles, 0..1.
+        low: becomes 0, as do all lower values.
+        high: becomes 1, as do all higher values.
+        cut: share of the pixels that lie beyond a gap and were left out of the percentiles, 0..1.
     """
 
     low: float
@@ -32,18 +32,18 @@ class GreyLimits:
 
 
 def grey_limits(sample: np.ndarray, percentiles: tuple[float, float], max_gap: float | None) -> GreyLimits:
-    """Return two percentiles of a film's pixels, without those that lie beyond a wide gap.
+    """Return two percentiles of a film's pixels, without the pixels beyond a wide gap.
 
-    Detectors and software set what was not exposed, is burnt or is a marker to an end of the range, however far from
-    the anatomy that is. Between both there is a gap with hardly a pixel in it. Of the two parts beside a gap the
-    smaller is cut off if it has less than a tenth of the pixels, otherwise that with the narrower range of grey values,
-    such as air that was set to one value. This goes on while there is a gap.
+    Detectors and software set unexposed areas, overexposed areas and markers to an end of the range, which can be far
+    from the anatomy. In the gap between them there are hardly any pixels. Of the two parts beside a gap, one is cut
+    off: the smaller if it has less than a tenth of the pixels, otherwise the one with the narrower range of grey
+    values, such as air that was set to one value. This repeats until there is no gap.
 
     Args:
-        sample: pixels, all finite, in any order and shape; an empty one has the limits 0 and 0.
+        sample: pixels, all finite, in any order and shape; for an empty sample both limits are 0.
         percentiles: the lower and the upper one, in 0..100.
-        max_gap: share of the range between the percentiles that at most 2 % of the pixels may spread over; None does
-            not look for gaps.
+        max_gap: largest share of the range between the percentiles that may hold less than 2 % of the pixels; a wider
+            one is a gap. None skips the search for gaps.
     """
     if not sample.size:
         return GreyLimits(0.0, 0.0, 0.0)
@@ -59,7 +59,7 @@ def grey_limits(sample: np.ndarray, percentiles: tuple[float, float], max_gap: f
         part = below if take_below else above
         part_low, part_high = np.percentile(part, percentiles).tolist()
         if part_low == part_high:
-            # one grey value shows no head: an image with two keeps both
+            # a part with one grey value shows no head, so an image with two values keeps both
             break
         kept, low, high = part, part_low, part_high
         above_cut, below_cut = above_cut or take_below, below_cut or not take_below
@@ -68,7 +68,7 @@ def grey_limits(sample: np.ndarray, percentiles: tuple[float, float], max_gap: f
 
 
 def _gap(values: np.ndarray, low: float, high: float, max_gap: float) -> tuple[int, int] | None:
-    """Return the places in sorted values between which a gap lies, None if there is none."""
+    """Return the indices in sorted values on both sides of a gap; None if there is no gap."""
     first, last = np.searchsorted(values, low, "left"), np.searchsorted(values, high, "right")
     inner = values[first:last]
     for share in _IN_GAP:
@@ -83,7 +83,7 @@ def _gap(values: np.ndarray, low: float, high: float, max_gap: float) -> tuple[i
 
 
 def _is_anatomy(below: np.ndarray, above: np.ndarray) -> bool:
-    """Return whether the part below a gap is the anatomy, and not the one above."""
+    """Return True if the part below a gap is the anatomy, False if it is the part above."""
     small = _SMALL_PART * (below.size + above.size)
     if min(below.size, above.size) < small:
         return below.size > above.size

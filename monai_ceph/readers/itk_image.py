@@ -1,11 +1,11 @@
-"""PNG, JPEG, BMP, TIFF and MetaImage files, decoded by ITK; WebP and JPEG 2000 files, decoded by Pillow.
+"""Read PNG, JPEG, BMP, TIFF and MetaImage files with ITK, and WebP and JPEG 2000 files with Pillow.
 
-Of these, only MetaImage states a pixel spacing that means something. The resolution in the others is that of a printer
-or a screen (72, 96 and 300 dpi are defaults), so these files have no scale.
+Only MetaImage states a meaningful pixel spacing. The resolution in the other formats is that of a printer or a screen
+(72, 96 and 300 dpi are defaults), so these files have no scale.
 
-Pillow reads the headers first: it names the true format whatever the suffix, and the size before any memory
-is spent. It also decodes what ITK gets wrong or cannot read: TIFF other than plain grey or RGB (see `tiff`; ITK
-returns grey with alpha as interleaved values and has no Python type for palettes) and one-bit BMP.
+Pillow reads the headers first: it recognises the true format behind any suffix, and the size before memory is
+allocated. It also decodes what ITK gets wrong or cannot read: one-bit BMP, and TIFF other than plain grey or RGB (see
+`tiff`; ITK returns grey with alpha as interleaved values and has no Python type for palettes).
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ import numpy as np
 from PIL import Image
 
 from monai_ceph.errors import ReadError
-from monai_ceph.readers._stdout import remarks_kept
+from monai_ceph.readers.native_stdout import captured_lines
 from monai_ceph.readers.pixels import WORKING_FOLDER, check_size, finite, grey, one_image
 from monai_ceph.readers.radiograph import Radiograph, SpacingSource, anisotropy_warnings, usable_spacing
 from monai_ceph.readers.tiff import GREY_MODES, TiffLayout, tiff_layout, unknown_white_is_zero
 
 PILLOW_SUFFIXES = (".webp", ".jp2", ".j2k")
-"""Of formats that ITK does not read, and so no viewer that is built on it."""
+"""Suffixes of formats that neither ITK nor the viewers built on it can read."""
 
 RASTER_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", *PILLOW_SUFFIXES)
 META_SUFFIXES = (".mha", ".mhd")
@@ -42,7 +42,7 @@ _FILE_LIMIT = 2 * 2**30
 _META_HEADER_LIMIT = 2**16
 _MAX_CHANNELS = 4
 _META_MM = {"": 1.0, "?": 1.0, "um": 0.001, "mm": 1.0, "cm": 10.0}
-# how libjpeg's messages begin (its jerror.h), which ITK prints: errors before it raises, warnings before it goes on
+# how libjpeg's messages start (its jerror.h); ITK prints them before it raises an error or carries on
 _LIBJPEG = (
     *("Bogus ", "Corrupt JPEG data", "Premature end of JPEG", "Inconsistent progression", "Empty JPEG image"),
     *("Invalid progressive", "Invalid component ID", "Invalid SOS", "Invalid JPEG", "Unsupported JPEG"),
@@ -61,58 +61,56 @@ def read_raster(path: Path) -> Radiograph:
     """Read a PNG, JPEG, BMP, TIFF, WebP or JPEG 2000 file. It has no scale.
 
     Raises:
-        ReadError: not one of these formats, truncated, more than one page or picture, too small or too large, or a kind
-            of TIFF that cannot be decoded exactly.
+        ReadError: if the file is none of these formats, is truncated, has several pages, is too small or too large, or
+            is a TIFF that cannot be decoded exactly.
     """
     kind, mode, orientation, tiff = _probe(path)
     if kind == "JPEG":
         _check_jpeg(path)
     elif kind == "BMP":
         _check_bmp(path)
-    remarks: list[str] = []
+    libjpeg_messages: list[str] = []
     if tiff and not tiff.for_itk:
         tiff.check()
         pixels = tiff.with_sign(_decode_with_pillow(tiff.as_stored(path)))
     elif mode == "1" or kind in _FOR_PILLOW:
         pixels = _decode_with_pillow(path)
     else:
-        with WORKING_FOLDER, remarks_kept(_LIBJPEG, remarks):
+        with WORKING_FOLDER, captured_lines(_LIBJPEG, libjpeg_messages):
             pixels, _ = _decode_with_itk(path, f"{kind}ImageIO")
     if tiff:
         pixels = tiff.black_is_zero(pixels)
     pixels, notes = finite(grey(pixels))
-    if remarks:
-        notes.append(f"The JPEG data are damaged, parts of the picture may be wrong: {remarks[0]}.")
+    if libjpeg_messages:
+        notes.append(f"The JPEG data are damaged, and parts of the film may be wrong: {libjpeg_messages[0]}.")
     if orientation not in (None, 1):
         which = "orientation" if tiff else "EXIF orientation"
-        notes.append(f"The {which} {orientation} is not applied: the pixels are used as they are stored.")
+        notes.append(f"The {which} {orientation} was not applied; the pixels are used as they are stored.")
     return Radiograph(pixels, path, warnings=tuple(notes))
 
 
 def read_meta_image(path: Path) -> Radiograph:
     """Read a MetaImage file.
 
-    Its spacing counts unless it is exactly 1 in both directions, the default, or no cephalogram can have it; a warning
-    says so.
-
-    DistanceUnits may be um, mm or cm. Units that are not stated are taken as mm, as ITK does; with others there is no
-    scale.
+    Its pixel spacing is ignored with a warning if it is exactly 1 in both directions, the default, or if no cephalogram
+    can have it. DistanceUnits may be um, mm or cm; mm if it is absent, as in ITK. With any other unit the film has no
+    scale, and a warning says so.
 
     Raises:
-        ReadError: not a MetaImage, truncated, the raw file missing or outside the folder, more than one slice,
-            complex pixels.
+        ReadError: if the file is not a MetaImage or is truncated, the raw file is missing or outside the folder, or
+            there are several slices or complex pixels.
     """
     fields = _check_meta_header(path)
     raw = fields["ElementDataFile"]
     pixels, io = _decode_with_itk(path, "MetaImageIO", None if raw.upper() == "LOCAL" else _file_name(raw))
     pixels, notes = finite(grey(pixels))
-    to_mm = _META_MM.get(fields.get("DistanceUnits", "").lower())  # ITK passes over it
+    to_mm = _META_MM.get(fields.get("DistanceUnits", "").lower())  # ITK ignores the unit
     if to_mm is None:
         spacing, ignored = None, ["The spacing in the header was ignored: DistanceUnits is not um, mm or cm."]
     else:
         spacing, ignored = usable_spacing("The spacing in the header", io.GetSpacing(1), io.GetSpacing(0), to_mm)
     if any(abs(io.GetDirection(axis)[axis] - 1) > 1e-6 for axis in range(2)):
-        notes.append("The direction in the header is not applied: the pixels are used as they are stored.")
+        notes.append("The direction in the header was not applied; the pixels are used as they are stored.")
     return Radiograph(
         pixels,
         path,
@@ -123,7 +121,7 @@ def read_meta_image(path: Path) -> Radiograph:
 
 
 class _Header(NamedTuple):
-    """The format (one of `_FORMATS`), mode of Pillow, orientation of JPEG, WebP or TIFF, layout of TIFF."""
+    """The format (one of `_FORMATS`), Pillow's mode, the orientation in JPEG, WebP or TIFF, the layout of a TIFF."""
 
     kind: str
     mode: str
@@ -132,18 +130,18 @@ class _Header(NamedTuple):
 
 
 def _probe(path: Path) -> _Header:
-    """Read the header, and check the size."""
+    """Read the header and check the size."""
     size = path.stat().st_size
     if size > _FILE_LIMIT:
-        raise ReadError(f"{size} bytes, the limit is {_FILE_LIMIT}")
+        raise ReadError(f"the file has {size} bytes; the limit is {_FILE_LIMIT}")
     with warnings.catch_warnings():
-        # Pillow's own bomb warning comes before check_size can name the real limit.
+        # Pillow's decompression bomb warning would come before check_size names the real limit
         warnings.simplefilter("ignore")
         try:
             image = Image.open(path, formats=_FORMATS)
         except Image.DecompressionBombError as error:
             limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
-            raise ReadError(f"more pixels than the limit of this format, {limit} million") from error
+            raise ReadError(f"too many pixels; the limit for this format is {limit} million") from error
         except Image.UnidentifiedImageError as error:
             known = unknown_white_is_zero(path)
             raise ReadError(
@@ -162,22 +160,21 @@ def _probe(path: Path) -> _Header:
 
 
 def _check_jpeg(path: Path) -> None:
-    """Look for the end marker of the picture: libjpeg fills what is missing with grey and only warns."""
+    """Check that the end marker is there: libjpeg only warns, and fills what is missing with grey."""
     data = path.read_bytes()
     position = 2
-    # Walk over the segments up to the first scan, so that the end marker of a thumbnail in one does not
-    # count.
+    # skip the segments before the first scan: a thumbnail in one of them has an end marker, too
     while position + 4 <= len(data) and data[position] == 0xFF and data[position + 1] != 0xDA:
         if data[position + 1] == 0xFF:
             position += 1
             continue
         position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
     if data.find(b"\xff\xd9", position) < 0:
-        raise ReadError("truncated, the JPEG data stops before its end marker")
+        raise ReadError("truncated: the JPEG data have no end marker")
 
 
 def _check_bmp(path: Path) -> None:
-    """Compare the size of the file with the header: ITK leaves what is missing undefined."""
+    """Compare the length of the file with the header: ITK leaves missing pixels undefined."""
     with path.open("rb") as file:
         head = file.read(54)
     if len(head) < 54:
@@ -188,11 +185,11 @@ def _check_bmp(path: Path) -> None:
     )
     needed = offset + (width * bits + 31) // 32 * 4 * abs(height)
     if compression == 0 and path.stat().st_size < needed:
-        raise ReadError(f"truncated, {path.stat().st_size} bytes of the {needed} that its header announces")
+        raise ReadError(f"truncated: {path.stat().st_size} of {needed} bytes")
 
 
 def _check_meta_header(path: Path) -> dict[str, str]:
-    """Check what ITK would act on at once: the size of the image, and the file that it would open for the pixels.
+    """Check the size of the image and the name of the file with its pixels, before ITK relies on them.
 
     Returns:
         The fields of the header.
@@ -213,26 +210,26 @@ def _check_meta_header(path: Path) -> dict[str, str]:
     try:
         lengths = [int(length) for length in fields["DimSize"].split()]
         channels = int(fields.get("ElementNumberOfChannels") or 1)
-    except ValueError:  # its text quotes the header
+    except ValueError:  # its text would quote the header
         raise ReadError("not a MetaImage, or its header is damaged") from None
     if len(lengths) < 2:
-        raise ReadError("has one dimension, an image has two")
+        raise ReadError("one dimension instead of two")
     source = path
     if raw.upper() != "LOCAL":
         source = path.parent / _file_name(raw)
         if Path(raw).is_absolute() or ".." in Path(raw).parts:
-            raise ReadError("names a raw file outside its folder")
+            raise ReadError("the header names a raw file outside its folder; move the file into the folder")
         if not source.is_file():
-            raise ReadError("the pixels are missing: the header names no file in its folder")
+            raise ReadError("the raw file that the header names is missing")
     one_image(tuple(reversed(lengths)))
     if not 1 <= channels <= _MAX_CHANNELS:
-        raise ReadError(f"has {channels} channels, an image has 1 to {_MAX_CHANNELS}")
+        raise ReadError(f"{channels} channels instead of 1 to {_MAX_CHANNELS}")
     check_size(lengths[1], lengths[0], source.stat().st_size)
     return fields
 
 
 def _file_name(raw: str) -> str:
-    """The name of a file that is written in a header, of which latin-1 keeps the bytes."""
+    """Return a file name from a header that was decoded as latin-1, which keeps its bytes."""
     return os.fsdecode(raw.encode("latin-1"))
 
 
@@ -248,15 +245,15 @@ def _decode_with_pillow(source: Path | io.BytesIO) -> np.ndarray:
 
 
 def _decode_with_itk(path: Path, io_name: str, beside: str | None = None) -> tuple[np.ndarray, Any]:
-    """Decode a file, which may name another one beside it."""
-    # ITK loads a part of itself wherever one is first used, so the whole of its work holds the lock
+    """Decode a file; `beside` is the file with the pixels, if the header names one."""
+    # ITK loads its parts on first use, anywhere, so the lock is held for all of it
     with WORKING_FOLDER, _utf8_path(path, beside) as named:
         return _itk_pixels(named, io_name)
 
 
 @contextmanager
 def _utf8_path(path: Path, beside: str | None) -> Iterator[Path]:
-    """Give ITK a path that it can take: only UTF-8 goes through its Python wrapping. Others get a link for a moment."""
+    """Yield a path that ITK accepts: its Python wrapping takes only UTF-8, so other paths get a temporary link."""
     try:
         str(path).encode()
     except UnicodeEncodeError:
@@ -272,22 +269,22 @@ def _utf8_path(path: Path, beside: str | None) -> Iterator[Path]:
 
 
 def _itk_pixels(path: Path, io_name: str) -> tuple[np.ndarray, Any]:
-    """Decode to (row, column[, channel]) and the ITK ImageIO object that holds the header."""
-    import itk  # takes seconds on the first use, so not at import time
+    """Return the pixels, (row, column) or (row, column, channel), and ITK's ImageIO object with the header."""
+    import itk  # takes seconds, so only when a file needs it
 
     io = getattr(itk, io_name).New()
     if not io.CanReadFile(str(path)) and io_name == "MetaImageIO":
         raise ReadError("not a MetaImage, or its header is damaged")
     io.SetFileName(str(path))
     io.ReadImageInformation()
-    # ITK counts x first, so the dimensions are turned round to be a numpy shape.
+    # ITK's first axis is x, numpy's last
     shape = tuple(io.GetDimensions(axis) for axis in reversed(range(io.GetNumberOfDimensions())))
     if len(shape) < 2:
-        raise ReadError("has one dimension, an image has two")
+        raise ReadError("one dimension instead of two")
     one_image(shape)
     check_size(*shape[-2:])
     if "complex" in io.GetPixelTypeAsString(io.GetPixelType()):
-        raise ReadError("has complex pixels, a radiograph has real ones")
+        raise ReadError("the pixels are complex numbers; a radiograph has real ones")
     component = {
         itk.CommonEnums.IOComponent_UCHAR: itk.UC,
         itk.CommonEnums.IOComponent_USHORT: itk.US,
@@ -304,8 +301,8 @@ def _itk_pixels(path: Path, io_name: str) -> tuple[np.ndarray, Any]:
     except RuntimeError as error:
         if io_name != "MetaImageIO":
             raise
-        raise ReadError("the pixels are missing, or fewer than the header announces") from error
+        raise ReadError("truncated: the pixels are missing or too few") from error
     view = itk.array_view_from_image(reader.GetOutput())
-    # The view borrows the memory of the ITK image, which ends with this function.
+    # a copy, because the view uses the memory of the ITK image, which is freed when this function returns
     pixels = np.array(view.reshape(shape[-2:] if channels == 1 else (*shape[-2:], channels)))
     return pixels, io

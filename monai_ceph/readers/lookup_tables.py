@@ -1,7 +1,7 @@
-"""Lookup tables of a DICOM header: those of the Modality LUT and the VOI LUT Sequence (PS3.3 C.11.1 and C.11.2).
+"""The lookup tables in Modality LUT and VOI LUT Sequences (PS3.3 C.11.1 and C.11.2).
 
-The tables are applied here and not by pydicom, which counts the entries of a VOI LUT in bytes where its values are
-bytes, and refuses a Modality LUT whose values have 12 bits.
+pydicom is not used to apply them: it counts the entries of a VOI LUT with 8-bit values in bytes, and refuses a Modality
+LUT with 12-bit values.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from monai_ceph.readers.dicom_elements import given
 __all__ = ["LookupTable", "LutFault", "lookup_table"]
 
 LutFault = Literal["empty", "damaged", "constant"]
-"""What is wrong with a table: no descriptor or no data; a contradiction between both; the same value throughout."""
+"""What is wrong with a table: no descriptor or data; a descriptor that contradicts the data; one value throughout."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class LookupTable:
     """A lookup table.
 
     Attributes:
-        first: the input value of the first entry. Lower values get the first entry, values above the last one the last.
-        bits: of an entry.
+        first: the input value of the first entry. Lower inputs get the first entry, higher ones the last entry.
+        bits: bits per entry, 1 to 16.
         values: the entries, uint16.
     """
 
@@ -35,11 +35,11 @@ class LookupTable:
 
     @property
     def highest(self) -> float:
-        """The highest value that the bits of an entry allow."""
+        """The highest value that `bits` allows."""
         return 2.0**self.bits - 1
 
     def apply(self, pixels: np.ndarray) -> np.ndarray:
-        """Return the values of the table for integers of any shape."""
+        """Return the entries for integer inputs, in an array of the same shape."""
         ends = np.iinfo(pixels.dtype)
         last = self.first + len(self.values) - 1
         low, high = (min(max(end, int(ends.min)), int(ends.max)) for end in (self.first, last))
@@ -49,19 +49,19 @@ class LookupTable:
 
 
 def lookup_table(dataset: Any, name: str) -> tuple[LookupTable | None, LutFault | None]:
-    """Return the first table of a sequence that can be used, and what is wrong with those before it, if anything.
+    """Return the first usable table of a sequence, and what is wrong with the items before it.
 
     Args:
-        dataset: what holds the sequence: a header or an item of a functional group.
-        name: ``ModalityLUTSequence`` or ``VOILUTSequence``, with one item or more.
+        dataset: the data set with the sequence: a header, or an item of a functional group.
+        name: ``ModalityLUTSequence`` or ``VOILUTSequence``, with at least one item.
 
     Returns:
-        The table, None if there is none. The fault of the first other item, None if there is none before the table;
-        "damaged" before all others if no table can be used.
+        The table, or None if no item is usable. The fault of the first unusable item, or None if the first item is the
+        table. If no item is usable and any is damaged, the fault is "damaged".
     """
     faults: list[LutFault] = []
     try:
-        # a file in big endian has the words of its tables in that order
+        # LUT data in a big-endian file are big-endian words
         big_endian = dataset.original_encoding[1] is False
         items = dataset[name].value
         if isinstance(items, (str, bytes)):
@@ -71,7 +71,7 @@ def lookup_table(dataset: Any, name: str) -> tuple[LookupTable | None, LutFault 
             if isinstance(found, LookupTable):
                 return found, next(iter(faults), None)
             faults.append(found)
-    except Exception:  # converters document none of their exceptions
+    except Exception:  # pydicom's converters document none of their exceptions
         return None, "damaged"
     return None, "damaged" if "damaged" in faults else next(iter(faults), None)
 
@@ -86,7 +86,7 @@ def _parsed(item: Any, big_endian: bool) -> LookupTable | LutFault:
         return "damaged"
     if not 1 <= bits <= 16:
         return "damaged"
-    # 0 stands for 65536, and a signed descriptor has more than 32767 as a negative number
+    # 0 means 65536 (PS3.3 C.11.1.1.1), and a signed descriptor shows more than 32767 as a negative number
     entries = entries % 2**16 or 2**16
     if isinstance(data, bytes):
         packed = bits <= 8 and len(data) < 2 * entries  # two entries to a word

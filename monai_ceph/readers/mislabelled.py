@@ -1,7 +1,7 @@
-"""Pixel data that are not what the transfer syntax says: compressed under an uncompressed one, or the reverse.
+"""Correct a wrong transfer syntax: compressed pixel data labelled as uncompressed, or the reverse (PS3.5 annex A).
 
-Programs that rewrite headers leave such files behind. What the data are shows in how they begin and in their length,
-and compressed data announce their own size, which is compared with the header's before they are decoded.
+Programs that rewrite headers leave such files behind. The first bytes and the length of the pixel data show what they
+really are. Compressed data also declare their own size, which is compared with the header before they are decoded.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from monai_ceph.readers.codestream import transfer_syntax
 from monai_ceph.readers.dicom_elements import uid
 from monai_ceph.readers.dicom_file import UNDEFINED_LENGTH, BoundedReader, DicomFile
 
-__all__ = ["END_OF_ITEMS", "ITEM", "settle_syntax"]
+__all__ = ["END_OF_ITEMS", "ITEM", "correct_transfer_syntax"]
 
 ITEM = b"\xfe\xff\x00\xe0"
-"""The tag that begins encapsulated pixel data, and each of their fragments (PS3.5 annex A.4)."""
+"""The tag at the start of encapsulated pixel data and of each of their fragments (PS3.5 annex A.4)."""
 END_OF_ITEMS = b"\xfe\xff\xdd\xe0"
-"""The tag that ends them."""
+"""The tag at the end of encapsulated pixel data."""
 
 
-def settle_syntax(file: DicomFile) -> None:
-    """Set `syntax`, `bare` and `remarks` of a file by what its pixel data are, where that is beyond doubt.
+def correct_transfer_syntax(file: DicomFile) -> None:
+    """Set `syntax`, `bare` and `remarks` of a file to what its pixel data really are, if there is no doubt.
 
     Args:
-        file: its pixel data inflated, if it is deflated.
+        file: an opened file; if it is deflated, its pixel data must be inflated already.
 
     Raises:
-        ReadError: encapsulated data of an unknown kind under an uncompressed transfer syntax.
+        ReadError: if the data are encapsulated in an unknown codec under an uncompressed transfer syntax.
     """
     if not file.syntax.is_transfer_syntax or file.pixels.keyword != "PixelData":
         return
@@ -46,7 +46,7 @@ def settle_syntax(file: DicomFile) -> None:
 
 
 def _delimit(file: DicomFile) -> None:
-    """Give fragments of a stated length the end marker of those whose length is undefined, as it should be."""
+    """Turn encapsulated pixel data of a stated length into ones of undefined length with an end marker (annex A.4)."""
     if file.pixels.length == UNDEFINED_LENGTH:
         return
     data = _bytes(file, 0, file.pixels.length)
@@ -56,7 +56,7 @@ def _delimit(file: DicomFile) -> None:
 
 
 def _fits(file: DicomFile) -> bool:
-    """True if the pixel data are as long as uncompressed ones are, padded to an even length."""
+    """Return True if the pixel data are exactly as long as uncompressed ones, with or without a padding byte."""
     expected = math.ceil(file.frame_bytes() * file.frames)
     return file.pixels.length in (expected, expected + expected % 2)
 
@@ -67,7 +67,7 @@ def _bytes(file: DicomFile, start: int, length: int) -> bytes:
 
 
 def _first_fragment(file: DicomFile) -> bytes:
-    """The fragment behind the offset table, empty if there is none."""
+    """Return the fragment after the offset table; empty if there is none."""
     table = int.from_bytes(_bytes(file, 4, 4), "little")
     header = _bytes(file, 8 + table, 8)
     return _bytes(file, 16 + table, int.from_bytes(header[4:], "little")) if header[:4] == ITEM else b""
@@ -78,21 +78,21 @@ def _compressed(file: DicomFile, data: bytes, bare: bool) -> None:
 
     found = transfer_syntax(data)
     if found is None:
-        if bare:  # anything may begin like that
+        if bare:  # uncompressed data can start with the same bytes
             return
-        raise ReadError("the pixel data are of a compressed kind, but the transfer syntax says uncompressed")
+        raise ReadError("the pixel data are compressed in an unknown way, but the transfer syntax says uncompressed")
     codec, syntax = found
     named = uid(file.dataset.file_meta, "TransferSyntaxUID")
     fault = "but the transfer syntax says uncompressed" if named else "and the file names no transfer syntax"
     file.syntax, file.bare = UID(syntax), bare
-    file.remarks.append(f"The pixel data are {codec}, {fault}: they were read as {codec}.")
+    file.remarks.append(f"The pixel data are {codec}, {fault}; they were read as {codec}.")
 
 
 def _not_encapsulated(file: DicomFile) -> None:
     from pydicom.uid import ExplicitVRLittleEndian
 
     declared = file.syntax
-    # the length of uncompressed data depends on the syntax, where colours are halved
+    # the expected length of subsampled colours depends on the transfer syntax
     file.syntax = ExplicitVRLittleEndian
     if _fits(file):
         file.remarks.append(f"The pixel data are not compressed, but the transfer syntax says {declared.name}.")
@@ -101,5 +101,5 @@ def _not_encapsulated(file: DicomFile) -> None:
     if file.pixels.length != UNDEFINED_LENGTH and transfer_syntax(_bytes(file, 0, file.pixels.length)):
         file.bare = True
         file.remarks.append(
-            f"The pixel data are not encapsulated, as {declared.name} requires: they were read as one frame."
+            f"The pixel data are not encapsulated, as {declared.name} requires; they were read as one frame."
         )

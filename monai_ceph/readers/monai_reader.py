@@ -1,4 +1,4 @@
-"""The readers behind MONAI's `LoadImage` and `LoadImaged`."""
+"""The image reader for MONAI's `LoadImage` and `LoadImaged`."""
 
 from __future__ import annotations
 
@@ -16,21 +16,20 @@ from monai_ceph.readers.radiograph import Radiograph
 
 
 class RadiographReader(ImageReader):
-    """A MONAI image reader for radiographs, with rows first and the pixel grid as the world.
+    """A MONAI image reader for radiographs, rows first, with pixels of the source image as world coordinates.
 
-    Unlike MONAI's own readers it returns (row, column), not (column, row), undoes MONOCHROME1 for every
-    format, and has a 3x3 identity affine: world coordinates are pixels of the source image, in (row, column)
-    order.
+    Unlike MONAI's own readers it returns (row, column) and not (column, row), and inverts MONOCHROME1. The affine is
+    the 3 x 3 identity: world coordinates are pixels of the source image, in (row, column) order.
 
-    The meta data adds `row_spacing` and `column_spacing` (mm, NaN if unknown), `spacing_source`, `image_uid`,
-    `series_uid`, `study_uid` and `sop_class_uid` (empty if unknown), `frame` (its number, 0 for a file with one image),
-    `patient_orientation` (such as "A\\F", empty if unknown) and `warnings` (one string) as plain values that a
-    DataLoader collates.
+    The metadata also have `row_spacing` and `column_spacing` (mm, NaN if unknown), `spacing_source`, `image_uid`,
+    `series_uid`, `study_uid` and `sop_class_uid` (empty if unknown), `frame` (counted from 1; 0 for a file with one
+    image), `patient_orientation` (such as "A\\F", empty if unknown) and `warnings` (one string), all as plain values
+    that a DataLoader collates.
 
     Args:
-        pixel_spacing: spacing in mm, for rows and columns, that replaces what the files say. A file that says that its
-            pixels are not square is refused.
-        frame: number, from 1, of the frame of a DICOM file with several.
+        pixel_spacing: mm per pixel, the same for rows and columns; replaces the pixel spacing in the files. A file
+            whose pixels are not square is refused.
+        frame: which frame of a multi-frame DICOM file to read, counted from 1.
 
     Examples:
         >>> from monai.transforms import LoadImaged
@@ -45,15 +44,15 @@ class RadiographReader(ImageReader):
         self.frame = frame
 
     def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
-        """True if each file has a suffix that the readers know, or carries a DICOM preamble."""
+        """Return True if each file has a known suffix or a DICOM preamble."""
         return all(is_candidate(name) for name in ensure_tuple(filename))
 
     def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> Radiograph:
-        """Read one file. `LoadImage` turns the error into a RuntimeError that contains its text.
+        """Read one file. `LoadImage` turns an error into a RuntimeError that contains its text.
 
         Raises:
-            ReadError: the file cannot be read as a radiograph.
-            ValueError: several files; a radiograph is one.
+            ReadError: if the file cannot be read as a radiograph.
+            ValueError: if several files are given.
         """
         names = ensure_tuple(data)
         if len(names) != 1:
@@ -61,7 +60,7 @@ class RadiographReader(ImageReader):
         return read_radiograph(names[0], pixel_spacing=self.pixel_spacing, frame=self.frame)
 
     def get_data(self, img: Radiograph) -> tuple[np.ndarray, dict[str, Any]]:
-        """The float32 pixels, shape (row, column), and the meta data."""
+        """Return the pixels, float32 (row, column), and the metadata."""
         row, column = img.pixel_spacing or (math.nan, math.nan)
         meta = {
             MetaKeys.AFFINE.value: np.eye(3),

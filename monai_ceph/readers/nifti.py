@@ -1,20 +1,20 @@
-"""NIfTI files, read by nibabel.
+"""Read NIfTI files with nibabel.
 
-Which way is up follows from the affine (RAS+ millimetres) when its axes run along the body's axes:
+The affine (RAS+ millimetres) decides how the image is displayed if its axes are parallel to the body's:
 
-=========  ==================  ==================
-plane      columns run to      rows run to
-=========  ==================  ==================
-axial      left                posterior
-coronal    left                inferior
-sagittal   anterior            inferior
-=========  ==================  ==================
+=========  ================  ================
+plane      x axis points to  y axis points to
+=========  ================  ================
+axial      left              posterior
+coronal    left              inferior
+sagittal   anterior          inferior
+=========  ================  ================
 
-The first line is what ITK writes for an ordinary picture (identity in LPS), so that a PNG that ITK converted
-comes back as it was. The last line is a lateral cephalogram whose face looks right. Without an affine (both
-form codes 0), with an exact identity, which is what `nibabel.Nifti1Image(array, np.eye(4))` stores when
-nobody knows, and with an oblique one the array order decides: the first axis runs along the columns, the
-second along the rows.
+The first line is what ITK writes for an ordinary picture (identity in LPS), so a PNG that ITK converted keeps its
+orientation. The last line is a lateral cephalogram whose face looks right.
+
+The array order decides if there is no affine (both form codes 0), if it is oblique, or if it is exactly the identity,
+which `nibabel.Nifti1Image(array, np.eye(4))` stores for an unknown one: the first axis is x, the second y.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ _FLIPPED = {"R": "L", "A": "P", "S": "I", "L": "R", "P": "A", "I": "S"}
 def read_nifti(path: Path) -> Radiograph:
     """Read a NIfTI file with one slice.
 
-    The spacing counts unless it is exactly 1 in both directions, the default, or no cephalogram can have it; a
-    warning says so. Units that are not stated are taken as mm, as every NIfTI reader does.
+    The pixel spacing is ignored with a warning if it is exactly 1 in both directions, the default, or if no cephalogram
+    can have it. Without a unit it is taken as mm, as in every NIfTI reader.
 
     Raises:
-        ReadError: not a NIfTI file, truncated, more than one slice, complex pixels.
+        ReadError: if the file is not NIfTI or is truncated, or has several slices or complex pixels.
     """
     import nibabel
     from nibabel.filebasedimages import ImageFileError
@@ -63,13 +63,13 @@ def read_nifti(path: Path) -> Radiograph:
         raise ReadError("not a NIfTI image, or its header is damaged")
     axes = [axis for axis, length in enumerate(shape) if length > 1]
     if len(axes) != 2:
-        raise ReadError(f"has the shape {shape}, a radiograph has one slice with two axes")
+        raise ReadError(f"the shape is {shape}; a radiograph has one slice with two axes")
     if axes[1] > 2:
-        raise ReadError(f"has the shape {shape}, a series over time and not one radiograph")
+        raise ReadError(f"the shape is {shape}, a time series and not one radiograph")
     check_size(shape[axes[1]], shape[axes[0]], path.stat().st_size)
     dtype = image.get_data_dtype()
     if dtype.kind == "c":
-        raise ReadError("has complex pixels, a radiograph has real ones")
+        raise ReadError("the pixels are complex numbers; a radiograph has real ones")
     if dtype.names:
         stored = np.asarray(image.dataobj)
         pixels = grey(np.stack([np.squeeze(stored[name]) for name in dtype.names], axis=-1))
@@ -97,7 +97,7 @@ def read_nifti(path: Path) -> Radiograph:
 
 
 def _check_offset(path: Path) -> None:
-    """Check where the pixels are said to begin: all that lies before them is unpacked and kept as extensions."""
+    """Check the offset of the pixels in the header: nibabel unpacks everything before it and keeps it in memory."""
     opener = gzip.open if path.name.lower().endswith(".gz") else open
     try:
         with opener(path, "rb") as file:
@@ -109,11 +109,11 @@ def _check_offset(path: Path) -> None:
             if len(head) >= length and struct.unpack_from(f"{order}i", head)[0] == length:
                 offset = struct.unpack_from(f"{order}{code}", head, place)[0]
                 if not 0 <= offset <= _OFFSET_LIMIT:
-                    raise ReadError("damaged header: the pixels are said to begin far beyond it")
+                    raise ReadError("damaged header: the offset of the pixels is out of range")
 
 
 def _display_axes(image: Any, axes: list[int]) -> tuple[int, int, set[str], tuple[str, str] | None, list[str]]:
-    """The array axis of the columns and of the rows, which of them to flip, the orientation, and warnings."""
+    """Return the array axes to display as x and y, which of them to flip, the orientation, and warnings."""
     import nibabel
 
     as_stored: tuple[int, int, set[str], None] = (axes[0], axes[1], set(), None)

@@ -1,4 +1,4 @@
-"""What all routes share: size limits, colour to grey, and a cause in one sentence."""
+"""What all readers share: size limits, conversion of colours to grey, and short texts for decoder errors."""
 
 from __future__ import annotations
 
@@ -15,49 +15,48 @@ SUSPECT_PIXELS = 50_000_000
 SUSPECT_RATIO = 1000
 
 WORKING_FOLDER = threading.RLock()
-"""Held while ITK loads, since it changes the process's working folder for that time: other threads wait."""
+"""Lock that is held while ITK loads, because ITK changes the working folder of the process meanwhile."""
 
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-"""Weights of red, green and blue by ITU-R BT.601."""
+"""Weights of red, green and blue in ITU-R BT.601 luma."""
 
 
 def check_size(rows: int, columns: int, stored_bytes: int | None = None) -> None:
-    """Check the size before the pixels are decoded.
+    """Check the size in a header before the pixels are decoded.
 
     Args:
-        rows: of the image, as announced.
-        columns: of the image, as announced.
-        stored_bytes: how many bytes hold the pixels, compressed.
+        rows: rows of the image.
+        columns: columns of the image.
+        stored_bytes: length of the compressed pixels in bytes.
 
     Raises:
-        ReadError: a side below 16 pixels, or a decompression bomb: more than 250 million pixels, or more than 50
-            million with over 1000 in a byte.
+        ReadError: if a side is below 16 pixels, or the file is a decompression bomb: more than 250 million pixels, or
+            more than 50 million with over 1000 per byte.
     """
     if rows < MIN_SIDE or columns < MIN_SIDE:
-        raise ReadError(f"{columns} x {rows} pixels is too small, each side needs at least {MIN_SIDE}")
+        raise ReadError(f"too small: {columns} x {rows} pixels; each side needs at least {MIN_SIDE}")
     if rows * columns > MAX_PIXELS:
-        raise ReadError(f"{columns} x {rows} pixels is too large, the limit is {MAX_PIXELS // 10**6} million pixels")
+        raise ReadError(f"too large: {columns} x {rows} pixels; the limit is {MAX_PIXELS // 10**6} million")
     if stored_bytes is not None and rows * columns > max(SUSPECT_PIXELS, SUSPECT_RATIO * stored_bytes):
-        raise ReadError(f"{columns} x {rows} pixels are announced by {stored_bytes} bytes, which cannot hold a film")
+        raise ReadError(f"damaged: {columns} x {rows} pixels cannot fit into {stored_bytes} bytes")
 
 
 def one_image(shape: tuple[int, ...]) -> None:
-    """Check that the axes before (row, column) all have length 1.
+    """Check that all axes before (row, column) have length 1.
 
     Raises:
-        ReadError: a stack of images.
+        ReadError: if there are several images.
     """
     count = int(np.prod(shape[:-2], dtype=np.int64))
     if count != 1:
-        raise ReadError(f"holds {count} frames or slices, a radiograph has one")
+        raise ReadError(f"the file holds {count} frames or slices; a radiograph has one")
 
 
 def grey(pixels: np.ndarray) -> np.ndarray:
-    """Turn (row, column) or (row, column, channel) into float32 (row, column).
+    """Convert (row, column) or (row, column, channel) to float32 (row, column).
 
-    Two channels are grey and alpha, three are red, green, blue, four add alpha. Alpha is ignored. Colour
-    becomes ITU-R BT.601 luma; where the three channels are equal, which is how many programs store a grey
-    film, the values stay exact.
+    Two channels are grey and alpha; three are red, green and blue; four add alpha. Alpha is ignored. Colour becomes
+    ITU-R BT.601 luma. If the three channels are equal, as many programs store a grey film, the values stay exact.
     """
     if pixels.ndim == 2:
         return np.ascontiguousarray(pixels, dtype=np.float32)
@@ -74,27 +73,27 @@ def grey(pixels: np.ndarray) -> np.ndarray:
 
 
 def finite(pixels: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Replace pixels that are not finite by the lowest finite value (air), and say so in a warning.
+    """Replace pixels that are not finite by the lowest finite value (air); return the pixels and a warning, if any.
 
     Raises:
-        ReadError: no pixel is finite.
+        ReadError: if no pixel is finite.
     """
     good = np.isfinite(pixels)
     bad = pixels.size - int(np.count_nonzero(good))
     if bad == 0:
         return pixels, []
     if bad == pixels.size:
-        raise ReadError("no pixel holds a finite value")
+        raise ReadError("no pixel has a finite value")
     pixels = np.where(good, pixels, pixels[good].min()).astype(np.float32, copy=False)
     return pixels, [f"{bad} pixels were not finite (NaN or infinite) and were set to the lowest value."]
 
 
 def cause(error: BaseException) -> str:
-    """Condense an exception of a decoder, such as the many lines of an ITK exception, to one short line."""
+    """Shorten the text of a decoder's exception, which in ITK has many lines, to one line."""
     text = str(error)
     _, marker, after = text.rpartition("ITK ERROR:")
     lines = [line.strip() for line in (after if marker else text).splitlines() if line.strip()]
-    # "PNGImageIO(0x55d0): Error while reading": the address of a C++ object helps nobody.
+    # drop the address of a C++ object, as in "PNGImageIO(0x55d0): Error while reading"
     line = re.sub(r"^\w+\(0x[0-9a-f]+\):\s*", "", lines[0]) if lines else type(error).__name__
     if line.endswith(":") and len(lines) > 1:
         line = f"{line} {lines[1]}"

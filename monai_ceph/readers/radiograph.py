@@ -1,4 +1,4 @@
-"""What a reader returns: the pixels of one radiograph, its scale, and where the scale came from."""
+"""What a reader returns: the pixels of one radiograph, its pixel spacing, and where that comes from."""
 
 from __future__ import annotations
 
@@ -13,41 +13,43 @@ import numpy as np
 ANISOTROPY_TOLERANCE = 0.01
 
 NOT_SQUARE = "The pixels are not square"
-"""How the warning begins that a film has such pixels, with or without a scale."""
+"""The start of the warning for a film with such pixels, with or without a scale."""
 
 SMALLEST_PIXEL, LARGEST_PIXEL = 0.01, 2.0
 """Limits of a pixel spacing in mm. A head is about 200 mm wide. Below the first limit a film of it has more pixels than
-the readers take (250 million). Above the second its shorter side has fewer than the 128 pixels that detection needs."""
+the readers accept (250 million). Above the second its shorter side has fewer than the 128 pixels that detection needs.
+"""
 
 _PLANES = ("PixelSpacing does not say", "The scale is that of")
 
 
 class SpacingSource(str, Enum):
-    """Where the pixel spacing came from. DICOM rules: PS3.3 section 10.7.1.
+    """Where the pixel spacing comes from (for DICOM see PS3.3 section 10.7.1).
 
-    Only `PIXEL_SPACING_CALIBRATED`, `IMAGER_CORRECTED` and, if the user is right, `USER` are lengths in the
-    patient. The others are lengths in some other plane, or cannot be told apart from that.
+    Only `PIXEL_SPACING_CALIBRATED`, `IMAGER_CORRECTED` and, if the user is right, `USER` give lengths in the patient.
+    The others give lengths in another plane, or may do so.
     """
 
     PIXEL_SPACING_CALIBRATED = "PixelSpacing, calibrated"
-    """PixelSpacing that names its calibration, or differs from the spacing at the detector or scanner."""
+    """PixelSpacing with a calibration type, or different from the spacing at the detector or scanner."""
     PIXEL_SPACING_UNSTATED = "PixelSpacing, calibration not stated"
-    """PixelSpacing alone: PS3.3 10.7.1.1 says that nobody can tell whether it is calibrated."""
+    """PixelSpacing without any other spacing: by PS3.3 10.7.1.1 it may or may not be calibrated."""
     IMAGER_CORRECTED = "ImagerPixelSpacing / EstimatedRadiographicMagnificationFactor"
-    """Spacing at the detector divided by the magnification that the file names."""
+    """Spacing at the detector divided by the magnification in the file."""
     IMAGER_DISTANCES = "ImagerPixelSpacing / (DistanceSourceToDetector / DistanceSourceToPatient)"
-    """Spacing at the detector divided by the ratio of the distances. By PS3.3 C.8.11.5 the second distance ends at
-    the support, not in the median plane, so lengths may come out too long."""
+    """Spacing at the detector divided by the ratio of the distances. By PS3.3 C.8.11.5 the second distance is measured
+    to the support, not to the median plane, so lengths may be too long."""
     IMAGER_MAGNIFIED = "ImagerPixelSpacing at the detector, magnified"
-    """Spacing at the detector; the magnification is unknown, so lengths come out too long."""
+    """Spacing at the detector; the magnification is unknown, so lengths are too long."""
     NOMINAL_SCANNED = "NominalScannedPixelSpacing, film plane"
-    """Spacing on a scanned film; the magnification is unknown, so lengths come out too long."""
+    """Spacing on a scanned film; the magnification is unknown, so lengths are too long."""
     HEADER = "image header"
     """The header of a MetaImage or a NIfTI file."""
     USER = "given by the user"
     IMPLAUSIBLE = "implausible"
-    """The file or the user states a spacing, but the head on the film would have an impossible size."""
+    """A spacing was stated, by the file or the user, but with it the head would have an impossible size."""
     NONE = "none"
+    """No spacing is known."""
 
     def __str__(self) -> str:
         return self.value
@@ -58,21 +60,21 @@ class Radiograph:
     """One radiograph as it is displayed, upright in its own pixel grid.
 
     Attributes:
-        pixels: float32, shape (row, column), finite. Rows run down and columns run right, as displayed. Air
-            is low and bone is high when the file says so (DICOM) or was stored so (all others). The values
-            keep the range of the source: nothing is normalised here.
+        pixels: float32, (row, column), finite. Row 0 is at the top and column 0 on the left, as displayed. In DICOM
+            high values are displayed bright; the other formats keep their stored values. The values keep the range of
+            the source: nothing is normalised here.
         path: the file that was read.
-        image_uid: the DICOM SOP Instance UID, None for other formats.
+        image_uid: the DICOM SOP Instance UID; None for other formats, as for the next three.
         series_uid: the DICOM Series Instance UID.
         study_uid: the DICOM Study Instance UID.
         sop_class_uid: the DICOM SOP Class UID.
-        frame: number, from 1, of the frame of an image with several; None for an image with one.
+        frame: which frame of a multi-frame image this is, counted from 1; None for an image with one frame.
         pixel_spacing: (row, column) in mm: the distance between the centres of adjacent rows, then of
             adjacent columns. None if the scale is unknown; it is never guessed.
-        spacing_source: where `pixel_spacing` came from.
+        spacing_source: where `pixel_spacing` comes from.
         patient_orientation: the DICOM PatientOrientation, (direction of rows, direction of columns), such as
             ("A", "F") for a face that looks right. None if unknown.
-        warnings: sentences for the person who reviews the result, without the file's name.
+        warnings: sentences for the reviewer, without the file's name.
     """
 
     pixels: np.ndarray
@@ -94,7 +96,7 @@ def valid_spacing(row: float, column: float) -> bool:
 
 
 def plausible_spacing(row: float, column: float) -> bool:
-    """Return True if a cephalogram can have such pixels, in mm: see :data:`SMALLEST_PIXEL`."""
+    """Return True if a cephalogram can have this pixel spacing in mm; see :data:`SMALLEST_PIXEL`."""
     return all(SMALLEST_PIXEL <= value <= LARGEST_PIXEL for value in (row, column))
 
 
@@ -106,21 +108,21 @@ def in_mm(row: float, column: float) -> str:
 def usable_spacing(
     name: str, row: float, column: float, to_mm: float = 1.0
 ) -> tuple[tuple[float, float] | None, list[str]]:
-    """Return the spacing in mm that a file states, None if it is of no use, and why not in a sentence.
+    """Return the (row, column) spacing of a file in mm, or None and the reasons why it is not used.
 
-    Exactly 1 in both directions is what GDCM, ITK, NIfTI and MetaImage store when they know no spacing, so it counts
-    as unknown. What no cephalogram can have is ignored, and not turned into another unit.
+    Exactly 1 in both directions counts as unknown, because GDCM, ITK, NIfTI and MetaImage store it if they know no
+    spacing. A spacing that no cephalogram can have is ignored, and not converted from a guessed unit.
 
     Args:
-        name: of the element or the header, with which the sentence begins.
-        row: between rows, as stated.
-        column: between columns, as stated.
-        to_mm: mm in the unit of the file.
+        name: the element or the header, for the start of each sentence.
+        row: spacing between rows, in the unit of the file.
+        column: spacing between columns, in the unit of the file.
+        to_mm: mm per unit of the file.
     """
     if not valid_spacing(row, column):
         return None, [f"{name} is not two positive numbers and was ignored."]
     if row == column == 1.0:
-        return None, [f"{name} is exactly 1 x 1 and was ignored: programs write that if they know no spacing."]
+        return None, [f"{name} is exactly 1 x 1 and was ignored: programs write that for an unknown spacing."]
     spacing = row * to_mm, column * to_mm
     if plausible_spacing(*spacing):
         return spacing, []
@@ -128,7 +130,7 @@ def usable_spacing(
     why = (
         "it looks like micrometres"
         if micrometres
-        else f"a pixel of a cephalogram has {SMALLEST_PIXEL:g} to {LARGEST_PIXEL:g} mm"
+        else f"pixels of a cephalogram have {SMALLEST_PIXEL:g} to {LARGEST_PIXEL:g} mm"
     )
     notes = [f"{name} {in_mm(*spacing)} was ignored: {why}."]
     if abs(row / column - 1) > ANISOTROPY_TOLERANCE:
@@ -137,12 +139,12 @@ def usable_spacing(
 
 
 def without_planes(notes: Iterable[str]) -> list[str]:
-    """Return the warnings without those that say in which plane lengths are right: for a film that lost its scale."""
+    """Remove the warnings about the plane of the scale, for a film whose scale was dropped or replaced."""
     return [note for note in notes if not note.startswith(_PLANES)]
 
 
 def anisotropy_warnings(spacing: tuple[float, float] | None) -> list[str]:
-    """One sentence if the row and column spacing in mm differ by more than 1 %."""
+    """Return a warning if the row and column spacing differ by more than 1 %."""
     if spacing is None or abs(spacing[0] / spacing[1] - 1) <= ANISOTROPY_TOLERANCE:
         return []
     return [f"{NOT_SQUARE}: {spacing[0]:g} mm between rows, {spacing[1]:g} mm between columns."]

@@ -1,4 +1,4 @@
-"""How large an image is, from the header of its file alone."""
+"""The size of an image, from the header of its file."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ __all__ = ["image_size"]
 
 
 def image_size(path: str | os.PathLike[str]) -> tuple[int, int] | None:
-    """Return the rows and columns of a DICOM, PNG, JPEG, BMP or TIFF file, without its pixels.
+    """Return (rows, columns) of a DICOM, PNG, JPEG, BMP or TIFF file, without decoding its pixels.
 
-    None for other formats, and for a file whose header cannot be read: reading its pixels says what is wrong.
+    None for other formats and for a file whose header cannot be read: `read_radiograph` reports what is wrong with it.
     """
     path = Path(path)
     try:
@@ -33,6 +33,6 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int] | None:
                 warnings.simplefilter("ignore")
                 with Image.open(path) as image:
                     return image.height, image.width
-    except Exception:  # decoders document few of theirs
+    except Exception:  # decoders document few of their exceptions
         return None
     return None

@@ -1,7 +1,7 @@
-"""The bits of a sample that are its value (PS3.5 section 8.1.1), whatever the transfer syntax.
+"""Extract the stored value from the bits of a sample (PS3.5 section 8.1.1), in any transfer syntax.
 
-Old files keep overlays in the bits that BitsStored and HighBit leave free, and encoders that were told to compress
-whole words put those bits into the codestream as well.
+Old files keep overlays in the bits that BitsStored and HighBit leave free, and encoders that compress whole words put
+those bits into the codestream as well.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ __all__ = ["stored_values"]
 def stored_values(
     samples: np.ndarray, precision: int, bits_stored: int, high_bit: int, signed: bool, lossy: bool = False
 ) -> np.ndarray:
-    """Return the values of samples: the bits up to HighBit, with their sign, shifted to the lower end.
+    """Return the values of samples: the BitsStored bits up to HighBit, shifted down and with their sign.
 
-    A codestream that declares fewer bits than BitsStored holds all bits of its values, at the lower end. Such values
-    are negative only if the codestream itself is signed, and with `signed`.
+    A codestream that declares fewer bits than BitsStored has its values in the lowest bits. Those are negative only if
+    the codestream itself is signed and `signed` is set.
 
     Args:
-        samples: integers as they were decoded, of any shape; signed if the codestream says that it is.
-        precision: the bits that a sample has in the pixel data: what the codestream declares, otherwise BitsAllocated.
+        samples: decoded integers of any shape; signed if the codestream is.
+        precision: bits per sample in the pixel data, as the codestream declares; BitsAllocated without a codestream.
         bits_stored: BitsStored.
-        high_bit: HighBit; one that does not fit the others counts as BitsStored - 1.
-        signed: PixelRepresentation is 1.
-        lossy: the codec changes values. Where nothing but such changes leaves the range of `bits_stored`, by less than
-            a quarter, values are clipped to it: without their upper bits white would become black.
+        high_bit: HighBit; if it contradicts the other two, BitsStored - 1 is used.
+        signed: True if PixelRepresentation is 1.
+        lossy: True if the codec changes values. Values that overshoot the range of `bits_stored` by less than a quarter
+            are then clipped to it: dropping their upper bits would turn white into black.
 
     Returns:
-        Integers of the shape of `samples`, signed if `signed` is.
+        Integers of the shape of `samples`, signed if `signed` is set.
     """
     samples = samples.astype(samples.dtype.newbyteorder("="), copy=False)
     if signed and precision < bits_stored:

@@ -1,9 +1,9 @@
-"""How a TIFF file stores its pixels, and which decoder gives them as they are stored.
+"""The pixel layout of a TIFF file (TIFF 6.0), and which decoder returns its pixels exactly as stored.
 
-ITK decodes plain files: strips of whole pixels, upright, with 8, 16 or 32 bits. All others it hands to libtiff's RGBA
-reader, which makes 8 bits of 16, undoes WhiteIsZero and mirrors oriented pixels, without a word. These are for Pillow,
-which in turn keeps 8 bits of 16 in colours, and gets the sign or the byte order of some rare kinds wrong; what neither
-decodes exactly is refused.
+ITK decodes plain files exactly: strips of whole pixels, upright, with 8, 16 or 32 bits. It passes all others to
+libtiff's RGBA reader, which silently reduces 16 bits to 8, inverts WhiteIsZero and mirrors oriented pixels. Those are
+left to Pillow, which in turn reduces colours of 16 bits to 8, and gets the sign or byte order of some rare kinds wrong.
+A file that neither decodes exactly is refused.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ from monai_ceph.errors import ReadError
 __all__ = ["GREY_MODES", "TiffLayout", "tiff_layout", "unknown_white_is_zero"]
 
 GREY_MODES = ("L", "I;16", "I;16B", "I", "F")
-"""Modes of Pillow with one channel of values as they are stored."""
+"""Pillow's modes with one channel of unchanged values."""
 
 _WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _STRIPS, _ORIENTATION, _SAMPLES, _STRIP_ROWS, _PLANES = 273, 274, 277, 278, 284
 _TILE_WIDTH, _TILE_LENGTH, _TILES, _SAMPLE_FORMAT = 322, 323, 324, 339
 _ITK_COMPRESSION = (1, 5, 8, 32773, 32946)  # none, LZW, deflate, PackBits, deflate by its old number
 _SIGNED = 2
-_LARGEST_TILE = 2**22  # of an image that has not as many pixels; a tile is unpacked as a whole
+_LARGEST_TILE = 2**22  # pixels by which a tile may exceed the image; a tile is unpacked as a whole
 
 
 @dataclass(frozen=True)
 class TiffLayout:
-    """What decides who decodes the one page of a TIFF file.
+    """The pixel layout of a TIFF file with one page.
 
     Attributes:
-        mode: of Pillow.
-        bits: of the widest sample.
-        photometric: 0 if white is zero, 1 black is zero, 2 RGB; None if the file does not say.
-        orientation: 2 to 8 if the pixels are stored turned or mirrored, otherwise 1.
-        for_itk: ITK decodes it exactly.
-        for_pillow: Pillow decodes it exactly, from `as_stored`.
-        unsigned: the samples are whole numbers without a sign.
-        samples: of a pixel.
-        planes: each of them in a plane of its own.
+        mode: Pillow's mode.
+        bits: bits of the widest sample.
+        photometric: 0 for WhiteIsZero, 1 for BlackIsZero, 2 for RGB; None if the file does not say.
+        orientation: 2 to 8 if the pixels are stored rotated or mirrored, otherwise 1.
+        for_itk: True if ITK decodes it exactly.
+        for_pillow: True if Pillow decodes it exactly, from `as_stored`.
+        unsigned: True if the samples are unsigned integers.
+        samples: samples per pixel.
+        planes: True if each sample has its own plane.
     """
 
     mode: str
@@ -61,47 +61,47 @@ class TiffLayout:
     planes: bool
 
     def check(self) -> None:
-        """Refuse what no decoder gives exactly.
+        """Check that a decoder returns the pixels exactly.
 
         Raises:
-            ReadError: the samples are stored in such a way.
+            ReadError: if none does.
         """
         if not self.for_itk and not self.for_pillow:
             raise ReadError(
-                f"a kind of TIFF with {self.bits} bits per sample that cannot be decoded exactly: save it in strips of "
-                "whole pixels (no tiles, no separate planes), upright, without alpha"
+                f"a TIFF with {self.bits} bits per sample that cannot be decoded exactly; save it upright, without "
+                "tiles, separate planes or alpha"
             )
 
     def as_stored(self, path: Path) -> Path | io.BytesIO:
-        """What Pillow is to open: it turns pixels, some kinds wrongly, and takes one sample in a plane for a part."""
+        """Return what Pillow should open: it would rotate oriented pixels, and misread a single plane."""
         one_plane = self.planes and self.samples == 1
         return io.BytesIO(_plain_header(path, one_plane)) if self.orientation != 1 or one_plane else path
 
     def black_is_zero(self, pixels: np.ndarray) -> np.ndarray:
-        """Undo WhiteIsZero in decoded pixels, once: ITK never does, Pillow does up to 8 bits.
+        """Invert decoded WhiteIsZero pixels exactly once: ITK never does it, Pillow does up to 8 bits.
 
-        TIFF 6.0 has black at the highest value of the bits. Floats have none, so they are negated: zero is brighter
-        than all above it, as the file says, and no value is rounded.
+        In TIFF 6.0 black is then the highest value of the bits. Floats have no highest value, so they are negated: zero
+        stays the brightest, and no value is rounded.
         """
         if self.for_itk or self.bits > 8:
             inverted = self.photometric == 0
         else:
-            inverted = self.photometric is None and self.mode == "L"  # Pillow takes it for WhiteIsZero
+            inverted = self.photometric is None and self.mode == "L"  # Pillow assumes WhiteIsZero
         if not inverted:
             return pixels
         return -pixels if self.mode == "F" else np.iinfo(pixels.dtype).max - pixels
 
     def with_sign(self, pixels: np.ndarray) -> np.ndarray:
-        """Give pixels of Pillow the sign that the file says they have: its only mode with 32 bits is signed."""
+        """Restore unsigned 32-bit pixels from Pillow, whose only mode with 32 bits is signed."""
         return pixels.view(np.uint32) if self.unsigned and pixels.dtype == np.int32 else pixels
 
 
 def tiff_layout(image: Image.Image) -> TiffLayout:
-    """What the header of an opened TIFF says. Nothing is decoded.
+    """Return the layout of a TIFF that Pillow has opened. Nothing is decoded.
 
     Raises:
-        ReadError: it names fewer strips or tiles than its pixels take, and Pillow would leave the others black, or
-            tiles far larger than the image.
+        ReadError: if the header names too few strips or tiles, which Pillow would leave black, or tiles far larger than
+            the image.
     """
     tags = image.tag_v2  # type: ignore[attr-defined]
     _check_blocks(tags)
@@ -121,7 +121,7 @@ def tiff_layout(image: Image.Image) -> TiffLayout:
         and compression in _ITK_COMPRESSION
         and photometric in (0, 1, 2)
         and set(all_bits) in ({8}, {16}, {32})
-        # grey with something beside it comes interleaved
+        # ITK returns grey with further samples interleaved
         and ((grey and samples == 1) or mode == "RGB" or (mode == "RGBA" and bits == 16))
     )
     for_pillow = not (
@@ -135,7 +135,7 @@ def tiff_layout(image: Image.Image) -> TiffLayout:
 
 
 def unknown_white_is_zero(path: Path) -> str | None:
-    """Why Pillow does not open a TIFF, if the cause is that it knows no WhiteIsZero of such samples; None otherwise."""
+    """Return an error text if Pillow cannot open a TIFF because it is WhiteIsZero with unusual samples; else None."""
     try:
         with path.open("rb") as file:
             head = file.read(8)
@@ -146,10 +146,10 @@ def unknown_white_is_zero(path: Path) -> str | None:
                 return None
             sign = "signed " if _SIGNED in tags.get(_SAMPLE_FORMAT, ()) else ""
             return (
-                f"a kind of TIFF that cannot be decoded exactly: WhiteIsZero with {max(tags[_BITS])} {sign}bits per "
-                "sample; save it as BlackIsZero"
+                f"a TIFF that cannot be decoded exactly: WhiteIsZero with {max(tags[_BITS])} {sign}bits per sample; "
+                "save it as BlackIsZero"
             )
-    except Exception:  # whatever a damaged header makes of the parser
+    except Exception:  # a damaged header can make the parser raise anything
         return None
 
 
@@ -161,13 +161,13 @@ def _check_blocks(tags: Any) -> None:
         found, block = tags.get(_STRIPS, ()), (min(tags.get(_STRIP_ROWS, rows), rows), columns)
     layers = tags.get(_SAMPLES, 1) if tags.get(_PLANES, 1) != 1 else 1
     if min(block) < 1 or len(found) < layers * math.ceil(rows / block[0]) * math.ceil(columns / block[1]):
-        raise ReadError("damaged or truncated: the header names fewer strips or tiles than the pixels take")
+        raise ReadError("damaged or truncated: the header names too few strips or tiles")
     if math.prod(block) > rows * columns + _LARGEST_TILE:
         raise ReadError(f"damaged: tiles of {block[1]} x {block[0]} pixels in an image of {columns} x {rows}")
 
 
 def _plain_header(path: Path, one_plane: bool) -> bytes:
-    """The file with another header: upright, and if wanted with the samples of a pixel beside each other."""
+    """Return the file with a changed header: upright, and with interleaved samples if `one_plane` is set."""
     data = bytearray(path.read_bytes())
     order = "<" if data[:2] == b"II" else ">"
     big = struct.unpack_from(f"{order}H", data, 2)[0] == 43  # BigTIFF

@@ -25,7 +25,7 @@ from pydicom import DataElement, Dataset
 from pydicom.datadict import dictionary_VR
 from pydicom.multival import MultiValue
 
-from monai_ceph.readers._pydicom import quiet
+from monai_ceph.readers.quiet_pydicom import quiet
 from monai_ceph.reports.dicom_source import INHERITED
 from monai_ceph.reports.dicom_uids import derived_uid
 from monai_ceph.result import Detection

@@ -14,8 +14,8 @@ from pydicom.datadict import dictionary_VR
 from pydicom.valuerep import PersonName
 
 from monai_ceph.errors import CephError
-from monai_ceph.readers._pydicom import quiet
 from monai_ceph.readers.pixels import cause
+from monai_ceph.readers.quiet_pydicom import quiet
 from monai_ceph.reports.dicom_source import (
     INHERITED,
     TEXT_VRS,

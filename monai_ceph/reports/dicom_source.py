@@ -22,8 +22,8 @@ from pydicom.uid import UID
 from pydicom.valuerep import TEXT_VR_DELIMS, PersonName
 
 from monai_ceph.errors import CephError
-from monai_ceph.readers._pydicom import quiet
 from monai_ceph.readers.dicom import has_preamble, looks_like_dicom
+from monai_ceph.readers.quiet_pydicom import quiet
 
 __all__ = [
     "INHERITED",

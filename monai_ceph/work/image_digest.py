@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 
 from monai_ceph.readers import Radiograph
-from monai_ceph.readers._pydicom import quiet
+from monai_ceph.readers.quiet_pydicom import quiet
 
 __all__ = ["image_digest"]
 

@@ -18,7 +18,7 @@ from typing import Any
 from monai_ceph.errors import CephError, ReadError
 from monai_ceph.readers.dicom import has_preamble
 from monai_ceph.readers.files import SUFFIXES, why_skipped
-from monai_ceph.readers.foreign import HEAD_BYTES
+from monai_ceph.readers.unsupported import HEAD_BYTES
 
 __all__ = ["iter_films", "local_copy", "read_start", "size_and_version", "uid_in", "url_of"]
 

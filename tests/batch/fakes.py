@@ -112,7 +112,7 @@ def too_many_files() -> FakeDetector:
 def read_nothing(path: Path, pixel_spacing: float | None = None, frame: int | None = None) -> Radiograph:
     """Read a file of any content."""
     if "truncated" in path.name:
-        raise ReadError(f"{path}: truncated, 3 bytes of the 4 that its pixels take.")
+        raise ReadError(f"{path}: truncated: 3 of 4 bytes of pixel data.")
     return Radiograph(np.full((ROWS, COLUMNS), 7, np.float32), path)
 
 

@@ -149,7 +149,7 @@ class TestSkipped:
         (error,) = table(run.out / "errors.csv")
         assert error == {
             "file": f"{run.films}/sub/films.zip",
-            "error": "unreadable: not an image that can be read, but a ZIP archive; unpack it first.",
+            "error": "unreadable: not a readable image but a ZIP archive; unpack it first.",
         }
 
     def test_say_why_there_is_no_film(self, run: Runs) -> None:

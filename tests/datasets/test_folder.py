@@ -46,18 +46,18 @@ def test_rows_in_any_order_and_x_y_become_row_column(root: Path) -> None:
     assert b.landmarks[index_of("Pog'")].tolist() == [4, 3]
     assert np.isfinite(a.landmarks).sum() == 2
     assert np.isfinite(b.landmarks).sum() == 4
-    # the spacing may stand in any row of the film
+    # the pixel spacing may be in any row of the film
     assert (a.pixel_spacing, b.pixel_spacing) == (0.1, 0.2)
 
 
-def test_the_way_to_one_of_two_annotators(root: Path) -> None:
+def test_spread_between_two_annotators(root: Path) -> None:
     header = HEADER.replace("\n", ",spread_x,spread_y\n")
     [film] = folder(write(root, header + "a.png,S,10,20,,1.5,-2\na.png,N,3,4,,,\n"))
     assert film.spread is not None
     assert film.spread[index_of("S")].tolist() == [-2, 1.5]
     assert np.isfinite(film.spread).sum() == 2
     [item] = as_dictionaries([film])
-    # one annotation, or none, is where it is
+    # with one annotation there is no spread
     assert np.abs(item["spread"]).sum() == 3.5
 
 
@@ -76,13 +76,13 @@ def test_the_template_lists_every_landmark_and_annotates_none(root: Path) -> Non
     [film] = folder(write(root, text))
     assert np.isnan(film.landmarks).all()
     assert math.isnan(film.pixel_spacing)
-    # filled in, it is a truth
+    # a template that is filled in can be read
     [film] = folder(write(root, text.replace(",S,,,", ",S,7,8,0.1")))
     assert film.landmarks[0].tolist() == [8, 7]
     assert film.pixel_spacing == 0.1
 
 
-def test_further_columns_a_byte_order_mark_and_windows_lines(root: Path) -> None:
+def test_extra_columns_byte_order_mark_and_crlf(root: Path) -> None:
     text = (
         "file,landmark,symbol,x,y,confidence,warnings\r\n"
         'a.png,Sella,S,835.25,996.5,0.93,"low contrast, check"\r\n'
@@ -94,7 +94,7 @@ def test_further_columns_a_byte_order_mark_and_windows_lines(root: Path) -> None
     assert np.isnan(film.landmarks[index_of("N")]).all()
 
 
-def test_films_in_a_folder_below(root: Path) -> None:
+def test_films_in_a_subfolder(root: Path) -> None:
     (root / "a.png").rename(root / "below" / "c.png")
     [film] = folder(write(root, HEADER + "below/c.png,S,1,2,\n"))
     assert film.image == root / "below" / "c.png"
@@ -121,20 +121,24 @@ def test_other_landmarks(root: Path) -> None:
         (HEADER + "a.png,N,5,1200,\n", 2, "N at x 5, y 1200 is off the film"),
         (HEADER + "a.png,S,1,2,\na.png,Q,1,2,\n", 3, "'Q'"),
         (HEADER + "a.png\n", 2, "symbol ''"),
-        (HEADER + "a.png,S,1,2,\na.png,N,3,4,\na.png,S,1,2,\n", 4, "twice"),
+        (HEADER + "a.png,S,1,2,\na.png,N,3,4,\na.png,S,1,2,\n", 4, "a second row for S of a.png"),
         (HEADER + "a.png,S,one,2,\n", 2, "x is 'one'"),
         (HEADER + "a.png,S,1,inf,\n", 2, "y is not finite"),
         (HEADER + "a.png,S,1,,\n", 2, "only one of x and y"),
         ("file,symbol,x,y,spread_x\na.png,S,1,2,3\n", 2, "only one of spread_x and spread_y"),
         ("file,symbol,x,y,spread_x,spread_y\na.png,S,1,2,3,far\n", 2, "spread_y is 'far'"),
-        (HEADER + "a.png,S,1,2,0\n", 2, "no length of a pixel"),
-        (HEADER + "a.png,S,1,2,-0.1\n", 2, "no length of a pixel"),
-        (HEADER + "a.png,S,1,2,1000\n", 2, "pixel_spacing is 1000, no length of a pixel"),
+        (HEADER + "a.png,S,1,2,0\n", 2, "give mm per pixel"),
+        (HEADER + "a.png,S,1,2,-0.1\n", 2, "give mm per pixel"),
+        (HEADER + "a.png,S,1,2,1000\n", 2, "pixel_spacing is 1000; give mm per pixel"),
         (HEADER + "a.png,S,1_0,2,\n", 2, "x is '1_0', not a number"),
-        ("file,symbol,x,y,x\na.png,S,1,2,3\n", 1, "the column x stands twice"),
-        ("file,symbol,x,y,pixel_spacing,pixel_spacing\na.png,S,1,2,0.1,0.2\n", 1, "the column pixel_spacing stands"),
+        ("file,symbol,x,y,x\na.png,S,1,2,3\n", 1, "two columns x in the header"),
+        (
+            "file,symbol,x,y,pixel_spacing,pixel_spacing\na.png,S,1,2,0.1,0.2\n",
+            1,
+            "two columns pixel_spacing",
+        ),
         (HEADER + "a.png,S,1,2,0.1 mm\n", 2, "pixel_spacing is '0.1 mm'"),
-        (HEADER + "a.png,S,1,2,0.1\na.png,N,1,2,0.2\n", 3, "0.2 here and 0.1 before"),
+        (HEADER + "a.png,S,1,2,0.1\na.png,N,1,2,0.2\n", 3, "0.2, but 0.1 in an earlier row"),
         (
             HEADER + "a.png,S,1,2,\nc.png,S,1,2,\n",
             3,
@@ -166,32 +170,32 @@ def test_a_table_in_another_encoding(root: Path, where: str) -> None:
 
 
 class TestNotAnnotated:
-    """What annotation programs write where there is no landmark."""
+    """Placeholders that annotation programs write for missing landmarks."""
 
     @pytest.mark.parametrize(
         ("x", "y"), [("-1", "-1"), ("-1.0", "-1"), ("", ""), ("NA", "na"), ("NaN", "null"), ("None", "-")]
     )
-    def test_a_place_that_is_none(self, root: Path, x: str, y: str) -> None:
+    def test_placeholders_are_not_annotated(self, root: Path, x: str, y: str) -> None:
         [film] = folder(write(root, HEADER + f"a.png,S,{x},{y},\na.png,N,3,4,NA\n"))
         assert np.isnan(film.landmarks[index_of("S")]).all()
         assert film.landmarks[index_of("N")].tolist() == [4, 3]
         assert math.isnan(film.pixel_spacing)
 
-    def test_the_first_pixel_of_two_landmarks(self, root: Path) -> None:
+    def test_two_landmarks_at_zero_are_not_annotated(self, root: Path) -> None:
         [film] = folder(write(root, HEADER + "a.png,S,0,0,\na.png,A,0.0,0,\na.png,N,3,4,\n"))
         assert np.isfinite(film.landmarks).all(axis=1).nonzero()[0].tolist() == [index_of("N")]
 
-    def test_the_first_pixel_of_one(self, root: Path) -> None:
+    def test_one_landmark_at_zero_is_annotated(self, root: Path) -> None:
         films = folder(write(root, HEADER + "a.png,S,0,0,\na.png,N,3,4,\nb.png,S,0,0,\n"))
         assert [film.landmarks[index_of("S")].tolist() for film in films] == [[0, 0], [0, 0]]
 
-    def test_the_outermost_places_on_a_film(self, root: Path) -> None:
+    def test_landmarks_on_the_edge_of_the_film(self, root: Path) -> None:
         [film] = folder(write(root, HEADER + "a.png,S,-0.5,-0.5,\na.png,N,999.5,1199.5,\n"))
         assert film.landmarks[index_of("N")].tolist() == [1199.5, 999.5]
 
 
 class TestSpreadsheets:
-    """The same two rows, as programs of other countries write them."""
+    """The same two rows, as spreadsheets write them in different locales."""
 
     @pytest.mark.parametrize(
         "content",
@@ -215,9 +219,9 @@ class TestSpreadsheets:
 
 
 class TestTableOfDetect:
-    """Its names of films are paths as they were given, and UIDs."""
+    """The table of detect names films by the given paths, and by UIDs."""
 
-    def test_paths_with_folders_that_are_above(self, root: Path) -> None:
+    def test_paths_that_start_above_the_folder(self, root: Path) -> None:
         films = folder(write(root, HEADER + "data/films/a.png,S,1,2,\ndata/films/below/a.png,S,3,4,\n"))
         assert [film.image for film in films] == [root / "a.png", root / "below" / "a.png"]
 
@@ -232,7 +236,7 @@ class TestTableOfDetect:
         films = folder(write(root, HEADER + "".join(f"{uid},S,1,2,0.1\n" for uid in uids)))
         assert sorted(film.image for film in films) == sorted(written)
 
-    def test_a_uid_of_two_films(self, root: Path) -> None:
+    def test_a_uid_that_two_films_share(self, root: Path) -> None:
         [path] = write_phantoms(root / "study", 1, 0)
         (root / "copy.dcm").write_bytes(path.read_bytes())
         with pytest.raises(DatasetError, match="nor the UID of a DICOM film in it"):
@@ -242,11 +246,11 @@ class TestTableOfDetect:
 def test_no_table_and_no_rows(root: Path) -> None:
     with pytest.raises(DatasetError, match=r"landmarks\.csv: no such file.*template"):
         folder(root)
-    with pytest.raises(DatasetError, match=r"landmarks\.csv: no film"):
+    with pytest.raises(DatasetError, match=r"landmarks\.csv: the table has no rows"):
         folder(write(root, HEADER))
 
 
-def test_open_dataset_takes_the_layout_that_is_there(root: Path) -> None:
+def test_open_dataset_recognises_the_layout(root: Path) -> None:
     assert [film.name for film in open_dataset(write(root, HEADER + "a.png,S,1,2,\n"), "test1", "junior")] == ["a.png"]
     with pytest.raises(DatasetError, match="no such folder"):
         open_dataset(root / "nowhere")

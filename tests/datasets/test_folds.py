@@ -29,7 +29,7 @@ def test_the_seed_decides() -> None:
     films = list(range(40))
     assert split_fold(films, 1, 4, 5) == split_fold(films, 1, 4, 5)
     assert split_fold(films, 1, 4, 5) != split_fold(films, 1, 4, 6)
-    # the same on every machine and for every release
+    # the same on every machine and in every release
     assert split_fold(list(range(10)), 0, 5, 0)[1] == [2, 8]
 
 

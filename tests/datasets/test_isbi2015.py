@@ -21,7 +21,7 @@ SUFFIXES = (".bmp", ".jpg", ".png")
 
 
 def points(number: int, doctor: str) -> np.ndarray:
-    """Annotated x, y: each film and each doctor has its own."""
+    """Annotated x, y, different for each film and each doctor."""
     base = np.stack((np.arange(19) * 50 + number, np.arange(19) * 60 + 2 * number), axis=1)
     return base + (3 if doctor == "junior" else 0)
 
@@ -70,7 +70,7 @@ def test_x_y_become_row_column_of_the_doctor(root: Path, truth: Any, more: float
         assert film.landmarks.flags["C_CONTIGUOUS"]
 
 
-def test_the_mean_knows_both_doctors(root: Path) -> None:
+def test_mean_of_both_doctors(root: Path) -> None:
     film = isbi2015(root, "train", "mean", symbols=("N", "S"))[4]
     senior, junior = points(5, "senior")[[1, 0], ::-1], points(5, "junior")[[1, 0], ::-1]
     assert film.spread is not None
@@ -79,7 +79,7 @@ def test_the_mean_knows_both_doctors(root: Path) -> None:
     assert isbi2015(root, "train", "senior")[4].spread is None
 
 
-def test_films_of_test1_that_are_training_films_are_left_out(root: Path) -> None:
+def test_second_scans_of_training_films_are_left_out(root: Path) -> None:
     every = {film.name for film in isbi2015(root, "test1")}
     single = {film.name for film in isbi2015(root, "test1", doubles=False)}
     assert len(single) == 130
@@ -104,7 +104,7 @@ def test_open_dataset(root: Path) -> None:
 
 @pytest.fixture
 def annotation(root: Path) -> Any:
-    """The senior's annotation of film 007, restored after the test."""
+    """The senior doctor's annotation of film 007, restored after the test."""
     [path] = root.rglob("400_senior/007.txt")
     text = path.read_text()
     yield path
@@ -129,14 +129,14 @@ def test_a_missing_annotation_is_named(root: Path, annotation: Path) -> None:
     assert len(isbi2015(root, "train", "junior")) == 150
 
 
-def test_the_films_that_are_there_are_used(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_missing_films_are_left_out_with_a_warning(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = root / "RawImage" / "TrainingData"
     films = sorted(folder.iterdir())[3:]
     for film in films:
         film.rename(root / film.name)
     try:
         assert [film.name for film in isbi2015(root)] == ["001", "002", "003"]
-        assert f"{folder}: 147 of 150 films are not there; the others are used" in caplog.text
+        assert f"{folder}: 147 of 150 films are missing; the others are used" in caplog.text
     finally:
         for film in films:
             (root / film.name).rename(film)
@@ -145,14 +145,14 @@ def test_the_films_that_are_there_are_used(root: Path, caplog: pytest.LogCapture
 def test_a_folder_without_any_film(tmp_path: Path) -> None:
     (tmp_path / "RawImage" / "Test2Data").mkdir(parents=True)
     (tmp_path / "400_senior").mkdir()
-    with pytest.raises(DatasetError, match=r"Test2Data: no film of 301 to 400 with a suffix of \.bmp, "):
+    with pytest.raises(DatasetError, match=r"Test2Data: none of the films 301 to 400, with a suffix \.bmp, "):
         isbi2015(tmp_path, "test2", "senior")
 
 
 @pytest.mark.parametrize(
     ("point", "message"), [("-3,8", "line 3: Or at x -3, y 8"), ("1935,8", "line 3: Or at x 1935, y 8")]
 )
-def test_a_point_off_the_film(root: Path, annotation: Path, point: str, message: str) -> None:
+def test_a_landmark_off_the_film(root: Path, annotation: Path, point: str, message: str) -> None:
     lines = annotation.read_text().split("\n")
     annotation.write_text("\n".join([*lines[:2], point, *lines[3:]]))
     with pytest.raises(DatasetError) as error:
@@ -160,7 +160,7 @@ def test_a_point_off_the_film(root: Path, annotation: Path, point: str, message:
     assert str(error.value).startswith(f"{annotation}, {message} is off the film, which has 1935 x 2400 pixels")
 
 
-def test_a_place_of_no_landmark(root: Path, annotation: Path) -> None:
+def test_placeholders_are_not_annotated(root: Path, annotation: Path) -> None:
     lines = annotation.read_text().split("\n")
     annotation.write_text("\n".join([*lines[:2], "-1,-1", *lines[3:]]))
     for truth in ("senior", "mean"):

@@ -54,7 +54,7 @@ class Head:
         return top * (1 - v) + (p[y0 + 1, x0] * (1 - u) + p[y0 + 1, x0 + 1] * u) * v
 
     def edge(self, symbol: str, direction: tuple[float, float], reach: float = 0.03) -> float:
-        """Where brightness falls most steeply along ``direction`` through a landmark, in |SN| from it."""
+        """Distance from a landmark along ``direction`` at which brightness falls most steeply, in |SN|."""
         along = np.asarray(direction) / np.linalg.norm(direction)
         across = np.array([-along[1], along[0]])
         t = np.linspace(-reach, reach, 121)
@@ -102,7 +102,7 @@ def test_size_changes_only_the_grid() -> None:
     ratio = 322 / WIDTH
     np.testing.assert_allclose(small.landmarks + 0.5, (large.landmarks + 0.5) * ratio, atol=1e-6)
     assert small.pixel_spacing == pytest.approx(large.pixel_spacing / ratio)
-    # The pictures agree as well: the small one is the large one seen from farther away.
+    # The pixels agree, too: the small film is a reduced copy of the large one.
     resized = np.asarray(Image.fromarray(large.pixels.astype(np.float32)).resize((322, 400), Image.Resampling.BOX))
     assert np.corrcoef(resized.ravel(), small.pixels.ravel())[0, 1] > 0.99
 
@@ -146,14 +146,14 @@ def test_definitions_on_outlines(seed: int) -> None:
     for symbol in ("UL", "LL", "Pog'"):
         near = skin[(np.abs(skin[:, 1] - s[symbol][1]) < 0.04) & (skin[:, 0] > 0.4)]
         assert s[symbol][0] == pytest.approx(near[:, 0].max(), abs=close), symbol
-    # A and B are hollows: the outline before and after them lies farther forward.
+    # A and B are the deepest points of concavities: above and below them the outline is farther forward.
     for symbol, first, last in (("A", "ANS", "UI"), ("B", "LI", "Pog")):
         share = (s[symbol][1] - s[first][1]) / (s[last][1] - s[first][1])
         assert 0.1 < share < 0.9, symbol
         assert s[symbol][0] < s[first][0] + share * (s[last][0] - s[first][0]) - 0.01, symbol
     for symbol in ("Me", "Pog", "Gn", "Go", "B", "Ar"):
         assert np.linalg.norm(mandible - s[symbol], axis=1).min() < 0.01, symbol
-    # Articulare: both outlines pass there, and cross.
+    # Articulare is where both outlines cross.
     base = s.contours["base"]
     assert np.linalg.norm(base - s["Ar"], axis=1).min() < 1e-9
     assert np.linalg.norm(mandible - s["Ar"], axis=1).min() < 1e-9
@@ -208,7 +208,7 @@ def test_outline_passes_through(head: Head, symbol: str, direction: tuple[float,
 
 @pytest.mark.parametrize(("symbol", "inside", "outside"), [("Me", -1, 1), ("Or", -1, 1)])
 def test_lowest(head: Head, symbol: str, inside: int, outside: int) -> None:
-    """To both sides of a lowest point the same height is already outside of the bone."""
+    """Just above the lowest point of an outline is bone, just below it is not."""
     x = np.linspace(-0.004, 0.004, 5)
     centre = head.at(symbol, np.stack([x, np.full(5, 0.010 * inside)], axis=1)).mean()
     under = head.at(symbol, np.stack([x, np.full(5, 0.016 * outside)], axis=1)).mean()
@@ -259,7 +259,7 @@ def test_files(tmp_path: Path, file_format: Literal["dicom", "png"]) -> None:
     films = write_phantoms(tmp_path / "new", 3, seed=11, file_format=file_format, height=240, width=194)
     suffix = "dcm" if file_format == "dicom" else "png"
     assert [film.name for film in films] == [f"00{i}.{suffix}" for i in (1, 2, 3)]
-    # Nothing else is left, hidden or not.
+    # There are no other files, not even hidden ones.
     assert {p.name for p in (tmp_path / "new").iterdir()} == {*(film.name for film in films), "landmarks.csv"}
     rows = _table(tmp_path / "new")
     assert list(rows[0]) == ["file", "landmark", "symbol", "x", "y", "pixel_spacing"]
@@ -320,7 +320,7 @@ def test_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         path.write_bytes(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr("monai_ceph.datasets.phantom.save_dicom", fail)
+    monkeypatch.setattr("monai_ceph.datasets.phantom.writer.save_dicom", fail)
     with pytest.raises(OSError, match="disk full"):
         write_phantoms(tmp_path, 1, height=120, width=97)
     assert list(tmp_path.iterdir()) == []

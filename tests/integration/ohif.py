@@ -1,4 +1,4 @@
-"""The OHIF viewer from npm on loopback, with an archive behind the same address, so that no page asks another host.
+"""Serve the OHIF viewer from npm on loopback, with an archive at the same address, so that pages ask no other host.
 
 MONAI_CEPH_OHIF_DIR names a folder with the packages, each unpacked in a folder called by its version. They come built,
 so their dependencies are not needed::

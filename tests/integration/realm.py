@@ -1,4 +1,4 @@
-"""An identity provider as far as MONAI Label asks for one: a Keycloak realm with two users, on loopback."""
+"""The parts of an identity provider that MONAI Label needs: a Keycloak realm with two users, on loopback."""
 
 from __future__ import annotations
 

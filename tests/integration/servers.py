@@ -1,4 +1,4 @@
-"""Real servers on loopback and free ports, each for the length of a with statement."""
+"""Context managers that run real servers on loopback, on free ports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Films that DCMTK compressed are read as DCMTK decompresses them: its codecs are not the ones that read here."""
+"""Films compressed by DCMTK are read exactly as DCMTK, which has other codecs, decompresses them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``monai-ceph detect --from ARCHIVE --to ARCHIVE``: films from a real Orthanc, results into it."""
+"""``monai-ceph detect --from ARCHIVE --to ARCHIVE`` with a real Orthanc as both archives."""
 
 from __future__ import annotations
 

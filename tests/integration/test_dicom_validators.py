@@ -1,4 +1,4 @@
-"""What dicom3tools and DCMTK say of the objects. They are external programs: skipped where they are not installed."""
+"""dicom3tools and DCMTK validate our DICOM objects; skipped if these programs are not installed."""
 
 from __future__ import annotations
 

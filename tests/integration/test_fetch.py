@@ -1,4 +1,4 @@
-"""Films from a real Orthanc, by DICOMweb and by DIMSE, once and again and again."""
+"""Fetch films from a real Orthanc by DICOMweb and by DIMSE, repeatedly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM in a real training run: one line that says how to go on, and nothing is lost."""
+"""Ctrl-C and SIGTERM in a real training run: nothing is lost, and one line says how to continue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The node as a process of its own, between real senders and a real Orthanc: what docs/how-to/node.md says works."""
+"""What docs/how-to/node.md describes, with the node in a process of its own, real senders and a real Orthanc."""
 
 from __future__ import annotations
 

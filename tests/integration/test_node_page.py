@@ -1,4 +1,4 @@
-"""The page of a running node in a browser: what it shows, its button, its token, and what a sender's words do to it."""
+"""The page of a running node in a browser: its contents, button and token, and hostile text from a sender."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Schemathesis asks a running node for what its OpenAPI schema allows, and for what it forbids."""
+"""Schemathesis sends a running node requests that its OpenAPI schema allows and ones that it forbids."""
 
 from __future__ import annotations
 

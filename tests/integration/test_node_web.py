@@ -1,4 +1,4 @@
-"""The page and the metrics of a node, asked over HTTP."""
+"""The page and the metrics of a node, over HTTP."""
 
 from __future__ import annotations
 

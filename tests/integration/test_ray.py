@@ -1,4 +1,4 @@
-"""Runs on a Ray cluster of this machine, with actors that are killed."""
+"""Runs on a local Ray cluster whose actors are killed."""
 
 from __future__ import annotations
 

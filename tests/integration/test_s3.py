@@ -1,4 +1,4 @@
-"""Films in the bucket of an S3 server, which moto plays on the loopback interface: real requests, real ETags."""
+"""Films in a bucket of moto's S3 server on loopback, with real requests and real ETags."""
 
 from __future__ import annotations
 

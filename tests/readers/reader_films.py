@@ -1,4 +1,4 @@
-"""Small films that the tests of the readers write, and what they expect of reading them."""
+"""Small films for the tests of the readers, and assertions about reading them."""
 
 from __future__ import annotations
 

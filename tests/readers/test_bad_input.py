@@ -1,4 +1,4 @@
-"""Files that cannot be read: one clear sentence each. Files with harmless faults: read, with a warning."""
+"""Files that cannot be read give one clear error each; files with harmless faults are read with a warning."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ class TestTruncated:
     def test_native_pixels(self, tmp_path: Path, cut: int) -> None:
         path = save(dicom(), tmp_path / "a.dcm")
         path.write_bytes(path.read_bytes()[:-cut])
-        refuses(path, f"truncated, {2400 - cut} bytes of the 2400 that its pixels take")
+        refuses(path, f"truncated: {2400 - cut} of 2400 bytes")
 
-    def test_pixels_that_say_that_they_are_too_few(self, tmp_path: Path) -> None:
+    def test_pixel_data_shorter_than_the_header_claims(self, tmp_path: Path) -> None:
         path = save(dicom(PixelData=GREY12.tobytes()[:-100]), tmp_path / "a.dcm")
-        refuses(path, "truncated, 2300 bytes of the 2400")
+        refuses(path, "truncated: 2300 of 2400 bytes")
 
     @pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.7, 0.9, 0.99])
     @pytest.mark.parametrize("kind", COMPRESSED)
@@ -78,10 +78,10 @@ class TestTruncated:
 
     @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.sampled_from(["native", "rle", "jpeg-2000"]), st.floats(0, 1, exclude_max=True))
-    def test_no_cut_is_read(self, tmp_path: Path, kind: str, share: float) -> None:
+    def test_every_truncation_is_refused(self, tmp_path: Path, kind: str, share: float) -> None:
         dataset = dicom(PIXELS, 12) if kind == "native" else compressed(kind, PIXELS, 12)
         path = save(dataset, tmp_path / "a.dcm")
-        # nothing of the picture is in the end marker of compressed pixel data
+        # only the end marker may be missing: it holds no pixels
         content = path.read_bytes()[: -1 if kind == "native" else -8]
         path.write_bytes(content[: int(len(content) * share)])
         refuses(path, "")
@@ -90,7 +90,7 @@ class TestTruncated:
 class TestHeader:
     @pytest.mark.parametrize("name", ["Rows", "Columns", "BitsAllocated"])
     def test_missing(self, tmp_path: Path, name: str) -> None:
-        refuses(save(dicom(**{name: None}), tmp_path / "a.dcm"), f"a DICOM image without {name}")
+        refuses(save(dicom(**{name: None}), tmp_path / "a.dcm"), f"damaged DICOM header: {name} is missing")
 
     @pytest.mark.parametrize("name", ["Rows", "Columns", "BitsAllocated", "BitsStored", "SamplesPerPixel"])
     def test_wrong_vr(self, tmp_path: Path, name: str) -> None:
@@ -107,13 +107,13 @@ class TestHeader:
         ("elements", "cause"),
         [
             ({"Rows": 0}, "too small"),
-            ({"Rows": 15}, "40 x 15 pixels is too small"),
-            ({"Rows": 60000, "Columns": 60000}, "60000 x 60000 pixels is too large"),
-            ({"Rows": 4000, "Columns": 4000}, "truncated, 2400 bytes of the 32000000"),
-            ({"SamplesPerPixel": 2}, "2 samples per pixel"),
+            ({"Rows": 15}, "too small: 40 x 15 pixels"),
+            ({"Rows": 60000, "Columns": 60000}, "too large: 60000 x 60000 pixels"),
+            ({"Rows": 4000, "Columns": 4000}, "truncated: 2400 of 32000000 bytes"),
+            ({"SamplesPerPixel": 2}, "damaged DICOM header: 2 samples per pixel"),
             ({"SamplesPerPixel": 3}, "truncated"),
-            ({"BitsAllocated": 12}, "12 bits allocated"),
-            ({"BitsStored": 17}, "17 bits stored of 16"),
+            ({"BitsAllocated": 12}, "damaged DICOM header: BitsAllocated is 12"),
+            ({"BitsStored": 17}, "damaged DICOM header: BitsStored is 17 but BitsAllocated is 16"),
             ({"PixelRepresentation": 7}, "PixelRepresentation"),
             ({"PhotometricInterpretation": "RGB"}, "RGB with 1 samples"),
             ({"Modality": "CT", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.2"}, "Modality CT is not a radiograph"),
@@ -154,11 +154,11 @@ class TestHeader:
         path = save(dicom(RGB8, 8, PhotometricInterpretation=None), tmp_path / "a.dcm")
         assert "RGB was assumed" in read_radiograph(path).warnings[0]
 
-    def test_what_is_absent_and_has_one_meaning(self, tmp_path: Path) -> None:
+    def test_absent_elements_with_one_meaning(self, tmp_path: Path) -> None:
         names = ("BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel", "Modality")
         same(save(dicom(**dict.fromkeys(names)), tmp_path / "a.dcm"), GREY12)
 
-    def test_a_value_in_place_of_a_uid(self, tmp_path: Path) -> None:
+    def test_invalid_uid_is_ignored(self, tmp_path: Path) -> None:
         path = save(dicom(), tmp_path / "a.dcm")
         for element in (b"\x08\x00\x18\x00UI\x06\x00DoeJan", b"\x08\x00\x18\x00UI\x00\x00", b""):
             changed = re.sub(rb"\x08\x00\x18\x00UI\x1c\x00.{28}", element, path.read_bytes(), flags=re.DOTALL)
@@ -191,31 +191,31 @@ class TestPixelData:
     def test_without_gdcm(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path = save(compressed("jpeg-lossless-sv1", PIXELS, 12), tmp_path / "a.dcm")
         monkeypatch.setattr(dicom_pixels, "gdcm_folder", lambda: None)
-        refuses(path, "Selection Value 1]), python-gdcm has one")
+        refuses(path, "Selection Value 1]); install python-gdcm")
 
     @pytest.mark.parametrize("kind", [kind for kind in COMPRESSED if kind != "rle"])
     def test_no_codestream(self, tmp_path: Path, kind: str) -> None:
         dataset = with_fragments(dicom(GREY8, 8, COMPRESSED[kind]), [b"no picture at all" * 9])
-        refuses(save(dataset, tmp_path / "a.dcm"), "damaged pixel data, neither JPEG, JPEG-LS nor JPEG 2000")
+        refuses(save(dataset, tmp_path / "a.dcm"), "damaged pixel data: neither JPEG, JPEG-LS nor JPEG 2000")
 
     @pytest.mark.parametrize("kind", [kind for kind in COMPRESSED if kind != "rle"])
-    def test_another_size_than_the_header_says(self, tmp_path: Path, kind: str) -> None:
+    def test_size_contradicts_the_header(self, tmp_path: Path, kind: str) -> None:
         bits = 8 if kind == "jpeg" else 12
         data = encode(kind, picture(48, 64, bits=bits), bits)
         dataset = with_fragments(dicom(picture(64, 48, bits=bits), bits, COMPRESSED[kind]), [data])
-        cause = "the compressed data are 64 x 48 pixels of 1 samples, the DICOM header says 48 x 64 of 1"
+        cause = "the compressed data have 64 x 48 pixels of 1 samples, but the DICOM header says 48 x 64 of 1"
         refuses(save(dataset, tmp_path / "a.dcm"), cause)
 
-    def test_one_codec_for_another(self, tmp_path: Path) -> None:
+    def test_wrong_codec(self, tmp_path: Path) -> None:
         data = encode("jpeg-2000", picture(bits=8), 8)
         for kind in ("jpeg", "jpeg-lossless", "jpeg-ls"):
             dataset = with_fragments(dicom(picture(bits=8), 8, COMPRESSED[kind]), [data])
-            refuses(save(dataset, tmp_path / "a.dcm"), "damaged pixel data, JPEG 2000 in place of JPEG")
+            refuses(save(dataset, tmp_path / "a.dcm"), "damaged pixel data: JPEG 2000 instead of JPEG")
 
-    def test_native_in_place_of_compressed(self, tmp_path: Path) -> None:
+    def test_native_pixels_under_a_compressed_syntax(self, tmp_path: Path) -> None:
         path = save(with_fragments(dicom(GREY8, 8, JPEGBaseline8Bit), [b"x" * 1200]), tmp_path / "a.dcm")
         path.write_bytes(path.read_bytes().replace(encapsulate([b"x" * 1200]), b"x" * 1216))
-        refuses(path, "not encapsulated as JPEG Baseline (Process 1) has to be")
+        refuses(path, "not encapsulated, as JPEG Baseline (Process 1) requires")
 
     def test_no_fragment(self, tmp_path: Path) -> None:
         path = save(with_fragments(dicom(GREY8, 8, JPEG2000Lossless), [b"xx"]), tmp_path / "a.dcm")
@@ -235,13 +235,13 @@ class TestPixelData:
         stored = np.full((20, 20), np.nan, np.float32)
         dataset = dicom(PixelData=None, Rows=20, Columns=20, BitsAllocated=32, BitsStored=None, HighBit=None)
         dataset.FloatPixelData = stored.tobytes()
-        refuses(save(dataset, tmp_path / "a.dcm"), "no pixel holds a finite value")
+        refuses(save(dataset, tmp_path / "a.dcm"), "no pixel has a finite value")
         same(save(dicom(np.full((20, 20), 7, np.uint16)), tmp_path / "b.dcm"), np.full((20, 20), 7))
 
 
 class TestCodestream:
     @pytest.mark.parametrize("kind", [kind for kind in COMPRESSED if kind != "rle"])
-    def test_says_what_was_encoded(self, kind: str) -> None:
+    def test_header_matches_the_encoded_image(self, kind: str) -> None:
         bits = 8 if kind == "jpeg" else 16 if "extended" not in kind else 12
         header = codestream_header(encode(kind, picture(48, 64, bits=bits), bits))
         assert (header.rows, header.columns, header.samples, header.bits) == (48, 64, 1, bits)
@@ -260,7 +260,7 @@ class TestFiles:
         refuses(tmp_path / "a.dcm", "the file is empty")
 
     @pytest.mark.parametrize("content", [b"this is no image" * 20, b"\0", b"\0" * 4000, b"\x08\x00\x05\x00CS\xff\xff"])
-    def test_no_image(self, tmp_path: Path, content: bytes) -> None:
+    def test_not_an_image(self, tmp_path: Path, content: bytes) -> None:
         (tmp_path / "a.dcm").write_bytes(content)
         refuses(tmp_path / "a.dcm", "")
         (tmp_path / "a").write_bytes(content)
@@ -268,7 +268,7 @@ class TestFiles:
 
     def test_unknown_suffix(self, tmp_path: Path) -> None:
         (tmp_path / "notes.txt").write_text("SNA 82\n")
-        refuses(tmp_path / "notes.txt", "not an image that can be read")
+        refuses(tmp_path / "notes.txt", "not a readable image")
 
     def test_pipe_and_device(self, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "a.dcm")
@@ -297,10 +297,10 @@ class TestFiles:
         path.chmod(0)
         refuses(path, "cannot be opened: Permission denied")
 
-    def test_whatever_a_decoder_raises(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_any_decoder_exception_names_the_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(path: Path) -> None:
             raise AttributeError("first line\nsecond line")
 
         (tmp_path / "a.png").write_bytes(b"x")
-        monkeypatch.setattr("monai_ceph.readers.read_raster", fail)
+        monkeypatch.setattr("monai_ceph.readers.read.read_raster", fail)
         refuses(tmp_path / "a.png", "damaged or truncated: first line.")

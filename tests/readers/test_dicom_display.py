@@ -1,4 +1,4 @@
-"""Stored values become grey values as they are displayed."""
+"""From stored values to displayed grey values."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class TestDicomPixels:
         path = save(dicom(PatientOrientation=value), tmp_path / "a.dcm")
         assert read_radiograph(path).patient_orientation is None
 
-    def test_monochrome1_is_reflected_in_the_range_of_its_bits(self, tmp_path: Path) -> None:
+    def test_monochrome1_is_inverted_within_its_bits(self, tmp_path: Path) -> None:
         dark = GREY12 // 2
         same(save(dicom(dark, PhotometricInterpretation="MONOCHROME1"), tmp_path / "a.dcm"), 4095 - dark)
 
@@ -67,7 +67,7 @@ class TestDicomPixels:
         path = save(dicom(stored.reshape(GREY12.shape), bits, **elements), tmp_path / "a.dcm")
         same(path, GREY12.max() - GREY12.astype(int))
 
-    def test_padding_of_wide_pixels_has_no_part_in_the_reflection(self, tmp_path: Path) -> None:
+    def test_padding_is_left_out_of_the_inversion(self, tmp_path: Path) -> None:
         stored = GREY12.astype(np.uint32)
         stored[:2] = 2**32 - 1
         dataset = dicom(stored, 32, PhotometricInterpretation="MONOCHROME1")
@@ -77,7 +77,7 @@ class TestDicomPixels:
         same(save(dataset, tmp_path / "a.dcm"), expected)
 
     @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
-    def test_wide_pixels_that_an_intercept_brings_back(self, tmp_path: Path, photometric: str) -> None:
+    def test_intercept_shifts_32_bit_pixels_into_float32(self, tmp_path: Path, photometric: str) -> None:
         stored = GREY12.astype(np.uint32) + 2**31
         dataset = dicom(stored, 32, RescaleSlope="1", RescaleIntercept=str(-(2**31)))
         dataset.PhotometricInterpretation = photometric
@@ -85,7 +85,7 @@ class TestDicomPixels:
         same(save(dataset, tmp_path / "a.dcm"), inverted if photometric == "MONOCHROME1" else GREY12)
 
     @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
-    def test_inverse_counts_once(self, tmp_path: Path, photometric: str) -> None:
+    def test_inverse_and_monochrome1_invert_once(self, tmp_path: Path, photometric: str) -> None:
         dataset = dicom(PhotometricInterpretation=photometric, PresentationLUTShape="INVERSE")
         same(save(dataset, tmp_path / "a.dcm"), 4095 - GREY12.astype(int))
 
@@ -101,7 +101,7 @@ class TestDicomPixels:
 
     def test_rescale_with_monochrome1(self, tmp_path: Path) -> None:
         dataset = dicom(RescaleSlope="2", RescaleIntercept="-100", PhotometricInterpretation="MONOCHROME1")
-        # The range -100..8090 is reflected: the lowest stored value becomes the highest displayed one.
+        # The range -100..8090 is inverted: the lowest stored value becomes the highest displayed one.
         same(save(dataset, tmp_path / "a.dcm"), 7990 - (GREY12 * 2.0 - 100))
 
     def test_zero_slope_is_not_applied(self, tmp_path: Path) -> None:
@@ -145,9 +145,7 @@ class TestDicomPixels:
     @pytest.mark.parametrize("name", ["ModalityLUTSequence", "VOILUTSequence"])
     @pytest.mark.parametrize("undefined", [False, True], ids=["length 0", "undefined length"])
     @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian])
-    def test_a_sequence_without_items_is_not_given(
-        self, tmp_path: Path, syntax: str, undefined: bool, name: str
-    ) -> None:
+    def test_empty_sequence_counts_as_absent(self, tmp_path: Path, syntax: str, undefined: bool, name: str) -> None:
         dataset = dicom(GREY8, 8, syntax, RescaleSlope="2", RescaleIntercept="-7", **{name: Sequence()})
         dataset[name].is_undefined_length = undefined
         path = save(dataset, tmp_path / "a.dcm")
@@ -170,7 +168,7 @@ class TestDicomPixels:
         ],
         ids=str,
     )
-    def test_linear_window_is_left_out(
+    def test_linear_window_is_not_applied(
         self, tmp_path: Path, centre: str | list[str], width: str | list[str], function: str | None
     ) -> None:
         dataset = dicom(WindowCenter=centre, WindowWidth=width, VOILUTFunction=function)
@@ -205,7 +203,7 @@ class TestDicomPixels:
         stored = np.maximum(GREY12, 10)
         stored[0, :8] = range(2, 10)
         expected = stored.astype(float)
-        # 2 is no padding
+        # 2 is not padding
         expected[0, 1:8] = 2
         dataset = dicom(stored)
         for name, end in zip(("PixelPaddingValue", "PixelPaddingRangeLimit"), ends, strict=True):
@@ -237,7 +235,7 @@ class TestDicomPixels:
         chroma = np.random.default_rng(4).integers(0, 256, (ROWS, COLUMNS, 2), dtype=np.uint8)
         dataset = dicom(np.dstack([GREY8, chroma]), 8, PhotometricInterpretation=photometric)
         if photometric != "YBR_FULL":
-            # two values of Y, then one of each colour (PS3.3 C.7.6.3.1.2)
+            # two Y values, then one Cb and one Cr (PS3.3 C.7.6.3.1.2)
             pairs = np.dstack([GREY8[:, ::2], GREY8[:, 1::2], chroma[:, ::2]])
             dataset.PixelData = np.ascontiguousarray(pairs).tobytes()
         same(save(dataset, tmp_path / "a.dcm"), GREY8)

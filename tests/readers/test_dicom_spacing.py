@@ -22,9 +22,9 @@ CORRECTED, MAGNIFIED = SpacingSource.IMAGER_CORRECTED, SpacingSource.IMAGER_MAGN
 BY_DISTANCES = SpacingSource.IMAGER_DISTANCES
 NOMINAL, NONE = SpacingSource.NOMINAL_SCANNED, SpacingSource.NONE
 IMAGER = ["0.15", "0.15"]
-UNKNOWN = "is exactly 1 x 1 and was ignored: programs write that if they know no spacing."
+UNKNOWN = "is exactly 1 x 1 and was ignored: programs write that for an unknown spacing."
 MICROMETRES = "was ignored: it looks like micrometres."
-NO_PIXEL = "was ignored: a pixel of a cephalogram has 0.01 to 2 mm."
+NO_PIXEL = "was ignored: pixels of a cephalogram have 0.01 to 2 mm."
 DISTANCES = {"DistanceSourceToDetector": "1650", "DistanceSourceToPatient": "1500"}
 
 
@@ -143,7 +143,7 @@ class TestDicomSpacing:
             ({"PixelAspectRatio": ["1", "2"]}, None, NONE, "PixelAspectRatio 1 to 2"),
             ({"PixelAspectRatio": ["1", "1"]}, None, NONE, ""),
             ({"PixelSpacing": ["0", "0"]}, None, NONE, "ignored"),
-            # what GDCM and ITK write if they know no spacing
+            # what GDCM and ITK write for an unknown spacing
             ({"PixelSpacing": ["1", "1"]}, None, NONE, f"PixelSpacing {UNKNOWN}"),
             ({"PixelSpacing": ["1.0", "1.000"]}, None, NONE, f"PixelSpacing {UNKNOWN}"),
             (
@@ -161,7 +161,7 @@ class TestDicomSpacing:
                 f"PixelSpacing {UNKNOWN}",
             ),
             ({"PixelSpacing": ["1", "0.9"]}, (1, 0.9), UNSTATED, "not square"),
-            # micrometres, and no guess of 0.148
+            # micrometres, which are not converted to 0.148
             ({"PixelSpacing": ["148", "148"]}, None, NONE, f"PixelSpacing 148 x 148 mm {MICROMETRES}"),
             ({"PixelSpacing": ["100", "100"]}, None, NONE, f"PixelSpacing 100 x 100 mm {MICROMETRES}"),
             ({"ImagerPixelSpacing": ["148", "148"]}, None, NONE, f"ImagerPixelSpacing 148 x 148 mm {MICROMETRES}"),
@@ -182,7 +182,7 @@ class TestDicomSpacing:
             ({"PixelSpacing": ["0.000148"] * 2}, None, NONE, f"PixelSpacing 0.000148 x 0.000148 mm {NO_PIXEL}"),
             ({"PixelSpacing": ["0.01", "0.01"]}, (0.01, 0.01), UNSTATED, "does not say"),
             ({"PixelSpacing": ["2", "2"]}, (2, 2), UNSTATED, "does not say"),
-            # rounding is no calibration
+            # rounding is not a calibration
             (
                 {"PixelSpacing": IMAGER, "ImagerPixelSpacing": ["0.148", "0.148"]},
                 (0.148, 0.148),
@@ -227,7 +227,7 @@ class TestDicomSpacing:
                 CAL,
                 "",
             ),
-            # so many digits, and a magnification of 1.038: a calibration
+            # with this many digits, a magnification of 1.038 is a calibration
             (
                 {"PixelSpacing": ["0.143", "0.143"], "ImagerPixelSpacing": ["0.1484", "0.1484"]},
                 (0.143, 0.143),
@@ -291,7 +291,7 @@ class TestDicomSpacing:
         assert warned in " ".join(radiograph.warnings)
         assert bool(warned) == bool(radiograph.warnings)
 
-    def test_no_number(self, tmp_path: Path) -> None:
+    def test_no_valid_number(self, tmp_path: Path) -> None:
         path = save(dicom(PixelSpacing=["0.25", "0.25"]), tmp_path / "a.dcm")
         path.write_bytes(path.read_bytes().replace(b"0.25\\0.25", b"Doe^Jane^X"[:9]))
         radiograph = read_radiograph(path)
@@ -299,7 +299,7 @@ class TestDicomSpacing:
         assert radiograph.warnings == ("PixelSpacing is not two positive numbers and was ignored.",)
 
     @given(st.floats(0.011, 0.99), st.floats(0.011, 0.99), st.floats(1, 3), st.floats(500, 5000))
-    def test_the_source_says_what_the_spacing_is(self, row: float, column: float, factor: float, far: float) -> None:
+    def test_spacing_source_text(self, row: float, column: float, factor: float, far: float) -> None:
         dataset = Dataset()
         dataset.ImagerPixelSpacing = [f"{row:.6f}", f"{column:.6f}"]
         dataset.DistanceSourceToDetector, dataset.DistanceSourceToPatient = f"{far:.6f}", f"{far / factor:.6f}"
@@ -326,20 +326,18 @@ class TestDicomSpacing:
             ({"ImagerPixelSpacing": ["0.1", "0.15"]}, "0.1 mm between rows, 0.15 mm between columns"),
         ],
     )
-    def test_one_number_is_refused_for_pixels_that_are_not_square(
+    def test_given_spacing_is_refused_for_non_square_pixels(
         self, tmp_path: Path, elements: dict[str, Any], reason: str
     ) -> None:
         path = save(dicom(**elements), tmp_path / "a.dcm")
         with pytest.raises(ReadError) as caught:
             read_radiograph(path, pixel_spacing=0.1)
         assert str(caught.value) == (
-            f"{path}: its pixels are not square ({reason}), one pixel spacing cannot be given: leave it out."
+            f"{path}: the pixels are not square ({reason}), so one pixel spacing cannot be right; leave it out."
         )
 
     @given(st.floats(0.05, 2), st.floats(0.97, 1.03))
-    def test_a_given_spacing_is_taken_where_pixels_are_square_within_a_hundredth(
-        self, column: float, ratio: float
-    ) -> None:
+    def test_given_spacing_is_used_for_pixels_square_within_1_percent(self, column: float, ratio: float) -> None:
         with TemporaryDirectory() as folder:
             spacing = [f"{column * ratio:.9f}", f"{column:.9f}"]
             path = save(dicom(PixelSpacing=spacing, PixelSpacingCalibrationType="GEOMETRY"), Path(folder) / "a.dcm")
@@ -350,7 +348,7 @@ class TestDicomSpacing:
                     read_radiograph(path, pixel_spacing=0.1)
 
     @given(st.floats(0.05, 0.3), st.floats(1.001, 1.5))
-    def test_a_pixel_spacing_within_two_per_cent_is_no_calibration(self, detector: float, magnification: float) -> None:
+    def test_spacing_within_2_percent_is_not_a_calibration(self, detector: float, magnification: float) -> None:
         dataset = Dataset()
         dataset.ImagerPixelSpacing = [f"{detector:.9f}"] * 2
         dataset.PixelSpacing = [f"{detector / magnification:.9f}"] * 2
@@ -361,7 +359,7 @@ class TestDicomSpacing:
             assert (spacing, source) == ((dataset.PixelSpacing[0],) * 2, CAL)
 
     @pytest.mark.parametrize("stated", ["148", "1"])
-    def test_what_was_ignored_is_still_said_beside_a_given_spacing(self, tmp_path: Path, stated: str) -> None:
+    def test_warnings_about_ignored_spacings_remain_with_a_given_one(self, tmp_path: Path, stated: str) -> None:
         path = save(dicom(PixelSpacing=[stated, stated]), tmp_path / "a.dcm")
         radiograph = read_radiograph(path, pixel_spacing=0.148)
         assert radiograph.pixel_spacing == (0.148, 0.148)
@@ -370,6 +368,6 @@ class TestDicomSpacing:
         assert radiograph.warnings[0].startswith("PixelSpacing ")
 
     @pytest.mark.parametrize("value", [0, -0.1, math.nan, math.inf, 148, 2.01, 0.009])
-    def test_user_spacing_must_be_that_of_a_pixel(self, tmp_path: Path, value: float) -> None:
+    def test_given_spacing_must_be_plausible(self, tmp_path: Path, value: float) -> None:
         with pytest.raises(ValueError, match="pixel_spacing"):
             read_radiograph(tmp_path / "a.dcm", pixel_spacing=value)

@@ -1,4 +1,4 @@
-"""Which files are found."""
+"""Which files a search finds."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class TestFind:
         assert find_radiographs(named) == named
         assert find_radiographs([]) == []
 
-    def test_a_folder_is_entered_only_when_its_turn_comes(self, tmp_path: Path) -> None:
+    def test_folders_are_searched_lazily(self, tmp_path: Path) -> None:
         for name in ("a/1.png", "b/2.png"):
             (tmp_path / name).parent.mkdir()
             (tmp_path / name).touch()
@@ -65,7 +65,7 @@ class TestFind:
         (tmp_path / "b" / "1.png").touch()
         assert list(found) == [tmp_path / "b" / "1.png", tmp_path / "b" / "2.png"]
 
-    def test_circles_of_links_end_and_nothing_is_found_twice(self, tmp_path: Path) -> None:
+    def test_circular_links_end_and_files_are_found_once(self, tmp_path: Path) -> None:
         films, other = tmp_path / "films", tmp_path / "other"
         films.mkdir()
         other.mkdir()
@@ -85,7 +85,7 @@ class TestFind:
         (tmp_path / "zero.dcm").symlink_to("/dev/zero")
         assert find_radiographs([tmp_path]) == []
 
-    def test_what_cannot_be_opened_is_not_forgotten(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_files_that_cannot_be_opened_are_yielded(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "gone.dcm").symlink_to(tmp_path / "nowhere.dcm")
         (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
         (tmp_path / "IM1").write_bytes(b"x")
@@ -122,7 +122,7 @@ class TestDicomdir:
         for number, film in enumerate(films):
             same(film, GREY12 // (number + 1))
 
-    def test_films_that_only_the_dicomdir_knows(self, tmp_path: Path) -> None:
+    def test_films_found_only_through_the_dicomdir(self, tmp_path: Path) -> None:
         films = medium(tmp_path)
         dataset = pydicom.dcmread(films[1])
         del dataset.file_meta
@@ -137,13 +137,13 @@ class TestDicomdir:
         Image.fromarray(GREY8).save(tmp_path / "a.png")
         assert find_radiographs([tmp_path]) == [*films, tmp_path / "a.png"]
 
-    def test_missing_films_are_not_forgotten(self, tmp_path: Path) -> None:
+    def test_missing_films_are_yielded(self, tmp_path: Path) -> None:
         films = medium(tmp_path)
         films[1].unlink()
         assert find_radiographs([tmp_path]) == films
         refuses(films[1], "no such file")
 
-    def test_names_in_small_letters(self, tmp_path: Path) -> None:
+    def test_names_in_lower_case(self, tmp_path: Path) -> None:
         films = medium(tmp_path)
         for path in sorted(tmp_path.rglob("*"), reverse=True):
             path.rename(path.with_name(path.name.lower()))
@@ -152,7 +152,7 @@ class TestDicomdir:
 
     def test_reading_it(self, tmp_path: Path) -> None:
         medium(tmp_path)
-        refuses(tmp_path / "DICOMDIR", "a DICOMDIR, the list of the files on a medium, holds no pixels itself")
+        refuses(tmp_path / "DICOMDIR", "a DICOMDIR, the list of the files on a medium, has no pixels itself")
 
     @pytest.mark.parametrize("share", [0.2, 0.5, 0.8, 0.97])
     def test_truncated(self, tmp_path: Path, share: float) -> None:
@@ -163,13 +163,13 @@ class TestDicomdir:
         assert find_radiographs([tmp_path]) == [path, *sorted(films)]
         refuses(path, "")
 
-    def test_no_dicomdir_in_spite_of_its_name(self, tmp_path: Path) -> None:
+    def test_not_a_dicomdir_in_spite_of_its_name(self, tmp_path: Path) -> None:
         path = save(dicom(), tmp_path / "DICOMDIR")
         assert find_radiographs([tmp_path]) == [path]
         same(path, GREY12)
         path.write_text("D")
         assert find_radiographs([tmp_path]) == [path]
-        refuses(path, "not an image that can be read")
+        refuses(path, "not a readable image")
 
     def test_only_images_are_films(self, tmp_path: Path) -> None:
         films = medium(tmp_path)

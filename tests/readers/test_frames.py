@@ -1,4 +1,4 @@
-"""Multi-frame DICOM files: one frame at a time."""
+"""Multi-frame DICOM files are read one frame at a time."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_only_the_wanted_frame_is_decoded(tmp_path: Path) -> None:
 
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(2, 9), st.data())
-def test_single_bits_do_not_end_with_a_byte(tmp_path: Path, count: int, data: st.DataObject) -> None:
+def test_single_bit_frames_start_within_a_byte(tmp_path: Path, count: int, data: st.DataObject) -> None:
     rng = np.random.default_rng(count)
     frames = rng.integers(0, 2, (count, 17, 19), dtype=np.uint8)
     dataset = native(frames, bits=1)
@@ -82,10 +82,10 @@ def test_single_bits_do_not_end_with_a_byte(tmp_path: Path, count: int, data: st
     same(save(dataset, tmp_path / "a.dcm"), frames[number - 1], frame=number)
 
 
-def test_which_frame_has_to_be_said(tmp_path: Path) -> None:
+def test_a_frame_must_be_chosen(tmp_path: Path) -> None:
     path = save(native(FRAMES), tmp_path / "a.dcm")
-    refuses(path, "holds 4 frames, choose one with frame=1 to frame=4")
-    refuses(path, "there is no frame 5, the file holds 4", frame=5)
+    refuses(path, "the file holds 4 frames; choose one with frame=1 to frame=4")
+    refuses(path, "there is no frame 5; the file holds 4", frame=5)
     with pytest.raises(ValueError, match="counted from 1"):
         read_radiograph(path, frame=0)
 
@@ -103,19 +103,19 @@ def test_other_formats_have_one(tmp_path: Path) -> None:
     Image.fromarray(GREY8).save(tmp_path / "a.png")
     assert count_frames(tmp_path / "a.png") == 1
     same(tmp_path / "a.png", GREY8, frame=1)
-    refuses(tmp_path / "a.png", "there is no frame 2, the file holds one image", frame=2)
+    refuses(tmp_path / "a.png", "there is no frame 2; the file holds one image", frame=2)
     with pytest.raises(ReadError, match="no such file"):
         count_frames(tmp_path / "b.png")
 
 
-def test_claims_of_frames_that_are_not_there(tmp_path: Path) -> None:
+def test_header_claims_more_frames_than_the_file_holds(tmp_path: Path) -> None:
     dataset = native(FRAMES)
     dataset.NumberOfFrames = 2**31 - 1
-    with pytest.raises(ReadError, match=r"a\.dcm: truncated, 40960 bytes of the"):
+    with pytest.raises(ReadError, match=r"a\.dcm: truncated: 40960 of \d+ bytes"):
         count_frames(save(dataset, tmp_path / "a.dcm"))
     dataset = compressed("jpeg-2000", FRAMES, 12)
     dataset.NumberOfFrames = 5
-    with pytest.raises(ReadError, match="claims 5 frames and holds 4 fragments"):
+    with pytest.raises(ReadError, match="claims 5 frames, the file holds 4 fragments"):
         count_frames(save(dataset, tmp_path / "b.dcm"))
     dataset.NumberOfFrames = -1
     with pytest.raises(ReadError, match="NumberOfFrames is negative"):

@@ -1,4 +1,4 @@
-"""Spacing, grey values and orientation of enhanced multi-frame images, frame by frame."""
+"""Pixel spacing, grey values and orientation of each frame of enhanced multi-frame images."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def item(**elements: Any) -> Dataset:
 
 
 def group(**macros: dict[str, Any]) -> Dataset:
-    """An item of functional groups: attributes by macro."""
+    """An item of a functional groups sequence, from attributes by macro."""
     return item(**{name: Sequence([item(**elements)]) for name, elements in macros.items()})
 
 
@@ -56,7 +56,7 @@ def enhanced(
     syntax: str = ExplicitVRLittleEndian,
     **elements: Any,
 ) -> Dataset:
-    """A capture of three frames with functional groups."""
+    """A secondary capture with three frames and functional groups."""
     elements = {"SOPClassUID": WORD_CAPTURE, "NumberOfFrames": len(FRAMES), **elements}
     dataset = dicom(FRAMES[0], 12, syntax, **elements)
     order = ">u2" if syntax == ExplicitVRBigEndian else "<u2"
@@ -123,12 +123,12 @@ class TestScale:
                 (0.3 / 1.5, 0.3 / 1.5),
                 SpacingSource.IMAGER_CORRECTED,
             ),
-            # the macro counts, and what it does not hold is gone
+            # the macro is used, and attributes it lacks are removed
             ({"PixelSpacing": ["0.9", "0.9"]}, {MEASURES: {"SliceThickness": "1"}}, None, SpacingSource.NONE),
         ],
         ids=["calibration type", "other than at the detector", "film", "detector", "magnification", "none"],
     )
-    def test_the_rules_are_those_of_any_film(
+    def test_same_spacing_rules_as_for_single_frames(
         self,
         tmp_path: Path,
         elements: dict[str, Any],
@@ -139,7 +139,7 @@ class TestScale:
         found = read(enhanced(group(**macros), **elements), tmp_path)
         assert (found.pixel_spacing, found.spacing_source) == (spacing, source)
 
-    def test_the_frames_own_counts(self, tmp_path: Path) -> None:
+    def test_the_macro_of_the_frame_is_used(self, tmp_path: Path) -> None:
         shared = group(**{MEASURES: {"PixelSpacing": ["0.1", "0.1"]}})
         own = [Dataset(), group(**{MEASURES: {"PixelSpacing": ["0.2", "0.2"]}}), Dataset()]
         dataset = enhanced(shared, own, PixelSpacing=["0.9", "0.9"])
@@ -149,7 +149,7 @@ class TestScale:
             (0.1, 0.1),
         ]
 
-    def test_multi_frame_captures_say_it_themselves(self, tmp_path: Path) -> None:
+    def test_multi_frame_captures_have_top_level_attributes(self, tmp_path: Path) -> None:
         """PS3.3 C.8.6.3: the attributes of the Multi-frame Secondary Capture Image module."""
         film = {"NominalScannedPixelSpacing": ["0.2", "0.2"], "RescaleSlope": "2", "RescaleIntercept": "-7"}
         found = read(enhanced(**film, PresentationLUTShape="IDENTITY"), tmp_path)
@@ -169,7 +169,7 @@ class TestGreyValues:
     def test_voi_lut(self, tmp_path: Path, syntax: str) -> None:
         values = (np.arange(4096) ** 2 // 4096).astype(np.uint16)
         shared = group(**{WINDOW: {"VOILUTSequence": curve(values)}})
-        # of an image with functional groups, the LUT at the top means nothing
+        # in an image with functional groups, a LUT at the top level is ignored
         dataset = enhanced(shared, None, syntax, VOILUTSequence=curve(values[::-1]))
         same(save(dataset, tmp_path / "a.dcm"), values[FRAMES[2]], frame=3)
 
@@ -209,7 +209,7 @@ def test_orientation(tmp_path: Path) -> None:
 class TestDamage:
     @pytest.mark.parametrize("name", ["SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"])
     @pytest.mark.parametrize("content", ["", "a text", b"\x00\x01", []], ids=repr)
-    def test_what_is_no_sequence_is_none(self, tmp_path: Path, name: str, content: Any) -> None:
+    def test_a_value_instead_of_a_sequence_is_ignored(self, tmp_path: Path, name: str, content: Any) -> None:
         dataset = enhanced()
         if isinstance(content, list):
             setattr(dataset, name, Sequence(content))
@@ -218,7 +218,7 @@ class TestDamage:
         same(save(dataset, tmp_path / "a.dcm"), FRAMES[1], frame=2)
 
     @pytest.mark.parametrize("macro", MACROS)
-    def test_a_macro_that_is_no_sequence_is_none(self, tmp_path: Path, macro: str) -> None:
+    def test_a_macro_with_a_value_instead_of_a_sequence_is_ignored(self, tmp_path: Path, macro: str) -> None:
         shared = Dataset()
         shared.add_new(macro, "LO", "a text")
         found = read(enhanced(shared, PixelSpacing=["0.2", "0.2"]), tmp_path)

@@ -1,4 +1,4 @@
-"""A short run of benchmarks/fuzz.py: damaged files of every kind are read or refused, and nothing else."""
+"""A short run of benchmarks/fuzz.py: damaged files of every kind are read or refused with a clear error."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_damaged_files_are_read_or_refused() -> None:
     outcomes, findings = fuzz.fuzz(COUNT, seed=7)
     assert findings == []
     assert sum(counts.total() for counts in outcomes.values()) == COUNT
-    # a fuzzer whose files are all refused, or all read, tests nothing
+    # a fuzzer would test nothing if all its files were refused, or all were read
     assert sum(counts["read"] for counts in outcomes.values()) > COUNT / 10
     assert sum(counts["refused"] for counts in outcomes.values()) > COUNT / 10
 
@@ -31,7 +31,7 @@ def test_damaged_files_are_read_or_refused() -> None:
 def test_each_has_a_clear_row(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     states, wrong = fuzz_detect.fuzz_detect(COUNT, 7, tmp_path)
     assert wrong == []
-    # what decoders in C remark stands in the row or in a warning
+    # messages of decoders in C are in the row or in a warning
     assert capfd.readouterr().out == ""
     assert states.keys() == {"done", "failed"}
     assert min(states.values()) > COUNT / 10
@@ -51,7 +51,7 @@ def test_damage_is_repeatable(data: bytes, seed: int) -> None:
 
 
 def test_findings_are_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    # children that die, hang, and say something else, in turn
+    # child processes that die, hang, or print something else, in turn
     (tmp_path / "child.py").write_text(
         "import os, sys, time\n"
         "first = int(sys.argv[sys.argv.index('--first') + 1])\n"

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from monai_ceph.readers.grey_limits import GreyLimits, grey_limits
 
-# of a film without anything odd: 10000 pixels, evenly from 0 to 999.9
+# an ordinary film: 10000 pixels, evenly spread from 0 to 999.9
 ANATOMY = np.arange(10000) / 10
 ALL = (0.0, 100.0)
 
@@ -29,12 +29,12 @@ def test_without_a_gap_they_are_percentiles(seed: int, lower: float, upper: floa
 
 
 class TestCutOff:
-    """What stays is the range of the anatomy, and 5 % of it beyond the end where something was cut off."""
+    """The limits are the range of the anatomy, with 5 % added at the end where something was cut off."""
 
     def test_markers_at_the_highest_value(self) -> None:
         close(limits(ANATOMY, np.full(300, 4095)), 0, 999.9 + 49.995, 300 / 10300)
 
-    def test_what_is_far_below(self) -> None:
+    def test_outliers_far_below(self) -> None:
         close(limits(ANATOMY, np.full(300, -3000)), -49.995, 999.9, 300 / 10300)
 
     def test_both_ends(self) -> None:
@@ -45,7 +45,7 @@ class TestCutOff:
         close(limits(ANATOMY, np.full(300, 3000), np.full(300, 9000)), 0, 999.9 + 49.995, 600 / 10600)
 
     def test_air_that_is_most_of_the_film(self) -> None:
-        """It has one value, and the anatomy many."""
+        """Air has one value, the anatomy many."""
         close(limits(ANATOMY, np.full(25000, -3000)), -49.995, 999.9, 25 / 35)
 
     def test_a_small_part_with_more_grey_values_than_the_anatomy(self) -> None:
@@ -60,7 +60,7 @@ class TestCutOff:
         assert found.high == pytest.approx(sharp.high, abs=6)
         assert found.cut == pytest.approx((300 + edge) / (10300 + edge), abs=0.005)
 
-    def test_percentiles_are_those_of_what_stays(self) -> None:
+    def test_percentiles_of_the_remaining_pixels(self) -> None:
         sample = np.concatenate((ANATOMY, np.full(300, 4095)))
         found = grey_limits(sample, (0.5, 99.5), 0.4)
         low, high = np.percentile(ANATOMY, (0.5, 99.5))
@@ -69,22 +69,22 @@ class TestCutOff:
 
 class TestKept:
     def test_a_gap_that_is_not_wide_enough(self) -> None:
-        # of the range 0..1600 the gap is 0.375
+        # the gap is 0.375 of the range 0..1600
         assert limits(ANATOMY, np.full(300, 1600)) == limits(ANATOMY, np.full(300, 1600), max_gap=None)
         assert limits(ANATOMY, np.full(300, 1700)).cut > 0
 
     def test_bright_pixels_beyond_the_percentile(self) -> None:
-        """They are clipped already, and nothing is odd about them."""
+        """The percentile clips them already."""
         sample = np.concatenate((ANATOMY, np.full(30, 4095)))
         assert grey_limits(sample, (0.5, 99.5), 0.4) == grey_limits(sample, (0.5, 99.5), None)
 
     def test_two_grey_values(self) -> None:
-        """Either alone would be one value, which shows nothing."""
+        """If one were cut off, a single value would remain, which shows nothing."""
         assert limits(np.zeros(5000), np.full(5000, 255)) == GreyLimits(0, 255, 0)
 
 
 @pytest.mark.parametrize("sample", [np.zeros(0), np.zeros((0, 3))])
-def test_no_pixel(sample: np.ndarray) -> None:
+def test_empty_sample(sample: np.ndarray) -> None:
     assert grey_limits(sample, ALL, 0.4) == GreyLimits(0, 0, 0)
 
 

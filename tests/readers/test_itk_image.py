@@ -16,9 +16,9 @@ from PIL import Image
 from reader_films import COLUMNS, GREY8, GREY12, RGB8, ROWS, luma, refuses, same
 
 from monai_ceph.readers import SpacingSource, pixels, read_radiograph
-from monai_ceph.readers._stdout import remarks_kept
+from monai_ceph.readers.native_stdout import captured_lines
 
-IS_ONE = "The spacing in the header is exactly 1 x 1 and was ignored: programs write that if they know no spacing."
+IS_ONE = "The spacing in the header is exactly 1 x 1 and was ignored: programs write that for an unknown spacing."
 
 
 class TestRaster:
@@ -82,7 +82,7 @@ class TestRaster:
         Image.fromarray(GREY8).save(tmp_path / "a.jpg", exif=exif)
         radiograph = read_radiograph(tmp_path / "a.jpg")
         assert radiograph.pixels.shape == (ROWS, COLUMNS)
-        assert "EXIF orientation 6 is not applied" in radiograph.warnings[0]
+        assert "EXIF orientation 6 was not applied" in radiograph.warnings[0]
 
     @pytest.mark.parametrize("photometric", [0, 1])
     def test_white_is_zero(self, tmp_path: Path, photometric: int) -> None:
@@ -109,24 +109,24 @@ class TestRaster:
         path.write_bytes(data[: int(len(data) * share)])
         refuses(path, "damaged" if share < 0.1 or suffix in (".png", ".tif") else "truncated")
 
-    def test_remarks_of_libjpeg_are_warnings(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-        """ITK prints them, in C++."""
+    def test_libjpeg_messages_become_warnings(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        """ITK prints them to standard output from C++."""
         path = tmp_path / "a.jpg"
         Image.fromarray(GREY8).save(path, quality=95)
         whole = path.read_bytes()
         path.write_bytes(whole[:-2] + b"\x00\x01\x02\xff\xd9")
         (warning,) = read_radiograph(path).warnings
         assert warning == (
-            "The JPEG data are damaged, parts of the picture may be wrong: "
+            "The JPEG data are damaged, and parts of the film may be wrong: "
             "Corrupt JPEG data: 3 extraneous bytes before marker 0xd9."
         )
         path.write_bytes(whole)
         assert read_radiograph(path).warnings == ()
         assert capfd.readouterr() == ("", "")
 
-    def test_what_others_print_meanwhile_is_printed(self, capfd: pytest.CaptureFixture[str]) -> None:
+    def test_other_output_is_still_printed(self, capfd: pytest.CaptureFixture[str]) -> None:
         remarks: list[str] = []
-        with remarks_kept(("Corrupt",), remarks):
+        with captured_lines(("Corrupt",), remarks):
             os.write(1, b"before\nCorrupt JPEG data: 1\nafter, without an end")
         assert remarks == ["Corrupt JPEG data: 1"]
         assert capfd.readouterr().out == "before\nafter, without an end"
@@ -138,7 +138,7 @@ class TestRaster:
         Image.fromarray(GREY8).save(path, exif=b"Exif\0\0" + thumbnail)
         same(path, np.asarray(Image.open(path)), atol=1)
         path.write_bytes(path.read_bytes()[:-200])
-        refuses(path, "truncated, the JPEG data stops before its end marker")
+        refuses(path, "truncated: the JPEG data have no end marker")
 
     @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tif", ".mha", ".nii", ".nii.gz", ".dcm"])
     def test_text(self, tmp_path: Path, suffix: str) -> None:
@@ -147,14 +147,14 @@ class TestRaster:
 
     def test_pages(self, tmp_path: Path) -> None:
         Image.fromarray(GREY8).save(tmp_path / "a.tif", save_all=True, append_images=[Image.fromarray(GREY8)])
-        refuses(tmp_path / "a.tif", "holds 2 frames or slices")
+        refuses(tmp_path / "a.tif", "the file holds 2 frames or slices")
 
     def test_size_limits(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         Image.fromarray(GREY8[:, :12]).save(tmp_path / "small.png")
-        refuses(tmp_path / "small.png", "12 x 30 pixels is too small")
+        refuses(tmp_path / "small.png", "too small: 12 x 30 pixels")
         monkeypatch.setattr(pixels, "MAX_PIXELS", 1000)
         Image.fromarray(GREY8).save(tmp_path / "large.png")
-        refuses(tmp_path / "large.png", "40 x 30 pixels is too large")
+        refuses(tmp_path / "large.png", "too large: 40 x 30 pixels")
 
     def test_bomb(self, tmp_path: Path) -> None:
         header = struct.pack(">IIBBBBB", 40000, 40000, 8, 0, 0, 0, 0)
@@ -164,7 +164,7 @@ class TestRaster:
 
         data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
         (tmp_path / "a.png").write_bytes(data)
-        refuses(tmp_path / "a.png", "more pixels than the limit of this format, 178 million")
+        refuses(tmp_path / "a.png", "too many pixels; the limit for this format is 178 million")
 
 
 class TestMetaImage:
@@ -182,7 +182,7 @@ class TestMetaImage:
         assert radiograph.spacing_source is SpacingSource.HEADER
         assert "not square" in radiograph.warnings[0]
 
-    def test_one_is_no_spacing(self, tmp_path: Path) -> None:
+    def test_spacing_of_one_is_ignored(self, tmp_path: Path) -> None:
         import itk
 
         itk.imwrite(itk.image_from_array(GREY8), str(tmp_path / "a.mhd"))
@@ -213,12 +213,12 @@ class TestMetaImage:
             assert radiograph.spacing_source is SpacingSource.NONE
             assert radiograph.warnings == ("The spacing in the header was ignored: DistanceUnits is not um, mm or cm.",)
 
-    def test_one_is_no_spacing_in_any_unit(self, tmp_path: Path) -> None:
+    def test_spacing_of_one_is_ignored_in_any_unit(self, tmp_path: Path) -> None:
         for unit in ("um", "mm", "cm"):
             radiograph = read_radiograph(self.with_spacing(tmp_path, f"DistanceUnits = {unit}\n", "1 1"))
             assert (radiograph.pixel_spacing, radiograph.warnings) == (None, (IS_ONE,))
 
-    def test_what_no_film_can_have(self, tmp_path: Path) -> None:
+    def test_implausible_spacing_is_ignored(self, tmp_path: Path) -> None:
         radiograph = read_radiograph(self.with_spacing(tmp_path, "", "148 148"))
         assert (radiograph.pixel_spacing, radiograph.spacing_source) == (None, SpacingSource.NONE)
         assert radiograph.warnings == (
@@ -238,7 +238,7 @@ class TestMetaImage:
         itk.imwrite(itk.image_from_array(GREY8[None]), str(tmp_path / "one.mha"))
         same(tmp_path / "one.mha", GREY8)
         itk.imwrite(itk.image_from_array(np.stack([GREY8] * 3)), str(tmp_path / "three.mha"))
-        refuses(tmp_path / "three.mha", "holds 3 frames or slices")
+        refuses(tmp_path / "three.mha", "the file holds 3 frames or slices")
 
     def test_nan(self, tmp_path: Path) -> None:
         import itk
@@ -248,25 +248,25 @@ class TestMetaImage:
         itk.imwrite(itk.image_from_array(stored), str(tmp_path / "a.mha"))
         assert read_radiograph(tmp_path / "a.mha").pixels[3, 4] == GREY8.min()
         itk.imwrite(itk.image_from_array(np.full((20, 20), np.nan, np.float32)), str(tmp_path / "b.mha"))
-        refuses(tmp_path / "b.mha", "no pixel holds a finite value")
+        refuses(tmp_path / "b.mha", "no pixel has a finite value")
 
     def test_truncated(self, tmp_path: Path) -> None:
         import itk
 
         itk.imwrite(itk.image_from_array(GREY8), str(tmp_path / "a.mha"))
         (tmp_path / "a.mha").write_bytes((tmp_path / "a.mha").read_bytes()[:-300])
-        refuses(tmp_path / "a.mha", "fewer than the header announces")
+        refuses(tmp_path / "a.mha", "truncated: the pixels are missing or too few")
 
     def test_raw_file_missing(self, tmp_path: Path) -> None:
         import itk
 
         itk.imwrite(itk.image_from_array(GREY8), str(tmp_path / "a.mhd"))
         next(tmp_path.glob("*raw")).unlink()
-        refuses(tmp_path / "a.mhd", "the pixels are missing")
+        refuses(tmp_path / "a.mhd", "the raw file that the header names is missing")
 
 
 def test_relative_paths_while_another_thread_loads_itk(tmp_path: Path) -> None:
-    # ITK changes the working folder while it loads: a fresh process, and threads that start together
+    # ITK changes the working folder while it loads, so this needs a new process and threads that start together
     for number in range(4):
         Image.fromarray(np.full((32, 40), number, np.uint8)).save(tmp_path / f"{number}.png")
     code = (

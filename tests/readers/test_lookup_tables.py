@@ -1,4 +1,4 @@
-"""Modality and VOI LUTs as files have them: empty, damaged, constant, short, of any size and depth."""
+"""Modality and VOI LUTs as found in files: empty, damaged, constant, short, of any size and depth."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CURVE = (np.arange(4096) ** 2 // 4096).astype(np.uint16)
 
 
 def item(descriptor: Any = (4096, 0, 16), data: Any = CURVE, vr: str = "OW", order: str = "<") -> Dataset:
-    """A LUT; an attribute that is None is empty, one that is "absent" is not there."""
+    """A LUT item; None makes an attribute empty, "absent" leaves it out."""
     table = Dataset()
     if isinstance(data, np.ndarray):
         data = data.astype(f"{order}u2").tobytes() if vr == "OW" else data.tolist()
@@ -52,7 +52,7 @@ def written(path: Path, name: str, *items: Dataset, syntax: str = ExplicitVRLitt
     ids=str,
 )
 @pytest.mark.parametrize("name", BOTH)
-def test_an_empty_table_is_passed_over(tmp_path: Path, name: str, table: dict[str, Any], syntax: str) -> None:
+def test_empty_lut_is_skipped(tmp_path: Path, name: str, table: dict[str, Any], syntax: str) -> None:
     path = written(tmp_path, name, item(**table), syntax=syntax, RescaleSlope="2", RescaleIntercept="-7")
     same(path, GREY12 * 2.0 - 7)
     assert read_radiograph(path).warnings == (f"The {TITLES[name]} is empty and was not applied.",)
@@ -60,7 +60,7 @@ def test_an_empty_table_is_passed_over(tmp_path: Path, name: str, table: dict[st
 
 @pytest.mark.parametrize("value", [0, 1000])
 @pytest.mark.parametrize("name", BOTH)
-def test_a_constant_table_is_passed_over(tmp_path: Path, name: str, value: int) -> None:
+def test_constant_lut_is_skipped(tmp_path: Path, name: str, value: int) -> None:
     window = {"WindowCenter": "2000", "WindowWidth": "1500", "VOILUTFunction": "SIGMOID"}
     path = written(tmp_path, name, item(data=np.full(4096, value)), **window)
     same(path, 4095 / (1 + np.exp(-4 * (GREY12.astype(float) - 2000) / 1500)), atol=0.01)
@@ -70,7 +70,7 @@ def test_a_constant_table_is_passed_over(tmp_path: Path, name: str, value: int) 
 
 
 @pytest.mark.parametrize("name", BOTH)
-def test_a_table_beside_the_values_of_the_film_is_passed_over(tmp_path: Path, name: str) -> None:
+def test_lut_outside_the_range_of_the_film_is_skipped(tmp_path: Path, name: str) -> None:
     path = written(tmp_path, name, item((4096, 5000, 16)))
     same(path, GREY12)
     assert read_radiograph(path).warnings == (
@@ -78,7 +78,7 @@ def test_a_table_beside_the_values_of_the_film_is_passed_over(tmp_path: Path, na
     )
 
 
-def test_a_constant_film_stays_one(tmp_path: Path) -> None:
+def test_a_constant_film_stays_constant(tmp_path: Path) -> None:
     path = written(tmp_path, "VOILUTSequence", item(), stored=np.full((20, 20), 2000, np.uint16))
     same(path, np.full((20, 20), CURVE[2000]))
     assert read_radiograph(path).warnings == ()
@@ -95,7 +95,7 @@ def test_a_constant_film_stays_one(tmp_path: Path) -> None:
         {"descriptor": (4096, 0, 17)},
         {"descriptor": (4096, 0)},
         {"descriptor": 4096},
-        # half as many bytes as entries of more than 8 bits take
+        # half the bytes that entries of more than 8 bits need
         {"data": CURVE[:2048], "descriptor": (4096, 0, 12)},
     ],
     ids=lambda table: " ".join(f"{key} {len(value) if key == 'data' else value}" for key, value in table.items()),
@@ -104,7 +104,7 @@ def test_a_damaged_table(tmp_path: Path, table: dict[str, Any]) -> None:
     path = written(tmp_path, "VOILUTSequence", item(**table))
     same(path, GREY12)
     assert read_radiograph(path).warnings == ("The VOI LUT is damaged and was not applied.",)
-    # without it, the values mean nothing
+    # without the Modality LUT, the values mean nothing
     path = written(tmp_path, "ModalityLUTSequence", item(**table))
     refuses(path, "damaged DICOM header: the Modality LUT cannot be applied")
 
@@ -125,11 +125,11 @@ def test_a_damaged_voi_lut_leaves_the_window(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("name", BOTH)
-def test_the_first_that_can_be_used(tmp_path: Path, name: str, first: dict[str, Any], words: str, syntax: str) -> None:
+def test_first_usable_item_is_used(tmp_path: Path, name: str, first: dict[str, Any], words: str, syntax: str) -> None:
     good = item(order=">" if syntax == ExplicitVRBigEndian else "<")
     path = written(tmp_path, name, item(**first), good, item(data=CURVE[::-1]), syntax=syntax)
     same(path, CURVE[GREY12])
-    assert read_radiograph(path).warnings == (f"The first {TITLES[name]} {words}: the next one was applied.",)
+    assert read_radiograph(path).warnings == (f"The first {TITLES[name]} {words}; the next one was applied.",)
 
 
 @pytest.mark.parametrize("vr", ["OW", "US"])
@@ -137,7 +137,7 @@ def test_the_first_that_can_be_used(tmp_path: Path, name: str, first: dict[str, 
 def test_0_entries_are_65536(tmp_path: Path, name: str, vr: str) -> None:
     table = (np.arange(65536) * 7919 % 65536).astype(np.uint16)
     same(written(tmp_path, name, item((0, 0, 16), table, vr)), table[GREY12])
-    # longer than it says
+    # longer than its descriptor says
     same(written(tmp_path, name, item((4096, 0, 16), table, vr)), table[GREY12])
 
 
@@ -152,7 +152,7 @@ def test_every_depth(tmp_path: Path, name: str, bits: int) -> None:
 
 
 @pytest.mark.parametrize("name", BOTH)
-def test_bytes_two_to_a_word(tmp_path: Path, name: str) -> None:
+def test_two_8_bit_entries_per_word(tmp_path: Path, name: str) -> None:
     table = (np.arange(4096) >> 4).astype(np.uint8)
     same(written(tmp_path, name, item((4096, 0, 8), table.tobytes())), table[GREY12])
 

@@ -1,4 +1,4 @@
-"""The readers behind MONAI."""
+"""The image reader for MONAI's LoadImage."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class TestMonaiReader:
         assert image.meta["patient_orientation"] == "A\\F"
         assert image.meta["study_uid"] == "1.2.3"
         assert image.meta["series_uid"] == ""
-        with pytest.raises(ReadError, match="holds 2 frames, choose one"):
+        with pytest.raises(ReadError, match="holds 2 frames; choose one"):
             RadiographReader().read(path)
 
     def test_import_is_light(self) -> None:

@@ -41,7 +41,7 @@ class TestNifti:
         assert read_radiograph(tmp_path / f"a{suffix}").pixel_spacing is None
 
     def test_flips_and_permutations_by_the_affine(self, tmp_path: Path) -> None:
-        # The same picture, stored to the right and to the front, as a canonical RAS file has it.
+        # The same picture, stored in the order of a canonical RAS file.
         same(nifti(tmp_path / "ras.nii", GREY8.T[::-1, ::-1], np.diag([0.2, 0.1, 1, 1])), GREY8)
         swapped = np.array([[0, -0.2, 0, 0], [-0.1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
         path = nifti(tmp_path / "swapped.nii", GREY8, swapped)
@@ -49,7 +49,7 @@ class TestNifti:
         assert read_radiograph(path).pixel_spacing == pytest.approx((0.1, 0.2))
 
     def test_sagittal_faces_right(self, tmp_path: Path) -> None:
-        # Axis 0 is the one slice, axis 1 runs to the front, axis 2 runs up.
+        # Axis 0 is the single slice, axis 1 points to the front, axis 2 up.
         stored = GREY8[::-1].T[None]
         path = nifti(tmp_path / "a.nii", stored, np.diag([1, 0.2, 0.1, 1]))
         same(path, GREY8)
@@ -64,15 +64,15 @@ class TestNifti:
         same(path, GREY8)
         assert "oblique" in read_radiograph(path).warnings[0]
 
-    def test_one_is_no_spacing_and_units(self, tmp_path: Path) -> None:
+    def test_spacing_of_one_is_ignored_and_units_are_converted(self, tmp_path: Path) -> None:
         radiograph = read_radiograph(nifti(tmp_path / "a.nii", GREY8.T, np.diag([-1, -1, 1, 1])))
         assert (radiograph.pixel_spacing, radiograph.spacing_source) == (None, SpacingSource.NONE)
         assert radiograph.warnings == (
-            "The spacing in the header is exactly 1 x 1 and was ignored: programs write that if they know no spacing.",
+            "The spacing in the header is exactly 1 x 1 and was ignored: programs write that for an unknown spacing.",
         )
         path = nifti(tmp_path / "b.nii", GREY8.T, np.diag([-100, -100, 1, 1]), units="micron")
         assert read_radiograph(path).pixel_spacing == pytest.approx((0.1, 0.1))
-        # micrometres that the file calls mm are not turned into mm
+        # micrometres that are labelled as mm are not converted
         radiograph = read_radiograph(nifti(tmp_path / "c.nii", GREY8.T, np.diag([-148, -148, 1, 1]), units="mm"))
         assert (radiograph.pixel_spacing, radiograph.spacing_source) == (None, SpacingSource.NONE)
         assert radiograph.warnings == (

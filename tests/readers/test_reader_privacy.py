@@ -1,4 +1,4 @@
-"""No message names a patient, whatever is wrong with a file and wherever the name has got to."""
+"""No message contains a patient's name, whatever is wrong with a file and wherever the name is."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from sample_files import compressed, picture
 
 from monai_ceph.errors import ReadError
 from monai_ceph.readers import count_frames, find_radiographs, read_radiograph
-from monai_ceph.readers._pydicom import quiet
 from monai_ceph.readers.dicom_file import ELEMENTS
+from monai_ceph.readers.quiet_pydicom import quiet
 
 MARK = "Zebra"
 NAME, BIRTH = "Zebra^Quagga", "19010203"
@@ -48,7 +48,7 @@ def film(syntax: str = ExplicitVRLittleEndian) -> pydicom.Dataset:
 
 @pytest.fixture
 def nothing_is_said(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
-    """Nothing of the patient in logs, Python warnings, or on the screen."""
+    """Check that logs, Python warnings and output contain nothing about the patient."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
@@ -59,7 +59,7 @@ def nothing_is_said(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixtu
 
 
 def messages(path: Path) -> list[str]:
-    """What reading says, of a file that is or is not read."""
+    """Return the messages of reading a file: its warnings or its error."""
     said = []
     for read in (read_radiograph, count_frames):
         try:
@@ -85,7 +85,7 @@ def silent(path: Path) -> None:
 class TestDicom:
     @pytest.mark.parametrize("vr", ["LO", "PN", "UN", "IS", "DS", "UI", "CS", "US"])
     @pytest.mark.parametrize("name", ELEMENTS)
-    def test_a_name_in_place_of_a_value(self, tmp_path: Path, name: str, vr: str) -> None:
+    def test_a_name_instead_of_a_value(self, tmp_path: Path, name: str, vr: str) -> None:
         dataset = film()
         meta = dataset.file_meta
         meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = dataset.SOPClassUID, dataset.SOPInstanceUID
@@ -141,8 +141,8 @@ class TestDicom:
                 silent(found)
 
 
-def test_logs_of_others_come_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    # whatever tests before this one left
+def test_logging_is_restored(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    # whatever state earlier tests left behind
     caplog.set_level(logging.WARNING, "pydicom")
     path = save(dicom(), tmp_path / "a.dcm")
     inside, leave = threading.Event(), threading.Event()

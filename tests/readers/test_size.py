@@ -24,7 +24,7 @@ def test_dicom_with_any_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["film.png", "film.dcm", "film.nii", "film.txt"])
-def test_what_is_no_image(tmp_path: Path, name: str) -> None:
+def test_not_an_image_has_no_size(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"no image")
     assert image_size(tmp_path / name) is None
     assert image_size(tmp_path / "nowhere") is None

@@ -1,4 +1,4 @@
-"""Bits above HighBit and below the stored ones are no part of a value, in any transfer syntax (PS3.5 8.1.1)."""
+"""Only the BitsStored bits up to HighBit are the value, in any transfer syntax (PS3.5 section 8.1.1)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OVERLAY = np.random.default_rng(7).integers(0, 16, VALUES.shape, dtype=np.uint16
 
 
 def words(high_bit: int, signed: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Sixteen bits with VALUES up to a bit and an overlay in all others; and what the values are."""
+    """16-bit samples with VALUES up to HighBit and an overlay in all other bits, and the expected values."""
     lowest = high_bit - 11
     below = OVERLAY & (2**lowest - 1)
     above = OVERLAY << (high_bit + 1) if high_bit < 15 else 0
@@ -34,7 +34,7 @@ def words(high_bit: int, signed: bool) -> tuple[np.ndarray, np.ndarray]:
 
 
 def of_precision(kind: str, bits: int, values: np.ndarray) -> bytes:
-    """A codestream that declares its bits. GDCM makes 8 or 16 of them, and both codecs start from half of the range."""
+    """A codestream that declares a number of bits; GDCM only writes 8 or 16, and both codecs predict from mid-range."""
     shift = 2**15 - 2 ** (bits - 1)
     data = bytearray(encode(kind, (values.astype(np.int32) + shift).astype(np.uint16), 16))
     place = 42 if kind == "jpeg-2000" else data.index(b"\xff\xc3") + 4
@@ -75,7 +75,7 @@ def test_a_codestream_of_signed_words(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", PRECISE)
 @pytest.mark.parametrize("precision", [13, 14])
-def test_codestreams_of_some_bits_more(tmp_path: Path, precision: int, kind: str) -> None:
+def test_codestreams_with_more_bits_than_stored(tmp_path: Path, precision: int, kind: str) -> None:
     stored = (VALUES | (OVERLAY << 12)) & (2**precision - 1)
     dataset = dicom(stored, 12, COMPRESSED[kind])
     same(save(with_fragments(dataset, [of_precision(kind, precision, stored)]), tmp_path / "a.dcm"), VALUES)
@@ -83,8 +83,8 @@ def test_codestreams_of_some_bits_more(tmp_path: Path, precision: int, kind: str
 
 @pytest.mark.parametrize("signed", [False, True], ids=["unsigned", "signed"])
 @pytest.mark.parametrize("kind", PRECISE)
-def test_values_at_the_upper_end_of_the_word_that_the_encoder_took_out(tmp_path: Path, kind: str, signed: bool) -> None:
-    # the codestream has the stored bits alone, so that nothing is left to shift
+def test_values_shifted_down_by_the_encoder(tmp_path: Path, kind: str, signed: bool) -> None:
+    # the codestream has only the stored bits, so nothing has to be shifted
     dataset = dicom(VALUES << 4, 12, COMPRESSED[kind], HighBit=15, PixelRepresentation=int(signed))
     _, expected = words(11, signed)
     same(save(with_fragments(dataset, [of_precision(kind, 12, VALUES)]), tmp_path / "a.dcm"), expected)
@@ -92,7 +92,7 @@ def test_values_at_the_upper_end_of_the_word_that_the_encoder_took_out(tmp_path:
 
 @pytest.mark.parametrize("signed", [False, True], ids=["unsigned", "signed"])
 @pytest.mark.parametrize("kind", PRECISE)
-def test_codestreams_of_fewer_bits_than_the_header_says(tmp_path: Path, kind: str, signed: bool) -> None:
+def test_codestreams_with_fewer_bits_than_stored(tmp_path: Path, kind: str, signed: bool) -> None:
     dataset = dicom(VALUES, 16, COMPRESSED[kind], PixelRepresentation=int(signed))
     same(save(with_fragments(dataset, [of_precision(kind, 12, VALUES)]), tmp_path / "a.dcm"), VALUES)
 
@@ -149,7 +149,7 @@ def test_overshoot_of_a_lossy_codec_does_not_turn_white_into_black(tmp_path: Pat
 def test_overlays_of_a_lossy_codec_are_masked() -> None:
     samples = np.array([[5, 4095, 4096 + 9, 0x8000 + 70]], np.uint16)
     assert stored_values(samples, 16, 12, 11, False, lossy=True).tolist() == [[5, 4095, 9, 70]]
-    # a quarter of the range is as far as a codec strays
+    # a codec overshoots by at most a quarter of the range
     over = np.array([[5, 4095, 4100, 5119]], np.uint16)
     assert stored_values(over, 16, 12, 11, False, lossy=True).tolist() == [[5, 4095, 4095, 4095]]
     signed = np.array([[-3072, -2048, 2047, 3071]], np.int16)

@@ -1,4 +1,4 @@
-"""TIFF files come out as they are stored, whoever decodes them, or not at all."""
+"""TIFF files are decoded exactly as stored, by ITK or by Pillow, or refused."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def write(folder: Path, *arguments: Any, **options: Any) -> Path:
 def check(path: Path, expected: np.ndarray, orientation: int, atol: float = 0.0) -> None:
     same(path, expected, atol)
     assert read_radiograph(path).warnings == (
-        (f"The orientation {orientation} is not applied: the pixels are used as they are stored.",)
+        (f"The orientation {orientation} was not applied; the pixels are used as they are stored.",)
         if orientation != 1
         else ()
     )
@@ -62,7 +62,7 @@ class TestAsStored:
 
     @pytest.mark.parametrize("deflate", [False, True], ids=["raw", "deflate"])
     def test_white_is_zero_of_floats(self, tmp_path: Path, deflate: bool, layout: dict[str, Any]) -> None:
-        """Zero is white, and there is no highest value to take the others from."""
+        """Zero is white, and the values are negated, as floats have no highest value."""
         stored = GREY12.astype(np.float32) / 7 - 100
         for orientation in range(1, 9):
             path = write(tmp_path, stored, 0, orientation=orientation, deflate=deflate, **layout)
@@ -74,7 +74,7 @@ class TestAsStored:
         self, tmp_path: Path, stored: np.ndarray, order: str, layout: dict[str, Any]
     ) -> None:
         bits, sign = stored.dtype.itemsize * 8, "signed " if stored.dtype.kind == "i" else ""
-        said = f"a kind of TIFF that cannot be decoded exactly: WhiteIsZero with {bits} {sign}bits per sample"
+        said = f"a TIFF that cannot be decoded exactly: WhiteIsZero with {bits} {sign}bits per sample"
         for orientation in (1, 6):
             refuses(write(tmp_path, stored, 0, orientation=orientation, order=order, **layout), said)
 
@@ -99,7 +99,7 @@ class TestAsStored:
             check(write(tmp_path, stored, 2, orientation=orientation, **layout), luma(RGB8), orientation, atol=1e-3)
 
     @pytest.mark.parametrize("extra", [0, 2], ids=["not said", "alpha"])
-    def test_grey_with_something_beside_it(self, tmp_path: Path, extra: int, layout: dict[str, Any]) -> None:
+    def test_grey_with_further_samples(self, tmp_path: Path, extra: int, layout: dict[str, Any]) -> None:
         stored = np.dstack([GREY8, GREY8[::-1]])
         for orientation in range(1, 9):
             path = write(tmp_path, stored, orientation=orientation, extra=extra, **layout)
@@ -113,7 +113,7 @@ class TestAsStored:
             else:
                 check(path, GREY8, orientation)
 
-    def test_an_unsaid_photometric_is_black_is_zero(self, tmp_path: Path, layout: dict[str, Any]) -> None:
+    def test_missing_photometric_means_black_is_zero(self, tmp_path: Path, layout: dict[str, Any]) -> None:
         check(write(tmp_path, GREY8, None, **layout), GREY8, 1)
 
 
@@ -142,7 +142,7 @@ def test_exact_or_refused(
 
 
 def test_white_is_zero_of_floats_that_are_not_all_finite(tmp_path: Path) -> None:
-    """What is not finite becomes the darkest value, and that is the highest one in the file."""
+    """Pixels that are not finite get the darkest value, which is the highest one in the file."""
     stored = GREY12.astype(np.float32)
     stored[0, :3] = np.nan, np.inf, -np.inf
     expected = -stored
@@ -151,7 +151,7 @@ def test_white_is_zero_of_floats_that_are_not_all_finite(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("big", [False, True], ids=["TIFF", "BigTIFF"])
-def test_a_damaged_white_is_zero_is_no_other_error(tmp_path: Path, big: bool) -> None:
+def test_damaged_white_is_zero_has_the_usual_error(tmp_path: Path, big: bool) -> None:
     path = write(tmp_path, SIGNED16, 0, big=big)
     refuses(path, "WhiteIsZero with 16 signed bits")
     data = path.read_bytes()
@@ -160,8 +160,8 @@ def test_a_damaged_white_is_zero_is_no_other_error(tmp_path: Path, big: bool) ->
         refuses(path, "not a PNG, JPEG, BMP, TIFF, WebP or JPEG 2000 image, or its header is damaged")
 
 
-class TestOfOneDecoder:
-    """What ITK decodes exactly in its plain form, and Pillow in none."""
+class TestOneDecoderOnly:
+    """Kinds that ITK decodes exactly in their plain form, and Pillow never."""
 
     @pytest.mark.parametrize(
         ("stored", "photometric"),
@@ -178,7 +178,7 @@ class TestOfOneDecoder:
     def test_otherwise_refused(self, tmp_path: Path, stored: np.ndarray, layout: dict[str, Any]) -> None:
         bits = stored.dtype.itemsize * 8
         path = write(tmp_path, stored, 2 if stored.ndim == 3 else 1, **layout)
-        refuses(path, f"a kind of TIFF with {bits} bits per sample that cannot be decoded exactly: save it in strips")
+        refuses(path, f"a TIFF with {bits} bits per sample that cannot be decoded exactly; save it upright")
 
 
 @pytest.mark.parametrize("compression", ["tiff_lzw", "packbits", "tiff_adobe_deflate", "tiff_deflate"])
@@ -195,7 +195,7 @@ def test_compression_that_only_pillow_knows(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("options", [{"tiles": True}, {"orientation": 6}, {"bits": 4}, {"bits": 12}], ids=str)
 @pytest.mark.parametrize("deflate", [False, True], ids=["raw", "deflate"])
-def test_fewer_pixels_than_announced(tmp_path: Path, deflate: bool, options: dict[str, Any]) -> None:
+def test_fewer_pixels_than_the_header_claims(tmp_path: Path, deflate: bool, options: dict[str, Any]) -> None:
     rows, columns = struct.pack("<HHII", 257, 4, 1, ROWS), struct.pack("<HHII", 256, 4, 1, COLUMNS)
     strip = struct.pack("<HHII", 278, 4, 1, ROWS)
     path = write(tmp_path, GREY12, deflate=deflate, **options)
@@ -222,7 +222,7 @@ def test_truncated(tmp_path: Path, stored: np.ndarray) -> None:
 def test_tiles_far_larger_than_the_image_are_refused(tmp_path: Path, side: int) -> None:
     path = write(tmp_path, np.pad(GREY8, ((0, side - ROWS), (0, side - COLUMNS))), deflate=True)
     data = path.read_bytes()
-    # the one strip becomes a tile, of which the image is a corner
+    # the single strip becomes a tile much larger than the image
     for tag, old, new, size in ((256, side, 256, COLUMNS), (257, side, 257, ROWS), (278, side, 323, side)):
         entry = struct.pack("<HHII", tag, 4, 1, old)
         assert data.count(entry) == 1

@@ -1,4 +1,4 @@
-"""Every transfer syntax: exact where it is lossless, within what its encoder was told where it is not."""
+"""Every transfer syntax: lossless ones are exact, lossy ones within the error that the encoder was set to."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pydicom.uid import (
 from reader_films import GREY8, GREY12, dicom, luma, refuses, same, save
 from sample_files import COMPRESSED, compressed, encode, picture, with_fragments
 
-from monai_ceph.readers import isolated, read_radiograph
+from monai_ceph.readers import gdcm_decoder, read_radiograph
 
 NATIVE = [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian]
 LOSSLESS = ["rle", "jpeg-lossless", "jpeg-lossless-sv1", "jpeg-ls", "jpeg-2000"]
@@ -59,12 +59,12 @@ def test_lossless_colours(tmp_path: Path, syntax: str) -> None:
 
 
 @pytest.mark.parametrize("syntax", ["jpeg", "jpeg-extended"])
-def test_jpeg_of_8_bits_is_what_libjpeg_makes_of_it(tmp_path: Path, syntax: str) -> None:
+def test_jpeg_of_8_bits_equals_libjpeg(tmp_path: Path, syntax: str) -> None:
     stored = picture(bits=8)
     coded = encode("jpeg", stored, 8)
     expected = np.asarray(Image.open(io.BytesIO(coded)))
     assert np.abs(expected.astype(int) - stored).max() < 10
-    # GDCM and others allocate 16 bits for 8 now and then
+    # GDCM and others sometimes allocate 16 bits for 8-bit data
     for dataset in (dicom(stored, 8, COMPRESSED[syntax]), dicom(GREY12, 12, COMPRESSED[syntax])):
         dataset.Rows, dataset.Columns = stored.shape
         same(save(with_fragments(dataset, [coded]), tmp_path / "a.dcm"), expected)
@@ -138,12 +138,10 @@ def test_kinds_of_images(tmp_path: Path, sop_class: str | None, modality: str | 
 
 @pytest.mark.parametrize("modality", ["CEPH", "CEPHALO", "DOEJANE"])
 @pytest.mark.parametrize("sop_class", ["1", "1.1", "1.1.1", "1.3", "1.3.1", "12.1", "12.1.1", "12.2", "12.2.1"])
-def test_the_class_of_a_radiograph_counts_more_than_an_unknown_modality(
-    tmp_path: Path, sop_class: str, modality: str
-) -> None:
+def test_unknown_modality_is_read_by_its_sop_class(tmp_path: Path, sop_class: str, modality: str) -> None:
     path = save(dicom(Modality=modality, SOPClassUID=f"1.2.840.10008.5.1.4.1.1.{sop_class}"), tmp_path / "a.dcm")
     same(path, GREY12)
-    words = "The Modality is none that DICOM knows: the film was read because its SOP class is that of a radiograph."
+    words = "The Modality is not a term of DICOM: the film was read because its SOP class is that of a radiograph."
     assert read_radiograph(path).warnings == (words,)
 
 
@@ -169,18 +167,18 @@ def test_unused_bits_are_cut_off(tmp_path: Path) -> None:
     same(save(dicom(GREY12 | 0xA000, 12), tmp_path / "a.dcm"), GREY12)
 
 
-def test_the_other_process_needs_no_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # a module in the working folder, or in the folder of the worker, must not take the place of one of Python's
+def test_the_gdcm_process_needs_no_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # a module in the working folder or the worker's folder must not shadow one of Python's
     (tmp_path / "json.py").write_text("raise SystemExit(3)\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     same(save(compressed("jpeg-lossless-sv1", picture(), 12), tmp_path / "a.dcm"), picture())
 
 
-def test_a_decoder_that_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hanging_decoder_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     worker = tmp_path / "worker.py"
     worker.write_text("while True: pass\n")
-    monkeypatch.setattr(isolated, "_WORKER", worker)
-    monkeypatch.setattr(isolated, "_SECONDS", 0.05)
+    monkeypatch.setattr(gdcm_decoder, "_WORKER", worker)
+    monkeypatch.setattr(gdcm_decoder, "_SECONDS", 0.05)
     path = save(compressed("jpeg-lossless", picture(), 12), tmp_path / "a.dcm")
-    refuses(path, "the decoder did not come to an end")
+    refuses(path, "damaged pixel data: the decoder did not finish in time")

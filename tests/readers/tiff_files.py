@@ -1,4 +1,4 @@
-"""TIFF files of many kinds, as Pillow does not write them (TIFF 6.0, and BigTIFF)."""
+"""Write kinds of TIFF (TIFF 6.0 and BigTIFF) that Pillow cannot write."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
 
 MAGNIFICATION = 1.1
-"""Detector plane over median plane, as a cephalostat has it."""
+"""Magnification of the median plane at the detector, typical of a cephalostat."""
 
 
 def _code(value: str, meaning: str, scheme: str = "SCT") -> Dataset:
@@ -23,10 +23,10 @@ def save_dicom(path: Path, pixels: np.ndarray, pixel_spacing: float, seed: int) 
     """Write one film.
 
     Args:
-        path: to write to.
+        path: the file to write.
         pixels: (rows, columns) uint16 in 0..4095.
         pixel_spacing: mm per pixel in the patient plane. ImagerPixelSpacing is larger by the magnification.
-        seed: gives the UIDs and the identifiers: the same film has the same UIDs.
+        seed: determines the UIDs and identifiers, so the same film always has the same UIDs.
     """
     rows, columns = pixels.shape
     key = f"monai-ceph phantom {seed} {rows} {columns}"

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from monai_ceph.datasets.phantom.airway import add_airway
 from monai_ceph.datasets.phantom.jaws import add_jaws
-from monai_ceph.datasets.phantom.skin import add_profile, add_spine
+from monai_ceph.datasets.phantom.skin import add_skin
 from monai_ceph.datasets.phantom.skull import add_skull
+from monai_ceph.datasets.phantom.spine import add_spine
 from monai_ceph.landmarks import NUM_LANDMARKS, SYMBOLS, index_of
 
-# Means of the 19 landmarks in the frame above: a statistic of adult and adolescent heads, no image data.
+# Mean positions of the 19 landmarks in this frame, over adult and adolescent heads; no image data.
 _MEAN: dict[str, tuple[float, float]] = {
     "S": (0.0, 0.0),
     "N": (0.991, -0.123),
@@ -105,7 +107,7 @@ def sample_shape(rng: np.random.Generator) -> Shape:
     m["UI"][1] = max(m["UI"][1], m["A"][1] + 0.27)
     gap = np.array([0.034 - 0.022 * ap + 0.025 * own[2], 0.022 + 0.028 * own[3]])
     m["LI"] = m["UI"] - (max(gap[0], -0.06), gap[1])
-    # Teeth stand on their own jaw: what is left between the jaws becomes overjet.
+    # The lower incisor stays on its own jaw, and the rest of the distance becomes overjet.
     m["LI"][0] = np.clip(m["LI"][0], m["B"][0] + 0.03, m["B"][0] + 0.18)
     short = max(0.0, m["LI"][1] + 0.47 - m["Me"][1])  # room for the lower incisor above the chin
     for symbol in ("B", "Pog", "Gn", "Me"):
@@ -120,7 +122,8 @@ def sample_shape(rng: np.random.Generator) -> Shape:
     contours: dict[str, np.ndarray] = {}
     add_skull(m, contours, normal)
     add_jaws(m, contours, normal)
-    add_profile(m, contours, normal)
+    add_skin(m, contours, normal)
+    add_airway(m, contours)
     add_spine(m, contours, normal)
     landmarks = np.stack([m[symbol] for symbol in SYMBOLS])
     assert landmarks.shape == (NUM_LANDMARKS, 2)

@@ -1,4 +1,4 @@
-"""pydicom, kept quiet."""
+"""Silence pydicom's log and warnings, which could name a patient."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _until_last = ExitStack()
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Hold back what pydicom logs and warns of: it quotes values of elements, and may so name a patient.
+    """Suppress pydicom's log and warnings: they quote values of elements, which may be a patient's name.
 
-    The first thread that enters silences and the last one that leaves restores, because both are global.
+    Both are global settings, so the first thread that enters changes them and the last one that leaves restores them.
     """
     global _inside
     with _lock:

@@ -1,4 +1,4 @@
-"""Where the film of a row in a table of landmarks is."""
+"""Find the films that a table of landmarks names."""
 
 from __future__ import annotations
 
@@ -14,24 +14,23 @@ __all__ = ["FilmFinder"]
 
 
 class FilmFinder:
-    """Finds the films of a folder by what a table calls them.
+    """Finds the films in a folder by their names in a table.
 
-    A name is, in this order: a path relative to the folder; such a path below folders that the table names and that are
-    not here, as ``films/001.png`` of ``detect films`` in the folder ``films`` itself; or a SOP Instance UID, as
-    ``detect`` calls DICOM films.
+    These are tried in order: the name as a path relative to the folder; the same path without its first folders, so
+    that ``films/001.png`` is found in the folder ``films`` itself; the name as a SOP Instance UID.
 
     Args:
-        root: the folder.
+        root: the folder with the films.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def __call__(self, name: str) -> Path | None:
-        """Return the film's file, None if there is none."""
+        """Return the film's file; None if it is not found."""
         if not name:
             return None
-        # tables are UTF-8, as names on the disk are, whatever encoding the locale has
+        # tables and file names are both UTF-8, even if the locale has another encoding
         local = os.fsdecode(name.encode())
         if _is_file(path := self._root / local):
             return path
@@ -43,7 +42,7 @@ class FilmFinder:
 
     @cached_property
     def _uids(self) -> dict[str, Path]:
-        """The DICOM films of the folder by their SOP Instance UID; one that two films have names none of them."""
+        """The DICOM films in the folder by SOP Instance UID, without UIDs that several films share."""
         found: dict[str, Path] = {}
         twice = set()
         for path in iter_radiographs([self._root]):
@@ -62,5 +61,5 @@ class FilmFinder:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except (OSError, ValueError):  # such as a name that is too long
+    except (OSError, ValueError):  # for example because the name is too long
         return False

@@ -1,4 +1,4 @@
-"""Decoding in a process of its own, for decoders that do not survive damaged data."""
+"""Decode JPEG and JPEG-LS frames with GDCM in a separate process, because GDCM can crash on damaged data."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ import numpy as np
 from monai_ceph.errors import ReadError
 from monai_ceph.readers.codestream import CodestreamHeader
 
-# without the site packages of this Python, whose start-up code takes longer than GDCM; the worker is told where GDCM is
+# without site-packages, whose start-up takes longer than GDCM itself; the worker is told where GDCM is
 _PROGRAM = (sys.executable, "-I", "-S")
 _WORKER = Path(__file__).with_name("gdcm_worker.py")
-# far more than a decoder needs, and little enough to go on soon after one that hangs
+# far more time than a decoder needs, but short enough that a hanging one does not hold up the run
 _SECONDS, _SECONDS_PER_MEGAPIXEL = 10, 2
 _MEMORY = 512 * 2**20
 
 
 @cache
 def gdcm_folder() -> str | None:
-    """The folder that GDCM is imported from, None if it is not installed."""
+    """Return the folder that GDCM is imported from; None if it is not installed."""
     found = find_spec("gdcm")
     return str(Path(found.origin).parent) if found and found.origin else None
 
@@ -32,19 +32,19 @@ def gdcm_folder() -> str | None:
 def decode_with_gdcm(data: bytes, syntax: str, photometric: str, header: CodestreamHeader) -> np.ndarray:
     """Decode one frame of JPEG or JPEG-LS data with GDCM, in another process.
 
-    It costs about 60 ms more than in this one. A crash, a hang or a hunger for memory ends the other process.
+    The process costs about 60 ms. A crash, a hang or too much memory ends only that process.
 
     Args:
         data: the compressed frame.
         syntax: the transfer syntax UID.
-        photometric: the PhotometricInterpretation, "RGB" or "YBR_FULL" and the like if there are three samples.
-        header: what the data announce.
+        photometric: the PhotometricInterpretation; with three samples one such as "RGB" or "YBR_FULL".
+        header: the header of the compressed data.
 
     Returns:
         The samples as unsigned 8 or 16 bit integers, (row, column) or (row, column, sample).
 
     Raises:
-        ReadError: GDCM cannot decode the frame.
+        ReadError: if GDCM cannot decode the frame.
     """
     shape = (header.rows, header.columns, header.samples)[: 3 if header.samples > 1 else 2]
     dtype = np.dtype(np.uint8 if header.bits <= 8 else np.uint16)
@@ -68,13 +68,13 @@ def decode_with_gdcm(data: bytes, syntax: str, photometric: str, header: Codestr
             input=data,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            timeout=6 * seconds,  # of the clock; the worker limits itself to the seconds of the processor
+            timeout=6 * seconds,  # wall clock; the worker limits its own processor time to `seconds`
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise ReadError("damaged pixel data, the decoder did not come to an end") from None
+        raise ReadError("damaged pixel data: the decoder did not finish in time") from None
     except OSError as error:
-        raise ReadError(f"the decoder cannot be started: {error.strerror}") from None
+        raise ReadError(f"the GDCM decoder cannot be started: {error.strerror}") from None
     if done.returncode != 0 or len(done.stdout) != expected:
-        raise ReadError("damaged or truncated pixel data, GDCM cannot decode them")
+        raise ReadError("damaged or truncated pixel data: GDCM cannot decode them")
     return np.frombuffer(done.stdout, dtype).reshape(shape)

@@ -1,4 +1,4 @@
-"""Archives, documents and images of other formats are named; WebP and JPEG 2000 are read."""
+"""Archives, documents and images of unsupported formats are reported; WebP and JPEG 2000 are read."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ UNNAMED = {
     "webp": (image("WEBP"), "a WebP image; give it the suffix .webp"),
     "jpx.jpx": (image("JPEG2000"), "a JPEG 2000 image; give it the suffix .jp2"),
 }
-# nobody keeps films in these
+# files that are unlikely to hold films
 SILENT = {
     "letter.docx": zipped("word/document.xml"),
     "weights.pt": zipped("archive/data.pkl"),
@@ -74,7 +74,7 @@ SILENT = {
 }
 
 
-def test_what_a_folder_holds_is_said_or_read(tmp_path: Path) -> None:
+def test_every_file_is_read_or_reported(tmp_path: Path) -> None:
     for name, content in {**{name: content for name, (content, _) in (FOREIGN | UNNAMED).items()}, **SILENT}.items():
         (tmp_path / name).write_bytes(content)
     save(dicom(), tmp_path / "IM1")
@@ -83,11 +83,11 @@ def test_what_a_folder_holds_is_said_or_read(tmp_path: Path) -> None:
     films = list(iter_radiographs([tmp_path], lambda path, reason: skipped.update({path.name: reason})))
     assert [path.name for path in films] == ["IM1", "read.webp"]
     assert skipped == {name: reason for name, (_, reason) in (FOREIGN | UNNAMED).items()}
-    # who does not ask is told nothing, and gets the same
+    # the same films without on_skipped
     assert find_radiographs([tmp_path]) == films
 
 
-def test_what_cannot_be_opened_or_hangs_is_passed_over(tmp_path: Path) -> None:
+def test_unreadable_files_and_pipes_are_skipped(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.zip")
     (tmp_path / "nowhere.zip").symlink_to(tmp_path / "nothing")
     skipped: list[Path] = []
@@ -97,25 +97,23 @@ def test_what_cannot_be_opened_or_hangs_is_passed_over(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("content", "reason"), FOREIGN.values(), ids=FOREIGN)
 @pytest.mark.parametrize("name", ["named", "film.png", "film.dcm"])
-def test_named_on_its_own_it_is_an_error_with_the_same_reason(
-    tmp_path: Path, name: str, content: bytes, reason: str
-) -> None:
+def test_reading_it_gives_an_error_with_the_same_reason(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
     path = tmp_path / name
     path.write_bytes(content)
-    refuses(path, f"not an image that can be read, but {reason}")
+    refuses(path, f"not a readable image but {reason}")
 
 
 @pytest.mark.parametrize(("content", "reason"), UNNAMED.values(), ids=UNNAMED)
 def test_an_image_without_its_suffix(tmp_path: Path, content: bytes, reason: str) -> None:
     path = tmp_path / "film"
     path.write_bytes(content)
-    refuses(path, f"not recognised by its name: {reason}")
+    refuses(path, f"the suffix does not match: {reason}")
 
 
 @pytest.mark.parametrize("suffix", [".webp", ".jp2", ".j2k", ".WEBP", ".png"])
 @pytest.mark.parametrize("kind", ["WEBP", "JPEG2000"])
 def test_grey(tmp_path: Path, suffix: str, kind: str) -> None:
-    """Whatever the suffix says."""
+    """With any suffix."""
     path = tmp_path / f"a{suffix}"
     Image.fromarray(GREY8).save(path, kind, **({"lossless": True} if kind == "WEBP" else {"irreversible": False}))
     same(path, GREY8)
@@ -149,7 +147,7 @@ def test_truncated(tmp_path: Path, suffix: str, share: float) -> None:
 def test_a_webp_film_strip(tmp_path: Path) -> None:
     first, second = Image.fromarray(GREY8), Image.fromarray(GREY8[::-1].copy())
     first.save(tmp_path / "a.webp", save_all=True, append_images=[second])
-    refuses(tmp_path / "a.webp", "holds 2 frames or slices")
+    refuses(tmp_path / "a.webp", "the file holds 2 frames or slices")
 
 
 def test_a_jpeg_2000_bomb(tmp_path: Path) -> None:
@@ -161,7 +159,7 @@ def test_a_jpeg_2000_bomb(tmp_path: Path) -> None:
     large = (13000).to_bytes(4, "big")
     assert content.count((64).to_bytes(4, "big")) >= 4
     path.write_bytes(content.replace((64).to_bytes(4, "big"), large))
-    refuses(path, "which cannot hold a film")
+    refuses(path, "pixels cannot fit into")
 
 
 class TestNamesThatAreNotUtf8:
@@ -188,7 +186,7 @@ class TestNamesThatAreNotUtf8:
             path.write_bytes(f"{header}ElementDataFile = {raw}\n".encode() + (data if raw == "LOCAL" else b""))
             (folder / "pixels.raw").write_bytes(data)
         else:
-            # Pillow takes no such name for JPEG 2000
+            # Pillow does not accept such names for JPEG 2000
             Image.fromarray(GREY8).save(folder.parent / f"film{suffix}")
             (folder.parent / f"film{suffix}").rename(path)
         radiograph = read_radiograph(path)
@@ -197,7 +195,7 @@ class TestNamesThatAreNotUtf8:
         if suffix in (".png", ".bmp", ".tif", ".mha", ".mhd"):
             assert np.array_equal(radiograph.pixels, GREY8)
 
-    def test_and_a_damaged_one_is_one_sentence(self, folder: Path) -> None:
+    def test_a_damaged_one_has_a_short_error(self, folder: Path) -> None:
         path = Path(os.fsdecode(os.fsencode(folder) + b"/f\xfcr.png"))
         Image.fromarray(GREY8).save(path)
         path.write_bytes(path.read_bytes()[:-200])

@@ -1,4 +1,4 @@
-"""What libraries in C++ write to standard output, past Python."""
+"""Capture what C and C++ libraries write to standard output, which bypasses Python's `sys.stdout`."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from tempfile import TemporaryFile
 
-__all__ = ["remarks_kept"]
+__all__ = ["captured_lines"]
 
 _STDOUT = 1
 
 
 @contextmanager
-def remarks_kept(prefixes: tuple[str, ...], remarks: list[str]) -> Iterator[None]:
-    """Keep the lines with one of these beginnings from standard output, and append them to ``remarks``.
+def captured_lines(prefixes: tuple[str, ...], lines: list[str]) -> Iterator[None]:
+    """Append to ``lines`` what is written to standard output with one of these prefixes, instead of printing it.
 
-    The descriptor itself leads elsewhere meanwhile, for all threads: whatever else is written to it follows at the end.
+    The file descriptor is redirected meanwhile, for all threads. All other output is printed at the end.
     """
     try:
         before = os.dup(_STDOUT)
@@ -34,6 +34,6 @@ def remarks_kept(prefixes: tuple[str, ...], remarks: list[str]) -> Iterator[None
             for line in file:
                 text = line.decode(errors="replace").strip()
                 if text.startswith(prefixes):
-                    remarks.append(text)
+                    lines.append(text)
                 else:
                     os.write(_STDOUT, line)

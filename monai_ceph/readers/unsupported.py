@@ -1,15 +1,15 @@
-"""Files that may hold a film and are none that can be read: archives, documents, images of other formats.
+"""Recognise files that may hold a film but cannot be read: archives, documents, images of other formats.
 
-They are told by their first bytes, whatever they are called. Without a word about them, a person who has put films into
-a ZIP archive would think that there are none.
+They are recognised by their first bytes, not by their names. Without a message, films in a ZIP archive would be missed
+silently.
 """
 
 from __future__ import annotations
 
-__all__ = ["HEAD_BYTES", "foreign_kind", "unnamed_image"]
+__all__ = ["HEAD_BYTES", "misnamed_image", "unsupported_kind"]
 
 HEAD_BYTES = 512
-"""As many bytes of a file tell what it is; a tar archive says so at byte 257."""
+"""Number of bytes at the start of a file that are enough to recognise it; the mark of a tar archive is at byte 257."""
 
 _UNPACK = "unpack it first"
 _EXPORT = "save it as PNG or TIFF"
@@ -32,7 +32,7 @@ _IMAGES = {
     b"\xff\x0a": "a JPEG XL image",
     b"\x00\x00\x00\x0cJXL \r\n\x87\n": "a JPEG XL image",
 }
-# the brands of ISO base media files (ISO 14496-12) that are still images
+# brands of ISO base media files (ISO 14496-12) that are still images
 _BRANDS = {
     **dict.fromkeys((b"avif", b"avis"), "an AVIF image"),
     **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"hevc", b"hevx"), "a HEIC image"),
@@ -45,23 +45,23 @@ _READABLE = {
     b"\x00\x00\x00\x0cjP  \r\n\x87\n": ("a JPEG 2000 image", ".jp2"),
     b"\xff\x4f\xff\x51": ("a JPEG 2000 image", ".j2k"),
 }
-# documents, programs and arrays that are ZIP archives inside, and hold no films
+# suffixes of documents, programs and arrays that are ZIP archives inside, but hold no films
 _ZIP_INSIDE = (
     *(".docx", ".xlsx", ".pptx", ".odt", ".ods", ".odp", ".epub", ".jar", ".apk", ".whl", ".egg"),
     *(".npz", ".pt", ".pth", ".ckpt", ".keras", ".mlpackage"),
 )
-# and camera files that begin as TIFF does
+# suffixes of camera and microscope files that start like TIFF
 _TIFF_INSIDE = (".dng", ".cr2", ".nef", ".arw", ".orf", ".pef", ".svs", ".ndpi")
 
 
-def foreign_kind(head: bytes, name: str) -> str | None:
+def unsupported_kind(head: bytes, name: str) -> str | None:
     """Return what a file is and what to do about it, such as "a ZIP archive; unpack it first".
 
-    None if it is no archive, document or image of a format that is not read.
+    None if it is not an archive, a document or an image of an unsupported format.
 
     Args:
-        head: its first :data:`HEAD_BYTES` bytes.
-        name: of the file, whose suffix says of some ZIP archives that they hold no films.
+        head: the first :data:`HEAD_BYTES` bytes of the file.
+        name: its name; by their suffix, some ZIP archives are known to hold no films.
     """
     suffix_of_zip = name.lower().endswith(_ZIP_INSIDE)
     for magic, kind in _ARCHIVES.items():
@@ -77,8 +77,15 @@ def foreign_kind(head: bytes, name: str) -> str | None:
     return None
 
 
-def unnamed_image(head: bytes, name: str) -> str | None:
-    """Return what a file is that could be read under another name, such as "a PNG image; call it .png"; else None."""
+def misnamed_image(head: bytes, name: str) -> str | None:
+    """Return what to rename a file to that could then be read, such as "a PNG image; give it the suffix .png".
+
+    None for all other files.
+
+    Args:
+        head: the first :data:`HEAD_BYTES` bytes of the file.
+        name: its name; camera files that start like TIFF are known by their suffix.
+    """
     if name.lower().endswith(_TIFF_INSIDE):
         return None
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
