@@ -407,6 +407,21 @@ class TestConfigs:
         with pytest.raises(CephError, match="mixed_precision must be true or false, got 'bf16'"):
             CephalogramDetector("cpu", overrides={"mixed_precision": "bf16"})
 
+    def test_the_configs_mean_shape_is_the_one_that_films_are_judged_by(self, film: Path) -> None:
+        paper = Path(monai_ceph.__file__).parent / "bundles" / "paper.json"
+        # the paper's inference has no pose, so that only the judgement uses the shape
+        assert CephalogramDetector("cpu", overlays=[paper])(film, stage="global")
+        long = [[4 * row, column] for row, column in weights.mean_shape()]
+        other = CephalogramDetector("cpu", overlays=[paper], overrides={"mean_shape": long})
+        with pytest.raises(RejectedError, match="shape residual"):
+            other(film, stage="global")
+
+    @pytest.mark.parametrize("shape", [None, [[0.0, 1.0]], [[0.0, math.nan]] * 19, "mean"])
+    def test_a_mean_shape_of_another_form(self, shape: object) -> None:
+        paper = Path(monai_ceph.__file__).parent / "bundles" / "paper.json"
+        with pytest.raises(CephError, match="mean_shape must be 19 pairs of numbers"):
+            CephalogramDetector("cpu", overlays=[paper], overrides={"mean_shape": shape})
+
     def test_weights_that_give_no_number(self, film: Path, tmp_path: Path) -> None:
         state = torch.load(weights.path("local"), weights_only=True)
         state = {k: torch.full_like(v, math.nan) if v.is_floating_point() else v for k, v in state.items()}
