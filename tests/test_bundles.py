@@ -16,7 +16,7 @@ from monai.bundle import ConfigParser
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import monai_ceph
-from monai_ceph import CephalogramDetector
+from monai_ceph import CephalogramDetector, networks
 from monai_ceph import weights as shipped
 from monai_ceph.datasets import folder as dataset
 from monai_ceph.evaluation import evaluate
@@ -228,6 +228,22 @@ class TestOneTruth:
         assert inference == {**evaluate, "score_key": "score"}
         decoder = raw("inference")["decoder"]
         assert all(decoder[key] == inference[key] for key in ("method", "threshold", "power", "min_peak"))
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize(
+    "names",
+    [("global", "robust"), ("local", "accurate"), ("local", "accurate", "context"), ("local", "accurate", "finetune")],
+    ids=lambda names: names[-1],
+)
+def test_the_device_decides_whether_a_recipe_trains_in_bfloat16(
+    names: tuple[str, ...], native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = ConfigParser()
+    config.read_config([str(BUNDLES / f"{name}.json") for name in names])
+    config["device"], config["imagenet"] = "$torch.device('cpu')", False
+    monkeypatch.setattr(networks, "bfloat16_is_native", lambda device: native and device.type == "cpu")
+    assert config.get_parsed_content("network").mixed_precision is native
 
 
 class TestPaper:

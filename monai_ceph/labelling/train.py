@@ -22,7 +22,6 @@ from monai_ceph.labelling.dataset import write_dataset
 from monai_ceph.labelling.detectors import Detectors
 from monai_ceph.labelling.scores import ScoreBook
 from monai_ceph.labelling.store import FilmStore
-from monai_ceph.networks import bfloat16_is_native
 from monai_ceph.storage.atomic import written_beside
 
 __all__ = ["FineTune", "configs"]
@@ -132,7 +131,6 @@ class FineTune(TrainTask):
             "validation_interval": epochs,
             "fold": 0 if films >= _MIN_TO_HOLD_OUT else None,
             "folds": 5 if films >= _MIN_TO_HOLD_OUT else _MIN_FILMS,
-            "mixed_precision": bfloat16_is_native(device),
         }
 
 
