@@ -110,13 +110,18 @@ class TestFiles:
 
     @pytest.mark.parametrize("name", STAGES)
     def test_one_process_of_many_writes_for_tensorboard(self, name: str) -> None:
-        switched_off = {key for key in raw("multi_gpu") if key.endswith("#_disabled_")}
-        assert switched_off == {
-            f"{part}#handlers#{index}#_disabled_"
+        writers = [
+            handler
             for part in ("train", "validate")
-            for index, handler in enumerate(raw(name)[part]["handlers"])
+            for handler in raw(name)[part]["handlers"]
             if handler["_target_"] == "TensorBoardStatsHandler"
-        }
+        ]
+        assert [handler["_disabled_"] for handler in writers] == ["$not @tensorboard"] * 2
+        assert raw("multi_gpu")["tensorboard"] == "$distributed.rank() == 0"
+
+    @pytest.mark.parametrize("path", sorted(BUNDLES.glob("*.json")), ids=lambda path: path.name)
+    def test_nothing_is_addressed_by_its_place_in_a_list(self, path: Path) -> None:
+        assert not re.findall(r"#\d", path.read_text(encoding="utf-8"))
 
     def test_no_expansion_is_a_patch_as_trained_on(self) -> None:
         assert raw("no_expansion")["patch_size"] == raw("local")["train_patch_size"]

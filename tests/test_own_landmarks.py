@@ -75,7 +75,7 @@ def logs(folder: Path) -> dict[str, str]:
                 **own,
                 initial_weights=body_of_the_shipped_network(folder),
                 output_dir="runs/transfer",
-                **{"train#handlers#0#strict": False},
+                initial_weights_strict=False,
             ),
             "no weights": command("inferring", "inference", dataset_dir=films, landmarks=FLAG, output_dir="none"),
         },

@@ -4,9 +4,11 @@ from monai_ceph.training.checkpoints import ResumableWarmupCosineSchedule, Timed
 from monai_ceph.training.films import films, films_per_batch, inference_films, mean_shape, training_films
 from monai_ceph.training.interruption import exit_on_interrupt, run_until_interrupted
 from monai_ceph.training.record import record_run
+from monai_ceph.training.stage_weights import StageWeights
 
 __all__ = [
     "ResumableWarmupCosineSchedule",
+    "StageWeights",
     "TimedCheckpointSaver",
     "exit_on_interrupt",
     "films",

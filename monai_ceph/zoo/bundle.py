@@ -92,7 +92,7 @@ def write_bundle(
             config = json.loads(path.read_text(encoding="utf-8"))
             if path.stem in _TRAINED:
                 shared = {key: value for key, value in inference.get().items() if key in _SHARED and key in config}
-                _save(part, path.stem, configs.training(config | shared, path.stem))
+                _save(part, path.stem, configs.renamed(config | shared))
             elif path.stem in weights.STAGES and not _same_network(config, inference, path.stem):
                 # it would train a network that the model does not have
                 continue
@@ -100,7 +100,7 @@ def write_bundle(
                 # the model does not bring heads into a pose
                 continue
             elif path.stem not in (*_WHOLE, "metadata"):
-                _save(part, path.stem, configs.overlay(config, path.stem, mean_shape))
+                _save(part, path.stem, configs.overlay(config, mean_shape))
         _save(part, "metadata", meta)
         shutil.copy(_CONFIGS / "logging.conf", part / "configs")
         shutil.copy(Path(str(files("monai_ceph") / "zoo" / "LICENSE")), part)

@@ -8,7 +8,7 @@ from typing import Any
 
 from monai_ceph import weights
 
-__all__ = ["FILE_NAMES", "TORCHSCRIPT", "overlay", "training", "whole"]
+__all__ = ["FILE_NAMES", "TORCHSCRIPT", "overlay", "renamed", "whole"]
 
 Config = dict[str, Any]
 
@@ -34,7 +34,7 @@ def whole(config: Mapping[str, Any], stages: Sequence[str], mean_shape: list[lis
         stages: that have a network in the model.
         mean_shape: of the landmarks, as the weights were trained with it.
     """
-    result = _named_as_in_the_zoo(config)
+    result = renamed(config)
     result["imports"] = [line for line in result["imports"] if "monai_ceph.weights" not in line]
     result["mean_shape"] = mean_shape
     result["weights"] = _MODEL
@@ -69,41 +69,20 @@ def whole(config: Mapping[str, Any], stages: Sequence[str], mean_shape: list[lis
     return result
 
 
-def training(config: Mapping[str, Any], stage: str) -> Config:
-    """Return a training config whose ``initial_weights`` may be ``models/model.pt``, too.
-
-    Args:
-        config: of the package.
-        stage: that it trains.
-    """
-    result = _named_as_in_the_zoo(config)
-    for handler in result["train"]["handlers"]:
-        if handler.get("load_path") == "@initial_weights":
-            handler["load_dict"]["network"] = {
-                "_target_": "monai_ceph.zoo.networks.StageWeights",
-                "network": "@network",
-                "name": f"{stage}_network",
-            }
-    return result
-
-
-def overlay(config: Mapping[str, Any], name: str, mean_shape: list[list[float]] | None) -> Config:
+def overlay(config: Mapping[str, Any], mean_shape: list[list[float]] | None) -> Config:
     """Return an overlay for the configs of the bundle.
 
-    One that goes without a stage's weights goes without its network. One that trains a stage of its own begins with
-    that stage's part of ``models/model.pt``. One that names the shipped weights and mean shape names the model's.
+    One that goes without a stage's weights goes without its network. One that names the shipped weights and mean
+    shape names those of the model.
 
     Args:
         config: of the package.
-        name: of its file.
         mean_shape: as of :func:`whole`.
     """
-    result = _named_as_in_the_zoo(config)
+    result = renamed(config)
     if "weights.path" in str(result.get("initial_weights")):
         result |= {"initial_weights": _MODEL, "mean_shape": mean_shape}
         del result["+imports"]
-    if name in weights.STAGES:
-        result["train#handlers#0#load_dict#network#name"] = f"{name}_network"
     for stage in weights.STAGES:
         if f"{stage}_weights" in result and result[f"{stage}_weights"] is None:
             result[f"{stage}_network"] = None
@@ -114,7 +93,8 @@ def _loader(load_path: str, network: str) -> Config:
     return {"_target_": _LOADER, "load_path": load_path, "load_dict": {"network": network}, "map_location": "@device"}
 
 
-def _named_as_in_the_zoo(config: Mapping[str, Any]) -> Config:
+def renamed(config: Mapping[str, Any]) -> Config:
+    """Return a config with the names that the model zoo uses."""
     text = json.dumps(config).replace("validation_interval", "val_interval")
     result: Config = json.loads(text)
     for ours, theirs in FILE_NAMES.items():
