@@ -53,7 +53,7 @@ _INFERENCE = str(files("monai_ceph") / "bundles" / "inference.json")
 _NOT_OF_THE_RECIPE = {
     *("description", "imports", "bundle_root", "output_dir", "dataset_dir", "phantoms", "device", "run", "inferring"),
     *("dataset", "dataloader", "load_transform", "preprocessing", "postprocessing", "handlers", "evaluator"),
-    *("used_weights", "fitted_limits"),
+    *("used_weights", "fitted_limits", "local_network", "decode_transform"),
     *(f"{stage}_weights" for stage in weights.STAGES),
 }
 
@@ -219,7 +219,7 @@ class CephalogramDetector:
 
     Args:
         device: a torch device; by default the GPU if there is one.
-        overlays: further bundle configs that change single keys, such as ``bundles/no_expansion.json``.
+        overlays: further bundle configs that change single keys, such as ``bundles/overlays/no_expansion.json``.
         overrides: values of single config keys, such as ``{"local_weights": "runs/local/final.pt"}``.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Training by several processes, one per GPU: what ``bundles/multi_gpu.json`` calls. torchrun starts the processes."""
+"""Training by several processes, one per GPU, that torchrun starts: what ``bundles/overlays/multi_gpu.json`` calls."""
 
 from __future__ import annotations
 

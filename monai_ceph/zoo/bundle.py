@@ -32,11 +32,8 @@ NAME = "head_xray_landmark_detection"
 LARGE = 25_000_000
 """Bytes from which on the model zoo wants a file at a URL, and not in its repository."""
 
-_WHOLE = ("inference", "evaluate")
-_TRAINED = ("local", "global")
-# what training and inference must have in common; the user may have changed it
-_SHARED = ("landmarks", "channels", "num_res_units")
 _CONFIGS = Path(str(files("monai_ceph") / "bundles"))
+_TEMPLATES = Path(str(files("monai_ceph") / "zoo" / "templates"))
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ def write_bundle(
     target = out / NAME
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise CephError(f"{target}: is there already, and not empty; take it away, or give another folder")
-    inference = _config("inference", overlays)
+    inference = read_config([str(_CONFIGS / "inference.json"), *map(str, overlays)])
     try:
         model, identity = _networks(inference), model_identity(inference)
         landmarks = list(inference.get_parsed_content("landmarks"))
@@ -86,22 +83,18 @@ def write_bundle(
     with folder_written_beside(target) as part:
         for name in ("configs", "models", "docs"):
             (part / name).mkdir()
-        for name in _WHOLE:
-            _save(part, name, configs.whole(_config(name, overlays).get(), stages, mean_shape))
-        for path in sorted(_CONFIGS.glob("*.json")):
-            config = json.loads(path.read_text(encoding="utf-8"))
-            if path.stem in _TRAINED:
-                shared = {key: value for key, value in inference.get().items() if key in _SHARED and key in config}
-                _save(part, path.stem, configs.renamed(config | shared))
-            elif path.stem in weights.STAGES and not _same_network(config, inference, path.stem):
+        whole = configs.inference(inference, stages, mean_shape)
+        (part / "configs" / "overlays").mkdir()
+        for path in sorted(_CONFIGS.rglob("*.json")):
+            config = configs.read(path)
+            if path.stem == "context" and not _same_network(config, inference):
                 # it would train a network that the model does not have
                 continue
-            elif path.stem == "finetune" and mean_shape is None:
+            if path.stem == "finetune" and mean_shape is None:
                 # the model does not bring heads into a pose
                 continue
-            elif path.stem not in (*_WHOLE, "metadata"):
-                _save(part, path.stem, configs.overlay(config, mean_shape))
-        _save(part, "metadata", meta)
+            own = {"inference": whole, "metadata": meta}.get(path.stem)
+            _save(part / "configs" / path.relative_to(_CONFIGS), own or configs.with_model(config, whole))
         shutil.copy(_CONFIGS / "logging.conf", part / "configs")
         shutil.copy(Path(str(files("monai_ceph") / "zoo" / "LICENSE")), part)
         for file, content in documents.texts(meta, stages, shipped).items():
@@ -109,20 +102,17 @@ def write_bundle(
         torch.save(weights.halved(model.state_dict()), part / "models" / "model.pt")
         if torchscript:
             _export(part)
-            _save(part, "inference_ts", configs.TORCHSCRIPT)
+            shutil.copy(_TEMPLATES / "inference_ts.json", part / "configs" / "overlays")
         large = [path for path in sorted(part.rglob("*")) if path.is_file() and path.stat().st_size > LARGE]
         if large and files_url:
             (part / "large_files.yml").write_text(_large_files(part, large, files_url), encoding="utf-8")
         return Written(target, tuple(path.relative_to(part).as_posix() for path in large))
 
 
-def _config(name: str, overlays: Sequence[Path]) -> ConfigParser:
-    return read_config([str(_CONFIGS / f"{name}.json"), *map(str, overlays)])
-
-
-def _same_network(overlay: Mapping[str, Any], inference: ConfigParser, stage: str) -> bool:
-    definition = inference[f"{stage}_network_def"]
-    # it may be Python, too
+def _same_network(overlay: Mapping[str, Any], inference: ConfigParser) -> bool:
+    """Return whether the overlay trains the class of network that the model has as its context network."""
+    definition = inference["context_network_def"]
+    # a config may define it in Python
     return isinstance(definition, dict) and definition.get("_target_") == overlay["network_def"]["_target_"]
 
 
@@ -136,8 +126,7 @@ def _networks(config: ConfigParser) -> StageNetworks:
     )
 
 
-def _save(bundle: Path, name: str, content: Mapping[str, Any]) -> None:
-    path = bundle / "configs" / f"{configs.FILE_NAMES.get(name, name)}.json"
+def _save(path: Path, content: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 

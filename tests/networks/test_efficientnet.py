@@ -128,9 +128,9 @@ def test_torchscript() -> None:
 
 
 def context_network(**settings: Any) -> EfficientNetHeatmapUNet:
-    """The network of bundles/context.json."""
+    """The network of bundles/overlays/context.json."""
     parser = ConfigParser()
-    parser.read_config(["bundles/local.json", "bundles/accurate.json", "bundles/context.json"])
+    parser.read_config(["bundles/local.json", "bundles/overlays/accurate.json", "bundles/overlays/context.json"])
     for key, value in {"dataset_dir": None, "device": "$torch.device('cpu')", **settings}.items():
         parser[key] = value
     network = parser.get_parsed_content("network")

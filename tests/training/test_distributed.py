@@ -85,7 +85,7 @@ def test_without_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_statistics_over_all_gpus_leave_the_weights_file_as_it_is() -> None:
-    """What bundles/multi_gpu.json does to the network on GPUs."""
+    """What bundles/overlays/multi_gpu.json does to the network on GPUs."""
     plain = HeatmapUNet(channels=(4, 8)).eval()
     weights, film = {key: value.clone() for key, value in plain.state_dict().items()}, torch.rand(1, 1, 20, 24)
     expected = plain(film)
