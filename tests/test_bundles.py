@@ -424,7 +424,7 @@ class TestRuns:
 
     def test_a_second_call_goes_on(self, logs: dict[str, str]) -> None:
         log = logs["local, further"]
-        assert "going on after epoch 2: " in log
+        assert "resuming after epoch 2: " in log
         assert "Restored all variables from " in log
         assert re.findall(r"Epoch\[(\d+)\] Metrics", log) == ["3"]
 

@@ -436,7 +436,7 @@ class TestConfigs:
 
     @pytest.mark.parametrize("key", ["local_weights", "global_weights"])
     def test_weights_that_are_not_there(self, tmp_path: Path, key: str) -> None:
-        with pytest.raises(CephError, match=r"none\.pt: no weights for this network: No such file"):
+        with pytest.raises(CephError, match=r"none\.pt: not weights of this network: No such file"):
             CephalogramDetector("cpu", overrides={key: str(tmp_path / "none.pt")})
 
     @pytest.mark.parametrize("device", ["gpu0", "cuda:99"])

@@ -1,4 +1,4 @@
-"""The networks of all stages as one, so that one file of weights deploys them."""
+"""The networks of all stages in one module, so that one file of weights holds them all."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ __all__ = ["StageNetworks"]
 class StageNetworks(nn.Module):
     """All networks of the method under their names in the configs: ``local_network``, ``global_network``, ...
 
-    Its state dictionary is ``models/model.pt`` of a bundle: the keys of a stage begin with its name. A TorchScript or
-    a reloaded module has the stages as attributes, ``model.global_network(film)``. Called itself it answers as the
-    local network does, whose heatmaps the landmarks are read from.
+    Its state dictionary is ``models/model.pt`` of a bundle, in which the keys of a stage begin with its name. The
+    stages are attributes, in TorchScript too: ``model.global_network(film)``. Calling the module calls the local
+    network.
 
     Args:
-        local_network: returns logits with N landmark channels and the background, last.
-        others: the networks that guide it, by name.
+        local_network: returns logits of N landmark channels and the background, which is last.
+        others: the other networks, by name.
     """
 
     def __init__(self, local_network: nn.Module, **others: nn.Module) -> None:

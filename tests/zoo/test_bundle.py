@@ -277,7 +277,7 @@ class TestRefusals:
         (tmp_path / NAME / "mine.txt").write_text("mine")
         done = CliRunner().invoke(app, ["bundle", str(tmp_path)])
         assert done.exit_code == 2
-        assert f"{tmp_path / NAME}: is there already" in done.output.replace("\n", "")
+        assert f"{tmp_path / NAME}: the folder exists and is not empty" in done.output.replace("\n", "")
         assert [path.name for path in tmp_path.rglob("*")] == [NAME, "mine.txt"]
 
     def test_weights_that_half_precision_cannot_hold_leave_nothing(self, tmp_path: Path) -> None:
@@ -287,7 +287,7 @@ class TestRefusals:
         state[name].view(-1)[0] = 1e6
         torch.save(state, tmp_path / "local.pt")
         (tmp_path / "own.json").write_text(json.dumps({"local_weights": str(tmp_path / "local.pt")}))
-        with pytest.raises(CephError, match=rf"{re.escape(name)} has values beyond 65504"):
+        with pytest.raises(CephError, match=rf"{re.escape(name)} has values above 65504"):
             write_bundle(tmp_path / "out", [tmp_path / "own.json"], torchscript=False)
         assert not list((tmp_path / "out").iterdir())
 
@@ -296,7 +296,7 @@ class TestRefusals:
         (tmp_path / "own.json").write_text(json.dumps({"local_weights": str(tmp_path / "own.pt")}))
         done = CliRunner().invoke(app, ["bundle", str(tmp_path / "out"), "--config", str(tmp_path / "own.json")])
         assert done.exit_code == 2
-        assert "own.pt: no weights for this network" in done.output
+        assert "own.pt: not weights of this network" in done.output
         assert not (tmp_path / "out").exists()
 
 
@@ -337,6 +337,10 @@ class TestModelOfTheUser:
         assert channels == {"0": "tip", "1": NAMES[0], "2": "background"}
         assert metadata["eval_metrics"] == {}
         verify_net_in_out(net_id="network_def", device="cpu", n=4, **files_of(own))
+
+    def test_training_has_the_landmarks_and_the_size_of_the_model(self, own: Path) -> None:
+        config = json.loads((own / "configs" / "local.json").read_text())
+        assert (config["landmarks"], config["channels"]) == (["tip", "S"], [4, 8])
 
     def test_no_overlay_trains_a_network_of_another_class(self, bundle: Path, own: Path) -> None:
         assert (bundle / "configs" / "overlays" / "context.json").is_file()
