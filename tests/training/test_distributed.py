@@ -74,7 +74,7 @@ def test_each_pass_and_each_seed_has_an_order_of_its_own() -> None:
 
 
 def test_a_batch_that_cannot_be_divided() -> None:
-    with process(0, 3), pytest.raises(CephError, match=r"batch of 4 films .* 3 processes; give a --batch_size"):
+    with process(0, 3), pytest.raises(CephError, match=r"batch of 4 films .* 3 processes. Give a --batch_size"):
         SharedDataLoader(list(range(40)), 4, shuffle=True, drop_last=True)
 
 

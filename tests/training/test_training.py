@@ -76,8 +76,8 @@ def test_a_folder_that_is_no_dataset(tmp_path: Path) -> None:
     ("scaled", "said"),
     [
         (range(6), ""),
-        ((), "no film to validate on has a pixel_spacing"),
-        (range(5), "1 of 2 films to validate on have no pixel_spacing"),
+        ((), "no validation film has a pixel_spacing"),
+        (range(5), "1 of 2 validation films have no pixel_spacing"),
     ],
 )
 def test_films_without_a_scale_to_validate_on(
@@ -112,7 +112,7 @@ def test_films_without_a_scale_are_counted_before_an_evaluation(
     )
     with caplog.at_level(logging.WARNING):
         assert len(films(str(dataset), "unused", "test1", "mean", doubles=True, phantoms=0)) == 6
-    assert "1 of 6 films have no pixel_spacing, and do not count in the errors" in caplog.text
+    assert "1 of 6 films have no pixel_spacing and do not count in the errors" in caplog.text
 
 
 class TestFilmsThatShowNothing:
