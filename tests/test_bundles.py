@@ -204,16 +204,15 @@ class TestTrainingAndInference:
         assert raw("local")[key] == raw("paper")[key]
 
     def test_frames_of_the_paper(self) -> None:
-        load, *frame = raw("local")["frame_transforms"]
-        assert raw("paper")["frame_transforms"] == frame
+        local = raw("local")
+        assert local["fixed_transforms"] == ["@load_transform", "@frame_transform", "@intensity_transform"]
+        assert raw("paper")["frame_transforms"] == [local["frame_transform"], local["intensity_transform"]]
         assert raw("paper")["pose"] is None
-        assert raw("inference")["load_transform"] == load
+        assert raw("inference")["load_transform"] == local["load_transform"]
         assert raw("inference")["frame_transforms"] == []
 
     def test_poses_are_those_of_the_trainings(self) -> None:
-        load, posed, intensity = raw("accurate")["frame_transforms"]
-        whole = raw("robust")["frame_transforms"]
-        assert whole == [load, {**whole[1], "_target_": "monai_ceph.transforms.WholeFilmd"}, intensity]
+        posed, intensity = (merged("local", "accurate")[f"{key}_transform"] for key in ("frame", "intensity"))
         pose = raw("inference")["pose"]
         # what the dictionary forms of the trainings have as keys
         assert {**pose["intensity"], "keys": "image"} == {**intensity, "_target_": pose["intensity"]["_target_"]}
@@ -222,6 +221,21 @@ class TestTrainingAndInference:
         assert posed.keys() - {"keys", "landmarks_key"} == pose["frame"].keys()
         assert posed["size"] == pose["frame"]["size"] == "@grid_size"
         assert (pose["network"], pose["size"]) == ("@global_network", "@global_grid_size")
+
+    @pytest.mark.parametrize(
+        ("names", "frame"),
+        [
+            (("local",), "SquareFilmd"),
+            (("local", "accurate"), "PoseFilmd"),
+            (("global",), "SquareFilmd"),
+            (("global", "robust"), "WholeFilmd"),
+        ],
+    )
+    def test_training_loads_frames_and_scales_in_this_order(self, names: tuple[str, ...], frame: str) -> None:
+        config = parser(*names)
+        config["mean_shape"] = shipped.mean_shape()
+        found = [type(each).__name__ for each in config.get_parsed_content("fixed_transforms")]
+        assert found == ["LoadRadiographd", frame, "ScaleFilmIntensityd"]
 
     def test_decoding(self) -> None:
         training, inference = raw("local")["validate"]["decode_transform"], raw("inference")["decode_transform"]
