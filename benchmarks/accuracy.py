@@ -1,7 +1,8 @@
 """The paper's rows beside ours, on the films of the ISBI 2015 challenge.
 
 ``python benchmarks/accuracy.py ISBI2015/ --json accuracy.json`` prints markdown tables of the shipped model;
-``--recipe paper`` with ``--global-weights`` and ``--local-weights`` those of the paper's method (bundles/paper.json).
+``--recipe paper`` with ``--global-weights`` and ``--local-weights`` those of the paper's method
+(bundles/overlays/paper.json).
 Every method detects once on every film; the errors against the mean of both doctors, the senior and the junior come
 from the same predictions.
 """
@@ -36,7 +37,7 @@ from monai_ceph.reports.json_result import may_replace
 from monai_ceph.storage.atomic import written_beside
 
 BUNDLES = files("monai_ceph") / "bundles"
-PAPER, NO_EXPANSION = str(BUNDLES / "paper.json"), str(BUNDLES / "no_expansion.json")
+PAPER, NO_EXPANSION = str(BUNDLES / "overlays" / "paper.json"), str(BUNDLES / "overlays" / "no_expansion.json")
 TRUTHS: tuple[GroundTruth, ...] = ("mean", "senior", "junior")
 
 

@@ -26,7 +26,7 @@ from monai_ceph.datasets.phantom import draw_phantom
 from monai_ceph.landmarks import NUM_LANDMARKS
 from monai_ceph.transforms import HeatmapsToLandmarks, LandmarksToHeatmaps, SquareFilm, affine_of, landmarks_to_grid
 
-# side of the grid, sigma, scale of the stage: see bundles/global.json and bundles/local.json
+# side of the grid, sigma, scale of the stage: see bundles/overlays/global.json and bundles/local.json
 GRIDS = ((290, 40 / 6, 0.15), (968, 30 / 6, 0.5))
 # mm per source pixel, the convention of the ISBI 2015 challenge
 SPACING = 0.1

@@ -1,8 +1,8 @@
 """Where the time of a training step goes: data pipeline and network, per bundle.
 
-``python benchmarks/steps.py ISBI2015/ --config bundles/local.json --config bundles/accurate.json`` takes the films of
-the bundle's own training (the first ``--films`` of them, cached as in training) and prints seconds per step. Nothing
-is saved.
+``python benchmarks/steps.py ISBI2015/ --config bundles/local.json --config bundles/overlays/accurate.json`` takes the
+films of the bundle's own training (the first ``--films`` of them, cached as in training) and prints seconds per
+step. Nothing is saved.
 """
 
 from __future__ import annotations

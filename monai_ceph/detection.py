@@ -16,6 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
@@ -52,7 +53,7 @@ _INFERENCE = str(files("monai_ceph") / "bundles" / "inference.json")
 _NOT_OF_THE_RECIPE = {
     *("description", "imports", "bundle_root", "output_dir", "dataset_dir", "phantoms", "device", "run", "inferring"),
     *("dataset", "dataloader", "load_transform", "preprocessing", "postprocessing", "handlers", "evaluator"),
-    *("used_weights", "fitted_limits"),
+    *("used_weights", "fitted_limits", "local_network", "decode_transform"),
     *(f"{stage}_weights" for stage in weights.STAGES),
 }
 
@@ -154,6 +155,17 @@ def _number(key: str, value: Any) -> float:
     return float(value)
 
 
+def _mean_shape(shape: Any) -> np.ndarray:
+    """Return the mean shape as an array (19, 2)."""
+    try:
+        result = np.array(shape, dtype=np.float64)
+    except (TypeError, ValueError):
+        result = np.empty(0)
+    if result.shape != (len(SYMBOLS), 2) or not np.isfinite(result).all():
+        raise CephError(f"mean_shape must be {len(SYMBOLS)} pairs of numbers (row, column)")
+    return result
+
+
 def _limits(rejection: Any) -> dict[str, float]:
     """Return the limits of :func:`check_landmarks`."""
     if not isinstance(rejection, dict) or set(rejection) != _LIMITS:
@@ -207,7 +219,7 @@ class CephalogramDetector:
 
     Args:
         device: a torch device; by default the GPU if there is one.
-        overlays: further bundle configs that change single keys, such as ``bundles/no_expansion.json``.
+        overlays: further bundle configs that change single keys, such as ``bundles/overlays/no_expansion.json``.
         overrides: values of single config keys, such as ``{"local_weights": "runs/local/final.pt"}``.
 
     Raises:
@@ -255,6 +267,7 @@ class CephalogramDetector:
         self._uncertain_below, self._film_uncertain_above = (
             _number(key, config.get_parsed_content(key)) for key in ("uncertain_below", "film_uncertain_above")
         )
+        self._mean_shape = _mean_shape(config.get_parsed_content("mean_shape"))
         self._rejection = _limits(config.get_parsed_content("rejection"))
         self.identity = model_identity(config)
         shipped = read_config([_INFERENCE])
@@ -308,7 +321,7 @@ class CephalogramDetector:
             )
         if radiograph.patient_orientation and pose:
             warnings += _orientation_warnings(radiograph.patient_orientation, stated, view)
-        problem = check_landmarks(points.numpy(), scores.numpy(), evidence, **self._rejection)
+        problem = check_landmarks(points.numpy(), scores.numpy(), evidence, self._mean_shape, **self._rejection)
         if problem:
             if not force:
                 raise RejectedError(f"{radiograph.path}: no lateral cephalogram: {problem}")

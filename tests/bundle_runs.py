@@ -22,11 +22,11 @@ TINY = {
     "folds": 2,
     "channels": "[4,8]",
     "crop_side": 240,
-    "validation_interval": 1,
+    "val_interval": 1,
     "warmup_iterations": 1,
 }
 TINY_STAGE: dict[str, dict[str, Any]] = {
-    "global": {"global_scale": 0.3, "batch_size": 2, "global_heatmap_width": 12},
+    "global": {"scale": 0.3, "batch_size": 2, "heatmap_width": 12},
     "local": {
         "batch_size": 4,
         "patches_per_film": 8,
@@ -48,9 +48,15 @@ TINY_WHOLE = {
 }
 
 
+def config_file(name: str) -> Path:
+    """Return the file of a config that runs without another one, or of an overlay."""
+    file = BUNDLES / f"{name}.json"
+    return file if file.is_file() else BUNDLES / "overlays" / file.name
+
+
 def command(run: str, *names: str | Path, **options: Any) -> list[str]:
     flags = [text for key, value in options.items() for text in (f"--{key}", str(value))]
-    files = [str(name) if isinstance(name, Path) else str(BUNDLES / f"{name}.json") for name in names]
+    files = [str(name if isinstance(name, Path) else config_file(name)) for name in names]
     return ["run", run, "--config_file", files[0] if len(files) == 1 else str(files), *flags]
 
 

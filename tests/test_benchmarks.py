@@ -53,7 +53,7 @@ GIVEN = [
     [*GLOBAL, *LOCAL, *CONTEXT],
     [*GLOBAL, *LOCAL, *NO_CONTEXT],
     ["--global-weights", "g.pt", "--local-weights", "l.pt", "--context-weights", "c.pt"],
-    [*GLOBAL, *LOCAL, "--config", str(BUNDLES / "paper.json")],
+    [*GLOBAL, *LOCAL, "--config", str(BUNDLES / "overlays" / "paper.json")],
 ]
 
 

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from bundle_runs import BUNDLES, TINY, TINY_STAGE, TINY_WHOLE, command, error_line, execute, execute_all
+from bundle_runs import BUNDLES, TINY, TINY_STAGE, TINY_WHOLE, command, config_file, error_line, execute, execute_all
 from monai.bundle import ConfigParser
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import monai_ceph
-from monai_ceph import CephalogramDetector
+from monai_ceph import CephalogramDetector, networks
 from monai_ceph import weights as shipped
 from monai_ceph.datasets import folder as dataset
 from monai_ceph.evaluation import evaluate
@@ -24,7 +24,14 @@ from monai_ceph.landmarks import NAMES, NUM_LANDMARKS, SYMBOLS
 
 STAGES = ("global", "local")
 WHOLE = ("evaluate", "inference")
-# which configs an overlay is for
+# the files of each run that has no options
+RUNS = {
+    "local": ("local",),
+    "global": ("local", "global"),
+    "inference": ("inference",),
+    "evaluate": ("inference", "evaluate"),
+}
+# the runs that an overlay is for
 OVERLAYS = {
     "no_expansion": WHOLE,
     "paper": WHOLE,
@@ -34,15 +41,27 @@ OVERLAYS = {
     "multi_gpu": STAGES,
     "robust": ("global",),
 }
+FILES = sorted(BUNDLES.rglob("*.json"))
 
 
 def raw(name: str) -> dict[str, Any]:
-    return json.loads((BUNDLES / f"{name}.json").read_text(encoding="utf-8"))
+    """One file, as it is written."""
+    return json.loads(config_file(name).read_text(encoding="utf-8"))
+
+
+def parser(name: str, *overlays: str) -> ConfigParser:
+    config = ConfigParser()
+    config.read_config([str(config_file(each)) for each in (*RUNS[name], *overlays)])
+    return config
+
+
+def merged(name: str, *overlays: str) -> dict[str, Any]:
+    """The config of a run, with its overlays."""
+    return parser(name, *overlays).get()
 
 
 def parsed(name: str, *keys: str) -> list[Any]:
-    config = ConfigParser()
-    config.read_config(str(BUNDLES / f"{name}.json"))
+    config = parser(name)
     return [config.get_parsed_content(key) for key in keys]
 
 
@@ -58,8 +77,17 @@ def references(value: Any) -> Iterator[str]:
         yield from re.findall(r"@([A-Za-z_]\w*(?:#\w+)*)", value)
 
 
+def leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Return the values of a config by their places; a list is one value."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield from leaves(each, f"{place}#{key}" if place else key)
+    else:
+        yield place, value
+
+
 class TestFiles:
-    @pytest.mark.parametrize("path", sorted(BUNDLES.glob("*.json")), ids=lambda path: path.name)
+    @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
     def test_json_without_a_key_twice(self, path: Path) -> None:
         def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             keys = [key for key, _ in pairs]
@@ -69,54 +97,75 @@ class TestFiles:
         assert json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=once)
 
     @pytest.mark.parametrize(
-        ("name", "overlay"),
+        ("name", "overlays"),
         [
-            *((name, None) for name in (*STAGES, *WHOLE)),
-            *((name, overlay) for overlay, names in OVERLAYS.items() for name in names),
+            *((name, ()) for name in RUNS),
+            *((name, (overlay,)) for overlay, names in OVERLAYS.items() for name in names),
         ],
     )
-    def test_every_reference_leads_somewhere(self, name: str, overlay: str | None) -> None:
-        config = raw(name) | (raw(overlay) if overlay else {})
+    def test_every_reference_leads_somewhere(self, name: str, overlays: tuple[str, ...]) -> None:
+        config = merged(name, *overlays)
         for reference in references(config):
             place: Any = config
             for part in reference.split("#"):
-                assert part in place, f"{name}.json, {overlay}: @{reference}"
+                assert part in place, f"{name}, {overlays}: @{reference}"
                 place = place[part]
 
     def test_the_package_has_the_same_files(self) -> None:
         inside = Path(monai_ceph.__file__).parent / "bundles"
-        assert {path.name for path in inside.glob("*.json")} == {path.name for path in BUNDLES.glob("*.json")}
+        assert sorted(inside.rglob("*.json")) == [inside / path.relative_to(BUNDLES) for path in FILES]
 
     @pytest.mark.parametrize(
         ("name", "run"),
         [("global", "training"), ("local", "training"), ("evaluate", "evaluating"), ("inference", "inferring")],
     )
-    def test_run_is_another_name_of_each_run(self, name: str, run: str) -> None:
-        config = raw(name)
+    def test_the_key_run_is_the_run_that_the_file_is_for(self, name: str, run: str) -> None:
+        config = ConfigParser()
+        config.read_config([str(config_file(each)) for each in RUNS[name]])
         assert isinstance(config[run], list)
         assert config["run"] == f"%{run}"
 
-    @pytest.mark.parametrize(("overlay", "bases"), OVERLAYS.items())
-    def test_overlays_change_what_is_there_or_what_they_need_themselves(
-        self, overlay: str, bases: tuple[str, ...]
-    ) -> None:
-        for name in bases:
-            keys = {key.lstrip("+").partition("#")[0] for key in raw(overlay)} - {"description", "finalize"}
-            assert keys <= set(raw(name)) | set(references(raw(overlay))), name
+    @pytest.mark.parametrize(
+        ("overlay", "base"),
+        [
+            ("global", "local"),
+            ("evaluate", "inference"),
+            *((overlay, base) for overlay, bases in OVERLAYS.items() for base in bases),
+        ],
+    )
+    def test_overlays_change_what_is_there_or_what_they_need_themselves(self, overlay: str, base: str) -> None:
+        keys = {key.lstrip("+").partition("#")[0] for key in raw(overlay)} - {"description", "finalize", "evaluating"}
+        assert keys <= set(merged(base)) | set(references(raw(overlay)))
 
-    def test_no_overlay_is_forgotten_here(self) -> None:
-        known = {*STAGES, *WHOLE, *OVERLAYS, "metadata"}
-        assert {path.stem for path in BUNDLES.glob("*.json")} == known
+    @pytest.mark.parametrize(
+        ("overlay", "base"),
+        [("global", "local"), ("evaluate", "inference"), ("robust", "global"), ("accurate", "local")],
+    )
+    def test_overlays_repeat_nothing(self, overlay: str, base: str) -> None:
+        below = dict(leaves(merged(base)))
+        assert not {place for place, value in leaves(raw(overlay)) if place in below and below[place] == value}
+
+    def test_what_a_file_is_shows_in_its_folder(self) -> None:
+        assert {path.stem for path in BUNDLES.glob("*.json")} == {"local", "inference", "metadata"}
+        overlays = {path.stem for path in (BUNDLES / "overlays").glob("*.json")}
+        assert overlays == {"global", "evaluate", *OVERLAYS}
+        assert all(raw(name)["description"].startswith("Overlay") for name in overlays)
 
     @pytest.mark.parametrize("name", STAGES)
     def test_one_process_of_many_writes_for_tensorboard(self, name: str) -> None:
-        switched_off = {key for key in raw("multi_gpu") if key.endswith("#_disabled_")}
-        assert switched_off == {
-            f"{part}#handlers#{index}#_disabled_"
+        config = merged(name, "multi_gpu")
+        writers = [
+            handler
             for part in ("train", "validate")
-            for index, handler in enumerate(raw(name)[part]["handlers"])
+            for handler in config[part]["handlers"]
             if handler["_target_"] == "TensorBoardStatsHandler"
-        }
+        ]
+        assert [handler["_disabled_"] for handler in writers] == ["$not @tensorboard"] * 2
+        assert config["tensorboard"] == "$distributed.rank() == 0"
+
+    @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+    def test_nothing_is_addressed_by_its_place_in_a_list(self, path: Path) -> None:
+        assert not re.findall(r"#\d", path.read_text(encoding="utf-8"))
 
     def test_no_expansion_is_a_patch_as_trained_on(self) -> None:
         assert raw("no_expansion")["patch_size"] == raw("local")["train_patch_size"]
@@ -129,105 +178,87 @@ class TestFiles:
         assert channels[str(NUM_LANDMARKS)] == "background"
 
 
-class TestOneTruth:
-    """What several bundles need is the same in all of them."""
+class TestTrainingAndInference:
+    """``local.json`` and ``inference.json`` each run without the other, and agree where they must."""
 
-    @pytest.mark.parametrize("key", ["crop_side", "scale", "grid_size"])
+    @pytest.mark.parametrize("key", ["landmarks", "channels", "num_res_units", "crop_side", "scale", "grid_size"])
     def test_local_stage(self, key: str) -> None:
-        assert raw("local")[key] == raw("evaluate")[key] == raw("inference")[key]
+        assert raw("local")[key] == raw("inference")[key]
+
+    def test_global_stage(self) -> None:
+        assert raw("global")["scale"] == raw("inference")["global_scale"]
+        assert parsed("global", "grid_size") == parsed("inference", "global_grid_size")
+
+    def test_context_stage(self) -> None:
+        assert raw("context")["scale"] == raw("inference")["context_scale"]
+        of_training = {"imagenet", "frozen_stem"}
+        trained = {key: value for key, value in raw("context")["network_def"].items() if key not in of_training}
+        assert raw("inference")["context_network_def"] == trained
+
+    @pytest.mark.parametrize("stage", STAGES)
+    def test_networks(self, stage: str) -> None:
+        assert raw("inference")[f"{stage}_network_def"] == raw("local")["network_def"]
 
     @pytest.mark.parametrize("key", ["patch_size", "expansion", "decode_threshold"])
     def test_the_papers_inference(self, key: str) -> None:
         assert raw("local")[key] == raw("paper")[key]
 
-    def test_context_network(self) -> None:
-        assert all(raw(name)["context_scale"] == raw("context")["scale"] for name in WHOLE)
-        of_training = {"imagenet", "frozen_stem"}
-        trained = {key: value for key, value in raw("context")["network_def"].items() if key not in of_training}
-        assert all(raw(name)["context_network_def"] == trained for name in WHOLE)
-
-    def test_global_stage(self) -> None:
-        for name in WHOLE:
-            assert raw(name)["crop_side"] == raw("global")["crop_side"]
-            assert raw(name)["global_scale"] == raw("global")["global_scale"]
-            assert parsed(name, "global_grid_size") == parsed("global", "grid_size")
-
-    @pytest.mark.parametrize("stage", STAGES)
-    def test_networks(self, stage: str) -> None:
-        assert all(raw(name)[f"{stage}_network_def"] == raw(stage)["network_def"] for name in WHOLE)
-
-    @pytest.mark.parametrize(
-        "key",
-        ["landmarks", "focal_epoch", "focal_alpha", "focal_gamma", "focal_threshold", "loss", "folds", "ground_truth"],
-    )
-    def test_both_trainings(self, key: str) -> None:
-        assert raw("global")[key] == raw("local")[key]
-
     def test_frames_of_the_paper(self) -> None:
-        load, *frame = raw("local")["frame_transforms"]
-        assert raw("global")["frame_transforms"] == [load, *frame]
-        assert raw("paper")["frame_transforms"] == frame
+        local = raw("local")
+        assert local["fixed_transforms"] == ["@load_transform", "@frame_transform", "@intensity_transform"]
+        assert raw("paper")["frame_transforms"] == [local["frame_transform"], local["intensity_transform"]]
         assert raw("paper")["pose"] is None
-        for name in WHOLE:
-            assert raw(name)["load_transform"] == load
-
-    def test_films_come_as_they_are_where_the_pose_is_looked_for(self) -> None:
-        assert all(raw(name)["frame_transforms"] == [] for name in WHOLE)
+        assert raw("inference")["load_transform"] == local["load_transform"]
+        assert raw("inference")["frame_transforms"] == []
 
     def test_poses_are_those_of_the_trainings(self) -> None:
-        load, posed, intensity = raw("accurate")["frame_transforms"]
-        whole = raw("robust")["frame_transforms"]
-        assert whole == [load, {**whole[1], "_target_": "monai_ceph.transforms.WholeFilmd"}, intensity]
-        for name in WHOLE:
-            pose = raw(name)["pose"]
-            # what the dictionary forms of the trainings have as keys
-            assert {**pose["intensity"], "keys": "image"} == {**intensity, "_target_": pose["intensity"]["_target_"]}
-            assert intensity["_target_"] == pose["intensity"]["_target_"] + "d"
-            assert posed["_target_"] == pose["frame"]["_target_"] + "d"
-            assert posed.keys() - {"keys", "landmarks_key"} == pose["frame"].keys()
-            assert posed["size"] == pose["frame"]["size"] == "@grid_size"
-            assert (pose["network"], pose["size"]) == ("@global_network", "@global_grid_size")
+        posed, intensity = (merged("local", "accurate")[f"{key}_transform"] for key in ("frame", "intensity"))
+        pose = raw("inference")["pose"]
+        # what the dictionary forms of the trainings have as keys
+        assert {**pose["intensity"], "keys": "image"} == {**intensity, "_target_": pose["intensity"]["_target_"]}
+        assert intensity["_target_"] == pose["intensity"]["_target_"] + "d"
+        assert posed["_target_"] == pose["frame"]["_target_"] + "d"
+        assert posed.keys() - {"keys", "landmarks_key"} == pose["frame"].keys()
+        assert posed["size"] == pose["frame"]["size"] == "@grid_size"
+        assert (pose["network"], pose["size"]) == ("@global_network", "@global_grid_size")
 
     @pytest.mark.parametrize(
-        "key",
+        ("names", "frame"),
         [
-            "landmarks",
-            "mean_shape",
-            "global_weights",
-            "local_weights",
-            "context_weights",
-            "patch_size",
-            "patch_margin",
-            "shared_pixels",
-            "guide_sd",
-            "guide_method",
-            "shifts",
-            "context_shifts",
-            "context_scale",
-            "decode_threshold",
-            "decode_power",
-            "missing_below",
-            "sure_of_pose",
-            "arrangement",
-            "local_inferer",
-            "pose",
-            "inferer",
-            "dataloader",
-            "patches_per_batch",
+            (("local",), "SquareFilmd"),
+            (("local", "accurate"), "PoseFilmd"),
+            (("global",), "SquareFilmd"),
+            (("global", "robust"), "WholeFilmd"),
         ],
     )
-    def test_evaluating_and_inferring(self, key: str) -> None:
-        assert raw("evaluate")[key] == raw("inference")[key]
+    def test_training_loads_frames_and_scales_in_this_order(self, names: tuple[str, ...], frame: str) -> None:
+        config = parser(*names)
+        config["mean_shape"] = shipped.mean_shape()
+        found = [type(each).__name__ for each in config.get_parsed_content("fixed_transforms")]
+        assert found == ["LoadRadiographd", frame, "ScaleFilmIntensityd"]
 
     def test_decoding(self) -> None:
-        evaluate, inference = (raw(name)["postprocessing"]["transforms"][0] for name in WHOLE)
-        training = raw("local")["validate"]["postprocessing"]["transforms"][0]
+        training, inference = raw("local")["validate"]["decode_transform"], raw("inference")["decode_transform"]
         # the inferer's maps have a grid of their own, a score below which there is no landmark, and join two networks
-        own = {"ref_key": "pred", "min_peak": "@missing_below", "power": "@decode_power"}
-        assert evaluate == {**training, **own}
-        assert inference == {**evaluate, "score_key": "score"}
+        own = {"ref_key": "pred", "min_peak": "@missing_below", "power": "@decode_power", "score_key": "score"}
+        assert inference == {**training, **own}
         decoder = raw("inference")["decoder"]
         assert all(decoder[key] == inference[key] for key in ("method", "threshold", "power", "min_peak"))
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize(
+    "names",
+    [("global", "robust"), ("local", "accurate"), ("local", "accurate", "context"), ("local", "accurate", "finetune")],
+    ids=lambda names: names[-1],
+)
+def test_the_device_decides_whether_a_recipe_trains_in_bfloat16(
+    names: tuple[str, ...], native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = parser(*names)
+    config["device"], config["imagenet"] = "$torch.device('cpu')", False
+    monkeypatch.setattr(networks, "bfloat16_is_native", lambda device: native and device.type == "cpu")
+    assert config.get_parsed_content("network").mixed_precision is native
 
 
 class TestPaper:
@@ -235,19 +266,19 @@ class TestPaper:
 
     @pytest.mark.parametrize(("stage", "scale", "side"), [("global", 0.15, 290), ("local", 0.5, 968)])
     def test_grid(self, stage: str, scale: float, side: int) -> None:
-        config = raw(stage)
+        config = merged(stage)
         assert config["crop_side"] == 1935
-        assert config["global_scale" if stage == "global" else "scale"] == scale
+        assert config["scale"] == scale
         assert parsed(stage, "grid_size") == [side]
 
     @pytest.mark.parametrize(("stage", "width"), [("global", 40), ("local", 30)])
     def test_heatmaps(self, stage: str, width: int) -> None:
-        assert raw(stage)["global_heatmap_width" if stage == "global" else "heatmap_width"] == width
+        assert merged(stage)["heatmap_width"] == width
         assert parsed(stage, "sigma") == [width / 6]
 
     @pytest.mark.parametrize("stage", STAGES)
     def test_loss(self, stage: str) -> None:
-        config = raw(stage)
+        config = merged(stage)
         assert config["focal_epoch"] == 60
         assert config["focal_threshold"] == 0.01
         assert (config["focal_alpha"], config["focal_gamma"]) == (0.25, 2.0)
@@ -288,11 +319,11 @@ def logs(folder: Path) -> dict[str, str]:
     commands = {
         "local, further": command("training", "local", max_epochs=3, **tiny["local"]),
         "local, finished": command("training", "local", max_epochs=3, **tiny["local"]),
-        "global": command("run", "global", max_epochs=2, **tiny["global"]),
+        "global": command("run", "local", "global", max_epochs=2, **tiny["global"]),
         # the networks go on with the overlays
         "robust": command(
             "training",
-            *("global", "robust"),
+            *("local", "global", "robust"),
             **{**tiny["global"], "max_epochs": 1},
             initial_weights=weights["global_weights"],
             output_dir="runs/robust",
@@ -331,8 +362,8 @@ def logs(folder: Path) -> dict[str, str]:
             *("inferring", "inference", "paper"),
             **{**TINY_WHOLE, **weights, "context_weights": None, "output_dir": "runs/paper"},
         ),
-        "evaluate": command("evaluating", "evaluate", **TINY_WHOLE, **weights),
-        "no dataset folder": command("training", "global", dataset_dir="nowhere", output_dir="elsewhere"),
+        "evaluate": command("evaluating", "inference", "evaluate", **TINY_WHOLE, **weights),
+        "no dataset folder": command("training", "local", "global", dataset_dir="nowhere", output_dir="elsewhere"),
     }
     return {"local": first, **execute_all(commands, folder)}
 
@@ -346,7 +377,7 @@ def detector_like(folder: Path, *, paper: bool = False) -> CephalogramDetector:
     overrides |= {"context_weights": None} if paper else {}
     return CephalogramDetector(
         "cpu",
-        overlays=[BUNDLES / "paper.json"] if paper else [],
+        overlays=[BUNDLES / "overlays" / "paper.json"] if paper else [],
         overrides={key: value for key, value in overrides.items() if key != "device"},
     )
 
@@ -407,7 +438,7 @@ class TestRuns:
 
     def test_a_second_call_goes_on(self, logs: dict[str, str]) -> None:
         log = logs["local, further"]
-        assert "going on after epoch 2: " in log
+        assert "resuming after epoch 2: " in log
         assert "Restored all variables from " in log
         assert re.findall(r"Epoch\[(\d+)\] Metrics", log) == ["3"]
 

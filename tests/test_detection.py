@@ -381,7 +381,7 @@ class TestConfigs:
         assert np.isfinite(found.points()).all()
 
     def test_an_overlay_and_an_override(self) -> None:
-        overlay = Path(monai_ceph.__file__).parent / "bundles" / "no_expansion.json"
+        overlay = Path(monai_ceph.__file__).parent / "bundles" / "overlays" / "no_expansion.json"
         detector = CephalogramDetector("cpu", overlays=[overlay], overrides={"patches_per_batch": 7})
         assert detector.inferer.local.offsets == [(0, 0)]
         assert detector.inferer.local.patch_size == 100
@@ -407,11 +407,26 @@ class TestConfigs:
         with pytest.raises(CephError, match="mixed_precision must be true or false, got 'bf16'"):
             CephalogramDetector("cpu", overrides={"mixed_precision": "bf16"})
 
+    def test_the_configs_mean_shape_is_the_one_that_films_are_judged_by(self, film: Path) -> None:
+        paper = Path(monai_ceph.__file__).parent / "bundles" / "overlays" / "paper.json"
+        # the paper's inference has no pose, so that only the judgement uses the shape
+        assert CephalogramDetector("cpu", overlays=[paper])(film, stage="global")
+        long = [[4 * row, column] for row, column in weights.mean_shape()]
+        other = CephalogramDetector("cpu", overlays=[paper], overrides={"mean_shape": long})
+        with pytest.raises(RejectedError, match="shape residual"):
+            other(film, stage="global")
+
+    @pytest.mark.parametrize("shape", [None, [[0.0, 1.0]], [[0.0, math.nan]] * 19, "mean"])
+    def test_a_mean_shape_of_another_form(self, shape: object) -> None:
+        paper = Path(monai_ceph.__file__).parent / "bundles" / "overlays" / "paper.json"
+        with pytest.raises(CephError, match="mean_shape must be 19 pairs of numbers"):
+            CephalogramDetector("cpu", overlays=[paper], overrides={"mean_shape": shape})
+
     def test_weights_that_give_no_number(self, film: Path, tmp_path: Path) -> None:
         state = torch.load(weights.path("local"), weights_only=True)
         state = {k: torch.full_like(v, math.nan) if v.is_floating_point() else v for k, v in state.items()}
         torch.save(state, tmp_path / "mine.pt")
-        overlay = Path(monai_ceph.__file__).parent / "bundles" / "no_expansion.json"
+        overlay = Path(monai_ceph.__file__).parent / "bundles" / "overlays" / "no_expansion.json"
         broken = CephalogramDetector("cpu", overlays=[overlay], overrides={"local_weights": str(tmp_path / "mine.pt")})
         with pytest.raises(RejectedError, match="score"):
             broken(film)
@@ -421,7 +436,7 @@ class TestConfigs:
 
     @pytest.mark.parametrize("key", ["local_weights", "global_weights"])
     def test_weights_that_are_not_there(self, tmp_path: Path, key: str) -> None:
-        with pytest.raises(CephError, match=r"none\.pt: no weights for this network: No such file"):
+        with pytest.raises(CephError, match=r"none\.pt: not weights of this network: No such file"):
             CephalogramDetector("cpu", overrides={key: str(tmp_path / "none.pt")})
 
     @pytest.mark.parametrize("device", ["gpu0", "cuda:99"])

@@ -59,14 +59,14 @@ def logs(folder: Path) -> dict[str, str]:
     whole = {**TINY_WHOLE, **trained, "context_weights": "$None", "dataset_dir": films}
     return execute_all(
         {
-            "global": command("training", "global", **tiny["global"], **own),
+            "global": command("training", "local", "global", **tiny["global"], **own),
             "local": command("training", "local", **tiny["local"], **own),
-            "evaluate": command("evaluating", "evaluate", "paper", set_of_run, **whole),
+            "evaluate": command("evaluating", "inference", "evaluate", "paper", set_of_run, **whole),
             "inference": command("inferring", "inference", "paper", set_of_run, **whole),
             # with the pose, whose mean shape is that of the training films
             "posed": command("inferring", "inference", set_of_run, **whole, output_dir="runs/posed"),
-            "not named": command("training", "global", **tiny["global"], dataset_dir=films, output_dir="none"),
-            "phantoms": command("training", "global", **tiny["global"], landmarks=FLAG, output_dir="none"),
+            "not named": command("training", "local", "global", **tiny["global"], dataset_dir=films, output_dir="none"),
+            "phantoms": command("training", "local", "global", **tiny["global"], landmarks=FLAG, output_dir="none"),
             # the networks' own size, for the weights of the shipped one
             "transfer": command(
                 "training",
@@ -75,7 +75,7 @@ def logs(folder: Path) -> dict[str, str]:
                 **own,
                 initial_weights=body_of_the_shipped_network(folder),
                 output_dir="runs/transfer",
-                **{"train#handlers#0#strict": False},
+                initial_weights_strict=False,
             ),
             "no weights": command("inferring", "inference", dataset_dir=films, landmarks=FLAG, output_dir="none"),
         },

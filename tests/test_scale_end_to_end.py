@@ -19,7 +19,8 @@ from monai_ceph.datasets.phantom import write_phantoms
 from monai_ceph.readers import SpacingSource
 from monai_ceph.reports import dicom_codes as codes
 
-QUICK = ("--device", "cpu", "--config", str(Path(monai_ceph.__file__).parent / "bundles" / "no_expansion.json"))
+OVERLAYS = Path(monai_ceph.__file__).parent / "bundles" / "overlays"
+QUICK = ("--device", "cpu", "--config", str(OVERLAYS / "no_expansion.json"))
 CALIBRATION = (
     *("PixelSpacingCalibrationType", "PixelSpacingCalibrationDescription", "ImagerPixelSpacing"),
     *("EstimatedRadiographicMagnificationFactor", "DistanceSourceToDetector", "DistanceSourceToPatient"),

@@ -88,7 +88,7 @@ def test_no_weights(tmp_path: Path, kind: str) -> None:
     with pytest.raises(CephError) as caught:
         weights.load(small(), str(file))
     message = str(caught.value)
-    assert message.startswith(f"{file}: no weights for this network: ")
+    assert message.startswith(f"{file}: not weights of this network: ")
     assert "\n" not in message
     assert len(message) < 350
     assert not message.endswith(": ")
@@ -102,7 +102,7 @@ def test_the_message_says_what_does_not_fit(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["missing", "text", "a tensor"])
 def test_nothing_to_export(tmp_path: Path, kind: str) -> None:
     file = broken(tmp_path / "a.pt", kind)
-    with pytest.raises(CephError, match=r"a\.pt: no checkpoint: ."):
+    with pytest.raises(CephError, match=r"a\.pt: not a checkpoint: ."):
         weights.export(str(file), str(tmp_path / "b.pt"))
     assert not (tmp_path / "b.pt").exists()
 
@@ -118,7 +118,7 @@ def test_the_largest_values_that_half_precision_holds(value: float) -> None:
 def test_values_that_half_precision_cannot_hold(tmp_path: Path, value: float) -> None:
     state = {"first.bias": torch.zeros(3), "norm.running_var": torch.tensor([1.0, value]), "count": torch.tensor(70000)}
     torch.save({"network": state}, tmp_path / "a.pt")
-    with pytest.raises(CephError, match=r"a\.pt: norm\.running_var has values beyond 65504, where half precision ends"):
+    with pytest.raises(CephError, match=r"a\.pt: norm\.running_var has values above 65504, too large"):
         weights.export(str(tmp_path / "a.pt"), str(tmp_path / "b.pt"))
     assert not (tmp_path / "b.pt").exists()
 

@@ -60,7 +60,7 @@ def test_phantoms(tmp_path: Path) -> None:
 
 
 def detect(films: Path, out: Path, overlay: Path) -> list[str]:
-    overlays = ["--config", str(BUNDLES / "no_expansion.json"), "--config", str(overlay)]
+    overlays = ["--config", str(BUNDLES / "overlays" / "no_expansion.json"), "--config", str(overlay)]
     return ["detect", str(films), "--out", str(out), "--formats", "csv", "--device", "cpu", "--force", *overlays]
 
 

@@ -72,7 +72,7 @@ def evaluate(
         stop(f"--json {json_file} was not written by evaluate. Move it, or choose another file")
     check_spacing(pixel_spacing)
     bundles = files("monai_ceph") / "bundles"
-    overlays = [str(bundles / "no_expansion.json")] if method is Method.NO_EXPANSION else []
+    overlays = [str(bundles / "overlays" / "no_expansion.json")] if method is Method.NO_EXPANSION else []
     try:
         films = open_dataset(dataset, split.value, ground_truth.value)
         if pixel_spacing is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from monai_ceph import weights
 from monai_ceph.errors import RejectedError
 from monai_ceph.readers import Radiograph
 from monai_ceph.transforms.geometry import apply, fit_similarity
@@ -54,6 +53,7 @@ def check_landmarks(
     points: np.ndarray,
     scores: np.ndarray,
     evidence: float | None,
+    mean_shape: np.ndarray,
     max_shape_residual: float,
     min_mean_score: float,
     min_evidence: float,
@@ -64,6 +64,7 @@ def check_landmarks(
         points: (19, 2), (row, column) on a film that is upright and faces right; NaN where missing.
         scores: (19,)
         evidence: of the pose, if it was looked for.
+        mean_shape: (19, 2), (row, column), in any unit: the one that the config names.
         max_shape_residual: see :func:`shape_residual`.
         min_mean_score: of the landmarks that are not missing.
         min_evidence: see :class:`monai_ceph.inferers.pose.Pose`.
@@ -74,7 +75,7 @@ def check_landmarks(
     mean = float(np.mean(scores[known])) if known.any() else 0.0
     if mean < min_mean_score:
         return f"the landmarks' mean score is {mean:.2f}, below {min_mean_score:g}"
-    residual = shape_residual(points, np.array(weights.model()["mean_shape"]))
+    residual = shape_residual(points, mean_shape)
     if residual > max_shape_residual:
         return f"the landmarks do not form a head facing right (shape residual {residual:.2f} > {max_shape_residual:g})"
     return None

@@ -22,7 +22,6 @@ from monai_ceph.labelling.dataset import write_dataset
 from monai_ceph.labelling.detectors import Detectors
 from monai_ceph.labelling.scores import ScoreBook
 from monai_ceph.labelling.store import FilmStore
-from monai_ceph.networks import bfloat16_is_native
 from monai_ceph.storage.atomic import written_beside
 
 __all__ = ["FineTune", "configs"]
@@ -35,7 +34,7 @@ _MIN_TO_HOLD_OUT = 10
 
 
 class FineTune(TrainTask):
-    """Runs ``bundles/local.json``, ``accurate.json`` and ``finetune.json`` on the labelled films.
+    """Runs ``bundles/local.json`` with its overlays ``accurate.json`` and ``finetune.json`` on the labelled films.
 
     It begins with the shipped weights, or with the fine-tuned ones (``initial_weights`` "latest" in the request). With
     ten labelled films or more, a fifth of them validates. The result replaces the fine-tuned weights of this server,
@@ -129,10 +128,9 @@ class FineTune(TrainTask):
             "device": f"$torch.device({str(device)!r})",
             "max_epochs": epochs,
             "learning_rate": rate,
-            "validation_interval": epochs,
+            "val_interval": epochs,
             "fold": 0 if films >= _MIN_TO_HOLD_OUT else None,
             "folds": 5 if films >= _MIN_TO_HOLD_OUT else _MIN_FILMS,
-            "mixed_precision": bfloat16_is_native(device),
         }
 
 
@@ -149,7 +147,8 @@ def _choice(request: dict[str, Any], key: str, defaults: dict[str, Any]) -> Any:
 def configs(overlay: Path) -> list[str]:
     """Return the files of a run, each laid over the ones before it."""
     bundles = files("monai_ceph") / "bundles"
-    return [*(str(bundles / f"{name}.json") for name in ("local", "accurate", "finetune")), str(overlay)]
+    names = ("local.json", "overlays/accurate.json", "overlays/finetune.json")
+    return [*(str(bundles / name) for name in names), str(overlay)]
 
 
 def _run_bundle(overlay: Path) -> None:

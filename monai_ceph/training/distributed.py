@@ -1,4 +1,4 @@
-"""Training by several processes, one per GPU: what ``bundles/multi_gpu.json`` calls. torchrun starts the processes."""
+"""Training by several processes, one per GPU, that torchrun starts: what ``bundles/overlays/multi_gpu.json`` calls."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ["ProcessesInStep", "SharedDataLoader", "rank", "share", "start", "thi
 
 
 def rank() -> int:
-    """Return the number of this process among all; 0 draws phantoms, logs and saves."""
+    """Return the rank of this process; rank 0 draws phantoms, logs and saves."""
     return int(os.environ.get("RANK", "0"))
 
 
 def this_device() -> torch.device:
-    """Return the GPU of this process, the CPU on a machine without one.
+    """Return the GPU of this process, or the CPU on a machine without a GPU.
 
     Raises:
         CephError: if there are more processes than GPUs.
@@ -33,15 +33,15 @@ def this_device() -> torch.device:
         return torch.device("cpu")
     local, gpus = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
     if local >= gpus:
-        raise CephError(f"process {local} has no GPU: this machine has {gpus}; start torchrun --nproc_per_node={gpus}")
+        raise CephError(f"process {local} has no GPU: this machine has {gpus}. Give torchrun --nproc_per_node={gpus}")
     return torch.device("cuda", local)
 
 
 def start(device: torch.device) -> None:
-    """Join the other processes, by NCCL on GPUs and by Gloo on CPUs, and keep all but the first one quiet.
+    """Join the process group, with NCCL on GPUs and Gloo on CPUs. Only rank 0 logs warnings and below.
 
     Raises:
-        CephError: if torchrun did not start this process.
+        CephError: if this process was not started by torchrun.
     """
     if "RANK" not in os.environ:
         raise CephError(
@@ -56,10 +56,10 @@ def start(device: torch.device) -> None:
 
 
 def share(films: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the films that this process validates on: one run of neighbours, so that shares in order are all films.
+    """Return the films that this process validates on, a contiguous part of ``films``.
 
-    A process without a film would leave the others waiting for its errors. It gets the first film with a pixel spacing
-    of NaN: its errors in mm are NaN, and no metric counts them.
+    A process without a film would block the others when metrics are gathered. It gets the first film, with a pixel
+    spacing of NaN, so that its errors in mm are NaN and no metric counts them.
     """
     count, number = distributed.get_world_size(), distributed.get_rank()
     own = films[number * len(films) // count : (number + 1) * len(films) // count]
@@ -69,16 +69,16 @@ def share(films: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 class SharedDataLoader(DataLoader):
-    """MONAI's DataLoader of this process's share of each batch.
+    """MONAI's DataLoader for the part of each batch that this process trains on.
 
-    An epoch has as many batches as in a single process, and all processes together load a batch of ``batch_size``.
+    All processes together load batches of ``batch_size``, and an epoch has as many batches as in a single process.
 
     Args:
-        dataset: of all films, the same in each process.
-        batch_size: of all processes together.
+        dataset: all films, the same in each process.
+        batch_size: size of a batch over all processes.
         shuffle: draw a new order for each pass.
-        drop_last: leave out what does not fill a batch.
-        seed: of the order, the same in each process.
+        drop_last: drop the last batch if it is not full.
+        seed: seed of the order, the same in each process.
         kwargs: see MONAI's DataLoader.
 
     Raises:
@@ -91,7 +91,7 @@ class SharedDataLoader(DataLoader):
         count = distributed.get_world_size()
         if batch_size % count:
             raise CephError(
-                f"a batch of {batch_size} films cannot be divided among {count} processes; give a --batch_size that is "
+                f"a batch of {batch_size} films cannot be divided among {count} processes. Give a --batch_size that is "
                 f"a multiple of {count} (local stage: of {count} times patches_per_load)"
             )
         sampler = DistributedSampler(dataset, shuffle=shuffle, seed=seed, drop_last=drop_last)
@@ -99,30 +99,30 @@ class SharedDataLoader(DataLoader):
 
 
 class ProcessesInStep:
-    """Ignite handler of the trainer: what DistributedDataParallel and MONAI leave to each process.
+    """Ignite handler that keeps processes in step where DistributedDataParallel and MONAI do not.
 
-    Each pass has an order of its own: the local stage has several passes in an epoch, and MONAI sets the order once.
-    At the end of an epoch the running statistics of BatchNorm are the mean of those of all processes, before any
-    process validates or saves: the handler stands before the others.
+    Each pass over the films gets a new order: the local stage makes several passes in an epoch, and MONAI sets the
+    order once per epoch. At the end of an epoch the running statistics of BatchNorm are averaged over all processes.
+    This must happen before a process validates or saves, so attach this handler first.
 
     Args:
-        network: whose buffers are averaged.
+        network: the network whose buffers are averaged.
     """
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network
 
     def attach(self, engine: Engine) -> None:
-        """Register the handler."""
+        """Attach the handler to a trainer."""
         engine.add_event_handler(Events.DATALOADER_STOP_ITERATION, self.reorder)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.average)
 
     def reorder(self, engine: Engine) -> None:
-        """Draw another order for the pass that begins."""
+        """Draw a new order for the next pass."""
         engine.data_loader.sampler.set_epoch(engine.state.iteration)
 
     def average(self, engine: Engine) -> None:
-        """Take the mean of the running statistics over the processes."""
+        """Average the running statistics over the processes."""
         for buffer in self.network.buffers():
             if buffer.is_floating_point():
                 distributed.all_reduce(buffer)

@@ -1,4 +1,4 @@
-"""The films of a run: those that train, validate, are evaluated, or only inferred."""
+"""The films of a run: for training, validation, evaluation or inference."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ __all__ = ["films", "films_per_batch", "inference_films", "mean_shape", "trainin
 
 logger = logging.getLogger(__name__)
 
-# phantoms are drawn at the local stage's grid: more pixels would be thrown away
+# phantoms have the size of the local stage's grid, which needs no more pixels
 _PHANTOM_HEIGHT, _PHANTOM_WIDTH = 1200, 968
 
-# films that a warning names
+# how many films a warning names
 _NAMED = 5
 
 
 def _phantoms(folder: Path, count: int, seed: int) -> Path:
-    """Draw phantoms once per folder."""
+    """Draw phantoms, unless the folder has them already."""
     from monai_ceph.datasets.phantom import write_phantoms
 
     folder = folder / f"{count}-seed-{seed}"
-    # of several processes that train together, the first one draws
+    # if several processes train together, the first one draws
     with idist.one_rank_first():
         if not (folder / TABLE).is_file():
             folder.mkdir(parents=True, exist_ok=True)
@@ -54,27 +54,28 @@ def training_films(
 ) -> dict[str, list[dict[str, Any]]]:
     """Return the films to train and to validate on, as dictionaries.
 
-    A film with fewer than two landmarks, or none of a set of one, has no pose or no patch, and is left out.
+    Films with fewer than two annotated landmarks are left out, because they have no pose. If the set has one landmark,
+    one annotated landmark is enough.
 
     Args:
-        dataset_dir: a dataset folder, of which the training split is used; None trains on phantoms alone.
-        phantom_dir: where phantoms are drawn.
-        ground_truth: of ISBI 2015.
-        fold: the group that validates; None trains on all films.
-        folds: number of groups.
-        seed: of the groups and of the phantoms.
-        phantoms: how many phantoms join the films to train on; without a dataset, how many there are.
+        dataset_dir: a dataset folder, of which the training split is used; None trains only on phantoms.
+        phantom_dir: folder for the phantoms.
+        ground_truth: annotations of ISBI 2015 to use.
+        fold: the fold to validate on; None trains on all films.
+        folds: number of folds.
+        seed: seed of the folds and of the phantoms.
+        phantoms: number of phantoms that are added to the training films, or in all if there is no dataset.
         landmarks: symbols of the landmarks to train, in the order of the channels.
 
     Raises:
-        DatasetError: if the dataset does not have a known layout, or no film to train on has landmarks.
-        CephError: if phantoms are asked for and do not have the landmarks, or a landmark is named twice.
+        DatasetError: if the layout of the dataset is not known, or no training film has landmarks.
+        CephError: if phantoms are asked for and lack a landmark, or a landmark is named twice.
     """
     if twice := {symbol for symbol in landmarks if list(landmarks).count(symbol) > 1}:
         raise CephError(f"landmarks: {min(twice)} is named twice")
     if dataset_dir is None:
         logger.warning(
-            "NO DATASET: training on %d SYNTHETIC phantoms. The weights will be of no use on patients. "
+            "NO DATASET: training on %d SYNTHETIC phantoms. The weights will not work on patients. "
             "Give --dataset_dir PATH to train on films.",
             phantoms,
         )
@@ -86,26 +87,26 @@ def training_films(
             train = train + _phantom_films(phantom_dir, phantoms, seed, landmarks)
     train, validate = _annotated(train), _annotated(validate)
     if not train:
-        raise DatasetError(f"{dataset_dir}: no film to train on has landmarks")
+        raise DatasetError(f"{dataset_dir}: no training film has landmarks")
     annotated = np.isfinite(np.stack([film.landmarks for film in train])).all(axis=2).any(axis=0)
     if never := [symbol for symbol, seen in zip(landmarks, annotated.tolist(), strict=True) if not seen]:
-        logger.warning("no film to train on has %s: the networks will not find them", " ".join(never))
+        logger.warning("no training film has %s: the networks will not learn to find them", " ".join(never))
     logger.info("%d films to train on, %d to validate on", len(train), len(validate))
     unscaled = sum(not np.isfinite(film.pixel_spacing) for film in validate)
     if unscaled == len(validate):
         logger.warning(
-            "no film to validate on has a pixel_spacing: errors in mm are not known, and no network is the best; "
-            "final.pt is that of the last epoch"
+            "no validation film has a pixel_spacing, so errors in mm and the best epoch are not known. "
+            "Use final.pt, the network of the last epoch"
         )
     elif unscaled:
         logger.warning(
-            "%d of %d films to validate on have no pixel_spacing, and no part in the errors", unscaled, len(validate)
+            "%d of %d validation films have no pixel_spacing and do not count in the errors", unscaled, len(validate)
         )
     return {"train": as_dictionaries(train), "validate": as_dictionaries(validate)}
 
 
 def _annotated(films: list[Film]) -> list[Film]:
-    """Return the films that show where they are, and warn of the others."""
+    """Return the films with enough annotated landmarks, and warn about the others."""
     kept: list[Film] = []
     bare: list[Film] = []
     for film in films:
@@ -113,14 +114,14 @@ def _annotated(films: list[Film]) -> list[Film]:
         (kept if len(places) >= min(2, len(film.landmarks)) else bare).append(film)
     if bare:
         names = ", ".join(film.name for film in bare[:_NAMED]) + (", ..." if len(bare) > _NAMED else "")
-        logger.warning("%d films are left out, with fewer than two landmarks: %s", len(bare), names)
+        logger.warning("%d films with fewer than two landmarks are left out: %s", len(bare), names)
     return kept
 
 
 def _phantom_films(folder: str, count: int, seed: int, landmarks: Sequence[str]) -> list[Film]:
     if unknown := [symbol for symbol in landmarks if symbol not in SYMBOLS]:
         raise CephError(
-            f"phantoms have no landmark {' '.join(unknown)}: give --dataset_dir, with films that show them, and "
+            f"phantoms have no landmark {' '.join(unknown)}. Give --dataset_dir with films that show them, and "
             "--phantoms 0"
         )
     return open_dataset(_phantoms(Path(folder), count, seed), symbols=landmarks)
@@ -129,16 +130,16 @@ def _phantom_films(folder: str, count: int, seed: int, landmarks: Sequence[str])
 def mean_shape(films: Sequence[Mapping[str, Any]]) -> list[list[float]]:
     """Return the Procrustes mean of the films' landmarks (Gower 1975, Generalized Procrustes Analysis).
 
-    (N, 2), (row, column), centred, root mean square distance from the centre 1, in the mean direction of the films.
-    Films with a landmark that is not annotated do not take part.
+    (N, 2), (row, column), centred, with a root mean square distance of 1 from the centre and the mean orientation of
+    the films. Films that lack a landmark are not used.
 
     Raises:
-        CephError: if no film has all its landmarks, in two places or more.
+        CephError: if no film has all its landmarks, at two places or more.
     """
     shapes = [torch.as_tensor(film["landmarks"], dtype=torch.float64) for film in films]
     shapes = [shape for shape in shapes if not shape.isnan().any() and len(shape.unique(dim=0)) > 1]
     if not shapes:
-        raise CephError("no film has all its landmarks, in two places or more, so that there is no mean shape")
+        raise CephError("there is no mean shape: no film has all its landmarks, at two places or more")
     mean = shapes[0]
     for _ in range(5):
         aligned = [apply(fit_similarity(shape, mean), shape) for shape in shapes]
@@ -160,39 +161,39 @@ def films(
     phantoms: int,
     landmarks: Sequence[str] = SYMBOLS,
 ) -> list[dict[str, Any]]:
-    """Return the films to evaluate on, as dictionaries; phantoms if there is no dataset.
+    """Return the films to evaluate on as dictionaries, or phantoms if there is no dataset.
 
-    Films without a pixel spacing have no errors in mm: a warning counts them.
+    Films without a pixel spacing have no errors in mm; a warning says how many there are.
     """
     if dataset_dir is None:
         logger.warning("NO DATASET: evaluating on %d SYNTHETIC phantoms. Give --dataset_dir PATH.", phantoms)
         return as_dictionaries(_phantom_films(phantom_dir, phantoms, 10_000, landmarks))
     found = open_dataset(dataset_dir, split, ground_truth, doubles, landmarks)
     if unscaled := sum(not np.isfinite(film.pixel_spacing) for film in found):
-        logger.warning("%d of %d films have no pixel_spacing, and no part in the errors", unscaled, len(found))
+        logger.warning("%d of %d films have no pixel_spacing and do not count in the errors", unscaled, len(found))
     return as_dictionaries(found)
 
 
 def inference_films(dataset_dir: str | None, phantom_dir: str, phantoms: int) -> list[dict[str, Any]]:
-    """Return the films of a file or a folder as dictionaries with ``image`` and ``file``; phantoms without one.
+    """Return the films of a file or a folder as dictionaries with ``image`` and ``file``, or phantoms.
 
     Raises:
-        CephError: if there is no film.
+        CephError: if the folder has no film.
     """
     if dataset_dir is None:
         logger.warning("NO DATASET: detecting on %d SYNTHETIC phantoms. Give --dataset_dir PATH.", phantoms)
         dataset_dir = str(_phantoms(Path(phantom_dir), phantoms, seed=10_000))
     found = find_radiographs([dataset_dir])
     if not found:
-        raise CephError(f"{dataset_dir}: no film in it")
+        raise CephError(f"{dataset_dir}: the folder has no film")
     return [{"image": str(path), "file": str(path)} for path in found]
 
 
 def films_per_batch(batch_size: int, patches_per_load: int) -> int:
-    """Return how many films give the patches of a batch, so many each.
+    """Return how many films fill a batch if each of them gives ``patches_per_load`` patches.
 
     Raises:
-        CephError: if that is no whole number: the batch would have another size than was asked for.
+        CephError: if ``batch_size`` is not a multiple of ``patches_per_load``.
     """
     if batch_size < 1 or patches_per_load < 1 or batch_size % patches_per_load:
         raise CephError(f"batch_size ({batch_size}) must be a multiple of patches_per_load ({patches_per_load})")

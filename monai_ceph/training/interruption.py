@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM in a training run: it is saved, and ends with the command that goes on."""
+"""Ctrl-C and SIGTERM in a training run: save it, and print the command that resumes it."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ __all__ = ["exit_on_interrupt", "run_until_interrupted"]
 logger = logging.getLogger(__name__)
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# what a shell reports of a program that Ctrl-C ended
+# exit code of a program that Ctrl-C ended
 _EXIT_INTERRUPTED = 128 + signal.SIGINT
 
 
 def exit_on_interrupt() -> None:
-    """Let Ctrl-C and SIGTERM end this process with one line from now on, instead of a traceback."""
+    """Make Ctrl-C and SIGTERM end this process with one line instead of a traceback."""
     _on_signal(_exit)
 
 
 def _on_signal(handler: Any) -> None:
-    # Python takes signals in the main thread only
+    # Python accepts signal handlers in the main thread only
     if threading.current_thread() is threading.main_thread():
         for number in _SIGNALS:
             signal.signal(number, handler)
@@ -48,7 +48,7 @@ def _exit(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _end() -> NoReturn:
-    # Ignite and MONAI log a traceback for anything that is raised in a run
+    # Ignite and MONAI log a traceback of every exception in a run
     logging.disable(logging.CRITICAL)
     raise SystemExit(_EXIT_INTERRUPTED)
 
@@ -59,13 +59,13 @@ def _command() -> str:
 
 
 def run_until_interrupted(trainer: Engine) -> None:
-    """Run a trainer. The first Ctrl-C or SIGTERM saves it after the present step, and ends the process.
+    """Run a trainer. The first Ctrl-C or SIGTERM saves the run after the current step and ends the process.
 
-    Under torchrun the signals keep their default: a process that stopped one step before the others would make them
-    wait for it.
+    Under torchrun the signals keep their default, because the other processes would wait forever for one that stopped
+    a step earlier.
 
     Args:
-        trainer: the engine, with a :class:`~monai_ceph.training.TimedCheckpointSaver` attached.
+        trainer: a trainer with a :class:`~monai_ceph.training.TimedCheckpointSaver` attached.
 
     Raises:
         SystemExit: with code 130, if the run was interrupted.
@@ -81,16 +81,16 @@ def run_until_interrupted(trainer: Engine) -> None:
         if asked:
             _exit(number, frame)
         asked = True
-        logger.warning("Stopping after this step, or after the validation. Press Ctrl-C again to stop at once.")
+        logger.warning("Stopping after this step or the current validation. Press Ctrl-C again to stop at once.")
 
     def stop_at_step(engine: Engine) -> None:
-        # at the end of an epoch the validation comes first
+        # the last step of an epoch is followed by the validation
         if asked and not ends_epoch(engine):
             engine.fire_event(RunEvents.SAVE)
             engine.terminate(skip_completed=True)
 
     def stop_at_epoch(engine: Engine) -> None:
-        # a run that has just finished may finish: it writes its last file
+        # after the last epoch the run still writes its final file
         if asked and engine.state.epoch < engine.state.max_epochs:
             engine.terminate(skip_completed=True)
 
@@ -105,7 +105,7 @@ def run_until_interrupted(trainer: Engine) -> None:
         _default_signals()
     if asked and trainer.should_terminate:
         logger.warning(
-            "Interrupted in epoch %d of %d, and saved. To go on: %s",
+            "Interrupted in epoch %d of %d, and saved. To resume: %s",
             *(trainer.state.epoch, trainer.state.max_epochs, _command()),
         )
         _end()

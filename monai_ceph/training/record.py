@@ -1,4 +1,4 @@
-"""What a training run is of: its landmarks and films, written beside its weights."""
+"""The record of a training run: its landmarks and films, written beside its weights."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ __all__ = ["FILMS", "LANDMARK_SET", "record_run"]
 logger = logging.getLogger(__name__)
 
 LANDMARK_SET = "landmarks.json"
-"""The file that says which landmarks the networks of a run place."""
+"""Name of the file with the landmarks of a run and their mean shape."""
 
 FILMS = "films.json"
-"""The file that says which films a run trains and validates on."""
+"""Name of the file with the films that a run trains and validates on."""
 
 
 def record_run(
@@ -37,26 +37,26 @@ def record_run(
     resume: bool,
     epoch_length: int,
 ) -> None:
-    """Write what a run is of: ``landmarks.json`` and ``films.json``; and see that it goes on from its own checkpoint.
+    """Write ``landmarks.json`` and ``films.json``, and check that the run resumes its own checkpoint.
 
-    ``landmarks.json`` says which landmarks the networks of the run place, and their mean shape. It is an overlay: laid
-    over ``inference.json`` or ``evaluate.json`` it makes them fit the run's weights. ``films.json`` names the films
-    that train and validate, with a digest of their annotations, and says how long an epoch is.
+    ``landmarks.json`` has the landmarks of the run and their mean shape. It is an overlay on ``inference.json`` for the
+    weights of this run. ``films.json`` has the names of the training and validation films, a digest of their
+    annotations, and the length of an epoch.
 
     Args:
-        folder: of the run; made if it is not there.
+        folder: folder of the run; created if it does not exist.
         landmarks: symbols, in the order of the channels.
-        train: films to train on.
-        validate: films to validate on.
-        shape: the mean shape in whose pose the run shows heads. None: that of the films to train on; if none of them
-            has all landmarks there is none, and a warning.
-        resume: whether the run goes on from the checkpoint in the folder. If not, the checkpoint is renamed to
-            ``.old``, so that no later run goes on from it.
-        epoch_length: iterations of an epoch. Those of the checkpoint count the run's progress.
+        train: training films.
+        validate: validation films.
+        shape: mean shape of the pose in which the run sees heads, (N, 2), (row, column). None takes the mean shape of
+            the training films, or logs a warning if none of them has all landmarks.
+        resume: whether the run resumes the checkpoint in the folder. If not, the checkpoint is renamed to ``.old``, so
+            that no later run resumes it.
+        epoch_length: iterations per epoch.
 
     Raises:
-        CephError: if it would go on from a checkpoint of other films, annotations, landmarks, or epochs.
-        OSError: if they cannot be written.
+        CephError: if the checkpoint belongs to other films, annotations, landmarks, or epochs.
+        OSError: if a file cannot be written.
     """
     if not isinstance(resume, bool):
         raise CephError(f"resume must be True or False, got {resume!r}")
@@ -78,7 +78,7 @@ def record_run(
         else:
             checkpoint.replace(checkpoint.with_name(f"{CHECKPOINT}.old"))
     overlay: dict[str, Any] = {
-        "description": "Overlay on inference.json and evaluate.json: the landmark set of this run, and its mean shape.",
+        "description": "Overlay on inference.json: the landmarks of this run, and their mean shape.",
         "landmarks": list(landmarks),
     }
     try:
@@ -91,7 +91,7 @@ def record_run(
 
 
 def _digest(places: Iterable[np.ndarray]) -> str:
-    """Return what changes with any number of the films' places."""
+    """Return a hash of the landmarks' coordinates."""
     digest = hashlib.sha256()
     for place in places:
         digest.update(np.ascontiguousarray(place, dtype="<f8").tobytes())
@@ -99,7 +99,7 @@ def _digest(places: Iterable[np.ndarray]) -> str:
 
 
 def _check_record(run: Path, films_of_run: Mapping[str, Any]) -> None:
-    """See that the record of an earlier run in this folder, if there is one, is of the same films and landmarks."""
+    """Check that an earlier run in this folder had the same films and landmarks."""
     file = run / FILMS
     if not file.is_file():
         return
@@ -114,19 +114,19 @@ def _check_record(run: Path, films_of_run: Mapping[str, Any]) -> None:
         for key, names in known.items()
         if names != films_of_run[key]
     ]
-    # earlier records lack these: 0.10.0 all of them, 0.12.0 that of the spreads
+    # 0.10.0 wrote none of these keys, and 0.12.0 no spreads
     if record.get("annotations_sha256", films_of_run["annotations_sha256"]) != films_of_run["annotations_sha256"]:
         differences.append("films of the same names with other annotations")
     if record.get("spreads_sha256", films_of_run["spreads_sha256"]) != films_of_run["spreads_sha256"]:
-        differences.append("films of the same names whose annotators lie otherwise apart (spread_x, spread_y)")
+        differences.append("films of the same names with other spreads of the annotators (spread_x, spread_y)")
     if (steps := record.get("epoch_length", films_of_run["epoch_length"])) != films_of_run["epoch_length"]:
         differences.append(
             f"epochs of {steps} iterations, not {films_of_run['epoch_length']}, as with another batch_size"
         )
     if differences:
         raise CephError(
-            f"{run}: holds a training run on {differences[0]}; give another --output_dir, or --resume False to begin "
-            "anew here"
+            f"{run}: holds a training run on {differences[0]}. Give another --output_dir, or --resume False to start "
+            "over here"
         )
 
 

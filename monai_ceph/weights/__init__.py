@@ -1,8 +1,8 @@
-"""The shipped weights, in half precision, and what is known of them (``model.json``).
+"""The shipped weights, in half precision, and their description (``model.json``).
 
 ``global.pt`` and ``local.pt`` are state dictionaries of :class:`monai_ceph.networks.HeatmapUNet`, ``context.pt`` is
-one of :class:`monai_ceph.networks.efficientnet.EfficientNetHeatmapUNet`. How they were trained, and on what, stands in
-docs/explanation/model-card.md.
+one of :class:`monai_ceph.networks.efficientnet.EfficientNetHeatmapUNet`. docs/explanation/model-card.md says how
+they were trained.
 """
 
 from __future__ import annotations
@@ -45,26 +45,26 @@ _FOLDER = Path(__file__).parent
 
 
 def path(stage: str, landmarks: Sequence[str] = SYMBOLS) -> str:
-    """Return the shipped file of a stage: ``global``, ``local`` or ``context``.
+    """Return the path of the shipped weights of a stage.
 
     Args:
-        stage: of the method.
-        landmarks: symbols of the landmarks that the network has to place, in the order of its channels.
+        stage: ``global``, ``local`` or ``context``.
+        landmarks: symbols of the landmarks that the network is to find, in the order of its channels.
 
     Raises:
-        CephError: if the file has not the hash that ``model.json`` records, or the shipped network places others.
+        CephError: if the file does not have the hash in ``model.json``, or the shipped network finds other landmarks.
     """
     _only_for_the_vocabulary(landmarks, f"no shipped weights of the {stage} network", f"{stage}_weights")
     file = _FOLDER / f"{stage}.pt"
     if file.is_file() and sha256(str(file)) != model()["sha256"][stage]:
         raise CephError(
-            f"{file}: not the weights that this version ships (its SHA-256 differs from model.json); reinstall"
+            f"{file}: not the weights that this version ships (SHA-256 differs from model.json). Reinstall monai-ceph"
         )
     return str(file)
 
 
 def mean_shape(landmarks: Sequence[str] = SYMBOLS) -> list[list[float]]:
-    """Return the mean shape of the shipped weights: (N, 2), (row, column); see ``mean_shape_note`` in ``model.json``.
+    """Return the mean shape of the shipped weights, (N, 2), (row, column); see ``mean_shape_note`` in ``model.json``.
 
     Raises:
         CephError: if ``landmarks`` are not those of the shipped weights.
@@ -77,30 +77,30 @@ def mean_shape(landmarks: Sequence[str] = SYMBOLS) -> list[list[float]]:
 def _only_for_the_vocabulary(landmarks: Sequence[str], lacking: str, key: str) -> None:
     if tuple(landmarks) != SYMBOLS:
         raise CephError(
-            f"{lacking} for these {len(landmarks)} landmarks, only for the {NUM_LANDMARKS} of monai_ceph.landmarks: "
-            f"give the config key {key} (docs/how-to/own-landmarks.md)"
+            f"{lacking} for these {len(landmarks)} landmarks, only for the {NUM_LANDMARKS} of monai_ceph.landmarks. "
+            f"Set the config key {key} (docs/how-to/own-landmarks.md)"
         )
 
 
 def is_shipped(stage: str, file: str) -> bool:
-    """Return whether ``file`` is the shipped file of the stage, by whatever path."""
+    """Return whether ``file`` is the shipped file of the stage, also through a link."""
     return Path(file).resolve() == (_FOLDER / f"{stage}.pt").resolve()
 
 
 def context_beside(local_weights: str | None, landmarks: Sequence[str] = SYMBOLS) -> str | None:
-    """Return the shipped context network beside the shipped local network, and None beside any other.
+    """Return the shipped context weights if the local weights are the shipped ones, and None otherwise.
 
-    Both networks' heatmaps are multiplied, so the shipped one would hide what a local network of your own gets wrong.
-    A config that wants it all the same names it: ``"context_weights": "$weights.path('context')"``.
+    The heatmaps of both networks are multiplied, so the shipped context network would hide the errors of another local
+    network. To use it anyway, name it in a config: ``"context_weights": "$weights.path('context')"``.
     """
     return path("context", landmarks) if local_weights and is_shipped("local", local_weights) else None
 
 
 def limits_note(files: Mapping[str, str | None], limits: Sequence[str]) -> str | None:
-    """Return the sentence that results with these files of weights carry, None if all are shipped.
+    """Return the warning for limits that were chosen for other weights, or None if all weights are the shipped ones.
 
     Args:
-        files: of weights, by stage; None where a stage has none.
+        files: weights by stage; None for a stage without weights.
         limits: config keys whose values were chosen for the shipped weights.
     """
     others = [stage for stage, file in files.items() if file and not is_shipped(stage, file)]
@@ -108,12 +108,12 @@ def limits_note(files: Mapping[str, str | None], limits: Sequence[str]) -> str |
         return None
     return (
         f"The limits {', '.join(limits)} were chosen for the shipped weights, but the {' and '.join(others)} weights "
-        "are others. Choose limits of your own on films that you hold out."
+        "are others. Choose your own limits on films that were held out."
     )
 
 
 def log_used(files: Mapping[str, str | None], limits: Sequence[str]) -> None:
-    """Log which networks take part in a run, and whether the limits were chosen for them (see :func:`limits_note`)."""
+    """Log which networks a run uses, and warn if its limits were chosen for others (see :func:`limits_note`)."""
     names = {
         stage: "none" if not file else f"shipped, {model()['version']}" if is_shipped(stage, file) else file
         for stage, file in files.items()
@@ -125,12 +125,12 @@ def log_used(files: Mapping[str, str | None], limits: Sequence[str]) -> None:
 
 @cache
 def model() -> dict[str, Any]:
-    """Return ``model.json``: name, version, and the figures that were read off the training films."""
+    """Return ``model.json``: name, version, hashes, and the mean shape of the training films."""
     return json.loads((_FOLDER / "model.json").read_text(encoding="utf-8"))
 
 
 def sha256(*files: str) -> str:
-    """Return the hash of the given files' bytes, in the given order."""
+    """Return the SHA-256 of the files' bytes, in the given order."""
     digest = hashlib.sha256()
     for file in files:
         digest.update(Path(file).read_bytes())
@@ -140,20 +140,20 @@ def sha256(*files: str) -> str:
 def load(network: torch.nn.Module, file: str) -> torch.nn.Module:
     """Load weights into a network and set it to evaluation.
 
-    Takes a state dictionary, or a training checkpoint that has one under ``network``. A shipped file must have the
-    hash that ``model.json`` records.
+    The file is a state dictionary, or a training checkpoint that has one under ``network``. A shipped file must have
+    the hash in ``model.json``.
 
     Raises:
-        CephError: if the file is missing, is no checkpoint, does not fit the network, or is a shipped file that was
-            changed; it names the file.
+        CephError: if the file is missing, is not a checkpoint, does not fit the network, or is a shipped file that was
+            changed. The message names the file.
     """
     for stage in STAGES:
         if is_shipped(stage, file):
             path(stage)
     try:
         network.load_state_dict(_state(file))
-    except Exception as error:  # torch raises a different class for each way in which a file can be wrong
-        raise CephError(f"{file}: no weights for this network: {_cause(error)}") from error
+    except Exception as error:  # torch raises many different classes
+        raise CephError(f"{file}: not weights of this network: {_cause(error)}") from error
     return network.eval()
 
 
@@ -165,7 +165,7 @@ def _state(file: str) -> dict[str, torch.Tensor]:
 
 
 def _cause(error: Exception) -> str:
-    """Return the first lines that say something: torch begins with the class of the network, then goes on."""
+    """Return the first two lines of torch's message that are not empty."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -177,15 +177,15 @@ def halved(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Return a state dictionary in half precision. Integer buffers keep their type.
 
     Raises:
-        CephError: if half precision cannot hold its values; it names the tensor.
+        CephError: if a value is too large for half precision. The message names the tensor.
     """
     import torch
 
     half = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
     for key, value in half.items():
-        # what is beyond the largest half has become infinite
+        # values too large for half precision have become infinite
         if value.is_floating_point() and value.isinf().any():
-            raise CephError(f"{key} has values beyond {torch.finfo(torch.float16).max:g}, where half precision ends")
+            raise CephError(f"{key} has values above {torch.finfo(torch.float16).max:g}, too large for half precision")
     return half
 
 
@@ -195,7 +195,8 @@ def export(checkpoint: str, target: str) -> None:
     The file is written beside the target and renamed.
 
     Raises:
-        CephError: if the checkpoint is missing or is none, or half precision cannot hold it; it names the file.
+        CephError: if the checkpoint is missing, is not a checkpoint, or has values too large for half precision. The
+            message names the file.
         OSError: if the target cannot be written.
     """
     try:
@@ -203,7 +204,7 @@ def export(checkpoint: str, target: str) -> None:
     except CephError as error:
         raise CephError(f"{checkpoint}: {error}") from error
     except Exception as error:
-        raise CephError(f"{checkpoint}: no checkpoint: {_cause(error)}") from error
+        raise CephError(f"{checkpoint}: not a checkpoint: {_cause(error)}") from error
     import torch
 
     with written_beside(Path(target)) as part:

@@ -1,1 +1,1 @@
-"""The method as one bundle, in the form of the MONAI Model Zoo: what ``monai-ceph bundle`` writes."""
+"""The model as a bundle for the MONAI Model Zoo: what ``monai-ceph bundle`` writes."""

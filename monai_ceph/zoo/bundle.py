@@ -1,4 +1,4 @@
-"""Write the bundle: configs, weights, TorchScript and documents in a folder that stands alone."""
+"""Write the bundle: configs, weights, TorchScript and documents in one folder."""
 
 from __future__ import annotations
 
@@ -27,25 +27,22 @@ from monai_ceph.zoo.networks import StageNetworks
 __all__ = ["LARGE", "NAME", "Written", "write_bundle"]
 
 NAME = "head_xray_landmark_detection"
-"""Of the bundle's folder, by the model zoo's convention: organ, modality, task."""
+"""Name of the bundle's folder, by the model zoo's convention: organ, modality, task."""
 
 LARGE = 25_000_000
-"""Bytes from which on the model zoo wants a file at a URL, and not in its repository."""
+"""Size in bytes above which the model zoo takes a file from a URL instead of its repository."""
 
-_WHOLE = ("inference", "evaluate")
-_TRAINED = ("local", "global")
-# what training and inference must have in common; the user may have changed it
-_SHARED = ("landmarks", "channels", "num_res_units")
 _CONFIGS = Path(str(files("monai_ceph") / "bundles"))
+_TEMPLATES = Path(str(files("monai_ceph") / "zoo" / "templates"))
 
 
 @dataclass(frozen=True)
 class Written:
-    """What was written.
+    """The bundle that was written.
 
     Attributes:
-        folder: of the bundle.
-        large: its files that are larger than :data:`LARGE`, relative to the folder.
+        folder: folder of the bundle.
+        large: files larger than :data:`LARGE`, relative to the folder.
     """
 
     folder: Path
@@ -55,30 +52,30 @@ class Written:
 def write_bundle(
     out: Path, overlays: Sequence[Path] = (), files_url: str | None = None, torchscript: bool = True
 ) -> Written:
-    """Write the bundle as ``out/head_xray_landmark_detection``, whole or not at all.
+    """Write the bundle to ``out/head_xray_landmark_detection``, completely or not at all.
 
     Args:
-        out: folder that takes it; made if it is not there.
-        overlays: bundle configs that change single keys of inference, such as other weights.
-        files_url: where large files will lie; ``large_files.yml`` then says so.
-        torchscript: export ``models/model.ts``, too.
+        out: parent folder; created if it does not exist.
+        overlays: configs that change keys of ``inference.json``, such as other weights.
+        files_url: URL of the folder for large files, for ``large_files.yml``.
+        torchscript: also export ``models/model.ts``.
 
     Raises:
-        CephError: if a config or weights cannot be read, the folder is there already and not empty, or a network
-            cannot be exported or held by half precision.
+        CephError: if a config or weights cannot be read, the folder is not empty, or a network cannot be exported or
+            has values too large for half precision.
         OSError: if the folder cannot be written.
     """
     target = out / NAME
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise CephError(f"{target}: is there already, and not empty; take it away, or give another folder")
-    inference = _config("inference", overlays)
+        raise CephError(f"{target}: the folder exists and is not empty. Remove it, or give another folder")
+    inference = read_config([str(_CONFIGS / "inference.json"), *map(str, overlays)])
     try:
         model, identity = _networks(inference), model_identity(inference)
         landmarks = list(inference.get_parsed_content("landmarks"))
-        # without a pose no mean shape is looked at, and there may be none
+        # without a pose the mean shape is not used, and may be missing
         mean_shape = inference.get_parsed_content("mean_shape") if inference["pose"] is not None else None
     except RuntimeError as error:
-        # MONAI says which part of the config failed, and the error below it says why
+        # the cause of MONAI's error says what is wrong
         raise CephError(f"the config does not work: {root_cause(error)}") from error
     stages = [name.removesuffix("_network") for name, _ in model.named_children()]
     shipped = not overlays and identity.name == weights.model()["name"]
@@ -86,22 +83,18 @@ def write_bundle(
     with folder_written_beside(target) as part:
         for name in ("configs", "models", "docs"):
             (part / name).mkdir()
-        for name in _WHOLE:
-            _save(part, name, configs.whole(_config(name, overlays).get(), stages, mean_shape))
-        for path in sorted(_CONFIGS.glob("*.json")):
-            config = json.loads(path.read_text(encoding="utf-8"))
-            if path.stem in _TRAINED:
-                shared = {key: value for key, value in inference.get().items() if key in _SHARED and key in config}
-                _save(part, path.stem, configs.training(config | shared, path.stem))
-            elif path.stem in weights.STAGES and not _same_network(config, inference, path.stem):
-                # it would train a network that the model does not have
+        whole = configs.inference(inference, stages, mean_shape)
+        (part / "configs" / "overlays").mkdir()
+        for path in sorted(_CONFIGS.rglob("*.json")):
+            config = configs.read(path)
+            if path.stem == "context" and not _same_network(config, inference):
+                # it would train a network that is not in the model
                 continue
-            elif path.stem == "finetune" and mean_shape is None:
-                # the model does not bring heads into a pose
+            if path.stem == "finetune" and mean_shape is None:
+                # the model does not use a pose
                 continue
-            elif path.stem not in (*_WHOLE, "metadata"):
-                _save(part, path.stem, configs.overlay(config, path.stem, mean_shape))
-        _save(part, "metadata", meta)
+            own = {"inference": whole, "metadata": meta}.get(path.stem)
+            _save(part / "configs" / path.relative_to(_CONFIGS), own or configs.with_model(config, whole))
         shutil.copy(_CONFIGS / "logging.conf", part / "configs")
         shutil.copy(Path(str(files("monai_ceph") / "zoo" / "LICENSE")), part)
         for file, content in documents.texts(meta, stages, shipped).items():
@@ -109,25 +102,22 @@ def write_bundle(
         torch.save(weights.halved(model.state_dict()), part / "models" / "model.pt")
         if torchscript:
             _export(part)
-            _save(part, "inference_ts", configs.TORCHSCRIPT)
+            shutil.copy(_TEMPLATES / "inference_ts.json", part / "configs" / "overlays")
         large = [path for path in sorted(part.rglob("*")) if path.is_file() and path.stat().st_size > LARGE]
         if large and files_url:
             (part / "large_files.yml").write_text(_large_files(part, large, files_url), encoding="utf-8")
         return Written(target, tuple(path.relative_to(part).as_posix() for path in large))
 
 
-def _config(name: str, overlays: Sequence[Path]) -> ConfigParser:
-    return read_config([str(_CONFIGS / f"{name}.json"), *map(str, overlays)])
-
-
-def _same_network(overlay: Mapping[str, Any], inference: ConfigParser, stage: str) -> bool:
-    definition = inference[f"{stage}_network_def"]
-    # it may be Python, too
+def _same_network(overlay: Mapping[str, Any], inference: ConfigParser) -> bool:
+    """Return whether the overlay trains the class of network that the model has as its context network."""
+    definition = inference["context_network_def"]
+    # a config may define it in Python
     return isinstance(definition, dict) and definition.get("_target_") == overlay["network_def"]["_target_"]
 
 
 def _networks(config: ConfigParser) -> StageNetworks:
-    """Return the networks of all stages that have weights."""
+    """Return the networks of all stages with weights."""
     return StageNetworks(
         **{
             f"{stage}_network": weights.load(config.get_parsed_content(f"{stage}_network_def"), file)
@@ -136,16 +126,15 @@ def _networks(config: ConfigParser) -> StageNetworks:
     )
 
 
-def _save(bundle: Path, name: str, content: Mapping[str, Any]) -> None:
-    path = bundle / "configs" / f"{configs.FILE_NAMES.get(name, name)}.json"
+def _save(path: Path, content: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _export(bundle: Path) -> None:
-    """Write ``models/model.ts`` as the model zoo's CI does."""
+    """Export ``models/model.ts`` as the model zoo's CI does."""
     logger = logging.getLogger("monai.bundle.scripts")
     level = logger.level
-    # it tells its arguments at length
+    # MONAI logs all arguments
     logger.setLevel(logging.WARNING)
     try:
         ckpt_export(
@@ -155,10 +144,10 @@ def _export(bundle: Path) -> None:
             meta_file=str(bundle / "configs" / "metadata.json"),
             config_file=str(bundle / "configs" / "inference.json"),
         )
-    except Exception as error:  # torch documents none of its exceptions here
+    except Exception as error:  # torch does not document which exceptions it raises
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise CephError(
-            f"a network cannot be exported to TorchScript ({reason}); --no-torchscript writes the bundle without it"
+            f"a network cannot be exported to TorchScript ({reason}). Give --no-torchscript to leave it out"
         ) from error
     finally:
         logger.setLevel(level)

@@ -1,4 +1,4 @@
-"""The texts of the bundle: docs/README.md in the form of the model zoo's template, and docs/data_license.txt."""
+"""The documents of the bundle: docs/README.md, after the model zoo's template, and docs/data_license.txt."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from monai_ceph.version import __version__
 
 __all__ = ["texts"]
 
-_OWN_DATA = "The weights were trained by the user on data whose terms only the user knows.\n"
+_OWN_DATA = "The weights were trained by the user. Ask the user for the license of the training data.\n"
 _MEASURES = {
     "mre_mm": "mean radial error, mm",
     "sd_mm": "its standard deviation, mm",
@@ -23,12 +23,12 @@ _MEASURES = {
 
 
 def texts(metadata: Mapping[str, Any], stages: Sequence[str], shipped: bool) -> dict[str, str]:
-    """Return the texts by their place in the bundle.
+    """Return the documents by their path in the bundle.
 
     Args:
-        metadata: of the bundle.
-        stages: that have a network in the model.
-        shipped: the weights are those of the package, with its recipe.
+        metadata: metadata of the bundle.
+        stages: the stages that have a network in the model.
+        shipped: whether weights and recipe are those of the package.
     """
     pred = metadata["network_data_format"]["outputs"]["pred"]
     references: list[str] = metadata["references"]
@@ -62,8 +62,8 @@ def _performance(figures: Mapping[str, float]) -> str:
     return "\n".join(
         [
             "`evaluating` on Test1 of ISBI 2015: 150 films, 20 of which are a second scan of a training film; mean of",
-            "both doctors; the challenge's 0.1 mm per pixel. A landmark that is called missing has no distance in the",
-            "mean and is a failure in the rates.",
+            "both doctors; the challenge's 0.1 mm per pixel. A missing landmark does not count in the mean, and",
+            "counts as a failure in the rates.",
             "",
             "| measure | |",
             "|---|---|",

@@ -1,4 +1,4 @@
-"""``configs/metadata.json`` of the bundle: that of the package, with what the model at hand changes."""
+"""``configs/metadata.json`` of the bundle: the one of the package, adapted to the model."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def metadata(landmarks: Sequence[str], model: ModelIdentity, shipped: bool) -> d
 
     Args:
         landmarks: symbols, in the order of the channels.
-        model: whose networks the bundle holds.
-        shipped: they are those of the package, with its recipe, so that its figures hold.
+        model: identity of the model in the bundle.
+        shipped: whether weights and recipe are those of the package, so that its figures apply.
     """
     text = (files("monai_ceph") / "bundles" / "metadata.json").read_text(encoding="utf-8")
     result: dict[str, Any] = json.loads(text)
-    # the transforms and inferers that the configs name; the model zoo's CI installs what stands here with pip
+    # the configs use this package; the model zoo's CI installs the packages listed here with pip
     result["required_packages_version"]["monai-ceph"] = __version__
     result["model"] = {"name": model.name, "version": model.version, "weights_sha256": model.weights_sha256}
     pred = result["network_data_format"]["outputs"]["pred"]

@@ -17,7 +17,7 @@ from monai_ceph.work import names
 
 MARK = "Zyxwv"
 OPTIONS = ("", "--deidentify")
-NO_EXPANSION = Path(monai_ceph.__file__).parent / "bundles" / "no_expansion.json"
+NO_EXPANSION = Path(monai_ceph.__file__).parent / "bundles" / "overlays" / "no_expansion.json"
 
 TEXTS = (
     *(

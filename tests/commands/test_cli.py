@@ -21,7 +21,8 @@ from monai_ceph.landmarks import NAMES, NUM_LANDMARKS, SYMBOLS
 from monai_ceph.reports.json_result import may_replace
 
 # one patch per landmark and not five: the same code in a fraction of the time
-QUICK = ("--device", "cpu", "--config", str(Path(monai_ceph.__file__).parent / "bundles" / "no_expansion.json"))
+OVERLAYS = Path(monai_ceph.__file__).parent / "bundles" / "overlays"
+QUICK = ("--device", "cpu", "--config", str(OVERLAYS / "no_expansion.json"))
 
 STEPS = ("looking for films", "loading the model", "detecting", "evaluating", "drawing")
 

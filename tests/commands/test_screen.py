@@ -149,7 +149,11 @@ def test_a_run_into_a_log_says_how_far_it_is(tmp_path: Path) -> None:
         save_film(tmp_path / "films" / f"{name}.dcm", seed)
     command = [sys.executable, "-c", DETECT, str(tmp_path / "films"), str(tmp_path / "out")]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    paths = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1] / "batch"), str(Path(monai_ceph.__file__).parents[1])])}
+    paths = {
+        "PYTHONPATH": os.pathsep.join(
+            [str(Path(__file__).parents[1] / "batch"), str(Path(monai_ceph.__file__).parents[1])]
+        )
+    }
     with subprocess.Popen(command, text=True, env={**os.environ, **paths}, **pipes) as process:
         assert process.stdin is not None
         assert process.stdout is not None

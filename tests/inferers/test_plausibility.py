@@ -78,39 +78,46 @@ class TestShapeResidual:
 class TestCheckLandmarks:
     @pytest.mark.parametrize("evidence", [0.3, 1.0, None])
     def test_a_head(self, evidence: float | None) -> None:
-        assert check_landmarks(mapped(MEAN, 600, 0.1, (1300, 900)), GOOD, evidence, **LIMITS) is None
+        assert check_landmarks(mapped(MEAN, 600, 0.1, (1300, 900)), GOOD, evidence, MEAN, **LIMITS) is None
 
     @pytest.mark.parametrize("evidence", [0.0, 0.29])
     def test_no_head_is_seen(self, evidence: float) -> None:
-        problem = check_landmarks(MEAN, GOOD, evidence, **LIMITS)
+        problem = check_landmarks(MEAN, GOOD, evidence, MEAN, **LIMITS)
         assert problem == f"no head is seen, however the image is turned (evidence {evidence:.2f}, below 0.3)"
 
     def test_low_scores(self) -> None:
-        problem = check_landmarks(MEAN, 0.1 * GOOD, None, **LIMITS)
+        problem = check_landmarks(MEAN, 0.1 * GOOD, None, MEAN, **LIMITS)
         assert problem == "the landmarks' mean score is 0.10, below 0.2"
 
     def test_scores_of_landmarks_that_are_missing_do_not_count(self) -> None:
         points, scores = MEAN.copy(), 0.25 * GOOD
         points[:6], scores[:6] = np.nan, 0.0
-        assert check_landmarks(points, scores, 1.0, **LIMITS) is None
+        assert check_landmarks(points, scores, 1.0, MEAN, **LIMITS) is None
         scores[:6], scores[6:] = 1.0, 0.1
-        assert check_landmarks(points, scores, 1.0, **LIMITS) == "the landmarks' mean score is 0.10, below 0.2"
+        assert check_landmarks(points, scores, 1.0, MEAN, **LIMITS) == "the landmarks' mean score is 0.10, below 0.2"
 
     def test_facing_left(self) -> None:
-        problem = check_landmarks(MEAN * (1, -1), GOOD, 1.0, **LIMITS)
+        problem = check_landmarks(MEAN * (1, -1), GOOD, 1.0, MEAN, **LIMITS)
         assert problem is not None
         assert "facing right" in problem
         assert "> 0.25" in problem
 
     def test_nothing_found(self) -> None:
-        problem = check_landmarks(np.full_like(MEAN, np.nan), GOOD, 1.0, **LIMITS)
+        problem = check_landmarks(np.full_like(MEAN, np.nan), GOOD, 1.0, MEAN, **LIMITS)
         assert problem == "the landmarks' mean score is 0.00, below 0.2"
+
+    def test_another_mean_shape(self) -> None:
+        shape = MEAN * (1.0, 3.0)
+        assert check_landmarks(mapped(shape, 600, 0.1, (1300, 900)), GOOD, 1.0, shape, **LIMITS) is None
+        problem = check_landmarks(MEAN, GOOD, 1.0, shape, **LIMITS)
+        assert problem is not None
+        assert "shape residual" in problem
 
     @pytest.mark.parametrize("count", [1, 2])
     def test_too_few_found(self, count: int) -> None:
         points = np.full_like(MEAN, np.nan)
         points[:count] = MEAN[:count]
-        problem = check_landmarks(points, GOOD, 1.0, **LIMITS)
+        problem = check_landmarks(points, GOOD, 1.0, MEAN, **LIMITS)
         assert problem is not None
         assert "residual inf" in problem
 

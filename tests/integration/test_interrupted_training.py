@@ -43,7 +43,7 @@ def test_an_interrupted_run_is_saved_and_names_the_command(tmp_path: Path, numbe
     assert process.returncode == 130, output
     assert "Traceback" not in output
     last = output.strip().splitlines()[-1]
-    assert "Interrupted in epoch 1 of 2, and saved. To go on: python -m monai.bundle run training " in last
+    assert "Interrupted in epoch 1 of 2, and saved. To resume: python -m monai.bundle run training " in last
     trainer = torch.load(tmp_path / "runs" / "local" / "checkpoint.pt", weights_only=True)["trainer"]
     assert 20 <= trainer["iteration"] < trainer["epoch_length"]
     assert not (tmp_path / "runs" / "local" / "final.pt").exists()

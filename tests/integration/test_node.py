@@ -46,7 +46,7 @@ from monai_ceph.pacs.node import run_node
 from monai_ceph.work.film import MakeDetector
 
 STAND_IN = Path(__file__).parents[1] / "pacs" / "stand_in.py"
-NO_EXPANSION = Path(__file__).parents[2] / "bundles" / "no_expansion.json"
+NO_EXPANSION = Path(__file__).parents[2] / "bundles" / "overlays" / "no_expansion.json"
 with_orthanc = pytest.mark.skipif(
     ORTHANC is None or shutil.which("storescu") is None,
     reason="Orthanc or DCMTK is not installed (apt-get install orthanc orthanc-dicomweb dcmtk)",

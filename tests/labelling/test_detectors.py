@@ -40,7 +40,7 @@ def test_uploaded_weights_are_used_if_they_work(detectors: Detectors, tmp_path: 
 def test_an_upload_that_does_not_work_changes_nothing(detectors: Detectors, tmp_path: Path, kind: str) -> None:
     detectors.tuned.parent.mkdir()
     detectors.tuned.write_bytes(b"before")
-    with pytest.raises(CephError, match=r"^the upload: no weights for this network"):
+    with pytest.raises(CephError, match=r"^the upload: not weights of this network"):
         detectors.replace(upload(tmp_path, kind))
     assert detectors.tuned.read_bytes() == b"before"
     assert [path.name for path in detectors.tuned.parent.iterdir()] == ["local.pt"]

@@ -74,7 +74,7 @@ def test_each_pass_and_each_seed_has_an_order_of_its_own() -> None:
 
 
 def test_a_batch_that_cannot_be_divided() -> None:
-    with process(0, 3), pytest.raises(CephError, match=r"batch of 4 films .* 3 processes; give a --batch_size"):
+    with process(0, 3), pytest.raises(CephError, match=r"batch of 4 films .* 3 processes. Give a --batch_size"):
         SharedDataLoader(list(range(40)), 4, shuffle=True, drop_last=True)
 
 
@@ -85,7 +85,7 @@ def test_without_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_statistics_over_all_gpus_leave_the_weights_file_as_it_is() -> None:
-    """What bundles/multi_gpu.json does to the network on GPUs."""
+    """What bundles/overlays/multi_gpu.json does to the network on GPUs."""
     plain = HeatmapUNet(channels=(4, 8)).eval()
     weights, film = {key: value.clone() for key, value in plain.state_dict().items()}, torch.rand(1, 1, 20, 24)
     expected = plain(film)

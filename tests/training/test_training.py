@@ -76,8 +76,8 @@ def test_a_folder_that_is_no_dataset(tmp_path: Path) -> None:
     ("scaled", "said"),
     [
         (range(6), ""),
-        ((), "no film to validate on has a pixel_spacing"),
-        (range(5), "1 of 2 films to validate on have no pixel_spacing"),
+        ((), "no validation film has a pixel_spacing"),
+        (range(5), "1 of 2 validation films have no pixel_spacing"),
     ],
 )
 def test_films_without_a_scale_to_validate_on(
@@ -112,7 +112,7 @@ def test_films_without_a_scale_are_counted_before_an_evaluation(
     )
     with caplog.at_level(logging.WARNING):
         assert len(films(str(dataset), "unused", "test1", "mean", doubles=True, phantoms=0)) == 6
-    assert "1 of 6 films have no pixel_spacing, and no part in the errors" in caplog.text
+    assert "1 of 6 films have no pixel_spacing and do not count in the errors" in caplog.text
 
 
 class TestFilmsThatShowNothing:
@@ -130,7 +130,7 @@ class TestFilmsThatShowNothing:
         with caplog.at_level(logging.WARNING):
             found = run(dataset, None)["train"]
         assert names(found) == ["0.png", "1.png", "3.png", "4.png"]
-        assert "2 films are left out, with fewer than two landmarks: 2.png, 5.png" in caplog.text
+        assert "2 films with fewer than two landmarks are left out: 2.png, 5.png" in caplog.text
 
     def test_but_for_sets_of_one_landmark(self, dataset: Path) -> None:
         self.empty(dataset, 2, 5)
@@ -141,7 +141,7 @@ class TestFilmsThatShowNothing:
 
     def test_all_of_them(self, dataset: Path) -> None:
         self.empty(dataset, *range(6))
-        with pytest.raises(DatasetError, match="no film to train on has landmarks"):
+        with pytest.raises(DatasetError, match="no training film has landmarks"):
             run(dataset, None)
 
 
@@ -317,7 +317,7 @@ class TestRecord:
         ("change", "message"),
         [
             ({"column": 6}, "films of the same names with other annotations"),
-            ({"spread": 0.5}, r"films of the same names whose annotators lie otherwise apart \(spread_x, spread_y\)"),
+            ({"spread": 0.5}, r"films of the same names with other spreads of the annotators \(spread_x, spread_y\)"),
             ({"epoch_length": 24}, "epochs of 12 iterations, not 24, as with another batch_size"),
         ],
     )
@@ -350,7 +350,7 @@ class TestRecord:
         self.record(tmp_path, film_names, resume=True)
         assert latest_checkpoint(str(tmp_path), 5) is not None
 
-    def test_beginning_anew_leaves_nothing_to_go_on_from(self, tmp_path: Path, film_names: list[str]) -> None:
+    def test_starting_over_leaves_nothing_to_resume(self, tmp_path: Path, film_names: list[str]) -> None:
         self.record(tmp_path, film_names, resume=True)
         (tmp_path / "checkpoint.pt").write_bytes(b"seven")
         self.record(tmp_path, film_names[1:], resume=False)

@@ -13,7 +13,7 @@ from monai_ceph import weights
 from monai_ceph.work import fingerprint
 from monai_ceph.work.fingerprint import model_fingerprint
 
-BUNDLES = Path(fingerprint.__file__).parents[1] / "bundles"
+OVERLAYS = Path(fingerprint.__file__).parents[1] / "bundles" / "overlays"
 
 
 def config(path: Path, **keys: Any) -> Path:
@@ -24,7 +24,7 @@ def config(path: Path, **keys: Any) -> Path:
 def test_the_same_twice(tmp_path: Path) -> None:
     assert len(model_fingerprint("cpu") or "") == 64
     assert model_fingerprint("cpu") == model_fingerprint("cpu")
-    overlays = [BUNDLES / "paper.json", BUNDLES / "no_expansion.json"]
+    overlays = [OVERLAYS / "paper.json", OVERLAYS / "no_expansion.json"]
     assert model_fingerprint(None, overlays) == model_fingerprint(None, overlays) is not None
 
 
@@ -61,8 +61,11 @@ def test_a_config(tmp_path: Path) -> None:
     overlay = config(tmp_path / "mine.json", guide_sd=40)
     marks = {model_fingerprint("cpu"), model_fingerprint("cpu", [overlay])}
     config(overlay, guide_sd=41)
-    marks |= {model_fingerprint("cpu", [overlay]), model_fingerprint("cpu", [overlay, BUNDLES / "no_expansion.json"])}
-    marks.add(model_fingerprint("cpu", [BUNDLES / "no_expansion.json", overlay]))
+    marks |= {
+        model_fingerprint("cpu", [overlay]),
+        model_fingerprint("cpu", [overlay, OVERLAYS / "no_expansion.json"]),
+    }
+    marks.add(model_fingerprint("cpu", [OVERLAYS / "no_expansion.json", overlay]))
     assert len(marks | {None}) == 6
 
 

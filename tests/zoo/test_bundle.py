@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from bundle_runs import execute_all
+from bundle_runs import BUNDLES, execute_all
 from monai.bundle import ConfigParser, ckpt_export, create_workflow, onnx_export, verify_metadata, verify_net_in_out
 from monai.networks.nets import FlexibleUNet
 from typer.testing import CliRunner
@@ -58,10 +58,19 @@ class TestDirectory:
         found = {path.relative_to(bundle).as_posix() for path in bundle.rglob("*") if path.is_file()}
         assert {
             *("LICENSE", "docs/README.md", "docs/data_license.txt", "models/model.pt", "models/model.ts"),
-            *(f"configs/{name}.json" for name in ("metadata", "inference", "evaluate", "train", "train_global")),
-            "configs/logging.conf",
+            *(
+                path.relative_to(BUNDLES.parent).as_posix().replace("bundles", "configs")
+                for path in BUNDLES.rglob("*.*")
+            ),
+            "configs/overlays/inference_ts.json",
         } <= found
         assert not [path for path in bundle.parent.iterdir() if path != bundle]
+
+    def test_configs_that_name_no_weights_are_those_of_the_package(self, bundle: Path) -> None:
+        for path in BUNDLES.rglob("*.json"):
+            if path.stem not in ("metadata", "inference", "finetune"):
+                copy = bundle / "configs" / path.relative_to(BUNDLES)
+                assert json.loads(copy.read_text()) == json.loads(path.read_text()), path.name
 
     def test_name(self, bundle: Path) -> None:
         assert re.fullmatch(r"[a-z]+_[a-z]+_[a-z_]+", bundle.name)
@@ -89,7 +98,7 @@ class TestDirectory:
 
     def test_what_the_readme_runs_is_there(self, bundle: Path) -> None:
         text = (bundle / "docs" / "README.md").read_text()
-        assert all((bundle / name).is_file() for name in re.findall(r"configs/\w+\.json", text))
+        assert all((bundle / name).is_file() for name in re.findall(r"configs/[\w/]+\.json", text))
 
 
 class TestMetadata:
@@ -153,14 +162,20 @@ class TestNetwork:
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"),
-    [("inference", "inference"), ("inference", "evaluate"), ("train", "train"), ("train", "train_global")],
+    ("kind", "names"),
+    [
+        ("inference", ["inference"]),
+        ("inference", ["inference", "overlays/evaluate"]),
+        ("train", ["local"]),
+        ("train", ["local", "overlays/global"]),
+    ],
+    ids=["inference", "evaluate", "local", "global"],
 )
-def test_properties(bundle: Path, tmp_path: Path, phantoms: Path, kind: str, name: str) -> None:
+def test_properties(bundle: Path, tmp_path: Path, phantoms: Path, kind: str, names: list[str]) -> None:
     workflow = create_workflow(
         workflow_type=kind,
         bundle_root=str(bundle),
-        config_file=str(bundle / "configs" / f"{name}.json"),
+        config_file=[str(bundle / "configs" / f"{name}.json") for name in names],
         meta_file=str(bundle / "configs" / "metadata.json"),
         logging_file=False,
         **{"dataset_dir": str(phantoms), "output_dir": str(tmp_path), "folds": 2},
@@ -169,14 +184,14 @@ def test_properties(bundle: Path, tmp_path: Path, phantoms: Path, kind: str, nam
 
 
 def test_fine_tuning_keeps_the_pose_of_the_model(bundle: Path) -> None:
-    overlay = json.loads((bundle / "configs" / "finetune.json").read_text())
+    overlay = json.loads((bundle / "configs" / "overlays" / "finetune.json").read_text())
     inference = json.loads((bundle / "configs" / "inference.json").read_text())
     assert overlay["mean_shape"] == inference["mean_shape"] == weights.mean_shape()
 
 
 def test_an_overlay_that_goes_without_a_network(bundle: Path) -> None:
     config = ConfigParser()
-    config.read_config([str(bundle / "configs" / f"{name}.json") for name in ("inference", "paper")])
+    config.read_config([str(bundle / "configs" / f"{name}.json") for name in ("inference", "overlays/paper")])
     config["bundle_root"] = str(bundle)
     assert config.get_parsed_content("context_network") is None
     assert config.get_parsed_content("inferer").context_network is None
@@ -197,17 +212,20 @@ class TestRuns:
         return execute_all(
             {
                 "inferring": run("inferring", "inference", dataset_dir=film),
-                "torchscript": run("inferring", "inference", "inference_ts", dataset_dir=film, output_dir="runs/ts"),
-                "training": run("training", *("train", "accurate", "finetune"), **short),
+                "torchscript": run(
+                    "inferring", "inference", "overlays/inference_ts", dataset_dir=film, output_dir="runs/ts"
+                ),
+                "training": run("training", *("local", "overlays/accurate", "overlays/finetune"), **short),
                 "training of the context network": run(
                     "training",
-                    *("train", "accurate", "context"),
+                    *("local", "overlays/accurate", "overlays/context"),
                     **short,
                     initial_weights="models/model.pt",
                     output_dir="runs/context",
                 ),
                 "evaluating": run(
-                    "evaluating", "evaluate", phantoms=1, shifts="[0]", local_weights="runs/local/final.pt"
+                    *("evaluating", "inference", "overlays/evaluate"),
+                    **{"phantoms": 1, "shifts": "[0]", "local_weights": "runs/local/final.pt"},
                 ),
             },
             bundle,
@@ -259,7 +277,7 @@ class TestRefusals:
         (tmp_path / NAME / "mine.txt").write_text("mine")
         done = CliRunner().invoke(app, ["bundle", str(tmp_path)])
         assert done.exit_code == 2
-        assert f"{tmp_path / NAME}: is there already" in done.output.replace("\n", "")
+        assert f"{tmp_path / NAME}: the folder exists and is not empty" in done.output.replace("\n", "")
         assert [path.name for path in tmp_path.rglob("*")] == [NAME, "mine.txt"]
 
     def test_weights_that_half_precision_cannot_hold_leave_nothing(self, tmp_path: Path) -> None:
@@ -269,7 +287,7 @@ class TestRefusals:
         state[name].view(-1)[0] = 1e6
         torch.save(state, tmp_path / "local.pt")
         (tmp_path / "own.json").write_text(json.dumps({"local_weights": str(tmp_path / "local.pt")}))
-        with pytest.raises(CephError, match=rf"{re.escape(name)} has values beyond 65504"):
+        with pytest.raises(CephError, match=rf"{re.escape(name)} has values above 65504"):
             write_bundle(tmp_path / "out", [tmp_path / "own.json"], torchscript=False)
         assert not list((tmp_path / "out").iterdir())
 
@@ -278,7 +296,7 @@ class TestRefusals:
         (tmp_path / "own.json").write_text(json.dumps({"local_weights": str(tmp_path / "own.pt")}))
         done = CliRunner().invoke(app, ["bundle", str(tmp_path / "out"), "--config", str(tmp_path / "own.json")])
         assert done.exit_code == 2
-        assert "own.pt: no weights for this network" in done.output
+        assert "own.pt: not weights of this network" in done.output
         assert not (tmp_path / "out").exists()
 
 
@@ -320,16 +338,20 @@ class TestModelOfTheUser:
         assert metadata["eval_metrics"] == {}
         verify_net_in_out(net_id="network_def", device="cpu", n=4, **files_of(own))
 
+    def test_training_has_the_landmarks_and_the_size_of_the_model(self, own: Path) -> None:
+        config = json.loads((own / "configs" / "local.json").read_text())
+        assert (config["landmarks"], config["channels"]) == (["tip", "S"], [4, 8])
+
     def test_no_overlay_trains_a_network_of_another_class(self, bundle: Path, own: Path) -> None:
-        assert (bundle / "configs" / "context.json").is_file()
-        assert not (own / "configs" / "context.json").exists()
-        assert (own / "configs" / "accurate.json").is_file()
+        assert (bundle / "configs" / "overlays" / "context.json").is_file()
+        assert not (own / "configs" / "overlays" / "context.json").exists()
+        assert (own / "configs" / "overlays" / "accurate.json").is_file()
 
     def test_a_network_that_is_defined_in_python(self, tmp_path: Path) -> None:
         network = "$__import__('monai_ceph.networks').networks.EfficientNetHeatmapUNet()"
         (tmp_path / "own.json").write_text(json.dumps({"context_network_def": network}))
         written = write_bundle(tmp_path, [tmp_path / "own.json"], torchscript=False).folder
-        assert not (written / "configs" / "context.json").exists()
+        assert not (written / "configs" / "overlays" / "context.json").exists()
 
     def test_documents_claim_nothing_of_it(self, own: Path) -> None:
         assert "Not measured" in (own / "docs" / "README.md").read_text()
