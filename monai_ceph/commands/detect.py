@@ -70,7 +70,9 @@ def detect(
         str | None, typer.Option(help="Of the cluster; RAY_ADDRESS or, without it, this machine alone.")
     ] = None,
     ray_cpus: Annotated[int, typer.Option(min=1, help="Of a worker without a GPU, on Ray.")] = 4,
-    resume: Annotated[bool, typer.Option(help="Leave alone what was done before with the same settings.")] = True,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Delete the results of earlier runs in --out, and detect on all films.")
+    ] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Do again what failed before.")] = False,
     identify: Annotated[
         bool, typer.Option("--identify", help="Call DICOM films by their paths, not by their UIDs.")
@@ -115,7 +117,7 @@ def detect(
             formats=wanted,
             workers=workers or 1,
             film_timeout=film_timeout,
-            resume=resume,
+            restart=restart,
             retry_failed=retry_failed,
             identify=identify,
             deidentify=deidentify,

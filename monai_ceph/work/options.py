@@ -40,7 +40,8 @@ class Options:
         workers: 1 works in this process and reads ahead; more are processes that each hold the model.
         film_timeout: seconds that a film may take; the process of one that takes longer is ended, so that even one
             worker is a process of its own. None: no limit.
-        resume: leave alone what was done before with the same settings; False forgets the results that are there.
+        restart: delete the ledger and the files that earlier runs wrote, and detect on every film; otherwise films that
+            ended with the same settings are skipped.
         retry_failed: do again what failed before, such as on a share that was not there.
         identify: call films by their paths; without it DICOM films are called by their UIDs.
         deidentify: write results without identity, with replaced UIDs.
@@ -51,7 +52,7 @@ class Options:
     formats: frozenset[str] = DEFAULT_FORMATS
     workers: int = 1
     film_timeout: float | None = None
-    resume: bool = True
+    restart: bool = False
     retry_failed: bool = False
     identify: bool = False
     deidentify: bool = False

@@ -191,7 +191,7 @@ class TestNames:
         beside.write_text("no film")
 
         def files(*paths: Path, **options: bool) -> list[str]:
-            run(*paths, resume=False, **options)
+            run(*paths, restart=True, **options)
             return [row["file"] for row in table(run.out / "errors.csv")]
 
         assert files(run.films) == ["c.dcm", "DOE^JOHN/b.dcm"]

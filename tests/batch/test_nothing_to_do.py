@@ -119,7 +119,7 @@ def test_a_model_that_changed_during_the_run_is_not_remembered(films: Runs) -> N
 def test_a_model_that_cannot_be_made_costs_no_results(films: Runs) -> None:
     detect(films)
     with pytest.raises(CephError, match="no such file"):
-        detect(films, no_weights, resume=False)
+        detect(films, no_weights, restart=True)
     assert ended(films) == STATES
     assert len(table(films.out / "errors.csv")) == 2
 
