@@ -59,7 +59,7 @@ class TestResume:
             {"recipe": "1"},
             {"force": True},
             {"pixel_spacing": 0.2},
-            {"identify": True},
+            {"names": "path"},
             {"formats": frozenset({"csv", "json", "overlay"})},
         ],
     )
@@ -188,12 +188,12 @@ class TestDuplicates:
         assert run.seen() == []
         assert len(found(run.out)) == 1
 
-    @pytest.mark.parametrize("identify", [True, False])
-    def test_a_film_that_was_moved_is_done_anew_with_other_settings(self, run: Runs, identify: bool) -> None:
+    @pytest.mark.parametrize("names", ["path", "uid"])
+    def test_a_film_that_was_moved_is_done_anew_with_other_settings(self, run: Runs, names: str) -> None:
         save_film(run.films / "a.dcm", 1)
-        run(identify=identify)
+        run(names=names)
         (run.films / "a.dcm").rename(run.films / "b.dcm")
-        run(identify=identify, recipe="1")
+        run(names=names, recipe="1")
         assert run.seen() == ["b.dcm"]
         assert len(found(run.out)) == len(written(run.out)) == 1
         assert json.loads(ledger(run.out, "detection")[1][0])["model"]["recipe_sha256"] == "1"

@@ -79,7 +79,9 @@ def test_the_recipe_with_orthanc(tmp_path: Path, dicom: Path) -> None:
     with orthanc(tmp_path / "orthanc", values["port"], forwards=True) as pacs:
         values["targets"]["dicom"][0]["port"] = pacs.port
         values["sources"]["dicomweb"][0]["url"] = pacs.url
-        with running(tmp_path, values, "-m", "monai_ceph", "node", "run", "--config", str(tmp_path / "node.yaml")) as node:
+        with running(
+            tmp_path, values, "-m", "monai_ceph", "node", "run", "--config", str(tmp_path / "node.yaml")
+        ) as node:
             command = ["storescu", "-aec", "ORTHANC", "127.0.0.1", str(pacs.port), str(dicom)]
             # whom the configuration does not name
             assert subprocess.run(command, capture_output=True, check=False).returncode != 0

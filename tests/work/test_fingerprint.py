@@ -13,7 +13,7 @@ from monai_ceph import weights
 from monai_ceph.work import fingerprint
 from monai_ceph.work.fingerprint import model_fingerprint
 
-BUNDLES = Path(fingerprint.__file__).parent / "bundles"
+BUNDLES = Path(fingerprint.__file__).parents[1] / "bundles"
 
 
 def config(path: Path, **keys: Any) -> Path:
