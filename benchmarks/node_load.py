@@ -109,7 +109,7 @@ def main() -> None:
         phantoms = [pydicom.dcmread(path) for path in write_phantoms(folder, 4, 1)]
         films = [numbered(phantoms[number % 4], number) for number in range(1, options.films + options.alone + 1)]
         values, arrived = settings(folder), {}
-        command = ("-m", "monai_ceph", "node", "--config", str(folder / "node.yaml"))
+        command = ("-m", "monai_ceph", "node", "run", "--config", str(folder / "node.yaml"))
         with sink(values["targets"]["dicom"][0]["port"], arrived), running(folder, values, *command) as node:
             alone = sorted(push(node, [film], arrived)[0] for film in films[: options.alone])
             before = resident_mb(node)

@@ -40,13 +40,14 @@ def main(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
     ] = False,
 ) -> None:
-    """Take the options that stand before a command."""
+    """Handle the options before the command."""
     keep_freed_memory()
     print_any_text()
 
 
-for command in (detect, evaluate, phantom, schema, template, bundle, label, node, fetch):
+for command in (detect, evaluate, phantom, schema, template, bundle, label, fetch):
     app.command()(command)
+app.add_typer(node, name="node")
 
 
 if __name__ == "__main__":

@@ -37,10 +37,12 @@ def commands() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("page", "line"), commands())
 def test_commands_are_understood(page: str, line: str) -> None:
     words = shlex.split(re.split(r" [>|] | >> | &$", line)[0], comments=True)
-    group = typer.main.get_command(app)
-    assert isinstance(group, typer.core.TyperGroup)
-    # raises where an option or a value is none
-    group.commands[words[0]].make_context(words[0], words[1:])
+    command = typer.main.get_command(app)
+    while isinstance(command, typer.core.TyperGroup):
+        name, *words = words
+        command = command.commands[name]
+    # raises for an unknown option or a wrong value
+    command.make_context(name, words)
 
 
 def test_every_kind_of_line_was_found() -> None:

@@ -37,7 +37,7 @@ NO_MM = {"unknown": SpacingSource.NONE, "micrometres": SpacingSource.NONE, "too 
 
 def detect(films: Path, out: Path, *options: str) -> None:
     formats = "csv,json,parquet,overlay,sr,gsps"
-    arguments = ["detect", str(films), "--out", str(out), "--identify", "--force", "--formats", formats, *QUICK]
+    arguments = ["detect", str(films), "--out", str(out), "--force", "--formats", formats, *QUICK]
     result = CliRunner().invoke(app, [*arguments, *options])
     assert result.exit_code == 0, result.output
 

@@ -56,8 +56,11 @@ CREATE INDEX films_uid ON films (uid, frame) WHERE uid IS NOT NULL;
 CREATE INDEX films_duplicate_of ON films (duplicate_of) WHERE duplicate_of IS NOT NULL;
 CREATE INDEX films_seen_in ON films (seen_in, state);
 """
-# not in the schema: a ledger without it is of the same version, and gets it when it is opened
-_MODEL = "CREATE TABLE IF NOT EXISTS model (fingerprint TEXT NOT NULL, identity TEXT NOT NULL)"
+# not in the schema: older ledgers of the same version lack them, and get them when they are opened
+_ADDITIONS = (
+    "CREATE TABLE IF NOT EXISTS model (fingerprint TEXT NOT NULL, identity TEXT NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS films_name ON films (name)",
+)
 _COLUMNS = (
     "id, key, frame, frames, size, mtime_ns, settings, name, uid, file_sha256, stem, duplicate_of, attempts, state, "
     "seen_in"
@@ -160,7 +163,8 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self._database = open_database(path)
         with self._database.writing():
-            self._database.execute(_MODEL)
+            for statement in _ADDITIONS:
+                self._database.execute(statement)
         self._begin_run()
 
     def close(self) -> None:
@@ -197,6 +201,11 @@ class Ledger:
     def row(self, film: int) -> Row:
         """Return one film."""
         return self._rows("WHERE id = ?", film)[0]
+
+    def has_name(self, name: str, key: str) -> bool:
+        """Return whether a film of another file than ``key`` is called ``name``, or is a frame of a file that is."""
+        query = "SELECT count(*) FROM films WHERE name IN (?, ?) AND key != ?"
+        return self._database.number(query, name, f"{name}#1", key) > 0
 
     def original(self, row: Row, image_sha256: str | None = None) -> Row | None:
         """Return the film that is the same image as another, and was judged with the same settings.

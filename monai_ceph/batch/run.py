@@ -119,9 +119,9 @@ def detect_films(
     with ExitStack() as stack:
         stack.enter_context(locked(out / ".run.lock", busy))
         _refuse_files_of_others(out, options, bool(senders))
-        expected = known_model(out / LEDGER, mark) if mark is not None and options.resume else None
+        expected = known_model(out / LEDGER, mark) if mark is not None and not options.restart else None
         executor = stack.enter_context(_closing(partial(LateExecutor, make, expected)))
-        ledger = _open_ledger(out, options.resume)
+        ledger = _open_ledger(out, options.restart)
         results = Results(ledger.database, out)
         start = partial(Schedule, ledger, executor, inputs, results, options, on_film, interrupted)
         schedule = start()
@@ -192,10 +192,10 @@ def _refuse_files_of_others(out: Path, options: Options, sending: bool) -> None:
         database.close()
 
 
-def _open_ledger(out: Path, resume: bool) -> Ledger:
-    """Open the ledger; without ``resume`` it is removed first, with the files that it knows."""
+def _open_ledger(out: Path, restart: bool) -> Ledger:
+    """Open the ledger; ``restart`` deletes it first, with the files that it knows."""
     path = out / LEDGER
-    if not resume and path.exists():
+    if restart and path.exists():
         old = open_database(path)
         Results(old, out).remove_all()
         old.close()

@@ -15,8 +15,9 @@ from monai_ceph.errors import StoppedError
 from monai_ceph.work.executors import Died, LateExecutor
 from monai_ceph.work.film import BrokenDeviceError, FilmJob, Outcome
 from monai_ceph.work.interruption import Interrupted
-from monai_ceph.work.names import file_stem, film_name
+from monai_ceph.work.names import file_stem, film_name, readable
 from monai_ceph.work.options import Options
+from monai_ceph.work.remote import url_of
 
 __all__ = ["OnFilm", "Schedule"]
 
@@ -123,7 +124,7 @@ class Schedule:
         # nothing else is worked on while a film is looked into that the process may have died of
         self._make_room(alone=any(row.attempts and row.state is None for row in open_rows))
         if not rows:
-            name = film_name(found.key, self._shown(found), None)
+            name = film_name(found.key, self._path_name(found), None)
             open_rows = [self._ledger.add(found.key, name, found.size, found.mtime_ns, self._settings)]
         elif unchanged:
             self._ledger.reopen(row.id for row in open_rows)
@@ -153,28 +154,46 @@ class Schedule:
         for row in rows:
             if row.stem is not None:
                 self._results.remove_film(row.stem)
-        name = film_name(found.key, self._shown(found), None)
+        name = film_name(found.key, self._path_name(found), None)
         return self._ledger.restart(found.key, name, found.size, found.mtime_ns, self._settings)
 
-    def _shown(self, found: Found) -> Path | None:
-        """The path, if it may be shown."""
-        if self._options.identify or not (self._options.deidentify or may_name_a_patient(found.path)):
-            return found.shown
-        return None
+    def _shows_path(self, found: Found) -> bool:
+        """Whether a film is called by its path. Behind a URL only a file without a UID is."""
+        if self._options.deidentify:
+            return False
+        by_path = self._options.names == "path" and url_of(found.path) is None
+        return by_path or not may_name_a_patient(found.path)
 
-    def _findable(self, found: Found) -> Path | None:
-        """What a file without a UID is called, so that a person can find it; None if no path may be shown at all."""
-        return self._shown(found) or (None if self._options.deidentify else found.place)
+    def _path_name(self, found: Found) -> Path | None:
+        """The path that a film is called by; None if it is called by its UID."""
+        return self._free_path(found) if self._shows_path(found) else None
+
+    def _free_path(self, found: Found) -> Path:
+        """The path below the folder that was given, or a longer one if another film in the ledger has that name."""
+        if url_of(found.path) is not None:
+            return found.shown
+        for path in (found.place, found.shown):
+            if not self._ledger.has_name(readable(path), found.key):
+                return path
+        return found.path
+
+    def _path_without_uid(self, found: Found) -> Path | None:
+        """What a file without a UID is called, so that a person finds it; None if no path may be shown at all."""
+        if self._shows_path(found):
+            return self._free_path(found)
+        return None if self._options.deidentify else found.place
 
     def _look_into(self, found: Found, row: Row) -> list[Row]:
         """Learn names and UIDs of the frames of a file; one that may not be looked into again ends here."""
         if row.attempts >= MAX_ATTEMPTS:
-            self._ledger.describe(row, [(film_name(found.key, self._findable(found), None), None)], None)
+            # its UID is known if the file was read before the process died
+            if row.uid is None:
+                self._ledger.describe(row, [(film_name(found.key, self._path_without_uid(found), None), None)], None)
             self._end(Outcome(row.id, "failed", DIED))
             return []
         self._ledger.begin(row.id)
         head = read_head(found.path)
-        shown = self._shown(found) if head.uid is not None else self._findable(found)
+        shown = self._path_name(found) if head.uid is not None else self._path_without_uid(found)
         numbers = range(1, head.frames + 1) if head.frames is not None and head.frames > 1 else [None]
         uid = self._uid(head)
         # what cannot be read is no duplicate of what can
@@ -212,7 +231,7 @@ class Schedule:
             stem=stem,
             uid=row.uid,
             dicom=may_name_a_patient(found.path),
-            anonymous=self._shown(found) is None,
+            anonymous=not self._shows_path(found),
             judged=self._ledger.images(row),
         )
         self._hand_out(job)

@@ -38,6 +38,13 @@ class Engine(str, Enum):
     RAY = "ray"
 
 
+class Names(str, Enum):
+    """What films are called in the results."""
+
+    PATH = "path"
+    UID = "uid"
+
+
 def detect(
     out: Annotated[Path, typer.Option(help="Folder for the results.")],
     paths: Annotated[
@@ -70,12 +77,21 @@ def detect(
         str | None, typer.Option(help="Of the cluster; RAY_ADDRESS or, without it, this machine alone.")
     ] = None,
     ray_cpus: Annotated[int, typer.Option(min=1, help="Of a worker without a GPU, on Ray.")] = 4,
-    resume: Annotated[bool, typer.Option(help="Leave alone what was done before with the same settings.")] = True,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Do again what failed before.")] = False,
-    identify: Annotated[
-        bool, typer.Option("--identify", help="Call DICOM films by their paths, not by their UIDs.")
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Delete the results of earlier runs in --out, and detect on all films.")
     ] = False,
-    deidentify: Annotated[bool, typer.Option("--deidentify", help="Write results without identity.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Do again what failed before.")] = False,
+    names: Annotated[
+        Names | None,
+        typer.Option(
+            help="Name films by their path below the folder given, or DICOM films by their UID where folders are named "
+            "after patients. [default: path; uid with --deidentify]",
+            show_default=False,
+        ),
+    ] = None,
+    deidentify: Annotated[
+        bool, typer.Option("--deidentify", help="Write results without identity; UIDs are replaced.")
+    ] = False,
     pixel_spacing: Annotated[float | None, typer.Option(help="mm per pixel; replaces what the files say.")] = None,
     force: Annotated[bool, typer.Option(help="Keep what does not look like a cephalogram.")] = False,
     device: Device = None,
@@ -96,8 +112,8 @@ def detect(
         stop(f"--out {out} is a file, and must be a folder")
     if ray_address is not None and engine is not Engine.RAY:
         stop("--ray-address needs --engine ray")
-    if identify and deidentify:
-        stop("--identify and --deidentify exclude each other")
+    if deidentify and names is Names.PATH:
+        stop("--names path and --deidentify exclude each other: paths may name patients")
     from functools import partial
 
     from monai_ceph import batch
@@ -115,9 +131,9 @@ def detect(
             formats=wanted,
             workers=workers or 1,
             film_timeout=film_timeout,
-            resume=resume,
+            restart=restart,
             retry_failed=retry_failed,
-            identify=identify,
+            names=(names or Names.PATH).value,
             deidentify=deidentify,
             force=force,
             pixel_spacing=pixel_spacing,

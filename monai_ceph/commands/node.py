@@ -1,10 +1,12 @@
-"""The commands of the node. What they need beyond the core package is imported when they run."""
+"""``monai-ceph node ...`` and ``monai-ceph fetch``. What needs the extra ``pacs`` is imported when a command runs."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,59 +22,104 @@ from monai_ceph.commands.console import (
 from monai_ceph.commands.progress import Progress
 from monai_ceph.errors import CephError, StoppedError
 
+if TYPE_CHECKING:
+    from monai_ceph.pacs.config import NodeConfig
+
 __all__ = ["fetch", "node"]
 
 _MODULES = ("pynetdicom", "dicomweb_client", "fastapi", "uvicorn", "jinja2", "prometheus_client")
 
-# what the node writes has patients in it, and is read by the node alone, whatever the shell or the service says
-_OWNER_ALONE = 0o077
+# the node's files hold patient data, so only its own user may read them, whatever umask the shell or service has
+_OWNER_ONLY = 0o077
+
+Config = Annotated[Path, typer.Option(help="YAML file of the node; start from deploy/node.yaml.")]
+
+node = typer.Typer(
+    help="A DICOM node: it receives cephalograms, detects landmarks, and sends reports back.", no_args_is_help=True
+)
 
 
-def node(
-    config: Annotated[Path, typer.Option(help="YAML file; deploy/node.yaml is one to start from.")],
-    check: Annotated[bool, typer.Option("--check", help="Check the file and its certificates, and stop.")] = False,
-    audit: Annotated[bool, typer.Option("--audit", help="Print the audit as lines of JSON, and stop.")] = False,
-    retry: Annotated[
-        bool, typer.Option("--retry", help="Begin all dead letters anew, and stop; no node may run.")
-    ] = False,
-) -> None:
-    """Receive cephalograms over DICOM, detect, and send reports and presentation states back. Ends at SIGTERM.
+@node.command()
+def run(config: Config) -> None:
+    """Run the node until SIGTERM: receive films over DICOM, detect, and send reports and presentation states back.
 
-    Exit code: 0 after an orderly end, 2 if the configuration or the command does not work, 3 if the node had to stop.
+    Exit code: 0 after an orderly end, 2 if the configuration does not work, 3 if the node had to stop.
+    """
+    with _settings(config) as settings:
+        from functools import partial
+
+        from monai_ceph.pacs.logs import log_json
+        from monai_ceph.pacs.node import run_node
+        from monai_ceph.work.film import make_detector
+
+        log_json()
+        run_node(settings, partial(make_detector, settings.detect.device, settings.detect.config))
+
+
+@node.command()
+def check(config: Config) -> None:
+    """Check the configuration, its certificates, the folder, the ports and the device. Nothing is started.
+
+    Exit code: 0 if a node can run with it, 2 if not.
+    """
+    with _settings(config) as settings:
+        from monai_ceph.pacs.check import open_to_others
+
+        if (warning := open_to_others(settings.folder)) is not None:
+            messages.print(warning, markup=False, highlight=False, soft_wrap=True)
+        console.print(f"{config}: ok", markup=False, highlight=False, soft_wrap=True)
+
+
+@node.command()
+def audit(config: Config) -> None:
+    """Print the node's audit log, one JSON object per line. The node may be running.
+
+    Exit code: 0, or 2 if the audit log cannot be read.
+    """
+    with _settings(config, owner=True) as settings:
+        import json
+
+        from monai_ceph.pacs.folder import audit_rows
+
+        for row in audit_rows(settings):
+            print(json.dumps(row))
+
+
+@node.command()
+def retry(config: Config) -> None:
+    """Put all dead letters back into the queue. The node must not be running.
+
+    Exit code: 0, or 2 if the queue cannot be changed, such as while the node is running.
+    """
+    with _settings(config, owner=True) as settings:
+        from monai_ceph.pacs.folder import retry_all
+
+        queued, gone = retry_all(settings)
+        console.print(f"{queued} dead letters will be tried again", highlight=False)
+        if gone:
+            text = f"{gone} were removed from {settings.folder / 'dead'} and cannot be tried again"
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _settings(config: Path, owner: bool = False) -> Iterator[NodeConfig]:
+    """Give the checked settings of the node, and turn errors into exit codes.
+
+    Args:
+        config: the YAML file.
+        owner: refuse to work in a folder that belongs to another user.
     """
     need_extra("pacs", *_MODULES)
-    os.umask(_OWNER_ALONE)
-    import json
-    from functools import partial
-
-    from monai_ceph.pacs.check import check_node, check_owner, open_to_others
+    os.umask(_OWNER_ONLY)
+    from monai_ceph.pacs.check import check_node, check_owner
     from monai_ceph.pacs.config_file import read_config
-    from monai_ceph.pacs.folder import audit_rows, retry_all
-    from monai_ceph.pacs.logs import log_json
-    from monai_ceph.pacs.node import run_node
-    from monai_ceph.work.film import make_detector
 
     try:
         settings = read_config(config)
         check_node(settings)
-        if audit or retry:
+        if owner:
             check_owner(settings.folder)
-        if check:
-            if (said := open_to_others(settings.folder)) is not None:
-                messages.print(said, markup=False, highlight=False, soft_wrap=True)
-            console.print(f"{config}: ok", markup=False, highlight=False, soft_wrap=True)
-        elif audit:
-            for row in audit_rows(settings):
-                print(json.dumps(row))
-        elif retry:
-            begun, taken_away = retry_all(settings)
-            console.print(f"{begun} dead letters begin anew", highlight=False)
-            if taken_away:
-                said = f"{taken_away} were taken away from {settings.folder / 'dead'}, and stay away"
-                console.print(said, markup=False, highlight=False, soft_wrap=True)
-        else:
-            log_json()
-            run_node(settings, partial(make_detector, settings.detect.device, settings.detect.config))
+        yield settings
     except StoppedError as error:
         stop(error, EXIT_STOPPED)
     except (CephError, OSError) as error:
@@ -80,22 +127,22 @@ def node(
 
 
 def fetch(
-    config: Annotated[Path, typer.Option(help="YAML file of the node.")],
-    source: Annotated[str, typer.Option(help="Name of one of its sources.")],
+    config: Config,
+    source: Annotated[str, typer.Option(help="Name of a source in the YAML file.")],
     study: Annotated[str | None, typer.Option(help="Study Instance UID.")] = None,
     patient: Annotated[str | None, typer.Option(help="Patient ID.")] = None,
     date: Annotated[str | None, typer.Option(help="Study date: 20260131, or 20260101-20260131.")] = None,
-    modality: Annotated[str | None, typer.Option(help="Of the series.")] = None,
+    modality: Annotated[str | None, typer.Option(help="Modality of the series, such as DX.")] = None,
     only_list: Annotated[
-        bool, typer.Option("--list", help="Print the UIDs of what would be fetched, and stop.")
+        bool, typer.Option("--list", help="Print the UIDs of the films that match, and fetch nothing.")
     ] = False,
 ) -> None:
-    """Have the node take films from an archive: what matches, and may be a cephalogram by what it says.
+    """Fetch films from an archive for the node: those that match and whose headers allow a cephalogram.
 
-    Exit code: 0 if all that was found is with the node, 1 if some are not, 2 if none is, or nothing could be asked.
+    Exit code: 0 if the node has every film found, 1 if it lacks some, 2 if it has none or the archive did not answer.
     """
     need_extra("pacs", *_MODULES)
-    os.umask(_OWNER_ALONE)
+    os.umask(_OWNER_ONLY)
     from monai_ceph.archives.sources import Query
     from monai_ceph.pacs.config_file import read_config
     from monai_ceph.pacs.fetch import fetch_films
@@ -103,7 +150,7 @@ def fetch(
     try:
         query = Query(study, patient, date, modality)
         if query.empty:
-            stop("nothing to look for: give --study, --patient, --date or --modality")
+            stop("no query: give --study, --patient, --date or --modality")
         settings = read_config(config)
         with Progress(messages) as progress:
 

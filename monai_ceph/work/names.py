@@ -1,6 +1,6 @@
-"""What a film is called: by its UID, not by its path, unless identity may be shown.
+"""What a film is called: by its path or, with ``--names uid`` and ``--deidentify``, by its UID.
 
-Folders and files of DICOM images are often named after the patient. Without ``--identify`` neither stands in anything
+Folders and files of DICOM images are often named after the patient. With ``--names uid`` neither appears in anything
 that a run prints or writes.
 """
 
@@ -38,7 +38,7 @@ def film_name(key: str, shown: Path | None, uid: str | None, frame: int | None =
 
     Args:
         key: of its file.
-        shown: the path as the user gave it, if it may be shown.
+        shown: the path that names it; None if paths may not be shown.
         uid: its SOP Instance UID, or the one in its place.
         frame: number of the frame in a file with several.
     """

@@ -8,11 +8,21 @@ import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 from monai_ceph.errors import CephError
 from monai_ceph.result import ModelIdentity
 
-__all__ = ["DEFAULT_FORMATS", "FORMATS", "LEDGER", "OBJECT_FORMATS", "Options", "film_files", "parse_formats"]
+__all__ = [
+    "DEFAULT_FORMATS",
+    "FORMATS",
+    "LEDGER",
+    "OBJECT_FORMATS",
+    "FilmNames",
+    "Options",
+    "film_files",
+    "parse_formats",
+]
 
 LEDGER = "run.sqlite"
 """The file in the results that says how every film ended."""
@@ -30,6 +40,9 @@ OBJECT_FORMATS = frozenset({"sr", "gsps"})
 
 DEFAULT_FORMATS = frozenset({"csv", "json", "overlay"})
 
+FilmNames = Literal["path", "uid"]
+"""What films are called in the results."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -40,10 +53,12 @@ class Options:
         workers: 1 works in this process and reads ahead; more are processes that each hold the model.
         film_timeout: seconds that a film may take; the process of one that takes longer is ended, so that even one
             worker is a process of its own. None: no limit.
-        resume: leave alone what was done before with the same settings; False forgets the results that are there.
+        restart: delete the ledger and the files that earlier runs wrote, and detect on every film; otherwise films that
+            ended with the same settings are skipped.
         retry_failed: do again what failed before, such as on a share that was not there.
-        identify: call films by their paths; without it DICOM films are called by their UIDs.
-        deidentify: write results without identity, with replaced UIDs.
+        names: ``path`` names a film by its path below the folder that was given; ``uid`` names DICOM films by their SOP
+            Instance UIDs, for folders that are named after patients. Films behind a URL have ``uid`` names.
+        deidentify: write results without identity and with replaced UIDs; implies ``uid`` names.
         force: keep what does not look like a cephalogram.
         pixel_spacing: mm, replaces what the files say. Films whose pixels are not square fail.
     """
@@ -51,9 +66,9 @@ class Options:
     formats: frozenset[str] = DEFAULT_FORMATS
     workers: int = 1
     film_timeout: float | None = None
-    resume: bool = True
+    restart: bool = False
     retry_failed: bool = False
-    identify: bool = False
+    names: FilmNames = "path"
     deidentify: bool = False
     force: bool = False
     pixel_spacing: float | None = None
@@ -63,8 +78,8 @@ class Options:
             raise ValueError(f"workers must be 1 or more, not {self.workers}")
         if self.film_timeout is not None and not 0 < self.film_timeout < math.inf:
             raise ValueError(f"film_timeout must be a positive number of seconds, not {self.film_timeout}")
-        if self.identify and self.deidentify:
-            raise CephError("identify and deidentify exclude each other: a run shows identity or removes it")
+        if self.names not in get_args(FilmNames):
+            raise ValueError(f"names must be path or uid, not {self.names!r}")
         if unknown := self.formats - set(FORMATS):
             raise ValueError(f"no such format: {', '.join(sorted(unknown))}")
 
@@ -79,7 +94,7 @@ class Options:
                 "force": self.force,
                 # a table is written anew from the ledger in any case
                 "formats": [name for name in _PER_FILM if name in self.formats],
-                "identify": self.identify,
+                "names": "uid" if self.deidentify else self.names,
                 "deidentify": self.deidentify,
             },
             sort_keys=True,

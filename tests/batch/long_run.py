@@ -16,7 +16,7 @@ def main() -> int:
     films, out, log = map(Path, sys.argv[1:4])
     seconds, workers = float(sys.argv[4]), int(sys.argv[5])
     make = partial(FakeDetector, log if log.name != "-" else None, seconds)
-    options = Options(formats=frozenset({"csv"} if log.name == "-" else {"csv", "json"}), workers=workers)
+    options = Options(formats=frozenset({"csv"} if log.name == "-" else {"csv", "json"}), workers=workers, names="uid")
     try:
         with orderly_end() as interrupted:
             summary = detect_films([films], out, make, options, interrupted=interrupted, read=read_nothing)

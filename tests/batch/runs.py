@@ -39,7 +39,7 @@ def ledger(out: Path, columns: str) -> list[tuple[Any, ...]]:
 
 
 class Runs:
-    """Runs into one folder, and what each detector saw."""
+    """Runs into one folder, and what each detector saw. DICOM films are called by their UIDs, as with --names uid."""
 
     def __init__(self, root: Path) -> None:
         self.films, self.out, self.log = root / "films", root / "out", root / "log"
@@ -48,6 +48,7 @@ class Runs:
     def __call__(self, *paths: Path, recipe: str = "0", **options: Any) -> Summary:
         self.log.unlink(missing_ok=True)
         options.setdefault("formats", frozenset({"csv", "json"}))
+        options.setdefault("names", "uid")
         calls = {name: options.pop(name) for name in ("on_film", "interrupted", "on_total") if name in options}
         return detect_films(
             paths or (self.films,),

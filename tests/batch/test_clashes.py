@@ -205,7 +205,7 @@ class TestClashes:
         other()
         film(run.films / "c.dcm", patient="P1")
         summary = detect_films(
-            [run.films], run.out, partial(FakeDetector, run.log), Options(formats=FORMATS, workers=2)
+            [run.films], run.out, partial(FakeDetector, run.log), Options(formats=FORMATS, workers=2, names="uid")
         )
         assert (summary.states, summary.duplicates, summary.clashes) == ({"done": 3}, 1, 2)
         (row,) = table(run.out / "duplicates.csv")
@@ -222,8 +222,8 @@ class TestClashes:
 
     def test_called_by_their_paths(self, run: Runs, other: Callable[[], Path]) -> None:
         other()
-        assert run(identify=True).clashes == 2
-        assert found(run.out) == list(errors(run)) == [str(run.films / name) for name in ("a.dcm", "b.dcm")]
+        assert run(names="path").clashes == 2
+        assert found(run.out) == list(errors(run)) == ["a.dcm", "b.dcm"]
 
     def test_without_identity(self, run: Runs, other: Callable[[], Path]) -> None:
         other()

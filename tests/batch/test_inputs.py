@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from fakes import save_film
-from runs import Runs, found, table, uid_of, written
+from runs import Runs, found, ledger, table, uid_of, written
 from samples import noise, save_grey
 
-from monai_ceph.batch import FORMATS
+from monai_ceph.batch import FORMATS, Options
 from monai_ceph.errors import CephError
 
 
@@ -64,9 +64,9 @@ class TestInputs:
             save_film(Path(os.fsdecode(os.fsencode(run.films) + b"/\xfc.dcm")), 1)
         except OSError:
             pytest.skip("this file system takes only UTF-8 names")
-        assert run(identify=True).states == {"done": 1, "failed": 1}
-        assert found(run.out) == [f"{run.films}/\\xfc.dcm"]
-        assert table(run.out / "errors.csv")[0]["file"] == f"{run.films}/M\\xfcller.png"
+        assert run(names="path").states == {"done": 1, "failed": 1}
+        assert found(run.out) == ["\\xfc.dcm"]
+        assert table(run.out / "errors.csv")[0]["file"] == "M\\xfcller.png"
 
     def test_a_film_that_vanishes_before_it_is_read(self, run: Runs) -> None:
         films = [save_film(run.films / f"{name}.dcm", seed) for seed, name in enumerate("abcd")]
@@ -94,10 +94,9 @@ class TestInputs:
         files = FileSet()
         files.add(save_film(run.films / "a.dcm", 1))
         files.write(run.films / "disc")
-        assert run(run.films / "disc" / "DICOMDIR", identify=True).states == {"done": 1}
+        assert run(run.films / "disc" / "DICOMDIR", names="path").states == {"done": 1}
         (name,) = found(run.out)
-        assert Path(name).is_relative_to(run.films / "disc")
-        assert Path(name).exists()
+        assert (run.films / "disc" / name).is_file()
 
     def test_the_number_of_files_is_told(self, run: Runs) -> None:
         for seed in range(3):
@@ -177,7 +176,7 @@ class TestNames:
         save_film(run.films / "DOE^JOHN" / "a.dcm", 1)
         (run.films / "DOE^JOHN" / "b.dcm").write_text("no film")
 
-    def test_of_dicom_films_are_their_uids(self, run: Runs) -> None:
+    def test_with_uid_are_those_of_dicom_films(self, run: Runs) -> None:
         run()
         uid = uid_of(run.films / "DOE^JOHN" / "a.dcm")
         assert found(run.out) == [uid]
@@ -191,7 +190,7 @@ class TestNames:
         beside.write_text("no film")
 
         def files(*paths: Path, **options: bool) -> list[str]:
-            run(*paths, resume=False, **options)
+            run(*paths, restart=True, **options)
             return [row["file"] for row in table(run.out / "errors.csv")]
 
         assert files(run.films) == ["c.dcm", "DOE^JOHN/b.dcm"]
@@ -209,11 +208,38 @@ class TestNames:
         (error,) = table(run.out / "errors.csv")
         assert error == {"file": "DOE^JOHN/b.dcm", "error": "failed: the process died twice while working on it"}
 
-    def test_with_identify_are_their_paths(self, run: Runs) -> None:
-        run(identify=True)
-        assert found(run.out) == [str(run.films / "DOE^JOHN" / "a.dcm")]
-        assert table(run.out / "errors.csv")[0]["file"] == str(run.films / "DOE^JOHN" / "b.dcm")
+    def test_are_paths_below_the_folder_by_default(self, run: Runs) -> None:
+        assert Options().names == "path"
+        run(names="path")
+        assert found(run.out) == ["DOE^JOHN/a.dcm"]
+        assert table(run.out / "errors.csv")[0]["file"] == "DOE^JOHN/b.dcm"
         assert written(run.out) == {"json/a.dcm.json"}
+        assert ledger(run.out, "name") == [("DOE^JOHN/a.dcm",), ("DOE^JOHN/b.dcm",)]
+
+    def test_of_a_single_film_is_the_path_as_given(self, run: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(run.films)
+        run(Path("DOE^JOHN") / "a.dcm", names="path")
+        assert found(run.out) == ["DOE^JOHN/a.dcm"]
+
+    def test_tell_films_of_two_runs_apart(self, run: Runs) -> None:
+        """Two folders have a film under the same path: the second film gets a longer name, in every later run too."""
+        other = run.films.parent / "other"
+        save_film(other / "DOE^JOHN" / "a.dcm", 3)
+        run(names="path")
+        for options in ({}, {"recipe": "1"}):
+            run(other, names="path", **options)
+            assert found(run.out) == ["DOE^JOHN/a.dcm", str(other / "DOE^JOHN" / "a.dcm")]
+        run(names="path", recipe="1")
+        assert found(run.out) == ["DOE^JOHN/a.dcm", str(other / "DOE^JOHN" / "a.dcm")]
+
+    def test_of_frames_have_a_number(self, run: Runs) -> None:
+        save_film(run.films / "x" / "several.dcm", 4, frames=2)
+        other = run.films.parent / "other"
+        save_film(other / "x" / "several.dcm", 5, frames=2)
+        run(names="path")
+        run(other, names="path")
+        names = ["x/several.dcm", str(other / "x" / "several.dcm")]
+        assert found(run.out)[1:] == [f"{name}#{number}" for name in names for number in (1, 2)]
 
     def test_with_deidentify_are_new_uids(self, run: Runs) -> None:
         save_grey(run.films / "c.png", noise(64, 48))

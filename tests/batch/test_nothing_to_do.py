@@ -33,7 +33,7 @@ def detect(
 ) -> Summary:
     run.log.unlink(missing_ok=True)
     calls = {name: options.pop(name) for name in ("on_film", "on_step", "make_executor") if name in options}
-    settings = Options(frozenset({"csv", "json"}), identify=True, **options)
+    settings = Options(frozenset({"csv", "json"}), **options)
     make = make or partial(FakeDetector, run.log, recipe=recipe)
     return detect_films([run.films], run.out, make, settings, fingerprint=lambda: fingerprint, **calls)
 
@@ -108,7 +108,7 @@ def test_another_model_behind_the_same_fingerprint(films: Runs) -> None:
 
 def test_a_model_that_changed_during_the_run_is_not_remembered(films: Runs) -> None:
     marks = iter("12")
-    options = Options(frozenset({"csv", "json"}), identify=True)
+    options = Options(frozenset({"csv", "json"}))
     make = partial(FakeDetector, films.log)
     detect_films([films.films], films.out, make, options, fingerprint=lambda: next(marks))
     for mark in "12":
@@ -119,7 +119,7 @@ def test_a_model_that_changed_during_the_run_is_not_remembered(films: Runs) -> N
 def test_a_model_that_cannot_be_made_costs_no_results(films: Runs) -> None:
     detect(films)
     with pytest.raises(CephError, match="no such file"):
-        detect(films, no_weights, resume=False)
+        detect(films, no_weights, restart=True)
     assert ended(films) == STATES
     assert len(table(films.out / "errors.csv")) == 2
 

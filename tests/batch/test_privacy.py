@@ -16,7 +16,8 @@ from monai_ceph.cli import app
 from monai_ceph.work import names
 
 MARK = "Zyxwv"
-OPTIONS = ("", "--deidentify")
+BY_UID, DEIDENTIFIED = "--names uid", "--deidentify"
+OPTIONS = (BY_UID, DEIDENTIFIED)
 NO_EXPANSION = Path(monai_ceph.__file__).parent / "bundles" / "overlays" / "no_expansion.json"
 
 TEXTS = (
@@ -89,7 +90,7 @@ def detect(commands: list[list[str]]) -> None:
 
 @pytest.fixture(scope="module")
 def said(studies: Path) -> dict[str, str]:
-    """What a run without options and one with --deidentify print, into the folders out and out--deidentify."""
+    """What a run with each of the options prints; its folder is called after them."""
     rest = ["--formats", "all", "--device", "cpu", "--config", str(NO_EXPANSION), "--force"]
     commands = {option: ["detect", "studies", "--out", f"out{option}", *option.split(), *rest] for option in OPTIONS}
     return {option: printed(detect, [words], folder=studies.parent) for option, words in commands.items()}
@@ -98,13 +99,13 @@ def said(studies: Path) -> dict[str, str]:
 @pytest.mark.parametrize("options", OPTIONS)
 def test_no_trace_of_the_patient(studies: Path, said: dict[str, str], options: str) -> None:
     out = studies.parent / f"out{options}"
-    objects = {out / "sr", out / "gsps"} if not options else set()
+    objects = {out / "sr", out / "gsps"} if options == BY_UID else set()
     files = [file for file in out.rglob("*") if file.is_file() and file.parent not in objects]
     assert {file.suffix for file in files} >= {".csv", ".json", ".png", ".parquet", ".sqlite"}
     traces = [MARK, MARK.upper(), MARK.encode().hex(), "19470823"]
     # a person has to find what has no readable UID, so it is called by its place below the folder that was named
     folder = f"{MARK}^Anna 19470823"
-    without_uid = [] if options else [f"{folder}/{MARK} text.dcm", f"{folder}/{MARK} link.dcm"]
+    without_uid = [] if options == DEIDENTIFIED else [f"{folder}/{MARK} text.dcm", f"{folder}/{MARK} link.dcm"]
     texts = [said[options], *(str(file.relative_to(out)) for file in out.rglob("*"))]
     texts += [file.read_bytes().decode("latin-1") for file in files]
     texts.append(str(pyarrow.parquet.read_table(out / "landmarks.parquet").to_pylist()))
@@ -117,8 +118,8 @@ def test_no_trace_of_the_patient(studies: Path, said: dict[str, str], options: s
     # the films are called by something all the same
     lines = (out / "errors.csv").read_text().splitlines()
     key = names.key_of(studies.resolve() / f"{MARK}^Anna 19470823" / f"{MARK} text.dcm")
-    name = f"path-{key[:12]}" if options else without_uid[0]
+    name = f"path-{key[:12]}" if options == DEIDENTIFIED else without_uid[0]
     assert f"{name},unreadable: not a DICOM file." in lines
     assert len(list((out / "sr").iterdir())) == 3
-    if not options:
+    if options == BY_UID:
         assert "1.2.826.0.1.99.2,unreadable: Modality CT is not a radiograph." in lines

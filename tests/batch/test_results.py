@@ -39,7 +39,7 @@ def no_detector() -> Any:
 
 class TestAPersonsFile:
     @pytest.mark.parametrize("name", ["landmarks.csv", "errors.csv", "duplicates.csv", "landmarks.parquet"])
-    @pytest.mark.parametrize("options", [{}, {"resume": False}])
+    @pytest.mark.parametrize("options", [{}, {"restart": True}])
     def test_in_the_place_of_a_table(
         self, run: Runs, monkeypatch: pytest.MonkeyPatch, name: str, options: dict[str, Any]
     ) -> None:
@@ -73,7 +73,7 @@ class TestAPersonsFile:
         mine = run.out / folder / f"{uid}.{suffix}"
         mine.parent.mkdir(parents=True)
         mine.write_text(MINE)
-        for options in ({}, {"recipe": "1"}, {"resume": False}):
+        for options in ({}, {"recipe": "1"}, {"restart": True}):
             assert run(formats=frozenset({"csv", "json", "overlay", "sr", "gsps"}), **options).states == {"done": 2}
             assert mine.read_text() == MINE
             assert found(run.out)[0] == uid
@@ -101,16 +101,16 @@ class TestAPersonsFile:
         database.commit()
         database.close()
         before = (run.out / "run.sqlite").read_bytes()
-        for resume in (True, False):
+        for restart in (False, True):
             with pytest.raises(
                 CephError, match=r"run\.sqlite: damaged, or no ledger; choose another folder with --out"
             ):
-                run(resume=resume)
+                run(restart=restart)
         assert (run.out / "run.sqlite").read_bytes() == before
 
 
 class TestACorrectedFile:
-    @pytest.mark.parametrize("options", [{}, {"recipe": "1"}, {"resume": False}])
+    @pytest.mark.parametrize("options", [{}, {"recipe": "1"}, {"restart": True}])
     @pytest.mark.parametrize("which", ["landmarks.csv", "errors.csv", "json/"])
     def test_is_refused_before_the_model_is_loaded(
         self, run: Runs, monkeypatch: pytest.MonkeyPatch, which: str, options: dict[str, Any]
@@ -165,10 +165,10 @@ class TestACorrectedFile:
         times = sqlite3.connect(run.out / "run.sqlite").execute("SELECT path, mtime_ns FROM files").fetchall()
         assert {path: (run.out / path).stat().st_mtime_ns for path, _ in times} == dict(times)
 
-    def test_no_resume_removes_all_that_is_as_it_was(self, run: Runs) -> None:
+    def test_restart_removes_all_that_is_as_it_was(self, run: Runs) -> None:
         run(formats=frozenset({"csv", "parquet", "json"}))
         (run.films / "a.dcm").unlink()
-        run(formats=frozenset({"csv"}), resume=False)
+        run(formats=frozenset({"csv"}), restart=True)
         assert contents(run.out).keys() == {"landmarks.csv", "errors.csv", "duplicates.csv"}
 
 
@@ -243,12 +243,12 @@ def test_results_of_an_earlier_version_are_left_alone(run: Runs) -> None:
     database.commit()
     database.close()
     before = contents(run.out)
-    for resume in (True, False):
+    for restart in (False, True):
         with pytest.raises(
             CephError,
             match=r"run\.sqlite: a ledger of another version of the software; choose another folder with --out",
         ):
-            run(resume=resume)
+            run(restart=restart)
     assert contents(run.out) == before
 
 

@@ -59,7 +59,7 @@ class TestResume:
             {"recipe": "1"},
             {"force": True},
             {"pixel_spacing": 0.2},
-            {"identify": True},
+            {"names": "path"},
             {"formats": frozenset({"csv", "json", "overlay"})},
         ],
     )
@@ -89,11 +89,11 @@ class TestResume:
         assert run(run.films / "a.dcm", run.films / "b.dcm", recipe="0").states == {"done": 2}
         assert (found(run.out), written(run.out)) == (names, files)
 
-    def test_no_resume_forgets_all(self, run: Runs) -> None:
+    def test_restart_forgets_all(self, run: Runs) -> None:
         run()
         (run.out / "json" / "mine.txt").write_text("of somebody else")
         (run.films / "a.dcm").unlink()
-        run(resume=False)
+        run(restart=True)
         assert run.seen() == ["b.dcm"]
         uid = uid_of(run.films / "b.dcm")
         assert found(run.out) == [uid]
@@ -138,9 +138,9 @@ class TestResume:
     def test_another_ledger_is_an_error(self, run: Runs) -> None:
         run.out.mkdir()
         (run.out / "run.sqlite").write_bytes(b"this is no ledger at all" * 100)
-        for resume in (True, False):
+        for restart in (False, True):
             with pytest.raises(CephError, match=r"run.sqlite: damaged, or no ledger; choose another folder with --out"):
-                run(resume=resume)
+                run(restart=restart)
         assert (run.out / "run.sqlite").read_bytes() == b"this is no ledger at all" * 100
 
 
@@ -188,12 +188,12 @@ class TestDuplicates:
         assert run.seen() == []
         assert len(found(run.out)) == 1
 
-    @pytest.mark.parametrize("identify", [True, False])
-    def test_a_film_that_was_moved_is_done_anew_with_other_settings(self, run: Runs, identify: bool) -> None:
+    @pytest.mark.parametrize("names", ["path", "uid"])
+    def test_a_film_that_was_moved_is_done_anew_with_other_settings(self, run: Runs, names: str) -> None:
         save_film(run.films / "a.dcm", 1)
-        run(identify=identify)
+        run(names=names)
         (run.films / "a.dcm").rename(run.films / "b.dcm")
-        run(identify=identify, recipe="1")
+        run(names=names, recipe="1")
         assert run.seen() == ["b.dcm"]
         assert len(found(run.out)) == len(written(run.out)) == 1
         assert json.loads(ledger(run.out, "detection")[1][0])["model"]["recipe_sha256"] == "1"

@@ -59,7 +59,7 @@ class TestStates:
         assert run().states == {"done": 2, "failed": 1}
         assert "died twice" in table(run.out / "errors.csv")[0]["error"]
         # the neighbour was read ahead both times and is not to blame
-        assert ledger(run.out, "name, attempts")[2] == (str(run.films / "c.png"), 1)
+        assert ledger(run.out, "name, attempts")[2] == ("c.png", 1)
 
 
 class TestFrames:
@@ -174,10 +174,14 @@ class TestWorkers:
         with pytest.raises(ValueError, match="workers"):
             Options(workers=0)
 
+    def test_unknown_names_are_an_error(self) -> None:
+        with pytest.raises(ValueError, match="names must be path or uid, not 'sop'"):
+            Options(names="sop")  # type: ignore[arg-type]
+
     def test_a_film_that_hangs_costs_nothing_but_its_time(self, run: Runs) -> None:
         for seed, name in enumerate(("a", "hang", "c")):
             save_film(run.films / f"{name}.dcm", seed)
-        options = Options(formats=frozenset({"csv"}), film_timeout=1.0, identify=True)
+        options = Options(formats=frozenset({"csv"}), film_timeout=1.0)
         summary = detect_films([run.films], run.out, partial(FakeDetector, run.log), options)
         assert summary.states == {"done": 2, "failed": 1}
         assert [row["error"] for row in table(run.out / "errors.csv")] == [

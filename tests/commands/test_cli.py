@@ -74,7 +74,7 @@ class TestDetect:
 
     def test_a_folder_with_films_and_others(self, films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """From a shell, in a process of its own; the weights' quality plays no part (--force)."""
-        arguments = ["detect", "films", "--out", "out", "--force", "--identify", *QUICK]
+        arguments = ["detect", "films", "--out", "out", "--force", *QUICK]
         command = [sys.executable, "-m", "monai_ceph", *arguments]
         result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
         assert result.returncode == 1, result.stderr
@@ -83,7 +83,7 @@ class TestDetect:
         lines = (out / "landmarks.csv").read_text(encoding="utf-8").splitlines()
         assert lines[0] == "file,landmark,symbol,x,y,score,status,x_mm,y_mm,spacing_source,pixel_spacing"
         rows = table(out / "landmarks.csv")
-        good = ["films/good.dcm", "films/visit 2/good.png"]
+        good = ["good.dcm", "visit 2/good.png"]
         assert [row["file"] for row in rows] == [name for name in good for _ in range(NUM_LANDMARKS)]
         for index in range(2):
             part = rows[index * NUM_LANDMARKS : (index + 1) * NUM_LANDMARKS]
@@ -104,10 +104,10 @@ class TestDetect:
         errors = table(out / "errors.csv")
         assert list(errors[0]) == ["file", "error"]
         causes = {row["file"]: row["error"] for row in errors}
-        assert list(causes) == ["films/text.dcm", "films/truncated.dcm", "films/visit 2/constant.png"]
-        assert causes["films/text.dcm"].startswith("unreadable: not a DICOM file")
-        assert causes["films/truncated.dcm"].startswith("unreadable: truncated")
-        assert causes["films/visit 2/constant.png"].startswith("rejected: ")
+        assert list(causes) == ["text.dcm", "truncated.dcm", "visit 2/constant.png"]
+        assert causes["text.dcm"].startswith("unreadable: not a DICOM file")
+        assert causes["truncated.dcm"].startswith("unreadable: truncated")
+        assert causes["visit 2/constant.png"].startswith("rejected: ")
         assert sorted(path.name for path in (out / "overlays").iterdir()) == ["good.dcm.png", "good.png.png"]
         assert sorted(path.name for path in (out / "json").iterdir()) == ["good.dcm.json", "good.png.json"]
         assert sorted(path.name for path in out.iterdir() if not path.name.startswith(".")) == [
@@ -158,15 +158,28 @@ class TestDetect:
         assert "[a] film[1].png" in result.stdout
         assert str(tmp_path / "[b]") in result.stdout
 
+    def test_paths_and_no_identity_exclude_each_other(self, films: Path, tmp_path: Path) -> None:
+        result = run("detect", films, "--out", tmp_path / "out", "--names", "path", "--deidentify")
+        assert result.exit_code == 2
+        assert "--names path and --deidentify exclude each other" in result.output
+
+    def test_restart_deletes_earlier_results(self, films: Path, tmp_path: Path) -> None:
+        film = films / "visit 2" / "constant.png"
+        command = ("detect", film, "--out", tmp_path / "out", "--formats", "csv", *QUICK)
+        for options in ((), ("--restart",)):
+            assert run(*command, *options).exit_code == 2
+        assert "were done before" not in run(*command, "--restart").output
+        assert "1 of them were done before." in run(*command).output
+
     def test_a_name_that_is_not_utf_8(self, dicom: Path, tmp_path: Path) -> None:
         path = os.fsdecode(os.fsencode(tmp_path) + b"/M\xfcller.dcm")
         try:
             Path(path).write_bytes(dicom.read_bytes())
         except OSError:
             pytest.skip("this file system takes only UTF-8 names")
-        result = run("detect", tmp_path, "--out", tmp_path / "out", "--force", "--identify", *QUICK)
+        result = run("detect", tmp_path, "--out", tmp_path / "out", "--force", *QUICK)
         assert result.exit_code == 0, result.output
-        assert {row["file"] for row in table(tmp_path / "out" / "landmarks.csv")} == {str(tmp_path / "M\\xfcller.dcm")}
+        assert {row["file"] for row in table(tmp_path / "out" / "landmarks.csv")} == {"M\\xfcller.dcm"}
 
     def test_an_empty_folder(self, tmp_path: Path) -> None:
         (tmp_path / "films").mkdir()
@@ -196,7 +209,6 @@ class TestDetect:
                 ("--formats", "csv,xml"),
                 "--formats xml: no such format; there are csv, parquet, json, overlay, sr, gsps, and all",
             ),
-            (("--identify", "--deidentify"), "--identify and --deidentify exclude each other"),
         ],
     )
     def test_options_that_make_no_sense(

@@ -79,7 +79,9 @@ def test_the_recipe_with_orthanc(tmp_path: Path, dicom: Path) -> None:
     with orthanc(tmp_path / "orthanc", values["port"], forwards=True) as pacs:
         values["targets"]["dicom"][0]["port"] = pacs.port
         values["sources"]["dicomweb"][0]["url"] = pacs.url
-        with running(tmp_path, values, "-m", "monai_ceph", "node", "--config", str(tmp_path / "node.yaml")) as node:
+        with running(
+            tmp_path, values, "-m", "monai_ceph", "node", "run", "--config", str(tmp_path / "node.yaml")
+        ) as node:
             command = ["storescu", "-aec", "ORTHANC", "127.0.0.1", str(pacs.port), str(dicom)]
             # whom the configuration does not name
             assert subprocess.run(command, capture_output=True, check=False).returncode != 0
@@ -107,7 +109,7 @@ def test_the_recipe_with_orthanc(tmp_path: Path, dicom: Path) -> None:
 
 
 def audit(node: RunningNode) -> list[dict[str, Any]]:
-    command = [sys.executable, "-m", "monai_ceph", "node", "--config", str(node.config), "--audit"]
+    command = [sys.executable, "-m", "monai_ceph", "node", "audit", "--config", str(node.config)]
     lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     return [json.loads(line) for line in lines]
 
@@ -159,9 +161,9 @@ def test_given_up_then_retried(tmp_path: Path, values: dict[str, Any]) -> None:
             "no cephalogram: Modality CT is not among those of the configuration"
         ]
         assert node.stop() == 0
-        command = [sys.executable, "-m", "monai_ceph", "node", "--config", str(node.config), "--retry"]
+        command = [sys.executable, "-m", "monai_ceph", "node", "retry", "--config", str(node.config)]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
-        assert done.stdout.strip() == "3 dead letters begin anew"
+        assert done.stdout.strip() == "3 dead letters will be tried again"
         assert letters(node) == {}
         assert len(list((node.folder / "queue").iterdir())) == 3
 

@@ -91,7 +91,7 @@ def test_films_end_as_on_this_machine(cluster: Any, tmp_path: Path) -> None:
     paths = [films, Path(f"file://{cloud}"), films / "nowhere.dcm"]
     for engine in ("local", "ray"):
         make = partial(FakeDetector, tmp_path / f"{engine}.log")
-        run(paths, tmp_path / engine, make, on_ray=engine == "ray", workers=2, identify=True)
+        run(paths, tmp_path / engine, make, on_ray=engine == "ray", workers=2)
     columns = "name, frame, uid, stem, state, cause, attempts"
     rows = ledger(tmp_path / "ray", columns)
     assert rows == ledger(tmp_path / "local", columns)

@@ -146,10 +146,10 @@ def test_check(tmp_path: Path) -> None:
     pytest.importorskip("pynetdicom", reason="the extra pacs is not installed (make optional)")
     file = tmp_path / "node.yaml"
     file.write_text(GOOD)
-    result = CliRunner().invoke(app, ["node", "--config", str(file), "--check"])
+    result = CliRunner().invoke(app, ["node", "check", "--config", str(file)])
     assert (result.exit_code, result.output.strip()) == (0, f"{file}: ok")
     file.write_text(GOOD + "bogus: 1\n")
-    result = CliRunner().invoke(app, ["node", "--config", str(file), "--check"])
+    result = CliRunner().invoke(app, ["node", "check", "--config", str(file)])
     assert result.exit_code == 2
     assert f"{file}, line 11: bogus: no such key" in result.output
     # nothing was started or made
@@ -181,7 +181,7 @@ def test_what_check_finds_before_a_node_starts(
     kept = [line for line in GOOD.splitlines() if line.split(":")[0] not in keys]
     file = tmp_path / "node.yaml"
     file.write_text("\n".join([*kept, change]))
-    result = CliRunner().invoke(app, ["node", "--config", str(file), "--check"])
+    result = CliRunner().invoke(app, ["node", "check", "--config", str(file)])
     assert result.exit_code == 2
     assert said in result.output
     assert [path.name for path in (tmp_path / "others").iterdir()] == ["letter.txt"]
@@ -208,7 +208,7 @@ def test_a_folder_that_others_may_look_into(tmp_path: Path, mode: int, said: str
     file.write_text(GOOD)
     (tmp_path / "data").mkdir()
     (tmp_path / "data").chmod(mode)
-    result = CliRunner().invoke(app, ["node", "--config", str(file), "--check"])
+    result = CliRunner().invoke(app, ["node", "check", "--config", str(file)])
     assert result.exit_code == 0
     assert f"{file}: ok" in result.output
     assert said in result.output
@@ -220,6 +220,6 @@ def test_a_certificate_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "a.pem").write_text("nothing")
     file = tmp_path / "node.yaml"
     file.write_text(GOOD.replace("[PACS]", "[PACS]\n  tls: {certificate: a.pem, key: a.pem}"))
-    result = CliRunner().invoke(app, ["node", "--config", str(file), "--check"])
+    result = CliRunner().invoke(app, ["node", "check", "--config", str(file)])
     assert result.exit_code == 2
     assert "a certificate or key cannot be used" in result.output

@@ -40,11 +40,10 @@ def test_a_retry_leaves_alone_what_was_taken_away(tmp_path: Path) -> None:
             spool.settle(ledger, film.id)
     shutil.rmtree(spool.dead / keys["1.2"])
     (spool.dead / keys["1.3"] / "film.dcm").unlink()
-    command = ["node", "--config", str(node.config)]
-    done = CliRunner().invoke(app, [*command, "--retry"])
+    done = CliRunner().invoke(app, ["node", "retry", "--config", str(node.config)])
     assert done.exit_code == 0, done.output
-    said = f"2 were taken away from {spool.dead}, and stay away"
-    assert done.output.splitlines() == ["1 dead letters begin anew", said]
+    said = f"2 were removed from {spool.dead} and cannot be tried again"
+    assert done.output.splitlines() == ["1 dead letters will be tried again", said]
     assert [path.name for path in spool.dead.iterdir()] == [keys["1.3"]]
     assert [path.stem for path in spool.queue.iterdir()] == [keys["1.4"]]
     with closing(NodeLedger(node.folder / LEDGER)) as ledger:
@@ -53,5 +52,6 @@ def test_a_retry_leaves_alone_what_was_taken_away(tmp_path: Path) -> None:
             "1.3": "dead",
             "1.4": "received",
         }
-    audit = [json.loads(line) for line in CliRunner().invoke(app, [*command, "--audit"]).output.splitlines()]
+    said = CliRunner().invoke(app, ["node", "audit", "--config", str(node.config)]).output
+    audit = [json.loads(line) for line in said.splitlines()]
     assert [row["uid"] for row in audit if row["event"] == "retried"] == ["1.4"]

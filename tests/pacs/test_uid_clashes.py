@@ -278,8 +278,8 @@ def test_retry_of_the_command(clashed: tuple[RunningNode, dict[str, Any]], tmp_p
     (place / ".node.lock").unlink()
     values = {**values, "folder": str(place), "http": None}
     copy = RunningNode(tmp_path, values)
-    done = CliRunner().invoke(app, ["node", "--config", str(copy.config), "--retry"])
-    assert done.output.splitlines() == ["1 dead letters begin anew"]
+    done = CliRunner().invoke(app, ["node", "retry", "--config", str(copy.config)])
+    assert done.output.splitlines() == ["1 dead letters will be tried again"]
     with closing(NodeLedger(place / "node.sqlite")) as ledger:
         assert ledger.counts() == {"detected": 2, "received": 1}
 

@@ -36,7 +36,7 @@ def test_other_commands_work() -> None:
 
 
 def test_the_node_says_what_to_install() -> None:
-    for command in (("node", "--config", "x"), ("fetch", "--config", "x", "--source", "y")):
+    for command in (("node", "run", "--config", "x"), ("fetch", "--config", "x", "--source", "y")):
         done = run(*command)
         assert done.returncode == 2
         assert "pip install 'monai-ceph[pacs]'" in done.stderr

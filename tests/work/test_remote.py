@@ -123,12 +123,12 @@ class TestRuns:
         short = save_film(films / "PATIENT" / "short.dcm", 2)
         short.write_bytes(short.read_bytes()[:900])
         formats = frozenset({"csv", "json", "sr"})
-        local = run(films, tmp_path / "local", formats=formats)
+        local = run(films, tmp_path / "local", formats=formats, names="uid")
         remote = run(f"file://{films}", tmp_path / "remote", formats=formats, workers=workers)
         assert remote.states == local.states == {"done": 2, "failed": 2}
         assert not list(scratch.glob("monai-ceph-*"))
         tables = {out: (tmp_path / out / "landmarks.csv").read_text() for out in ("local", "remote")}
-        assert tables["remote"] == tables["local"].replace(str(films), f"file://{films}")
+        assert tables["remote"] == tables["local"].replace("b.png", f"file://{films}/b.png")
         errors = {}
         for out in ("local", "remote"):
             with (tmp_path / out / "errors.csv").open(newline="") as stream:
