@@ -14,7 +14,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import UID
 
 from monai_ceph.archives.config import SelectionConfig
-from monai_ceph.reports.dicom_source import first_value, positive_number
+from monai_ceph.readers.dicom_elements import first_term, first_value, positive_number
 
 __all__ = ["IMAGE_CLASSES", "Selection"]
 
@@ -54,12 +54,12 @@ class Selection:
         kind = str(first_value(header, "SOPClassUID") or "")
         if kind and kind not in IMAGE_CLASSES:
             return f"{_class_name(kind)} is no image that may hold a cephalogram"
-        modality = _term(header, "Modality")
+        modality = first_term(header, "Modality")
         if modality and modality not in self._config.modalities:
             return f"Modality {_shown(modality)} is not among those of the configuration"
         if positive_number(header, "NumberOfFrames") > self._config.max_frames:
             return f"it has more than {self._config.max_frames} frames"
-        positioner = _term(header, "PositionerType")
+        positioner = first_term(header, "PositionerType")
         if positioner == "CEPHALOSTAT":
             return None
         if positioner in ("PANORAMIC", "MAMMOGRAPHIC"):
@@ -70,7 +70,7 @@ class Selection:
                 return None
             if any(self._exclude.search(text) for text in texts):
                 return "a description says that it is another kind of image (select.exclude)"
-        part = _term(header, "BodyPartExamined")
+        part = first_term(header, "BodyPartExamined")
         if part and part not in self._config.body_parts:
             return "BodyPartExamined is not among those of the configuration (select.body_parts)"
         if self._config.only_included:
@@ -89,10 +89,6 @@ def _meanings(header: Dataset) -> list[str]:
     # an explicit VR may say that they are anything else
     codes = [value for name in _CODES if isinstance(value := header.get(name), Sequence)]
     return [text for items in codes for item in items for text in _texts(item, ("CodeMeaning",))]
-
-
-def _term(header: Dataset, name: str) -> str:
-    return str(first_value(header, name) or "").strip().upper()
 
 
 def _shown(modality: str) -> str:

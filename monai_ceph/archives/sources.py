@@ -26,6 +26,7 @@ from monai_ceph.archives.dicomweb import dicomweb
 from monai_ceph.archives.selection import Selection
 from monai_ceph.errors import CephError
 from monai_ceph.readers._pydicom import quiet
+from monai_ceph.readers.dicom_elements import is_uid
 
 __all__ = ["DicomArchive", "DicomWebArchive", "Found", "Query", "Source", "SourceError", "cause_of", "make_sources"]
 
@@ -36,8 +37,6 @@ _ASKED = {
 }
 # answers that are asked for at once
 _MOST = 1000
-# it becomes a part of URLs, in which dots alone are a folder above
-_UID = re.compile(r"[0-9][0-9.]{0,63}")
 
 _NO_SENSE = (ValueError, requests.exceptions.ContentDecodingError, requests.exceptions.ChunkedEncodingError)
 # of a service that has too much to do, or is not there behind its proxy
@@ -72,7 +71,7 @@ class Query:
     modality: str | None = None
 
     def __post_init__(self) -> None:
-        if self.study is not None and not _UID.fullmatch(self.study):
+        if self.study is not None and not is_uid(self.study):
             raise CephError("the study is no UID")
         if self.date is not None and not re.fullmatch(r"\d{8}|\d{8}-(\d{8})?|-\d{8}", self.date):
             raise CephError(f"{self.date} is no date such as 20260131, and no range such as 20260101-20260131")
@@ -316,7 +315,7 @@ def _uid(name: str, answer: Dataset, keyword: str) -> str:
     uid = str(answer.get(keyword) or "")
     if not uid:
         raise _UselessAnswerError(f"{name}: an answer without {keyword}")
-    if not _UID.fullmatch(uid):
+    if not is_uid(uid):
         raise _UselessAnswerError(f"{name}: an answer whose {keyword} is no UID")
     return uid
 

@@ -9,6 +9,8 @@ from typing import Any
 import requests
 from pydicom import Dataset
 
+from monai_ceph.readers.dicom_elements import value
+
 __all__ = ["StoreAnswer", "read_all_media_types", "refusal_of", "store_answer"]
 
 # PS3.18 table 10.5.3-1 and PS3.3 table C.12-10a; a service may add codes of its own
@@ -101,14 +103,11 @@ def _items(dataset: Dataset, keyword: str) -> Iterator[Dataset]:
 
 
 def _uid(item: Dataset) -> str:
-    try:
-        return str(item.get("ReferencedSOPInstanceUID") or "").strip("\0 ")
-    except Exception:  # pydicom converts a value when it is asked for
-        return ""
+    return str(value(item, "ReferencedSOPInstanceUID") or "").strip("\0 ")
 
 
 def _code(item: Dataset, keyword: str) -> int | None:
     try:
-        return int(item.get(keyword))  # type: ignore[arg-type]
-    except Exception:  # absent, or no number
+        return int(value(item, keyword))
+    except (TypeError, ValueError, OverflowError):  # absent, or no number
         return None

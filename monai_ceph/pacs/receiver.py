@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import ssl
 import tempfile
 from collections.abc import Callable
@@ -29,6 +28,7 @@ from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.logs import log
 from monai_ceph.pacs.spool import Spool, film_key
 from monai_ceph.readers._pydicom import quiet
+from monai_ceph.readers.dicom_elements import is_uid
 from monai_ceph.result import ModelIdentity
 
 __all__ = ["Arrivals", "Receiver", "look", "server_tls"]
@@ -43,7 +43,6 @@ TRANSFER_SYNTAXES = [
 """What the readers decode, but for deflated data sets: a small one may take any amount of memory."""
 
 _NAMED = 5
-_UID = re.compile(r"[0-9.]{1,64}", re.ASCII)
 
 
 def server_tls(config: NodeConfig) -> ssl.SSLContext | None:
@@ -234,7 +233,7 @@ def look(path: Path) -> tuple[int, str | None, tuple[str, str]]:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
         return NOT_UNDERSTOOD, "the data set cannot be read", ("", "")
-    if not all(_UID.fullmatch(value) for value in found):
+    if not all(is_uid(value) for value in found):
         return NOT_UNDERSTOOD, "the data set lacks a valid SOP Instance, Class, Study or Series UID", ("", "")
     if found[1] not in IMAGE_CLASSES:
         return NOT_OF_THE_CLASS, "the data set is no image that may hold a cephalogram", (found[0], found[1])

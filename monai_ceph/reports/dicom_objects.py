@@ -15,6 +15,7 @@ from pydicom.valuerep import PersonName
 
 from monai_ceph.errors import CephError
 from monai_ceph.readers._pydicom import quiet
+from monai_ceph.readers.dicom_elements import positive_number
 from monai_ceph.readers.pixels import cause
 from monai_ceph.reports.dicom_source import (
     INHERITED,
@@ -23,7 +24,6 @@ from monai_ceph.reports.dicom_source import (
     OfFilm,
     in_character_set,
     inherited,
-    positive_number,
 )
 from monai_ceph.reports.dicom_uids import ObjectKind, instance_uid, series_uid
 from monai_ceph.result import Detection
