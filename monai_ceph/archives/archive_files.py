@@ -15,8 +15,9 @@ from fsspec.spec import AbstractFileSystem
 from pydicom import Dataset
 
 from monai_ceph.archives.config import SelectionConfig
+from monai_ceph.archives.dicomweb_source import DicomWebArchive
+from monai_ceph.archives.query import Found, SourceError
 from monai_ceph.archives.selection import Selection
-from monai_ceph.archives.sources import DicomWebArchive, Found, SourceError
 from monai_ceph.archives.urls import WEB_SCHEMES, place_of
 from monai_ceph.errors import CephError
 from monai_ceph.readers._pydicom import quiet

@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from pydantic import BaseModel, ValidationError
 
 from monai_ceph.archives.config import DicomTarget, DicomWebService, DicomWebTarget
-from monai_ceph.archives.sources import Query
+from monai_ceph.archives.query import Query
 from monai_ceph.archives.targets import DicomSender, DicomWebSender, Sender
 from monai_ceph.errors import CephError
 

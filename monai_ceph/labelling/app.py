@@ -17,14 +17,13 @@ from monai_ceph.labelling import shims  # noqa: F401
 
 # isort: split
 
-from dicomweb_client import DICOMwebClient
-from dicomweb_client.session_utils import create_session, create_session_from_user_pass
 from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.tasks.batch_infer import BatchInferTask
 from monailabel.tasks.activelearning.first import First
+from pydantic import ValidationError
 
-from monai_ceph.archives.stow import read_all_media_types
+from monai_ceph.archives.config import DicomWebService
 from monai_ceph.errors import CephError
 from monai_ceph.labelling.detectors import Detectors
 from monai_ceph.labelling.dicomweb_store import MODALITIES, DicomWebStore
@@ -157,16 +156,17 @@ class CephalometricApp(MONAILabelApp):
         if not self.studies.startswith(("http://", "https://")):
             return FolderStore(Path(self.studies))
         user, password = settings.MONAI_LABEL_DICOMWEB_USERNAME, settings.MONAI_LABEL_DICOMWEB_PASSWORD
-        session = create_session_from_user_pass(user, password) if user and password else create_session()
-        read_all_media_types(session)
-        client = DICOMwebClient(
-            url=self.studies.rstrip("/"),
-            session=session,
-            qido_url_prefix=settings.MONAI_LABEL_QIDO_PREFIX,
-            wado_url_prefix=settings.MONAI_LABEL_WADO_PREFIX,
-            stow_url_prefix=settings.MONAI_LABEL_STOW_PREFIX,
-        )
-        return DicomWebStore(client, self._work / "pacs", self._modalities)
+        login = {"username": user, "password": password} if user and password else {}
+        try:
+            service = DicomWebService.model_validate({"name": "PACS", "url": self.studies.rstrip("/"), **login})
+        except ValidationError as error:
+            raise CephError(f"{self.studies}: {error.errors()[0]['msg']}") from error
+        prefixes = {
+            "qido_url_prefix": settings.MONAI_LABEL_QIDO_PREFIX,
+            "wado_url_prefix": settings.MONAI_LABEL_WADO_PREFIX,
+            "stow_url_prefix": settings.MONAI_LABEL_STOW_PREFIX,
+        }
+        return DicomWebStore(service, self._work / "pacs", self._modalities, prefixes)
 
     def init_infers(self) -> dict[str, Any]:
         """Return the model under both of its names."""

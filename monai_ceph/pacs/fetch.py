@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from monai_ceph.archives.query import Found, Query, SourceError, cause_of
 from monai_ceph.archives.selection import Selection
-from monai_ceph.archives.sources import Found, Query, SourceError, cause_of, make_sources
+from monai_ceph.archives.sources import make_sources
 from monai_ceph.errors import CephError, StoppedError
 from monai_ceph.pacs.check import check_folder, check_owner
 from monai_ceph.pacs.config import NodeConfig

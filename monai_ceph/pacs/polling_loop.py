@@ -14,8 +14,8 @@ from datetime import date, timedelta
 from pydicom import Dataset
 
 from monai_ceph.archives.config import DicomSource, DicomWebSource
+from monai_ceph.archives.query import Query, Source, cause_of
 from monai_ceph.archives.selection import Selection
-from monai_ceph.archives.sources import Query, Source, cause_of
 from monai_ceph.errors import CephError, StoppedError
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.logs import log

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("pynetdicom", reason="the extra pacs is not installed (make optional)")
 
-from monai_ceph.archives.sources import Query
+from monai_ceph.archives.query import Query
 from monai_ceph.archives.targets import DicomSender, DicomWebSender
 from monai_ceph.archives.urls import place_of, senders_of
 from monai_ceph.errors import CephError
@@ -53,8 +53,8 @@ def test_the_levels_of_dicomweb(study: str, series: str, image: str, patient: st
         ("dicomweb://pacs:99999/rs", "no URL of an archive"),
         ("dicomweb://user:secret@pacs/rs", "no user and no password in a URL"),
         ("dicomweb://pacs/rs?PatientName=DOE", "PatientName is no condition; there are StudyInstanceUID, PatientID"),
-        ("dicomweb://pacs/rs?PatientID=D*", "a single ID"),
-        ("dicomweb://pacs/rs?StudyDate=today", "today is no date"),
+        ("dicomweb://pacs/rs?PatientID=D*", "must be one ID"),
+        ("dicomweb://pacs/rs?StudyDate=today", "today is not a date"),
         ("dicomweb://pacs/rs/studies/1.2?StudyInstanceUID=1.3", "names two studies"),
     ],
 )
