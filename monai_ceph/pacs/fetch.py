@@ -1,4 +1,4 @@
-"""Fetch once: what an archive has goes to the node, through its inbox or over its DIMSE port."""
+"""Fetches films from an archive once, into the node's inbox or over its DIMSE port."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Fetched", "fetch_films"]
 
 @dataclass(frozen=True)
 class Fetched:
-    """What became of a query.
+    """The result of a fetch.
 
     Attributes:
         found: SOP Instance UIDs of what was found.
@@ -62,7 +62,7 @@ def fetch_films(
     sources = {source.name: source for source in make_sources(config.sources, config.ae_title)}
     if source_name not in sources:
         known = ", ".join(sources) or "none"
-        raise CephError(f"no source {source_name} in the configuration; there are: {known}")
+        raise CephError(f"no source {source_name} in the configuration, only: {known}")
     source = sources[source_name]
     films: list[Found] = []
     causes: list[str] = []
@@ -80,7 +80,7 @@ def fetch_films(
     on_found(len(films))
     for found in films:
         if (cause := spool.no_room()) is not None:
-            causes.append(f"no room for more: {cause}")
+            causes.append(f"stopped early: {cause}")
             break
         try:
             source.fetch(found, lambda dataset: put_into_inbox(dataset, spool))

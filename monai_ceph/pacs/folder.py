@@ -54,7 +54,7 @@ def audit_rows(config: NodeConfig) -> Iterator[dict[str, object]]:
         CephError: if there is none.
     """
     if not (config.folder / LEDGER).exists():
-        raise CephError(f"{config.folder}: no node ever ran there")
+        raise CephError(f"{config.folder}: no node ever ran in this folder")
     ledger = NodeLedger(config.folder / LEDGER)
     yield from ledger.audit_rows()
     ledger.close()
@@ -67,7 +67,7 @@ def retry_all(config: NodeConfig) -> Retried:
         CephError: if it runs, or never did.
     """
     if not (config.folder / LEDGER).exists():
-        raise CephError(f"{config.folder}: no node ever ran there")
+        raise CephError(f"{config.folder}: no node ever ran in this folder")
     with alone(config.folder):
         spool, ledger = open_folder(config)
         begun = taken_away = 0

@@ -12,7 +12,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from monai_ceph.errors import StoppedError
 from monai_ceph.pacs.logs import log
-from monai_ceph.pacs.receiver import SUCCESS, Arrivals, look
+from monai_ceph.pacs.receiver import SUCCESS, Arrivals, check_object
 from monai_ceph.pacs.spool import Spool, fsync_folder
 from monai_ceph.readers._pydicom import quiet
 from monai_ceph.storage.atomic import written_beside
@@ -69,7 +69,7 @@ class InboxLoop:
             if self._is_closed(path):
                 continue
             try:
-                status, cause, (uid, _) = look(path)
+                status, cause, (uid, _) = check_object(path)
             except OSError as error:
                 self._leave(path, str(error))
                 continue

@@ -103,7 +103,7 @@ def test_again_and_again(tmp_path: Path, values: dict[str, Any], pacs: Orthanc) 
     ("options", "said"),
     [
         (("--source", "silent"), "nothing to look for"),
-        (("--source", "nowhere", "--patient", "P1"), "no source nowhere in the configuration; there are: deaf, silent"),
+        (("--source", "nowhere", "--patient", "P1"), "no source nowhere in the configuration, only: deaf, silent"),
         (("--source", "silent", "--date", "yesterday"), "yesterday is no date"),
         (("--source", "silent", "--patient", "P*"), "must be one ID"),
         (("--source", "silent", "--patient", "P1"), "silent: no answer"),

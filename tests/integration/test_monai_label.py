@@ -244,7 +244,7 @@ def test_a_session_takes_no_archive(url: str, place: Path) -> None:
         tar.addfile(member, BytesIO(b"read"))
     files = {"files": ("film.tar", archive.getvalue())}
     answer = requests.put(f"{url}/session/", params={"uncompress": "true"}, files=files, timeout=60)
-    assert (answer.status_code, answer.json()) == (403, {"detail": "a session takes one film, and no archive"})
+    assert (answer.status_code, answer.json()) == (403, {"detail": "a session takes one film, not an archive"})
     assert list(place.rglob("outside.txt")) == []
 
 
