@@ -22,10 +22,10 @@ class Fetched:
     """The result of a fetch.
 
     Attributes:
-        found: SOP Instance UIDs of what was found.
-        causes: a sentence for each that is not with the node, one for all after the disk was full, and one for answers
-            of the archive that are of no use.
-        taken: how many are with the node.
+        found: SOP Instance UIDs of the films found.
+        causes: a sentence for each film that was not fetched, one for all after the disk was full, and one for answers
+            of the archive that cannot be used.
+        taken: number of films that the node has.
     """
 
     found: list[str]
@@ -47,13 +47,13 @@ def fetch_films(
     Args:
         config: of the node.
         source_name: of the archive, in the configuration.
-        query: what is looked for.
+        query: the conditions.
         only_list: fetch nothing.
         on_found: called with the number of films before any is fetched.
-        on_film: called after each film, with the node or not.
+        on_film: called after each film, fetched or not.
 
     Raises:
-        CephError: no such source, it does not answer, or the folder is not that of a node, or another user's.
+        CephError: the source is unknown or does not answer, or the folder is not a node's or belongs to another user.
         OSError: the node's folder cannot be written.
     """
     check_folder(config.folder)
@@ -87,7 +87,7 @@ def fetch_films(
             taken += 1
         except StoppedError:
             raise
-        except Exception as error:  # whatever an archive sends
+        except Exception as error:  # an archive can send anything
             causes.append(f"{found.uid}: {cause_of(error)}")
         on_film()
     return Fetched(uids, causes, taken)

@@ -301,7 +301,7 @@ def test_a_label_that_is_none_is_refused(client: MONAILabelClient, place: Path) 
     with pytest.raises(MONAILabelClientException) as refusal:
         client.save_label("002.png", str(regions), "final")
     assert "Status: 422" in refusal.value.msg
-    assert "holds no landmark" in refusal.value.msg
+    assert "contains no landmark" in refusal.value.msg
     assert client.info()["datastore"]["completed"] == 0
 
 

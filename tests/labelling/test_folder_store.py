@@ -175,7 +175,7 @@ def test_a_name_that_is_no_utf8_is_left_out(store: FolderStore, root: Path, capl
         assert store.list_images() == before
     assert json.dumps(store.json(), ensure_ascii=False).encode()
     assert len(caplog.records) == 1
-    assert "no UTF-8" in caplog.text
+    assert "not UTF-8" in caplog.text
 
 
 def test_a_label_is_removed(store: FolderStore, label: Path) -> None:

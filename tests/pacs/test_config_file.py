@@ -212,7 +212,7 @@ def test_a_folder_that_others_may_look_into(tmp_path: Path, mode: int, said: str
     assert result.exit_code == 0
     assert f"{file}: ok" in result.output
     assert said in result.output
-    assert ("others than its owner" in result.output) is bool(said)
+    assert ("other users can read it" in result.output) is bool(said)
 
 
 def test_a_certificate_that_is_none(tmp_path: Path) -> None:
