@@ -1,6 +1,6 @@
-"""Plugin of Orthanc: a series that is complete and may be a cephalogram goes to the modality ``ceph``, the node.
+"""Plugin of Orthanc: sends every complete series that may be a cephalogram to the modality ``ceph``, the node.
 
-Reports and presentation states, which come back from there, are not sent again.
+Reports and presentation states that come back from the node are not sent again.
 """
 
 import json
@@ -11,7 +11,7 @@ MODALITIES = ("DX", "CR", "RG", "PX", "OT")
 
 
 def on_change(change, level, resource):
-    """Send a series on once nothing was added to it for StableAge seconds."""
+    """Forward a series when nothing was added to it for StableAge seconds."""
     if change != orthanc.ChangeType.STABLE_SERIES:
         return
     series = json.loads(orthanc.RestApiGet("/series/" + resource))

@@ -1,7 +1,7 @@
-"""The images of a DICOMweb archive as the files of an fsspec file system, so that a batch run takes them as any others.
+"""The images of a DICOMweb archive as an fsspec file system, so that a batch run reads them like other files.
 
-A file is an image that may be a cephalogram by what the archive says of it (`selection`); it moves when it is
-opened. An image never changes under its UID (PS3.5 9), so neither does what is said of its file.
+The files are the images that may be cephalograms (`selection`). An image is retrieved when it is opened. It never
+changes under its UID (PS3.5 9), so neither do the file's attributes.
 """
 
 from __future__ import annotations
@@ -15,21 +15,22 @@ from fsspec.spec import AbstractFileSystem
 from pydicom import Dataset
 
 from monai_ceph.archives.config import SelectionConfig
+from monai_ceph.archives.dicomweb_source import DicomWebArchive
+from monai_ceph.archives.query import Found, SourceError
 from monai_ceph.archives.selection import Selection
-from monai_ceph.archives.sources import DicomWebArchive, Found, SourceError
 from monai_ceph.archives.urls import WEB_SCHEMES, place_of
 from monai_ceph.errors import CephError
 from monai_ceph.readers.quiet_pydicom import quiet
 
 __all__ = ["DicomWebFileSystem"]
 
-# a run looks at a film, reads its pixels, and reads its header once more while the next one is at work
+# a run opens a film several times, the last time while the next one is being worked on
 _KEPT = 3
 _LISTING_SECONDS = 300
 
 
 class DicomWebFileSystem(AbstractFileSystem):
-    """Reads from ``dicomweb://HOST/ROOT``; see :func:`monai_ceph.archives.urls.place_of`. fsspec makes it.
+    """Reads from ``dicomweb://HOST/ROOT``; see :func:`monai_ceph.archives.urls.place_of`. fsspec creates it.
 
     Args:
         scheme: of the URL.
@@ -48,12 +49,12 @@ class DicomWebFileSystem(AbstractFileSystem):
         return {"scheme": path.partition("://")[0]}
 
     def ls(self, path: str, detail: bool = True, **options: Any) -> list[Any]:
-        """Return the images below a service, study or series, as one folder.
+        """Return the images in a service, study or series, as one folder.
 
-        If the archive did not say all, a last entry has the folder's own name, and the cause as its ``error``.
+        If the list is not complete, the last entry has the folder's own name, and the cause as its ``error``.
 
         Raises:
-            CephError: if the archive says nothing of use, or the URL says nothing of what is looked for.
+            CephError: the archive cannot be listed, or the URL has no condition.
         """
         with self._lock:
             entries = self._ls_from_cache(path)
@@ -64,7 +65,9 @@ class DicomWebFileSystem(AbstractFileSystem):
     def _find(self, path: str) -> list[dict[str, Any]]:
         place = place_of(url := f"{self._scheme}://{path}")
         if place.query.empty:
-            raise CephError(f"{url}: nothing to look for: add /studies/UID, or conditions such as ?StudyDate=20260131")
+            raise CephError(
+                f"{url}: the URL has no condition. Add /studies/UID, or a condition such as ?StudyDate=20260131"
+            )
         archive, root = DicomWebArchive(place.service), path.partition("?")[0].partition("/studies/")[0].rstrip("/")
         entries: list[dict[str, Any]] = []
         try:
@@ -80,7 +83,7 @@ class DicomWebFileSystem(AbstractFileSystem):
         return entries
 
     def info(self, path: str, **options: Any) -> dict[str, Any]:
-        """Return the same for an image at any time. How many bytes it has no archive says before it sends them."""
+        """Return an entry that never changes for an image. Its size is 0: archives do not tell it in advance."""
         image = place_of(f"{self._scheme}://{path}").image
         if image is None:
             return {"name": path, "size": 0, "type": "directory"}
@@ -90,10 +93,10 @@ class DicomWebFileSystem(AbstractFileSystem):
         """Retrieve an image; raises a :class:`~monai_ceph.errors.CephError` if the archive does not send it."""
         place = place_of(f"{self._scheme}://{path}")
         if mode != "rb" or place.query.study is None or place.series is None or place.image is None:
-            raise ValueError(f"{path} is no image that can be read")
+            raise ValueError(f"{path} is not an image that can be read")
         found = Found(place.query.study, place.series, place.image)
         with self._lock:
-            # by the whole path: another archive may have another image under the same UIDs
+            # the key is the whole path: another archive may have another image under the same UIDs
             content = self._kept.get(path)
         if content is None:
             stream = BytesIO()

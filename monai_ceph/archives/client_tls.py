@@ -1,4 +1,4 @@
-"""TLS towards another application entity."""
+"""TLS of connections to other application entities."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def client_tls(config: ClientTls | None, host: str) -> tuple[ssl.SSLContext, str
     """Return pynetdicom's ``tls_args``, None without TLS.
 
     Raises:
-        OSError: if a certificate or key cannot be read.
+        OSError: a certificate or key cannot be read.
     """
     if config is None:
         return None

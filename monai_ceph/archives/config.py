@@ -1,4 +1,4 @@
-"""How archives and peers are reached, and what is taken from them; a part of a node's configuration."""
+"""Addresses and logins of archives and peers, and the rules for cephalograms: a part of a node's configuration."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _pattern(value: str) -> str:
     try:
         re.compile(value)
     except re.error as error:
-        raise ValueError(f"no regular expression: {error}") from error
+        raise ValueError(f"not a regular expression: {error}") from error
     return value
 
 
@@ -55,14 +55,14 @@ def _existing_file(path: Path) -> Path:
 
 def _url(value: str) -> str:
     parts = urlsplit(value)
-    # a port that is no number is an error of its own
+    # urlsplit raises ValueError itself for a port that is not a number
     if not parts.hostname or parts.port == 0:
-        raise ValueError("no URL such as https://pacs/dicom-web: it has no host, or the port 0")
+        raise ValueError("not a URL such as https://pacs/dicom-web: the host is missing, or the port is 0")
     return value
 
 
 def _filled(value: str) -> str:
-    # such as by an environment variable that is set to nothing
+    # such as from an empty environment variable
     if not value.strip():
         raise ValueError("is empty")
     return value
@@ -77,7 +77,7 @@ AeTitle = Annotated[str, AfterValidator(_ae_title)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 ExistingFile = Annotated[Path, AfterValidator(_existing_file)]
 Port = Annotated[int, Field(ge=1, le=65535)]
-# of a header, where code strings (CS) are upper-case
+# code strings (CS) in headers are upper-case
 Term = Annotated[str, StringConstraints(strip_whitespace=True, to_upper=True, min_length=1)]
 Secret = Annotated[SecretStr, AfterValidator(_filled_secret)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,32}$")]
@@ -90,13 +90,13 @@ def _check_names(what: str, *names: str) -> None:
 
 
 class Section(BaseModel):
-    """A part of a configuration: no unknown keys, and no change once it is read."""
+    """A section of a configuration. It has no unknown keys and cannot be changed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ClientTls(Section):
-    """TLS towards a target: who signed its certificate, and our own if it asks for one."""
+    """TLS of a connection to a peer: the CA of its certificate, and our own certificate if it asks for one."""
 
     ca: ExistingFile
     certificate: ExistingFile | None = None
@@ -105,7 +105,7 @@ class ClientTls(Section):
 
 
 class Peer(Section):
-    """Where another application entity listens."""
+    """Address of another application entity."""
 
     ae_title: AeTitle
     host: str = Field(min_length=1)
@@ -114,7 +114,7 @@ class Peer(Section):
 
 
 class SelectionConfig(Section):
-    """Which images are cephalograms, by what their headers say. What says nothing is no reason to leave one out."""
+    """Which images are cephalograms, judged by their headers. Empty elements never exclude an image."""
 
     modalities: tuple[Term, ...] = Field(default=("DX", "CR", "RG", "PX", "OT"), min_length=1)
     body_parts: tuple[Term, ...] = (
@@ -130,24 +130,28 @@ class SelectionConfig(Section):
     )
     include: Pattern = Field(
         default=r"cephal|c[eé]phal|ceph\b|kephal|fernr[oö]ntgen|\bfrs\b|t[eé]l[eé]radio|lateral.{0,12}skull",
-        description="found in a description, this is one whatever the exclusion says",
+        description="an image whose description matches is taken, whatever exclude says",
     )
     exclude: Pattern = Field(
         default=r"panoram|pantomo|\bopg\b|\bopt\b|bite.?wing|peri.?apical|intra.?oral|\bpa\b|frontal|\bap\b|\bhand\b"
         r"|wrist|\btmj\b|chest|thorax|cbct",
-        description="found in a description, this is none",
+        description="an image whose description matches is not taken",
     )
-    only_included: bool = Field(default=False, description="take only what a description or the positioner says is one")
-    max_frames: int = Field(default=4, ge=1, description="an image with more is none")
+    only_included: bool = Field(
+        default=False, description="take an image only if its description or positioner says that it is a cephalogram"
+    )
+    max_frames: int = Field(default=4, ge=1, description="an image with more frames is not taken")
 
 
 class DicomTarget(Peer):
-    """A target by C-STORE."""
+    """A target for C-STORE."""
 
     name: Name
     objects: tuple[ObjectName, ...] = Field(default=("sr", "gsps"), min_length=1)
     timeout_s: Seconds = 60
-    calling_ae_title: AeTitle | None = Field(default=None, description="the node's own if nothing is said")
+    calling_ae_title: AeTitle | None = Field(
+        default=None, description="AE title that the node calls with, its own by default"
+    )
 
 
 class DicomWebService(Section):
@@ -155,7 +159,7 @@ class DicomWebService(Section):
 
     name: Name
     url: Annotated[str, AfterValidator(_url)] = Field(
-        pattern=r"^https?://", description="of the DICOMweb service, such as https://pacs/dicom-web"
+        pattern=r"^https?://", description="such as https://pacs/dicom-web"
     )
     timeout_s: Seconds = 60
     username: Annotated[str, AfterValidator(_filled)] | None = None
@@ -173,35 +177,42 @@ class DicomWebService(Section):
 
 
 class DicomWebTarget(DicomWebService):
-    """A target by STOW-RS."""
+    """A target for STOW-RS."""
 
     objects: tuple[ObjectName, ...] = Field(default=("sr", "gsps"), min_length=1)
 
 
 class _Polled(BaseModel):
     every_s: float | None = Field(
-        default=None, ge=1, le=604800, description="how often it is asked; only by fetch without it"
+        default=None,
+        ge=1,
+        le=604800,
+        description="seconds between two queries; without it, only fetch queries this source",
     )
-    since: date | None = Field(default=None, description="first study date to ask for; the day of the first start")
+    since: date | None = Field(
+        default=None, description="first study date to query, by default the day of the first start"
+    )
     look_back_days: int = Field(
-        default=3, ge=0, le=36500, description="dates asked for again each time, for late arrivals"
+        default=3, ge=0, le=36500, description="days before the last query that are queried again, for late arrivals"
     )
 
 
 class DicomWebSource(DicomWebService, _Polled):
-    """An archive that is asked by QIDO-RS, whose films come by WADO-RS."""
+    """An archive that is queried by QIDO-RS and sends films by WADO-RS."""
 
 
 class DicomSource(Peer, _Polled):
-    """An archive that is asked by C-FIND, and moves films to the AE title of this node, which it has to know."""
+    """An archive that is queried by C-FIND, and moves films to this node. It must know the node's AE title."""
 
     name: Name
     timeout_s: Seconds = 60
-    calling_ae_title: AeTitle | None = Field(default=None, description="the node's own if nothing is said")
+    calling_ae_title: AeTitle | None = Field(
+        default=None, description="AE title that the node calls with, its own by default"
+    )
 
 
 class SourceConfig(Section):
-    """Archives that the node fetches films from."""
+    """Archives from which the node fetches films."""
 
     dicom: tuple[DicomSource, ...] = ()
     dicomweb: tuple[DicomWebSource, ...] = ()
@@ -213,7 +224,7 @@ class SourceConfig(Section):
 
 
 class TargetConfig(Section):
-    """Where answers go: a DICOM peer or a DICOMweb service."""
+    """Archives to which reports are sent."""
 
     dicom: tuple[DicomTarget, ...] = ()
     dicomweb: tuple[DicomWebTarget, ...] = ()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 import requests
@@ -13,21 +14,28 @@ from requests.utils import get_netrc_auth
 from monai_ceph.archives.config import DicomWebService
 from monai_ceph.archives.stow import read_all_media_types
 
-__all__ = ["dicomweb"]
+__all__ = ["NO_PREFIXES", "dicomweb"]
+
+NO_PREFIXES: Mapping[str, str | None] = MappingProxyType({})
 
 
 @contextmanager
-def dicomweb(config: DicomWebService) -> Iterator[Any]:
-    """Yield a client of the service. It tries each request once: when to try again is decided by who asks."""
+def dicomweb(config: DicomWebService, prefixes: Mapping[str, str | None] = NO_PREFIXES) -> Iterator[Any]:
+    """Yield a ``DICOMwebClient``. It sends each request once; the caller decides when to retry.
+
+    Args:
+        config: address and login of the service. Without a login there, ``~/.netrc`` is read.
+        prefixes: ``qido_url_prefix``, ``wado_url_prefix`` and ``stow_url_prefix``, for services that have them.
+    """
     with requests.Session() as session:
-        # asked for here: where requests asks the environment itself, it puts that before what the session says
+        # requests itself would let the environment override the session, so that the configuration would not count
         given = session.merge_environment_settings(config.url, {}, None, None, None)
         session.trust_env = False
         session.proxies = given["proxies"]
         session.verify = given["verify"] if config.ca is None else str(config.ca)
         session.auth = _login(config)
         read_all_media_types(session)
-        client = DICOMwebClient(config.url, session=session, timeout=config.timeout_s)
+        client = DICOMwebClient(config.url, session=session, timeout=config.timeout_s, **prefixes)
         client.set_http_retry_params(retry=False)
         yield client
 

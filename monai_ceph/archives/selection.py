@@ -1,7 +1,7 @@
-"""Which objects are cephalograms, by what a header or the answer to a query says, before pixels are moved or read.
+"""Which objects are cephalograms, judged by a header or a query's answer before pixels are moved or read.
 
-Panoramic units take cephalograms too, and name them freely; docs/reference/node.md says how to make it stricter. What
-is no radiograph at all, our own reports among them, is never one, so that answers cannot go round in a circle.
+Panoramic units take cephalograms too, and describe them freely. docs/reference/node.md says how to make the rules stricter.
+Anything but a radiograph is refused, our own reports included, so that the node never works on its own output.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import UID
 
 from monai_ceph.archives.config import SelectionConfig
-from monai_ceph.reports.dicom_source import first_value, positive_number
+from monai_ceph.readers.dicom_elements import first_term, first_value, positive_number
 
 __all__ = ["IMAGE_CLASSES", "Selection"]
 
@@ -34,7 +34,7 @@ _CODES = ("ViewCodeSequence", "AnatomicRegionSequence")
 
 
 class Selection:
-    """Says why an object is not taken for a cephalogram.
+    """Decides whether an object is taken for a cephalogram.
 
     Args:
         config: the rules.
@@ -46,57 +46,53 @@ class Selection:
         self._exclude = re.compile(config.exclude, re.IGNORECASE)
 
     def refusal(self, header: Dataset) -> str | None:
-        """Return why an object with this header is not taken, without a word that it quotes from descriptions; or None.
+        """Return why an object with this header is not taken, None if it is. Descriptions are not quoted.
 
         Args:
-            header: of a file, or what a query says of an instance or series. What is not in it, refuses nothing.
+            header: of a file, or from a query's answer about an instance or series. Absent elements never refuse it.
         """
         kind = str(first_value(header, "SOPClassUID") or "")
         if kind and kind not in IMAGE_CLASSES:
-            return f"{_class_name(kind)} is no image that may hold a cephalogram"
-        modality = _term(header, "Modality")
+            return f"{_class_name(kind)} is not an image class for cephalograms"
+        modality = first_term(header, "Modality")
         if modality and modality not in self._config.modalities:
-            return f"Modality {_shown(modality)} is not among those of the configuration"
+            return f"Modality {_shown(modality)} is not in select.modalities"
         if positive_number(header, "NumberOfFrames") > self._config.max_frames:
             return f"it has more than {self._config.max_frames} frames"
-        positioner = _term(header, "PositionerType")
+        positioner = first_term(header, "PositionerType")
         if positioner == "CEPHALOSTAT":
             return None
         if positioner in ("PANORAMIC", "MAMMOGRAPHIC"):
             return f"PositionerType {positioner}"
-        # what is said of the series counts more than what is said of the study, which may hold other films too
+        # the series' description counts first: the study may hold other films, too
         for texts in ([*_texts(header, _SERIES_TEXTS), *_meanings(header)], _texts(header, ("StudyDescription",))):
             if any(self._include.search(text) for text in texts):
                 return None
             if any(self._exclude.search(text) for text in texts):
-                return "a description says that it is another kind of image (select.exclude)"
-        part = _term(header, "BodyPartExamined")
+                return "its description names another kind of image (select.exclude)"
+        part = first_term(header, "BodyPartExamined")
         if part and part not in self._config.body_parts:
-            return "BodyPartExamined is not among those of the configuration (select.body_parts)"
+            return "its BodyPartExamined is not in select.body_parts"
         if self._config.only_included:
-            return "no description says that it is a cephalogram (select.only_included)"
+            return "no description names a cephalogram (select.only_included)"
         return None
 
 
 def _texts(header: Dataset, names: tuple[str, ...]) -> list[str]:
     values = [header.get(name) for name in names]
-    # text of an unknown character set is bytes, and a rule for ASCII still fits
+    # text of an unknown character set is bytes; rules in ASCII still work
     values = [value.decode("latin-1") if isinstance(value, bytes) else value for value in values]
     return [str(text) for value in values if value for text in (value if isinstance(value, MultiValue) else [value])]
 
 
 def _meanings(header: Dataset) -> list[str]:
-    # an explicit VR may say that they are anything else
+    # a wrong explicit VR can make them anything else
     codes = [value for name in _CODES if isinstance(value := header.get(name), Sequence)]
     return [text for items in codes for item in items for text in _texts(item, ("CodeMeaning",))]
 
 
-def _term(header: Dataset, name: str) -> str:
-    return str(first_value(header, name) or "").strip().upper()
-
-
 def _shown(modality: str) -> str:
-    """A modality has up to 16 letters; anything else may be anything."""
+    """Return a modality for a message, unless it could be something else, such as a name."""
     return modality if re.fullmatch(r"[A-Z]{1,16}", modality) else "of an unknown kind"
 
 

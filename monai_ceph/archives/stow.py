@@ -1,4 +1,4 @@
-"""What a DICOMweb service answers to STOW-RS, and whether it says that an object is stored (PS3.18 10.5.3)."""
+"""Storing an object in a DICOMweb service by STOW-RS, and reading whether it was stored (PS3.18 10.5.3)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from typing import Any
 import requests
 from pydicom import Dataset
 
-__all__ = ["StoreAnswer", "read_all_media_types", "refusal_of", "store_answer"]
+from monai_ceph.errors import CephError
+from monai_ceph.readers.dicom_elements import value
+from monai_ceph.readers.quiet_pydicom import quiet
+
+__all__ = ["Answer", "TargetError", "read_all_media_types", "stow"]
 
 # PS3.18 table 10.5.3-1 and PS3.3 table C.12-10a; a service may add codes of its own
 _WARNINGS = {
@@ -19,27 +23,61 @@ _WARNINGS = {
 }
 
 
+# the fault is in the object, not in the service or the login
+_OBJECT_REFUSED = (400, 409, 415, 422)
+
+
+class TargetError(CephError):
+    """A target cannot take any object at the moment."""
+
+
 @dataclass(frozen=True)
-class StoreAnswer:
-    """What a service said of one object that was sent to it.
+class Answer:
+    """A target's answer about one object.
 
     Attributes:
-        stored: the service names the object as stored.
-        text: the answer in words: a warning that goes with a stored object, or why it does not count as stored.
+        taken: the target says that it stored the object.
+        text: the answer in words: a warning about a stored object, or why it does not count as stored.
     """
 
-    stored: bool
+    taken: bool
     text: str
 
 
-def store_answer(answer: Dataset, sop_instance_uid: str) -> StoreAnswer:
+def stow(client: Any, dataset: Dataset) -> Answer:
+    """Store one object.
+
+    Args:
+        client: a ``DICOMwebClient``, see :func:`monai_ceph.archives.dicomweb.dicomweb`.
+        dataset: the object.
+
+    Raises:
+        TargetError: the service does not answer, or refuses whatever is sent.
+    """
+    try:
+        with quiet():
+            answer: Dataset = client.store_instances([dataset])
+    except requests.HTTPError as error:
+        code = error.response.status_code if error.response is not None else 0
+        refusal = _refusal(error.response)
+        if code in _OBJECT_REFUSED:
+            return Answer(False, refusal)
+        raise TargetError(refusal) from error
+    except (requests.RequestException, OSError) as error:
+        raise TargetError(f"no answer: {type(error).__name__}") from error
+    except Exception as error:  # the client documents few of its exceptions
+        raise TargetError(f"the answer is not DICOMweb: {type(error).__name__}") from error
+    return _store_answer(answer, str(dataset.SOPInstanceUID))
+
+
+def _store_answer(answer: Dataset, sop_instance_uid: str) -> Answer:
     """Read a store response.
 
     An object is stored if an item of ReferencedSOPSequence (0008,1199) has its UID, and none of FailedSOPSequence
-    (0008,1198) does. HTTP status 200 alone says little: proxies and login pages give it, too.
+    (0008,1198) does. HTTP status 200 is not enough: proxies and login pages send it, too.
 
     Args:
-        answer: the data set of the response; empty if it had none.
+        answer: the data set of the response, empty if it had none.
         sop_instance_uid: of the object that was sent.
     """
     failed = list(_items(answer, "FailedSOPSequence"))
@@ -48,18 +86,18 @@ def store_answer(answer: Dataset, sop_instance_uid: str) -> StoreAnswer:
     if stored and not ours:
         code = _code(stored[0], "WarningReason")
         if code is None:
-            return StoreAnswer(True, "stored")
+            return Answer(True, "stored")
         meaning = _WARNINGS.get(code)
-        return StoreAnswer(True, f"stored with warning {code:04X}" + (f" ({meaning})" if meaning else ""))
-    # one object was sent, so a failure that names no UID, or another one, is about it as well
+        return Answer(True, f"stored with warning {code:04X}" + (f" ({meaning})" if meaning else ""))
+    # only one object was sent, so any failure is about it, even with no UID or another one
     if failed:
         code = _code((ours or failed)[0], "FailureReason")
-        return StoreAnswer(False, "failed, without a reason" if code is None else f"failure reason {code:04X}")
-    return StoreAnswer(False, "the answer does not say that the object is stored")
+        return Answer(False, "failed, without a reason" if code is None else f"failure reason {code:04X}")
+    return Answer(False, "the answer does not say that the object is stored")
 
 
-def refusal_of(response: requests.Response | None) -> str:
-    """Return what an HTTP error says: its status, and the failure reason if it has one."""
+def _refusal(response: requests.Response | None) -> str:
+    """Return the status of an HTTP error, and the failure reason if it has one."""
     if response is None:
         return "no HTTP status"
     text = f"HTTP {response.status_code}"
@@ -72,27 +110,27 @@ def refusal_of(response: requests.Response | None) -> str:
 
 
 def read_all_media_types(session: requests.Session) -> None:
-    """Have dicomweb-client read store responses whose media type has parameters or another usual name.
+    """Make dicomweb-client read store responses whose media type has parameters or another usual name.
 
-    The client compares the whole header with four names. What it does not know, such as
-    ``application/dicom+json; charset=utf-8``, it returns as an empty data set, as if nothing had been answered.
+    The client compares the whole header with four names. For any other, such as
+    ``application/dicom+json; charset=utf-8``, it returns an empty data set.
     """
     session.hooks["response"].append(_plain_media_type)
 
 
 def _plain_media_type(response: requests.Response, *args: Any, **options: Any) -> None:
-    # the parameters of a multipart answer to a GET are needed
+    # a multipart answer to a GET needs its parameters
     if response.request.method != "POST":
         return
     media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    # an answer without a type is refused where it is read: the client looks the header up without asking
+    # the client raises KeyError without this header; with an empty one it returns an empty data set
     response.headers["Content-Type"] = {"text/json": "application/json", "text/xml": "application/xml"}.get(
         media_type, media_type
     )
 
 
 def _items(dataset: Dataset, keyword: str) -> Iterator[Dataset]:
-    """Yield the items of a sequence; JSON and XML can hold anything in its place."""
+    """Yield the items of a sequence; nothing if JSON or XML holds something else there."""
     try:
         items = list(dataset.get(keyword) or ())
     except Exception:
@@ -101,14 +139,11 @@ def _items(dataset: Dataset, keyword: str) -> Iterator[Dataset]:
 
 
 def _uid(item: Dataset) -> str:
-    try:
-        return str(item.get("ReferencedSOPInstanceUID") or "").strip("\0 ")
-    except Exception:  # pydicom converts a value when it is asked for
-        return ""
+    return str(value(item, "ReferencedSOPInstanceUID") or "").strip("\0 ")
 
 
 def _code(item: Dataset, keyword: str) -> int | None:
     try:
-        return int(item.get(keyword))  # type: ignore[arg-type]
-    except Exception:  # absent, or no number
+        return int(value(item, keyword))
+    except (TypeError, ValueError, OverflowError):  # absent, or no number
         return None

@@ -1,22 +1,19 @@
-"""Where answers go: by C-STORE (PS3.4 B) or STOW-RS (PS3.18 10.5)."""
+"""Archives that reports are sent to, by C-STORE (PS3.4 B) or STOW-RS (PS3.18 10.5)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import requests
 from pydicom import Dataset, dcmread, uid
 from pynetdicom import AE, evt
 
 from monai_ceph.archives.client_tls import client_tls
 from monai_ceph.archives.config import DicomTarget, DicomWebTarget, ObjectName, TargetConfig
 from monai_ceph.archives.dicomweb import dicomweb
-from monai_ceph.archives.stow import refusal_of, store_answer
-from monai_ceph.errors import CephError
+from monai_ceph.archives.stow import Answer, TargetError, stow
 from monai_ceph.readers.quiet_pydicom import quiet
 
 __all__ = ["Answer", "DicomSender", "DicomWebSender", "Send", "Sender", "TargetError", "make_senders"]
@@ -28,37 +25,29 @@ _OBJECT_CLASSES = (
 )
 
 
-class TargetError(CephError):
-    """The target can take nothing at the moment, whatever it is."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a target said of one object: whether it has it now, and the answer in words."""
-
-    taken: bool
-    text: str
-
-
 Send = Callable[[Path], Answer]
-"""Sends one object; raises a :class:`TargetError`, or an :class:`OSError` if its file cannot be read."""
+"""Sends one object. Raises a :class:`TargetError`, or an :class:`OSError` if its file cannot be read."""
 
 
 class Sender(Protocol):
-    """The way to one target."""
+    """Sends objects to one target."""
 
     name: str
     objects: tuple[ObjectName, ...]
 
     def open(self) -> AbstractContextManager[Send]:
-        """Connect; raises a :class:`TargetError` if that cannot be."""
+        """Connect.
+
+        Raises:
+            TargetError: no connection.
+        """
 
 
 class DicomSender:
-    """Sends on one association for each round.
+    """Sends to an application entity, all objects of a round on one association.
 
     Args:
-        config: of the target.
+        config: address of the target.
         ae_title: of the node.
     """
 
@@ -68,7 +57,7 @@ class DicomSender:
 
     @contextmanager
     def open(self) -> Iterator[Send]:
-        """Open an association, and release it in the end."""
+        """Open an association, and release it at the end."""
         config = self._config
         entity = AE(self._ae_title)
         entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = config.timeout_s
@@ -85,7 +74,7 @@ class DicomSender:
             raise TargetError(f"{config.ae_title} rejected the association")
         if not association.is_established:
             raise TargetError(f"no association with {config.ae_title} at {config.host}:{config.port}")
-        # the status that pynetdicom returns does not say which object it is about
+        # the status that pynetdicom returns does not name its object
         named: list[str] = []
         association.bind(evt.EVT_DIMSE_RECV, lambda event: named.append(_named_by(event)))
         try:
@@ -95,15 +84,19 @@ class DicomSender:
                 association.release()
 
 
+def _read(path: Path) -> Dataset:
+    with quiet():
+        return dcmread(path)
+
+
 def _named_by(event: evt.Event) -> str:
-    """Return the object that a response names, empty if it names none: it need not (PS3.7 table 9.1-1)."""
+    """Return the SOP Instance UID in a response, empty if it has none. It is optional (PS3.7 table 9.1-1)."""
     command = event.message.command_set
     return str(command.get("AffectedSOPInstanceUID") or "")
 
 
 def _store(association: Any, path: Path, named: list[str]) -> Answer:
-    with quiet():
-        dataset = dcmread(path)
+    dataset = _read(path)
     if not any(context.abstract_syntax == dataset.SOPClassUID for context in association.accepted_contexts):
         return Answer(False, f"{dataset.SOPClassUID.name} is not accepted")
     named.clear()
@@ -118,7 +111,7 @@ def _store(association: Any, path: Path, named: list[str]) -> Answer:
         raise TargetError("the association ended before the answer")
     code = int(status.Status)
     if any(uid not in ("", dataset.SOPInstanceUID) for uid in named):
-        # whatever comes next on this association may be about another one, too
+        # later answers on this association may be about other objects, too
         raise TargetError("the answer is about another object")
     if code & 0xFF00 == 0xA700:
         raise TargetError(f"out of resources, status {code:04X}")
@@ -127,10 +120,10 @@ def _store(association: Any, path: Path, named: list[str]) -> Answer:
 
 
 class DicomWebSender:
-    """Sends one request for each object.
+    """Sends to a DICOMweb service, one request per object.
 
     Args:
-        config: of the target.
+        config: address and login of the service.
     """
 
     def __init__(self, config: DicomWebTarget) -> None:
@@ -141,30 +134,9 @@ class DicomWebSender:
     def open(self) -> Iterator[Send]:
         """Open a session."""
         with dicomweb(self._config) as client:
-            yield lambda path: _stow(client, path)
-
-
-def _stow(client: Any, path: Path) -> Answer:
-    with quiet():
-        dataset = dcmread(path)
-    try:
-        with quiet():
-            answer: Dataset = client.store_instances([dataset])
-    except requests.HTTPError as error:
-        code = error.response.status_code if error.response is not None else 0
-        said = refusal_of(error.response)
-        # what is wrong with this object, in contrast to what is wrong with the service or with us
-        if code in (400, 409, 415, 422):
-            return Answer(False, said)
-        raise TargetError(said) from error
-    except (requests.RequestException, OSError) as error:
-        raise TargetError(f"no answer: {type(error).__name__}") from error
-    except Exception as error:  # the client documents few of its exceptions
-        raise TargetError(f"no answer of a DICOMweb service: {type(error).__name__}") from error
-    said_of_it = store_answer(answer, str(dataset.SOPInstanceUID))
-    return Answer(said_of_it.stored, said_of_it.text)
+            yield lambda path: stow(client, _read(path))
 
 
 def make_senders(config: TargetConfig, ae_title: str) -> list[Sender]:
-    """Return the ways to all targets of a node with this AE title."""
+    """Return a sender for each target of a node with this AE title."""
     return [*(DicomSender(each, ae_title) for each in config.dicom), *map(DicomWebSender, config.dicomweb)]

@@ -1,8 +1,8 @@
-"""Archives that the command line names by a URL, without the configuration of a node.
+"""Archives that are given by URL on the command line, without a node's configuration.
 
 ``dicomweb://HOST/ROOT`` is a DICOMweb service (PS3.18) over HTTPS, ``dicomweb+http://HOST/ROOT`` the same without TLS,
-``dicom://AE_TITLE@HOST:PORT`` an application entity that takes objects by C-STORE. Passwords have no place in a URL,
-which anybody may read in the list of processes: requests takes them from ``~/.netrc``, a token from the environment.
+``dicom://AE_TITLE@HOST:PORT`` an application entity for C-STORE. Passwords are read from ``~/.netrc``, and tokens from
+the environment: a URL is visible to everybody in the list of processes.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from pydantic import BaseModel, ValidationError
 
 from monai_ceph.archives.config import DicomTarget, DicomWebService, DicomWebTarget
-from monai_ceph.archives.sources import Query
+from monai_ceph.archives.query import Query
 from monai_ceph.archives.targets import DicomSender, DicomWebSender, Sender
 from monai_ceph.errors import CephError
 
 __all__ = ["WEB_SCHEMES", "ArchivePlace", "place_of", "senders_of"]
 
 WEB_SCHEMES = {"dicomweb": "https", "dicomweb+http": "http"}
-"""The schemes of DICOMweb services, and what they are over."""
+"""The schemes of DICOMweb services, and the schemes that these are sent over."""
 
 AE_TITLE = "CEPH"
-"""What the command line calls itself, as the node does if nothing is said."""
+"""AE title of the command line, and the default of the node."""
 
 _FROM_TOKEN, _TO_TOKEN = "MONAI_CEPH_FROM_TOKEN", "MONAI_CEPH_TO_TOKEN"
 
@@ -37,10 +37,10 @@ _LEVELS = re.compile(r"(.*?)(?:/studies/([0-9.]+)(?:/series/([0-9.]+)(?:/instanc
 
 @dataclass(frozen=True)
 class ArchivePlace:
-    """What a URL names: a service, and images in it.
+    """A service, and the images in it that a URL names.
 
     Attributes:
-        service: how it is reached; its name is host and port.
+        service: its address and login. Its name is the host and port.
         query: conditions on studies and series.
         series: Series Instance UID, if it is one series.
         image: SOP Instance UID, if it is one image.
@@ -53,12 +53,12 @@ class ArchivePlace:
 
 
 def place_of(url: str) -> ArchivePlace:
-    """Return what ``dicomweb://HOST/ROOT[/studies/UID[/series/UID[/instances/UID]]][?CONDITIONS]`` names.
+    """Read ``dicomweb://HOST/ROOT[/studies/UID[/series/UID[/instances/UID]]][?CONDITIONS]``.
 
-    The conditions are ``StudyInstanceUID``, ``PatientID``, ``StudyDate`` and ``Modality``, as QIDO-RS has them.
+    The conditions are ``StudyInstanceUID``, ``PatientID``, ``StudyDate`` and ``Modality``, as in QIDO-RS.
 
     Raises:
-        CephError: if it is no such URL.
+        CephError: it is not such a URL.
     """
     parts = _split(url)
     levels = _LEVELS.fullmatch(parts.path)
@@ -67,7 +67,7 @@ def place_of(url: str) -> ArchivePlace:
     conditions = dict(parse_qsl(parts.query, keep_blank_values=True))
     if unknown := conditions.keys() - _CONDITIONS:
         known = ", ".join(_CONDITIONS)
-        raise CephError(f"{_shown(parts)}: {min(unknown)} is no condition; there are {known}")
+        raise CephError(f"{_shown(parts)}: {min(unknown)} is not a condition. Use {known}")
     query = Query(**{_CONDITIONS[name]: value for name, value in conditions.items()})
     if study is not None:
         if query.study not in (None, study):
@@ -78,10 +78,10 @@ def place_of(url: str) -> ArchivePlace:
 
 
 def senders_of(urls: list[str]) -> dict[str, Sender]:
-    """Return the ways to targets: ``dicomweb://HOST/ROOT``, or ``dicom://AE_TITLE@HOST:PORT[?calling=AE_TITLE]``.
+    """Return senders by URL: ``dicomweb://HOST/ROOT``, or ``dicom://AE_TITLE@HOST:PORT[?calling=AE_TITLE]``.
 
     Raises:
-        CephError: if one is no such URL.
+        CephError: one of them is not such a URL.
     """
     return {url: _sender(url) for url in urls}
 
@@ -90,12 +90,12 @@ def _sender(url: str) -> Sender:
     parts = _split(url, "dicom")
     if parts.scheme != "dicom":
         if parts.query or re.search(r"/studies(/|$)", parts.path):
-            raise CephError(f"{_shown(parts)}: a target is a whole service, without studies and conditions")
+            raise CephError(f"{_shown(parts)}: a target is a whole service. Leave out studies and conditions")
         return DicomWebSender(_made(DicomWebTarget, parts, _service(parts, parts.path, _TO_TOKEN)))
     conditions = dict(parse_qsl(parts.query))
     if not parts.username or parts.port is None or parts.path.strip("/") or conditions.keys() - {"calling"}:
-        raise CephError(f"{url}: no application entity such as dicom://AE_TITLE@HOST:PORT?calling=AE_TITLE")
-    # a URL writes the host in small letters, and leaves the AE title as it is
+        raise CephError(f"{url}: not an application entity such as dicom://AE_TITLE@HOST:PORT?calling=AE_TITLE")
+    # urlsplit lowers the host's letters, and keeps those of the AE title
     peer = {"ae_title": unquote(parts.username), "host": parts.hostname, "port": parts.port}
     return DicomSender(_made(DicomTarget, parts, peer | {"calling_ae_title": conditions.get("calling")}), AE_TITLE)
 
@@ -108,9 +108,11 @@ def _split(url: str, *others: str) -> SplitResult:
         valid = False
     if not valid or parts.scheme not in (*WEB_SCHEMES, *others):
         known = ", ".join(f"{scheme}://" for scheme in (*WEB_SCHEMES, *others))
-        raise CephError(f"{url.partition('?')[0]}: no URL of an archive; these begin with {known}")
+        raise CephError(f"{url.partition('?')[0]}: not the URL of an archive. Such URLs begin with {known}")
     if parts.password is not None or (parts.username is not None and parts.scheme != "dicom"):
-        raise CephError(f"{parts.scheme}://{parts.hostname}: no user and no password in a URL; put them into ~/.netrc")
+        raise CephError(
+            f"{parts.scheme}://{parts.hostname}: a URL must not contain a user or password. Put them into ~/.netrc"
+        )
     return parts
 
 
@@ -128,5 +130,5 @@ def _made(kind: type[_Made], parts: SplitResult, values: dict[str, Any]) -> _Mad
 
 
 def _shown(parts: SplitResult) -> str:
-    """Return the URL without conditions, which may name a patient."""
+    """Return the URL for a message, without conditions, which may name a patient."""
     return f"{parts.scheme}://{parts.netloc}{parts.path}"

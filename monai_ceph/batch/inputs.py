@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -13,6 +12,7 @@ from pathlib import Path
 from monai_ceph.errors import CephError
 from monai_ceph.readers import count_frames, iter_radiographs
 from monai_ceph.readers.dicom import has_preamble
+from monai_ceph.readers.dicom_elements import is_uid
 from monai_ceph.readers.itk_image import META_SUFFIXES, RASTER_SUFFIXES
 from monai_ceph.readers.nifti import NIFTI_SUFFIXES
 from monai_ceph.readers.pixels import WORKING_FOLDER
@@ -24,7 +24,6 @@ from monai_ceph.work.remote import iter_films, local_copy, read_start, size_and_
 
 __all__ = ["Found", "Head", "Inputs", "may_name_a_patient", "read_head", "skipped_lines"]
 
-_UID = re.compile(r"[0-9.]{1,64}")
 _NO_IDENTITY = (*RASTER_SUFFIXES, *META_SUFFIXES, *NIFTI_SUFFIXES)
 
 
@@ -206,4 +205,4 @@ def _uid(path: Path) -> str | None:
 
     dataset = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=["SOPInstanceUID"])
     uid = str(dataset.get("SOPInstanceUID") or dataset.file_meta.get("MediaStorageSOPInstanceUID") or "")
-    return uid if _UID.fullmatch(uid) else None
+    return uid if is_uid(uid) else None

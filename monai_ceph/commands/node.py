@@ -143,7 +143,7 @@ def fetch(
     """
     need_extra("pacs", *_MODULES)
     os.umask(_OWNER_ONLY)
-    from monai_ceph.archives.sources import Query
+    from monai_ceph.archives.query import Query
     from monai_ceph.pacs.config_file import read_config
     from monai_ceph.pacs.fetch import fetch_films
 

@@ -17,14 +17,13 @@ from monai_ceph.labelling import shims  # noqa: F401
 
 # isort: split
 
-from dicomweb_client import DICOMwebClient
-from dicomweb_client.session_utils import create_session, create_session_from_user_pass
 from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.tasks.batch_infer import BatchInferTask
 from monailabel.tasks.activelearning.first import First
+from pydantic import ValidationError
 
-from monai_ceph.archives.stow import read_all_media_types
+from monai_ceph.archives.config import DicomWebService
 from monai_ceph.errors import CephError
 from monai_ceph.labelling.detectors import Detectors
 from monai_ceph.labelling.dicomweb_store import MODALITIES, DicomWebStore
@@ -47,7 +46,7 @@ MODEL = "cephalometric"
 MARKUPS_MODEL = "cephalometric_markups"
 
 
-# MONAI Label's default device of a batch
+# MONAI Label's default device for a batch
 _FILLED_IN = "cuda"
 # longer than any request takes
 _UPLOAD_SECONDS = 600
@@ -55,7 +54,7 @@ _UPLOAD_SECONDS = 600
 
 @contextmanager
 def _removed_on_error(upload: Path) -> Iterator[None]:
-    """MONAI Label removes an upload only after an answer that is no error."""
+    """Remove an upload after an error, which MONAI Label does not do."""
     try:
         yield
     except BaseException:
@@ -65,16 +64,16 @@ def _removed_on_error(upload: Path) -> Iterator[None]:
 
 
 def _tag_of_the_model(request: dict[str, Any]) -> str:
-    """Return the tag under which landmarks of the model are saved: ``original``, whatever else a client may ask for.
+    """Return the tag for the model's landmarks, which is always ``original``.
 
     Raises:
-        RefusedError: it asks for another one, such as that of what persons saved.
+        RefusedError: the client asks for another tag, such as that of labels saved by persons.
     """
     tag = plain_tag(request.get("label_tag") or ORIGINAL)
     if tag != ORIGINAL:
         raise RefusedError(
-            f"landmarks of the model are saved as {ORIGINAL!r}, not as {tag!r}: PUT /datastore/label takes those "
-            "that a person looked at"
+            f"landmarks of the model are saved as {ORIGINAL!r}, not as {tag!r}. Send landmarks that a person "
+            "reviewed to PUT /datastore/label"
         )
     return tag
 
@@ -82,7 +81,7 @@ def _tag_of_the_model(request: dict[str, Any]) -> str:
 def _save(store: FilmStore, name: str, tag: str, info: dict[str, Any]) -> str:
     """Save the landmarks of the params in ``info``, and return the film's name.
 
-    The file for the client will not do: it may be a label map, which is less exact, or there may be none.
+    The client's file is not used: it may be a label map, which is less exact, or may not exist.
     """
     with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
         json.dump(info["params"], file)
@@ -91,26 +90,26 @@ def _save(store: FilmStore, name: str, tag: str, info: dict[str, Any]) -> str:
 
 
 class _BatchInfer(BatchInferTask):
-    """MONAI Label's, with a device that exists: its default divides by the number of GPUs.
+    """MONAI Label's batch inference, on a device that exists: the original divides by the number of GPUs.
 
     Args:
-        device: of the server. It counts unless a client names another one than ``cuda``, which is what MONAI Label
-            fills in for those that name none.
+        device: of the server. It is used unless the client names another one than ``cuda``, which MONAI Label fills in
+            by default.
     """
 
     def __init__(self, device: str | None) -> None:
         self._device = device
 
     def __call__(self, request: dict[str, Any], datastore: Any, infer: Any) -> dict[str, Any]:
-        """Infer, film by film. One without landmarks has ``error`` in its place, a sentence.
+        """Infer film by film. A film without landmarks has an ``error`` instead, a sentence.
 
         Raises:
-            RefusedError: the results shall be saved under another tag than ``original``.
+            RefusedError: the client asks to save the results under another tag than ``original``.
         """
         _tag_of_the_model(request)
 
         def infer_or_say(one: dict[str, Any], store: Any) -> dict[str, Any]:
-            """Infer; a film that cannot be read or is no cephalogram ends no batch."""
+            """Infer; a film that cannot be read or is not a cephalogram does not end the batch."""
             try:
                 answer: dict[str, Any] = infer(one, store)
             except RefusedError:
@@ -157,16 +156,17 @@ class CephalometricApp(MONAILabelApp):
         if not self.studies.startswith(("http://", "https://")):
             return FolderStore(Path(self.studies))
         user, password = settings.MONAI_LABEL_DICOMWEB_USERNAME, settings.MONAI_LABEL_DICOMWEB_PASSWORD
-        session = create_session_from_user_pass(user, password) if user and password else create_session()
-        read_all_media_types(session)
-        client = DICOMwebClient(
-            url=self.studies.rstrip("/"),
-            session=session,
-            qido_url_prefix=settings.MONAI_LABEL_QIDO_PREFIX,
-            wado_url_prefix=settings.MONAI_LABEL_WADO_PREFIX,
-            stow_url_prefix=settings.MONAI_LABEL_STOW_PREFIX,
-        )
-        return DicomWebStore(client, self._work / "pacs", self._modalities)
+        login = {"username": user, "password": password} if user and password else {}
+        try:
+            service = DicomWebService.model_validate({"name": "PACS", "url": self.studies.rstrip("/"), **login})
+        except ValidationError as error:
+            raise CephError(f"{self.studies}: {error.errors()[0]['msg']}") from error
+        prefixes = {
+            "qido_url_prefix": settings.MONAI_LABEL_QIDO_PREFIX,
+            "wado_url_prefix": settings.MONAI_LABEL_WADO_PREFIX,
+            "stow_url_prefix": settings.MONAI_LABEL_STOW_PREFIX,
+        }
+        return DicomWebStore(service, self._work / "pacs", self._modalities, prefixes)
 
     def init_infers(self) -> dict[str, Any]:
         """Return the model under both of its names."""
@@ -188,7 +188,7 @@ class CephalometricApp(MONAILabelApp):
         return {"mre": RadialError(self._detectors)}
 
     def init_batch_infer(self) -> Any:
-        """Return a batch that runs without a GPU, too."""
+        """Return batch inference that also runs without a GPU."""
         return _BatchInfer(self._detectors.device)
 
     def on_init_complete(self) -> None:
@@ -197,11 +197,11 @@ class CephalometricApp(MONAILabelApp):
         super().on_init_complete()
 
     def replace_weights(self, model: str, file: Path) -> dict[str, Any]:
-        """Let a file take the place of the fine-tuned weights, and return ``checksum`` and ``modified_time``.
+        """Replace the fine-tuned weights by a file, and return ``checksum`` and ``modified_time``.
 
         Raises:
             NotThereError: there is no such model.
-            CephError: the file holds no weights of the local network; those that were there stay.
+            CephError: the file does not hold weights of the local network. The old weights stay.
         """
         self._infer_task(model)
         self._detectors.replace(file)
@@ -219,17 +219,17 @@ class CephalometricApp(MONAILabelApp):
 
         Raises:
             NotThereError: there is no such model or film.
-            RefusedError: the landmarks shall be saved under another tag than ``original``.
-            CephError: the film cannot be read, or is no cephalogram.
+            RefusedError: the client asks to save the landmarks under another tag than ``original``.
+            CephError: the film cannot be read, or is not a cephalogram.
         """
         task = self._infer_task(request.get("model"))
         store: FilmStore = datastore or self.datastore()
         request, image = copy.copy(request), str(request.get("image") or "")
-        # the name under which a score is remembered comes from the store alone
+        # only the store decides under which name a score is kept
         request.pop("image_id", None)
         tag = _tag_of_the_model(request) if request.get("save_label") else ORIGINAL
         if not image:
-            raise NotThereError("no film was named, and there is no such session")
+            raise NotThereError("the request names no film, or its session does not exist")
         if self._is_upload(image):
             with _removed_on_error(Path(image)):
                 file, params = task(request)
@@ -240,12 +240,12 @@ class CephalometricApp(MONAILabelApp):
         label = file
         if request.get("save_label"):
             saved = _save(store, request["image_id"], tag, {"model": request["model"], "params": params})
-            # without a file MONAI Label would send, and then remove, what a label names
+            # without a file MONAI Label would send, and then remove, the file of the label
             label = saved if file else None
         return {"label": label, "tag": ORIGINAL, "file": file, "params": params}
 
     def _is_upload(self, image: str) -> bool:
-        """Return whether a path is one that the server itself made: clients shall not read other files through it."""
+        """Return whether the server itself created a path, so that clients cannot read other files through it."""
         places = [tempfile.gettempdir()]
         if self.sessions() is not None:
             places.append(self.sessions().store_path)
@@ -253,7 +253,7 @@ class CephalometricApp(MONAILabelApp):
         return path.is_file() and any(path.is_relative_to(Path(place).resolve()) for place in places)
 
     def cleanup_sessions(self) -> None:
-        """Remove sessions that expired, and what MONAI Label leaves of uploads that it refused."""
+        """Remove expired sessions, and the files of refused uploads, which MONAI Label leaves behind."""
         if self.sessions() is not None:
             self._remove_expired_sessions()
         for file in (self._work / "tmp").glob("*"):
@@ -262,7 +262,7 @@ class CephalometricApp(MONAILabelApp):
                     file.unlink()
 
     def _remove_expired_sessions(self) -> None:
-        """MONAI Label's looks at none until one is made after a start, and ends at one that is not whole."""
+        """Remove expired sessions. MONAI Label's check skips those from before a restart, and stops at damaged ones."""
         for folder in Path(self.sessions().store_path).glob("*"):
             with suppress(OSError, ValueError):
                 info = self.sessions().get_session(folder.name, update_ts=False, fetch_cache=False)
@@ -271,7 +271,7 @@ class CephalometricApp(MONAILabelApp):
                     self.sessions().remove_session(folder.name)
 
     def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Return the next film by a strategy; empty if there is none.
+        """Return the next film by a strategy, empty if no film is left.
 
         Raises:
             NotThereError: there is no such strategy.
@@ -307,5 +307,5 @@ class CephalometricApp(MONAILabelApp):
         return task(copy.copy(request), datastore or self.datastore())
 
     def infer_wsi(self, request: dict[str, Any], datastore: Any = None) -> dict[str, Any]:
-        """Refuse: films are no slides."""
-        raise CephError("films are no whole slide images; POST /infer/MODEL takes them")
+        """Refuse: films are not slides."""
+        raise CephError("films are not whole slide images. Use POST /infer/MODEL")

@@ -1,4 +1,4 @@
-"""Landmarks as CVAT's MONAI Label detector takes them: it knows polygons, so each landmark is a small diamond."""
+"""Landmarks for CVAT's MONAI Label detector. It only takes polygons, so each landmark is a small diamond."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def as_annotations(points: np.ndarray, rows: int) -> list[dict[str, Any]]:
     elements = []
     for name, (row, column) in zip(NAMES, points, strict=True):
         if np.isfinite(row + column):
-            # the plugin cuts coordinates to whole numbers
+            # the plugin truncates coordinates to whole numbers
             x, y = round(float(column)), round(float(row))
             diamond = [[x - radius, y], [x, y - radius], [x + radius, y], [x, y + radius]]
             elements.append({"label": name, "contours": [diamond]})

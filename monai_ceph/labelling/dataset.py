@@ -24,12 +24,12 @@ __all__ = ["LabelledFilms", "write_dataset"]
 
 logger = logging.getLogger(__name__)
 
-# a pose takes two points, and a film with so few teaches little
+# a pose needs two points, and a film with fewer is of little use
 _MIN_LANDMARKS = 2
 
 
 class LabelledFilms(Protocol):
-    """What a dataset is made of: names of films with final labels, their files and points."""
+    """The source of a dataset: names of films with final labels, their files and points."""
 
     def get_labeled_images(self) -> list[str]:
         """Return the names."""
@@ -103,14 +103,14 @@ def write_dataset(
 
 
 def _file_name(name: str, names: set[str]) -> str:
-    """Return a film's name with a suffix by which programs know it, unless another film is called so."""
+    """Return a film's name with a suffix that programs know, unless another film has that name."""
     if name.lower().endswith(SUFFIXES) or f"{name}.dcm" in names:
         return name
     return f"{name}.dcm"
 
 
 def _files(film: Path, target: Path) -> Iterator[tuple[Path, Path]]:
-    """Yield a film's file and its place, and for the header of a MetaImage the file with its pixels."""
+    """Yield a film's file and its target, and for a MetaImage header the file with its pixels, too."""
     yield film, target
     if film.suffix.lower() == ".mhd":
         fields = (line.decode("latin-1").partition("=")[::2] for line in film.read_bytes().split(b"\n"))

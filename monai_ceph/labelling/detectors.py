@@ -1,4 +1,4 @@
-"""The detectors that a server holds: the shipped one, and the one with weights that were fine-tuned here."""
+"""The server's detectors: one with the shipped weights, one with the weights fine-tuned here."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ Weights = Literal["latest", "shipped"]
 
 
 class Detectors:
-    """Makes each detector once, and the fine-tuned one again when its file changes. Threads take turns.
+    """Creates each detector once, and the fine-tuned one again when its file changes. Safe for use by several threads.
 
     Args:
-        tuned: the file of fine-tuned weights of the local stage; it need not exist.
+        tuned: the file of the fine-tuned weights of the local network, which may not exist yet.
         device: a torch device; by default the GPU if there is one.
         overlays: further bundle configs, see :class:`~monai_ceph.CephalogramDetector`.
     """
@@ -42,14 +42,14 @@ class Detectors:
         """Return a detector.
 
         Args:
-            weights: ``latest`` is the fine-tuned one if there is one; ``shipped`` is the one of the package.
-            device: another one than the server's.
+            weights: ``latest`` for the fine-tuned ones if they exist, ``shipped`` for those of the package.
+            device: instead of the server's.
 
         Raises:
-            CephError: there are no such weights, or they or the device cannot be used.
+            CephError: the weights or the device cannot be used.
         """
         if weights not in ("latest", "shipped"):
-            raise CephError(f"weights are 'latest' or 'shipped', not {weights!r}")
+            raise CephError(f"weights must be 'latest' or 'shipped', not {weights!r}")
         tuned = weights == "latest" and self.tuned.is_file()
         version = self.tuned.stat().st_mtime_ns if tuned else 0
         key = (device or self.device, tuned)
@@ -62,7 +62,7 @@ class Detectors:
             return made[1]
 
     def _with_local(self, weights: Path) -> dict[str, str | None]:
-        """Return what changes only the local network: a fine-tuned one works beside the same context network."""
+        """Return overrides that replace only the local network; the context network stays."""
         used = used_weights(inference_config(self._overlays))
         return {"local_weights": str(weights), "context_weights": used.get("context")}
 
@@ -72,10 +72,10 @@ class Detectors:
             return self.get(weights, device)(film, force=force)
 
     def replace(self, weights: Path) -> None:
-        """Let a file take the place of the fine-tuned weights, after it was loaded into the network.
+        """Replace the fine-tuned weights by a file, once it could be loaded into the network.
 
         Raises:
-            CephError: they are no weights of this network; those that were there stay.
+            CephError: the file does not hold weights of this network. The old weights stay.
         """
         with named(weights, "the upload"):
             CephalogramDetector(self.device, self._overlays, self._with_local(weights))
@@ -83,7 +83,7 @@ class Detectors:
             shutil.copyfile(weights, part)
 
     def load_or_set_aside(self) -> None:
-        """Load the weights that are used by default. Fine-tuned ones that do not work are renamed, with a warning.
+        """Load the default weights. Fine-tuned ones that cannot be loaded are renamed, with a warning.
 
         Raises:
             CephError: the device or the shipped weights cannot be used.
@@ -91,8 +91,12 @@ class Detectors:
         try:
             self.get()
         except CephError as error:
-            # what fails with the shipped weights, too, is no fault of the others
+            # if the shipped weights fail as well, the fault lies elsewhere
             self.get("shipped")
             aside = self.tuned.with_suffix(".unusable")
             self.tuned.replace(aside)
-            logger.warning("the shipped weights are used, and the fine-tuned ones are now %s: %s", aside.name, error)
+            logger.warning(
+                "using the shipped weights; the fine-tuned ones cannot be loaded and were renamed to %s: %s",
+                aside.name,
+                error,
+            )

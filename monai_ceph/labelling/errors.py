@@ -1,4 +1,4 @@
-"""What a client asked for and does not get, with the HTTP status that says so."""
+"""Errors of the labelling server, each with its HTTP status."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ class NotThereError(CephError):
 
 
 class RefusedError(CephError):
-    """The server does not do this, whoever asks: status 403."""
+    """The server never does this, for any user: status 403."""
 
 
 @contextmanager
 def named(path: Path, name: str) -> Iterator[None]:
-    """Call a file in an error as the client does, which has no business with paths of the server.
+    """Replace a file's path in errors by the client's name for it: clients must not see the server's paths.
 
     Raises:
-        CephError: of the same class, with the name for the path.
+        CephError: of the same class, with the name instead of the path.
     """
     try:
         yield

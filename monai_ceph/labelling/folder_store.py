@@ -1,4 +1,4 @@
-"""Films in a folder, to any depth, each called by its path below it."""
+"""Films in a folder and its subfolders. A film's name is its path below the folder."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ logger = logging.getLogger(__name__)
 class FolderStore(FilmStore):
     """A folder with films: DICOM with or without suffix, PNG, JPEG, BMP, TIFF, MetaImage.
 
-    Its ``labels`` folder takes the labels. A film may also be named without its suffix if that names no other. NIfTI is
-    left out: it may store a film turned, so that clients and server would not agree on its pixels.
+    Labels are saved in its folder ``labels``. Clients may leave out a film's suffix if the rest is unique. NIfTI files
+    are not listed: they may store a film rotated, so that clients and server would disagree on its pixels.
 
     Args:
         root: the folder.
@@ -39,11 +39,11 @@ class FolderStore(FilmStore):
         self._nameless: set[str] = set()
 
     def list_images(self) -> list[str]:
-        """Return the names of all films, as they are now, but those that are no UTF-8: they fit into no answer."""
+        """Return the current names of all films. Names that are not UTF-8 do not fit into JSON and are left out."""
         names = [path.relative_to(self._root).as_posix() for path in iter_radiographs([self._root]) if _is_film(path)]
         nameless = {name for name in names if not _is_utf8(name)}
         for name in sorted(nameless - self._nameless):
-            logger.warning("%r is left out: its name is no UTF-8", name)
+            logger.warning("%r is left out: its name is not UTF-8", name)
         self._nameless = nameless
         return [name for name in names if name not in nameless]
 
@@ -60,7 +60,7 @@ class FolderStore(FilmStore):
             return found[0].relative_to(self._root).as_posix(), found[0]
         if found:
             names = ", ".join(sorted(other.name for other in found))
-            raise NotThereError(f"no film is called {image_id!r}, and more than one begins so: {names}")
+            raise NotThereError(f"no film is called {image_id!r}, and several begin with that name: {names}")
         raise NotThereError(f"no film is called {image_id!r}; GET /datastore/?output=all lists them")
 
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
@@ -79,9 +79,9 @@ class FolderStore(FilmStore):
         target = self._root / name
         parts = target.relative_to(self._root).parts
         if any(part.startswith(".") for part in parts) or self._labels in target.parents:
-            raise RefusedError(f"no film can be called {name!r}: hidden files and those in labels/ are not films")
+            raise RefusedError(f"a film cannot be called {name!r}: hidden files and files in labels/ are never listed")
         if target.exists():
-            raise RefusedError(f"there is a film called {name!r} already, and films are not replaced")
+            raise RefusedError(f"a film called {name!r} exists, and films are never replaced. Choose another name")
         with tempfile.TemporaryDirectory() as folder:
             # the name decides how it is read and whether it is listed, so it is tried under that name
             trial = Path(folder) / target.name
@@ -89,7 +89,7 @@ class FolderStore(FilmStore):
             with named(trial, name):
                 refuse_format(trial)
                 if not is_candidate(trial):
-                    raise ReadError(f"{trial}: no film: neither a DICOM file nor one of {', '.join(SUFFIXES)}")
+                    raise ReadError(f"{trial}: not a film: neither a DICOM file nor one of {', '.join(SUFFIXES)}")
                 read_radiograph(trial)
             with written_beside(target) as part:
                 shutil.copyfile(trial, part)

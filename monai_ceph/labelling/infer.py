@@ -28,15 +28,14 @@ __all__ = ["InferLandmarks", "as_params"]
 class InferLandmarks(InferTask):
     """Detects the landmarks of one film.
 
-    Without a wish of the client the answer is Slicer's markups. In the request, ``result_extension`` .nrrd, .nii.gz,
-    .nii or .mha asks for a label map, ``output`` json for no file at all. The params say everything else, see
-    :func:`as_params`.
+    The answer is Slicer's markups by default. With ``result_extension`` .nrrd, .nii.gz, .nii or .mha in the request it
+    is a label map, and with ``output`` json there is no file. The params hold everything else, see :func:`as_params`.
 
     Args:
         detectors: of the server.
-        scores: where scores of films of the store are remembered.
-        markups_only: answer with markups whatever image a client asks for. Slicer's plugin asks for .nrrd always, and
-            takes markups from models of the type detection.
+        scores: where the scores of the store's films are kept.
+        markups_only: always answer with markups. Slicer's plugin always asks for .nrrd, but accepts markups from
+            models of the type detection.
     """
 
     def __init__(self, detectors: Detectors, scores: ScoreBook, *, markups_only: bool = False) -> None:
@@ -56,12 +55,12 @@ class InferLandmarks(InferTask):
         return True
 
     def get_path(self, validate: bool = True) -> str | None:
-        """Return the file of the fine-tuned weights, which clients with that role may fetch and replace."""
+        """Return the file of the fine-tuned weights. Clients with that role may download and replace it."""
         tuned = self._detectors.tuned
         return str(tuned) if tuned.is_file() or not validate else None
 
     def __call__(self, request: dict[str, Any], callbacks: Any = None) -> tuple[str | None, dict[str, Any]]:
-        """Return the file for the client, if it wants one, and the params.
+        """Return the file for the client, None with ``output`` json, and the params.
 
         Args:
             request: ``image`` is the film's path, ``image_id`` its name in the store if it comes from there. Options:
@@ -71,7 +70,7 @@ class InferLandmarks(InferTask):
         Raises:
             ReadError: the file cannot be read as a radiograph, or is a NIfTI file.
             RejectedError: it does not look like a lateral cephalogram.
-            CephError: an option is none.
+            CephError: an option is not valid.
         """
         start = time.perf_counter()
         film, name = Path(request["image"]), request.get("image_id")
@@ -106,7 +105,7 @@ class InferLandmarks(InferTask):
             return SUFFIX
         if asked in SUFFIXES:
             return asked
-        raise CephError(f"result_extension {asked} is none of {', '.join((SUFFIX, *SUFFIXES))}")
+        raise CephError(f"result_extension {asked} is not one of {', '.join((SUFFIX, *SUFFIXES))}")
 
 
 def _write(extension: str, detection: Detection, placement: Placement) -> tuple[str, dict[str, int]]:
@@ -126,7 +125,7 @@ def _found(detection: Detection) -> dict[str, int]:
 
 
 def as_params(detection: Detection, placement: Placement) -> dict[str, Any]:
-    """Return what a client learns beside the file: the whole detection, and how to take the markups.
+    """Return the params that go with the file: the whole detection, and notes on the markups.
 
     ``markups`` says in which unit the markups' coordinates are, ``annotations`` is CVAT's, ``label_names`` names the
     values of the landmarks that were found. ``measurements`` are those of :func:`monai_ceph.analysis.measure`.

@@ -27,7 +27,7 @@ _MIN_RADIUS = 2.0
 
 
 def discs(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return the label map (rows, columns), uint8. Where discs meet, a pixel is that of the nearest landmark.
+    """Return the label map (rows, columns), uint8. Where discs overlap, a pixel belongs to the nearest landmark.
 
     The pixel in which a landmark lies is always its own, so that none gets lost among others; if two lie in the same
     one, it is that of the later.
@@ -58,7 +58,7 @@ def discs(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def write_label_map(target: Path, points: np.ndarray, placement: Placement) -> dict[str, int]:
-    """Write the discs as an image of one slice where the film lies; the suffix names the format.
+    """Write the discs as an image of one slice, placed like the film. The suffix gives the format.
 
     Returns:
         The landmarks that are in the map, with their values: those of :data:`LABELS`, without a missing one.
@@ -78,7 +78,7 @@ def write_label_map(target: Path, points: np.ndarray, placement: Placement) -> d
         try:
             itk.imwrite(image, str(target), compression=True)
         except RuntimeError as error:
-            raise CephError(f"no label map can be written as {target.suffix}: {cause(error)}") from error
+            raise CephError(f"a label map cannot be written as {target.suffix}: {cause(error)}") from error
     values = set(np.unique(labels).tolist())
     return {name: value for name, value in LABELS.items() if value in values}
 
@@ -98,7 +98,7 @@ def names_of_values(label_info: Any) -> dict[int, str]:
             if names.setdefault(value, name) != name:
                 raise CephError(f"label_info gives two names to the value {value}: {names[value]!r} and {name!r}")
     except (KeyError, TypeError, ValueError) as error:
-        raise CephError(f"label_info is no list of objects with name and idx: {error!r}") from error
+        raise CephError(f"label_info must be a list of objects with name and idx: {error!r}") from error
     return names
 
 
@@ -122,10 +122,10 @@ def read_label_map(path: Path, size: tuple[int, int], names: Mapping[int, str] |
         except (RuntimeError, TypeError) as error:
             raise CephError(f"the label map cannot be read: {cause(error)}") from error
     if labels.shape != size:
-        raise CephError(f"the label map has the shape {labels.shape}, the film {size}: they are of different films")
+        raise CephError(f"the label map has the shape {labels.shape}, but the film {size}. It belongs to another film")
     indices = {value: landmark_index(name) for value, name in (names or dict(enumerate(NAMES, start=1))).items()}
     if names and (nameless := sorted(set(np.unique(labels).tolist()) - {0, *indices})):
-        raise CephError(f"the label map holds the value {nameless[0]}, which label_info does not name")
+        raise CephError(f"the label map contains the value {nameless[0]}, which label_info does not name")
     points = np.full((NUM_LANDMARKS, 2), np.nan)
     for value, index in indices.items():
         if (places := np.argwhere(labels == value)).size:
@@ -134,5 +134,5 @@ def read_label_map(path: Path, size: tuple[int, int], names: Mapping[int, str] |
             points[index] = places.mean(axis=0)
     if np.isnan(points).all():
         wanted = "that label_info names" if names else f"1 to {NUM_LANDMARKS}"
-        raise CephError(f"the label map holds none of the values {wanted}")
+        raise CephError(f"the label map contains none of the values {wanted}")
     return points

@@ -1,4 +1,4 @@
-"""Landmarks as 3D Slicer's markups (schema 1.0.3), and back from what a person corrected."""
+"""Landmarks as 3D Slicer's markups (schema 1.0.3), and back from a label that a person corrected."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from monai_ceph.storage.atomic import written_beside
 __all__ = ["SUFFIX", "as_markups", "landmark_index", "read_label_json", "write_markups"]
 
 SUFFIX = ".mrk.json"
-# the identifier that Slicer itself writes; it names the version and need not resolve
+# the identifier that Slicer itself writes; it names the version and is not fetched
 _SCHEMA = (
     "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
     "markups-schema-v1.0.3.json#"
 )
 # Slicer's own for a list of points
 _ORIENTATION = [-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0]
-# a share of the film, for points that a person put beyond its border
+# fraction of the film, for points that a person placed beyond its border
 _BEYOND = 0.1
 _INDEX = {name.casefold(): index for index, mark in enumerate(LANDMARKS) for name in (mark.name, mark.symbol)}
 
@@ -78,7 +78,7 @@ def as_markups(
 
 
 def write_markups(target: Path, markups: dict[str, Any]) -> None:
-    """Write a markups file, beside its place first.
+    """Write a markups file atomically.
 
     Raises:
         OSError: if the file cannot be written.
@@ -95,7 +95,7 @@ def landmark_index(label: Any) -> int:
     """
     index = _INDEX.get(str(label).strip().casefold())
     if index is None:
-        raise CephError(f"no landmark is called {str(label)!r}; name points like 'Sella' or 'S'")
+        raise CephError(f"no landmark is called {str(label)!r}. Name points like 'Sella' or 'S'")
     return index
 
 
@@ -122,9 +122,9 @@ def read_label_json(path: Path, placement: Placement, image_uid: str | None = No
         # editors on Windows put a byte order mark first
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
-        raise CephError(f"the label is no JSON in UTF-8: {error}") from error
+        raise CephError(f"the label is not JSON in UTF-8: {error}") from error
     if not isinstance(content, dict):
-        raise CephError("the label is JSON, but no object: save markups or the params of an inference")
+        raise CephError("the label is JSON, but not an object. Save markups or the params of an inference")
     found = _found(content, placement, image_uid)
     points = np.full((NUM_LANDMARKS, 2), np.nan)
     for label, point in found:
@@ -134,7 +134,7 @@ def read_label_json(path: Path, placement: Placement, image_uid: str | None = No
         points[index] = point
     points = without_placeholders(points)
     if np.isnan(points).all():
-        raise CephError("the label holds no landmark; save the point list, not a segmentation or a region")
+        raise CephError("the label contains no landmark. Save the point list, not a segmentation or a region")
     _check_on_film(points, placement)
     return points
 

@@ -1,4 +1,4 @@
-"""Where a film lies in the world: pixels to LPS and back, as ITK and so 3D Slicer place the file.
+"""A film's position in the world: pixels to LPS and back, as ITK and 3D Slicer place the file.
 
 Slicer reads films with ITK. For DICOM films ITK prefers ImagerPixelSpacing, the scale at the detector, to a calibrated
 PixelSpacing, and takes the print resolution of JPEG and TIFF for a scale. Points lie on the film only if they are
@@ -51,7 +51,7 @@ class Placement:
 
 
 def refuse_format(path: str | Path) -> None:
-    """Refuse files that clients show otherwise than the package reads them, or not at all.
+    """Refuse files that clients display differently from this package's reader, or not at all.
 
     The package's reader turns NIfTI upright by its affine, Slicer does not. ITK reads neither WebP nor JPEG 2000.
 
@@ -59,7 +59,9 @@ def refuse_format(path: str | Path) -> None:
         ReadError: the file is called like one of these.
     """
     if str(path).lower().endswith(PILLOW_SUFFIXES):
-        raise ReadError(f"{path}: a film in this format cannot be labelled, viewers do not read it. Store it as PNG.")
+        raise ReadError(
+            f"{path}: a film in this format cannot be labelled, since viewers do not read it. Store it as PNG."
+        )
     if str(path).lower().endswith(NIFTI_SUFFIXES):
         raise ReadError(
             f"{path}: a film in a NIfTI file cannot be labelled: it may be stored mirrored or turned, so that client "
@@ -74,14 +76,14 @@ def placement_of(path: str | Path) -> Placement:
         ReadError: ITK cannot read the file, or places its pixels elsewhere than the package's reader (NIfTI).
     """
     refuse_format(path)
-    # ITK loads a part of itself wherever one is first used, so the whole of its work holds the lock
+    # ITK loads its parts on first use, so the lock covers all calls
     with WORKING_FOLDER:
         import itk  # takes seconds on the first use, so not at import time
 
         try:
             io = itk.ImageIOFactory.CreateImageIO(str(path), itk.CommonEnums.IOFileMode_ReadMode)
             if io is None:
-                raise ReadError(f"{path}: ITK cannot read the file, so that it has no place in 3D Slicer.")
+                raise ReadError(f"{path}: ITK cannot read the file, so 3D Slicer could not show it.")
             io.SetFileName(str(path))
             io.ReadImageInformation()
         except RuntimeError as error:

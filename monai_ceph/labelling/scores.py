@@ -1,4 +1,4 @@
-"""What the model thought of each film: the memory of the active-learning strategy."""
+"""The scores of each film, kept for the active-learning strategy."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ CREATE TABLE IF NOT EXISTS scores (
 
 @dataclass(frozen=True)
 class FilmScore:
-    """What one model thought of one film.
+    """The scores of one model on one film.
 
     Attributes:
         mean: of the scores of the 19 landmarks, 0 to 1; None if the film was rejected or cannot be read.
-        lowest: of them.
+        lowest: the lowest of these scores.
         upright: the film is neither mirrored nor inverted.
     """
 
@@ -35,7 +35,7 @@ class FilmScore:
 
 
 class ScoreBook:
-    """Scores of films, by film and model, in a file that several processes may use at once."""
+    """Scores of films, by film and model, in an SQLite file that several processes can use at once."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -49,13 +49,13 @@ class ScoreBook:
             yield database
 
     def note(self, image: str, detection: Detection) -> None:
-        """Remember a detection."""
+        """Store the scores of a detection."""
         scores = [mark.score for mark in detection.landmarks]
         upright = not detection.mirrored and not detection.inverted
         self._put(image, detection.model, FilmScore(sum(scores) / len(scores), min(scores), upright))
 
     def note_failure(self, image: str, model: ModelIdentity) -> None:
-        """Remember a film that is no cephalogram, or cannot be read; what is known of its view stays."""
+        """Store that a film cannot be read or is not a cephalogram. What is known of its view stays."""
         with self._open() as database:
             database.execute(
                 "INSERT INTO scores VALUES (?, ?, NULL, NULL, 1) "
@@ -69,20 +69,20 @@ class ScoreBook:
             database.execute("INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?)", row)
 
     def of_model(self, model: ModelIdentity) -> dict[str, FilmScore]:
-        """Return the scores that a model gave, by film."""
+        """Return the scores of a model, by film."""
         query = "SELECT image, mean, lowest, upright FROM scores WHERE model = ?"
         with self._open() as database:
             rows = database.execute(query, (_key(model),)).fetchall()
         return {image: FilmScore(mean, lowest, bool(upright)) for image, mean, lowest, upright in rows}
 
     def looked_at(self) -> frozenset[str]:
-        """Return the films on which any model detected, so that :meth:`mirrored_or_inverted` knows of them."""
+        """Return the films that any model has detected on: the films that :meth:`mirrored_or_inverted` covers."""
         with self._open() as database:
             rows = database.execute("SELECT image FROM scores WHERE mean IS NOT NULL OR NOT upright")
             return frozenset(row[0] for row in rows)
 
     def mirrored_or_inverted(self) -> frozenset[str]:
-        """Return the films that any model found to face left, or to have bright and dark exchanged."""
+        """Return the films that any model found to face left, or to have black and white exchanged."""
         with self._open() as database:
             return frozenset(row[0] for row in database.execute("SELECT image FROM scores WHERE NOT upright"))
 

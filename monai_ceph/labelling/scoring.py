@@ -1,4 +1,4 @@
-"""How far the model's landmarks are from those that persons saved."""
+"""The distance of the model's landmarks from the labels that persons saved."""
 
 from __future__ import annotations
 
@@ -91,5 +91,5 @@ def _in_mm(errors: torch.Tensor) -> dict[str, float | None]:
 
 
 def _finite(value: float) -> float | None:
-    """JSON has no NaN."""
+    """Replace NaN, which JSON does not have, by None."""
     return value if math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""Starts MONAI Label's server with the app: on loopback, with private folders, and a warning where it is open."""
+"""Starts MONAI Label's server with the app: on loopback by default, with private folders."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """How the server is started; see ``monai-ceph label --help``.
+    """Options of the server, see ``monai-ceph label --help``.
 
     Attributes:
         studies: a folder, or the URL of a DICOMweb server.
@@ -67,7 +67,7 @@ class ServerOptions:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether an address can be reached from this machine alone. Names other than localhost count as open."""
+    """Return whether an address can be reached only from this machine. Of all names only localhost counts."""
     if host == "localhost":
         return True
     try:
@@ -80,16 +80,16 @@ def serve(options: ServerOptions, warn: Callable[[str], None]) -> None:
     """Run the server until it is stopped.
 
     Args:
-        options: see there.
-        warn: takes sentences that whoever starts the server must see.
+        options: of the server.
+        warn: shows a warning to the user who starts the server.
 
     Raises:
-        CephError: MONAI Label is not installed, there is no such folder, or the port is taken.
+        CephError: MONAI Label is not installed, the folder does not exist, or the port is taken.
     """
     if find_spec("monailabel") is None:
-        raise CephError("MONAI Label is not installed: run `make label`, or see docs/how-to/monai-label.md")
+        raise CephError("MONAI Label is not installed. Run `make label`, or see docs/how-to/monai-label.md")
     if not options.remote and not Path(options.studies).is_dir():
-        raise CephError(f"--studies {options.studies}: no such folder, and no URL that begins with http")
+        raise CephError(f"--studies {options.studies}: neither a folder nor a URL that begins with http")
     if bool(options.certificate) != bool(options.key):
         raise CephError("--ssl-certfile and --ssl-keyfile go together")
     _check_free(options.host, options.port)
@@ -100,7 +100,7 @@ def serve(options: ServerOptions, warn: Callable[[str], None]) -> None:
 
 
 def _check_free(host: str, port: int) -> None:
-    # uvicorn says so only after the model was loaded
+    # uvicorn reports it only after the model was loaded
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind) as probe:
@@ -111,18 +111,18 @@ def _check_free(host: str, port: int) -> None:
 
 
 def _prepare(work: Path) -> None:
-    """Make the working folder, for its owner alone: uploads and copies from a PACS name patients.
+    """Create the working folder, readable only by its owner: uploads and copies from a PACS name patients.
 
     Raises:
-        CephError: if the folder has files of somebody else where ours must be.
+        CephError: the folder contains other files with the names that the server needs.
     """
     main = work / "main.py"
-    # a later text of this file must accept the earlier ones here
+    # if the text of this file changes, accept the earlier versions here
     if os.path.lexists(main):
         if not main.is_file() or main.read_text(encoding="utf-8", errors="replace") != _MAIN:
-            raise CephError(f"{main}: was not written by monai-ceph label. Choose another folder with --work")
+            raise CephError(f"{main}: not written by monai-ceph label. Choose another folder with --work")
     elif (work / "tmp").is_dir() and any((work / "tmp").iterdir()):
-        raise CephError(f"{work / 'tmp'}: has files, and would be emptied. Choose another folder with --work")
+        raise CephError(f"{work / 'tmp'}: contains files, which would be deleted. Choose another folder with --work")
     for folder in (work, work / "tmp", work / "sessions"):
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
@@ -134,12 +134,12 @@ def _prepare(work: Path) -> None:
 
 
 def _set_environment(options: ServerOptions, work: Path) -> None:
-    """Set what MONAI Label, and the processes that it starts, read from the environment."""
-    # uploads land in a folder of their own: the app opens files there and in no other place, whatever a client names
+    """Set environment variables for MONAI Label and the processes that it starts."""
+    # uploads get a folder of their own, since the app opens no client's file outside it
     os.environ["TMPDIR"] = str(work / "tmp")
     tempfile.tempdir = None
     os.environ["MONAI_LABEL_SESSION_PATH"] = str(work / "sessions")
-    # scoring detects on every labelled film, in a process of its own: too much to do after every sample
+    # scoring runs the model on every labelled film, which is too much after every sample
     os.environ.setdefault("MONAI_LABEL_AUTO_UPDATE_SCORING", "false")
     os.environ["MONAI_CEPH_LABEL_ORIGINS"] = ",".join(options.origins)
     os.environ["MONAI_CEPH_LABEL_HOSTS"] = ",".join(_LOOPBACK_NAMES) if is_loopback(options.host) else ""
@@ -154,8 +154,8 @@ def _start(options: ServerOptions, work: Path, warn: Callable[[str], None]) -> N
 
     if not is_loopback(options.host) and not settings.MONAI_LABEL_AUTH_ENABLE:
         warn(
-            f"monai-ceph: {options.host} can be reached from other machines, and authentication is off: whoever "
-            "reaches the port reads all films. Set MONAI_LABEL_AUTH_ENABLE, see docs/how-to/monai-label.md."
+            f"monai-ceph: {options.host} can be reached from other machines, and authentication is off: anybody there "
+            "can read all films. Set MONAI_LABEL_AUTH_ENABLE, see docs/how-to/monai-label.md."
         )
     overlays = os.pathsep.join(str(path.absolute()) for path in options.overlays)
     conf = {"device": options.device or "", "modalities": ",".join(options.modalities), "overlays": overlays}

@@ -1,7 +1,7 @@
-"""What stores of films have in common: labels as files that are the whole truth, with nothing kept in memory.
+"""The base of film stores. Labels are files, and nothing about them is cached in memory.
 
-MONAI Label's own local store lists one folder without DICOM, keeps an index that can get out of step, and confuses
-films whose names differ by the suffix alone.
+MONAI Label's own local store lists one folder without DICOM, keeps an index that can get out of date, and confuses
+films whose names differ only by the suffix.
 """
 
 from __future__ import annotations
@@ -40,23 +40,23 @@ FINAL, ORIGINAL = "final", "original"
 _TAG = re.compile(r"\w[\w.-]{0,63}")
 
 authenticated_user: ContextVar[str | None] = ContextVar("authenticated_user", default=None)
-"""Who sent the present request, if MONAI Label checked a token."""
+"""The user who sent the current request, if MONAI Label checked a token."""
 
 
 def observer(info: dict[str, Any]) -> str | None:
-    """Return who placed the landmarks: the authenticated user, or who the client says; None if neither is known."""
+    """Return who placed the landmarks: the authenticated user, else the client's observer; None if unknown."""
     return authenticated_user.get() or str(info.get("observer") or info.get("client_id") or "").strip() or None
 
 
 class FilmStore(Datastore):
     """Films with names, and the landmarks that were saved for them under a tag.
 
-    ``final`` are landmarks that a person saved, ``original`` those of the model. A label is a file of Slicer's markups,
-    with what is known of it beside it. Whatever a client saves is read before it is kept: a label that is none, or one
-    of another film, is refused, and nothing changes.
+    ``final`` landmarks were saved by a person, ``original`` ones come from the model. A label is a file of Slicer's
+    markups with an info file beside it. A client's label is read before it is kept: if it is damaged or of another
+    film, it is refused and nothing changes.
 
     Args:
-        labels: the folder for the labels, ``labels/<tag>/<film>.mrk.json``.
+        labels: the folder of the labels, ``labels/<tag>/<film>.mrk.json``.
     """
 
     def __init__(self, labels: Path) -> None:
@@ -66,14 +66,14 @@ class FilmStore(Datastore):
 
     @abstractmethod
     def film(self, image_id: str) -> tuple[str, Path]:
-        """Return a film's one name, and its file on this machine.
+        """Return a film's canonical name, and its file on this machine.
 
         Raises:
             NotThereError: there is no such film.
         """
 
     def canonical(self, image_id: str) -> str:
-        """Return a film's one name, without having its file here.
+        """Return a film's canonical name, without fetching its file.
 
         Raises:
             NotThereError: there is no such film.
@@ -89,11 +89,11 @@ class FilmStore(Datastore):
         self._title = name
 
     def description(self) -> str:
-        """Return what was set."""
+        """Return the description."""
         return self._about
 
     def set_description(self, description: str) -> None:
-        """Set it, until the server stops."""
+        """Set the description, until the server stops."""
         self._about = description
 
     def get_image_uri(self, image_id: str) -> str:
@@ -105,28 +105,28 @@ class FilmStore(Datastore):
         return io.BytesIO(self.film(image_id)[1].read_bytes())
 
     def get_image_info(self, image_id: str) -> dict[str, Any]:
-        """Return the film's name, and what strategies noted since the server started."""
+        """Return the film's name, and the notes of strategies since the server started."""
         name = self.canonical(image_id)
         return {"name": name, **self._image_info.get(name, {})}
 
     def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
-        """Note something of a film, until the server stops."""
+        """Add notes about a film, until the server stops."""
         self._image_info.setdefault(self.canonical(image_id), {}).update(info)
 
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
-        """Refuse a new film; a folder takes some."""
-        raise RefusedError("films come into this store by other ways than this server")
+        """Refuse a new film; a folder overrides this."""
+        raise RefusedError("films cannot be added through this server")
 
     def remove_image(self, image_id: str) -> None:
         """Refuse: films are never changed or removed."""
-        raise RefusedError("this server removes no film")
+        raise RefusedError("this server never removes films")
 
     def points(self, image_id: str, tag: str = FINAL) -> np.ndarray:
         """Return saved landmarks: (19, 2), (row, column) in source pixels, NaN where not annotated.
 
         Raises:
             NotThereError: there is no such film or label.
-            CephError: the file of the label was damaged.
+            CephError: the label's file is damaged.
         """
         name, path = self.film(image_id)
         label = self.get_label_uri(name, tag)
@@ -135,14 +135,14 @@ class FilmStore(Datastore):
         return read_label_json(Path(label), placement_of(path))
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
-        """Keep landmarks that a client saved: markups, a detection as JSON, or a label map.
+        """Save a client's landmarks: markups, a detection as JSON, or a label map.
 
-        ``label_info`` in the info of a label map names its values, see
+        For a label map, ``label_info`` in the info names its values, see
         :func:`monai_ceph.labelling.label_map.names_of_values`.
 
         Raises:
             NotThereError: there is no such film.
-            CephError: the file is no label of this film; nothing was kept.
+            CephError: the file is not a label of this film. Nothing is saved.
         """
         name, film = self.film(image_id)
         label, tag = Path(label_filename), plain_tag(label_tag)
@@ -179,14 +179,14 @@ class FilmStore(Datastore):
         return self._folder(tag) / f"{safe_name(name)}{SUFFIX}"
 
     def _folder(self, tag: str) -> Path:
-        """Return the folder of a tag, which clients choose: it leads nowhere else."""
+        """Return the folder of a tag. Clients choose tags, so a tag must not lead to another folder."""
         tag = plain_tag(tag)
         if not _TAG.fullmatch(tag):
-            raise CephError(f"{tag!r} is no name of a tag: letters, digits, '.', '_' and '-'")
+            raise CephError(f"{tag!r} is not a valid tag. Use letters, digits, '.', '_' and '-'")
         return self._labels / tag
 
     def get_label_uri(self, label_id: str, label_tag: str) -> str:
-        """Return the path of a label's markups; empty if there is none."""
+        """Return the path of a label's markups, empty if there is no label."""
         target = self._file(self.canonical(label_id), plain_tag(label_tag))
         return str(target) if target.is_file() else ""
 
@@ -196,12 +196,12 @@ class FilmStore(Datastore):
         return io.BytesIO(Path(path).read_bytes()) if path else None
 
     def get_label_info(self, label_id: str, label_tag: str) -> dict[str, Any]:
-        """Return what is known of a label; empty if there is none."""
+        """Return the info of a label, empty if there is no label."""
         path = self.get_label_uri(label_id, label_tag)
         return self._read_info(Path(path)) if path else {}
 
     def update_label_info(self, label_id: str, label_tag: str, info: dict[str, Any]) -> None:
-        """Note something of a label."""
+        """Add to the info of a label."""
         path = self.get_label_uri(label_id, label_tag)
         if not path:
             raise NotThereError(f"{label_id} has no label {label_tag!r}")
@@ -224,7 +224,7 @@ class FilmStore(Datastore):
         """Return the names of the films that have a label.
 
         Raises:
-            CephError: the tag is none.
+            CephError: the tag is not valid.
         """
         folder = self._folder(tag)
         return {path.relative_to(folder).as_posix().removesuffix(SUFFIX) for path in folder.rglob(f"*{SUFFIX}")}
@@ -235,7 +235,7 @@ class FilmStore(Datastore):
         return {tag: name for tag in self.tags() if self.get_label_uri(name, tag)}
 
     def get_label_by_image_id(self, image_id: str, tag: str) -> str:
-        """Return the name of the film if it has this label, else nothing."""
+        """Return the name of the film if it has this label, else an empty text."""
         return self.get_labels_by_image_id(image_id).get(tag, "")
 
     def get_labeled_images(self, label_tag: str | None = None, labels: Sequence[str] | None = None) -> list[str]:
@@ -260,13 +260,13 @@ class FilmStore(Datastore):
         with tempfile.TemporaryDirectory() as folder:
             written = write_dataset(self, Path(folder), copies=True, limit=limit_cases)
             if not written:
-                raise NotThereError("no film is labelled, so that there is nothing to download")
+                raise NotThereError("no film is labelled, so there is nothing to download")
             with tempfile.NamedTemporaryFile(prefix="dataset-", suffix=".zip", delete=False) as file:
                 target = file.name
             return shutil.make_archive(target.removesuffix(".zip"), "zip", folder)
 
     def refresh(self) -> None:
-        """Do nothing: every look is a fresh one."""
+        """Do nothing: nothing is cached."""
 
     def status(self) -> dict[str, Any]:
         """Return the counts of films and labels."""
@@ -276,7 +276,7 @@ class FilmStore(Datastore):
         return {"total": len(images), "completed": counts[FINAL], "label_tags": {k: v for k, v in counts.items() if v}}
 
     def json(self) -> dict[str, Any]:
-        """Return everything, in the form of MONAI Label's local store, which clients read."""
+        """Return all films and labels in the format of MONAI Label's local store, which clients read."""
         labelled = {tag: self.labelled(tag) for tag in {*self.tags(), FINAL}}
         objects = {}
         for name in self.list_images():
@@ -290,7 +290,7 @@ class FilmStore(Datastore):
 
 
 def plain_tag(tag: str) -> str:
-    """Return a tag as text: MONAI Label's own are members of an enumeration."""
+    """Return a tag as text: MONAI Label's own tags are members of an enumeration."""
     return str(getattr(tag, "value", tag))
 
 
@@ -298,7 +298,7 @@ def safe_name(name: str) -> str:
     """Return a film's name if it can be a path below a folder.
 
     Raises:
-        NotThereError: it leads out of it.
+        NotThereError: the path would leave the folder.
     """
     path = PurePosixPath(name)
     if not name or path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:

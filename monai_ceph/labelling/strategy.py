@@ -1,4 +1,4 @@
-"""Which film a person should look at next."""
+"""Which film a person should label next."""
 
 from __future__ import annotations
 
@@ -22,14 +22,13 @@ _MAX_FILMS = 20
 class LowestScore(Strategy):
     """Offers the film without a final label whose landmarks have the lowest mean score.
 
-    Scores of earlier detections count, such as those of a batch inference. Of the films that the present weights have
-    not seen, at most ``max_films`` (of the request, default 20) are detected on now, so that a large store does not
-    keep a person waiting. Films that are no cephalograms, or cannot be read, are not offered. If no film can be
-    offered by its score, none is.
+    Scores of earlier detections count, for example from a batch inference. The model then runs on at most ``max_films``
+    (from the request, default 20) films that the current weights have not scored, so that a large store does not keep a
+    person waiting. Films that cannot be read or are not cephalograms are never offered.
 
     Args:
         detectors: of the server.
-        scores: where scores are remembered.
+        scores: where scores are kept.
     """
 
     def __init__(self, detectors: Detectors, scores: ScoreBook) -> None:
@@ -38,7 +37,7 @@ class LowestScore(Strategy):
         self._scores = scores
 
     def __call__(self, request: dict[str, Any], datastore: FilmStore) -> dict[str, Any] | None:
-        """Return ``id``, ``score`` (the mean) and ``lowest_score`` of the film, None if there is none."""
+        """Return ``id``, ``score`` (the mean) and ``lowest_score`` of the film, None if no film has a score."""
         model = self._detectors.get().identity
         waiting = datastore.get_unlabeled_images(request.get("label_tag"))
         known = self._scores.of_model(model)
@@ -48,7 +47,7 @@ class LowestScore(Strategy):
             except (ReadError, RejectedError) as error:
                 logger.warning("%s is not offered: %s", name, type(error).__name__)
                 self._scores.note_failure(name, model)
-            except CephError as error:  # an archive that did not answer may do so the next time
+            except CephError as error:  # the archive may answer next time
                 logger.warning("%s is not offered now: %s", name, error)
         known = self._scores.of_model(model)
         scored = sorted((known[name].mean, name) for name in waiting if name in known and known[name].mean is not None)

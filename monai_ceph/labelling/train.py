@@ -1,4 +1,4 @@
-"""Fine-tuning on what persons saved: the local bundle, from the shipped weights on."""
+"""Fine-tuning on labels that persons saved: the local bundle, starting from the shipped weights."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["FineTune", "configs"]
 logger = logging.getLogger(__name__)
 
 _MIN_FILMS = 2
-# from so many films on, one of five groups is held out to validate
+# with at least this many films, one of five groups is held out for validation
 _MIN_TO_HOLD_OUT = 10
 
 
@@ -57,7 +57,7 @@ class FineTune(TrainTask):
         return {"max_epochs": 20, "learning_rate": 0.0002, "initial_weights": ["shipped", "latest"], "device": ""}
 
     def stats(self) -> dict[str, Any]:
-        """Return what the last training reported; empty before the first."""
+        """Return the report of the last training, empty before the first."""
         file = self._folder / "last.json"
         return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
@@ -75,10 +75,10 @@ class FineTune(TrainTask):
         try:
             names = write_dataset(datastore, run / "dataset", without=turned)
             if len(names) < _MIN_FILMS:
-                raise CephError(f"training needs {_MIN_FILMS} films with final labels, and there are {len(names)}")
+                raise CephError(f"training needs {_MIN_FILMS} films with final labels, but there are {len(names)}")
             overlay = self._overlay(request, run, len(names))
         except CephError:
-            # a run that never began leaves nothing
+            # a run that never started leaves nothing behind
             shutil.rmtree(run, ignore_errors=True)
             raise
         (run / "run.json").write_text(json.dumps(overlay, indent=1) + "\n", encoding="utf-8")
@@ -96,12 +96,12 @@ class FineTune(TrainTask):
         return result
 
     def _look_at_new_films(self, datastore: FilmStore) -> None:
-        """Detect on labelled films that no model saw: a correction may come from a client that never asked for one."""
+        """Detect on labelled films without a score: a client may save labels without asking for a detection."""
         looked_at = self._scores.looked_at()
         for name in datastore.get_labeled_images():
             if name not in looked_at:
                 try:
-                    # it was labelled, so it is a cephalogram; the shipped weights saw more films than those of here
+                    # it was labelled, so it is a cephalogram; the shipped weights were trained on more films
                     detection = self._detectors.detect(datastore.film(name)[1], "shipped", force=True)
                 except CephError as error:
                     logger.warning("whether %s faces right is not known: %s", name, error)
@@ -112,14 +112,14 @@ class FineTune(TrainTask):
         defaults = self.config()
         start = _choice(request, "initial_weights", defaults)
         if start not in defaults["initial_weights"]:
-            raise CephError(f"initial_weights are 'shipped' or 'latest', not {start!r}")
+            raise CephError(f"initial_weights must be 'shipped' or 'latest', not {start!r}")
         tuned = start == "latest" and self._detectors.tuned.is_file()
         try:
             epochs, rate = (kind(_choice(request, key, defaults)) for key, kind in _NUMBERS.items())
         except (TypeError, ValueError) as error:
-            raise CephError(f"max_epochs and learning_rate are numbers: {error}") from error
+            raise CephError(f"max_epochs and learning_rate must be numbers: {error}") from error
         if epochs < 1 or not rate > 0:
-            raise CephError(f"max_epochs is 1 or more and learning_rate positive, not {epochs} and {rate}")
+            raise CephError(f"max_epochs must be at least 1 and learning_rate positive, not {epochs} and {rate}")
         device = name_to_device(_choice(request, "device", defaults) or self._detectors.device)
         return {
             "dataset_dir": str(run / "dataset"),
@@ -138,14 +138,14 @@ _NUMBERS: dict[str, type[int] | type[float]] = {"max_epochs": int, "learning_rat
 
 
 def _choice(request: dict[str, Any], key: str, defaults: dict[str, Any]) -> Any:
-    """Return an option of the request; a list is a client's way to show choices, the first one is the default."""
+    """Return an option of the request. From a list of choices, as clients show them, the first is the default."""
     value = request.get(key)
     value = defaults[key] if value in (None, "") else value
     return value[0] if isinstance(value, list) else value
 
 
 def configs(overlay: Path) -> list[str]:
-    """Return the files of a run, each laid over the ones before it."""
+    """Return the config files of a run, each overlaid on the ones before it."""
     bundles = files("monai_ceph") / "bundles"
     names = ("local.json", "overlays/accurate.json", "overlays/finetune.json")
     return [*(str(bundles / name) for name in names), str(overlay)]

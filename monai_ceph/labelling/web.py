@@ -64,11 +64,11 @@ async def _monailabel_error(request: Request, error: MONAILabelException) -> JSO
 
 @app.exception_handler(json.JSONDecodeError)
 async def _no_json(request: Request, error: json.JSONDecodeError) -> JSONResponse:
-    return _sentence(422, f"params is no JSON: {error}")
+    return _sentence(422, f"params is not JSON: {error}")
 
 
 def _update_model(background_tasks: BackgroundTasks, model: str, file: UploadFile) -> dict[str, Any]:
-    """Take uploaded weights, after a look at them."""
+    """Take uploaded weights after checking them."""
     with tempfile.NamedTemporaryFile(suffix=".pt") as upload:
         shutil.copyfileobj(file.file, upload)
         upload.flush()
@@ -76,7 +76,7 @@ def _update_model(background_tasks: BackgroundTasks, model: str, file: UploadFil
     return answer
 
 
-# MONAI Label's own copies whatever it gets over the weights; its endpoint checks the role, and then calls this
+# MONAI Label would overwrite the weights with any file; its endpoint checks the role, then calls this
 model_endpoint.update_model = _update_model
 
 
@@ -86,9 +86,9 @@ _create_session = session_endpoint.create_session
 def _session_with_one_film(
     background_tasks: BackgroundTasks, uncompress: bool, expiry: int, files: list[UploadFile]
 ) -> Any:
-    """Make a session of one film. MONAI Label's unpacks archives, whose members may leave the folder."""
+    """Create a session with one film. MONAI Label would unpack archives, whose members may leave the folder."""
     if uncompress or len(files) != 1:
-        raise RefusedError("a session takes one film, and no archive")
+        raise RefusedError("a session takes one film, not an archive")
     return _create_session(background_tasks, False, expiry, files)
 
 
@@ -96,7 +96,7 @@ session_endpoint.create_session = _session_with_one_film
 
 
 class _User:
-    """Remembers who sent a request, for the labels that it saves."""
+    """Keeps the name of the user who sent a request, for the labels that it saves."""
 
     def __init__(self, next_app: Any) -> None:
         self._next = next_app
@@ -112,7 +112,7 @@ def _user(token: str) -> str | None:
     try:
         user = from_token(token)
     except Exception:
-        # MONAI Label itself answers what is wrong with a token
+        # MONAI Label itself reports a wrong token
         return None
     return user.name or user.username
 
@@ -121,7 +121,7 @@ def _listed(variable: str) -> list[str]:
     return [value for value in os.environ.get(variable, "").split(",") if value]
 
 
-# MONAI Label lets any web page that a user visits read films from a server on the same machine
+# MONAI Label would let any web page that a user visits read films from a server on the same machine
 app.user_middleware = [kept for kept in app.user_middleware if kept.cls is not CORSMiddleware]
 app.add_middleware(_User)
 app.add_middleware(ReadingProxy, prefix=settings.MONAI_LABEL_API_STR)

@@ -1,16 +1,15 @@
-"""A DICOM node: films come in from a PACS or a modality, reports and presentation states go back.
+"""A DICOM node: it receives films from a PACS or a modality, and sends reports and presentation states back.
 
-Everything that was answered with success is on the disk, and the ledger says what became of it:
+A film that was answered with success is on the disk, and its state is in the ledger:
 
-- ``config``, ``config_file`` and ``check``: what the one YAML file may say, and how it is read;
-- ``spool``, ``ledger`` and ``folder``: the films on the disk, and the one SQLite file that every step goes into first;
-- ``receiver``, ``guarded_server`` and ``commitment``: the DIMSE port that films are pushed to;
-- ``sources``, ``fetch``, ``inbox`` and ``polling_loop``: archives that films are fetched from;
-- ``selection``: which objects are cephalograms;
-- ``detection_loop``: films become objects, in processes of the batch;
-- ``targets`` and ``delivery_loop``: objects go out, by C-STORE or STOW-RS, until they are there or given up;
-- ``web``, ``metrics``, ``overview`` and ``logs``: what is seen from outside;
-- ``node``: all of it together.
+- ``config``, ``config_file`` and ``check``: the configuration, one YAML file;
+- ``spool``, ``ledger`` and ``folder``: the films on the disk, and the SQLite file to which every step is written first;
+- ``receiver``, ``guarded_server`` and ``commitment``: the DIMSE port that receives films;
+- ``fetch``, ``inbox`` and ``polling_loop``: films fetched from archives;
+- ``detection_loop``: detection on films, in worker processes;
+- ``delivery_loop``: sends reports and presentation states, until they have arrived or are given up;
+- ``web``, ``metrics``, ``overview`` and ``logs``: monitoring;
+- ``node``: puts the parts together.
 
-What the core package does not need comes with ``pip install 'monai-ceph[pacs]'``.
+Its further dependencies come with ``pip install 'monai-ceph[pacs]'``.
 """

@@ -1,4 +1,4 @@
-"""What can be checked of a configuration without starting a node."""
+"""Checks of a configuration before the node starts."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from monai_ceph.pacs.receiver import server_tls
 
 __all__ = ["check_folder", "check_node", "check_owner", "open_to_others"]
 
-# what a node makes there, and what a new file system has
+# what a node creates there, and what a new file system contains
 _OURS = {"incoming", "inbox", "queue", "dead", "objects"}
 _EMPTY = {".node.lock", "lost+found"}
 
 
 def check_node(config: NodeConfig) -> None:
-    """Check what can be checked without starting anything: certificates and keys, the folder, the ports, the device.
+    """Check certificates and keys, the folder, the ports and the device, without starting anything.
 
     Raises:
-        CephError: what cannot be used.
+        CephError: something cannot be used.
     """
     check_folder(config.folder)
     if config.http is not None and config.http.port == config.port:
@@ -32,7 +32,7 @@ def check_node(config: NodeConfig) -> None:
         import torch
 
         if not torch.cuda.is_available():
-            raise CephError(f"detect.device is {config.detect.device}, and no GPU can be used here")
+            raise CephError(f"detect.device is {config.detect.device}, but this machine has no usable GPU")
     try:
         server_tls(config)
         for peer in (*config.targets.dicom, *config.sources.dicom, *config.storage_commitment):
@@ -43,41 +43,41 @@ def check_node(config: NodeConfig) -> None:
         try:
             ssl.create_default_context(cafile=ca)
         except OSError as error:
-            raise CephError(f"{ca}: no certificates of a CA: {error}") from error
+            raise CephError(f"{ca}: not a file of CA certificates: {error}") from error
 
 
 def check_folder(folder: Path) -> None:
-    """Check that a folder is, or can become, that of a node.
+    """Check that a folder is, or can become, the folder of a node.
 
     Raises:
-        CephError: if it is something else, or cannot be written.
+        CephError: it is something else, or cannot be written.
     """
     there = next(each for each in (folder, *folder.parents) if each.exists())
     if not there.is_dir():
-        raise CephError(f"{folder}: {there} is no folder")
+        raise CephError(f"{folder}: {there} is not a folder")
     if not os.access(there, os.R_OK | os.W_OK | os.X_OK):
         raise CephError(f"{folder}: {there} cannot be written by this user")
     found = {each.name for each in folder.iterdir()} - _EMPTY if folder.is_dir() else set()
     if found and not found & _OURS:
-        raise CephError(f"{folder}: not empty, and not the folder of a node; take one of its own")
+        raise CephError(f"{folder}: neither empty nor the folder of a node. Choose another folder")
 
 
 def open_to_others(folder: Path) -> str | None:
-    """Return a sentence if others than the owner may read a folder of a node, where names of patients are, or None."""
+    """Return a warning if other users can read a node's folder, which contains patients' names, else None."""
     if folder.exists() and (mode := folder.stat().st_mode) & 0o077:
-        return f"{folder}: others than its owner may look into it (mode {mode & 0o777:o}); chmod 700 keeps them out"
+        return f"{folder}: other users can read it (mode {mode & 0o777:o}). Run chmod 700 on it"
     return None
 
 
 def check_owner(folder: Path) -> None:
-    """Check that what this user leaves in the folder of a node can be used by the node, which runs as its owner.
+    """Check that the node, which runs as the folder's owner, can use files that this user creates there.
 
     Raises:
-        CephError: if the folder is another user's, as it is for root beside a service.
+        CephError: the folder belongs to another user, for example if root runs a command beside a service.
     """
     if folder.exists() and os.geteuid() != (owner := folder.stat().st_uid):
         try:
             name = pwd.getpwuid(owner).pw_name
         except KeyError:
             name = str(owner)
-        raise CephError(f"{folder}: is the folder of user {name}, and the node's; run this as that user")
+        raise CephError(f"{folder}: the node's folder belongs to user {name}. Run this command as that user")

@@ -1,7 +1,7 @@
-"""Storage commitment (PS3.4 J.3): a peer asks whether its films are safe here, and is told on an association of ours.
+"""Storage commitment (PS3.4 J.3): a peer asks whether its films are safe, and the node reports on a new association.
 
-What is promised is what this node can promise: that it took the film over and will answer it. It is no archive, and
-keeps no film that was answered.
+The node promises only that it received the film and will send its report. It is not an archive, and deletes films once
+their reports were sent.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ class _Asked:
 
 
 class Commitments:
-    """Takes requests, and reports in a thread of its own until each peer has its report or it is too late.
+    """Takes requests, and sends the reports in a thread until each has arrived or is too late.
 
     Args:
         config: of the node.
-        ledger: knows what was received; requests wait there.
+        ledger: the received films, and the waiting requests.
     """
 
     def __init__(self, config: NodeConfig, ledger: NodeLedger) -> None:
@@ -75,7 +75,7 @@ class Commitments:
         return 0x0000
 
     def run(self, ended: threading.Event) -> None:
-        """Report what was asked for, until the node ends."""
+        """Send reports until the node ends."""
         while not ended.is_set():
             self.wake.clear()
             try:
@@ -83,7 +83,7 @@ class Commitments:
                     if ended.is_set():
                         return
                     self._answer(asked)
-            except (StoppedError, OSError) as error:  # a full disk, which somebody may empty
+            except (StoppedError, OSError) as error:  # such as a full disk
                 log("disk or ledger cannot be written", warning=True, cause=str(error))
                 ended.wait(_PAUSE_SECONDS)
             self.wake.wait(timeout=1)
@@ -93,7 +93,7 @@ class Commitments:
         with self._ledger.lock:
             rows = self._ledger.database.rows(
                 "SELECT id, transaction_uid, peer, objects, since, attempts FROM commitments "
-                # later than the longest pause: the clock was set back
+                # a pause above the maximum means that the clock was set back
                 "WHERE next_try <= ? OR next_try > ?",
                 *(now, now + self._config.retry.longest_s),
             )
@@ -101,11 +101,11 @@ class Commitments:
 
     def _answer(self, asked: _Asked) -> None:
         peer, retry = self._peers.get(asked.peer), self._config.retry
-        cause = "not under storage_commitment any more" if peer is None else self._report(peer, asked)
+        cause = "no longer under storage_commitment" if peer is None else self._report(peer, asked)
         too_late = time.time() - asked.since > 3600 * retry.give_up_after_h
         with self._ledger.lock, self._ledger.database.writing():
             if cause is None or peer is None or too_late:
-                # a peer that asked again meanwhile, about other objects, still has no answer to that
+                # if the peer changed its request meanwhile, the new one still waits for its report
                 self._ledger.database.execute(
                     "DELETE FROM commitments WHERE id = ? AND objects = ?", *(asked.id, json.dumps(asked.objects))
                 )
@@ -123,11 +123,11 @@ class Commitments:
             log("commitment reported", peer=asked.peer, transaction=asked.transaction_uid)
 
     def _report(self, peer: Peer, asked: _Asked) -> str | None:
-        """Send the N-EVENT-REPORT; return why it did not go through."""
+        """Send the N-EVENT-REPORT. Return why it failed, None if it arrived."""
         entity = AE(self._config.ae_title)
         entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = entity.connection_timeout = 30
         entity.add_requested_context(StorageCommitmentPushModel)
-        # the one who asked for the association is the SCP here, which takes a word
+        # the node opens the association but is the SCP, which must be negotiated
         role = build_role(StorageCommitmentPushModel, scp_role=True)
         try:
             association = entity.associate(

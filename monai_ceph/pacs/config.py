@@ -1,4 +1,4 @@
-"""What the configuration of a node may say. Docs: docs/reference/node.md."""
+"""The configuration of a node, documented in docs/reference/node.md."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["AcceptConfig", "DetectConfig", "HttpConfig", "NodeConfig", "RetryCon
 
 
 class ServerTls(Section):
-    """TLS of the DIMSE port (PS3.15 B.9), 1.2 or later. With ``client_ca``, senders must show a certificate of it."""
+    """TLS of the DIMSE port (PS3.15 B.9), 1.2 or later. With ``client_ca``, senders need a certificate from this CA."""
 
     certificate: ExistingFile
     key: ExistingFile
@@ -34,52 +34,56 @@ class ServerTls(Section):
 class AcceptConfig(Section):
     """Who may send, and how much at once."""
 
-    # pynetdicom takes an empty list for anybody
+    # pynetdicom reads an empty list as anybody
     calling_ae_titles: Annotated[tuple[AeTitle, ...], Field(min_length=1)] | Literal["any"] = Field(
-        description="who may send"
+        description="AE titles that may send, or any"
     )
-    # pynetdicom waits by select, which knows descriptors below 1024; an association takes two, and there are others
+    # pynetdicom waits by select, which is limited to 1024 file descriptors; an association needs two
     max_associations: int = Field(default=20, ge=1, le=400)
     max_pdu_bytes: int = Field(default=131072, ge=4096, le=1048576, description="announced to senders")
-    max_object_mb: float = Field(default=256, gt=0, le=4096, description="a larger object ends its association")
+    max_object_mb: float = Field(
+        default=256, gt=0, le=4096, description="an object above this size ends its association"
+    )
     timeout_s: Seconds = 60
     tls: ServerTls | None = None
 
 
 class SpoolConfig(Section):
-    """When no more is taken: senders are told that resources ran out (0xA700), and try again later."""
+    """Limits above which films are refused as out of resources (0xA700), so that senders try again later."""
 
-    max_films: int = Field(default=10000, ge=1, description="received and not ended")
-    min_free_mb: float = Field(default=1024, ge=0, description="left free on the file system of the folder")
+    max_films: int = Field(default=10000, ge=1, description="films that were received and are not finished")
+    min_free_mb: float = Field(default=1024, ge=0, description="space left free on the file system of the folder")
 
 
 class DetectConfig(Section):
-    """How films are worked on."""
+    """Detection on films."""
 
     workers: int = Field(default=1, ge=1, le=64)
     device: str | None = None
     config: tuple[ExistingFile, ...] = Field(default=(), description="bundle configs that change single keys")
-    force: bool = Field(default=False, description="answer also for what does not look like a cephalogram")
-    attempts: int = Field(default=2, ge=1, description="starts that end with the process, before a film is given up")
-    timeout_s: Seconds = Field(default=600, description="that a frame may take, before its process is ended")
+    force: bool = Field(default=False, description="also report on images that do not look like a cephalogram")
+    attempts: int = Field(
+        default=2, ge=1, description="times that a film may end its worker process before it is given up"
+    )
+    timeout_s: Seconds = Field(default=600, description="time for a frame before its worker process is ended")
 
 
 class RetryConfig(Section):
-    """How long a target is tried: ``first_s``, then longer by ``factor`` up to ``longest_s``, up to the end."""
+    """Pauses between attempts to send: ``first_s``, then longer by ``factor`` each time, up to ``longest_s``."""
 
     first_s: float = Field(default=5, gt=0)
     factor: float = Field(default=2, ge=1)
     longest_s: float = Field(default=900, gt=0)
-    give_up_after_h: float = Field(default=168, gt=0, description="then the film is a dead letter")
+    give_up_after_h: float = Field(default=168, gt=0, description="hours after which a film becomes a dead letter")
 
     def pause(self, attempts: int) -> float:
-        """Return the seconds to wait after so many attempts, 1 or more."""
-        # the power of a large number is no float any more
+        """Return the seconds to wait after a number of attempts, at least 1."""
+        # larger powers do not fit into a float
         return min(self.first_s * self.factor ** min(attempts - 1, 64), self.longest_s)
 
 
 class HttpConfig(Section):
-    """The page and the metrics. Beyond the loopback interface they need a token."""
+    """The status page and the metrics. They need a token unless they listen on the loopback interface."""
 
     host: str = "127.0.0.1"
     port: Port
@@ -88,17 +92,17 @@ class HttpConfig(Section):
     @model_validator(mode="after")
     def _token_beyond_loopback(self) -> HttpConfig:
         if self.host not in ("127.0.0.1", "::1", "localhost") and self.token is None:
-            raise ValueError(f"host {self.host} can be reached from other machines, so a token is needed")
+            raise ValueError(f"host {self.host} can be reached from other machines. Set a token")
         return self
 
 
 class NodeConfig(Section):
-    """All of it."""
+    """The whole configuration of a node."""
 
     ae_title: AeTitle = "CEPH"
     host: str = Field(default="0.0.0.0", min_length=1, description="interface of the DIMSE port")
     port: Port = 11112
-    folder: Path = Field(description="spool, ledger and dead letters; one file system, of this node alone")
+    folder: Path = Field(description="spool, ledger and dead letters: one file system, not shared with another node")
     accept: AcceptConfig
     spool: SpoolConfig = SpoolConfig()
     select: SelectionConfig = SelectionConfig()
@@ -107,6 +111,7 @@ class NodeConfig(Section):
     sources: SourceConfig = SourceConfig()
     retry: RetryConfig = RetryConfig()
     storage_commitment: tuple[Peer, ...] = Field(
-        default=(), description="who may ask for it, and where the report goes; see docs/reference/node.md first"
+        default=(),
+        description="peers that may request it, and addresses for the report; see docs/reference/node.md first",
     )
     http: HttpConfig | None = None

@@ -1,4 +1,4 @@
-"""Read the configuration of a node: YAML, secrets from the environment, errors that name the line and the key."""
+"""Reads a node's configuration from YAML, with secrets from the environment. Errors name the line and the key."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _Place = tuple["str | int", ...]
 
 
 class _Reader:
-    """Builds plain values of a YAML tree, and remembers the line of each."""
+    """Builds plain values from a YAML tree, and keeps the line of each."""
 
     def __init__(self, path: Path, environment: Mapping[str, str]) -> None:
         self._path, self._environment = path, environment
@@ -50,7 +50,7 @@ class _Reader:
 
     def _variable(self, name: str, place: _Place) -> str:
         if name not in self._environment:
-            raise self.error(self.lines[place], place, f"the environment has no variable {name}")
+            raise self.error(self.lines[place], place, f"no environment variable {name}")
         return self._environment[name]
 
     def error(self, line: int, place: _Place, text: str) -> CephError:
@@ -58,7 +58,7 @@ class _Reader:
         return CephError(f"{self._path}, line {line}: {key + ': ' if key else ''}{text}")
 
     def line_of(self, place: _Place) -> tuple[int, _Place]:
-        """Return the line of a place, or of what it would stand in."""
+        """Return the line of a key, or of the nearest section above it."""
         while place not in self.lines:
             place = place[:-1]
         return self.lines[place], place
@@ -67,7 +67,7 @@ class _Reader:
 def read_config(path: Path, environment: Mapping[str, str] | None = None) -> NodeConfig:
     """Read and check a configuration. ``${NAME}`` in any text is the value of that environment variable.
 
-    Paths that are not absolute start at the folder of the file; ``~`` is the home folder of whoever runs this.
+    Relative paths start at the folder of the file; ``~`` is the user's home folder.
 
     Raises:
         CephError: each mistake on a line of its own, with the line in the file and the key. Values are not repeated,
@@ -82,24 +82,24 @@ def read_config(path: Path, environment: Mapping[str, str] | None = None) -> Nod
         raise CephError(f"{path}: not UTF-8") from error
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise CephError(f"{path}, line {line}: no YAML: {error.problem}") from error
+        raise CephError(f"{path}, line {line}: not YAML: {error.problem}") from error
     except yaml.YAMLError as error:
-        raise CephError(f"{path}: no YAML: {error}") from error
+        raise CephError(f"{path}: not YAML: {error}") from error
     except RecursionError as error:
         raise CephError(f"{path}: {_TOO_DEEP}") from error
     reader = _Reader(path, os.environ if environment is None else environment)
     try:
         values = reader.value(node, ()) if node is not None else {}
     except (yaml.YAMLError, ValueError) as error:
-        raise CephError(f"{path}: no YAML: {error}") from error
+        raise CephError(f"{path}: not YAML: {error}") from error
     except RecursionError as error:
         raise CephError(f"{path}: {_TOO_DEEP}") from error
     if not isinstance(values, dict):
-        raise CephError(f"{path}, line 1: not a list of keys and values")
+        raise CephError(f"{path}, line 1: the file must consist of keys and values")
     try:
         _make_absolute(values, path.absolute().parent)
     except RuntimeError as error:
-        raise CephError(f"{path}: nobody knows the home folder of a path that begins with ~") from error
+        raise CephError(f"{path}: a path begins with ~, but the home folder is unknown") from error
     try:
         return NodeConfig.model_validate(values)
     except ValidationError as error:
@@ -137,5 +137,5 @@ def _sentence(reader: _Reader, item: Any) -> str:
         text, known = "is missing", place
     else:
         text = item["msg"].removeprefix("Value error, ")
-        # a union has the kind of the member behind the key
+        # in a union, pydantic adds the name of the member to the key
     return str(reader.error(line, known, text))

@@ -1,8 +1,8 @@
-"""Whether two films with one SOP Instance UID are one image: of one patient, with the same pixels.
+"""Whether two films with one SOP Instance UID are the same image: the same patient and the same pixels.
 
-A UID names one image for ever (PS3.5 section 9), and not every device keeps to that. A film that comes again with a
-corrected header is the same image; one with other pixels or another PatientID is not. The ledger keeps hashes over the
-PatientID and the pixels together, which tell nothing of the patient to whoever lacks the pixels.
+A UID must name only one image (PS3.5 section 9), but some devices reuse UIDs. A film that arrives again with a
+corrected header is the same image; one with other pixels or another PatientID is not. The ledger stores hashes over
+the PatientID and the pixels together, which reveal nothing about the patient without the pixels.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _ITEM = b"\xfe\xff\x00\xe0"
 
 
 def stored_content(path: Path) -> str:
-    """Return a hash of a DICOM film's PatientID and of its pixel data as they are stored.
+    """Return a hash of a DICOM film's PatientID and of its pixel data as stored.
 
-    It does not decode, so that it costs little and no decoder runs in the process that listens. Films that differ in
-    their transfer syntax, or were compressed by different programs, have different hashes;
-    :func:`decoded_content` tells whether their pixels are the same. A file that cannot be understood is hashed whole.
+    Nothing is decoded: this is fast, and no decoder runs in the listening process. Films with different transfer
+    syntaxes, or compressed by different programs, have different hashes; :func:`decoded_content` tells whether their
+    pixels are the same. A file that cannot be parsed is hashed as a whole.
 
     Raises:
         OSError: the file cannot be read.
@@ -51,7 +51,7 @@ def stored_content(path: Path) -> str:
                 content.update(part)
     except (OSError, MemoryError):
         raise
-    except Exception:  # whatever damaged data make of a parser
+    except Exception:  # parsers document few of their exceptions
         content = hashlib.sha256(path.read_bytes())
     return content.hexdigest()
 
@@ -73,7 +73,7 @@ def _native_length(file: DicomFile) -> int:
 
 
 def _fragments(file: DicomFile) -> Iterator[bytes]:
-    """Yield the compressed data without the offset table, which is no part of the image."""
+    """Yield the compressed data without the offset table, which is not part of the image."""
     stream = file.stream
     stream.seek(file.pixels.start)
     first = True
@@ -93,7 +93,7 @@ def _parts(stream: Any, length: int) -> Iterator[bytes]:
 
 
 def decoded_content(path: Path, pixels: np.ndarray) -> str:
-    """Return a hash of a DICOM film's PatientID and of its pixels as they were read, whatever the transfer syntax is.
+    """Return a hash of a DICOM film's PatientID and of its decoded pixels, independent of the transfer syntax.
 
     Args:
         path: of the film.
@@ -107,7 +107,7 @@ def decoded_content(path: Path, pixels: np.ndarray) -> str:
 
 @dataclass(frozen=True)
 class NodeJob(FilmJob):
-    """A film, and what it must hold.
+    """A film to detect on, and the content that it must have.
 
     Attributes:
         must_be: :func:`decoded_content` of the film that was received before with this UID; None if there was none.
@@ -118,16 +118,16 @@ class NodeJob(FilmJob):
 
 @dataclass(frozen=True)
 class NodeOutcome(Outcome):
-    """How a film ended, and its :func:`decoded_content`; None if it could not be read."""
+    """The outcome of a film, and its :func:`decoded_content`; None if it could not be read."""
 
     decoded: str | None = None
 
 
 class NodeWorker(FilmWorker):
-    """Works on films as a batch run does, and on none that is another image than the one before it."""
+    """Detects on films as a batch run does, but refuses a film that is not the image received before under its UID."""
 
     def __call__(self, job: FilmJob) -> NodeOutcome:
-        """Do all of it."""
+        """Read a film, check its content, and detect."""
         reading = self.read(job)
         decoded = None
         if isinstance(reading.result, Radiograph):

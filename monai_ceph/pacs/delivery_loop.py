@@ -1,7 +1,7 @@
-"""Objects go out to one target, in a thread of its own: again and again, later and later, until the end that was set.
+"""Sends objects to one target in a thread, with growing pauses between attempts, until they arrive or are given up.
 
-An object may be sent twice, after a crash between the answer and the ledger. It is the same object then, with the same
-UIDs, so the target has it once.
+After a crash between the answer and the ledger, an object is sent twice. It has the same UIDs then, so the target keeps
+one copy.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _IDLE_SECONDS = 1.0
 
 @dataclass
 class TargetState:
-    """How a target is doing: failures since its last answer, and the cause of the last one.
+    """The state of a target: failures since its last answer, and the cause of the last one.
 
     ``next_try`` is a time of ``time.monotonic``.
     """
@@ -42,11 +42,11 @@ class DeliveryLoop:
     """Sends to one target.
 
     Args:
-        sender: the way to it.
+        sender: sends to it.
         spool: where the objects are.
-        ledger: says what is to be sent, and learns what was.
-        retry: how often and how long.
-        on_lost: called when objects of a film are not on the disk, and it begins anew.
+        ledger: lists the objects to send, and records the results.
+        retry: pauses between attempts.
+        on_lost: called when a film's objects are not on the disk, so that it must be detected on again.
     """
 
     def __init__(
@@ -67,19 +67,19 @@ class DeliveryLoop:
             self.wake.clear()
             try:
                 worked = time.monotonic() >= self.state.next_try and self._round(ended)
-            except (StoppedError, OSError) as error:  # such as a full disk, which somebody may empty
+            except (StoppedError, OSError) as error:  # such as a full disk
                 log("disk or ledger cannot be written", warning=True, cause=str(error))
                 worked = False
             if not worked:
                 self.wake.wait(_IDLE_SECONDS)
 
     def try_now(self) -> None:
-        """Forget the pause."""
+        """End the pause before the next attempt."""
         self.state.next_try = -math.inf
         self.wake.set()
 
     def _round(self, ended: threading.Event) -> bool:
-        """Send what is due; False if there was nothing or the target takes nothing."""
+        """Send the objects that are due. Return False if there were none, or the target failed."""
         due = self._due()
         if not due:
             return False
@@ -104,7 +104,7 @@ class DeliveryLoop:
     def _one(self, send: Send, delivery: Delivery) -> None:
         path = self._spool.object(delivery.kind, delivery.stem)
         if not path.exists():
-            # a retry may just be moving it back
+            # a retry may be moving it back right now
             self._spool.settle(self._ledger, delivery.film)
         if not path.exists():
             film = self._ledger.film(delivery.film)
@@ -115,11 +115,11 @@ class DeliveryLoop:
         try:
             answer = send(path)
         except TargetError as error:
-            # it may be the object that the target cannot take: the next round begins with another one
+            # the cause may be this object, so the next round begins with another one
             self._not_taken(delivery, str(error))
             raise
         except FileNotFoundError:
-            # the film was replaced since; the next round sees what there is now
+            # the film was replaced meanwhile; the next round reads the ledger again
             return
         except OSError as error:
             self._not_taken(delivery, f"its file cannot be read: {error.strerror or error}")
@@ -152,7 +152,7 @@ class DeliveryLoop:
         log("target failed", warning=True, target=self.name, cause=cause, failures=failures, next_try_s=round(pause, 1))
 
     def _give_up_late(self, cause: str) -> None:
-        """Give up what waits for too long, where there is nobody to try it with."""
+        """Give up the objects that have waited too long while the target cannot be reached."""
         while late := [each for each in self._due() if self._too_late(each)]:
             for delivery in late:
                 self._give_up(delivery, cause)

@@ -1,4 +1,4 @@
-"""Films become objects: the oldest first, in processes of the batch, whose end costs no other film anything."""
+"""Detects on films in worker processes, the oldest film first. A crash of a process affects only its own film."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from monai_ceph.work.options import OBJECT_FORMATS
 
 __all__ = ["DetectionLoop", "Workers"]
 
-# so often may the whole node end while it works on a film, whoever ended it
+# times that the whole node may end during work on one film
 _MOST_STARTS = 10
 _IDLE_SECONDS = 1.0
 _PAUSE_SECONDS = 5.0
@@ -33,9 +33,9 @@ _PAUSE_SECONDS = 5.0
 
 @dataclass
 class _AtWork:
-    """A film in the hands of a worker: frames that are still to come, and what there is of those before.
+    """A film that is being worked on: the frames left, and the outcomes so far.
 
-    ``before`` is the film that was received before with the same UID; this one must be the same image.
+    ``before`` is the film that was received before under the same UID; this one must be the same image.
     """
 
     film: Film
@@ -47,22 +47,22 @@ class _AtWork:
 
 
 class Workers(Executor, Protocol):
-    """What works on films while others come."""
+    """An executor that can be asked for results while more films arrive."""
 
     def wait_for(self, seconds: float) -> Outcome | Died | None:
-        """Return how one of the submitted jobs ended, or None if none did for so long."""
+        """Return the outcome of a job, or None if none ended within this time."""
 
 
 class DetectionLoop:
-    """Hands films to the workers and takes what they made.
+    """Gives films to the workers and records the results.
 
     Args:
-        executor: the workers; they write below the spool's folder of objects.
+        executor: the workers, which write into the spool's folder of objects.
         spool: where films and objects are.
-        ledger: says what is to be done, and learns what was.
+        ledger: lists the films to work on, and records the results.
         selection: which films are cephalograms.
-        senders: the targets, and what each is to get.
-        config: how films are worked on.
+        senders: the targets, with the kinds of objects for each.
+        config: options of the detection.
         on_detected: called when there is something to send.
     """
 
@@ -82,16 +82,16 @@ class DetectionLoop:
         self.wake = threading.Event()
 
     def run(self, ended: threading.Event) -> None:
-        """Work until the node ends; what is at work then is finished first.
+        """Work until the node ends. Films that were begun are finished first.
 
         Raises:
-            StoppedError: if no worker can be started any more.
+            StoppedError: no worker can be started.
         """
         while not ended.is_set():
             self.wake.clear()
             self._guarded(self._fill, ended)
             if self._at_work:
-                # a film that comes meanwhile does not wait as long as a worker is idle
+                # a short wait, so that idle workers get films that arrive meanwhile
                 if (answer := self._executor.wait_for(_IDLE_SECONDS)) is not None:
                     self._guarded(lambda answer=answer: self._take(answer, ended), ended)  # type: ignore[misc]
             else:
@@ -102,7 +102,7 @@ class DetectionLoop:
 
     @staticmethod
     def _guarded(work: Callable[[], None], ended: threading.Event) -> None:
-        """Do something that a full disk may forbid; the films stay where they are, and are tried again."""
+        """Run a step that a full disk can stop. The films stay in their places and are tried again."""
         try:
             work()
         except (StoppedError, OSError) as error:
@@ -118,13 +118,13 @@ class DetectionLoop:
 
     def _begin(self, film: Film) -> None:
         if film.attempts >= _MOST_STARTS:
-            self._end(film, "dead", f"the node ended {film.attempts} times while it worked on it")
+            self._end(film, "dead", f"the node ended {film.attempts} times while working on this film")
             return
         path = self._spool.film(film.key)
-        # a retry may just be moving it back
+        # a retry may be moving it back right now
         self._spool.settle(self._ledger, film.id)
         if not path.exists():
-            self._end(film, "dead", "its file was taken away")
+            self._end(film, "dead", "its file was removed")
             return
         try:
             refusal = self._selection.refusal(source_header(path))
@@ -134,11 +134,11 @@ class DetectionLoop:
         except CephError as error:
             self._end(film, "dead", f"unreadable: {without_identity(str(error).removeprefix(f'{path}: '), path)}")
             return
-        except Exception as error:  # whatever a header can hold costs this film alone
+        except Exception as error:  # parsers document few of their exceptions
             self._end(film, "dead", f"unreadable: {type(error).__name__}")
             return
         if refusal is not None:
-            self._end(film, "skipped", f"no cephalogram: {refusal}")
+            self._end(film, "skipped", f"not a cephalogram: {refusal}")
             return
         before = self._before(film)
         if before is not None and len((before.decoded or "").split()) != frames:
@@ -150,9 +150,9 @@ class DetectionLoop:
         self._submit(work)
 
     def _before(self, film: Film) -> Film | None:
-        """Return the film that was received before with the same UID, None if there is none that counts.
+        """Return the film that was received before under the same UID, or None.
 
-        A dead letter does not count if it was taken away, or if nobody could read its pixels: it may have come damaged.
+        A dead letter does not count if its file was removed or its pixels could not be read: it may have been damaged.
         """
         for each in self._ledger.rivals(film):
             if each.state != "dead" or (each.decoded is not None and self._spool.has_letter(each.key)):
@@ -178,7 +178,7 @@ class DetectionLoop:
                 self._submit(work)
                 return
             del self._at_work[answer.id]
-            cause = f"the process ended {work.deaths} times while it worked on the film"
+            cause = f"the process ended {work.deaths} times while working on the film"
             if answer.late:
                 cause += f"; the last time, the film took longer than {self._config.timeout_s:g} s"
             self._end(work.film, "dead", cause)
@@ -192,7 +192,7 @@ class DetectionLoop:
         if work.frames:
             self._submit(work)
             return
-        # the film is no longer at work, whatever the ledger says to what follows: it would be done again
+        # first of all: if the ledger fails below, the film is detected on again
         del self._at_work[answer.id]
         self._finish(work)
 
@@ -206,7 +206,7 @@ class DetectionLoop:
         objects = [] if len(causes) == len(work.outcomes) else self._objects(work)
         made = [(sender.name, item) for sender in self._senders for item in objects if item.kind in sender.objects]
         if ANOTHER_IMAGE in causes:
-            # also if only one of several frames differs
+            # even if only one of several frames differs
             self._end(film, "dead", ANOTHER_IMAGE)
             return
         if not made:
@@ -218,7 +218,7 @@ class DetectionLoop:
         states = {outcome.state for outcome in work.outcomes}
         outcome = "done" if states == {"done"} else "uncertain"
         notes = dict.fromkeys([*causes, *warnings])
-        # else the same film might come in again between the two, and its file would go with the old one's
+        # under one lock: otherwise the same film could arrive in between, and lose its file with the old one's
         with self._spool.lock:
             counts = self._ledger.detected(film, outcome, made, self._executor.identity, list(notes), work.before)
             if counts and work.before is not None:
@@ -248,7 +248,7 @@ class DetectionLoop:
             self._tidy(film)
 
     def _tidy(self, film: Film) -> None:
-        """Remove what was made of bytes that are no longer those of the film."""
+        """Remove files made from an earlier content of the film."""
         with self._spool.lock:
             if self._ledger.film_of(film.key) is None:
                 self._spool.forget(film.key)

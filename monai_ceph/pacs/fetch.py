@@ -1,12 +1,13 @@
-"""Fetch once: what an archive has goes to the node, through its inbox or over its DIMSE port."""
+"""Fetches films from an archive once, into the node's inbox or over its DIMSE port."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from monai_ceph.archives.query import Found, Query, SourceError, cause_of
 from monai_ceph.archives.selection import Selection
-from monai_ceph.archives.sources import Found, Query, SourceError, cause_of, make_sources
+from monai_ceph.archives.sources import make_sources
 from monai_ceph.errors import CephError, StoppedError
 from monai_ceph.pacs.check import check_folder, check_owner
 from monai_ceph.pacs.config import NodeConfig
@@ -18,13 +19,13 @@ __all__ = ["Fetched", "fetch_films"]
 
 @dataclass(frozen=True)
 class Fetched:
-    """What became of a query.
+    """The result of a fetch.
 
     Attributes:
-        found: SOP Instance UIDs of what was found.
-        causes: a sentence for each that is not with the node, one for all after the disk was full, and one for answers
-            of the archive that are of no use.
-        taken: how many are with the node.
+        found: SOP Instance UIDs of the films found.
+        causes: a sentence for each film that was not fetched, one for all after the disk was full, and one for answers
+            of the archive that cannot be used.
+        taken: number of films that the node has.
     """
 
     found: list[str]
@@ -46,13 +47,13 @@ def fetch_films(
     Args:
         config: of the node.
         source_name: of the archive, in the configuration.
-        query: what is looked for.
+        query: the conditions.
         only_list: fetch nothing.
         on_found: called with the number of films before any is fetched.
-        on_film: called after each film, with the node or not.
+        on_film: called after each film, fetched or not.
 
     Raises:
-        CephError: no such source, it does not answer, or the folder is not that of a node, or another user's.
+        CephError: the source is unknown or does not answer, or the folder is not a node's or belongs to another user.
         OSError: the node's folder cannot be written.
     """
     check_folder(config.folder)
@@ -61,7 +62,7 @@ def fetch_films(
     sources = {source.name: source for source in make_sources(config.sources, config.ae_title)}
     if source_name not in sources:
         known = ", ".join(sources) or "none"
-        raise CephError(f"no source {source_name} in the configuration; there are: {known}")
+        raise CephError(f"no source {source_name} in the configuration, only: {known}")
     source = sources[source_name]
     films: list[Found] = []
     causes: list[str] = []
@@ -79,14 +80,14 @@ def fetch_films(
     on_found(len(films))
     for found in films:
         if (cause := spool.no_room()) is not None:
-            causes.append(f"no room for more: {cause}")
+            causes.append(f"stopped early: {cause}")
             break
         try:
             source.fetch(found, lambda dataset: put_into_inbox(dataset, spool))
             taken += 1
         except StoppedError:
             raise
-        except Exception as error:  # whatever an archive sends
+        except Exception as error:  # an archive can send anything
             causes.append(f"{found.uid}: {cause_of(error)}")
         on_film()
     return Fetched(uids, causes, taken)

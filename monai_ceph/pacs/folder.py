@@ -1,4 +1,4 @@
-"""The folder of a node: how it is opened, kept from other nodes, and what can be done to it while no node runs."""
+"""The folder of a node: opening it, locking it, reading its audit, and retrying dead letters."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.spool import Spool
 from monai_ceph.storage.lock import locked
 
-__all__ = ["LEDGER", "Retried", "alone", "audit_rows", "open_folder", "retry_all"]
+__all__ = ["LEDGER", "Retried", "audit_rows", "locked_folder", "open_folder", "retry_all"]
 
 LEDGER = "node.sqlite"
 
 
 class Retried(NamedTuple):
-    """How many dead letters begin anew, and how many do not, since nothing of them is in the folder any more."""
+    """How many dead letters are retried, and how many cannot be, since their files were removed."""
 
     begun: int
     taken_away: int
@@ -39,9 +39,9 @@ def open_folder(config: NodeConfig) -> tuple[Spool, NodeLedger]:
     return spool, NodeLedger(config.folder / LEDGER)
 
 
-def alone(folder: Path) -> AbstractContextManager[None]:
-    """Keep other nodes out of the folder, as :func:`~monai_ceph.storage.lock.locked` does; made if it is not there."""
-    # films have names in them: it is nobody else's. What forbids to make it, the lock says
+def locked_folder(folder: Path) -> AbstractContextManager[None]:
+    """Lock the folder against other nodes, see :func:`~monai_ceph.storage.lock.locked`. Create it if necessary."""
+    # only for its owner: films contain names. If it cannot be created, the lock reports it
     with suppress(OSError):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return locked(folder / ".node.lock", "another node works there")
@@ -51,24 +51,24 @@ def audit_rows(config: NodeConfig) -> Iterator[dict[str, object]]:
     """Yield the audit of a node, the oldest first, also while it runs.
 
     Raises:
-        CephError: if there is none.
+        CephError: there is no audit.
     """
     if not (config.folder / LEDGER).exists():
-        raise CephError(f"{config.folder}: no node ever ran there")
+        raise CephError(f"{config.folder}: no node ever ran in this folder")
     ledger = NodeLedger(config.folder / LEDGER)
     yield from ledger.audit_rows()
     ledger.close()
 
 
 def retry_all(config: NodeConfig) -> Retried:
-    """Begin all dead letters of a node anew that does not run; those that were taken away stay as they are.
+    """Retry all dead letters of a node that is not running, except those whose files were removed.
 
     Raises:
-        CephError: if it runs, or never did.
+        CephError: the node is running, or never ran.
     """
     if not (config.folder / LEDGER).exists():
-        raise CephError(f"{config.folder}: no node ever ran there")
-    with alone(config.folder):
+        raise CephError(f"{config.folder}: no node ever ran in this folder")
+    with locked_folder(config.folder):
         spool, ledger = open_folder(config)
         begun = taken_away = 0
         for film in ledger.films("dead"):

@@ -1,4 +1,4 @@
-"""Films that were fetched wait in a folder until the node takes them in, whether it runs at that moment or not."""
+"""Fetched films wait in a folder until the node takes them, even while it is not running."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from monai_ceph.errors import StoppedError
 from monai_ceph.pacs.logs import log
-from monai_ceph.pacs.receiver import SUCCESS, Arrivals, look
+from monai_ceph.pacs.receiver import SUCCESS, Arrivals, check_object
 from monai_ceph.pacs.spool import Spool, fsync_folder
 from monai_ceph.readers.quiet_pydicom import quiet
 from monai_ceph.storage.atomic import written_beside
@@ -24,13 +24,13 @@ _PAUSE_SECONDS = 5.0
 
 
 def put_into_inbox(dataset: Dataset, spool: Spool) -> None:
-    """Bring a film that was retrieved onto the disk; the node takes it in from there.
+    """Write a retrieved film into the inbox, from where the node takes it.
 
     Raises:
-        OSError: if the disk does not take it.
+        OSError: the disk cannot be written.
     """
     if dataset.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-        # the node takes no such file, and this one is inflated already
+        # the node refuses deflated files, and this data set is inflated already
         dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     with written_beside(spool.inbox / f"{uuid4().hex}.dcm") as part, quiet():
         dataset.save_as(part, enforce_file_format=True)
@@ -38,12 +38,12 @@ def put_into_inbox(dataset: Dataset, spool: Spool) -> None:
 
 
 class InboxLoop:
-    """Takes in what was fetched, as long as not too many films wait.
+    """Takes fetched films into the queue while the number of waiting films allows it.
 
-    It takes no room to do so, and makes some in the end: what is free on the disk does not matter.
+    Free space does not matter, since the films are already on the disk.
 
     Args:
-        spool: has the folder.
+        spool: contains the inbox.
         arrivals: takes the films.
         timeout: seconds of silence that end a connection.
     """
@@ -53,11 +53,11 @@ class InboxLoop:
         self._waiting: set[Path] = set()
 
     def run(self, ended: threading.Event) -> None:
-        """Look into the folder until the node ends; what broken connections left behind goes."""
+        """Watch the inbox until the node ends, and remove files that broken connections left behind."""
         while not ended.wait(_SECONDS):
             try:
                 self._round(ended)
-            except (OSError, StoppedError) as error:  # a full disk, which somebody may empty
+            except (OSError, StoppedError) as error:  # such as a full disk
                 log("disk or ledger cannot be written", warning=True, cause=str(error))
                 ended.wait(_PAUSE_SECONDS)
 
@@ -69,7 +69,7 @@ class InboxLoop:
             if self._is_closed(path):
                 continue
             try:
-                status, cause, (uid, _) = look(path)
+                status, cause, (uid, _) = check_object(path)
             except OSError as error:
                 self._leave(path, str(error))
                 continue
@@ -84,11 +84,11 @@ class InboxLoop:
         """Return whether another user's file cannot be opened."""
         if os.access(path, os.R_OK | os.W_OK):
             return False
-        self._leave(path, "this user may not open it")
+        self._leave(path, "this user cannot open it")
         return True
 
     def _leave(self, path: Path, cause: str) -> None:
-        """Let a file wait that cannot be read now, and say so once; the others go on."""
+        """Leave a file that cannot be read now, and log it once."""
         if path not in self._waiting:
             self._waiting.add(path)
             log("not taken", warning=True, sender="fetched", cause=f"{path}: {cause}")

@@ -1,30 +1,26 @@
-"""The ledger of a node: what became of every film, in one SQLite file that is written before anything is answered.
+"""The ledger of a node: the state of every film, in one SQLite file that is written before anything is answered.
 
-A film is ``received``, then ``detected``: its objects are on the disk. Then they are sent, each to each target, and the
-film is ``done`` once all are there. It is ``dead`` with a reason if that cannot be, and ``skipped`` if its header says
-that it is no cephalogram. Every change adds a row to ``audit``, in the same transaction; those rows cannot be changed.
+A film is ``received``, then ``detected`` when its objects are on the disk. They are sent to all targets, and the film
+is ``done`` once all have arrived. It is ``dead`` with a reason if that is impossible, and ``skipped`` if its header
+says that it is not a cephalogram. Every change adds a row to ``audit`` in the same transaction; these rows cannot be
+changed.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from datetime import datetime, timezone
-from pathlib import Path
 
+from monai_ceph.pacs.ledger_file import LedgerFile
 from monai_ceph.pacs.ledger_rows import Delivery, Film, FilmState, MadeObject, Receipt
-from monai_ceph.pacs.ledger_schema import SCHEMA, UPGRADES, VERSION
 from monai_ceph.result import ModelIdentity
-from monai_ceph.storage.database import Database
 
 __all__ = ["NodeLedger"]
 
 _FILM = "SELECT id, uid, key, generation, state, attempts, reason, content, decoded FROM films"
-# nothing is known of the pixels of films that an older version received
+# films that an older version received have no hash of their pixels
 _IS_CONTENT = "(? IS NULL OR content IS NULL OR content = ?)"
 _DELIVERY = (
     "SELECT d.id, d.film, f.generation, d.kind, d.stem, d.uid, d.attempts, d.since, d.target "
@@ -32,43 +28,33 @@ _DELIVERY = (
 )
 
 
-class NodeLedger:
+class NodeLedger(LedgerFile):
     """The ledger, for all threads of the one process that holds the folder.
 
     Args:
-        path: of the SQLite file; made if it is not there.
+        path: of the SQLite file, created if necessary.
 
     Raises:
-        CephError: if the file is something else.
-        StoppedError: if it cannot be written, here and in every method.
+        CephError: the file is something else.
+        StoppedError: it cannot be written, here and in every method.
     """
-
-    def __init__(self, path: Path) -> None:
-        remedy = "move it away and start the node, which takes in the films of the folder queue again"
-        self.database = Database(path, SCHEMA, VERSION, remedy, threads=True, upgrades=UPGRADES)
-        self.lock = threading.RLock()
-
-    def close(self) -> None:
-        """Close the file."""
-        with self.lock:
-            self.database.close()
 
     def receive(
         self, uid: str, key: str, sender: str, size: int, model: ModelIdentity, content: str | None = None
     ) -> Receipt:
-        """Take a film whose file is on the disk under its key. It is safe once this returns.
+        """Add a film whose file is on the disk under its key. It is safe once this returns.
 
-        The same bytes again are no new film while it is at work or after it was done by this model; a film that is dead
-        or skipped begins anew. Other bytes under the same UID take the place of the old ones if they are the same
-        image. Otherwise they are a film of their own, which :meth:`rivals` has something to say about.
+        The same bytes again are not a new film while it is unfinished or after this model finished it; a dead or
+        skipped film is restarted. Other bytes under the same UID replace the old ones if they are the same image.
+        Otherwise they are another film with the same UID, see :meth:`rivals`.
 
         Args:
             uid: SOP Instance UID.
             key: name of its files.
-            sender: who it came from.
+            sender: AE title of the sender, or the way it came.
             size: in bytes.
-            model: what will work on it.
-            content: hash of its PatientID and its stored pixel data; None is the content of every film.
+            model: the model that will detect on it.
+            content: hash of its PatientID and its stored pixel data; None matches every content.
         """
         with self._writing(durable=True):
             known = self._same_image(uid, key, content)
@@ -87,7 +73,7 @@ class NodeLedger:
                 self._audit("received again", uid, sender=sender, bytes=size, key=key)
                 return Receipt(new=False)
             self.database.execute("DELETE FROM deliveries WHERE film = ?", known.id)
-            self._begin_anew(known.id, "received")
+            self._restart(known.id, "received")
             self.database.execute(
                 "UPDATE films SET key = ?, sender = ?, size = ?, received = ?, content = ? WHERE id = ?",
                 *(key, sender, size, time.time(), content, known.id),
@@ -96,7 +82,7 @@ class NodeLedger:
             return Receipt(new=True, replaced=None if same else known.key)
 
     def waiting(self, count: int, without: Sequence[int] = ()) -> list[Film]:
-        """Return the oldest films that nobody has worked on; of those with one UID, the first."""
+        """Return the oldest films that wait for detection; of films with the same UID only the first."""
         marks = ", ".join("?" * len(without))
         earlier = "SELECT 1 FROM films e WHERE e.uid = films.uid AND e.id < films.id AND e.state = 'received'"
         with self.lock:
@@ -108,12 +94,12 @@ class NodeLedger:
         return [Film(*row) for row in rows]
 
     def started(self, film: Film) -> None:
-        """Note that a process begins to work on a film, in case that it dies of it."""
+        """Record that work on a film begins, to count the crashes that it causes."""
         with self._writing():
             self.database.execute("UPDATE films SET attempts = attempts + 1 WHERE id = ?", film.id)
 
     def not_started(self, film: Film) -> None:
-        """Take :meth:`started` back: the work ended in order, without a result."""
+        """Undo :meth:`started`: the work ended in order, without a result."""
         with self._writing():
             self.database.execute("UPDATE films SET attempts = max(attempts - 1, 0) WHERE id = ?", film.id)
 
@@ -126,18 +112,18 @@ class NodeLedger:
         notes: Sequence[str],
         replaces: Film | None = None,
     ) -> bool:
-        """Note that the objects of a film are on the disk.
+        """Record that the objects of a film are on the disk.
 
         Args:
             film: the film.
             outcome: ``done`` or ``uncertain``.
-            made: targets, and what each is to get.
-            model: what made them.
+            made: pairs of a target and an object for it.
+            model: the model that detected.
             notes: warnings of the detection.
-            replaces: a film that turned out to be the same image; its row goes.
+            replaces: a film that turned out to be the same image; its row is deleted.
 
         Returns:
-            False if the film began anew since, so that this result no longer counts.
+            False if the film was restarted meanwhile, so that this result is ignored.
         """
         with self._writing(durable=True):
             if not self._current(film):
@@ -161,13 +147,13 @@ class NodeLedger:
             return True
 
     def pixels_read(self, film: Film, decoded: str) -> None:
-        """Note the hashes of the pixels of a film's frames, and of its PatientID."""
+        """Record the hashes of a film's PatientID and decoded pixels, one per frame."""
         with self._writing():
             if self._current(film):
                 self.database.execute("UPDATE films SET decoded = ? WHERE id = ?", decoded, film.id)
 
     def end(self, film: Film, state: FilmState, reason: str) -> bool:
-        """Note that a film is ``dead`` or ``skipped``; False if it began anew since."""
+        """Record that a film is ``dead`` or ``skipped``. Return False if it was restarted meanwhile."""
         with self._writing(durable=True):
             if not self._current(film):
                 return False
@@ -175,7 +161,7 @@ class NodeLedger:
             return True
 
     def retry(self, film_id: int) -> bool:
-        """Begin a dead film anew: sending if its objects were made, else detecting. False if it is not dead."""
+        """Restart a dead film: with sending if it has objects, else with detection. Return False if it is not dead."""
         with self._writing(durable=True):
             film = self._film("id = ? AND state = 'dead'", film_id)
             if film is None:
@@ -186,21 +172,21 @@ class NodeLedger:
                 "WHERE film = ? AND state = 'dead'",
                 *(time.time(), film.id),
             )
-            self._begin_anew(film.id, "detected" if unsent else "received")
+            self._restart(film.id, "detected" if unsent else "received")
             self._audit("retried", film.uid)
             return True
 
     def detect_again(self, film: Film) -> None:
-        """Begin a film anew whose objects are no longer on the disk; what was sent stays sent."""
+        """Restart the detection on a film whose objects were lost. Objects that were sent are not sent again."""
         with self._writing(durable=True):
             if self._current(film):
-                self._begin_anew(film.id, "received")
+                self._restart(film.id, "received")
                 self._audit("objects lost", film.uid)
 
     def due(self, target: str, count: int, longest_s: float = math.inf) -> list[Delivery]:
-        """Return what may be sent to a target now, the oldest first.
+        """Return the objects to send to a target now, the oldest first.
 
-        What waits for more than the longest pause does so because the clock was set back, and is due.
+        A pause above the maximum means that the clock was set back; such an object is due.
         """
         now = time.time()
         with self.lock:
@@ -212,12 +198,12 @@ class NodeLedger:
         return [Delivery(*row) for row in rows]
 
     def sent(self, delivery: Delivery, answer: str) -> None:
-        """Note that a target took an object."""
+        """Record that a target took an object."""
         with self._writing():
             self._settle(delivery, "sent", answer)
 
     def postpone(self, delivery: Delivery, reason: str, seconds: float) -> None:
-        """Note that a target did not take an object, and when to try again."""
+        """Record that a target did not take an object, and when to try again."""
         with self._writing():
             self.database.execute(
                 "UPDATE deliveries SET attempts = attempts + 1, reason = ?, next_try = ? WHERE id = ?",
@@ -225,12 +211,12 @@ class NodeLedger:
             )
 
     def give_up(self, delivery: Delivery, reason: str) -> None:
-        """Note that an object will not be sent any more."""
+        """Record that an object will not be sent."""
         with self._writing(durable=True):
             self._settle(delivery, "dead", reason)
 
     def give_up_targets(self, names: Sequence[str]) -> None:
-        """Give up what is to go to targets that are no longer in the configuration."""
+        """Give up the objects for targets that are no longer in the configuration."""
         with self.lock:
             rows = self.database.rows(f"{_DELIVERY} WHERE d.state = 'pending'")
         for row in rows:
@@ -239,20 +225,19 @@ class NodeLedger:
                 self.give_up(delivery, "the target is no longer in the configuration")
 
     def film(self, film_id: int) -> Film | None:
-        """Return a film by its row."""
+        """Return the film with this row number."""
         with self.lock:
             return self._film("id = ?", film_id)
 
     def film_of(self, key: str) -> Film | None:
-        """Return the film whose files have this name."""
+        """Return the film with this key."""
         with self.lock:
             return self._film("key = ?", key)
 
     def rivals(self, film: Film) -> list[Film]:
-        """Return other films with the UID of this one, which may be other images, and go before it.
+        """Return films with the UID of this one that take precedence, since they may be other images.
 
-        These are films that were detected, and films that came earlier unless their headers say that they are no
-        cephalograms.
+        These are the detected ones, and those received earlier unless their headers say that they are not cephalograms.
         """
         before = "(state IN ('detected', 'done') OR (id < ? AND state IN ('received', 'dead')))"
         with self.lock:
@@ -262,33 +247,22 @@ class NodeLedger:
         return [Film(*row) for row in rows]
 
     def knows(self, uid: str, content: str | None = None) -> bool:
-        """Whether a film with this UID was taken over: it waits here, was answered, or is a dead letter.
+        """Whether the node has taken a film with this UID: it waits, was finished, or is a dead letter.
 
         Args:
             uid: SOP Instance UID.
-            content: hash of the PatientID and the stored pixel data that it has; None: of any film.
+            content: hash of its PatientID and its stored pixel data; None matches every content.
         """
         with self.lock:
             return self._film(f"uid = ? AND state <> 'skipped' AND {_IS_CONTENT}", uid, content, content) is not None
 
     def has(self, uid: str) -> bool:
-        """Whether a film with this UID was ever received, whatever became of it."""
+        """Whether a film with this UID was ever received."""
         with self.lock:
             return self._film("uid = ?", uid) is not None
 
-    def cursor(self, name: str) -> str | None:
-        """Return how far a source was asked."""
-        with self.lock:
-            rows = self.database.rows("SELECT value FROM cursors WHERE name = ?", name)
-        return str(rows[0][0]) if rows else None
-
-    def set_cursor(self, name: str, value: str) -> None:
-        """Note how far a source was asked."""
-        with self._writing():
-            self.database.execute("INSERT OR REPLACE INTO cursors (name, value) VALUES (?, ?)", name, value)
-
     def films(self, *states: FilmState) -> Iterator[Film]:
-        """Yield the films of some states, a page in memory at a time."""
+        """Yield the films in some states. Only one page is in memory at a time."""
         marks, last = ", ".join("?" * len(states)), 0
         while True:
             with self.lock:
@@ -301,43 +275,17 @@ class NodeLedger:
             last = rows[-1][0]
 
     def at_work(self) -> int:
-        """Return how many films were received and have not ended."""
+        """Return the number of unfinished films."""
         with self.lock:
             return self.database.number("SELECT count(*) FROM films WHERE state IN ('received', 'detected')")
 
     def counts(self) -> dict[str, int]:
-        """Return how many films there are in each state."""
+        """Return the number of films in each state."""
         with self.lock:
             return dict(self.database.rows("SELECT state, count(*) FROM films GROUP BY state"))
 
-    def audit(self, event: str, uid: str | None = None, **details: object) -> None:
-        """Add a row of its own to the audit."""
-        with self._writing():
-            self._audit(event, uid, **details)
-
-    def audit_rows(self) -> Iterator[dict[str, object]]:
-        """Yield the audit, the oldest first."""
-        last = 0
-        while True:
-            with self.lock:
-                rows = self.database.rows(
-                    "SELECT id, time, event, uid, details FROM audit WHERE id > ? ORDER BY id LIMIT 500", last
-                )
-            if not rows:
-                return
-            for number, moment, event, uid, details in rows:
-                # as in the log
-                said = datetime.fromtimestamp(moment, timezone.utc).isoformat(timespec="milliseconds")
-                yield {"id": number, "time": said, "event": event, "uid": uid, **json.loads(details)}
-            last = rows[-1][0]
-
-    @contextmanager
-    def _writing(self, durable: bool = False) -> Iterator[None]:
-        with self.lock, self.database.writing(durable):
-            yield
-
     def _same_image(self, uid: str, key: str, content: str | None) -> Film | None:
-        """Return the film that has these bytes, or else these pixels of this patient."""
+        """Return the film with these bytes, or else with these pixels of this patient."""
         return self._film("uid = ? AND key = ?", uid, key) or self._film(
             f"uid = ? AND {_IS_CONTENT} ORDER BY id", uid, content, content
         )
@@ -350,7 +298,7 @@ class NodeLedger:
         now = self._film("id = ?", film.id)
         return now is not None and now.generation == film.generation
 
-    def _begin_anew(self, film_id: int, state: FilmState) -> None:
+    def _restart(self, film_id: int, state: FilmState) -> None:
         self.database.execute(
             "UPDATE films SET state = ?, generation = generation + 1, attempts = 0, reason = NULL, ended = NULL "
             "WHERE id = ?",
@@ -365,7 +313,7 @@ class NodeLedger:
         self._audit(state, uid, **({"reason": reason} if reason else {}))
 
     def _settle(self, delivery: Delivery, state: str, reason: str) -> None:
-        """Note how a delivery ended; the last one of a film ends the film."""
+        """Record how a delivery ended. The last one of a film finishes the film."""
         film = self._film("id = ?", delivery.film)
         if film is None or film.generation != delivery.generation:
             return
@@ -381,17 +329,11 @@ class NodeLedger:
         lost = [f"{target}: {why}" for each, target, why in rows if each == "dead"]
         self._end(film.id, film.uid, "dead" if lost else "done", "; ".join(dict.fromkeys(lost)) or None)
 
-    def _audit(self, event: str, uid: str | None, **details: object) -> None:
-        self.database.execute(
-            "INSERT INTO audit (time, event, uid, details) VALUES (?, ?, ?, ?)",
-            *(time.time(), event, uid, json.dumps(details, sort_keys=True)),
-        )
-
 
 def _model_text(model: ModelIdentity) -> str:
     return json.dumps([model.weights_sha256, model.recipe_sha256, model.software])
 
 
 def _model_details(model: ModelIdentity) -> dict[str, str]:
-    """Return what the audit holds of a model."""
+    """Return a model's details for the audit."""
     return {"model": f"{model.name} {model.version}", **model.model_dump(exclude={"name", "version"})}

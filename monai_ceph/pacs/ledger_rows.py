@@ -1,4 +1,4 @@
-"""What the ledger of a node says of films, of what was made of them, and of where that goes."""
+"""Rows of the ledger: films, the objects made from them, and their deliveries."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Film:
         id: of its row.
         uid: SOP Instance UID.
         key: name of its files, without suffix.
-        generation: how often another content or a retry began it anew; what an older one says no longer counts.
-        state: where it is.
-        attempts: how often a process began to work on it without an orderly end.
+        generation: how often a new content or a retry restarted it. Results for an earlier generation are ignored.
+        state: its state.
+        attempts: how often work on it began without an orderly end.
         reason: why it is dead or skipped.
-        content: hash of its PatientID and its stored pixel data; None if an older version received it.
-        decoded: those of its PatientID and its pixels, one for each frame; None if it was not read yet.
+        content: hash of its PatientID and its stored pixel data, None if an older version received it.
+        decoded: hashes of its PatientID and its decoded pixels, one per frame, None before it was read.
     """
 
     id: int
@@ -39,7 +39,7 @@ class Film:
 
 @dataclass(frozen=True)
 class MadeObject:
-    """An object that was made of a film: its kind (``sr`` or ``gsps``), file without its folder, SOP Instance UID."""
+    """An object made from a film: its kind (``sr`` or ``gsps``), file name without suffix, and SOP Instance UID."""
 
     kind: str
     stem: str
@@ -48,7 +48,7 @@ class MadeObject:
 
 @dataclass(frozen=True)
 class Delivery:
-    """One object that is to go to one target."""
+    """One object to be sent to one target."""
 
     id: int
     film: int
@@ -63,7 +63,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What the ledger says of a film that came in: whether there is work, and the files that are now of no use."""
+    """The ledger's answer for a received film: whether it is new, and the key of files that it replaces."""
 
     new: bool
     replaced: str | None = None

@@ -1,4 +1,4 @@
-"""What a node says: a line of JSON for each event, on standard error. Films are called by their SOP Instance UID."""
+"""The node's log: a line of JSON per event on standard error. Films appear only by their SOP Instance UIDs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Json(logging.Formatter):
 
 
 def log_json() -> None:
-    """Write events as JSON to standard error, and keep the libraries quiet, which quote what they read."""
+    """Write events as JSON to standard error, and silence the libraries, which quote headers."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json())
     _LOGGER.handlers[:] = [handler]
@@ -31,20 +31,20 @@ def log_json() -> None:
     _LOGGER.propagate = False
     for name in ("pynetdicom", "pydicom", "dicomweb_client", "urllib3"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-    # they quote values too
+    # warnings quote values, too
     warnings.simplefilter("ignore")
-    threading.excepthook = _say_ended
+    threading.excepthook = _log_ended
 
 
-def _say_ended(error: threading.ExceptHookArgs) -> None:
-    """Of pynetdicom's threads, which malformed messages end, or a full disk, and with them one association."""
+def _log_ended(error: threading.ExceptHookArgs) -> None:
+    """Log that a thread of pynetdicom ended, and its association: by a malformed message, or on a full disk."""
     if isinstance(error.exc_value, OSError) and error.exc_value.errno in (errno.ENOSPC, errno.EDQUOT):
-        cause = f"what came in could not be written: {error.exc_value.strerror}"
+        cause = f"the object could not be written: {error.exc_value.strerror}"
     else:
         cause = f"a malformed message ({error.exc_type.__name__})"
     log("connection failed", warning=True, cause=cause)
 
 
 def log(event: str, *, warning: bool = False, **details: object) -> None:
-    """Say what happened. Details are UIDs, AE titles, addresses, numbers and causes; never what a header holds."""
+    """Log an event. Details are UIDs, AE titles, addresses, numbers and causes, but never text from a header."""
     _LOGGER.log(logging.WARNING if warning else logging.INFO, event, extra={"details": details})

@@ -1,4 +1,4 @@
-"""The metrics of a node for Prometheus. They are read from the ledger, so a restart changes none."""
+"""The metrics of a node for Prometheus. They are read from the ledger, so they survive a restart."""
 
 from __future__ import annotations
 

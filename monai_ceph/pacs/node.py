@@ -1,4 +1,4 @@
-"""The node: everything that runs while ``monai-ceph node`` does, and how it starts and ends."""
+"""The running node: its threads, and how it starts and ends."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from monai_ceph.pacs.config import NodeConfig
 from monai_ceph.pacs.content import NodeWorker, stored_content
 from monai_ceph.pacs.delivery_loop import DeliveryLoop
 from monai_ceph.pacs.detection_loop import DetectionLoop, Workers
-from monai_ceph.pacs.folder import alone, open_folder
+from monai_ceph.pacs.folder import locked_folder, open_folder
 from monai_ceph.pacs.inbox import InboxLoop, put_into_inbox
 from monai_ceph.pacs.logs import log
 from monai_ceph.pacs.polling_loop import PollingLoop
@@ -45,13 +45,11 @@ class Node:
 
     Args:
         config: of the node.
-        make_detector: picklable, called in each worker process: a :class:`CephalogramDetector`, or what behaves like
-            one, such as a fast one in tests.
+        make_detector: picklable, called in each worker process. Returns a :class:`CephalogramDetector`, or a stand-in.
 
     Raises:
-        CephError: if another node has the folder, its ledger is damaged, or the detector cannot be made.
-        StoppedError: if the folder cannot be written, the DICOM port is taken, or a worker is lost while it loads the
-            model.
+        CephError: another node has the folder, its ledger is damaged, or the detector cannot be created.
+        StoppedError: the folder cannot be written, the DICOM port is taken, or a worker ends while it loads the model.
     """
 
     def __init__(self, config: NodeConfig, make_detector: MakeDetector) -> None:
@@ -66,7 +64,7 @@ class Node:
             self._executor: Workers = ProcessExecutor(make_worker, config.detect.workers, config.detect.timeout_s)
         except WorkerLostError as error:
             self.ledger.close()
-            # a service that ends so is started again
+            # the service manager restarts the node after this error
             raise StoppedError(str(error)) from error
         try:
             self._build()
@@ -112,7 +110,7 @@ class Node:
         http = self.config.http
         if http is None:
             return None
-        # whoever wants no page needs no web server
+        # imported only here: without a page no web server is needed
         from monai_ceph.pacs.web import WebServer, make_app
 
         app = make_app(
@@ -130,7 +128,7 @@ class Node:
     def _problems(self) -> list[str]:
         """Return why films are refused at the moment."""
         full = self.arrivals.full()
-        ending = ["the node ends"] if self._ended.is_set() else []
+        ending = ["the node is shutting down"] if self._ended.is_set() else []
         return ending + ([full] if full is not None else [])
 
     def _wake_all(self) -> None:
@@ -139,10 +137,10 @@ class Node:
             delivery.try_now()
 
     def run(self, asked_to_end: Callable[[], bool]) -> None:
-        """Work until it is asked to end, or something fails that nothing here can heal.
+        """Work until asked to end, or until a failure that the node cannot recover from.
 
         Raises:
-            StoppedError: if it had to stop.
+            StoppedError: the node had to stop.
         """
         identity = self._executor.identity
         weights = identity.weights_sha256
@@ -178,7 +176,7 @@ class Node:
         log("ended")
 
     def _deliver(self, dataset: Dataset) -> None:
-        """Take a film that was fetched by DICOMweb."""
+        """Take a film fetched by DICOMweb."""
         put_into_inbox(dataset, self.spool)
 
     def _wake_detection(self) -> None:
@@ -197,12 +195,12 @@ class Node:
             self._ended.set()
 
     def _recover(self) -> None:
-        """Go on where the last end, of whatever kind, left everything."""
+        """Continue after the last run, however it ended."""
         self.ledger.give_up_targets([delivery.name for delivery in self.deliveries])
         for path in self.spool.recover(self.ledger):
             uid = instance_uid_of(path)
             if self.ledger.knows(uid, stored_content(path)):
-                # other bytes of an image, whose sender was never told that they are safe, or that were replaced
+                # another file of a known image: it was replaced, or its sender was never told that it is safe
                 path.unlink()
                 continue
             self.arrivals.take(path, uid, "found in the folder")
@@ -215,27 +213,27 @@ def _make_worker(make_detector: MakeDetector, objects: Path, options: Options) -
 def run_node(config: NodeConfig, make_detector: MakeDetector) -> None:
     """Run a node in this process until SIGTERM or Ctrl-C.
 
-    A second one ends the process at once, as a kill does, which loses nothing either. Its exit code is 128 and the
-    number of the signal.
+    A second signal ends the process at once, like a kill, without losing films. The exit code is then 128 plus the
+    signal's number.
 
     Args:
         config: of the node.
-        make_detector: what makes the detector in each worker process; see :class:`Node`.
+        make_detector: creates the detector in each worker process, see :class:`Node`.
 
     Raises:
-        CephError: it cannot be started.
-        StoppedError: it had to stop.
+        CephError: the node cannot be started.
+        StoppedError: the node had to stop.
     """
     asked = threading.Event()
 
     def ask(number: int, frame: object) -> None:
         if asked.is_set():
-            # an exception would give the folder back while threads still write there, and wait for workers that ignore
-            # signals; they end with this process
+            # an exception would unlock the folder while threads still write there, and wait for workers, which ignore
+            # signals and end with this process
             os._exit(128 + number)
         asked.set()
 
-    with alone(config.folder):
+    with locked_folder(config.folder):
         node = Node(config, make_detector)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, ask)

@@ -1,4 +1,4 @@
-"""What the page and the metrics show of a node, read from its ledger. No identity: films are called by their UIDs."""
+"""Figures for the status page and the metrics, read from the ledger. Films appear only by their UIDs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LATENCY_BUCKETS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0, 86400.0)
 
 @dataclass(frozen=True)
 class FilmRow:
-    """A film in a list. ``received`` is the time in UTC, ``seconds`` how long it took until it ended."""
+    """A film in a list. ``received`` is the time in UTC, ``seconds`` the time until it was finished."""
 
     id: int
     uid: str
@@ -48,7 +48,7 @@ class TargetRow:
 
 @dataclass(frozen=True)
 class SourceRow:
-    """An archive that is asked for films: rounds that failed since the last good one, and the cause of the last one."""
+    """An archive that is queried: rounds that failed since the last good one, and the cause of the last one."""
 
     name: str
     failures: int
@@ -57,7 +57,7 @@ class SourceRow:
 
 @dataclass(frozen=True)
 class Overview:
-    """What the page shows: why films are refused, films by state, targets, sources, the last dead letters and films."""
+    """The status page: why films are refused, films by state, targets, sources, the last dead letters and films."""
 
     ae_title: str
     problems: list[str]
@@ -69,7 +69,7 @@ class Overview:
 
 
 def last_films(ledger: NodeLedger, count: int) -> list[FilmRow]:
-    """Return the films that came last."""
+    """Return the films that arrived last."""
     return _films(ledger, "ORDER BY received DESC LIMIT ?", count)
 
 

@@ -1,7 +1,7 @@
-"""An archive is asked for new films again and again, in a thread of its own. A cursor in the ledger outlives the node.
+"""Queries an archive for new films at intervals, in a thread. A cursor in the ledger survives a restart.
 
-The cursor is a study date: what is older was asked for. Each round asks for the dates from a few days before it, since
-films come late, and fetches what the ledger does not know; never for dates before the first one.
+The cursor is a study date: earlier dates were queried. Each round starts a few days before it, since some films arrive
+late, but never before the first date, and fetches the films that the ledger does not have.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from datetime import date, timedelta
 from pydicom import Dataset
 
 from monai_ceph.archives.config import DicomSource, DicomWebSource
+from monai_ceph.archives.query import Query, Source, cause_of
 from monai_ceph.archives.selection import Selection
-from monai_ceph.archives.sources import Query, Source, cause_of
 from monai_ceph.errors import CephError, StoppedError
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.logs import log
@@ -24,15 +24,15 @@ __all__ = ["PollingLoop"]
 
 
 class PollingLoop:
-    """Asks one archive.
+    """Queries one archive.
 
     Args:
         source: the archive.
-        config: how often, and from when on.
-        ledger: holds the cursor, and knows what was received.
+        config: the interval, and the first date.
+        ledger: the cursor, and the received films.
         selection: which images are cephalograms.
-        deliver: takes what a DICOMweb archive sends.
-        full: why no further film can be taken, or None.
+        deliver: takes the images from a DICOMweb archive.
+        full: returns why no further film can be received, or None.
     """
 
     def __init__(
@@ -48,9 +48,9 @@ class PollingLoop:
         self._deliver, self._full = deliver, full
         self.wake = threading.Event()
         self.failures = 0
-        """Rounds that failed since the last one that did not."""
+        """Rounds that failed since the last good one."""
         self.cause: str | None = None
-        """Why the last one failed."""
+        """Why the last round failed."""
 
     @property
     def name(self) -> str:
@@ -58,13 +58,13 @@ class PollingLoop:
         return self._source.name
 
     def run(self, ended: threading.Event) -> None:
-        """Ask until the node ends."""
+        """Query until the node ends."""
         assert self._config.every_s is not None
         while not ended.is_set():
             start = time.monotonic()
             try:
                 self._round(ended)
-            except (StoppedError, OSError) as error:  # a full disk, which somebody may empty
+            except (StoppedError, OSError) as error:  # such as a full disk
                 self.failures, self.cause = self.failures + 1, str(error)
                 log("disk or ledger cannot be written", warning=True, cause=self.cause)
             self.wake.wait(max(0.0, self._config.every_s - (time.monotonic() - start)))
@@ -80,11 +80,11 @@ class PollingLoop:
                 if self._ledger.has(found.uid):
                     continue
                 if (cause := self._full()) is not None:
-                    raise CephError(f"no room for more: {cause}")
+                    raise CephError(f"stopped early: {cause}")
                 try:
                     self._source.fetch(found, self._deliver)
                     fetched += 1
-                except Exception as error:  # whatever an archive sends
+                except Exception as error:  # an archive can send anything
                     causes.append(cause_of(error))
                     log("not fetched", warning=True, uid=found.uid, source=self._source.name, cause=causes[-1])
         except Exception as error:
@@ -97,9 +97,9 @@ class PollingLoop:
             self._ledger.set_cursor(self._source.name, today.isoformat())
 
     def _since(self, today: date) -> date:
-        """Return the first study date to ask for."""
+        """Return the first study date to query."""
         cursor = self._ledger.cursor(self._source.name)
-        # no source has a blank in its name
+        # names of sources contain no blank
         key = f"{self._source.name} first"
         if cursor is None and self._ledger.cursor(key) is None:
             self._ledger.set_cursor(key, today.isoformat())

@@ -1,14 +1,13 @@
 """The DIMSE port: C-STORE, C-ECHO and storage commitment (PS3.4 B, A.4 of PS3.7, J).
 
-A film is answered with success once it is on the disk and in the ledger, and with a refusal (0xA700) where there is no
-room. What is not a film of the negotiated class is refused for good (0xA900, 0xC000).
+The answer is success once a film is on the disk and in the ledger, and out of resources (0xA700) if there is no space.
+An object that is not a film of the negotiated class is refused for good (0xA900, 0xC000).
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import re
 import ssl
 import tempfile
 from collections.abc import Callable
@@ -28,10 +27,11 @@ from monai_ceph.pacs.guarded_server import GuardedServer, server_class
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.logs import log
 from monai_ceph.pacs.spool import Spool, film_key
+from monai_ceph.readers.dicom_elements import is_uid
 from monai_ceph.readers.quiet_pydicom import quiet
 from monai_ceph.result import ModelIdentity
 
-__all__ = ["Arrivals", "Receiver", "look", "server_tls"]
+__all__ = ["Arrivals", "Receiver", "check_object", "server_tls"]
 
 SUCCESS, OUT_OF_RESOURCES, NOT_OF_THE_CLASS, NOT_UNDERSTOOD = 0x0000, 0xA700, 0xA900, 0xC000
 
@@ -40,17 +40,16 @@ TRANSFER_SYNTAXES = [
     *(uid.JPEGLosslessSV1, uid.JPEGLossless, uid.JPEGLSLossless, uid.JPEGLSNearLossless),
     *(uid.JPEG2000Lossless, uid.JPEG2000, uid.RLELossless, uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit),
 ]
-"""What the readers decode, but for deflated data sets: a small one may take any amount of memory."""
+"""The transfer syntaxes that the readers decode, except deflated ones: a small file could fill the memory."""
 
 _NAMED = 5
-_UID = re.compile(r"[0-9.]{1,64}", re.ASCII)
 
 
 def server_tls(config: NodeConfig) -> ssl.SSLContext | None:
     """Return the TLS settings of the DIMSE port, None if it has none.
 
     Raises:
-        OSError: if a certificate or key cannot be read.
+        OSError: a certificate or key cannot be read.
     """
     files = config.accept.tls
     if files is None:
@@ -66,13 +65,13 @@ def server_tls(config: NodeConfig) -> ssl.SSLContext | None:
 
 @dataclass
 class Arrivals:
-    """Takes films into the queue, wherever they come from.
+    """Puts films into the queue, from any source.
 
     Attributes:
-        spool: where they go.
-        ledger: that they are written into.
-        model: what will work on them.
-        on_film: called when there is work.
+        spool: the folder for them.
+        ledger: records them.
+        model: will detect on them.
+        on_film: called when there is a new film.
     """
 
     spool: Spool
@@ -85,15 +84,15 @@ class Arrivals:
         return self.spool.full(self.ledger.at_work())
 
     def too_many(self) -> str | None:
-        """Return why no film is taken that lies on the disk already, or None."""
+        """Return why a film that is already on the disk cannot be taken, or None."""
         return self.spool.too_many(self.ledger.at_work())
 
     def take(self, part: Path, sop_uid: str, sender: str) -> bool:
-        """Take a file in; once this returns, it is safe. False if there is nothing to do for it.
+        """Put a file into the queue. It is safe once this returns. Return False if the film is known already.
 
         Raises:
-            OSError: if the disk does not take it.
-            StoppedError: if the ledger does not.
+            OSError: the disk cannot be written.
+            StoppedError: the ledger cannot be written.
         """
         with part.open("rb+") as stream:
             os.fsync(stream.fileno())
@@ -118,15 +117,15 @@ class Receiver:
     Args:
         config: of the node.
         arrivals: takes the films.
-        commit: takes a request for storage commitment (its data set, and the AE title that asks) and returns a status.
+        commit: takes a request for storage commitment (its data set and the calling AE title) and returns a status.
 
     Raises:
-        OSError: if the port is taken, or a certificate cannot be read.
+        OSError: the port is taken, or a certificate cannot be read.
     """
 
     def __init__(self, config: NodeConfig, arrivals: Arrivals, commit: Callable[[Dataset, str], int]) -> None:
         self._arrivals, self._commit = arrivals, commit
-        # data sets of any size go to the disk as they come, and their file needs only another name in the end
+        # data sets of any size are written to the disk as they arrive, and only renamed at the end
         _config.STORE_RECV_CHUNKED_DATASET = True
         tempfile.tempdir = str(arrivals.spool.incoming)
         accept = config.accept
@@ -150,8 +149,8 @@ class Receiver:
                 (evt.EVT_C_STORE, self._store),
                 (evt.EVT_C_ECHO, lambda event: SUCCESS),
                 (evt.EVT_N_ACTION, self._commitment),
-                (evt.EVT_REJECTED, self._say_rejected),
-                (evt.EVT_ACCEPTED, _say_not_taken),
+                (evt.EVT_REJECTED, self._log_rejected),
+                (evt.EVT_ACCEPTED, _log_not_taken),
             ],
         )
         entity._servers.append(self._server)
@@ -167,7 +166,7 @@ class Receiver:
     def _store(self, event: evt.Event) -> int:
         sender = str(event.assoc.requestor.ae_title).strip()
         part: Path = event.dataset_path
-        # whatever is buffered must be in the file before its bytes are looked at
+        # flush the buffer before the file is read
         event.request._dataset_file.close()
         try:
             return self._take(event, part, sender)
@@ -183,7 +182,7 @@ class Receiver:
             log("refused", warning=True, sender=sender, status="A700", cause=cause)
             return OUT_OF_RESOURCES
         request = event.request
-        status, cause, (uid, sop_class) = look(part)
+        status, cause, (uid, sop_class) = check_object(part)
         asked = (str(request.AffectedSOPInstanceUID), str(request.AffectedSOPClassUID))
         if status == SUCCESS and (uid, sop_class) != asked:
             status, cause = NOT_OF_THE_CLASS, "the data set is not the object that the request names"
@@ -193,15 +192,15 @@ class Receiver:
         self._arrivals.take(part, uid, sender)
         return SUCCESS
 
-    def _say_rejected(self, event: evt.Event) -> None:
+    def _log_rejected(self, event: evt.Event) -> None:
         requestor, allowed = event.assoc.requestor, self._entity.require_calling_aet
         sender, called = str(requestor.ae_title).strip(), str(requestor.primitive.called_ae_title).strip()
         if allowed and sender not in allowed:
-            cause = "its AE title is not among accept.calling_ae_titles"
+            cause = "its AE title is not in accept.calling_ae_titles"
         elif called != self._entity.ae_title:
-            cause = f"it calls {called}, and the node is {self._entity.ae_title}"
+            cause = f"it calls {called}, but the node is {self._entity.ae_title}"
         else:
-            cause = "there are too many associations (accept.max_associations)"
+            cause = "too many associations (accept.max_associations)"
         log("association rejected", warning=True, sender=sender, address=requestor.address, cause=cause)
 
     def _commitment(self, event: evt.Event) -> tuple[int, None]:
@@ -209,16 +208,16 @@ class Receiver:
         try:
             with quiet():
                 return self._commit(event.action_information, sender), None
-        except Exception as error:  # whatever a data set can hold
+        except Exception as error:  # pydicom documents few of its exceptions
             log("commitment refused", warning=True, sender=sender, cause=type(error).__name__)
             return 0x0110, None
 
 
-def look(path: Path) -> tuple[int, str | None, tuple[str, str]]:
-    """Return the status of a file by what it says it is, why it is refused, and its SOP Instance and Class UID.
+def check_object(path: Path) -> tuple[int, str | None, tuple[str, str]]:
+    """Check a file's header. Return a C-STORE status, the reason of a refusal, and the SOP Instance and Class UIDs.
 
     Raises:
-        OSError: if nothing can be said of it now, for what the machine lacks: it may be whole.
+        OSError: the machine cannot read the file now, although it may be intact.
     """
     try:
         with quiet():
@@ -230,21 +229,27 @@ def look(path: Path) -> tuple[int, str | None, tuple[str, str]]:
     except MemoryError as error:
         raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)) from error
     except Exception as error:  # parsers document few of their exceptions
-        # a place before the start of the file, which damaged data may name, is EINVAL
+        # damaged data may lead before the start of the file, which is EINVAL
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
         return NOT_UNDERSTOOD, "the data set cannot be read", ("", "")
-    if not all(_UID.fullmatch(value) for value in found):
+    if not all(is_uid(value) for value in found):
         return NOT_UNDERSTOOD, "the data set lacks a valid SOP Instance, Class, Study or Series UID", ("", "")
     if found[1] not in IMAGE_CLASSES:
-        return NOT_OF_THE_CLASS, "the data set is no image that may hold a cephalogram", (found[0], found[1])
+        return NOT_OF_THE_CLASS, "the data set is not an image class for cephalograms", (found[0], found[1])
     return SUCCESS, None, (found[0], found[1])
 
 
-def _say_not_taken(event: evt.Event) -> None:
-    """Say so where nothing that is offered is taken. Many a PACS offers all that it knows, and sends little of it."""
+def _log_not_taken(event: evt.Event) -> None:
+    """Log if none of the offered classes is accepted. Many archives offer far more classes than they send."""
     association = event.assoc
     names = sorted({str(context.abstract_syntax.name) for context in association.rejected_contexts})
     if names and all(context.abstract_syntax == Verification for context in association.accepted_contexts):
         sender = str(association.requestor.ae_title).strip()
-        log("not taken", warning=True, sender=sender, cause="no such objects are taken here", objects=names[:_NAMED])
+        log(
+            "not taken",
+            warning=True,
+            sender=sender,
+            cause="this node takes no objects of these classes",
+            objects=names[:_NAMED],
+        )

@@ -1,8 +1,8 @@
-"""The folder of a node: where films and objects lie, and how they get there so that no crash loses one.
+"""The files of a node: the places of films and objects, and moves between them that survive a crash.
 
-``incoming`` holds what is being received, ``inbox`` what was fetched and is not in the ledger yet, ``queue`` the films,
-``objects`` what was made of them, ``dead`` a folder for each film that was given up, with the reason, until somebody
-retries it or takes it away for good. Names are hashes: nothing that a sender says becomes a path.
+``incoming`` contains objects that are being received, ``inbox`` fetched films that are not in the ledger yet, ``queue``
+the films, ``objects`` the reports and presentation states made from them, and ``dead`` a folder for each dead letter,
+with the reason, until somebody retries or removes it. File names are hashes, so no text from a sender becomes a path.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _OLD_SECONDS = 3600.0
 
 
 def fsync_folder(folder: Path) -> None:
-    """Bring the names in a folder onto the disk."""
+    """Write the file names of a folder to the disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -42,7 +42,7 @@ def fsync_folder(folder: Path) -> None:
 
 
 def film_key(uid: str, path: Path) -> str:
-    """Return the name of a film's files: hashes of its UID and of its bytes, so that other bytes have another one."""
+    """Return the name of a film's files: hashes of its UID and of its bytes."""
     content = hashlib.sha256()
     with path.open("rb") as stream:
         while part := stream.read(_CHUNK):
@@ -51,7 +51,7 @@ def film_key(uid: str, path: Path) -> str:
 
 
 def instance_uid_of(path: Path) -> str:
-    """Return the SOP Instance UID of a DICOM file that was looked at before."""
+    """Return the SOP Instance UID of a DICOM file that was checked before."""
     with quiet():
         return str(dcmread(path, stop_before_pixels=True, specific_tags=["SOPInstanceUID"]).SOPInstanceUID)
 
@@ -60,16 +60,16 @@ class Spool:
     """The folders of one node.
 
     Args:
-        folder: of the node; made if it is not there.
+        folder: of the node, created if necessary.
         config: its limits.
 
     Raises:
-        OSError: if it cannot be written.
+        OSError: it cannot be written.
     """
 
     def __init__(self, folder: Path, config: SpoolConfig) -> None:
         self.folder, self._config = folder, config
-        # held while the ledger and the place of a film's files change together
+        # held while a film's row in the ledger and its files change together
         self.lock = threading.RLock()
         self.incoming, self.inbox, self.queue = (folder / name for name in ("incoming", "inbox", "queue"))
         self.dead, self.objects = folder / "dead", folder / "objects"
@@ -81,100 +81,100 @@ class Spool:
         fsync_folder(folder)
 
     def full(self, films: int) -> str | None:
-        """Return why no further film is received while so many are at work, or None."""
+        """Return why no further film can be received while this many are unfinished, or None."""
         return self.too_many(films) or self.no_room()
 
     def too_many(self, films: int) -> str | None:
-        """Return why so many films at work are enough, or None."""
+        """Return why this many unfinished films are too many, or None."""
         return f"{films} films wait" if films >= self._config.max_films else None
 
     def no_room(self) -> str | None:
-        """Return why nothing more is written into the folder, or None."""
+        """Return why the disk has no space for more films, or None."""
         free = shutil.disk_usage(self.folder).free / 2**20
         if free < self._config.min_free_mb:
-            return f"{free:.0f} MB are free, and {self._config.min_free_mb:.0f} MB have to be"
+            return f"{free:.0f} MB are free, less than spool.min_free_mb ({self._config.min_free_mb:.0f} MB)"
         return None
 
     def keep(self, part: Path, key: str) -> None:
-        """Bring a file into the queue that is on the disk already, and bring its name there too.
+        """Move a file that is already on the disk into the queue, and make its new name durable.
 
         Raises:
-            OSError: if the disk does not take it.
+            OSError: the disk cannot be written.
         """
         part.replace(self.film(key))
         fsync_folder(self.queue)
 
     def sweep(self, seconds: float) -> None:
-        """Remove what was being received and got no byte for so long: its association ended without a word."""
+        """Remove partly received files without a new byte for this long: their associations were lost."""
         for path in self.incoming.iterdir():
             with suppress(FileNotFoundError):
                 if time.time() - path.stat().st_mtime > seconds:
                     path.unlink()
 
     def film(self, key: str) -> Path:
-        """Return where the film of a key lies while it is at work."""
+        """Return the path of a film in the queue."""
         return self.queue / f"{key}.dcm"
 
     def object(self, kind: str, stem: str) -> Path:
-        """Return where an object lies."""
+        """Return the path of an object."""
         return film_files(self.objects, stem, {kind})[kind]
 
     def settle(self, ledger: NodeLedger, film_id: int) -> None:
-        """Bring a film's files to where the ledger says; at any time, from any thread, also after a crash amid itself.
+        """Move a film's files to the places for its state in the ledger. Safe in any thread, and after any crash.
 
         Raises:
-            OSError: if the disk forbids it.
+            OSError: the disk cannot be written.
         """
         with self.lock:
             film = ledger.film(film_id)
             if film is None:
                 return
-            grave = self.dead / film.key
+            letter = self.dead / film.key
             if film.state in ("done", "skipped"):
                 self.forget(film.key)
             elif film.state == "dead":
-                # with nothing to bury it is buried already, or somebody took it away: its folder stays away then
+                # without files here they were moved already, or somebody removed them: then no folder is created
                 if self._files(film.key):
-                    self._bury(film, grave)
-            elif grave.is_dir():
+                    self._move_to_dead(film, letter)
+            elif letter.is_dir():
                 for path in self._letter(film.key):
-                    with suppress(FileNotFoundError):  # somebody takes it away at this moment
-                        path.replace(self._path_from_grave(path.name, film.key))
+                    with suppress(FileNotFoundError):  # somebody is removing it right now
+                        path.replace(self._path_from_letter(path.name, film.key))
                 fsync_folder(self.queue)
                 with suppress(FileNotFoundError):
-                    shutil.rmtree(grave)
+                    shutil.rmtree(letter)
 
     def has_letter(self, key: str) -> bool:
-        """Return whether there is anything left of a dead letter that it could begin anew with."""
+        """Return whether any file of a dead letter is left, so that it can be retried."""
         return bool(self._files(key)) or bool(self._letter(key))
 
     def _letter(self, key: str) -> list[Path]:
-        """Return the film and its objects in the folder of a dead letter, as far as nobody took them away."""
+        """Return the film and the objects that are left in the folder of a dead letter."""
         with suppress(FileNotFoundError):
             return list((self.dead / key).glob("*.dcm"))
         return []
 
-    def _bury(self, film: Film, grave: Path) -> None:
-        grave.mkdir(mode=0o700, exist_ok=True)
-        with written_beside(grave / "reason.json") as part:
+    def _move_to_dead(self, film: Film, letter: Path) -> None:
+        letter.mkdir(mode=0o700, exist_ok=True)
+        with written_beside(letter / "reason.json") as part:
             part.write_text(json.dumps({"uid": film.uid, "reason": film.reason}, indent=2) + "\n", encoding="utf-8")
         for path in self._files(film.key):
-            path.replace(grave / self._name_in_grave(path))
-        fsync_folder(grave)
+            path.replace(letter / self._name_in_letter(path))
+        fsync_folder(letter)
         fsync_folder(self.queue)
 
     def forget(self, key: str) -> None:
-        """Remove a film and all that was made of it."""
-        # the film goes last: as long as it is there, the next start looks for what is left
+        """Remove a film and its objects."""
+        # the film is removed last: while it is there, the next start finds the remaining files
         for path in self._files(key):
             path.unlink(missing_ok=True)
         if (self.dead / key).is_dir():
             shutil.rmtree(self.dead / key)
 
     def recover(self, ledger: NodeLedger) -> list[Path]:
-        """Put the folder in order after an end of any kind; return films in the queue that the ledger does not know.
+        """Clean up the folder after the last run, and return the films in the queue that are not in the ledger.
 
-        What was being received was never answered with success, and its sender has it.
+        Partly received files are removed: they were never answered with success, so their senders still have them.
         """
         for path in self.incoming.iterdir():
             path.unlink(missing_ok=True)
@@ -191,7 +191,7 @@ class Spool:
         return unknown
 
     def _remove_parts(self) -> None:
-        """Remove what was half written when a process was killed."""
+        """Remove files that were partly written when a process was killed."""
         folders = self._object_folders()
         for path in (*self.dead.glob("*/.*.part"), *(path for each in folders for path in each.glob(".*.part"))):
             path.unlink(missing_ok=True)
@@ -205,18 +205,18 @@ class Spool:
         return [path.parent for path in film_files(self.objects, "", OBJECT_FORMATS).values()]
 
     def _files(self, key: str) -> list[Path]:
-        """Return the film and its objects, those of frames too, as far as they are there."""
+        """Return the existing files of a film: itself and its objects, with those of its frames."""
         folders = self._object_folders()
         found = [path for folder in folders for path in (*folder.glob(f"{key}.dcm"), *folder.glob(f"{key}_*.dcm"))]
         return [*found, *(path for path in [self.film(key)] if path.exists())]
 
-    def _name_in_grave(self, path: Path) -> str:
+    def _name_in_letter(self, path: Path) -> str:
         if path.parent == self.queue:
             return "film.dcm"
         frame = path.stem.partition("_")[2]
         return f"{path.parent.name}{'_' if frame else ''}{frame}.dcm"
 
-    def _path_from_grave(self, name: str, key: str) -> Path:
+    def _path_from_letter(self, name: str, key: str) -> Path:
         if name == "film.dcm":
             return self.film(key)
         kind, _, frame = name.removesuffix(".dcm").partition("_")

@@ -1,7 +1,7 @@
 """The HTTP side of a node: ``/health``, ``/ready``, ``/metrics``, and a page with a button to retry dead letters.
 
-Without a token it can be reached from this machine alone. A token is asked for as a bearer token, or as the password of
-any user, as browsers do. ``/health`` and ``/ready`` need none: they say nothing but yes, or why not.
+Without a token it can only be reached from this machine. The token is sent as a bearer token, or as the password of any
+user, as browsers do. ``/health`` and ``/ready`` need no token: they only report the state and problems.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from monai_ceph.version import __version__
 __all__ = ["WebServer", "make_app"]
 
 _SHOWN = 50
-# nothing runs on the page, nothing comes from elsewhere, and no other page may show it in a frame
+# no scripts, nothing from other sites, and no other page may show this one in a frame
 _PAGE_MAY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; frame-ancestors 'none'"
 _BIGGEST = 2**63 - 1
 
 
 def _object(**kinds: dict[str, Any]) -> dict[str, Any]:
-    """Return how OpenAPI describes a JSON object that has all of these properties."""
+    """Return the OpenAPI schema of a JSON object with all of these properties."""
     schema = {"type": "object", "properties": kinds, "required": list(kinds)}
     return {"content": {"application/json": {"schema": schema}}}
 
@@ -50,7 +50,9 @@ _TEXT = {"schema": {"type": "string"}}
 _REFUSED = _object(detail={"type": "string"})
 _NO_LEDGER = {503: {"description": "The ledger cannot be read or written", **_REFUSED}}
 _NO_TOKEN = {401: {"description": "No token, or a wrong one", "headers": {"WWW-Authenticate": _TEXT}, **_REFUSED}}
-_NOT_HERE = {400: {"description": "Asked by a name that is not this machine's", "content": {"text/plain": _TEXT}}}
+_NOT_HERE = {
+    400: {"description": "The host name in the request is not this machine's", "content": {"text/plain": _TEXT}}
+}
 
 
 def make_app(
@@ -71,15 +73,15 @@ def make_app(
         spool: its folder.
         ledger: its ledger.
         deliveries: its targets.
-        polls: the archives that it asks for films.
-        problems: why it cannot take films at the moment.
-        on_retry: called when a dead letter begins anew.
+        polls: the archives that it queries.
+        problems: returns why films are refused at the moment.
+        on_retry: called when a dead letter is retried.
     """
     known = {} if config.token is not None else _NOT_HERE
-    # the pages that FastAPI makes of its own load scripts from elsewhere
+    # FastAPI's own pages load scripts from other sites
     app = FastAPI(title="monai-ceph node", version=__version__, docs_url=None, redoc_url=None, responses=known)
     if config.token is None:
-        # a page of a stranger, whose name leads to this machine, is not answered
+        # against DNS rebinding: another site's name that resolves to this machine
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=["localhost", "127.0.0.1", "[::1]", "::1"])
     page = Environment(autoescape=True).from_string((files("monai_ceph.pacs") / "status.html").read_text("utf-8"))
 
@@ -89,7 +91,7 @@ def make_app(
 
     secured: dict[str, Any] = {"dependencies": [Depends(logged_in)], "responses": _NO_LEDGER}
     if config.token is not None:
-        # they say to whoever reads the schema how to log in; logged_in alone lets in
+        # these two only document the login in the schema; logged_in checks it
         ways = [Depends(HTTPBase(scheme=name, scheme_name=name, auto_error=False)) for name in ("basic", "bearer")]
         secured = {"dependencies": [Depends(logged_in), *ways], "responses": {**_NO_LEDGER, **_NO_TOKEN}}
 
@@ -138,7 +140,7 @@ def make_app(
     @app.get("/", response_class=HTMLResponse, **secured)
     def show(retried: Annotated[int | None, Query(ge=1, le=_BIGGEST)] = None) -> HTMLResponse:
         film = None if retried is None else ledger.film(retried)
-        # anybody can write a link; what never began anew is not said to have done so
+        # anybody can write such a link, so a film is shown as retried only if it was
         film = film if film is not None and film.generation > 0 else None
         return HTMLResponse(page.render(asdict(status()), retried=film), headers={"Content-Security-Policy": _PAGE_MAY})
 
@@ -149,9 +151,9 @@ def make_app(
         dependencies=secured["dependencies"],
         responses={
             **secured["responses"],
-            303: {"description": "It begins anew", "headers": {"Location": _TEXT}},
-            403: {"description": "Asked by the page of another site", **_REFUSED},
-            404: {"description": "No dead letter, or one that was taken away", **_REFUSED},
+            303: {"description": "The film is retried", "headers": {"Location": _TEXT}},
+            403: {"description": "The request comes from another site's page", **_REFUSED},
+            404: {"description": "Not a dead letter, or its files were removed", **_REFUSED},
         },
     )
     def retry(
@@ -159,13 +161,13 @@ def make_app(
         sec_fetch_site: Annotated[str, Header(examples=["same-origin", "cross-site"])] = "same-origin",
     ) -> RedirectResponse:
         if sec_fetch_site not in ("same-origin", "none"):
-            raise HTTPException(403, "this page does not belong to the node")
+            raise HTTPException(403, "the request comes from another site's page")
         with spool.lock:
             film = ledger.film(film_id)
             if film is not None and film.state == "dead" and not spool.has_letter(film.key):
-                raise HTTPException(404, "the dead letter was taken away from the folder, and stays away")
+                raise HTTPException(404, "the files of this dead letter were removed, so it cannot be retried")
             if not ledger.retry(film_id):
-                raise HTTPException(404, "no dead letter")
+                raise HTTPException(404, "this film is not a dead letter")
             spool.settle(ledger, film_id)
         on_retry()
         return RedirectResponse(f"/?retried={film_id}", 303)
@@ -186,11 +188,11 @@ def _has_token(request: Request, token: str) -> bool:
 
 
 class WebServer:
-    """Serves an application in a thread of its own.
+    """Serves an application in a thread.
 
     Args:
-        app: of :func:`make_app`.
-        config: where.
+        app: from :func:`make_app`.
+        config: host and port.
     """
 
     def __init__(self, app: FastAPI, config: HttpConfig) -> None:
@@ -201,7 +203,7 @@ class WebServer:
         """Serve until the node ends.
 
         Raises:
-            StoppedError: if the port is taken.
+            StoppedError: the port is taken.
         """
         threading.Thread(target=self._end, args=(ended,), daemon=True).start()
         try:
@@ -209,7 +211,7 @@ class WebServer:
         except SystemExit as error:
             raise StoppedError(f"the port {self._server.config.port} of the page cannot be used") from error
         if not ended.is_set():
-            raise StoppedError(f"the page ended; is its port {self._server.config.port} taken?")
+            raise StoppedError(f"the status page stopped. Is its port {self._server.config.port} taken?")
 
     def _end(self, ended: threading.Event) -> None:
         ended.wait()

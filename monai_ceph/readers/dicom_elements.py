@@ -7,12 +7,20 @@ a patient's name.
 from __future__ import annotations
 
 import re
-from collections.abc import Sized
+from collections.abc import MutableSequence, Sized
 from typing import Any
 
 from monai_ceph.errors import ReadError
 
-_UID = re.compile(r"[0-9.]{1,64}")
+UID_PATTERN = r"[0-9][0-9.]{0,63}"
+"""Regular expression of a UID: up to 64 digits and points (PS3.5 section 9.1). No path and no wildcard matches it."""
+
+_UID = re.compile(UID_PATTERN)
+
+
+def is_uid(text: str) -> bool:
+    """True if a text is a UID, so that it can safely become part of a URL or a query."""
+    return _UID.fullmatch(text) is not None
 
 
 def value(dataset: Any, name: str) -> Any:
@@ -90,4 +98,25 @@ def term(dataset: Any, name: str) -> str:
 def uid(dataset: Any, name: str) -> str | None:
     """Return a UID; None if it is absent or contains anything but digits and dots."""
     found = str(value(dataset, name) or "")
-    return found if _UID.fullmatch(found) else None
+    return found if is_uid(found) else None
+
+
+def first_value(dataset: Any, name: str) -> Any:
+    """The first of an element's values, None if it is absent, empty or cannot be converted."""
+    found = value(dataset, name)
+    if isinstance(found, MutableSequence):  # a list, or pydicom's MultiValue
+        found = next(iter(found), None)
+    return None if found is None or found == "" else found
+
+
+def positive_number(dataset: Any, name: str) -> int:
+    """A whole number above 0; 1 if the element is absent or holds anything else."""
+    try:
+        return max(1, min(int(first_value(dataset, name)), 2**31 - 1))
+    except (TypeError, ValueError, OverflowError):
+        return 1
+
+
+def first_term(dataset: Any, name: str) -> str:
+    """The first of an element's code strings in capitals, empty if it is absent."""
+    return str(first_value(dataset, name) or "").strip().upper()

@@ -12,9 +12,9 @@ import math
 from pydicom import Dataset
 from pydicom.valuerep import format_number_as_ds
 
+from monai_ceph.readers.dicom_elements import first_term, first_value
 from monai_ceph.readers.functional_groups import functional_group
 from monai_ceph.readers.lookup_tables import LookupTable, lookup_table
-from monai_ceph.reports.dicom_source import first_value
 from monai_ceph.result import Detection
 
 __all__ = ["is_grey", "is_inverted", "modality_lut", "pixel_aspect_ratio", "voi_lut"]
@@ -24,7 +24,7 @@ _SQUARE = 0.001
 
 def is_grey(source: Dataset) -> bool:
     """Return True for MONOCHROME1 and MONOCHROME2, and for films that say nothing but have one sample per pixel."""
-    photometric = _term(source, "PhotometricInterpretation")
+    photometric = first_term(source, "PhotometricInterpretation")
     if photometric:
         return photometric.startswith("MONOCHROME")
     return first_value(source, "SamplesPerPixel") in (None, 1)
@@ -32,8 +32,8 @@ def is_grey(source: Dataset) -> bool:
 
 def is_inverted(source: Dataset) -> bool:
     """Return True if low values are displayed white: MONOCHROME1, or PresentationLUTShape INVERSE (PS3.3 C.11.6)."""
-    inverse = _term(source, "PresentationLUTShape") == "INVERSE"
-    return inverse or _term(source, "PhotometricInterpretation") == "MONOCHROME1"
+    inverse = first_term(source, "PresentationLUTShape") == "INVERSE"
+    return inverse or first_term(source, "PhotometricInterpretation") == "MONOCHROME1"
 
 
 def modality_lut(source: Dataset, frame: int | None) -> Dataset:
@@ -65,7 +65,7 @@ def voi_lut(source: Dataset, frame: int | None) -> Dataset | None:
         result.VOILUTSequence = [_lut(table)]
         return result
     centre, width = _number(place, "WindowCenter"), _number(place, "WindowWidth")
-    function = _term(place, "VOILUTFunction") or "LINEAR"
+    function = first_term(place, "VOILUTFunction") or "LINEAR"
     # C.11.2.1.2: a LINEAR window is at least 1 wide, the others wider than 0
     if centre is None or width is None or width < (1 if function == "LINEAR" else 1e-9):
         return None
@@ -87,10 +87,6 @@ def pixel_aspect_ratio(source: Dataset, detection: Detection) -> list[int]:
     if abs(row / column - 1) < _SQUARE:
         return [1, 1]
     return [max(1, round(1000 * row / max(row, column))), max(1, round(1000 * column / max(row, column)))]
-
-
-def _term(dataset: Dataset, name: str) -> str:
-    return str(first_value(dataset, name) or "").strip().upper()
 
 
 def _number(dataset: Dataset, name: str) -> float | None:

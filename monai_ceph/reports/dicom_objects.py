@@ -14,6 +14,7 @@ from pydicom.datadict import dictionary_VR
 from pydicom.valuerep import PersonName
 
 from monai_ceph.errors import CephError
+from monai_ceph.readers.dicom_elements import positive_number
 from monai_ceph.readers.pixels import cause
 from monai_ceph.readers.quiet_pydicom import quiet
 from monai_ceph.reports.dicom_source import (
@@ -23,7 +24,6 @@ from monai_ceph.reports.dicom_source import (
     OfFilm,
     in_character_set,
     inherited,
-    positive_number,
 )
 from monai_ceph.reports.dicom_uids import ObjectKind, instance_uid, series_uid
 from monai_ceph.result import Detection

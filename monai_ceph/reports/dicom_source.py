@@ -23,6 +23,7 @@ from pydicom.valuerep import TEXT_VR_DELIMS, PersonName
 
 from monai_ceph.errors import CephError
 from monai_ceph.readers.dicom import has_preamble, looks_like_dicom
+from monai_ceph.readers.dicom_elements import first_value, positive_number
 from monai_ceph.readers.quiet_pydicom import quiet
 
 __all__ = [
@@ -30,12 +31,10 @@ __all__ = [
     "TEXT_VRS",
     "UTF_8",
     "OfFilm",
-    "first_value",
     "header_warnings",
     "image_reference",
     "in_character_set",
     "inherited",
-    "positive_number",
     "source_header",
 ]
 
@@ -194,22 +193,6 @@ def _convert(dataset: Dataset) -> None:
                 _convert(item)
         except Exception:
             del dataset[tag]
-
-
-def first_value(dataset: Dataset, name: str) -> Any:
-    """Return the first of an element's values, or None if it is absent or empty."""
-    value = dataset.get(name)
-    if isinstance(value, (list, MultiValue)):
-        value = next(iter(value), None)
-    return None if value is None or value == "" else value
-
-
-def positive_number(dataset: Dataset, name: str) -> int:
-    """Return a whole number above 0; 1 if the element is absent or holds anything else."""
-    try:
-        return max(1, min(int(first_value(dataset, name)), 2**31 - 1))
-    except (TypeError, ValueError, OverflowError):
-        return 1
 
 
 def inherited(source: Dataset) -> Dataset:

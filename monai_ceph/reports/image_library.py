@@ -10,9 +10,9 @@ from highdicom import sr
 from pydicom import Dataset
 from pydicom.sr.codedict import codes as standard
 
+from monai_ceph.readers.dicom_elements import first_value
 from monai_ceph.reports import dicom_codes as codes
 from monai_ceph.reports.dicom_codes import concept
-from monai_ceph.reports.dicom_source import first_value
 from monai_ceph.result import Detection
 
 __all__ = ["image_library"]

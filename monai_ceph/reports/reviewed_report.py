@@ -17,10 +17,11 @@ from pydicom.uid import UID
 
 from monai_ceph.errors import CephError
 from monai_ceph.landmarks import LANDMARKS, NUM_LANDMARKS
+from monai_ceph.readers.dicom_elements import positive_number
 from monai_ceph.reports import dicom_codes as codes
 from monai_ceph.reports.dicom_codes import concept
 from monai_ceph.reports.dicom_objects import MANUFACTURER, building, complete
-from monai_ceph.reports.dicom_source import header_warnings, image_reference, positive_number
+from monai_ceph.reports.dicom_source import header_warnings, image_reference
 from monai_ceph.reports.dicom_uids import derived_uid, tracking_uid
 from monai_ceph.reports.overlay import NOTICE
 from monai_ceph.version import __version__

@@ -17,6 +17,7 @@ from typing import Any
 
 from monai_ceph.errors import CephError, ReadError
 from monai_ceph.readers.dicom import has_preamble
+from monai_ceph.readers.dicom_elements import UID_PATTERN
 from monai_ceph.readers.files import SUFFIXES, why_skipped
 from monai_ceph.readers.unsupported import HEAD_BYTES
 
@@ -25,7 +26,7 @@ __all__ = ["iter_films", "local_copy", "read_start", "size_and_version", "uid_in
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(.+)", re.DOTALL)
 # pacs.urls, which knows more of them, is there with the extra only
 _ARCHIVES = ("dicomweb", "dicomweb+http")
-_IMAGE = re.compile(rf"(?:{'|'.join(map(re.escape, _ARCHIVES))}):/.+/instances/([0-9.]{{1,64}})")
+_IMAGE = re.compile(rf"(?:{'|'.join(map(re.escape, _ARCHIVES))}):/.+/instances/({UID_PATTERN})")
 
 
 def url_of(path: Path) -> str | None:

@@ -63,7 +63,7 @@ def errors(out: Path) -> list[tuple[str, ...]]:
     ("odd", "cause"),
     [
         (None, "an answer without StudyInstanceUID"),
-        ({"0020000D": {"vr": "UI", "Value": ["no uid"]}}, "an answer whose StudyInstanceUID is no UID"),
+        ({"0020000D": {"vr": "UI", "Value": ["no uid"]}}, "an answer whose StudyInstanceUID is not a UID"),
     ],
     ids=["null", "no UID"],
 )
@@ -74,7 +74,7 @@ def test_an_odd_study_costs_no_other(tmp_path: Path, odd: Any, cause: str) -> No
         summary = run(tmp_path, source(archive), on_total=totals.append)
         wait_until(lambda: totals == [2])
     assert (summary.states, names(tmp_path)) == ({"done": 2}, ["1.2.3.1.3", "1.2.3.2.3"])
-    assert summary.not_listed == [f"{named(archive)}: {cause} (of its answers, 1 could not be used)"]
+    assert summary.not_listed == [f"{named(archive)}: {cause} (1 of its answers could not be used)"]
 
 
 @pytest.mark.parametrize("uid", ["no uid", "../1.2", "1" * 65], ids=["no UID", "path", "long"])
@@ -88,7 +88,7 @@ def test_an_image_with_an_odd_uid_costs_no_other(tmp_path: Path, uid: str) -> No
         summary = run(tmp_path, source(archive))
     assert (summary.states, names(tmp_path)) == ({"done": 1}, ["1.2.3.2.3"])
     (said,) = summary.not_listed
-    assert said.startswith(f"{named(archive)}: an answer whose SOPInstanceUID is no UID")
+    assert said.startswith(f"{named(archive)}: an answer whose SOPInstanceUID is not a UID")
 
 
 def no_image(number: int) -> dict[str, bytes]:
@@ -134,7 +134,7 @@ def test_an_archive_that_makes_no_sense_costs_no_other(tmp_path: Path) -> None:
     save_film(tmp_path / "films" / "a.dcm", 7)
     with serving(archive_of(1)) as good, serving(archive_of(2)) as bad:
         bad.raw["/studies"] = {}, b"<html>Sorry</html>"
-        said = f"{named(bad)}: no answer of a DICOMweb service (JSONDecodeError)"
+        said = f"{named(bad)}: the answer is not DICOMweb (JSONDecodeError)"
         summary = run(tmp_path / "out", source(bad), source(good), tmp_path / "films")
         assert (summary.states, summary.not_listed) == ({"done": 2}, [said])
         with pytest.raises(CephError) as error:
@@ -156,15 +156,16 @@ def test_the_command_says_it_without_a_traceback(tmp_path: Path, dicom: Path) ->
         command = ["detect", "--from", str(source(archive)).replace(":/", "://", 1), "--device", "cpu"]
         done = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "out")])
         assert (done.exit_code, done.exception.__class__) == (1, SystemExit), done.output
-        cause = f"{named(archive)}: no answer of a DICOMweb service (JSONDecodeError)"
-        assert f"not all was found: {cause} (of its answers, 1 could not be used)" in done.output
+        cause = f"{named(archive)}: the answer is not DICOMweb (JSONDecodeError)"
+        assert f"not all was found: {cause} (1 of its answers could not be used)" in done.output
         assert "1 films: 1 done" in done.output
         archive.raw["/studies"] = {}, b"<html>Sorry</html>"
         # the same question was just answered
         command[2] += "&PatientID=P1"
         done = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "nothing")])
     assert (done.exit_code, done.exception.__class__) == (2, SystemExit)
-    assert done.output.splitlines() == ["looking for films", f"monai-ceph: {cause}"]
+    # a slow machine shows the progress, too
+    assert done.output.strip().splitlines()[-1] == f"monai-ceph: {cause}"
 
 
 @pytest.mark.parametrize(

@@ -42,10 +42,13 @@ def test_taken(values: dict[str, object]) -> None:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.88.33"}, "Comprehensive SR Storage is no image"),
-        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.11.1"}, "Grayscale Softcopy Presentation State Storage is no image"),
-        ({"SOPClassUID": "1.2.3.4"}, "an object of an unknown SOP class is no image"),
-        ({"Modality": "CT"}, "Modality CT is not among"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.88.33"}, "Comprehensive SR Storage is not an image class"),
+        (
+            {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.11.1"},
+            "Grayscale Softcopy Presentation State Storage is not an image class",
+        ),
+        ({"SOPClassUID": "1.2.3.4"}, "an object of an unknown SOP class is not an image class"),
+        ({"Modality": "CT"}, "Modality CT is not in select.modalities"),
         ({"Modality": "Doe^Jane"}, "Modality of an unknown kind"),
         ({"PositionerType": "PANORAMIC"}, "PositionerType PANORAMIC"),
         ({"SeriesDescription": "OPG"}, "select.exclude"),

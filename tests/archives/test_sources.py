@@ -28,10 +28,12 @@ from pynetdicom.sop_class import (
 from typer.testing import CliRunner
 from web_archive import DX, Archive, dataset, multipart, serving
 
-from monai_ceph.archives import sources
+from monai_ceph.archives import dicomweb_source
 from monai_ceph.archives.config import DicomSource, DicomWebService, DicomWebSource, SelectionConfig
+from monai_ceph.archives.dicomweb_source import DicomWebArchive
+from monai_ceph.archives.dimse_source import DicomArchive
+from monai_ceph.archives.query import Found, Query, SourceError
 from monai_ceph.archives.selection import Selection
-from monai_ceph.archives.sources import DicomArchive, DicomWebArchive, Found, Query, SourceError
 from monai_ceph.cli import app
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.polling_loop import PollingLoop
@@ -76,7 +78,7 @@ def test_an_odd_study_costs_no_other(odd: Any) -> None:
         uids, said = found_before_the_error(find(archive))
     assert uids == ["1.2.3.1.3", "1.2.3.2.3"]
     assert said.startswith("pacs: ")
-    assert said.endswith("(of its answers, 1 could not be used)")
+    assert said.endswith("(1 of its answers could not be used)")
 
 
 @pytest.mark.parametrize("uid", ["no uid", "", "..", "1.2/../1", "1.2?x=1", "1" * 65, "*", ["1.2", "1.3"]], ids=str)
@@ -98,8 +100,8 @@ def test_an_answer_with_an_odd_uid_costs_no_other(level: str, uid: Any) -> None:
         assert all(re.fullmatch(r"/studies(/[0-9.]+/series(/[0-9.]+/instances)?)?", path) for path in archive.asked)
     assert uids == ["1.2.3.1.3", "1.2.3.2.3"]
     what = {"series": "SeriesInstanceUID", "instances": "SOPInstanceUID"}[level]
-    what = f"whose {what} is no UID" if uid else f"without {what}"
-    assert said == f"pacs: an answer {what} (of its answers, 1 could not be used)"
+    what = f"whose {what} is not a UID" if uid else f"without {what}"
+    assert said == f"pacs: an answer {what} (1 of its answers could not be used)"
 
 
 @pytest.mark.parametrize(
@@ -121,8 +123,8 @@ def test_an_answer_that_is_no_list_of_data_sets_costs_no_other_study(
         archive.raw["/studies/1.2.3.1.1/series"] = headers, body
         uids, said = found_before_the_error(find(archive))
         assert uids == ["1.2.3.2.3"]
-        what = f"pacs: no answer of a DICOMweb service ({cause})"
-        assert said == f"{what} (of its answers, 1 could not be used)"
+        what = f"pacs: the answer is not DICOMweb ({cause})"
+        assert said == f"{what} (1 of its answers could not be used)"
         archive.raw["/studies"] = headers, body
         assert found_before_the_error(find(archive)) == ([], what)
 
@@ -131,7 +133,7 @@ def test_a_study_that_the_archive_fails_at_costs_no_other() -> None:
     with serving(Archive(1, 2, 3)) as archive:
         archive.broken = {"1.2.3.1.1", "1.2.3.2.1"}
         answer = found_before_the_error(find(archive))
-    assert answer == (["1.2.3.3.3"], "pacs: HTTP 500 (of its answers, 2 could not be used)")
+    assert answer == (["1.2.3.3.3"], "pacs: HTTP 500 (2 of its answers could not be used)")
 
 
 def test_who_does_not_answer_any_more_is_not_asked_for_every_study() -> None:
@@ -154,9 +156,9 @@ def test_a_service_that_ignores_the_offset(monkeypatch: pytest.MonkeyPatch) -> N
     with serving(Archive(1, 2, 3)) as archive:
         archive.knows_offset = False
         assert [image.uid for image in find(archive)] == ["1.2.3.1.3", "1.2.3.2.3", "1.2.3.3.3"]
-        monkeypatch.setattr(sources, "_MOST", 2)
+        monkeypatch.setattr(dicomweb_source, "_PAGE", 2)
         uids, said = found_before_the_error(image for image, _ in zip(find(archive), range(9), strict=False))
-    assert (uids, said) == (["1.2.3.1.3", "1.2.3.2.3"], "pacs: gives the same 2 answers again, and may have more")
+    assert (uids, said) == (["1.2.3.1.3", "1.2.3.2.3"], "pacs: repeats the same 2 answers, so that some may be missing")
 
 
 @pytest.mark.parametrize(
@@ -167,7 +169,7 @@ def test_an_image_that_is_none_is_an_error_of_the_source(body: bytes) -> None:
         archive.body = body
         (image,) = find(archive)
         service = DicomWebService.model_validate({"name": "pacs", "url": archive.url})
-        with pytest.raises(SourceError, match=r"^pacs: no answer of a DICOMweb service"):
+        with pytest.raises(SourceError, match=r"^pacs: the answer is not DICOMweb"):
             DicomWebArchive(service).fetch(image, lambda film: None)
 
 
@@ -203,7 +205,7 @@ def test_the_ca_of_the_configuration_goes_before_the_environment(
         file = None if ca is None else str(certificates / f"{ca}.pem")
         service = DicomWebService.model_validate({"name": "pacs", "url": archive.url, "ca": file})
         uids, said = found_before_the_error(DicomWebArchive(service).find(Query(patient="P1"), SELECTION))
-    assert (uids == ["1.2.3.1.3"], "a certificate that nobody vouches for" in said) == (trusted, not trusted)
+    assert (uids == ["1.2.3.1.3"], "an untrusted certificate" in said) == (trusted, not trusted)
 
 
 def test_a_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,7 +230,7 @@ def test_the_command_says_what_it_could_not_fetch(tmp_path: Path) -> None:
         options = ["fetch", "--config", str(node.config), "--source", "web", "--patient", "P1"]
         done = CliRunner().invoke(app, options)
         assert (done.exit_code, done.exception.__class__) == (2, SystemExit)
-        assert "1.2.3.1.3: web: no answer of a DICOMweb service (InvalidDicomError)" in done.output
+        assert "1.2.3.1.3: web: the answer is not DICOMweb (InvalidDicomError)" in done.output
         assert "1 found, 0 with the node" in done.output
         buffer = BytesIO()
         film(1).save_as(buffer, enforce_file_format=True)
@@ -261,7 +263,7 @@ def test_the_command_leaves_room_on_the_disk(tmp_path: Path) -> None:
         options = ["fetch", "--config", str(node.config), "--source", "web", "--patient", "P1"]
         done = CliRunner().invoke(app, options)
         assert done.exit_code == 2
-        assert "no room for more" in done.output
+        assert "stopped early" in done.output
         assert "2 found, 0 with the node" in done.output
         assert not any(path.endswith(".3") for path in archive.asked)
 
@@ -291,7 +293,7 @@ def test_a_round_with_odd_answers_is_a_failure_and_is_asked_for_again(tmp_path: 
         archive.body = multipart(buffer.getvalue())
         loop = round_of(archive, ledger, lambda dataset: taken.append(str(dataset.SOPInstanceUID)))
         assert (taken, loop.failures, ledger.cursor("pacs")) == (["1.2.3.2.3"], 1, None)
-        assert loop.cause == "pacs: an answer without StudyInstanceUID (of its answers, 1 could not be used)"
+        assert loop.cause == "pacs: an answer without StudyInstanceUID (1 of its answers could not be used)"
         archive.studies = [archive.study(2)]
         loop = round_of(archive, ledger, lambda dataset: None)
         assert (loop.failures, ledger.cursor("pacs") is None) == (0, False)
@@ -345,7 +347,7 @@ def test_an_answer_to_c_find_without_uids_costs_no_other() -> None:
 
     with answering(find) as archive:
         answer = found_before_the_error(archive.find(Query(date="20260101"), SELECTION))
-    said = "pacs: an answer without SeriesInstanceUID (of its answers, 2 could not be used)"
+    said = "pacs: an answer without SeriesInstanceUID (2 of its answers could not be used)"
     assert answer == (["1.2.3.2.3"], said)
 
 
@@ -370,7 +372,7 @@ def test_an_answer_to_c_find_that_cannot_be_decoded_costs_no_other() -> None:
 
     with answering(find) as archive:
         answer = found_before_the_error(archive.find(Query(date="20260101"), SELECTION))
-    said = "pacs: an answer without SOPInstanceUID (of its answers, 5 could not be used)"
+    said = "pacs: an answer without SOPInstanceUID (5 of its answers could not be used)"
     assert answer == (["1.2.3.1.3", "1.2.3.2.3"], said)
 
 

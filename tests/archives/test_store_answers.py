@@ -101,7 +101,7 @@ NOT_STORED: dict[str, tuple[Stowed, str]] = {
     "a login page": (lambda sent: (200, {"Content-Type": "text/html"}, b"<p>Log in</p>"), UNCONFIRMED),
 }
 NO_ANSWER: dict[str, tuple[Stowed, str]] = {
-    "a list": (lambda sent: (200, {"Content-Type": JSON}, b"[1]"), "no answer of a DICOMweb service: AttributeError"),
+    "a list": (lambda sent: (200, {"Content-Type": JSON}, b"[1]"), "the answer is not DICOMweb: AttributeError"),
     "no JSON": (lambda sent: (200, {"Content-Type": JSON}, b"stored"), "no answer: JSONDecodeError"),
     "503 with a reason": (lambda sent: as_json(failed(sent, 0xA700), 503), "HTTP 503, failure reason A700"),
 }

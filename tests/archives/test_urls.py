@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("pynetdicom", reason="the extra pacs is not installed (make optional)")
 
-from monai_ceph.archives.sources import Query
+from monai_ceph.archives.query import Query
 from monai_ceph.archives.targets import DicomSender, DicomWebSender
 from monai_ceph.archives.urls import place_of, senders_of
 from monai_ceph.errors import CephError
@@ -48,13 +48,13 @@ def test_the_levels_of_dicomweb(study: str, series: str, image: str, patient: st
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("http://pacs/rs", "these begin with dicomweb://, dicomweb+http://"),
-        ("dicomweb://", "no URL of an archive"),
-        ("dicomweb://pacs:99999/rs", "no URL of an archive"),
-        ("dicomweb://user:secret@pacs/rs", "no user and no password in a URL"),
-        ("dicomweb://pacs/rs?PatientName=DOE", "PatientName is no condition; there are StudyInstanceUID, PatientID"),
-        ("dicomweb://pacs/rs?PatientID=D*", "a single ID"),
-        ("dicomweb://pacs/rs?StudyDate=today", "today is no date"),
+        ("http://pacs/rs", "Such URLs begin with dicomweb://, dicomweb+http://"),
+        ("dicomweb://", "not the URL of an archive"),
+        ("dicomweb://pacs:99999/rs", "not the URL of an archive"),
+        ("dicomweb://user:secret@pacs/rs", "a URL must not contain a user or password"),
+        ("dicomweb://pacs/rs?PatientName=DOE", "PatientName is not a condition. Use StudyInstanceUID, PatientID"),
+        ("dicomweb://pacs/rs?PatientID=D*", "must be one ID"),
+        ("dicomweb://pacs/rs?StudyDate=today", "today is not a date"),
         ("dicomweb://pacs/rs/studies/1.2?StudyInstanceUID=1.3", "names two studies"),
     ],
 )
@@ -79,14 +79,14 @@ def test_targets() -> None:
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("dicom://host:104", "no application entity"),
-        ("dicom://PACS@host", "no application entity"),
-        ("dicom://PACS@host:104/folder", "no application entity"),
-        ("dicom://PACS@host:104?called=X", "no application entity"),
+        ("dicom://host:104", "not an application entity"),
+        ("dicom://PACS@host", "not an application entity"),
+        ("dicom://PACS@host:104/folder", "not an application entity"),
+        ("dicom://PACS@host:104?called=X", "not an application entity"),
         ("dicom://SEVENTEEN-LETTERS@host:104", "1 to 16 characters"),
         ("dicomweb://pacs/rs?StudyDate=20260101", "a whole service"),
         ("dicomweb://pacs/rs/studies/1.2", "a whole service"),
-        ("s3://bucket", "these begin with dicomweb://, dicomweb+http://, dicom://"),
+        ("s3://bucket", "Such URLs begin with dicomweb://, dicomweb+http://, dicom://"),
     ],
 )
 def test_what_is_no_target(url: str, said: str) -> None:

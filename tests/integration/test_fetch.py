@@ -103,9 +103,9 @@ def test_again_and_again(tmp_path: Path, values: dict[str, Any], pacs: Orthanc) 
     ("options", "said"),
     [
         (("--source", "silent"), "nothing to look for"),
-        (("--source", "nowhere", "--patient", "P1"), "no source nowhere in the configuration; there are: deaf, silent"),
-        (("--source", "silent", "--date", "yesterday"), "yesterday is no date"),
-        (("--source", "silent", "--patient", "P*"), "a single ID"),
+        (("--source", "nowhere", "--patient", "P1"), "no source nowhere in the configuration, only: deaf, silent"),
+        (("--source", "silent", "--date", "yesterday"), "yesterday is not a date"),
+        (("--source", "silent", "--patient", "P*"), "must be one ID"),
         (("--source", "silent", "--patient", "P1"), "silent: no answer"),
         (("--source", "deaf", "--patient", "P1"), "deaf: no association"),
     ],

@@ -244,7 +244,7 @@ def test_a_session_takes_no_archive(url: str, place: Path) -> None:
         tar.addfile(member, BytesIO(b"read"))
     files = {"files": ("film.tar", archive.getvalue())}
     answer = requests.put(f"{url}/session/", params={"uncompress": "true"}, files=files, timeout=60)
-    assert (answer.status_code, answer.json()) == (403, {"detail": "a session takes one film, and no archive"})
+    assert (answer.status_code, answer.json()) == (403, {"detail": "a session takes one film, not an archive"})
     assert list(place.rglob("outside.txt")) == []
 
 
@@ -301,7 +301,7 @@ def test_a_label_that_is_none_is_refused(client: MONAILabelClient, place: Path) 
     with pytest.raises(MONAILabelClientException) as refusal:
         client.save_label("002.png", str(regions), "final")
     assert "Status: 422" in refusal.value.msg
-    assert "holds no landmark" in refusal.value.msg
+    assert "contains no landmark" in refusal.value.msg
     assert client.info()["datastore"]["completed"] == 0
 
 

@@ -22,6 +22,7 @@ from pydicom.uid import RLELossless, generate_uid
 from realm import PASSWORD, realm
 from servers import call, label_server, orthanc, orthanc_is_there, store_in_orthanc, wait_until
 
+from monai_ceph.archives.config import DicomWebService
 from monai_ceph.labelling.dicomweb_store import DicomWebStore
 from monai_ceph.labelling.markups import read_label_json
 from monai_ceph.labelling.placement import placement_of
@@ -50,6 +51,10 @@ def variant(film: Path, target: Path, *, compressed: bool = False, **changes: An
         dataset.compress(RLELossless)
     dataset.save_as(target)
     return target
+
+
+def service(url: str) -> DicomWebService:
+    return DicomWebService.model_validate({"name": "PACS", "url": url})
 
 
 def series_of(path: Path) -> str:
@@ -239,7 +244,7 @@ class TestLabels:
         expected = np.array([(mark["y"], mark["x"]) for mark in params["landmarks"]], dtype=float)
         expected[0, 1] += 3.0 / placement.spacing[1]
         here = read_label_json(Path(client.download_label(series, "final")), placement)
-        elsewhere = DicomWebStore(DICOMwebClient(f"{pacs}/dicom-web"), tmp_path / "other")
+        elsewhere = DicomWebStore(service(f"{pacs}/dicom-web"), tmp_path / "other")
         assert elsewhere.get_labeled_images() == [series]
         for points in (here, elsewhere.points(series)):
             np.testing.assert_allclose(points, expected, atol=1e-3, equal_nan=True)
@@ -249,7 +254,7 @@ class TestLabels:
     ) -> None:
         file, _ = client.infer(MODEL, "2.25.72/2.25.731", {})
         client.save_label("2.25.72/2.25.731", file, "final")
-        elsewhere = DicomWebStore(DICOMwebClient(f"{pacs}/dicom-web"), tmp_path / "other")
+        elsewhere = DicomWebStore(service(f"{pacs}/dicom-web"), tmp_path / "other")
         assert "2.25.72/2.25.731" in elsewhere.get_labeled_images()
         assert "2.25.72/2.25.732" in elsewhere.get_unlabeled_images()
 
@@ -290,6 +295,6 @@ def test_a_pacs_that_is_down_is_a_sentence(tmp_path: Path) -> None:
 
     from monai_ceph.errors import CephError
 
-    store = DicomWebStore(DICOMwebClient(f"http://127.0.0.1:{free_port()}/dicom-web"), tmp_path / "cache")
-    with pytest.raises(CephError, match="the PACS did not list its series: ConnectionError"):
+    store = DicomWebStore(service(f"http://127.0.0.1:{free_port()}/dicom-web"), tmp_path / "cache")
+    with pytest.raises(CephError, match=r"^PACS: no answer \(ConnectionError\)$"):
         store.list_images()

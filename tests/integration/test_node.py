@@ -156,9 +156,9 @@ def test_given_up_then_retried(tmp_path: Path, values: dict[str, Any]) -> None:
         assert dead["1.2.3.1.3"]["reason"].startswith("pacs: no association with PACS")
         assert dead["1.2.3.1.3"]["files"] == ["film.dcm", "gsps.dcm", "reason.json", "sr.dcm"]
         assert dead["1.2.3.2.3"]["reason"] == "rejected: no lateral cephalogram: every pixel has the same value"
-        assert dead["1.2.3.3.3"]["reason"] == "the process ended 2 times while it worked on the film"
+        assert dead["1.2.3.3.3"]["reason"] == "the process ended 2 times while working on the film"
         assert [event["cause"] for event in node.wait_for("skipped")] == [
-            "no cephalogram: Modality CT is not among those of the configuration"
+            "not a cephalogram: Modality CT is not in select.modalities"
         ]
         assert node.stop() == 0
         command = [sys.executable, "-m", "monai_ceph", "node", "retry", "--config", str(node.config)]

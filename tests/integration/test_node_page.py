@@ -178,7 +178,7 @@ def test_the_token(browser: Chrome, tmp_path: Path) -> None:
         form = f"<form method=post action=http://{address}films/1/retry><button aria-label=Win>Win</button></form>"
         browser.get(f"data:text/html,{form}")
         press(browser, "Win")
-        wait_until(lambda: "does not belong to the node" in text(browser, "body"))
+        wait_until(lambda: "comes from another site" in text(browser, "body"))
         assert len(node.events("dead")) == 2
         browser.get(f"http://{address}")
         retry(browser, node, "1.2.3.1.3")

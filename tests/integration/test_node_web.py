@@ -111,7 +111,7 @@ def test_a_retry_of_what_was_taken_away(port: int, node: RunningNode) -> None:
     wait_until(lambda: list((node.folder / "dead").glob("*/film.dcm")))
     (letter,) = (node.folder / "dead").iterdir()
     shutil.rmtree(letter)
-    said = "the dead letter was taken away from the folder, and stays away"
+    said = "the files of this dead letter were removed, so it cannot be retried"
     answer = ask(port, "/films/1/retry", post=True)
     assert answer == (404, json.dumps({"detail": said}, separators=(",", ":")))
     assert json.loads(ask(port, "/status")[1])["counts"]["dead"] == 1

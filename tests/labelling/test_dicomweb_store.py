@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
+import json
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ import pytest
 
 pytest.importorskip("monailabel", reason="MONAI Label is not installed (make label)")
 
-from dicomweb_client import DICOMwebClient
 from pydicom import Dataset, dcmread
+from web_archive import Archive, as_json, dataset, multipart, serving, store_response
 
+from monai_ceph.archives.config import DicomWebService
 from monai_ceph.errors import CephError
 from monai_ceph.labelling.dicomweb_store import DicomWebStore
 from monai_ceph.labelling.errors import NotThereError
@@ -24,101 +25,150 @@ from monai_ceph.labelling.placement import placement_of
 from monai_ceph.reports.reviewed_report import review_series_uid
 
 
-class Busy(BaseHTTPRequestHandler):
-    status = 503
+class Pacs(Archive):
+    """A DICOMweb service with films, which keeps the reports that are stored in it.
 
-    def do_GET(self) -> None:
-        self.send_response(self.status)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
+    Attributes:
+        films: in the order in which they are listed.
+        reports: that were stored.
+        searches: the conditions of searches for series.
+        extra: answers, as JSON, before those of a path.
+        status: of all answers to searches.
+        fails_after_store: if set, it answers nothing once a report was stored.
+    """
 
-    def log_message(self, *arguments: Any) -> None:
-        pass
+    def __init__(self, film: Path) -> None:
+        super().__init__()
+        self.films, self.reports = [dcmread(film)], list[Dataset]()
+        self.searches: list[dict[str, str]] = []
+        self.extra: dict[str, list[Any]] = {}
+        self.status = 200
+        self.fails_after_store = False
+        self.stowed = self.keep
+        self.store_response: dict[str, str] | None = {}
+
+    def keep(self, sent: Dataset) -> Any:
+        if self.store_response is None:
+            return as_json(Dataset())
+        self.reports.append(sent)
+        return as_json(store_response(sent, **self.store_response))
+
+    def answer(self, path: str, options: dict[str, list[str]]) -> tuple[int, str, bytes]:
+        self.asked.append(path)
+        parts, everything = path.strip("/").split("/"), [*self.films, *self.reports]
+        if len(parts) == 6:
+            stream = BytesIO()
+            next(each for each in everything if each.SOPInstanceUID == parts[-1]).save_as(
+                stream, enforce_file_format=True
+            )
+            return 200, 'multipart/related; type="application/dicom"; boundary=B', multipart(stream.getvalue())
+        if self.fails_after_store and self.reports:
+            return 503, "text/plain", b""
+        wanted = {name: values[0] for name, values in options.items() if name in ("Modality", "SeriesInstanceUID")}
+        if parts == ["series"]:
+            self.searches.append(wanted)
+            found = [*self.films, *self.reports[:1]]
+        else:
+            wanted = {"StudyInstanceUID": parts[1], "SeriesInstanceUID": parts[3]}
+            found = everything
+        items = [self.item(each) for each in found if all(each[name].value == value for name, value in wanted.items())]
+        items = [*self.extra.get(path, []), *items] if options["offset"] == ["0"] else []
+        return self.status, "application/dicom+json", json.dumps(items).encode()
+
+    @staticmethod
+    def item(film: Dataset) -> dict[str, Any]:
+        names = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+        return dataset(**{name: film[name].value for name in names}).to_json_dict()
 
 
 @pytest.fixture
-def busy() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Busy)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/dicom-web"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def pacs(dicom_film: Path) -> Iterator[Pacs]:
+    with serving(Pacs(dicom_film)) as pacs:
+        yield pacs
+
+
+@pytest.fixture
+def store(pacs: Pacs, tmp_path: Path) -> DicomWebStore:
+    service = DicomWebService.model_validate({"name": "PACS", "url": pacs.url, "timeout_s": 10})
+    return DicomWebStore(service, tmp_path / "cache")
 
 
 @pytest.mark.parametrize("status", [408, 429, 503, 504])
-def test_a_busy_pacs_is_a_sentence(busy: str, tmp_path: Path, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Busy, "status", status)
-    store = DicomWebStore(DICOMwebClient(busy), tmp_path / "cache")
-    with pytest.raises(CephError, match=f"the PACS did not list its series: status {status}"):
+def test_a_busy_pacs_is_a_sentence(pacs: Pacs, store: DicomWebStore, status: int) -> None:
+    pacs.status = status
+    with pytest.raises(CephError, match=f"^PACS: HTTP {status}$"):
         store.list_images()
 
 
-class Pacs:
-    """A DICOMweb client of a PACS with some films and what is stored there; it can stop to answer after a store."""
+def another_film(film: Path, **uids: str) -> Dataset:
+    result = dcmread(film)
+    for name, uid in uids.items():
+        setattr(result, name, uid)
+    result.file_meta.MediaStorageSOPInstanceUID = result.SOPInstanceUID
+    return result
 
-    base_url = "http://pacs.example/dicom-web"
 
-    def __init__(self, film: Path) -> None:
-        self.films = [dcmread(film)]
-        self.asked: list[dict[str, str]] = []
-        self.reports: list[Dataset] = []
-        self.fails_after_store = False
-        self.store_response: dict[str, str] | None = {}
+BAD = {
+    "null": None,
+    "text": "text",
+    "no element": {},
+    "no list": {"0020000E": {"vr": "UI", "Value": 7}},
+    "no study": {"0020000E": {"vr": "UI", "Value": ["1.2.3"]}},
+    "two UIDs": {"0020000D": {"vr": "UI", "Value": ["1.2"]}, "0020000E": {"vr": "UI", "Value": ["1.3", "1.4"]}},
+    "path": {"0020000D": {"vr": "UI", "Value": ["../1"]}, "0020000E": {"vr": "UI", "Value": ["1.3"]}},
+}
 
-    def set_http_retry_params(self, **options: Any) -> None:
-        pass
 
-    def search_for_series(self, search_filters: dict[str, str], **options: Any) -> list[dict[str, Any]]:
-        if self.fails_after_store and self.reports:
-            raise ConnectionError
-        self.asked.append(search_filters)
-        found = (*self.films, *self.reports[:1])
-        wanted = search_filters.items()
-        return [self.item(dataset) for dataset in found if all(dataset[key].value == value for key, value in wanted)]
+@pytest.mark.parametrize("bad", BAD.values(), ids=BAD.keys())
+def test_a_bad_series_costs_a_line_in_the_log_and_no_other_film(
+    pacs: Pacs, store: DicomWebStore, dicom_film: Path, bad: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    pacs.films.append(another_film(dicom_film, SeriesInstanceUID="2.25.1", SOPInstanceUID="2.25.2"))
+    pacs.extra["/series"] = [bad]
+    assert store.list_images() == [str(film.SeriesInstanceUID) for film in pacs.films]
+    assert store.labelled() == set()
+    (line,) = {record.getMessage() for record in caplog.records}
+    assert line.startswith("not listed: PACS: an answer ")
+    caplog.clear()
+    # said once, although every listing has it
+    store._list(fresh=True)
+    assert caplog.records == []
 
-    def search_for_instances(self, study: str, series: str, **options: Any) -> list[dict[str, Any]]:
-        return [self.item(dataset) for dataset in (*self.films, *self.reports) if dataset.SeriesInstanceUID == series]
 
-    def retrieve_instance(self, study: str, series: str, instance: str, **options: Any) -> Dataset:
-        return next(dataset for dataset in (*self.films, *self.reports) if instance == dataset.SOPInstanceUID)
+def test_a_series_whose_images_cannot_be_listed_costs_no_other_film(
+    pacs: Pacs, store: DicomWebStore, dicom_film: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = pacs.films[0]
+    pacs.films.append(another_film(dicom_film, SeriesInstanceUID="2.25.1", SOPInstanceUID="2.25.2"))
+    path = f"/studies/{first.StudyInstanceUID}/series/{first.SeriesInstanceUID}/instances"
+    pacs.raw[path] = {}, b"<html>Sorry</html>"
+    assert store.list_images() == ["2.25.1"]
+    (line,) = [record.getMessage() for record in caplog.records]
+    cause = f"PACS: the answer is not DICOMweb (JSONDecodeError) (series {first.SeriesInstanceUID})"
+    assert line == f"not listed: {cause}"
+    with pytest.raises(CephError) as caught:
+        store.canonical(str(first.SeriesInstanceUID))
+    assert str(caught.value) == cause
 
-    def store_instances(self, documents: list[Dataset]) -> Dataset:
-        answer = Dataset()
-        if self.store_response is None:
-            return answer
-        self.reports += documents
-        item = Dataset()
-        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = (
-            documents[0].SOPClassUID,
-            documents[0].SOPInstanceUID,
-        )
-        for name, value in self.store_response.items():
-            setattr(item, name, value)
-        answer.ReferencedSOPSequence = [item]
-        return answer
 
-    @staticmethod
-    def item(dataset: Dataset) -> dict[str, Any]:
-        item = Dataset()
-        for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
-            setattr(item, name, dataset[name].value)
-        return item.to_json_dict()
+def test_a_bad_image_costs_no_other_of_its_series(pacs: Pacs, store: DicomWebStore) -> None:
+    film = pacs.films[0]
+    path = f"/studies/{film.StudyInstanceUID}/series/{film.SeriesInstanceUID}/instances"
+    pacs.extra[path] = [{"00080018": {"vr": "UI", "Value": ["no uid"]}}]
+    # the series has two images, although one of them cannot be used
+    assert store.list_images() == [f"{film.SeriesInstanceUID}/{film.SOPInstanceUID}"]
 
 
 def test_a_label_that_is_in_the_pacs_is_saved_whatever_fails_then(
-    dicom_film: Path, points: np.ndarray, tmp_path: Path
+    pacs: Pacs, store: DicomWebStore, dicom_film: Path, points: np.ndarray, tmp_path: Path
 ) -> None:
-    pacs = Pacs(dicom_film)
-    store = DicomWebStore(pacs, tmp_path / "cache")
     (name,) = store.list_images()
     write_markups(tmp_path / "label.json", as_markups(points, placement_of(dicom_film), millimetres=True))
     pacs.fails_after_store = True
     assert store.save_label(name, str(tmp_path / "label.json"), "final", {}) == name
     assert [report.SeriesInstanceUID for report in pacs.reports] == [review_series_uid(name)]
     # the list that was made before the store does not count any more
-    with pytest.raises(CephError, match="did not list its series"):
+    with pytest.raises(CephError, match=r"^PACS: HTTP 503$"):
         store.labelled()
     pacs.fails_after_store = False
     assert store.labelled() == {name}
@@ -127,11 +177,14 @@ def test_a_label_that_is_in_the_pacs_is_saved_whatever_fails_then(
 
 @pytest.mark.parametrize("response", [None, {"ReferencedSOPInstanceUID": "1.2.3.4"}], ids=["nothing", "another object"])
 def test_a_label_that_the_pacs_does_not_name_as_stored_is_not_saved(
-    dicom_film: Path, points: np.ndarray, tmp_path: Path, response: dict[str, str] | None
+    pacs: Pacs,
+    store: DicomWebStore,
+    dicom_film: Path,
+    points: np.ndarray,
+    tmp_path: Path,
+    response: dict[str, str] | None,
 ) -> None:
-    pacs = Pacs(dicom_film)
     pacs.store_response = response
-    store = DicomWebStore(pacs, tmp_path / "cache")
     (name,) = store.list_images()
     write_markups(tmp_path / "label.json", as_markups(points, placement_of(dicom_film), millimetres=True))
     cause = f"^the PACS did not store the report of {name}: the answer does not say that the object is stored$"
@@ -141,10 +194,8 @@ def test_a_label_that_the_pacs_does_not_name_as_stored_is_not_saved(
 
 
 def test_a_report_has_what_the_pacs_says_of_the_patient_now(
-    dicom_film: Path, points: np.ndarray, tmp_path: Path
+    pacs: Pacs, store: DicomWebStore, points: np.ndarray, tmp_path: Path
 ) -> None:
-    pacs = Pacs(dicom_film)
-    store = DicomWebStore(pacs, tmp_path / "cache")
     (name,) = store.list_images()
     write_markups(tmp_path / "label.json", as_markups(points, placement_of(store.film(name)[1]), millimetres=True))
     pacs.films[0].PatientName, pacs.films[0].PatientID = "Corrected^Name", "4711"
@@ -154,31 +205,27 @@ def test_a_report_has_what_the_pacs_says_of_the_patient_now(
 
 
 def test_a_label_of_an_image_that_the_pacs_replaced_is_refused(
-    dicom_film: Path, points: np.ndarray, tmp_path: Path
+    pacs: Pacs, store: DicomWebStore, points: np.ndarray, tmp_path: Path
 ) -> None:
-    pacs = Pacs(dicom_film)
-    store = DicomWebStore(pacs, tmp_path / "cache")
     (name,) = store.list_images()
     write_markups(tmp_path / "label.json", as_markups(points, placement_of(store.film(name)[1]), millimetres=True))
-    pacs.films[0].SOPInstanceUID = "1.2.3"
-    with pytest.raises(CephError, match=r"has another image for .* now: open it anew"):
+    pacs.films[0].SOPInstanceUID = pacs.films[0].file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    with pytest.raises(CephError, match=r"^the PACS now has another image for "):
         store.save_label(name, str(tmp_path / "label.json"), "final", {})
     assert pacs.reports == []
-    # what is opened anew is the new one
+    # opened again, it is the new image
     assert dcmread(store.film(name)[1]).SOPInstanceUID == "1.2.3"
 
 
-def test_a_film_that_is_newer_than_the_list_is_looked_up_alone(dicom_film: Path, tmp_path: Path) -> None:
-    pacs = Pacs(dicom_film)
-    store = DicomWebStore(pacs, tmp_path / "cache")
+def test_a_film_that_is_newer_than_the_list_is_looked_up_alone(
+    pacs: Pacs, store: DicomWebStore, dicom_film: Path
+) -> None:
     (old,) = store.list_images()
-    new = dcmread(dicom_film)
-    new.SeriesInstanceUID, new.SOPInstanceUID = "2.25.1", "2.25.2"
-    pacs.films.append(new)
-    pacs.asked.clear()
+    pacs.films.append(another_film(dicom_film, SeriesInstanceUID="2.25.1", SOPInstanceUID="2.25.2"))
+    pacs.searches.clear()
     assert store.canonical("2.25.1") == "2.25.1"
     for name in ("2.25.3", "2.25.*", "nothing"):
         with pytest.raises(NotThereError, match="the PACS has no film"):
             store.canonical(name)
-    assert {filters["SeriesInstanceUID"] for filters in pacs.asked} == {"2.25.1", "2.25.3"}
+    assert {filters["SeriesInstanceUID"] for filters in pacs.searches} == {"2.25.1", "2.25.3"}
     assert store.list_images() == [old, "2.25.1"]

@@ -60,7 +60,7 @@ def test_nifti_is_what_others_read(plane: Placement, points: np.ndarray, tmp_pat
 
 def test_a_map_of_another_film(plane: Placement, points: np.ndarray, tmp_path: Path) -> None:
     write_label_map(tmp_path / "map.nrrd", points, plane)
-    with pytest.raises(CephError, match="of different films"):
+    with pytest.raises(CephError, match="It belongs to another film"):
         read_label_map(tmp_path / "map.nrrd", (241, 200))
 
 
@@ -92,9 +92,9 @@ def test_slicers_names_count_and_not_its_numbers(plane: Placement, points: np.nd
     [
         ({"name": "Segment_3"}, "no landmark is called 'Segment_3'"),
         ({"name": "Nasion"}, "Nasion is in the label map twice"),
-        ({"idx": 40}, "holds the value 3, which label_info does not name"),
+        ({"idx": 40}, "contains the value 3, which label_info does not name"),
         ({"idx": 1}, "two names to the value 1"),
-        ({"idx": "third"}, "no list of objects with name and idx"),
+        ({"idx": "third"}, "must be a list of objects with name and idx"),
     ],
 )
 def test_names_that_do_not_fit_the_map(

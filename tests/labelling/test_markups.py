@@ -106,15 +106,15 @@ def test_a_detection_of_this_very_image(plane: Placement, tmp_path: Path) -> Non
 MARK = {"label": "Sella", "position": [1.0, 2.0, 0.0]}
 FOUND = {"symbol": "S", "x": 10.5, "y": 20.0}
 WRONG = {
-    "no JSON": ("{", "no JSON"),
-    "a list": ("[]", "no object"),
+    "no JSON": ("{", "not JSON"),
+    "a list": ("[]", "not an object"),
     "another file": ("{}", "neither Slicer's markups"),
     "the unit alone": ({"markups": {"unit": "mm"}}, "neither Slicer's markups"),
     "params without landmarks": ({"params": {"output": "json"}}, "neither Slicer's markups"),
     "an unknown name": ({"markups": [{"controlPoints": [{**MARK, "label": "F-1"}]}]}, "no landmark is called 'F-1'"),
     "a name twice": ({"markups": [{"controlPoints": [MARK, {**MARK, "label": "S"}]}]}, "Sella is in the label twice"),
-    "Slicer's regions": ({"markups": []}, "holds no landmark"),
-    "all unset": ({"markups": [{"controlPoints": [{**MARK, "positionStatus": "undefined"}]}]}, "holds no landmark"),
+    "Slicer's regions": ({"markups": []}, "contains no landmark"),
+    "all unset": ({"markups": [{"controlPoints": [{**MARK, "positionStatus": "undefined"}]}]}, "contains no landmark"),
     "no position": ({"markups": [{"controlPoints": [{"label": "S"}]}]}, "not those of Slicer's schema"),
     "two numbers": ({"markups": [{"controlPoints": [{**MARK, "position": [1, 2]}]}]}, "not those of Slicer's schema"),
     "far away": ({"markups": [{"controlPoints": [{**MARK, "position": [-500.0, 2.0, 0.0]}]}]}, "another film"),

@@ -107,7 +107,7 @@ class TestInfer:
         Path(file).unlink()
 
     def test_an_unknown_format(self, task: InferLandmarks, store: FolderStore) -> None:
-        with pytest.raises(CephError, match=r"result_extension \.exe is none of"):
+        with pytest.raises(CephError, match=r"result_extension \.exe is not one of"):
             task(self.request(store, "a.png", result_extension=".exe"))
 
     def test_a_rejected_film_is_named_as_the_client_knows_it(self, task: InferLandmarks, store: FolderStore) -> None:
@@ -242,7 +242,7 @@ class TestTrain:
 
     def test_too_few_films(self, task: FineTune, store: FolderStore, detection: Detection) -> None:
         save(store, "a.png", detection.points())
-        with pytest.raises(CephError, match="training needs 2 films with final labels, and there are 1"):
+        with pytest.raises(CephError, match="training needs 2 films with final labels, but there are 1"):
             task({}, store)
         assert list(task._folder.glob("*")) == []
 
@@ -278,8 +278,8 @@ class TestTrain:
     @pytest.mark.parametrize(
         ("option", "message"),
         [
-            ({"max_epochs": "many"}, "are numbers"),
-            ({"max_epochs": -1}, "1 or more"),
+            ({"max_epochs": "many"}, "must be numbers"),
+            ({"max_epochs": -1}, "at least 1"),
             ({"learning_rate": 0.0}, "positive"),
             ({"initial_weights": "mine"}, "'shipped' or 'latest'"),
         ],

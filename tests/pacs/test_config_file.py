@@ -60,17 +60,17 @@ def test_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         ("folder: data\n", "", "line 1: folder: is missing"),
         ("ae_title: CEPH", "ae_title: THIS TITLE IS TOO LONG", "line 1: ae_title: an AE title has 1 to 16"),
         ("folder: data", "folder: data\nfolder: other", "line 3: folder: stands there twice"),
-        ("folder: data", "folder: [", "line 4: no YAML"),
-        ("[PACS]", "[PACS, '${NOBODY}']", "line 4: accept.calling_ae_titles.1: the environment has no variable NOBODY"),
+        ("folder: data", "folder: [", "line 4: not YAML"),
+        ("[PACS]", "[PACS, '${NOBODY}']", "line 4: accept.calling_ae_titles.1: no environment variable NOBODY"),
         ("[PACS]", "[]", "line 4: accept.calling_ae_titles: Tuple should have at least 1 item"),
         ("[PACS]", "[PACS]\n  tls: {certificate: no.pem, key: no.pem}", "line 5: accept.tls.certificate: "),
-        (GOOD, "- 1", "line 1: not a list of keys and values"),
+        (GOOD, "- 1", "line 1: the file must consist of keys and values"),
         (GOOD, "", "line 1: folder: is missing"),
-        (GOOD, "\x00", "no YAML"),
-        ("folder: data", "folder: ~nobody-is-called-so/data", "nobody knows the home folder"),
+        (GOOD, "\x00", "not YAML"),
+        ("folder: data", "folder: ~nobody-is-called-so/data", "but the home folder is unknown"),
         ("folder: data", "folder: &self [*self]", "an alias (*) stands in what it names"),
         ("folder: data", f"folder: {'[' * 3000}{']' * 3000}", "lists and keys stand too deep in each other"),
-        ("targets:", "select: {exclude: '['}\ntargets:", "line 5: select.exclude: no regular expression"),
+        ("targets:", "select: {exclude: '['}\ntargets:", "line 5: select.exclude: not a regular expression"),
         ("targets:", "select: {modalities: []}\ntargets:", "line 5: select.modalities: Tuple should have at least 1"),
         ("targets:", "http: {host: 0.0.0.0, port: 80}\ntargets:", "line 5: http: host 0.0.0.0 can be reached"),
         *(
@@ -80,9 +80,9 @@ def test_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
                 f"sources.dicomweb.0.url: {said}",
             )
             for url, said in [
-                ("https://", "no URL such as"),
-                ("https:///dicom-web", "no URL such as"),
-                ("http://:8042", "no URL such as"),
+                ("https://", "not a URL such as"),
+                ("https:///dicom-web", "not a URL such as"),
+                ("http://:8042", "not a URL such as"),
                 ("http://pacs:80420", "Port out of range"),
                 ("ftp://pacs", "String should match"),
             ]
@@ -159,15 +159,15 @@ def test_check(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("folder: others", "others: not empty, and not the folder of a node"),
-        ("folder: node.yaml/data", "node.yaml is no folder"),
-        ("folder: node.yaml", "node.yaml is no folder"),
+        ("folder: others", "others: neither empty nor the folder of a node"),
+        ("folder: node.yaml/data", "node.yaml is not a folder"),
+        ("folder: node.yaml", "node.yaml is not a folder"),
         (
             "folder: data\nsources: {dicomweb: [{name: a, url: 'https://a', ca: others/letter.txt}]}",
-            "letter.txt: no cert",
+            "letter.txt: not a file of CA cert",
         ),
         ("folder: data\nport: 8080\nhttp: {port: 8080}", "http.port and port are both 8080"),
-        ("folder: data\ndetect: {device: 'cuda:0'}", "detect.device is cuda:0, and no GPU can be used here"),
+        ("folder: data\ndetect: {device: 'cuda:0'}", "detect.device is cuda:0, but this machine has no usable GPU"),
     ],
 )
 def test_what_check_finds_before_a_node_starts(
@@ -200,7 +200,7 @@ def test_the_folder_of_a_node_is_taken_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "said"), [(0o700, ""), (0o750, "(mode 750); chmod 700"), (0o755, "(mode 755); chmod")]
+    ("mode", "said"), [(0o700, ""), (0o750, "(mode 750). Run chmod 700"), (0o755, "(mode 755). Run chmod")]
 )
 def test_a_folder_that_others_may_look_into(tmp_path: Path, mode: int, said: str) -> None:
     pytest.importorskip("pynetdicom", reason="the extra pacs is not installed (make optional)")
@@ -212,7 +212,7 @@ def test_a_folder_that_others_may_look_into(tmp_path: Path, mode: int, said: str
     assert result.exit_code == 0
     assert f"{file}: ok" in result.output
     assert said in result.output
-    assert ("others than its owner" in result.output) is bool(said)
+    assert ("other users can read it" in result.output) is bool(said)
 
 
 def test_a_certificate_that_is_none(tmp_path: Path) -> None:

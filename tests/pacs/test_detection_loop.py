@@ -183,7 +183,7 @@ def test_a_film_that_takes_too_long_is_a_dead_letter_that_says_so(tmp_path: Path
         with place.running():
             wait_until(lambda: bool(place.dead()))
         assert place.dead()["1.2.3.1.3"] == (
-            "the process ended 2 times while it worked on the film; the last time, the film took longer than 30 s"
+            "the process ended 2 times while working on the film; the last time, the film took longer than 30 s"
         )
     assert workers.submitted == ["1.2.3.1.3", "1.2.3.1.3"]
 
@@ -205,7 +205,7 @@ def test_a_film_that_the_node_ended_with_too_often_is_not_begun_again(tmp_path: 
             place.ledger.started(waiting)
         with place.running():
             wait_until(lambda: len(place.dead()) == 2)
-        assert place.dead()["1.2.3.2.3"] == "the node ended 10 times while it worked on it"
+        assert place.dead()["1.2.3.2.3"] == "the node ended 10 times while working on this film"
         assert workers.submitted == ["1.2.3.1.3"]
 
 
@@ -219,7 +219,7 @@ def test_a_dead_letter_that_was_taken_away_after_it_began_anew_has_no_folder_aga
         assert place.ledger.retry(letter.id)
         with place.running():
             wait_until(lambda: place.dead())
-        assert place.dead() == {"1.2.3.1.3": "its file was taken away"}
+        assert place.dead() == {"1.2.3.1.3": "its file was removed"}
         assert list(place.spool.dead.iterdir()) == []
     assert workers.submitted == ["1.2.3.1.3"]
 

@@ -103,7 +103,7 @@ def test_a_deflated_film_of_an_archive_is_taken_inflated(tmp_path: Path) -> None
     deflated.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     put_into_inbox(deflated, spool)
     (path,) = spool.inbox.iterdir()
-    assert receiver.look(path)[0] == receiver.SUCCESS
+    assert receiver.check_object(path)[0] == receiver.SUCCESS
     assert dcmread(path).pixel_array.tobytes() == film(1).pixel_array.tobytes()
 
 
@@ -116,6 +116,6 @@ def test_the_folder_of_another_user(tmp_path: Path) -> None:
     else:
         folder = Path("/")
     with pytest.raises(
-        CephError, match=rf"^{folder}: is the folder of user \w+, and the node's; run this as that user"
+        CephError, match=rf"^{folder}: the node's folder belongs to user \w+\. Run this command as that user"
     ):
         check_owner(folder)

@@ -14,8 +14,8 @@ from pydicom import Dataset
 pytest.importorskip("pynetdicom", reason="the extra pacs is not installed (make optional)")
 
 from monai_ceph.archives.config import DicomWebSource, SelectionConfig
+from monai_ceph.archives.query import Found, Query
 from monai_ceph.archives.selection import Selection
-from monai_ceph.archives.sources import Found, Query
 from monai_ceph.errors import CephError, StoppedError
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.polling_loop import PollingLoop

@@ -107,8 +107,8 @@ def test_a_film_is_on_the_disk_and_in_the_ledger_before_success_is_said(node: Li
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"calling": "STRANGER"}, "its AE title is not among accept.calling_ae_titles"),
-        ({"called": "ANOTHER"}, "it calls ANOTHER, and the node is CEPH"),
+        ({"calling": "STRANGER"}, "its AE title is not in accept.calling_ae_titles"),
+        ({"called": "ANOTHER"}, "it calls ANOTHER, but the node is CEPH"),
     ],
     ids=["calling AE title", "called AE title"],
 )
@@ -207,7 +207,7 @@ def test_a_deflated_data_set_is_refused_before_it_is_inflated(node: Listening, t
     assert path.stat().st_size < 2**20
     tracemalloc.start()
     try:
-        assert receiver.look(path) == (0xC000, "the data set is deflated", ("", ""))
+        assert receiver.check_object(path) == (0xC000, "the data set is deflated", ("", ""))
         assert tracemalloc.get_traced_memory()[1] < 2**23
     finally:
         tracemalloc.stop()

@@ -301,6 +301,10 @@ def test_a_ledger_of_before_is_taken_over(tmp_path: Path) -> None:
               next_try REAL NOT NULL, reason TEXT, UNIQUE (film, target, stem, kind));
             CREATE TABLE audit (id INTEGER PRIMARY KEY, time REAL NOT NULL, event TEXT NOT NULL, uid TEXT,
               details TEXT NOT NULL);
+            CREATE TABLE commitments (id INTEGER PRIMARY KEY, transaction_uid TEXT NOT NULL, peer TEXT NOT NULL,
+              objects TEXT NOT NULL, since REAL NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,
+              next_try REAL NOT NULL DEFAULT 0, UNIQUE (peer, transaction_uid));
+            CREATE TABLE cursors (name TEXT PRIMARY KEY, value TEXT NOT NULL);
             INSERT INTO films (id, uid, key, sender, size, received, state) VALUES
               (7, '1.2', 'one', 'SENDER', 10, 5.0, 'done'), (9, '1.3', 'two', 'SENDER', 10, 6.0, 'detected');
             INSERT INTO deliveries (film, target, kind, stem, uid, since, next_try)

@@ -118,7 +118,7 @@ def serving(archive: Archive, certificates: Path | None = None) -> Iterator[Arch
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            sent = dcmread(BytesIO(body.partition(b"\r\n\r\n")[2]))
+            sent = dcmread(BytesIO(body.partition(b"\r\n\r\n")[2].rpartition(b"\r\n--")[0]))
             archive.stored.append(str(sent.SOPInstanceUID))
             self._answer(*archive.stowed(sent))
 

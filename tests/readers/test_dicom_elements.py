@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
+from pydicom.errors import BytesLengthException
 from pydicom.tag import Tag
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -21,7 +22,15 @@ from reader_films import GREY12, dicom, refuses, same, save
 from sample_files import encode, picture, with_fragments
 
 from monai_ceph.readers import count_frames
-from monai_ceph.readers.dicom_elements import given, integer, number
+from monai_ceph.readers.dicom_elements import (
+    first_term,
+    first_value,
+    given,
+    integer,
+    is_uid,
+    number,
+    positive_number,
+)
 
 SPACES = (9, 10, 11, 12, 13, 32)
 WHITE = [first << 8 | second for first in SPACES for second in SPACES]
@@ -127,3 +136,34 @@ def test_an_offset_table_of_white_space(tmp_path: Path) -> None:
     assert count_frames(path) == 3
     for frame, expected in enumerate(pictures, 1):
         same(path, expected, frame=frame)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        *(("1.2.840.10008", True), ("0", True), ("9" * 64, True)),
+        *(("", False), ("9" * 65, False), (".1.2", False), ("..", False), ("1.2/../3", False), ("1.2*", False)),
+        *(("1.2\n", False), ("１.2", False)),
+    ],
+)
+def test_is_uid(text: str, expected: bool) -> None:
+    assert is_uid(text) is expected
+
+
+def test_the_first_of_several_values() -> None:
+    dataset = Dataset()
+    dataset.Modality, dataset.NumberOfFrames, dataset.RescaleSlope = "", "7", [2.5, 3]
+    dataset.ImageType = ["original ", "PRIMARY"]
+    assert first_value(dataset, "Modality") is None
+    assert first_value(dataset, "RescaleSlope") == 2.5
+    assert (first_term(dataset, "ImageType"), first_term(dataset, "Modality")) == ("ORIGINAL", "")
+    assert (positive_number(dataset, "NumberOfFrames"), positive_number(dataset, "SeriesNumber")) == (7, 1)
+
+
+def test_a_first_value_that_cannot_be_converted_is_absent() -> None:
+    dataset = Dataset()
+    dataset[Tag("Rows")] = RawDataElement(Tag("Rows"), "US", 1, b"7", 0, False, True)
+    with pytest.raises(BytesLengthException):
+        dataset.get("Rows")
+    assert first_value(dataset, "Rows") is None
+    assert positive_number(dataset, "Rows") == 1
