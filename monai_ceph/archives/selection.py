@@ -1,6 +1,6 @@
 """Which objects are cephalograms, judged by a header or a query's answer before pixels are moved or read.
 
-Panoramic units take cephalograms too, and describe them freely. docs/reference/node.md says how to make the rules stricter.
+Panoramic units take cephalograms too, and describe them freely. docs/reference/node.md has stricter rules.
 Anything but a radiograph is refused, our own reports included, so that the node never works on its own output.
 """
 

@@ -112,6 +112,6 @@ class NodeConfig(Section):
     retry: RetryConfig = RetryConfig()
     storage_commitment: tuple[Peer, ...] = Field(
         default=(),
-        description="peers that may request it, and addresses for the report; see docs/reference/node.md first",
+        description="peers that may request it, and where reports go; see docs/reference/node.md first",
     )
     http: HttpConfig | None = None
