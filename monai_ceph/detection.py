@@ -32,6 +32,7 @@ from monai_ceph.networks.folding import fold
 from monai_ceph.readers import Radiograph, SpacingSource, read_radiograph
 from monai_ceph.result import Detection, ModelIdentity, detected_landmark, film_state
 from monai_ceph.transforms import landmarks_to_source
+from monai_ceph.version import __version__
 
 __all__ = [
     "CephalogramDetector",
@@ -182,6 +183,7 @@ def model_identity(config: ConfigParser) -> ModelIdentity:
         version=weights.model()["version"] if shipped else "unknown",
         weights_sha256=weights.sha256(*used.values()),
         recipe_sha256=_recipe_sha256(config),
+        software=f"monai-ceph {__version__}",
     )
 
 
@@ -283,14 +285,14 @@ class CephalogramDetector:
         with clock.part("framing"):
             pixels = MetaTensor(torch.from_numpy(radiograph.pixels)[None], affine=torch.eye(3, dtype=torch.float64))
             film = self._frame({"image": pixels})["image"].to(self.device)
-        with clock.part("stage 1"):
+        with clock.part("stage_1"):
             stated = stated_view(radiograph.patient_orientation)
             film, pose = self.inferer.frame(film, stated)
             # stage 1 alone has the time for another look, at the head in its pose
             guide = self.inferer.guide(film, pose if stage == "local" else None)
         points, scores = guide.landmarks, guide.peaks
         if stage == "local":
-            with clock.part("stage 2"):
+            with clock.part("stage_2"):
                 windows = self.inferer.explore(film, guide.landmarks, self.network, pose)
             with clock.part("decoding"):
                 points = self._decode(windows.heatmaps) + windows.starts

@@ -1,13 +1,19 @@
-"""What a detection says: one typed, versioned model. Its JSON schema is docs/schema/detection-1.1.json."""
+"""The result of detection on one film: a typed, versioned model. Its JSON schema is docs/schema/detection-2.0.json.
+
+``Detection.model_validate_json`` reads a result of this major version; fields that a later minor version added are
+dropped. It raises CephError for another major version or none, and pydantic's ValidationError for a wrong or missing field.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
+from monai_ceph.errors import CephError
 from monai_ceph.landmarks import name_of
 from monai_ceph.readers.radiograph import SpacingSource
 from monai_ceph.version import __version__
@@ -23,15 +29,17 @@ __all__ = [
     "film_state",
 ]
 
-SCHEMA_VERSION: Literal["1.1"] = "1.1"
-"""A reader of 1.x can read every 1.y: fields are only added. A field that goes or changes its meaning makes it 2.0."""
+SCHEMA_VERSION: Literal["2.0"] = "2.0"
+"""Version of the JSON that is written. A reader of 2.x reads every 2.y, since a minor version only adds fields.
+Anything else that changes makes it 3.0, such as a field that goes, or a new value of a field with listed values."""
 
 Status = Literal["ok", "uncertain", "missing"]
-FilmState = Literal["done", "uncertain"]
+FilmState = Literal["ok", "uncertain"]
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Reading drops fields that a later minor version added. The schema allows none, since none are ever written.
+    model_config = ConfigDict(frozen=True, extra="ignore", json_schema_extra={"additionalProperties": False})
 
 
 class DetectedLandmark(_Record):
@@ -92,7 +100,7 @@ class ModelIdentity(_Record):
     version: str
     weights_sha256: str = Field(description="of the bytes of all weights, in the order global, local, context")
     recipe_sha256: str = Field(description="of the parameters of inference, as the configs and the user set them")
-    software: str = Field(default=f"monai-ceph {__version__}")
+    software: str = Field(description="name and version of the program that made the detection")
 
 
 def film_state(landmarks: Sequence[DetectedLandmark], uncertain_above: float, forced: bool) -> FilmState:
@@ -104,13 +112,13 @@ def film_state(landmarks: Sequence[DetectedLandmark], uncertain_above: float, fo
         forced: it does not look like a cephalogram, and was kept all the same.
     """
     doubtful = sum(mark.status != "ok" for mark in landmarks)
-    return "uncertain" if forced or doubtful > uncertain_above * len(landmarks) else "done"
+    return "uncertain" if forced or doubtful > uncertain_above * len(landmarks) else "ok"
 
 
 class Detection(_Record):
-    """What was found on one film. Coordinates: x right, y down, pixel centres at integers, source pixels."""
+    """The landmarks of one film. Coordinates: x right, y down, pixel centres at integers, source pixels."""
 
-    schema_version: Literal["1.0", "1.1"] = SCHEMA_VERSION
+    schema_version: Literal["2.0"] = SCHEMA_VERSION
     file: str = Field(description="the film, as it was named or found")
     frame: int | None = Field(default=None, ge=1, description="number of the frame of a multi-frame image, else null")
     study_uid: str | None = Field(default=None, description="DICOM Study Instance UID")
@@ -134,14 +142,28 @@ class Detection(_Record):
     mirrored: bool = Field(description="the head faces left once the film is upright")
     inverted: bool = Field(description="bright and dark are exchanged on the film")
     state: FilmState = Field(
-        default="done",
-        description="uncertain: in doubt as a whole, kept by force or with few clear landmarks",
+        description="uncertain: the film was kept by force, or too few of its landmarks are ok",
     )
     landmarks: tuple[DetectedLandmark, ...]
     model: ModelIdentity
     warnings: tuple[str, ...] = Field(description="sentences for the person who reviews the result")
     created: AwareDatetime = Field(description="when the detection was made, UTC")
-    seconds: dict[str, float] = Field(description="time per part: reading, framing, stage 1, stage 2, decoding")
+    seconds: dict[str, float] = Field(description="time per part: reading, framing, stage_1, stage_2, decoding")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_version(cls, data: Any, info: ValidationInfo) -> Any:
+        if not isinstance(data, dict) or ("schema_version" not in data and info.mode == "python"):
+            return data
+        version, major = data.get("schema_version"), SCHEMA_VERSION.split(".")[0]
+        if not isinstance(version, str) or not re.fullmatch(r"\d{1,9}\.\d{1,9}", version):
+            raise CephError("not a result of monai-ceph: it has no schema_version such as " + SCHEMA_VERSION)
+        if version.split(".")[0] != major:
+            raise CephError(
+                f"the result has schema version {version}, and monai-ceph {__version__} reads {major}.x: "
+                "use the version of monai-ceph that wrote it, or detect again"
+            )
+        return {**data, "schema_version": SCHEMA_VERSION}
 
     def points(self) -> np.ndarray:
         """Return (19, 2) landmarks as (row, column) in source pixels; NaN where missing."""

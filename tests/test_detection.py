@@ -42,7 +42,7 @@ def test_a_part_ends_when_the_gpu_has_done_it(
     waited: list[torch.device] = []
     monkeypatch.setattr("torch.cuda.synchronize", waited.append)
     clock = detection._Clock(device)
-    with clock.part("stage 2"):
+    with clock.part("stage_2"):
         assert not waited
     assert waited == waits
 
@@ -259,19 +259,19 @@ class TestDetection:
         assert found.image_uid is None
         assert found.pixel_spacing is None
         assert found.spacing_source == "none"
-        assert set(found.seconds) == {"reading", "framing", "stage 1", "stage 2", "decoding"}
+        assert set(found.seconds) == {"reading", "framing", "stage_1", "stage_2", "decoding"}
         assert all(value >= 0 for value in found.seconds.values())
 
     def test_what_it_says_of_a_dicom_film(self, detect: Detect, dicom: Path, spacing: float) -> None:
         found = detect(dicom)
         assert found.image_uid == pydicom.dcmread(dicom, stop_before_pixels=True).SOPInstanceUID
         assert found.pixel_spacing == pytest.approx((spacing, spacing), rel=1e-3)
-        assert found.spacing_source == "PixelSpacing, calibrated"
+        assert found.spacing_source == "pixel_spacing_calibrated"
 
     def test_the_scale_given_by_the_user(self, detector: CephalogramDetector, dicom: Path) -> None:
         found = detector(read_radiograph(dicom, pixel_spacing=0.25), force=True, stage="global")
         assert (found.pixel_spacing, found.stated_spacing) == ((0.25, 0.25), None)
-        assert found.spacing_source == "given by the user"
+        assert found.spacing_source == "user"
         assert any("0.25 mm replaces" in warning for warning in found.warnings)
 
     @pytest.mark.parametrize("stated", [0.4, 0.12])
@@ -284,7 +284,7 @@ class TestDetection:
         assert all(mark.x_mm is None and mark.y_mm is None for mark in found.landmarks)
         sella, nasion = found.points()[:2]
         length = float(np.linalg.norm(sella - nasion)) * stated
-        said = f"({SpacingSource.USER}) was ignored: S-N is {length:.1f} mm long, outside 45 to 95 mm."
+        said = f"(given by the user) was ignored: S-N is {length:.1f} mm long, outside 45 to 95 mm."
         assert sum(warning.endswith(said) for warning in found.warnings) == 1
 
     def test_status_follows_the_score(self, detect: Detect, film: Path) -> None:
@@ -377,7 +377,7 @@ class TestRefused:
 class TestConfigs:
     def test_the_first_stage_alone(self, detector: CephalogramDetector, film: Path) -> None:
         found = detector(film, force=True, stage="global")
-        assert set(found.seconds) == {"reading", "framing", "stage 1"}
+        assert set(found.seconds) == {"reading", "framing", "stage_1"}
         assert np.isfinite(found.points()).all()
 
     def test_an_overlay_and_an_override(self) -> None:

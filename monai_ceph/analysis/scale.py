@@ -59,7 +59,7 @@ def check_scale(radiograph: Radiograph, points: np.ndarray) -> Radiograph:
     wrong, why = scale_problem(points, spacing)
     if not wrong:
         return replace(radiograph, warnings=(*radiograph.warnings, why)) if why else radiograph
-    said = f"The scale of {in_mm(*spacing)} per pixel ({radiograph.spacing_source}) was ignored: {why}"
+    said = f"The scale of {in_mm(*spacing)} per pixel ({radiograph.spacing_source.label}) was ignored: {why}"
     return replace(
         radiograph,
         pixel_spacing=None,

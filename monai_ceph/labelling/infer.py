@@ -149,12 +149,12 @@ def _unit(detection: Detection, placement: Placement) -> dict[str, Any]:
         unit = "pixel" if spacing == [1.0, 1.0] else "unknown"
         note = "The film has no known scale: distances between the markups are no millimetres."
     elif all(abs(own / other - 1) < 1e-3 for own, other in zip(scale, spacing, strict=True)):
-        unit, note = "mm", f"Distances between the markups have the scale of the film ({detection.spacing_source})."
+        unit, note = "mm", f"Distances between the markups have the scale of the film ({detection.spacing_source.label})."
     else:
         unit = "mm"
         note = (
             f"The markups lie on the film as ITK and Slicer place it, at {spacing[0]:g} x {spacing[1]:g} mm per pixel. "
-            f"The scale of the film is {scale[0]:g} x {scale[1]:g} mm ({detection.spacing_source}): distances between "
+            f"The scale of the film is {scale[0]:g} x {scale[1]:g} mm ({detection.spacing_source.label}): distances between "
             "the markups are not those in the patient. Take x_mm and y_mm."
         )
     return {"coordinate_system": "LPS", "unit": unit, "spacing": spacing, "note": note}

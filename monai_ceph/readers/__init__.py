@@ -162,7 +162,7 @@ def _with_spacing(radiograph: Radiograph, spacing: float) -> Radiograph:
     notes = without_planes(radiograph.warnings)
     if stated and any(abs(value / spacing - 1) > 0.01 for value in stated):
         notes.append(
-            f"The given pixel spacing of {spacing:g} mm replaces {in_mm(*stated)} ({radiograph.spacing_source})."
+            f"The given pixel spacing of {spacing:g} mm replaces {in_mm(*stated)} ({radiograph.spacing_source.label})."
         )
     return replace(
         radiograph, pixel_spacing=(spacing, spacing), spacing_source=SpacingSource.USER, warnings=tuple(notes)

@@ -25,29 +25,42 @@ _PLANES = ("PixelSpacing does not say", "The scale is that of")
 class SpacingSource(str, Enum):
     """Where the pixel spacing came from. DICOM rules: PS3.3 section 10.7.1.
 
+    The value is a slug for JSON and tables; `label` is the text for people.
+
     Only `PIXEL_SPACING_CALIBRATED`, `IMAGER_CORRECTED` and, if the user is right, `USER` are lengths in the
     patient. The others are lengths in some other plane, or cannot be told apart from that.
     """
 
-    PIXEL_SPACING_CALIBRATED = "PixelSpacing, calibrated"
+    label: str
+
+    def __new__(cls, slug: str, label: str) -> SpacingSource:
+        source = str.__new__(cls, slug)
+        source._value_ = slug
+        source.label = label
+        return source
+
+    PIXEL_SPACING_CALIBRATED = "pixel_spacing_calibrated", "PixelSpacing, calibrated"
     """PixelSpacing that names its calibration, or differs from the spacing at the detector or scanner."""
-    PIXEL_SPACING_UNSTATED = "PixelSpacing, calibration not stated"
-    """PixelSpacing alone: PS3.3 10.7.1.1 says that nobody can tell whether it is calibrated."""
-    IMAGER_CORRECTED = "ImagerPixelSpacing / EstimatedRadiographicMagnificationFactor"
+    PIXEL_SPACING_UNSTATED = "pixel_spacing_unstated", "PixelSpacing, calibration not stated"
+    """PixelSpacing without more: by PS3.3 10.7.1.1 it may or may not be calibrated."""
+    IMAGER_CORRECTED = "imager_corrected", "ImagerPixelSpacing / EstimatedRadiographicMagnificationFactor"
     """Spacing at the detector divided by the magnification that the file names."""
-    IMAGER_DISTANCES = "ImagerPixelSpacing / (DistanceSourceToDetector / DistanceSourceToPatient)"
+    IMAGER_DISTANCES = (
+        "imager_distances",
+        "ImagerPixelSpacing / (DistanceSourceToDetector / DistanceSourceToPatient)",
+    )
     """Spacing at the detector divided by the ratio of the distances. By PS3.3 C.8.11.5 the second distance ends at
     the support, not in the median plane, so lengths may come out too long."""
-    IMAGER_MAGNIFIED = "ImagerPixelSpacing at the detector, magnified"
+    IMAGER_MAGNIFIED = "imager_magnified", "ImagerPixelSpacing at the detector, magnified"
     """Spacing at the detector; the magnification is unknown, so lengths come out too long."""
-    NOMINAL_SCANNED = "NominalScannedPixelSpacing, film plane"
+    NOMINAL_SCANNED = "nominal_scanned", "NominalScannedPixelSpacing, film plane"
     """Spacing on a scanned film; the magnification is unknown, so lengths come out too long."""
-    HEADER = "image header"
+    HEADER = "header", "image header"
     """The header of a MetaImage or a NIfTI file."""
-    USER = "given by the user"
-    IMPLAUSIBLE = "implausible"
+    USER = "user", "given by the user"
+    IMPLAUSIBLE = "implausible", "implausible"
     """The file or the user states a spacing, but the head on the film would have an impossible size."""
-    NONE = "none"
+    NONE = "none", "none"
 
     def __str__(self) -> str:
         return self.value

@@ -57,7 +57,7 @@ WARNING = _own("Warning", "Warning")
 NOTICE = _own("Notice", "Intended use")
 
 FILM_STATES: dict[FilmState, Code] = {
-    "done": _own("FilmDone", "Done"),
+    "ok": _own("FilmOk", "Ok as a whole"),
     "uncertain": _own("FilmUncertain", "In doubt as a whole"),
 }
 

@@ -41,7 +41,7 @@ def may_replace(target: Path, keys: Iterable[str]) -> bool:
 
 
 def result_schema() -> str:
-    """Return the JSON Schema (draft 2020-12) of a detection, the text of ``docs/schema/detection-1.1.json``."""
+    """Return the JSON Schema (draft 2020-12) of a detection, the text of ``docs/schema/detection-2.0.json``."""
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **Detection.model_json_schema(mode="serialization"),

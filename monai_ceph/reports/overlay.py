@@ -115,7 +115,7 @@ def _write_lines(
 
 def scale_line(detection: Detection) -> str:
     """Return where the scale of the film came from, in a line for pictures."""
-    return f"scale: {detection.spacing_source}"
+    return f"scale: {detection.spacing_source.label}"
 
 
 def save_overlay(target: Path, radiograph: Radiograph, detection: Detection) -> None:

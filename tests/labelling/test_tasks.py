@@ -53,7 +53,7 @@ class TestInfer:
         assert params["file"] == "a.png"
         assert str(store.film("a.png")[1].parent) not in json.dumps(params)
         assert params["landmarks"][0] | {"score": 0.9, "status": "ok", "x": 20.0} == params["landmarks"][0]
-        assert params["state"] == "done"
+        assert params["state"] == "ok"
         assert params["label_names"]["Sella"] == 1
 
     def test_params_hold_the_measurements(
