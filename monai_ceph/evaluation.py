@@ -121,7 +121,8 @@ def evaluate(
     errors, offsets, seconds = [], [], []
     for film in films:
         detection = detector(film.image, force=True, stage=stage)
-        found = torch.from_numpy(detection.points()) * film.pixel_spacing
+        # (x, y) to (row, column), as the annotations are
+        found = torch.from_numpy(detection.points()).flip(1) * film.pixel_spacing
         truth = torch.from_numpy(film.landmarks) * film.pixel_spacing
         errors.append(radial_errors(found, truth))
         offsets.append(found - truth)

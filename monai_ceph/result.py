@@ -1,22 +1,28 @@
 """The result of detection on one film: a typed, versioned model. Its JSON schema is docs/schema/detection-2.0.json.
 
-``Detection.model_validate_json`` reads a result of this major version; fields that a later minor version added are
-dropped. It raises CephError for another major version or none, and pydantic's ValidationError for a wrong or missing field.
+``Detection.model_validate_json`` reads a result of this major version, and drops fields that a later minor version
+added. It raises CephError for another major version or none, and pydantic's ValidationError for a wrong or missing
+field.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Literal
+from html import escape
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
 from monai_ceph.errors import CephError
 from monai_ceph.landmarks import name_of
-from monai_ceph.readers.radiograph import SpacingSource
+from monai_ceph.readers.radiograph import SpacingSource, in_mm, square_spacing
 from monai_ceph.version import __version__
+
+if TYPE_CHECKING:
+    import pandas
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -166,8 +172,81 @@ class Detection(_Record):
         return {**data, "schema_version": SCHEMA_VERSION}
 
     def points(self) -> np.ndarray:
-        """Return (19, 2) landmarks as (row, column) in source pixels; NaN where missing."""
+        """Return the landmarks, (19, 2), as (x, y) in source pixels; NaN where missing."""
         return np.array(
-            [(np.nan, np.nan) if mark.y is None else (mark.y, mark.x) for mark in self.landmarks],
+            [(np.nan, np.nan) if mark.x is None else (mark.x, mark.y) for mark in self.landmarks],
             dtype=np.float64,
         )
+
+    def __getitem__(self, key: str) -> DetectedLandmark:
+        """Return a landmark by its symbol or its name, such as ``detection["S"]`` or ``detection["Sella"]``.
+
+        Raises:
+            KeyError: if there is no such landmark.
+        """
+        for mark in self.landmarks:
+            if key in (mark.symbol, mark.name):
+                return mark
+        symbols = ", ".join(mark.symbol for mark in self.landmarks)
+        raise KeyError(f"no landmark {key!r}: use a symbol ({symbols}) or a name")
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return one dictionary per landmark, with the columns of ``landmarks.parquet``.
+
+        x and y are source pixels, x_mm and y_mm are mm from the centre of the first pixel. None is missing or unknown.
+        """
+        film = {"spacing_source": self.spacing_source.value, "pixel_spacing": square_spacing(self.pixel_spacing)}
+        film |= {name: getattr(self, name) for name in ("frame", "study_uid", "series_uid", "image_uid")}
+        return [
+            {
+                "file": self.file,
+                "landmark": mark.name,
+                **{name: getattr(mark, name) for name in ("symbol", "x", "y", "score", "status", "x_mm", "y_mm")},
+                **film,
+            }
+            for mark in self.landmarks
+        ]
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """Return one row per landmark, with the columns of ``landmarks.parquet``.
+
+        Raises:
+            CephError: if pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise CephError("to_dataframe needs pandas: pip install pandas") from error
+        return pandas.DataFrame(self.records())
+
+    def __repr__(self) -> str:
+        return f"<Detection of {self.file}: {self._summary()}>"
+
+    __str__ = __repr__
+
+    def _summary(self) -> str:
+        counts = Counter(mark.status for mark in self.landmarks)
+        of_each = ", ".join(f"{counts[status]} {status}" for status in ("ok", "uncertain", "missing"))
+        scale = f"{in_mm(*self.pixel_spacing)} per pixel" if self.pixel_spacing else "no scale"
+        warnings = f"{len(self.warnings)} warning{'' if len(self.warnings) == 1 else 's'}"
+        return f"{self.state}, {len(self.landmarks)} landmarks ({of_each}), {scale}, {warnings}"
+
+    def _repr_html_(self) -> str:
+        """Return the landmarks as a table; notebooks show it for a detection at the end of a cell."""
+        columns = ("name", "symbol", "x", "y", "x_mm", "y_mm", "score", "status")
+        head = "".join(f"<th>{column}</th>" for column in columns)
+        rows = "".join(
+            f"<tr>{''.join(f'<td>{_cell(getattr(mark, column))}</td>' for column in columns)}</tr>"
+            for mark in self.landmarks
+        )
+        warnings = "".join(f"<li>{escape(warning)}</li>" for warning in self.warnings)
+        return (
+            f"<p>{escape(self.file)}: {escape(self._summary())}</p>"
+            f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table><ul>{warnings}</ul>"
+        )
+
+
+def _cell(value: str | float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.2f}" if isinstance(value, float) else escape(value)

@@ -34,6 +34,7 @@ class SpacingSource(str, Enum):
     label: str
 
     def __new__(cls, slug: str, label: str) -> SpacingSource:
+        """Make a member of its slug and its label."""
         source = str.__new__(cls, slug)
         source._value_ = slug
         source.label = label
@@ -114,6 +115,11 @@ def plausible_spacing(row: float, column: float) -> bool:
 def in_mm(row: float, column: float) -> str:
     """Return a spacing as text, such as ``0.15 x 0.15 mm``."""
     return f"{row:g} x {column:g} mm"
+
+
+def square_spacing(spacing: tuple[float, float] | None) -> float | None:
+    """Return the one number of a (row, column) spacing, in mm per pixel; None if unknown or not square."""
+    return spacing[0] if spacing and math.isclose(*spacing, rel_tol=1e-3) else None
 
 
 def usable_spacing(

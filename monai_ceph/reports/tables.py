@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
-import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from monai_ceph.readers.radiograph import square_spacing
 
 if TYPE_CHECKING:
     from monai_ceph.readers.radiograph import SpacingSource
@@ -17,7 +18,6 @@ __all__ = [
     "ERROR_COLUMNS",
     "LANDMARK_COLUMNS",
     "landmark_rows",
-    "square_spacing",
     "write_landmarks",
     "write_table",
 ]
@@ -41,11 +41,6 @@ def landmark_rows(detection: Detection) -> Iterator[list[str]]:
     pixel_spacing is mm per pixel, as a dataset's table has it; empty if unknown or if pixels are not square.
     """
     return _rows(detection.file, detection.landmarks, detection.pixel_spacing, detection.spacing_source)
-
-
-def square_spacing(spacing: tuple[float, float] | None) -> float | None:
-    """Return the mm per pixel in both directions of a (row, column) spacing, None if there is no such number."""
-    return spacing[0] if spacing and math.isclose(*spacing, rel_tol=1e-3) else None
 
 
 def _rows(

@@ -31,7 +31,9 @@ class FakeDetector:
     """
 
     def __init__(self, log: Path | None = None, seconds: float = 0.0, recipe: str = "0") -> None:
-        self.identity = ModelIdentity(name="fake", version="1", weights_sha256="0", recipe_sha256=recipe, software="fake 1")
+        self.identity = ModelIdentity(
+            name="fake", version="1", weights_sha256="0", recipe_sha256=recipe, software="fake 1"
+        )
         self.log, self.seconds = log, seconds
 
     def __call__(self, radiograph: Radiograph, /, *, force: bool) -> Detection:

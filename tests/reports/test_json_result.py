@@ -102,7 +102,15 @@ def test_machines_get_words_without_blanks(detect: Callable[[Path], Detection], 
 
 @pytest.mark.parametrize(
     "change",
-    [{"schema_version": "2.1"}, {"schema_version": "1.1"}, {"state": "perhaps"}, {"turned": 45}, {"model": {}}, {"more": 1}, {"rows": "many"}],
+    [
+        {"schema_version": "2.1"},
+        {"schema_version": "1.1"},
+        {"state": "perhaps"},
+        {"turned": 45},
+        {"model": {}},
+        {"more": 1},
+        {"rows": "many"},
+    ],
 )
 def test_what_is_no_result(change: dict[str, Any], detection: Detection, schema: Draft202012Validator) -> None:
     with pytest.raises(ValidationError):
