@@ -7,30 +7,32 @@ import json
 import math
 import os
 import re
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import torch
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 from monai.transforms import Compose
+from rich.console import Console
+from rich.progress import track
 from yaml import YAMLError
 
 from monai_ceph import weights
 from monai_ceph.analysis.scale import check_scale
-from monai_ceph.errors import CephError, RejectedError
+from monai_ceph.errors import CephError, ReadError, RejectedError
 from monai_ceph.inferers.plausibility import check_film, check_landmarks
 from monai_ceph.inferers.pose import UPRIGHT, View, stated_view
 from monai_ceph.landmarks import LANDMARKS, SYMBOLS
 from monai_ceph.networks.folding import fold
-from monai_ceph.readers import Radiograph, SpacingSource, read_radiograph
+from monai_ceph.readers import Radiograph, SpacingSource
+from monai_ceph.readers.in_memory import Source, as_radiograph, is_several
 from monai_ceph.result import Detection, ModelIdentity, detected_landmark, film_state
+from monai_ceph.timing import Clock
 from monai_ceph.transforms import landmarks_to_source
 from monai_ceph.version import __version__
 
@@ -71,22 +73,6 @@ def _orientation_warnings(orientation: tuple[str, ...], stated: View | None, fou
     if (stated.turned, stated.mirrored) != (found.turned, found.mirrored):
         return [f"PatientOrientation {said} contradicts the film: what the film shows was followed."]
     return []
-
-
-class _Clock:
-    def __init__(self, device: str | torch.device) -> None:
-        # a config may name its device by a text
-        self.device = torch.device(device)
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def part(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        if self.device.type == "cuda":
-            # what was only queued is not done
-            torch.cuda.synchronize(self.device)
-        self.seconds[name] = time.perf_counter() - start
 
 
 def read_config(paths: Sequence[str]) -> ConfigParser:
@@ -263,24 +249,91 @@ class CephalogramDetector:
         unchanged = [key for key in _FITTED if config[key] == shipped[key]]
         self._limits_note = weights.limits_note(used, unchanged)
 
-    def __call__(self, source: str | Path | Radiograph, *, force: bool = False, stage: Stage = "local") -> Detection:
-        """Detect the landmarks of one film.
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, source: Source, *, pixel_spacing: float | None = None, force: bool = False, stage: Stage = "local"
+    ) -> Detection: ...
+
+    @overload
+    def __call__(
+        self,
+        source: Iterable[Source],
+        *,
+        pixel_spacing: float | None = None,
+        force: bool = False,
+        stage: Stage = "local",
+        progress: bool = False,
+        on_error: Callable[[CephError], None] | None = None,
+    ) -> Iterator[Detection]: ...
+
+    def __call__(
+        self,
+        source: Source | Iterable[Source],
+        *,
+        pixel_spacing: float | None = None,
+        force: bool = False,
+        stage: Stage = "local",
+        progress: bool = False,
+        on_error: Callable[[CephError], None] | None = None,
+    ) -> Detection | Iterator[Detection]:
+        """Detect the landmarks of one film, or of several.
+
+        One film gives a detection. Several give an iterator that works on a film when its detection is asked for, in
+        their order: ``list(detector(films))`` works on all of them.
 
         Args:
-            source: a file, or a radiograph that was read already.
+            source: one film, or an iterable of films. A film is a path, an array, a tensor, a PIL image, a DICOM data
+                set or a radiograph; :func:`~monai_ceph.readers.in_memory.as_radiograph` says which shapes.
+            pixel_spacing: mm between pixel centres, for rows and columns, of all films given. It replaces what a file
+                says. A radiograph has its own.
             force: keep what does not look like a cephalogram, with a warning.
             stage: ``global`` stops after the first stage; its scores are those of the global heatmaps.
+            progress: show a bar; only for several films.
+            on_error: called with the error of each film that cannot be read or is rejected, and the others go on; only
+                for several films. Without it, the first such error is raised.
 
         Raises:
-            ReadError: if the file cannot be read as a radiograph.
-            RejectedError: if the image does not look like a lateral cephalogram.
+            TypeError: if a film is of another type, or an option for several films is given for one.
+            ReadError: if a film cannot be read as a radiograph.
+            RejectedError: if an image does not look like a lateral cephalogram.
+            ValueError: if ``pixel_spacing`` is not from 0.01 to 2 mm, or a radiograph is given with it.
         """
-        clock = _Clock(self.device)
+        if is_several(source):
+            return self._each(source, pixel_spacing, force, stage, progress, on_error)
+        if progress or on_error is not None:
+            raise TypeError("progress and on_error are for several films: give them as a list")
+        return self._one(source, pixel_spacing, force, stage)
+
+    def _each(
+        self,
+        films: Iterable[Source],
+        pixel_spacing: float | None,
+        force: bool,
+        stage: Stage,
+        progress: bool,
+        on_error: Callable[[CephError], None] | None,
+    ) -> Iterator[Detection]:
+        if progress:
+            films = track(films, "Detecting", console=Console(stderr=True))
+        for number, film in enumerate(films, start=1):
+            try:
+                detection = self._one(film, pixel_spacing, force, stage, number)
+            except (ReadError, RejectedError) as error:
+                if on_error is None:
+                    raise
+                on_error(error)
+            else:
+                yield detection
+
+    def _one(
+        self, source: Source, pixel_spacing: float | None, force: bool, stage: Stage, number: int | None = None
+    ) -> Detection:
+        clock = Clock(self.device)
         if isinstance(source, Radiograph):
-            radiograph = source
+            radiograph = as_radiograph(source, pixel_spacing)
         else:
             with clock.part("reading"):
-                radiograph = read_radiograph(source)
+                radiograph = as_radiograph(source, pixel_spacing, number)
         check_film(radiograph)
         with clock.part("framing"):
             pixels = MetaTensor(torch.from_numpy(radiograph.pixels)[None], affine=torch.eye(3, dtype=torch.float64))

@@ -15,12 +15,13 @@ from PIL import Image
 from samples import HEIGHT, WIDTH, noise, row_column, save_grey
 
 import monai_ceph
-from monai_ceph import CephalogramDetector, detection, weights
+from monai_ceph import CephalogramDetector, weights
 from monai_ceph.errors import CephError, ReadError, RejectedError
 from monai_ceph.landmarks import NAMES, NUM_LANDMARKS, SYMBOLS
 from monai_ceph.networks import bfloat16_is_native
 from monai_ceph.readers import read_radiograph
 from monai_ceph.reports.dicom_uids import instance_uid
+from monai_ceph.timing import Clock
 
 Detect = Callable[[Path], monai_ceph.Detection]
 CONTRADICTS = "PatientOrientation {} contradicts the film: what the film shows was followed."
@@ -41,7 +42,7 @@ def test_a_part_ends_when_the_gpu_has_done_it(
 ) -> None:
     waited: list[torch.device] = []
     monkeypatch.setattr("torch.cuda.synchronize", waited.append)
-    clock = detection._Clock(device)
+    clock = Clock(device)
     with clock.part("stage_2"):
         assert not waited
     assert waited == waits

@@ -22,13 +22,11 @@ from monai_ceph.readers.itk_image import META_SUFFIXES, RASTER_SUFFIXES, read_me
 from monai_ceph.readers.nifti import NIFTI_SUFFIXES, read_nifti
 from monai_ceph.readers.pixels import WORKING_FOLDER, cause
 from monai_ceph.readers.radiograph import (
-    LARGEST_PIXEL,
     NOT_SQUARE,
-    SMALLEST_PIXEL,
     Radiograph,
     SpacingSource,
+    check_given_spacing,
     in_mm,
-    plausible_spacing,
     without_planes,
 )
 
@@ -63,10 +61,8 @@ def read_radiograph(
             square and `pixel_spacing` is given. The message names the file and the cause.
         ValueError: `pixel_spacing` is outside these limits, or `frame` is below 1.
     """
-    if pixel_spacing is not None and not plausible_spacing(pixel_spacing, pixel_spacing):
-        raise ValueError(
-            f"pixel_spacing is {pixel_spacing}, it must be mm per pixel, from {SMALLEST_PIXEL:g} to {LARGEST_PIXEL:g}"
-        )
+    if pixel_spacing is not None:
+        check_given_spacing(pixel_spacing)
     if frame is not None and frame < 1:
         raise ValueError(f"frame is {frame}, frames are counted from 1")
     path = Path(path)

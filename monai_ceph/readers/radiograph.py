@@ -31,40 +31,47 @@ class SpacingSource(str, Enum):
     patient. The others are lengths in some other plane, or cannot be told apart from that.
     """
 
-    label: str
-
-    def __new__(cls, slug: str, label: str) -> SpacingSource:
-        """Make a member of its slug and its label."""
-        source = str.__new__(cls, slug)
-        source._value_ = slug
-        source.label = label
-        return source
-
-    PIXEL_SPACING_CALIBRATED = "pixel_spacing_calibrated", "PixelSpacing, calibrated"
+    PIXEL_SPACING_CALIBRATED = "pixel_spacing_calibrated"
     """PixelSpacing that names its calibration, or differs from the spacing at the detector or scanner."""
-    PIXEL_SPACING_UNSTATED = "pixel_spacing_unstated", "PixelSpacing, calibration not stated"
+    PIXEL_SPACING_UNSTATED = "pixel_spacing_unstated"
     """PixelSpacing without more: by PS3.3 10.7.1.1 it may or may not be calibrated."""
-    IMAGER_CORRECTED = "imager_corrected", "ImagerPixelSpacing / EstimatedRadiographicMagnificationFactor"
+    IMAGER_CORRECTED = "imager_corrected"
     """Spacing at the detector divided by the magnification that the file names."""
-    IMAGER_DISTANCES = (
-        "imager_distances",
-        "ImagerPixelSpacing / (DistanceSourceToDetector / DistanceSourceToPatient)",
-    )
+    IMAGER_DISTANCES = "imager_distances"
     """Spacing at the detector divided by the ratio of the distances. By PS3.3 C.8.11.5 the second distance ends at
     the support, not in the median plane, so lengths may come out too long."""
-    IMAGER_MAGNIFIED = "imager_magnified", "ImagerPixelSpacing at the detector, magnified"
+    IMAGER_MAGNIFIED = "imager_magnified"
     """Spacing at the detector; the magnification is unknown, so lengths come out too long."""
-    NOMINAL_SCANNED = "nominal_scanned", "NominalScannedPixelSpacing, film plane"
+    NOMINAL_SCANNED = "nominal_scanned"
     """Spacing on a scanned film; the magnification is unknown, so lengths come out too long."""
-    HEADER = "header", "image header"
+    HEADER = "header"
     """The header of a MetaImage or a NIfTI file."""
-    USER = "user", "given by the user"
-    IMPLAUSIBLE = "implausible", "implausible"
+    USER = "user"
+    IMPLAUSIBLE = "implausible"
     """The file or the user states a spacing, but the head on the film would have an impossible size."""
-    NONE = "none", "none"
+    NONE = "none"
 
     def __str__(self) -> str:
         return self.value
+
+    @property
+    def label(self) -> str:
+        """The text for people."""
+        return _LABELS[self]
+
+
+_LABELS = {
+    SpacingSource.PIXEL_SPACING_CALIBRATED: "PixelSpacing, calibrated",
+    SpacingSource.PIXEL_SPACING_UNSTATED: "PixelSpacing, calibration not stated",
+    SpacingSource.IMAGER_CORRECTED: "ImagerPixelSpacing / EstimatedRadiographicMagnificationFactor",
+    SpacingSource.IMAGER_DISTANCES: "ImagerPixelSpacing / (DistanceSourceToDetector / DistanceSourceToPatient)",
+    SpacingSource.IMAGER_MAGNIFIED: "ImagerPixelSpacing at the detector, magnified",
+    SpacingSource.NOMINAL_SCANNED: "NominalScannedPixelSpacing, film plane",
+    SpacingSource.HEADER: "image header",
+    SpacingSource.USER: "given by the user",
+    SpacingSource.IMPLAUSIBLE: "implausible",
+    SpacingSource.NONE: "none",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +117,18 @@ def valid_spacing(row: float, column: float) -> bool:
 def plausible_spacing(row: float, column: float) -> bool:
     """Return True if a cephalogram can have such pixels, in mm: see :data:`SMALLEST_PIXEL`."""
     return all(SMALLEST_PIXEL <= value <= LARGEST_PIXEL for value in (row, column))
+
+
+def check_given_spacing(spacing: float) -> None:
+    """Check a pixel spacing that a user gives, in mm.
+
+    Raises:
+        ValueError: it is outside :data:`SMALLEST_PIXEL` and :data:`LARGEST_PIXEL`.
+    """
+    if not plausible_spacing(spacing, spacing):
+        raise ValueError(
+            f"pixel_spacing is {spacing}, it must be mm per pixel, from {SMALLEST_PIXEL:g} to {LARGEST_PIXEL:g}"
+        )
 
 
 def in_mm(row: float, column: float) -> str:
