@@ -74,15 +74,15 @@ def detected_landmark(
     spacing: tuple[float, float] | None,
     uncertain_below: float,
 ) -> DetectedLandmark:
-    """Return what is said of one landmark.
+    """Return one landmark as part of a result.
 
     Args:
         number: from 1, in the order of the channels.
-        symbol: of the landmark.
+        symbol: its short form, such as ``S``.
         place: (row, column) in pixels of the source image; NaN if it is missing.
-        score: highest probability of its heatmap; rounding may take it out of 0 to 1.
+        score: highest probability of its heatmap; clipped to 0 to 1, because of rounding.
         spacing: (row, column) in mm, None if unknown.
-        uncertain_below: a landmark of a lower score is ``uncertain``.
+        uncertain_below: a landmark with a lower score is ``uncertain``.
     """
     found = bool(np.isfinite(place).all())
     y, x = (float(place[0]), float(place[1])) if found else (None, None)
@@ -104,18 +104,18 @@ class ModelIdentity(_Record):
 
     name: str
     version: str
-    weights_sha256: str = Field(description="of the bytes of all weights, in the order global, local, context")
-    recipe_sha256: str = Field(description="of the parameters of inference, as the configs and the user set them")
+    weights_sha256: str = Field(description="SHA-256 of the bytes of all weights, in the order global, local, context")
+    recipe_sha256: str = Field(description="SHA-256 of the inference parameters, as the configs and the user set them")
     software: str = Field(description="name and version of the program that made the detection")
 
 
 def film_state(landmarks: Sequence[DetectedLandmark], uncertain_above: float, forced: bool) -> FilmState:
-    """Return whether a film as a whole is in doubt.
+    """Return ``uncertain`` if the film as a whole is in doubt, otherwise ``ok``.
 
     Args:
-        landmarks: of the film.
-        uncertain_above: the share of landmarks that are not ``ok``, 0 to 1, beyond which it is.
-        forced: it does not look like a cephalogram, and was kept all the same.
+        landmarks: all landmarks of the film.
+        uncertain_above: the film is uncertain if more than this share of its landmarks is not ``ok``, 0 to 1.
+        forced: the film does not look like a cephalogram, and was kept because the user asked for it.
     """
     doubtful = sum(mark.status != "ok" for mark in landmarks)
     return "uncertain" if forced or doubtful > uncertain_above * len(landmarks) else "ok"
@@ -125,8 +125,8 @@ class Detection(_Record):
     """The landmarks of one film. Coordinates: x right, y down, pixel centres at integers, source pixels."""
 
     schema_version: Literal["2.0"] = SCHEMA_VERSION
-    file: str = Field(description="the film, as it was named or found")
-    frame: int | None = Field(default=None, ge=1, description="number of the frame of a multi-frame image, else null")
+    file: str = Field(description="path or name of the film")
+    frame: int | None = Field(default=None, ge=1, description="frame number in a multi-frame image, from 1; else null")
     study_uid: str | None = Field(default=None, description="DICOM Study Instance UID")
     series_uid: str | None = Field(default=None, description="DICOM Series Instance UID")
     image_uid: str | None = Field(description="DICOM SOP Instance UID")
@@ -144,9 +144,9 @@ class Detection(_Record):
     patient_orientation: tuple[str, ...] | None = Field(
         default=None, description="DICOM PatientOrientation: direction of rows, direction of columns"
     )
-    turned: Literal[0, 90, 180, 270] = Field(description="degrees against the clock that bring the film upright")
+    turned: Literal[0, 90, 180, 270] = Field(description="degrees counterclockwise that bring the film upright")
     mirrored: bool = Field(description="the head faces left once the film is upright")
-    inverted: bool = Field(description="bright and dark are exchanged on the film")
+    inverted: bool = Field(description="bones are dark on the film")
     state: FilmState = Field(
         description="uncertain: the film was kept by force, or too few of its landmarks are ok",
     )

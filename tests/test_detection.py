@@ -24,7 +24,7 @@ from monai_ceph.reports.dicom_uids import instance_uid
 from monai_ceph.timing import Clock
 
 Detect = Callable[[Path], monai_ceph.Detection]
-CONTRADICTS = "PatientOrientation {} contradicts the film: what the film shows was followed."
+CONTRADICTS = "PatientOrientation {} contradicts the film, so the direction seen on the film was used."
 
 
 def distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -127,7 +127,7 @@ class TestFilmsFromElsewhere:
             (("A", "F"), True, ("The head faces left.", CONTRADICTS.format("A\\F"))),
             (("P", "F"), True, ("The head faces left.",)),
             (("P", "F"), False, (CONTRADICTS.format("P\\F"),)),
-            (("L", "F"), False, ("PatientOrientation L\\F is not that of a lateral film of the head.",)),
+            (("L", "F"), False, ("PatientOrientation L\\F does not describe a lateral film of the head.",)),
         ],
     )
     def test_what_the_header_says_of_it_is_compared(
@@ -437,9 +437,9 @@ class TestConfigs:
             ("a.json", '{"patch_size": ', "line 1"),
             ("a.yaml", "a: [1\nb: }", "line 2"),
             ("a.txt", "{}", "unknown file"),
-            ("a.json", "[1]", "no object with keys"),
-            ("a.json", "null", "no object with keys"),
-            ("a.yaml", "", "no object with keys"),
+            ("a.json", "[1]", "it must be an object with keys"),
+            ("a.json", "null", "it must be an object with keys"),
+            ("a.yaml", "", "it must be an object with keys"),
         ],
     )
     def test_a_config_that_cannot_be_read(self, tmp_path: Path, name: str, text: str | None, why: str) -> None:
@@ -455,7 +455,7 @@ class TestConfigs:
     @pytest.mark.parametrize(
         ("key", "value", "message"),
         [
-            ("local_weigths", "mine.pt", "key local_weigths is none of .* did you mean local_weights?"),
+            ("local_weigths", "mine.pt", "key local_weigths is not in .* did you mean local_weights?"),
             ("local_weights", None, "local_weights must name a file"),
             ("global_weights", None, "global_weights must name a file"),
             ("uncertain_below", "high", "uncertain_below must be a number, got 'high'"),

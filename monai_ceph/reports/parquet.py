@@ -10,14 +10,15 @@ from monai_ceph.result import Detection
 
 __all__ = ["write_parquet"]
 
-# films per row group: what is in memory at one time
+# films per row group, which are in memory together
 _GROUP = 500
 
 
 def write_parquet(path: Path, detections: Iterable[Detection]) -> None:
-    """Write, in place, one row per film and landmark.
+    """Write one row per film and landmark, in place.
 
-    The columns are those of ``landmarks.csv``, typed and not rounded, the frame, and the UIDs of study, series, image.
+    The columns are those of ``landmarks.csv``, typed and not rounded, then the frame and the UIDs of study, series and
+    image.
     What is missing or unknown is null. Coordinates: x right, y down, pixel centres at integers, source pixels;
     x_mm and y_mm in mm from the centre of the first pixel.
 

@@ -1,4 +1,4 @@
-"""Tables: one row per film and landmark, and one per file that failed."""
+"""CSV tables: landmarks, errors and duplicates."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def write_table(path: Path, columns: Iterable[str], rows: Iterable[Iterable[Any]
     Raises:
         OSError: if the file cannot be written.
     """
-    # a file name that is not UTF-8 becomes readable text, not the end of the run
+    # bytes of a file name that are not UTF-8 are escaped
     with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(columns)
@@ -78,7 +78,7 @@ def write_landmarks(
     spacing: tuple[float, float] | None,
     spacing_source: SpacingSource,
 ) -> None:
-    """Write the table of one film in place, as :func:`landmark_rows` has it.
+    """Write the table of one film in place, with the rows of :func:`landmark_rows`.
 
     Raises:
         OSError: if the file cannot be written.
