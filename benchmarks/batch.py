@@ -47,7 +47,7 @@ ROOT = "1.2.826.0.1.3680043.8.498.0"
 class Instant:
     """A detector that gives every film the same landmarks."""
 
-    identity = ModelIdentity(name="instant", version="0", weights_sha256="0", recipe_sha256="0")
+    identity = ModelIdentity(name="instant", version="0", weights_sha256="0", recipe_sha256="0", software="none")
 
     def __call__(self, radiograph: Radiograph, /, *, force: bool) -> Detection:
         """Return them."""
@@ -67,6 +67,7 @@ class Instant:
             turned=0,
             mirrored=False,
             inverted=False,
+            state="ok",
             landmarks=marks,
             model=self.identity,
             warnings=(),

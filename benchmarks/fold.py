@@ -126,7 +126,7 @@ def main() -> None:
         result = results[label] = pooled(parts)
         row, gross = result.total(label), 100 * float((result.errors > 10).double().mean())
         rates = " / ".join(f"{rate:.1f}" for rate in row.sdr)
-        cells = f"{row.mre:.3f} ± {row.sd:.3f} | {rates} | {gross:.2f} | {result.seconds.get('stage 2', 0):.2f}"
+        cells = f"{row.mre:.3f} ± {row.sd:.3f} | {rates} | {gross:.2f} | {result.seconds.get('stage_2', 0):.2f}"
         print(f"| {label} | {row.missing} | {cells} | {difference(next(iter(results.values())), result)} |", flush=True)
     if args.per_landmark:
         print(f"\n| landmark, MRE mm | {' | '.join(results)} |\n|---|{'---|' * len(results)}")

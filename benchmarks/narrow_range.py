@@ -134,7 +134,7 @@ def detect(detector: CephalogramDetector, film: Film, path: Path) -> Found:
         detection, rejected = detector(path), False
     except RejectedError:
         detection, rejected = detector(path, force=True), True
-    errors = np.linalg.norm(detection.points() - film.landmarks, axis=1) * film.pixel_spacing
+    errors = np.linalg.norm(detection.points()[:, ::-1] - film.landmarks, axis=1) * film.pixel_spacing
     return Found(np.nan_to_num(errors, nan=np.inf), rejected)
 
 

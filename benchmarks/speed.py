@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-PARTS = ("reading", "framing", "stage 1", "stage 2", "decoding")
+PARTS = ("reading", "framing", "stage_1", "stage_2", "decoding")
 
 
 def peak_memory() -> float:

@@ -58,7 +58,8 @@ def detect(
         detection, rejected = detector(radiograph), False
     except RejectedError:
         detection, rejected = detector(radiograph, force=True), True
-    points = apply(sample.to_source, torch.from_numpy(detection.points())).numpy()
+    # (x, y) to (row, column)
+    points = apply(sample.to_source, torch.from_numpy(detection.points()).flip(1)).numpy()
     errors = np.linalg.norm(points - film.landmarks, axis=1) * film.pixel_spacing
     errors = np.where(np.isnan(detection.points()).any(axis=1), np.inf, errors)
     errors = np.where(np.isnan(sample.landmarks).any(axis=1), np.nan, errors)

@@ -1,4 +1,4 @@
-"""One cephalogram in, one detection out: the only place that joins both stages, and the public API."""
+"""The public API: a detector that runs both stages on a film and returns a detection."""
 
 from __future__ import annotations
 
@@ -7,32 +7,35 @@ import json
 import math
 import os
 import re
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 from monai.transforms import Compose
+from rich.console import Console
+from rich.progress import track
 from yaml import YAMLError
 
 from monai_ceph import weights
 from monai_ceph.analysis.scale import check_scale
-from monai_ceph.errors import CephError, RejectedError
+from monai_ceph.errors import CephError, ReadError, RejectedError
 from monai_ceph.inferers.plausibility import check_film, check_landmarks
 from monai_ceph.inferers.pose import UPRIGHT, View, stated_view
 from monai_ceph.landmarks import LANDMARKS, SYMBOLS
 from monai_ceph.networks.folding import fold
-from monai_ceph.readers import Radiograph, SpacingSource, read_radiograph
+from monai_ceph.readers import Radiograph, SpacingSource
+from monai_ceph.readers.in_memory import Source, as_radiograph, is_several
 from monai_ceph.result import Detection, ModelIdentity, detected_landmark, film_state
+from monai_ceph.timing import Clock
 from monai_ceph.transforms import landmarks_to_source
+from monai_ceph.version import __version__
 
 __all__ = [
     "CephalogramDetector",
@@ -49,58 +52,42 @@ Stage = Literal["global", "local"]
 
 _INFERENCE = str(files("monai_ceph") / "bundles" / "inference.json")
 
-# config keys that say where things are or how a run goes, and change no landmark; weights have a hash of their own
-_NOT_OF_THE_RECIPE = {
+# config keys that change no landmark, such as paths; weights have their own hash
+_NOT_IN_RECIPE = {
     *("description", "imports", "bundle_root", "output_dir", "dataset_dir", "phantoms", "device", "run", "inferring"),
     *("dataset", "dataloader", "load_transform", "preprocessing", "postprocessing", "handlers", "evaluator"),
     *("used_weights", "fitted_limits", "local_network", "decode_transform"),
     *(f"{stage}_weights" for stage in weights.STAGES),
 }
 
-# chosen for the shipped weights
+# keys whose values were chosen for the shipped weights
 _FITTED = ("missing_below", "uncertain_below", "rejection")
 
-# that a config may change; check_landmarks would find a wrong one at the first film only
+# keys of `rejection`; checked here because check_landmarks would complain only at the first film
 _LIMITS = {"max_shape_residual", "min_mean_score", "min_evidence"}
 
 
 def _orientation_warnings(orientation: tuple[str, ...], stated: View | None, found: View) -> list[str]:
     said = "\\".join(orientation)
     if stated is None:
-        return [f"PatientOrientation {said} is not that of a lateral film of the head."]
+        return [f"PatientOrientation {said} does not describe a lateral film of the head."]
     if (stated.turned, stated.mirrored) != (found.turned, found.mirrored):
-        return [f"PatientOrientation {said} contradicts the film: what the film shows was followed."]
+        return [f"PatientOrientation {said} contradicts the film, so the direction seen on the film was used."]
     return []
 
 
-class _Clock:
-    def __init__(self, device: str | torch.device) -> None:
-        # a config may name its device by a text
-        self.device = torch.device(device)
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def part(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        if self.device.type == "cuda":
-            # what was only queued is not done
-            torch.cuda.synchronize(self.device)
-        self.seconds[name] = time.perf_counter() - start
-
-
 def read_config(paths: Sequence[str]) -> ConfigParser:
-    """Return a config with overlays laid over it, in the given order.
+    """Return a config with overlays applied in the given order.
 
     Raises:
-        CephError: if one cannot be read; it names the file.
+        CephError: if a file cannot be read; the message names it.
     """
     config = ConfigParser()
     for number, path in enumerate(paths, start=1):
         try:
             config.read_config(list(paths[:number]))
         except (AttributeError, TypeError) as error:
-            raise CephError(f"{path}: cannot be read as a config: no object with keys") from error
+            raise CephError(f"{path}: cannot be read as a config: it must be an object with keys") from error
         except (OSError, ValueError, YAMLError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             raise CephError(f"{path}: cannot be read as a config: {reason}") from error
@@ -108,10 +95,10 @@ def read_config(paths: Sequence[str]) -> ConfigParser:
 
 
 def inference_config(overlays: Sequence[str | Path] = (), overrides: dict[str, Any] | None = None) -> ConfigParser:
-    """Return ``bundles/inference.json`` with overlays laid over it, and then single keys changed.
+    """Return ``bundles/inference.json`` with overlays applied, and then single keys changed.
 
     Raises:
-        CephError: if a config cannot be read, it names the file; or if a key is of no use.
+        CephError: if a config cannot be read, or if a key is unknown and nothing refers to it.
     """
     config = read_config([_INFERENCE, *map(str, overlays)])
     try:
@@ -124,14 +111,14 @@ def inference_config(overlays: Sequence[str | Path] = (), overrides: dict[str, A
 
 
 def _recipe_sha256(config: ConfigParser) -> str:
-    recipe = {key: value for key, value in config.get().items() if key not in _NOT_OF_THE_RECIPE}
-    # what the device makes of it: bfloat16 gives other results than single precision
+    recipe = {key: value for key, value in config.get().items() if key not in _NOT_IN_RECIPE}
+    # the value on this device: bfloat16 and single precision give different results
     recipe["mixed_precision"] = config.get_parsed_content("mixed_precision")
     return hashlib.sha256(json.dumps(recipe, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _of_the_call(model: ModelIdentity, stage: Stage, kept_by_force: bool) -> ModelIdentity:
-    """Return the model's identity with what the call asked of it: another result is of another recipe, and has UIDs."""
+def _identity_of_call(model: ModelIdentity, stage: Stage, kept_by_force: bool) -> ModelIdentity:
+    """Return the model's identity for the options of a call, so that different results get different DICOM UIDs."""
     if stage == "local" and not kept_by_force:
         return model
     recipe = json.dumps([model.recipe_sha256, stage, kept_by_force])
@@ -139,14 +126,14 @@ def _of_the_call(model: ModelIdentity, stage: Stage, kept_by_force: bool) -> Mod
 
 
 def _check_keys(config: ConfigParser) -> None:
-    """See that no key is there in vain, such as one that is misspelt: what it should change would stay as it is."""
+    """Refuse unknown keys that nothing refers to, such as misspelt ones, which would have no effect."""
     known = set(read_config([_INFERENCE]).get())
     text = json.dumps(config.get(), default=str)
     for key in config.get():
         if key not in known and not re.search(rf"[@%]{re.escape(key)}\b", text):
             similar = get_close_matches(key, known, n=1)
             hint = f"; did you mean {similar[0]}?" if similar else ""
-            raise CephError(f"the config's key {key} is none of bundles/inference.json, and nothing refers to it{hint}")
+            raise CephError(f"the config key {key} is not in bundles/inference.json, and nothing refers to it{hint}")
 
 
 def _number(key: str, value: Any) -> float:
@@ -167,26 +154,26 @@ def _mean_shape(shape: Any) -> np.ndarray:
 
 
 def _limits(rejection: Any) -> dict[str, float]:
-    """Return the limits of :func:`check_landmarks`."""
+    """Return the checked limits for :func:`check_landmarks`."""
     if not isinstance(rejection, dict) or set(rejection) != _LIMITS:
-        raise CephError(f"rejection must have {', '.join(sorted(_LIMITS))} and nothing else, got {rejection!r}")
+        raise CephError(f"rejection must have {', '.join(sorted(_LIMITS))} and no other keys, got {rejection!r}")
     return {key: _number(f"rejection#{key}", value) for key, value in rejection.items()}
 
 
 def used_weights(config: ConfigParser) -> dict[str, str]:
-    """Return the file of weights of each stage that has one.
+    """Return the weights file of each stage that has one.
 
     Raises:
-        CephError: if the global or the local stage has none.
+        CephError: if the global or the local stage has no weights file.
     """
     named = {stage: config.get_parsed_content(f"{stage}_weights") for stage in weights.STAGES}
     if without := [stage for stage in ("global", "local") if named[stage] is None]:
-        raise CephError(f"{without[0]}_weights must name a file: only the context network can be left out")
+        raise CephError(f"{without[0]}_weights must name a file: only the context network is optional")
     return {stage: file for stage, file in named.items() if file is not None}
 
 
 def model_identity(config: ConfigParser) -> ModelIdentity:
-    """Return whose weights and which recipe a config of inference names."""
+    """Return the identity of the weights and parameters that an inference config names."""
     used = used_weights(config)
     shipped = all(weights.is_shipped(stage, file) for stage, file in used.items())
     return ModelIdentity(
@@ -194,6 +181,7 @@ def model_identity(config: ConfigParser) -> ModelIdentity:
         version=weights.model()["version"] if shipped else "unknown",
         weights_sha256=weights.sha256(*used.values()),
         recipe_sha256=_recipe_sha256(config),
+        software=f"monai-ceph {__version__}",
     )
 
 
@@ -206,7 +194,7 @@ def _usable(device: str | torch.device) -> torch.device:
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """Return the error that the others were raised from: MONAI wraps what fails in a config."""
+    """Return the first error of a chain: MONAI wraps the errors that happen in a config."""
     while error.__cause__ is not None:
         error = error.__cause__
     return error
@@ -215,7 +203,7 @@ def root_cause(error: BaseException) -> BaseException:
 class CephalogramDetector:
     """Finds the 19 landmarks of a lateral cephalogram with both stages of Zhong et al. 2019.
 
-    Every parameter comes from ``bundles/inference.json``, so that the detector and the bundle are one.
+    Every parameter comes from ``bundles/inference.json``, so the detector and the bundle give the same results.
 
     Args:
         device: a torch device; by default the GPU if there is one.
@@ -242,7 +230,7 @@ class CephalogramDetector:
         try:
             self._build(config)
         except RuntimeError as error:
-            # MONAI says which part of the config failed, and the error below it says why
+            # MONAI says which part of the config failed; its cause says why
             raise CephError(f"the config does not work: {root_cause(error)}") from error
 
     def _build(self, config: ConfigParser) -> None:
@@ -251,7 +239,7 @@ class CephalogramDetector:
             raise CephError(f"mixed_precision must be true or false, got {mixed!r}")
         if tuple(config.get_parsed_content("landmarks")) != SYMBOLS:
             raise CephError(
-                "the config's landmarks are not those of monai_ceph.landmarks, for which results and reports are made: "
+                "the config has other landmarks than monai_ceph.landmarks, and results and reports need these: "
                 "run bundles/inference.json instead (docs/how-to/own-landmarks.md)"
             )
         used = used_weights(config)
@@ -274,36 +262,103 @@ class CephalogramDetector:
         unchanged = [key for key in _FITTED if config[key] == shipped[key]]
         self._limits_note = weights.limits_note(used, unchanged)
 
-    def __call__(self, source: str | Path | Radiograph, *, force: bool = False, stage: Stage = "local") -> Detection:
-        """Detect the landmarks of one film.
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, source: Source, *, pixel_spacing: float | None = None, force: bool = False, stage: Stage = "local"
+    ) -> Detection: ...
+
+    @overload
+    def __call__(
+        self,
+        source: Iterable[Source],
+        *,
+        pixel_spacing: float | None = None,
+        force: bool = False,
+        stage: Stage = "local",
+        progress: bool = False,
+        on_error: Callable[[CephError], None] | None = None,
+    ) -> Iterator[Detection]: ...
+
+    def __call__(
+        self,
+        source: Source | Iterable[Source],
+        *,
+        pixel_spacing: float | None = None,
+        force: bool = False,
+        stage: Stage = "local",
+        progress: bool = False,
+        on_error: Callable[[CephError], None] | None = None,
+    ) -> Detection | Iterator[Detection]:
+        """Detect the landmarks of one film, or of several.
+
+        One film gives a detection. Several give an iterator that works on a film when its detection is asked for, in
+        their order: ``list(detector(films))`` works on all of them.
 
         Args:
-            source: a file, or a radiograph that was read already.
-            force: keep what does not look like a cephalogram, with a warning.
+            source: one film, or an iterable of films. A film is a path, an array, a tensor, a PIL image, a DICOM data
+                set or a radiograph; :func:`~monai_ceph.readers.in_memory.as_radiograph` says which shapes.
+            pixel_spacing: mm between pixel centres, for rows and columns, of all films given. It replaces what a file
+                says. A radiograph has its own.
+            force: keep an image that does not look like a cephalogram, with a warning.
             stage: ``global`` stops after the first stage; its scores are those of the global heatmaps.
+            progress: show a bar; only for several films.
+            on_error: called with the error of each film that cannot be read or is rejected, and the others go on; only
+                for several films. Without it, the first such error is raised.
 
         Raises:
-            ReadError: if the file cannot be read as a radiograph.
-            RejectedError: if the image does not look like a lateral cephalogram.
+            TypeError: if a film is of another type, or an option for several films is given for one.
+            ReadError: if a film cannot be read as a radiograph.
+            RejectedError: if an image does not look like a lateral cephalogram.
+            ValueError: if ``pixel_spacing`` is not from 0.01 to 2 mm, or a radiograph is given with it.
         """
-        clock = _Clock(self.device)
+        if is_several(source):
+            return self._each(source, pixel_spacing, force, stage, progress, on_error)
+        if progress or on_error is not None:
+            raise TypeError("progress and on_error are for several films: give them as a list")
+        return self._one(source, pixel_spacing, force, stage)
+
+    def _each(
+        self,
+        films: Iterable[Source],
+        pixel_spacing: float | None,
+        force: bool,
+        stage: Stage,
+        progress: bool,
+        on_error: Callable[[CephError], None] | None,
+    ) -> Iterator[Detection]:
+        if progress:
+            films = track(films, "Detecting", console=Console(stderr=True))
+        for number, film in enumerate(films, start=1):
+            try:
+                detection = self._one(film, pixel_spacing, force, stage, number)
+            except (ReadError, RejectedError) as error:
+                if on_error is None:
+                    raise
+                on_error(error)
+            else:
+                yield detection
+
+    def _one(
+        self, source: Source, pixel_spacing: float | None, force: bool, stage: Stage, number: int | None = None
+    ) -> Detection:
+        clock = Clock(self.device)
         if isinstance(source, Radiograph):
-            radiograph = source
+            radiograph = as_radiograph(source, pixel_spacing)
         else:
             with clock.part("reading"):
-                radiograph = read_radiograph(source)
+                radiograph = as_radiograph(source, pixel_spacing, number)
         check_film(radiograph)
         with clock.part("framing"):
             pixels = MetaTensor(torch.from_numpy(radiograph.pixels)[None], affine=torch.eye(3, dtype=torch.float64))
             film = self._frame({"image": pixels})["image"].to(self.device)
-        with clock.part("stage 1"):
+        with clock.part("stage_1"):
             stated = stated_view(radiograph.patient_orientation)
             film, pose = self.inferer.frame(film, stated)
-            # stage 1 alone has the time for another look, at the head in its pose
+            # when stage 1 is all that runs, it runs once more on the head in its pose
             guide = self.inferer.guide(film, pose if stage == "local" else None)
         points, scores = guide.landmarks, guide.peaks
         if stage == "local":
-            with clock.part("stage 2"):
+            with clock.part("stage_2"):
                 windows = self.inferer.explore(film, guide.landmarks, self.network, pose)
             with clock.part("decoding"):
                 points = self._decode(windows.heatmaps) + windows.starts
@@ -333,7 +388,7 @@ class CephalogramDetector:
             for mark, place, score in zip(LANDMARKS, places.tolist(), scores.tolist(), strict=True)
         )
         return Detection(
-            # a name that is not UTF-8 becomes readable text
+            # bytes that are not UTF-8 are escaped
             file=os.fsencode(radiograph.path).decode("utf-8", errors="backslashreplace"),
             frame=radiograph.frame,
             study_uid=radiograph.study_uid,
@@ -351,7 +406,7 @@ class CephalogramDetector:
             inverted=view.inverted,
             state=film_state(landmarks, self._film_uncertain_above, forced=problem is not None),
             landmarks=landmarks,
-            model=_of_the_call(self.identity, stage, kept_by_force=problem is not None),
+            model=_identity_of_call(self.identity, stage, kept_by_force=problem is not None),
             warnings=(*scaled.warnings, *warnings),
             created=datetime.now(timezone.utc).replace(microsecond=0),
             seconds=clock.seconds,

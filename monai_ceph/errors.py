@@ -1,4 +1,4 @@
-"""The errors that a user of the package meets. Each message names the file and the cause."""
+"""The errors that the package raises. Each message names the file and the cause."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ class CephError(Exception):
 
 
 class ReadError(CephError):
-    """A file cannot be read as a radiograph: truncated, empty, not an image, an unsupported shape."""
+    """A film cannot be read as a radiograph, such as a file that is truncated, empty or no image."""
 
 
 class DatasetError(CephError):
@@ -16,8 +16,8 @@ class DatasetError(CephError):
 
 
 class RejectedError(CephError):
-    """A readable image that does not look like a lateral cephalogram."""
+    """An image was read, but does not look like a lateral cephalogram."""
 
 
 class StoppedError(CephError):
-    """A run cannot go on, with any film: a full disk, a folder without permission, a device that failed."""
+    """A run cannot continue with any film, for example because the disk is full or the device failed."""

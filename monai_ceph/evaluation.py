@@ -1,4 +1,4 @@
-"""The challenge's measures of a detector on an annotated dataset."""
+"""Evaluate a detector on an annotated dataset with the measures of the ISBI 2015 challenge."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Row:
     """One row of the paper's table 1: errors in mm, rates in per cent.
 
     Attributes:
-        label: what the row is about.
-        films: how many there are.
-        annotated: landmarks that have a truth on these films.
-        missing: those of them that were not found. They have no part in ``mre`` and ``sd``, and fail in ``sdr``.
+        label: title of the row.
+        films: number of films.
+        annotated: number of annotated landmarks on these films.
+        missing: how many of these were not found. ``mre`` and ``sd`` leave them out; ``sdr`` counts them as failures.
         mre: mean radial error.
-        sd: its standard deviation.
+        sd: standard deviation of the radial errors.
         sdr: successful detection rates at :data:`~monai_ceph.metrics.SDR_THRESHOLDS`.
     """
 
@@ -49,7 +49,7 @@ class Row:
     sdr: tuple[float, ...]
 
     def as_dictionary(self) -> dict[str, Any]:
-        """Return the row as JSON takes it: null for what is not finite (a landmark not annotated, or not found)."""
+        """Return the row for JSON; a figure that is not finite is null."""
         rates = {f"sdr_{threshold:g}mm": rate for threshold, rate in zip(SDR_THRESHOLDS, self.sdr, strict=True)}
         figures = {"mre_mm": self.mre, "sd_mm": self.sd, **rates}
         finite = {key: value if math.isfinite(value) else None for key, value in figures.items()}
@@ -74,7 +74,7 @@ class Evaluation:
     """Radial errors of every landmark on every film.
 
     Attributes:
-        names: of the films.
+        names: names of the films.
         errors: (films, landmarks) in mm; NaN if not annotated, infinite if not found.
         offsets: (films, landmarks, 2) from truth to detection, (row, column) in mm; NaN if either is missing.
         seconds: mean time per film of each part of the detection.
@@ -104,11 +104,13 @@ def evaluate(
     stage: Stage = "local",
     on_film: Callable[[Film], None] = lambda film: None,
 ) -> Evaluation:
-    """Detect on every film and compare with its truth. No film is left out: rejection is overridden.
+    """Detect on every film and compare with its annotation. Films that look like no cephalogram are kept.
 
     Raises:
-        DatasetError: if a film has no known scale, so that there is no error in mm.
+        DatasetError: if a film has no known scale, which errors in mm need.
+        CephError: if there is no film.
         ReadError: if a film cannot be read.
+        RejectedError: if an image is constant, too small or a strip.
     """
     if unscaled := [film.name for film in films if not np.isfinite(film.pixel_spacing)]:
         more = f" and {len(unscaled) - 5} more" if len(unscaled) > 5 else ""
@@ -117,11 +119,12 @@ def evaluate(
             "fill in the column pixel_spacing (mm) of landmarks.csv, or give --pixel-spacing"
         )
     if not films:
-        raise CephError("no film to evaluate on")
+        raise CephError("there is no film to evaluate on")
     errors, offsets, seconds = [], [], []
     for film in films:
         detection = detector(film.image, force=True, stage=stage)
-        found = torch.from_numpy(detection.points()) * film.pixel_spacing
+        # (x, y) to (row, column), as the annotations are
+        found = torch.from_numpy(detection.points()).flip(1) * film.pixel_spacing
         truth = torch.from_numpy(film.landmarks) * film.pixel_spacing
         errors.append(radial_errors(found, truth))
         offsets.append(found - truth)

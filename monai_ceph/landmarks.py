@@ -1,7 +1,7 @@
 """The vocabulary: the 19 landmarks of the ISBI 2015 challenge, in its order.
 
-Nothing else in the package knows an index: use :data:`SYMBOLS`, :data:`NAMES` or :func:`index_of`. A task of another
-landmark set names it in the key ``landmarks`` of its configs (docs/how-to/own-landmarks.md).
+Only this module defines the order: use :data:`SYMBOLS`, :data:`NAMES` or :func:`index_of`. Configs for other landmarks
+list them in the key ``landmarks`` (docs/how-to/own-landmarks.md).
 Definitions follow the usual cephalometric textbooks (Jacobson & Jacobson, *Radiographic Cephalometry*,
 2006); the order is the line order of the challenge's annotation files.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 CODING_SCHEME = "99MONAICEPH"
-"""The private coding scheme of what has no public code. Its table is docs/reference/codes.md."""
+"""The private coding scheme for concepts without a public code. Its table is docs/reference/codes.md."""
 
 
 class Code(NamedTuple):
@@ -20,8 +20,8 @@ class Code(NamedTuple):
 
     Attributes:
         value: unique in its scheme, at most 16 characters.
-        scheme: designator: SCT is SNOMED CT, FMA the Foundational Model of Anatomy, 99MONAICEPH our own.
-        meaning: for people, at most 64 characters.
+        scheme: designator: SCT is SNOMED CT, FMA the Foundational Model of Anatomy, 99MONAICEPH private.
+        meaning: text for people, at most 64 characters.
     """
 
     value: str
@@ -37,9 +37,9 @@ class Landmark:
         number: 1-based number in the ISBI 2015 annotation files.
         symbol: the usual short form, unique, ASCII.
         name: the usual English name.
-        definition: where it lies, in a sentence.
-        code: what it is, unique among the landmarks.
-        site: the part of the body where it lies, a SNOMED CT code.
+        definition: its position, in a sentence.
+        code: its code, unique among the landmarks.
+        site: the part of the body it belongs to, a SNOMED CT code.
     """
 
     number: int
@@ -172,7 +172,7 @@ _INDEX = {symbol: index for index, symbol in enumerate(SYMBOLS)}
 
 
 def name_of(symbol: str) -> str:
-    """Return the name of a landmark; the symbol itself for one that is not of this vocabulary."""
+    """Return the name of a landmark, or the symbol itself if it is not in this vocabulary."""
     return NAMES[_INDEX[symbol]] if symbol in _INDEX else symbol
 
 

@@ -1,16 +1,28 @@
-"""What a detection says: one typed, versioned model. Its JSON schema is docs/reference/schema/detection-1.1.json."""
+"""The result of detection on one film: a typed, versioned model. Its JSON schema is in docs/reference/schema.
+
+``Detection.model_validate_json`` reads a result of this major version, and drops fields that a later minor version
+added. It raises CephError for another major version or none, and pydantic's ValidationError for a wrong or missing
+field.
+"""
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
-from typing import Literal
+from html import escape
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
+from monai_ceph.errors import CephError
 from monai_ceph.landmarks import name_of
-from monai_ceph.readers.radiograph import SpacingSource
+from monai_ceph.readers.radiograph import SpacingSource, in_mm, square_spacing
 from monai_ceph.version import __version__
+
+if TYPE_CHECKING:
+    import pandas
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -23,15 +35,17 @@ __all__ = [
     "film_state",
 ]
 
-SCHEMA_VERSION: Literal["1.1"] = "1.1"
-"""A reader of 1.x can read every 1.y: fields are only added. A field that goes or changes its meaning makes it 2.0."""
+SCHEMA_VERSION: Literal["2.0"] = "2.0"
+"""Version of the JSON that is written. A reader of 2.x reads every 2.y, since a minor version only adds fields.
+Anything else that changes makes it 3.0, such as a field that goes, or a new value of a field with listed values."""
 
 Status = Literal["ok", "uncertain", "missing"]
-FilmState = Literal["done", "uncertain"]
+FilmState = Literal["ok", "uncertain"]
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Reading drops fields that a later minor version added. The schema allows none, since none are ever written.
+    model_config = ConfigDict(frozen=True, extra="ignore", json_schema_extra={"additionalProperties": False})
 
 
 class DetectedLandmark(_Record):
@@ -60,15 +74,15 @@ def detected_landmark(
     spacing: tuple[float, float] | None,
     uncertain_below: float,
 ) -> DetectedLandmark:
-    """Return what is said of one landmark.
+    """Return one landmark as part of a result.
 
     Args:
         number: from 1, in the order of the channels.
-        symbol: of the landmark.
+        symbol: its short form, such as ``S``.
         place: (row, column) in pixels of the source image; NaN if it is missing.
-        score: highest probability of its heatmap; rounding may take it out of 0 to 1.
+        score: highest probability of its heatmap; clipped to 0 to 1, because of rounding.
         spacing: (row, column) in mm, None if unknown.
-        uncertain_below: a landmark of a lower score is ``uncertain``.
+        uncertain_below: a landmark with a lower score is ``uncertain``.
     """
     found = bool(np.isfinite(place).all())
     y, x = (float(place[0]), float(place[1])) if found else (None, None)
@@ -90,29 +104,29 @@ class ModelIdentity(_Record):
 
     name: str
     version: str
-    weights_sha256: str = Field(description="of the bytes of all weights, in the order global, local, context")
-    recipe_sha256: str = Field(description="of the parameters of inference, as the configs and the user set them")
-    software: str = Field(default=f"monai-ceph {__version__}")
+    weights_sha256: str = Field(description="SHA-256 of the bytes of all weights, in the order global, local, context")
+    recipe_sha256: str = Field(description="SHA-256 of the inference parameters, as the configs and the user set them")
+    software: str = Field(description="name and version of the program that made the detection")
 
 
 def film_state(landmarks: Sequence[DetectedLandmark], uncertain_above: float, forced: bool) -> FilmState:
-    """Return whether a film as a whole is in doubt.
+    """Return ``uncertain`` if the film as a whole is in doubt, otherwise ``ok``.
 
     Args:
-        landmarks: of the film.
-        uncertain_above: the share of landmarks that are not ``ok``, 0 to 1, beyond which it is.
-        forced: it does not look like a cephalogram, and was kept all the same.
+        landmarks: all landmarks of the film.
+        uncertain_above: the film is uncertain if more than this share of its landmarks is not ``ok``, 0 to 1.
+        forced: the film does not look like a cephalogram, and was kept because the user asked for it.
     """
     doubtful = sum(mark.status != "ok" for mark in landmarks)
-    return "uncertain" if forced or doubtful > uncertain_above * len(landmarks) else "done"
+    return "uncertain" if forced or doubtful > uncertain_above * len(landmarks) else "ok"
 
 
 class Detection(_Record):
-    """What was found on one film. Coordinates: x right, y down, pixel centres at integers, source pixels."""
+    """The landmarks of one film. Coordinates: x right, y down, pixel centres at integers, source pixels."""
 
-    schema_version: Literal["1.0", "1.1"] = SCHEMA_VERSION
-    file: str = Field(description="the film, as it was named or found")
-    frame: int | None = Field(default=None, ge=1, description="number of the frame of a multi-frame image, else null")
+    schema_version: Literal["2.0"] = SCHEMA_VERSION
+    file: str = Field(description="path or name of the film")
+    frame: int | None = Field(default=None, ge=1, description="frame number in a multi-frame image, from 1; else null")
     study_uid: str | None = Field(default=None, description="DICOM Study Instance UID")
     series_uid: str | None = Field(default=None, description="DICOM Series Instance UID")
     image_uid: str | None = Field(description="DICOM SOP Instance UID")
@@ -130,22 +144,109 @@ class Detection(_Record):
     patient_orientation: tuple[str, ...] | None = Field(
         default=None, description="DICOM PatientOrientation: direction of rows, direction of columns"
     )
-    turned: Literal[0, 90, 180, 270] = Field(description="degrees against the clock that bring the film upright")
+    turned: Literal[0, 90, 180, 270] = Field(description="degrees counterclockwise that bring the film upright")
     mirrored: bool = Field(description="the head faces left once the film is upright")
-    inverted: bool = Field(description="bright and dark are exchanged on the film")
+    inverted: bool = Field(description="bones are dark on the film")
     state: FilmState = Field(
-        default="done",
-        description="uncertain: in doubt as a whole, kept by force or with few clear landmarks",
+        description="uncertain: the film was kept by force, or too few of its landmarks are ok",
     )
     landmarks: tuple[DetectedLandmark, ...]
     model: ModelIdentity
     warnings: tuple[str, ...] = Field(description="sentences for the person who reviews the result")
     created: AwareDatetime = Field(description="when the detection was made, UTC")
-    seconds: dict[str, float] = Field(description="time per part: reading, framing, stage 1, stage 2, decoding")
+    seconds: dict[str, float] = Field(description="time per part: reading, framing, stage_1, stage_2, decoding")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_version(cls, data: Any, info: ValidationInfo) -> Any:
+        if not isinstance(data, dict) or ("schema_version" not in data and info.mode == "python"):
+            return data
+        version, major = data.get("schema_version"), SCHEMA_VERSION.split(".")[0]
+        if not isinstance(version, str) or not re.fullmatch(r"\d{1,9}\.\d{1,9}", version):
+            raise CephError("not a result of monai-ceph: it has no schema_version such as " + SCHEMA_VERSION)
+        if version.split(".")[0] != major:
+            raise CephError(
+                f"the result has schema version {version}, and monai-ceph {__version__} reads {major}.x: "
+                "use the version of monai-ceph that wrote it, or detect again"
+            )
+        return {**data, "schema_version": SCHEMA_VERSION}
 
     def points(self) -> np.ndarray:
-        """Return (19, 2) landmarks as (row, column) in source pixels; NaN where missing."""
+        """Return the landmarks, (19, 2), as (x, y) in source pixels; NaN where missing."""
         return np.array(
-            [(np.nan, np.nan) if mark.y is None else (mark.y, mark.x) for mark in self.landmarks],
+            [(np.nan, np.nan) if mark.x is None else (mark.x, mark.y) for mark in self.landmarks],
             dtype=np.float64,
         )
+
+    def __getitem__(self, key: str) -> DetectedLandmark:
+        """Return a landmark by its symbol or its name, such as ``detection["S"]`` or ``detection["Sella"]``.
+
+        Raises:
+            KeyError: if there is no such landmark.
+        """
+        for mark in self.landmarks:
+            if key in (mark.symbol, mark.name):
+                return mark
+        symbols = ", ".join(mark.symbol for mark in self.landmarks)
+        raise KeyError(f"no landmark {key!r}: use a symbol ({symbols}) or a name")
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return one dictionary per landmark, with the columns of ``landmarks.parquet``.
+
+        x and y are source pixels, x_mm and y_mm are mm from the centre of the first pixel. None is missing or unknown.
+        """
+        film = {"spacing_source": self.spacing_source.value, "pixel_spacing": square_spacing(self.pixel_spacing)}
+        film |= {name: getattr(self, name) for name in ("frame", "study_uid", "series_uid", "image_uid")}
+        return [
+            {
+                "file": self.file,
+                "landmark": mark.name,
+                **{name: getattr(mark, name) for name in ("symbol", "x", "y", "score", "status", "x_mm", "y_mm")},
+                **film,
+            }
+            for mark in self.landmarks
+        ]
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """Return one row per landmark, with the columns of ``landmarks.parquet``.
+
+        Raises:
+            CephError: if pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise CephError("to_dataframe needs pandas: pip install pandas") from error
+        return pandas.DataFrame(self.records())
+
+    def __repr__(self) -> str:
+        return f"<Detection of {self.file}: {self._summary()}>"
+
+    __str__ = __repr__
+
+    def _summary(self) -> str:
+        counts = Counter(mark.status for mark in self.landmarks)
+        of_each = ", ".join(f"{counts[status]} {status}" for status in ("ok", "uncertain", "missing"))
+        scale = f"{in_mm(*self.pixel_spacing)} per pixel" if self.pixel_spacing else "no scale"
+        warnings = f"{len(self.warnings)} warning{'' if len(self.warnings) == 1 else 's'}"
+        return f"{self.state}, {len(self.landmarks)} landmarks ({of_each}), {scale}, {warnings}"
+
+    def _repr_html_(self) -> str:
+        """Return the landmarks as a table; notebooks show it for a detection at the end of a cell."""
+        columns = ("name", "symbol", "x", "y", "x_mm", "y_mm", "score", "status")
+        head = "".join(f"<th>{column}</th>" for column in columns)
+        rows = "".join(
+            f"<tr>{''.join(f'<td>{_cell(getattr(mark, column))}</td>' for column in columns)}</tr>"
+            for mark in self.landmarks
+        )
+        warnings = "".join(f"<li>{escape(warning)}</li>" for warning in self.warnings)
+        return (
+            f"<p>{escape(self.file)}: {escape(self._summary())}</p>"
+            f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table><ul>{warnings}</ul>"
+        )
+
+
+def _cell(value: str | float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.2f}" if isinstance(value, float) else escape(value)

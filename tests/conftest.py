@@ -23,6 +23,7 @@ from monai_ceph.datasets import folder
 from monai_ceph.datasets.phantom import write_phantoms
 from monai_ceph.detection import CephalogramDetector
 from monai_ceph.landmarks import LANDMARKS
+from monai_ceph.readers import SpacingSource
 from monai_ceph.result import DetectedLandmark, Detection, ModelIdentity
 
 SEED = 3
@@ -119,10 +120,11 @@ def detection() -> Detection:
         rows=400,
         columns=300,
         pixel_spacing=None,
-        spacing_source="none",
+        spacing_source=SpacingSource.NONE,
         turned=0,
         mirrored=False,
         inverted=False,
+        state="ok",
         landmarks=tuple(
             DetectedLandmark(
                 number=mark.number,
@@ -135,7 +137,7 @@ def detection() -> Detection:
             )
             for index, mark in enumerate(LANDMARKS)
         ),
-        model=ModelIdentity(name="none", version="0", weights_sha256="0", recipe_sha256="0"),
+        model=ModelIdentity(name="none", version="0", weights_sha256="0", recipe_sha256="0", software="none 0"),
         warnings=(),
         created=datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc),
         seconds={"reading": 0.1},

@@ -91,6 +91,7 @@ def detection_on(**changes: Any) -> Detection:
         "turned": 0,
         "mirrored": False,
         "inverted": False,
+        "state": "ok",
         "landmarks": tuple(
             DetectedLandmark(
                 number=mark.number,
@@ -103,7 +104,9 @@ def detection_on(**changes: Any) -> Detection:
             )
             for index, mark in enumerate(LANDMARKS)
         ),
-        "model": ModelIdentity(name="test", version="1", weights_sha256="ab" * 32, recipe_sha256="cd" * 32),
+        "model": ModelIdentity(
+            name="test", version="1", weights_sha256="ab" * 32, recipe_sha256="cd" * 32, software="test 1"
+        ),
         "warnings": ("The head is turned.", "The scale is magnified."),
         "created": CREATED,
         "seconds": {},

@@ -35,3 +35,8 @@ def radiograph(rows: int, columns: int, name: str = "film.png") -> Radiograph:
 def noise(rows: int, columns: int) -> np.ndarray:
     """Return 8-bit noise."""
     return np.random.default_rng(1).integers(0, 256, (rows, columns)).astype(np.uint8)
+
+
+def row_column(detection: Detection) -> np.ndarray:
+    """Return the landmarks, (19, 2), as (row, column), the order of annotations in arrays."""
+    return detection.points()[:, ::-1].copy()

@@ -494,7 +494,7 @@ class TestRuns:
                 rows = list(csv.DictReader(stream))
             assert {Path(row["file"]).name for row in rows} == {film.name}
             assert tuple(row["symbol"] for row in rows) == SYMBOLS
-            found = np.array([(float(row["y"] or "nan"), float(row["x"] or "nan")) for row in rows])
+            found = np.array([(float(row["x"] or "nan"), float(row["y"] or "nan")) for row in rows])
             expected = detector(film, force=True).points()
             # the table has two decimals
             assert np.allclose(found, expected, atol=0.01, equal_nan=True)

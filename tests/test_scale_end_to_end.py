@@ -124,7 +124,7 @@ def test_a_rounded_spacing_is_that_of_the_detector(results: Path) -> None:
 def test_a_scale_given_by_hand_is_checked_as_well(films: Path, tmp_path: Path) -> None:
     detect(films / "unknown.dcm", tmp_path / "right", "--pixel-spacing", "0.148")
     found = details(tmp_path / "right", "unknown")
-    assert (found["pixel_spacing"], found["spacing_source"]) == ([0.148, 0.148], "given by the user")
+    assert (found["pixel_spacing"], found["spacing_source"]) == ([0.148, 0.148], "user")
     detect(films / "unknown.dcm", tmp_path / "wrong", "--pixel-spacing", "0.4")
     found = details(tmp_path / "wrong", "unknown")
     assert (found["pixel_spacing"], found["spacing_source"], found["stated_spacing"]) == (

@@ -1,7 +1,7 @@
-"""What is measured. Every definition was read in the source that it cites; there are no norms and no classes.
+"""Definitions of the measurements, each with its source. There are no norms and no classes.
 
-``angle.py`` of the ISBI 2015 challenge truncates coordinates to whole pixels and takes 0.1 mm per pixel; here they keep
-their fractions, and the scale is the film's own.
+``angle.py`` of the ISBI 2015 challenge truncates coordinates to whole pixels and assumes 0.1 mm per pixel. Here
+coordinates keep their fractions, and the scale is that of the film.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ class Definition:
 
     Attributes:
         symbol: the usual short form, unique.
-        name: in words.
+        name: full name.
         unit: degree, ratio or mm.
         landmarks: symbols of the landmarks it needs.
-        compute: its value on a face that is upright and looks right.
-        text: how it is defined, in a sentence.
-        citation: where the definition was read.
+        compute: returns the value on an upright face that looks right.
+        text: the definition, in a sentence.
+        citation: source of the definition.
     """
 
     symbol: str

@@ -11,7 +11,7 @@ from monai_ceph.result import Detection
 
 __all__ = ["Measurement", "measure"]
 
-# (x, y) of a film to (x, y) after a turn against the clock, as factors of x + iy with y down
+# factors that rotate x + iy counterclockwise, with y down
 _TURNS = {0: 1, 90: -1j, 180: -1, 270: 1j}
 
 
@@ -22,25 +22,25 @@ class Measurement(BaseModel):
 
     symbol: str
     name: str
-    value: float | None = Field(description="in the unit; null if it cannot be told")
+    value: float | None = Field(description="in the unit; null if it cannot be computed")
     unit: Unit
-    reason: str | None = Field(description="why there is no value; null if there is one")
-    landmarks: tuple[str, ...] = Field(description="symbols of the landmarks it uses")
-    uncertain: tuple[str, ...] = Field(description="those of them whose status is uncertain")
+    reason: str | None = Field(description="why the value is null; otherwise null")
+    landmarks: tuple[str, ...] = Field(description="symbols of the landmarks that it uses")
+    uncertain: tuple[str, ...] = Field(description="symbols of those whose status is uncertain")
     scale: SpacingSource | None = Field(description="where the scale of a length came from; null if there is no length")
     definition: str
-    citation: str = Field(description="where the definition was read")
+    citation: str = Field(description="source of the definition")
 
 
 def measure(detection: Detection) -> tuple[Measurement, ...]:
     """Return all measurements of :data:`~monai_ceph.analysis.DEFINITIONS`, in their order.
 
-    The film is taken upright and facing right, as ``turned`` and ``mirrored`` of the detection say, so that signs
-    follow the face. Coordinates are in mm where there is a scale, which may differ between rows and columns. Without
-    one pixels are taken as square, unless the file says otherwise: then nothing can be measured.
+    Landmarks are first brought upright and facing right, by ``turned`` and ``mirrored`` of the detection, so that signs
+    follow the face. Coordinates are in mm if the scale is known; it may differ between rows and columns. Otherwise
+    pixels count as square, unless the file says that they are not: then nothing is measured.
 
     Args:
-        detection: of one film. A landmark that it lacks, or that is missing, leaves its measurements without a value.
+        detection: result for one film. A measurement that needs a missing landmark has no value.
     """
     face = _face(detection)
     uncertain = {mark.symbol for mark in detection.landmarks if mark.status == "uncertain"}

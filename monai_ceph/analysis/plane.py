@@ -1,6 +1,6 @@
-"""Angles and lengths on the film, upright and facing right: points are complex numbers, x right + i y down.
+"""Angles and lengths on an upright film that faces right. Points are complex numbers, x right + i y down.
 
-With y down, a positive turn is one with the clock.
+With y down, positive angles are clockwise.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from collections.abc import Mapping
 __all__ = ["Face", "angle", "distance", "inside", "turn"]
 
 Face = Mapping[str, complex]
-"""Where each landmark is, by its symbol; in mm, or in pixels without a scale."""
+"""Positions of the landmarks by symbol, in mm, or in pixels if the scale is unknown."""
 
 
 def turn(face: Face, first: tuple[str, str], second: tuple[str, str]) -> float:
-    """Return the turn from one direction to another in degrees, -180 to 180, positive with the clock.
+    """Return the signed angle from one direction to another in degrees, -180 to 180, clockwise positive.
 
     Args:
         face: the landmarks.
-        first: symbols of the landmarks from and to which the first direction leads.
-        second: of the second direction.
+        first: symbols of the start and the end of the first direction.
+        second: symbols of the start and the end of the second direction.
 
     Raises:
-        ZeroDivisionError: two landmarks coincide, and there is no direction.
+        ZeroDivisionError: two landmarks coincide, so that a direction is undefined.
     """
     one, two = (face[end] - face[start] for start, end in (first, second))
     if two == 0:
@@ -42,9 +42,9 @@ def inside(face: Face, before: str, at: str, after: str) -> float:
 
     Args:
         face: the landmarks.
-        before: the symbol of the corner before, in the order of the polygon's name.
-        at: of the corner.
-        after: of the corner after.
+        before: symbol of the previous corner, in the order of the polygon's name.
+        at: symbol of the corner.
+        after: symbol of the next corner.
 
     Raises:
         ZeroDivisionError: two landmarks coincide.
@@ -53,5 +53,5 @@ def inside(face: Face, before: str, at: str, after: str) -> float:
 
 
 def distance(face: Face, start: str, end: str) -> float:
-    """Return the distance of two landmarks, in the unit of the coordinates."""
+    """Return the distance between two landmarks, in the unit of the coordinates."""
     return abs(face[end] - face[start])

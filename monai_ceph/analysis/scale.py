@@ -44,10 +44,10 @@ def scale_problem(
 
 
 def check_scale(radiograph: Radiograph, points: np.ndarray) -> Radiograph:
-    """Return the film without its scale if that is wrong for the head on it: no mm, whoever stated them.
+    """Return the film without its scale if the head on it would have an impossible size.
 
-    Its source is then ``implausible``, and a warning names the scale and the length of S-N. Without Sella or Nasion
-    nothing can be checked: the scale stays, and a warning says so. A film without a scale stays as it is.
+    The source of the scale is then ``implausible``, and a warning names the scale and the length of S-N. Without Sella
+    or Nasion the scale cannot be checked: it is kept, with a warning. A film without a scale is returned as it is.
 
     Args:
         radiograph: the film.
@@ -59,7 +59,7 @@ def check_scale(radiograph: Radiograph, points: np.ndarray) -> Radiograph:
     wrong, why = scale_problem(points, spacing)
     if not wrong:
         return replace(radiograph, warnings=(*radiograph.warnings, why)) if why else radiograph
-    said = f"The scale of {in_mm(*spacing)} per pixel ({radiograph.spacing_source}) was ignored: {why}"
+    said = f"The scale of {in_mm(*spacing)} per pixel ({radiograph.spacing_source.label}) was ignored: {why}"
     return replace(
         radiograph,
         pixel_spacing=None,

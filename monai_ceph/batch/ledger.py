@@ -24,7 +24,7 @@ MAX_ATTEMPTS = 2
 """So often may the process die while it works on a film."""
 
 # since 2 it holds the hashes of the files: without them nobody can tell which ones a person corrected
-_VERSION = 2
+_VERSION = 3
 _SCHEMA = f"""{RESULTS_SCHEMA}
 CREATE TABLE settings (id INTEGER PRIMARY KEY, json TEXT NOT NULL UNIQUE);
 CREATE TABLE runs (id INTEGER PRIMARY KEY, started TEXT NOT NULL, ended TEXT);

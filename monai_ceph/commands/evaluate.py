@@ -98,7 +98,10 @@ def evaluate(
     console.print(_table(f"{truth}, {method.value}", rows))
     landmarks = result.per_landmark()
     console.print(_table("per landmark", landmarks))
-    console.print("mean seconds per film: " + ", ".join(f"{k} {v:.3f}" for k, v in result.seconds.items()))
+    console.print(
+        "mean seconds per film: "
+        + ", ".join(f"{part.replace('_', ' ')} {value:.3f}" for part, value in result.seconds.items())
+    )
     if json_file is not None:
         figures = {
             "dataset": name,

@@ -134,7 +134,8 @@ def _figures(detection: Detection) -> tuple[str, ...]:
     status = [mark.status for mark in detection.landmarks]
     counts = [str(status.count(name)) for name in ("ok", "uncertain", "missing")]
     score = sum(mark.score for mark in detection.landmarks) / len(detection.landmarks)
-    return (detection.state, *counts, f"{score:.2f}", f"{sum(detection.seconds.values()):.2f}")
+    state = "done" if detection.state == "ok" else "uncertain"
+    return (state, *counts, f"{score:.2f}", f"{sum(detection.seconds.values()):.2f}")
 
 
 def _printable(name: str) -> str:

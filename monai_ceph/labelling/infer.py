@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from monailabel.utils.others.generic import device_list, name_to_device
 
@@ -112,12 +113,18 @@ def _write(extension: str, detection: Detection, placement: Placement) -> tuple[
     """Return the file, and the landmarks in it with their values."""
     with tempfile.NamedTemporaryFile(suffix=extension, delete=False) as file:
         target = Path(file.name)
+    points = _rows_and_columns(detection)
     if extension == SUFFIX:
         remarks = [f"score {mark.score:.2f}, {mark.status}" for mark in detection.landmarks]
         scaled = detection.pixel_spacing is not None
-        write_markups(target, as_markups(detection.points(), placement, millimetres=scaled, remarks=remarks))
+        write_markups(target, as_markups(points, placement, millimetres=scaled, remarks=remarks))
         return str(target), _found(detection)
-    return str(target), write_label_map(target, detection.points(), placement)
+    return str(target), write_label_map(target, points, placement)
+
+
+def _rows_and_columns(detection: Detection) -> np.ndarray:
+    """Return the landmarks as (row, column), the order of arrays in this package; NaN where missing."""
+    return detection.points()[:, ::-1].copy()
 
 
 def _found(detection: Detection) -> dict[str, int]:
@@ -130,13 +137,12 @@ def as_params(detection: Detection, placement: Placement) -> dict[str, Any]:
     ``markups`` says in which unit the markups' coordinates are, ``annotations`` is CVAT's, ``label_names`` names the
     values of the landmarks that were found. ``measurements`` are those of :func:`monai_ceph.analysis.measure`.
     """
-    points = detection.points()
     return {
         **detection.model_dump(mode="json", exclude={"seconds"}),
         "measurements": [measurement.model_dump(mode="json") for measurement in measure(detection)],
         "notice": NOTICE,
         "markups": _unit(detection, placement),
-        "annotations": as_annotations(points, detection.rows),
+        "annotations": as_annotations(_rows_and_columns(detection), detection.rows),
         "label_names": _found(detection),
     }
 
@@ -148,12 +154,15 @@ def _unit(detection: Detection, placement: Placement) -> dict[str, Any]:
         unit = "pixel" if spacing == [1.0, 1.0] else "unknown"
         note = "The film has no known scale: distances between the markups are no millimetres."
     elif all(abs(own / other - 1) < 1e-3 for own, other in zip(scale, spacing, strict=True)):
-        unit, note = "mm", f"Distances between the markups have the scale of the film ({detection.spacing_source})."
+        unit, note = (
+            "mm",
+            f"Distances between the markups have the scale of the film ({detection.spacing_source.label}).",
+        )
     else:
         unit = "mm"
         note = (
             f"The markups lie on the film as ITK and Slicer place it, at {spacing[0]:g} x {spacing[1]:g} mm per pixel. "
-            f"The scale of the film is {scale[0]:g} x {scale[1]:g} mm ({detection.spacing_source}): distances between "
-            "the markups are not those in the patient. Take x_mm and y_mm."
+            f"The scale of the film is {scale[0]:g} x {scale[1]:g} mm ({detection.spacing_source.label}): distances "
+            "between the markups are not those in the patient. Take x_mm and y_mm."
         )
     return {"coordinate_system": "LPS", "unit": unit, "spacing": spacing, "note": note}

@@ -54,7 +54,8 @@ class RadialError(ScoringMethod):
                 if tag:
                     found = datastore.points(name, str(tag))
                 else:
-                    found = self._detectors.detect(datastore.film(name)[1], force=True).points()
+                    # (x, y) to (row, column), as the labels are
+                    found = self._detectors.detect(datastore.film(name)[1], force=True).points()[:, ::-1].copy()
             except CephError as error:
                 logger.warning("%s is not scored: %s", name, error)
                 failed.append(name)

@@ -26,26 +26,28 @@ _PLANES = ("PixelSpacing does not say", "The scale is that of")
 class SpacingSource(str, Enum):
     """Where the pixel spacing comes from (for DICOM see PS3.3 section 10.7.1).
 
-    Only `PIXEL_SPACING_CALIBRATED`, `IMAGER_CORRECTED` and, if the user is right, `USER` give lengths in the patient.
-    The others give lengths in another plane, or may do so.
+    The value is a slug for JSON and tables; `label` is the text for people.
+
+    Only `PIXEL_SPACING_CALIBRATED`, `IMAGER_CORRECTED` and, if the user is right, `USER` are lengths in the
+    patient. The others are lengths in some other plane, or cannot be told apart from that.
     """
 
-    PIXEL_SPACING_CALIBRATED = "PixelSpacing, calibrated"
-    """PixelSpacing with a calibration type, or different from the spacing at the detector or scanner."""
-    PIXEL_SPACING_UNSTATED = "PixelSpacing, calibration not stated"
-    """PixelSpacing without any other spacing: by PS3.3 10.7.1.1 it may or may not be calibrated."""
-    IMAGER_CORRECTED = "ImagerPixelSpacing / EstimatedRadiographicMagnificationFactor"
-    """Spacing at the detector divided by the magnification in the file."""
-    IMAGER_DISTANCES = "ImagerPixelSpacing / (DistanceSourceToDetector / DistanceSourceToPatient)"
-    """Spacing at the detector divided by the ratio of the distances. By PS3.3 C.8.11.5 the second distance is measured
-    to the support, not to the median plane, so lengths may be too long."""
-    IMAGER_MAGNIFIED = "ImagerPixelSpacing at the detector, magnified"
-    """Spacing at the detector; the magnification is unknown, so lengths are too long."""
-    NOMINAL_SCANNED = "NominalScannedPixelSpacing, film plane"
-    """Spacing on a scanned film; the magnification is unknown, so lengths are too long."""
-    HEADER = "image header"
+    PIXEL_SPACING_CALIBRATED = "pixel_spacing_calibrated"
+    """PixelSpacing that names its calibration, or differs from the spacing at the detector or scanner."""
+    PIXEL_SPACING_UNSTATED = "pixel_spacing_unstated"
+    """PixelSpacing without more: by PS3.3 10.7.1.1 it may or may not be calibrated."""
+    IMAGER_CORRECTED = "imager_corrected"
+    """Spacing at the detector divided by the magnification that the file names."""
+    IMAGER_DISTANCES = "imager_distances"
+    """Spacing at the detector divided by the ratio of the distances. By PS3.3 C.8.11.5 the second distance ends at
+    the support, not in the median plane, so lengths may come out too long."""
+    IMAGER_MAGNIFIED = "imager_magnified"
+    """Spacing at the detector; the magnification is unknown, so lengths come out too long."""
+    NOMINAL_SCANNED = "nominal_scanned"
+    """Spacing on a scanned film; the magnification is unknown, so lengths come out too long."""
+    HEADER = "header"
     """The header of a MetaImage or a NIfTI file."""
-    USER = "given by the user"
+    USER = "user"
     IMPLAUSIBLE = "implausible"
     """A spacing was stated, by the file or the user, but with it the head would have an impossible size."""
     NONE = "none"
@@ -53,6 +55,25 @@ class SpacingSource(str, Enum):
 
     def __str__(self) -> str:
         return self.value
+
+    @property
+    def label(self) -> str:
+        """The text for people."""
+        return _LABELS[self]
+
+
+_LABELS = {
+    SpacingSource.PIXEL_SPACING_CALIBRATED: "PixelSpacing, calibrated",
+    SpacingSource.PIXEL_SPACING_UNSTATED: "PixelSpacing, calibration not stated",
+    SpacingSource.IMAGER_CORRECTED: "ImagerPixelSpacing / EstimatedRadiographicMagnificationFactor",
+    SpacingSource.IMAGER_DISTANCES: "ImagerPixelSpacing / (DistanceSourceToDetector / DistanceSourceToPatient)",
+    SpacingSource.IMAGER_MAGNIFIED: "ImagerPixelSpacing at the detector, magnified",
+    SpacingSource.NOMINAL_SCANNED: "NominalScannedPixelSpacing, film plane",
+    SpacingSource.HEADER: "image header",
+    SpacingSource.USER: "given by the user",
+    SpacingSource.IMPLAUSIBLE: "implausible",
+    SpacingSource.NONE: "none",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,9 +121,26 @@ def plausible_spacing(row: float, column: float) -> bool:
     return all(SMALLEST_PIXEL <= value <= LARGEST_PIXEL for value in (row, column))
 
 
+def check_given_spacing(spacing: float) -> None:
+    """Check a pixel spacing that a user gives, in mm.
+
+    Raises:
+        ValueError: it is outside :data:`SMALLEST_PIXEL` and :data:`LARGEST_PIXEL`.
+    """
+    if not plausible_spacing(spacing, spacing):
+        raise ValueError(
+            f"pixel_spacing is {spacing}, it must be mm per pixel, from {SMALLEST_PIXEL:g} to {LARGEST_PIXEL:g}"
+        )
+
+
 def in_mm(row: float, column: float) -> str:
     """Return a spacing as text, such as ``0.15 x 0.15 mm``."""
     return f"{row:g} x {column:g} mm"
+
+
+def square_spacing(spacing: tuple[float, float] | None) -> float | None:
+    """Return the one number of a (row, column) spacing, in mm per pixel; None if unknown or not square."""
+    return spacing[0] if spacing and math.isclose(*spacing, rel_tol=1e-3) else None
 
 
 def usable_spacing(

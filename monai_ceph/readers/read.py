@@ -16,13 +16,11 @@ from monai_ceph.readers.itk_image import META_SUFFIXES, RASTER_SUFFIXES, read_me
 from monai_ceph.readers.nifti import NIFTI_SUFFIXES, read_nifti
 from monai_ceph.readers.pixels import WORKING_FOLDER, cause
 from monai_ceph.readers.radiograph import (
-    LARGEST_PIXEL,
     NOT_SQUARE,
-    SMALLEST_PIXEL,
     Radiograph,
     SpacingSource,
+    check_given_spacing,
     in_mm,
-    plausible_spacing,
     without_planes,
 )
 from monai_ceph.readers.unsupported import misnamed_image, unsupported_kind
@@ -49,10 +47,8 @@ def read_radiograph(
             `pixel_spacing` is given and its pixels are not square. The message names the file and the cause.
         ValueError: if `pixel_spacing` is out of range, or `frame` is below 1.
     """
-    if pixel_spacing is not None and not plausible_spacing(pixel_spacing, pixel_spacing):
-        raise ValueError(
-            f"pixel_spacing is {pixel_spacing}; give mm per pixel, from {SMALLEST_PIXEL:g} to {LARGEST_PIXEL:g}"
-        )
+    if pixel_spacing is not None:
+        check_given_spacing(pixel_spacing)
     if frame is not None and frame < 1:
         raise ValueError(f"frame is {frame}; frames are counted from 1")
     path = Path(path)
@@ -147,7 +143,7 @@ def _with_spacing(radiograph: Radiograph, spacing: float) -> Radiograph:
     notes = without_planes(radiograph.warnings)
     if stated and any(abs(value / spacing - 1) > 0.01 for value in stated):
         notes.append(
-            f"The given pixel spacing of {spacing:g} mm replaces {in_mm(*stated)} ({radiograph.spacing_source})."
+            f"The given pixel spacing of {spacing:g} mm replaces {in_mm(*stated)} ({radiograph.spacing_source.label})."
         )
     return replace(
         radiograph, pixel_spacing=(spacing, spacing), spacing_source=SpacingSource.USER, warnings=tuple(notes)

@@ -1,8 +1,8 @@
 """Headers and detections without identity, so that the objects made from them hold none.
 
-The Basic Application Level Confidentiality Profile of PS3.15 annex E, table E.1-1, as dicom-anonymizer has it. Where
-that library would put in random UIDs, the year 1 for a date, or leave the items of a sequence as they are, the
-elements get derived UIDs, go, or are cleaned at every depth.
+The Basic Application Level Confidentiality Profile of PS3.15 annex E, table E.1-1, as dicom-anonymizer has it. That
+library would insert random UIDs and dates in year 1, and leave sequence items as they are. Here UIDs are derived, dates
+are removed, and sequences are cleaned at every depth.
 """
 
 from __future__ import annotations
@@ -40,20 +40,20 @@ _Action = Callable[[Dataset, Any], None]
 
 
 def deidentified_uid(uid: str, key: str = "") -> str:
-    """Return the UID that takes a UID's place: always the same for the same UID and key.
+    """Return the replacement of a UID, always the same for the same UID and key.
 
     Args:
-        uid: of a study, a series, an image, or anything else.
-        key: a secret. Without one, whoever has the UID can compute what took its place.
+        uid: UID of a study, a series, an image or anything else.
+        key: a secret. Without one, anyone who has the UID can compute its replacement.
     """
     return derived_uid("deidentified", key, uid)
 
 
 def deidentified(source: Dataset, key: str = "") -> Dataset:
-    """Return a copy of a header without identity, by the basic profile of PS3.15 table E.1-1.
+    """Return a de-identified copy of a header, by the basic profile of PS3.15 table E.1-1.
 
-    Names, identifiers, dates, times, addresses, comments, private elements and overlays are gone or empty at every
-    depth, UIDs are replaced by :func:`deidentified_uid`, and the header says so. Pixels are not touched.
+    Names, identifiers, dates, times, addresses, comments, private elements and overlays are removed or emptied at every
+    depth, UIDs are replaced by :func:`deidentified_uid`, and the header says so. Pixels are not changed.
 
     Args:
         source: a header, from :func:`monai_ceph.reports.dicom_source.source_header`. It is not changed.
@@ -62,7 +62,8 @@ def deidentified(source: Dataset, key: str = "") -> Dataset:
     with quiet():
         result = deepcopy(source)
         for name in INHERITED:
-            if isinstance(result.get(name), bytes):  # text of an unknown character set, which the library lets pass
+            # text in an unknown character set, which the library does not remove
+            if isinstance(result.get(name), bytes):
                 result[name] = DataElement(name, dictionary_VR(name), None)
         _clean(result, key)
     result.PatientIdentityRemoved = "YES"
@@ -76,11 +77,11 @@ def deidentified(source: Dataset, key: str = "") -> Dataset:
 
 
 def deidentified_detection(detection: Detection, key: str = "") -> Detection:
-    """Return the detection as of the de-identified film: new UIDs, no file name, and no time (1970-01-01).
+    """Return the detection for the de-identified film: new UIDs, no file name, and no time (1970-01-01).
 
     Args:
-        detection: of the film.
-        key: the one of :func:`deidentified`, so that both belong together.
+        detection: result for the original film.
+        key: the same key as for :func:`deidentified`, so that the UIDs match.
     """
     uids = {
         name: deidentified_uid(uid, key) if (uid := getattr(detection, name)) else None
@@ -90,9 +91,9 @@ def deidentified_detection(detection: Detection, key: str = "") -> Detection:
 
 
 def may_show_identity(source: Dataset) -> str | None:
-    """Return why a picture of the film may show who the patient is, in a sentence, or None if the film denies it.
+    """Return a sentence on why a picture of the film may identify the patient, or None if its header excludes that.
 
-    Only BurnedInAnnotation NO denies it (PS3.3 C.7.6.1): nobody looked at the pixels here.
+    Only BurnedInAnnotation NO excludes it (PS3.3 C.7.6.1): the pixels are not searched for text.
     """
     burned_in = str(source.get("BurnedInAnnotation") or "").strip().upper()
     if burned_in == "YES":
@@ -126,9 +127,9 @@ def _rules(key: str) -> dict[tuple[int, ...], _Action]:
 
 
 def _strict(action: _Action) -> _Action:
-    """Return the library's action for what it empties or replaces by fixed text; the rest goes."""
+    """Return the library's action where it empties or inserts fixed text; other elements are removed."""
     if action is empty_or_replace:
-        # Z/D is Z for what may be empty, as the patient's ID may: one dummy for all would make them one patient
+        # Z/D allows an empty value; a fixed dummy ID would turn all patients into one
         action = empty
 
     def apply(dataset: Dataset, tag: Any) -> None:

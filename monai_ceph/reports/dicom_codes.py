@@ -1,4 +1,4 @@
-"""The coded concepts of a report that are no landmark. The table is docs/reference/codes.md."""
+"""Coded concepts of a report, other than landmarks. The table is docs/reference/codes.md."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ WARNING = _own("Warning", "Warning")
 NOTICE = _own("Notice", "Intended use")
 
 FILM_STATES: dict[FilmState, Code] = {
-    "done": _own("FilmDone", "Done"),
+    "ok": _own("FilmOk", "Ok as a whole"),
     "uncertain": _own("FilmUncertain", "In doubt as a whole"),
 }
 
@@ -84,7 +84,7 @@ PRIVATE_CODES: tuple[Code, ...] = (
     *(LANDMARK_STATUS, *STATUSES.values(), LANDMARK_SCORE, COLUMN_POSITION, ROW_POSITION),
     *(FILM_STATE, *FILM_STATES.values(), SCALE_SOURCE, *SCALE_SOURCES.values(), WARNING, NOTICE),
 )
-"""All of our own codes that are no landmark, in the order of docs/reference/codes.md."""
+"""All private codes other than landmarks, in the order of docs/reference/codes.md."""
 
 ANATOMICAL_STRUCTURE = Code("91723000", "SCT", "Anatomical Structure")
 RADIOGRAPHY = Code("43468-8", "LN", "XR unspecified body region")
@@ -103,12 +103,12 @@ NO_UNITS = Code("1", "UCUM", "no units")
 
 
 def concept(code: Code) -> CodedConcept:
-    """Return a code as highdicom takes it."""
+    """Return a code as a highdicom concept."""
     return CodedConcept(code.value, code.scheme, code.meaning)
 
 
 def coding_scheme() -> CodingSchemeIdentificationItem:
-    """Return what identifies the private scheme (PS3.3 C.12.1.1.1, Coding Scheme Identification Sequence)."""
+    """Return the item that identifies the private coding scheme (PS3.3 C.12.1.1.1)."""
     return CodingSchemeIdentificationItem(
         CODING_SCHEME,
         name="Cephalometric landmarks of monai-ceph",

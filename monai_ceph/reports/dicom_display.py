@@ -1,8 +1,8 @@
-"""How a film is displayed, as a presentation state says it: grey value pipeline, polarity and displayed area.
+"""Display attributes of a presentation state: grayscale pipeline, polarity and displayed area.
 
-A presentation state replaces what the image says itself (PS3.4 annex N.2), so all of it is repeated: the Modality
-LUT, the first VOI LUT or window, and the inversion of MONOCHROME1. Text that explains a window or a LUT is left
-behind, since anybody may have written anything there.
+A presentation state overrides the display attributes of the image (PS3.4 annex N.2), so they are repeated here: the
+Modality LUT, the first VOI LUT or window, and the inversion of MONOCHROME1. Explanations of windows and LUTs are left
+out, because they are free text that may identify a patient.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SQUARE = 0.001
 
 
 def is_grey(source: Dataset) -> bool:
-    """Return True for MONOCHROME1 and MONOCHROME2, and for films that say nothing but have one sample per pixel."""
+    """Return True for MONOCHROME1 and MONOCHROME2; without an interpretation, for one sample per pixel."""
     photometric = first_term(source, "PhotometricInterpretation")
     if photometric:
         return photometric.startswith("MONOCHROME")
@@ -57,7 +57,7 @@ def modality_lut(source: Dataset, frame: int | None) -> Dataset:
 def voi_lut(source: Dataset, frame: int | None) -> Dataset | None:
     """Return the item of the Softcopy VOI LUT Sequence (PS3.3 C.11.8), or None if the film has no VOI LUT.
 
-    Of several LUTs or windows it is the first, which is what a viewer shows without a presentation state.
+    The first of several LUTs or windows is taken, as viewers do without a presentation state.
     """
     place = _macro(source, frame, "FrameVOILUTSequence")
     result = Dataset()
@@ -76,8 +76,8 @@ def voi_lut(source: Dataset, frame: int | None) -> Dataset | None:
 
 
 def pixel_aspect_ratio(source: Dataset, detection: Detection) -> list[int]:
-    """Return the height and width of a pixel as whole numbers, PS3.3 C.10.4."""
-    # a scale that is wrong for the head still gives the proportions that the film is displayed in
+    """Return the ratio of height to width of a pixel as two whole numbers, PS3.3 C.10.4."""
+    # a scale that is wrong for the head still gives the right proportions
     stated = detection.pixel_spacing or detection.stated_spacing
     row, column = stated or (1.0, 1.0)
     if not stated:
@@ -98,13 +98,13 @@ def _number(dataset: Dataset, name: str) -> float | None:
 
 
 def _macro(source: Dataset, frame: int | None, name: str) -> Dataset:
-    """Return where the frame's attributes are: its functional groups, or the image itself."""
+    """Return the data set that holds the frame's attributes: its functional groups, or the image itself."""
     found = functional_group(source, frame, name)
     return source if found is None else found
 
 
 def _table(place: Dataset, name: str) -> LookupTable | None:
-    """Return the LUT that the reader applies: one that is empty, damaged or constant is passed over."""
+    """Return the LUT that the reader applies, which skips empty, damaged and constant ones."""
     return lookup_table(place, name)[0] if name in place else None
 
 

@@ -1,4 +1,4 @@
-"""What SR documents and presentation states have in common: equipment, times, patient, and how they are written."""
+"""Common parts of SR documents and presentation states: equipment, times, patient, and writing the file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from monai_ceph.reports.dicom_source import (
     INHERITED,
     TEXT_VRS,
     UTF_8,
-    OfFilm,
+    FilmResult,
     in_character_set,
     inherited,
 )
@@ -33,12 +33,12 @@ __all__ = ["MANUFACTURER", "building", "complete", "identification", "write_obje
 
 MANUFACTURER = "monai-ceph"
 _LONG_STRING = 64
-# far above what devices count to, so that the results come last in a list of series
+# higher than the numbers that devices give, so that the results are last in a list of series
 _SERIES_NUMBERS: dict[ObjectKind, int] = {"SR": 9001, "PR": 9002}
 
 
 def identification(kind: ObjectKind, reference: Dataset, source: Dataset, detection: Detection) -> dict[str, Any]:
-    """Return highdicom's arguments that say which object this is and which software made it."""
+    """Return highdicom's arguments for UIDs, numbers and equipment."""
     model = detection.model
     return {
         "series_instance_uid": series_uid(kind, reference.StudyInstanceUID, model),
@@ -54,8 +54,8 @@ def identification(kind: ObjectKind, reference: Dataset, source: Dataset, detect
 
 
 @contextmanager
-def building(what: str, detection: OfFilm) -> Iterator[None]:
-    """Turn what highdicom refuses into a CephError that names the film, and hold back what pydicom remarks."""
+def building(what: str, detection: FilmResult) -> Iterator[None]:
+    """Turn highdicom's errors into a CephError that names the film, and silence pydicom's warnings."""
     try:
         with quiet():
             yield
@@ -67,11 +67,11 @@ def building(what: str, detection: OfFilm) -> Iterator[None]:
         raise CephError(f"{detection.file}: no {what} can be made for this film: {text}.") from error
 
 
-def complete(result: Dataset, source: Dataset, detection: OfFilm) -> str:
-    """Put in patient, study and times, and return the time of the detection as DICOM has it (DT).
+def complete(result: Dataset, source: Dataset, detection: FilmResult) -> str:
+    """Set patient, study and times, and return the time of the detection as a DICOM DT value.
 
-    highdicom takes the clock for some times and refuses identifiers that are too long, so both come in here. Times
-    are those of the detection, in UTC if the film does not say its offset (PS3.3 C.12.1.1.8).
+    highdicom uses the current time in some places and refuses identifiers that are too long, so both are set here. All
+    times are that of the detection, in UTC if the film does not state its offset (PS3.3 C.12.1.1.8).
     """
     patient = inherited(source)
     result.update(patient)
@@ -86,7 +86,7 @@ def complete(result: Dataset, source: Dataset, detection: OfFilm) -> str:
         setattr(result, f"{name}Date", moment.strftime("%Y%m%d"))
         setattr(result, f"{name}Time", moment.strftime("%H%M%S"))
     if result.Modality == "PR":
-        # older versions of highdicom put it into every object
+        # older versions of highdicom add these to every object
         result.pop("ContentDate", None)
         result.pop("ContentTime", None)
     for equipment in result.get("ContributingEquipmentSequence", ()):
@@ -96,9 +96,9 @@ def complete(result: Dataset, source: Dataset, detection: OfFilm) -> str:
 
 
 def _restore_bytes(result: Dataset, declared: Any) -> None:
-    """Give text of an unknown character set its VR back, so that the object has its bytes as the film has them.
+    """Copy text in an unknown character set byte by byte, with its proper VR.
 
-    Then the object declares what the film declares, and text of its own is ASCII.
+    The object then declares the same character set as the film, and its other text is ASCII.
     """
     kept = {element.keyword: element.value for element in result if element.VR == "OB" and element.keyword in INHERITED}
     if not kept:
@@ -116,7 +116,7 @@ def _restore_bytes(result: Dataset, declared: Any) -> None:
 
 
 def _set_character_set(result: Dataset, declared: Any) -> None:
-    """Declare none for ASCII, else the one of the film, or UTF-8 if some text is not in it."""
+    """Declare no character set for ASCII, otherwise that of the film, or UTF-8 if it lacks some characters."""
     texts = [str(element.value) for element in result.iterall() if element.VR in TEXT_VRS and element.value]
     result.pop("SpecificCharacterSet", None)
     if not all(text.isascii() for text in texts):
@@ -126,7 +126,7 @@ def _set_character_set(result: Dataset, declared: Any) -> None:
 
 
 def write_object(target: Path, result: Dataset) -> None:
-    """Write a DICOM file, beside its place first.
+    """Write a DICOM file, atomically.
 
     Raises:
         OSError: if the file cannot be written.

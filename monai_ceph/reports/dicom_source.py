@@ -1,8 +1,8 @@
-"""The header of a DICOM film: what results refer to and inherit, cleaned so that valid objects come of it.
+"""The header of a DICOM film: the attributes that results refer to and inherit, cleaned so that objects are valid.
 
-Clinics' files lack mandatory attributes, name the wrong character set and hold values that their type does not
-allow. Text becomes Unicode here, what cannot be read is left out, and nothing that is missing is an error except
-the four UIDs that a reference to an image needs.
+Files from clinics may lack mandatory attributes, declare the wrong character set, or hold values that their VR does not
+allow. Here text becomes Unicode, and elements that cannot be read are left out. Only the four UIDs that a reference to
+an image needs are required.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = [
     "INHERITED",
     "TEXT_VRS",
     "UTF_8",
-    "OfFilm",
+    "FilmResult",
     "header_warnings",
     "image_reference",
     "in_character_set",
@@ -54,7 +54,7 @@ INHERITED = (
     *("PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence"),
     "LongitudinalTemporalInformationModified",
 )
-"""All that a result takes over from the patient and the study of its film. Everything else stays behind."""
+"""Attributes of the patient and the study that a result inherits from its film; no others are copied."""
 
 _UIDS = {
     "SOPClassUID": "SOP Class UID",
@@ -62,7 +62,7 @@ _UIDS = {
     "SeriesInstanceUID": "Series Instance UID",
     "StudyInstanceUID": "Study Instance UID",
 }
-# PS3.5 section 9.1, but for the leading zeros that it forbids: many a film has them, and they name it all the same
+# PS3.5 section 9.1, but with leading zeros: they are forbidden, and many films have them
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _LEADING_ZERO = re.compile(r"(^|\.)0[0-9]")
 _LONGEST_UID = 64
@@ -79,8 +79,8 @@ _TERMS = {
 }
 
 
-class OfFilm(Protocol):
-    """What is said about one film, by a model (a detection) or by a person; as much of it as its header must fit."""
+class FilmResult(Protocol):
+    """Common attributes of a detection and of a review by a person, which must match the header of the film."""
 
     @property
     def file(self) -> str:
@@ -88,7 +88,7 @@ class OfFilm(Protocol):
 
     @property
     def frame(self) -> int | None:
-        """Number of the frame of a film with several."""
+        """Frame number, if the film has several."""
 
     @property
     def image_uid(self) -> str | None:
@@ -96,15 +96,15 @@ class OfFilm(Protocol):
 
     @property
     def rows(self) -> int:
-        """Of the film."""
+        """Rows of the film."""
 
     @property
     def columns(self) -> int:
-        """Of the film."""
+        """Columns of the film."""
 
     @property
     def created(self) -> datetime:
-        """When it was said, with a time zone."""
+        """Time of the detection or the review, with a time zone."""
 
 
 def source_header(path: Path) -> Dataset:
@@ -121,7 +121,7 @@ def source_header(path: Path) -> Dataset:
         with path.open("rb") as file:
             head = file.read(_HEAD)
         if not (has_preamble(head) or looks_like_dicom(head)):
-            raise CephError(f"{path}: no DICOM file, so no DICOM object can refer to it.")
+            raise CephError(f"{path}: not a DICOM file, so no DICOM object can refer to it.")
         with quiet():
             dataset = dcmread(path, stop_before_pixels=True, force=True)
             character_set = _keep_bytes(dataset)
@@ -129,7 +129,7 @@ def source_header(path: Path) -> Dataset:
     except CephError:
         raise
     except Exception as error:
-        # parsers document few of their exceptions, and quote names of patients in some
+        # parsers document few of their exceptions, and some quote patient names
         raise CephError(f"{path}: the DICOM header cannot be read ({type(error).__name__}).") from error
     if character_set is not None:
         dataset.SpecificCharacterSet = character_set
@@ -142,10 +142,10 @@ def source_header(path: Path) -> Dataset:
 def _keep_bytes(dataset: Dataset) -> str | list[str] | None:
     """Keep inherited text as bytes, with VR OB, if it is not in the character set that the film declares.
 
-    Nobody can tell Shift-JIS from EUC-KR or Latin-1 by a name of a few bytes, so no character set is guessed.
+    A name of a few bytes may be Shift-JIS, EUC-KR or Latin-1, so no character set is guessed.
 
     Returns:
-        The character set of the header; None for the one that it declares, if any, because its text is not in it.
+        The character set for the header; None to keep the declared one, because some text does not fit it.
     """
     declared = dataset.get("SpecificCharacterSet") or ""
     names = [str(name).strip() for name in (declared if isinstance(declared, (list, MultiValue)) else [declared])]
@@ -177,7 +177,7 @@ def _readable(raw: bytes, vr: str, encodings: list[str]) -> bool:
 
 
 def in_character_set(text: str, encodings: list[str]) -> bool:
-    """True if text can be written in Python's encodings of a character set: what is not in it comes back as ``?``."""
+    """True if text can be encoded in a character set, given as Python's encodings of it."""
     try:
         return decode_bytes(encode_string(text, encodings), encodings, set()) == text
     except UnicodeError:
@@ -185,7 +185,7 @@ def in_character_set(text: str, encodings: list[str]) -> bool:
 
 
 def _convert(dataset: Dataset) -> None:
-    """Turn bytes into values at every depth, and drop the elements that resist."""
+    """Turn bytes into values at every depth, and remove elements that cannot be converted."""
     for tag in list(dataset.keys()):
         try:
             element = dataset[tag]
@@ -196,18 +196,18 @@ def _convert(dataset: Dataset) -> None:
 
 
 def inherited(source: Dataset) -> Dataset:
-    """Return the attributes of :data:`INHERITED` as a valid object holds them (PS3.3 C.7.1.1 and C.7.2.1).
+    """Return valid values of the attributes in :data:`INHERITED` (PS3.3 C.7.1.1 and C.7.2.1).
 
-    Mandatory attributes that are absent or not valid are empty, the others are left out. Dates like 1980.02.29 and
-    sexes like f are put right. Bytes of an unknown character set stay bytes, with the VR OB. Identifiers are never
-    cut: one that is longer than its type allows stays as it is, since a shortened identifier is another patient's.
+    Mandatory attributes that are absent or invalid are empty; others are left out. Dates like 1980.02.29 and sexes like
+    f are corrected. Bytes in an unknown character set stay bytes, with the VR OB. Identifiers that are too long are
+    kept whole, because a shortened one may be that of another patient.
     """
     cleaned = Dataset()
     value: Any
     for name in INHERITED:
         vr, found = dictionary_VR(name), source.get(name)
         if isinstance(found, bytes):
-            vr, value = "OB", found  # text of an unknown character set
+            vr, value = "OB", found  # text in an unknown character set
         elif vr == "SQ":
             value = deepcopy(found) or None
         else:
@@ -215,7 +215,7 @@ def inherited(source: Dataset) -> Dataset:
         if value or name in _MANDATORY:
             cleaned.add(DataElement(name, vr, value, validation_mode=config.IGNORE))
     if "DeidentificationMethod" not in cleaned and "DeidentificationMethodCodeSequence" not in cleaned:
-        # of no use without its method, which is mandatory beside it
+        # invalid without its method
         cleaned.pop("PatientIdentityRemoved", None)
     return cleaned
 
@@ -244,7 +244,7 @@ def _valid_date(text: str) -> str:
 
 
 def header_warnings(source: Dataset) -> tuple[str, ...]:
-    """Return what is wrong with a header and copied all the same, in sentences that quote nothing of it."""
+    """Return warnings about invalid values that were copied as they are; no value is quoted."""
     found = []
     if any(isinstance(source.get(name), bytes) for name in INHERITED):
         found.append(_WRONG_CHARACTERS if source.get("SpecificCharacterSet") else _NO_CHARACTER_SET)
@@ -254,29 +254,29 @@ def header_warnings(source: Dataset) -> tuple[str, ...]:
     return tuple(found)
 
 
-def image_reference(source: Dataset, detection: OfFilm) -> Dataset:
-    """Return what a DICOM object needs to refer to the film of a detection: UIDs, rows, columns; nobody's name.
+def image_reference(source: Dataset, detection: FilmResult) -> Dataset:
+    """Return the UIDs, rows and columns that a DICOM object needs to refer to the film, and no patient data.
 
     Raises:
-        CephError: the film has no valid UIDs, or is not the one of the detection, or has no such frame.
+        CephError: the film has no valid UIDs, is not the film of the detection, or lacks its frame.
     """
     reference = Dataset()
     for name, title in _UIDS.items():
         uid = UID(str(first_value(source, name) or ""), config.IGNORE)
         if len(uid) > _LONGEST_UID or not _UID.fullmatch(uid):
-            state = f"has a {title} that is not valid" if uid else f"has no {title}"
+            state = f"has an invalid {title}" if uid else f"has no {title}"
             raise CephError(f"{detection.file}: no DICOM object can refer to the film, it {state}.")
         setattr(reference, name, uid)
     if detection.image_uid not in (None, str(reference.SOPInstanceUID)):
         raise CephError(
-            f"{detection.file}: the header is that of image {reference.SOPInstanceUID}, "
-            f"the detection that of {detection.image_uid}."
+            f"{detection.file}: the header belongs to image {reference.SOPInstanceUID}, "
+            f"the detection to {detection.image_uid}."
         )
     for name, count in (("Rows", detection.rows), ("Columns", detection.columns)):
         if source.get(name) not in (None, count):
             raise CephError(
                 f"{detection.file}: the header says {name} {source.get(name)}, the detection {count}: "
-                "they are of different films."
+                "they belong to different films."
             )
         setattr(reference, name, count)
     frames = positive_number(source, "NumberOfFrames")

@@ -1,6 +1,6 @@
-"""UIDs that are a function of what they name, so that the same work done again gives the same objects.
+"""Derived UIDs, so that repeated work gives the same objects.
 
-Every UID is a UUID of version 5 under the root 2.25 (PS3.5 annex B.2, RFC 9562): a hash, needing no registry.
+Every UID is a version 5 UUID under the root 2.25 (PS3.5 annex B.2, RFC 9562), which is a hash and needs no registry.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from monai_ceph.result import Detection, ModelIdentity
 __all__ = ["NAMESPACE", "ObjectKind", "derived_uid", "device_uid", "instance_uid", "series_uid", "tracking_uid"]
 
 NAMESPACE = uuid.UUID("afafd9b5-8fa6-4106-a2c3-27676ddcae90")
-"""The name space of all derived UIDs."""
+"""The namespace of all derived UIDs."""
 
 ObjectKind = Literal["SR", "PR"]
 
 
 def derived_uid(*parts: str | int | float | None) -> str:
-    """Return the UID of a list of values: the UUID of version 5 of its JSON text in :data:`NAMESPACE`."""
+    """Return the UID of a list of values: the version 5 UUID of its JSON text in :data:`NAMESPACE`."""
     return f"2.25.{uuid.uuid5(NAMESPACE, json.dumps(parts)).int}"
 
 
@@ -30,9 +30,9 @@ def _model(model: ModelIdentity) -> tuple[str, ...]:
 
 
 def instance_uid(kind: ObjectKind, image_uid: str, detection: Detection) -> str:
-    """Return the SOP Instance UID of the object of a kind that a model makes of one image, or of one of its frames.
+    """Return the SOP Instance UID of an object that a model makes for one image or one of its frames.
 
-    A scale that the user gave, or that was refused, is part of it: another scale gives another report.
+    It depends on a scale that the user gave or that was implausible, because another scale gives another report.
     """
     given = detection.pixel_spacing if detection.spacing_source is SpacingSource.USER else detection.stated_spacing
     return derived_uid("instance", kind, image_uid, detection.frame, *_model(detection.model), *(given or ()))
@@ -44,10 +44,10 @@ def series_uid(kind: ObjectKind, study_uid: str, model: ModelIdentity) -> str:
 
 
 def device_uid(model: ModelIdentity) -> str:
-    """Return the UID of the software with its weights and parameters, as the observer of a report."""
+    """Return the UID of the software with its weights and parameters, which is the observer of a report."""
     return derived_uid("device", *_model(model))
 
 
 def tracking_uid(image_uid: str, frame: int | None, name: str) -> str:
-    """Return the Tracking UID of a landmark on an image or frame: the same for every model and kind of object."""
+    """Return the Tracking UID of a landmark on an image or frame; it does not depend on model or kind of object."""
     return derived_uid("tracking", image_uid, frame, name)

@@ -1,7 +1,7 @@
-"""The film of an SR document, with its size and scale, as Image Library (PS3.16 TID 1600 to 1603).
+"""Image Library of an SR document: the film with its size and scale (PS3.16 TID 1600 to 1603).
 
-highdicom has an Image Library of its own, but it takes the scale from ImagerPixelSpacing alone, stops where the film
-has none, and knows no SC image. Here the scale is that of the detection.
+highdicom's own Image Library reads the scale only from ImagerPixelSpacing, fails for films without it, and does not
+support secondary captures. Here the scale is that of the detection.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ _CONTAINS = sr.RelationshipTypeValues.CONTAINS
 
 
 def image_library(detection: Detection, reference: Dataset, source: Dataset) -> sr.ContainerContentItem:
-    """Return the Image Library with one entry: the film, or the frame of it that was looked at.
+    """Return the Image Library with one entry: the film, or one frame of it.
 
-    The entry has the modality, rows, columns, the horizontal and vertical spacing in mm where there is a scale, and a
-    code that says where the scale came from.
+    The entry has the modality, rows, columns, horizontal and vertical spacing in mm if the scale is known, and a code
+    for the source of the scale.
 
     Args:
-        detection: of the film or of one of its frames.
+        detection: result for the film or one of its frames.
         reference: from :func:`monai_ceph.reports.dicom_source.image_reference`.
         source: the film's header, from :func:`monai_ceph.reports.dicom_source.source_header`.
     """
     entry = sr.ImageContentItem(
-        # highdicom names the entries of its own Image Library so, too
+        # as in highdicom's own Image Library
         name=standard.SCT.Source,
         referenced_sop_class_uid=reference.SOPClassUID,
         referenced_sop_instance_uid=reference.SOPInstanceUID,
@@ -52,7 +52,7 @@ def _container(name: codes.Code, item: sr.ContentItem) -> sr.ContainerContentIte
 
 
 def _descriptors(detection: Detection, source: Dataset) -> list[sr.ContentItem]:
-    """Return the descriptors of TID 1602 and 1603, in their order; the source of the scale extends them."""
+    """Return the descriptors of TID 1602 and 1603 in their order, and the source of the scale."""
     numbers: list[tuple[codes.Code, float, codes.Code]] = [
         (codes.PIXEL_DATA_ROWS, detection.rows, codes.PIXELS),
         (codes.PIXEL_DATA_COLUMNS, detection.columns, codes.PIXELS),
@@ -72,7 +72,7 @@ def _descriptors(detection: Detection, source: Dataset) -> list[sr.ContentItem]:
 
 
 def _modality(source: Dataset) -> list[sr.ContentItem]:
-    """Return the modality if it is one of context group 29; OT, for one, is not."""
+    """Return the modality if it is in context group 29; OT, for example, is not."""
     known = {code.value: code for code in standard.cid29.concepts.values()}
     code = known.get(str(first_value(source, "Modality")))
     return [] if code is None else [sr.CodeContentItem(concept(codes.MODALITY), code, _CONTEXT)]

@@ -1,4 +1,4 @@
-"""A detection as JSON, and the schema that says what stands in it."""
+"""A detection as JSON, and its JSON Schema."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["may_replace", "result_schema", "save_json"]
 
 
 def save_json(target: Path, detection: Detection) -> None:
-    """Write one film's detection, beside its place first.
+    """Write the detection of one film, atomically.
 
     Raises:
         OSError: if the file cannot be written.
@@ -24,11 +24,11 @@ def save_json(target: Path, detection: Detection) -> None:
 
 
 def may_replace(target: Path, keys: Iterable[str]) -> bool:
-    """Return whether nothing is lost if figures are written to a file: it is not there, empty, or holds such figures.
+    """Return whether a file of figures may be written: it does not exist, is empty, or holds such figures.
 
     Args:
         target: the file.
-        keys: that all figures of the kind have at their top level.
+        keys: top-level keys that all such files have.
     """
     if not os.path.lexists(target):
         return True
@@ -41,7 +41,7 @@ def may_replace(target: Path, keys: Iterable[str]) -> bool:
 
 
 def result_schema() -> str:
-    """Return the JSON Schema (draft 2020-12) of a detection, as in ``docs/reference/schema``."""
+    """Return the JSON Schema (draft 2020-12) of a detection, the text in ``docs/reference/schema``."""
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **Detection.model_json_schema(mode="serialization"),

@@ -1,4 +1,4 @@
-"""Where the symbols of landmarks go in a picture, so that nobody takes one for the symbol of a neighbour."""
+"""Places for the symbols of landmarks in a picture, so that each clearly belongs to its landmark."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ Box = tuple[float, float, float, float]
 """Left, top, right, bottom."""
 
 _DIRECTIONS = 24
-# from a place beside the mark outwards, in heights of a label
+# distances from the first place beside the mark, in label heights
 _STEPS = np.array([0.0, 0.25, 0.5, 0.8, 1.2, 1.6, 2.1, 2.7, 3.5, 4.5, 6.0, 8.0, 11.0])
-# places of a label that are compared with those of others, the cheapest; where these do not suffice, all
+# cheapest places per label that are compared with other labels; if they do not suffice, all places are
 _KEPT = 150
-# how many times as far as its own point every other point should be; it must be farther
+# preferred ratio of the distance to any other point to the distance to its own point; it must exceed 1
 _CLEAR = 1.25
-# what a place costs, in heights of a label between point and label
+# costs of a place, in label heights between point and label
 _OFF_PICTURE, _OVERLAP, _WRONG_POINT, _ACROSS, _UNCLEAR, _TURN = 1e6, 1e4, 1e3, 50.0, 1.0, 0.3
 _ROUNDS, _RESTARTS = 20, 8
-# the direction that is best if all are free: right of the point and above it
+# preferred direction: above the point, to the right
 _FAVOURITE = -np.pi / 4
 
 
@@ -32,7 +32,7 @@ class Label:
 
     Attributes:
         box: left, top, right, bottom.
-        leader: the ends (x, y) of a line from near the point to the box, if the label does not stand beside it.
+        leader: ends (x, y) of a line from near the point to the box, if the label is not beside the point.
     """
 
     box: Box
@@ -42,18 +42,18 @@ class Label:
 def place_labels(
     points: np.ndarray, sizes: np.ndarray, picture: tuple[float, float], arm: float, taken: Sequence[Box] = ()
 ) -> list[Label]:
-    """Return a place for each label: nearest to its own point, in the picture, on no mark and on no other label.
+    """Return a place for each label: nearest to its own point, in the picture, and on no mark or other label.
 
-    A label is nearest to its own point if no other point is as near to the label's centre or to its box. Where there
-    is no room beside a point, its label stands farther away and has a leader. The nearest free places are looked for
-    label by label until none has a better one (coordinate descent, with restarts where labels still overlap). If
-    points coincide, labels still do not overlap where there is room.
+    A label is nearest to its own point if no other point is as near to the label's centre or to its box. If there is no
+    room beside a point, its label is placed farther away and gets a leader. Labels are moved one at a time to their
+    best place until none improves (coordinate descent, restarted if labels still overlap). Labels of coinciding points
+    do not overlap either, if there is room.
 
     Args:
         points: (N, 2), (x, y), finite and in the picture.
         sizes: (N, 2), (width, height) of the labels.
         picture: (width, height).
-        arm: half the side of the square around a point that its mark fills.
+        arm: half the side of the square that the mark of a point fills.
         taken: boxes that no label may cover.
     """
     if not len(points):
@@ -71,11 +71,11 @@ def place_labels(
 
 
 def _best(candidates: Sequence[_Candidates]) -> tuple[float, list[int]]:
-    """Return the cost of the best arrangement that was found, and the number of each label's place."""
+    """Return the cost of the best arrangement found, and the index of each label's place."""
     freedom = np.array([(each.costs < _WRONG_POINT).sum() for each in candidates])
     best: tuple[float, list[int]] | None = None
     for attempt in range(_RESTARTS):
-        # first those that have few places; the other orders repeat from run to run
+        # first the labels with few places, then random orders with fixed seeds
         order = np.argsort(freedom, kind="stable")
         order = order if attempt == 0 else np.random.default_rng(attempt).permutation(len(candidates))
         found = _arrange(candidates, order)
@@ -87,7 +87,7 @@ def _best(candidates: Sequence[_Candidates]) -> tuple[float, list[int]]:
 
 
 class _Candidates:
-    """All places of one label, with what each costs by itself.
+    """All places of one label, with the cost of each before other labels are considered.
 
     Attributes:
         boxes: (K, 4)
@@ -108,7 +108,7 @@ class _Candidates:
         self.point, height = points[index], float(size[1])
         others = np.delete(points, index, axis=0)
         angles = np.append(_FAVOURITE + 2 * np.pi * np.arange(_DIRECTIONS) / _DIRECTIONS, _ways_out(self.point, others))
-        # a box that is wide goes farther to the side than up
+        # a wide box is moved farther sideways than up
         reach = np.array([size[0] / 2, height / 2]) + arm
         ring = np.stack([np.cos(angles), np.sin(angles)], axis=1)
         first = ring * (1 / np.maximum(np.abs(ring[:, 0]) / reach[0], np.abs(ring[:, 1]) / reach[1]))[:, None]
@@ -149,7 +149,7 @@ class _Candidates:
 
 
 def _arrange(candidates: Sequence[_Candidates], order: np.ndarray) -> tuple[float, list[int]]:
-    """Return the cost of an arrangement of all labels, and the number of each label's place."""
+    """Return the cost of an arrangement of all labels, and the index of each label's place."""
     chosen: dict[int, int] = {}
     for _ in range(_ROUNDS):
         before = dict(chosen)
@@ -165,7 +165,7 @@ def _arrange(candidates: Sequence[_Candidates], order: np.ndarray) -> tuple[floa
 
 
 def _conflicts(candidates: Sequence[_Candidates], index: int, chosen: dict[int, int]) -> np.ndarray:
-    """Return what the labels that have a place add to the costs of each place of another one."""
+    """Return the cost that the labels placed so far add to each place of another label."""
     here, others = candidates[index], [(candidates[other], at) for other, at in chosen.items() if other != index]
     if not others:
         return np.zeros(len(here.costs))
@@ -178,12 +178,12 @@ def _conflicts(candidates: Sequence[_Candidates], index: int, chosen: dict[int, 
 
 
 def _ways_out(point: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return the angle of each eighth of the circle in which a point stays the nearest one for the longest way."""
+    """Return, for each eighth of the circle, the direction in which a point stays the nearest one for longest."""
     if not len(others):
         return np.empty(0)
     angles = np.deg2rad(np.arange(360.0))
     towards = np.stack([np.cos(angles), np.sin(angles)], axis=1) @ (others - point).T
-    # the line that is as near to another point is crossed at half its squared distance over this projection
+    # the bisector with another point is crossed at half the squared distance over this projection
     exits = np.square(others - point).sum(axis=1) / (2 * np.maximum(towards, 1e-9))
     longest = exits.min(axis=1).reshape(8, 45)
     return angles.reshape(8, 45)[np.arange(8), longest.argmax(axis=1)]
@@ -215,7 +215,7 @@ def _meet(points: np.ndarray, tips: np.ndarray, boxes: np.ndarray) -> np.ndarray
     """Return (K, M): whether the line from a point to a tip, (K, 2) or (1, 2), goes through a box."""
     way = tips - points
     way = np.where(np.abs(way) < 1e-9, 1e-9, way)[:, None]
-    # where each line, from 0 to 1, enters and leaves the strips that the box is the common part of
+    # where each line, from 0 to 1, enters and leaves the two strips whose intersection is the box
     one, other = (boxes[:, :2] - points[:, None]) / way, (boxes[:, 2:] - points[:, None]) / way
     enters, leaves = np.minimum(one, other).max(axis=2), np.maximum(one, other).min(axis=2)
     return np.maximum(enters, 0) + 1e-6 < np.minimum(leaves, 1)

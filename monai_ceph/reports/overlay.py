@@ -1,4 +1,4 @@
-"""The film with its landmarks drawn on it, to look at."""
+"""A picture of the film with its landmarks."""
 
 from __future__ import annotations
 
@@ -16,18 +16,17 @@ from monai_ceph.storage.atomic import written_beside
 
 __all__ = ["NOTICE", "draw_overlay", "save_overlay", "scale_line"]
 
-# longest side in pixels: more detail than a screen shows would only cost time and disk, and on fewer pixels there is
-# no room for the symbols
+# limits of the longest side in pixels: a screen shows no more detail, and the symbols need room
 _LONGEST, _SHORTEST = 1400, 1000
 _COLOURS = {"ok": (80, 220, 100), "uncertain": (255, 170, 30)}
 _WHITE, _RED, _BLACK = (230, 230, 230), (255, 90, 90), (0, 0, 0)
-# of letters, in pixels
+# width of the dark outline of letters, in pixels
 _STROKE = 2
 NOTICE = "Research use, not a medical device. A trained person reviews every result."
 
 
 def _grey(pixels: np.ndarray) -> np.ndarray:
-    # as bundles/inference.json scales films: a person sees what the networks see
+    # scaled as in bundles/inference.json, so that a person sees what the networks see
     limits = grey_limits(pixels[::4, ::4], (0.5, 99.5), max_gap=0.4)
     scaled = (pixels - limits.low) * (255 / max(limits.high - limits.low, 1e-6))
     return np.clip(scaled, 0, 255).astype(np.uint8)
@@ -36,8 +35,8 @@ def _grey(pixels: np.ndarray) -> np.ndarray:
 def draw_overlay(radiograph: Radiograph, detection: Detection) -> Image.Image:
     """Return the film with a cross and the symbol at each landmark: green if ok, orange if uncertain.
 
-    Every symbol is nearest to its own landmark (:func:`~monai_ceph.reports.labels.place_labels`). Landmarks outside the
-    film are named in a line, like missing ones. Small films are enlarged.
+    Every symbol is nearest to its own landmark (:func:`~monai_ceph.reports.labels.place_labels`). Missing landmarks and
+    those outside the film are listed. Small films are enlarged.
     """
     film = Image.fromarray(_grey(radiograph.pixels))
     scale = min(max(1.0, _SHORTEST / max(film.size)), _LONGEST / max(film.size))
@@ -49,14 +48,14 @@ def draw_overlay(radiograph: Radiograph, detection: Detection) -> Image.Image:
     size_of_text = max(16.0, 19 * unit)
     font = ImageFont.load_default(size=size_of_text)
     arm = round(8 * unit)
-    # pixel centres at integers: the drawing's own grid counts centres the same way after scaling
+    # pixel centres are at integers, before and after scaling
     places = {
         mark: ((mark.x + 0.5) * scale - 0.5, (mark.y + 0.5) * scale - 0.5)
         for mark in detection.landmarks
         if mark.x is not None and mark.y is not None and _on_film(mark.x, mark.y, detection)
     }
     taken = _write_lines(draw, font, size_of_text, picture.size, detection)
-    # the ink of every symbol, and a margin around it
+    # bounding box of each symbol, and a margin around it
     inks = {mark: draw.textbbox((0, 0), mark.symbol, font, stroke_width=_STROKE) for mark in places}
     margin = 2 * unit
     height = max((ink[3] - ink[1] for ink in inks.values()), default=0.0)
@@ -94,7 +93,7 @@ def _write_lines(
     picture: tuple[int, int],
     detection: Detection,
 ) -> list[Box]:
-    """Write what holds for the whole film, and return the boxes of these lines."""
+    """Write the lines about the whole film, and return their boxes."""
     outside = [
         mark.symbol
         for mark in detection.landmarks
@@ -114,12 +113,12 @@ def _write_lines(
 
 
 def scale_line(detection: Detection) -> str:
-    """Return where the scale of the film came from, in a line for pictures."""
-    return f"scale: {detection.spacing_source}"
+    """Return the line for pictures that says where the scale came from."""
+    return f"scale: {detection.spacing_source.label}"
 
 
 def save_overlay(target: Path, radiograph: Radiograph, detection: Detection) -> None:
-    """Write the overlay as PNG, beside its place first.
+    """Write the overlay as PNG, atomically.
 
     Raises:
         OSError: if the file cannot be written.

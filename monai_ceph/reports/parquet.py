@@ -2,45 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
-from monai_ceph.reports.tables import square_spacing
 from monai_ceph.result import Detection
 
 __all__ = ["write_parquet"]
 
-# films per row group: what is in memory at one time
+# films per row group, which are in memory together
 _GROUP = 500
 
 
-def _rows(detection: Detection) -> Iterator[dict[str, Any]]:
-    for mark in detection.landmarks:
-        yield {
-            "file": detection.file,
-            "landmark": mark.name,
-            "symbol": mark.symbol,
-            "x": mark.x,
-            "y": mark.y,
-            "score": mark.score,
-            "status": mark.status,
-            "x_mm": mark.x_mm,
-            "y_mm": mark.y_mm,
-            "spacing_source": str(detection.spacing_source),
-            "pixel_spacing": square_spacing(detection.pixel_spacing),
-            "frame": detection.frame,
-            "study_uid": detection.study_uid,
-            "series_uid": detection.series_uid,
-            "image_uid": detection.image_uid,
-        }
-
-
 def write_parquet(path: Path, detections: Iterable[Detection]) -> None:
-    """Write, in place, one row per film and landmark.
+    """Write one row per film and landmark, in place.
 
-    The columns are those of ``landmarks.csv``, typed and not rounded, the frame, and the UIDs of study, series, image.
+    The columns are those of ``landmarks.csv``, typed and not rounded, then the frame and the UIDs of study, series and
+    image.
     What is missing or unknown is null. Coordinates: x right, y down, pixel centres at integers, source pixels;
     x_mm and y_mm in mm from the centre of the first pixel.
 
@@ -59,4 +37,4 @@ def write_parquet(path: Path, detections: Iterable[Detection]) -> None:
     films = iter(detections)
     with ParquetWriter(path, schema) as writer:
         while group := list(islice(films, _GROUP)):
-            writer.write_table(pyarrow.Table.from_pylist([row for film in group for row in _rows(film)], schema))
+            writer.write_table(pyarrow.Table.from_pylist([row for film in group for row in film.records()], schema))

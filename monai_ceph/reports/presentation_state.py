@@ -1,6 +1,6 @@
-"""Landmarks drawn over the untouched film: a softcopy presentation state (PS3.3 A.33).
+"""Landmarks drawn over the unchanged film: a softcopy presentation state (PS3.3 A.33).
 
-Grey films get a Grayscale Softcopy Presentation State. Colour films, which it cannot refer to, get a Color Softcopy
+Grey films get a Grayscale Softcopy Presentation State. It cannot refer to colour films, so these get a Color Softcopy
 Presentation State with the same graphics.
 """
 
@@ -33,27 +33,27 @@ _LAYERS: dict[str, tuple[str, int, str, tuple[float, float, float]]] = {
     "uncertain": ("UNCERTAIN", 2, "Landmarks that are uncertain", (75.0, 30.0, 70.0)),
     "notice": ("NOTICE", 3, "Missing landmarks and intended use", (92.0, 0.0, 0.0)),
 }
-# Five empty components of a name (PS3.5 6.2): it may be an empty value as well, but viewers that build on DCMTK refuse
-# such a presentation state, and DCMTK writes this in those that it makes of films without a name
+# Five empty name components (PS3.5 6.2). DICOM also allows an empty value, but viewers based on DCMTK refuse such a
+# presentation state, and DCMTK itself writes this value for films without a name
 _NO_NAME = "^^^^"
-# of the longest side of the film: what can be seen of a circle and read of a text on a screen
+# shares of the longest side of the film, so that circles and text are visible on a screen
 _RADIUS, _LETTER_WIDTH, _TEXT_HEIGHT = 0.004, 0.011, 0.02
 
 
 def presentation_state(
     detection: Detection, source: Dataset
 ) -> pr.GrayscaleSoftcopyPresentationState | pr.ColorSoftcopyPresentationState:
-    """Return the presentation state of one film: per landmark a point, a circle around it and its symbol.
+    """Return the presentation state of one film: a point, a circle and the symbol for each landmark.
 
-    Uncertain landmarks have their own layer and a question mark. What was not found or lies outside the film is
-    named in a third layer, with the source of the scale and the notice on the intended use.
+    Uncertain landmarks have their own layer and a question mark. A third layer lists landmarks that are missing or
+    outside the film, the source of the scale and the notice on intended use.
 
     Args:
-        detection: of the film or of one of its frames.
+        detection: result for the film or one of its frames.
         source: the film's header, from :func:`monai_ceph.reports.dicom_source.source_header`.
 
     Raises:
-        CephError: the film has no valid UIDs, is not the one of the detection, or is of an unknown SOP class.
+        CephError: the film has no valid UIDs, is not the film of the detection, or has an unknown SOP class.
     """
     with building("presentation state", detection):
         reference = image_reference(source, detection)
@@ -66,7 +66,7 @@ def presentation_state(
             "graphic_annotations": annotations,
             **identification("PR", reference, source, detection),
         }
-        # highdicom looks for the grey value pipeline in these, and must find none: it comes in below
+        # empty, so that highdicom adds no grayscale pipeline; it is added below
         reference.SharedFunctionalGroupsSequence, reference.PerFrameFunctionalGroupsSequence = [Dataset()], []
         if is_grey(source):
             reference.SamplesPerPixel = 1
@@ -78,7 +78,7 @@ def presentation_state(
             if item := voi_lut(source, detection.frame):
                 state.SoftcopyVOILUTSequence = [item]
         else:
-            # of a palette, too, the samples that are seen are three
+            # films with a palette are displayed in colour, too
             reference.SamplesPerPixel = 3
             profile = pkgutil.get_data("highdicom", "_icc_profiles/sRGB_v4_ICC_preference.icc")
             state = pr.ColorSoftcopyPresentationState(icc_profile=profile, **arguments)
@@ -100,11 +100,11 @@ def save_gsps(target: Path, detection: Detection, source: Dataset) -> None:
 
     Args:
         target: the file to write.
-        detection: of the film or of one of its frames.
+        detection: result for the film or one of its frames.
         source: the film's header, from :func:`monai_ceph.reports.dicom_source.source_header`.
 
     Raises:
-        CephError: the film has no valid UIDs, is not the one of the detection, or is of an unknown SOP class.
+        CephError: the film has no valid UIDs, is not the film of the detection, or has an unknown SOP class.
         OSError: if the file cannot be written.
     """
     write_object(target, presentation_state(detection, source))
@@ -128,7 +128,7 @@ def _graphics(detection: Detection, reference: Dataset) -> tuple[list[pr.Graphic
             "tracking_uid": tracking_uid(reference.SOPInstanceUID, detection.frame, landmark.symbol),
         }
         graphics[mark.status] += _marks(position, detection, tracking)
-        # a viewer's letters may need more room than the box has: they run on away from the point
+        # letters of a viewer may be wider than the box: they then extend away from the point
         right = label.box[0] + label.box[2] < 2 * position[0]
         texts[mark.status].append(
             pr.TextObject(
@@ -162,10 +162,10 @@ def _graphics(detection: Detection, reference: Dataset) -> tuple[list[pr.Graphic
 
 
 def _marks(position: tuple[float, float], detection: Detection, tracking: dict[str, Any]) -> list[pr.GraphicObject]:
-    """The point, for machines and exact to the fraction of a pixel, and a circle that every viewer shows."""
+    """Return the point, exact to a fraction of a pixel, and a circle that every viewer shows."""
     column, row = position
     radius = _RADIUS * max(detection.rows, detection.columns)
-    # the second point lies on the circle: towards the middle, so that it is on the film
+    # the second point is on the circle, towards the middle so that it is on the film
     edge = column - radius if column > detection.columns / 2 else column + radius
     pixel = pr.AnnotationUnitsValues.PIXEL
     return [
@@ -177,8 +177,8 @@ def _marks(position: tuple[float, float], detection: Detection, tracking: dict[s
 def _labels(words: list[str], positions: list[tuple[float, float]], detection: Detection) -> list[Label]:
     """Return the places of the symbols, in the coordinates of the presentation state.
 
-    How large a viewer's letters are is not known; the boxes have room for those of a screen that shows the whole film.
-    A viewer draws a line to the point of a symbol that stands farther away.
+    The size of a viewer's letters is unknown. The boxes have room for those on a screen that shows the whole film. A
+    viewer draws a line from a symbol to its point if they are far apart.
     """
     longest = max(detection.rows, detection.columns)
     sizes = [(len(word) * _LETTER_WIDTH * longest, _TEXT_HEIGHT * longest) for word in words]

@@ -1,8 +1,8 @@
-"""A person's landmarks as a DICOM Comprehensive SR document by TID 1500, and the landmarks of any of our documents.
+"""Landmarks placed by a person as a DICOM Comprehensive SR document by TID 1500, and reading landmarks from documents.
 
-It looks like the model's document (:mod:`monai_ceph.reports.structured_report`) with what differs when a person says
-it: the observer is a person, no group names an algorithm, and there are no scores. It stays UNVERIFIED: whoever saves
-landmarks in a labelling tool does not sign a report.
+The document is like that of the model (:mod:`monai_ceph.reports.structured_report`), but the observer is a person, no
+group names an algorithm, and there are no scores. It is UNVERIFIED, because saving landmarks in a labelling tool is not
+signing a report.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ class Review:
     Attributes:
         file: the film, for messages.
         image_uid: SOP Instance UID of the film.
-        rows: of the film.
-        columns: of the film.
+        rows: rows of the film.
+        columns: columns of the film.
         points: (19, 2), (row, column) in source pixels, pixel centres at integers; NaN where the person placed none.
-        observer: who it was, None if unknown.
-        created: when, with a time zone.
-        frame: number of the frame of a film with several.
+        observer: name of the person, None if unknown.
+        created: time of the review, with a time zone.
+        frame: frame number, if the film has several.
     """
 
     file: str
@@ -59,7 +59,7 @@ class Review:
 
 
 def review_series_uid(series_uid: str) -> str:
-    """Return the Series Instance UID of all reviews of the films in a series, so that they are found by it."""
+    """Return the Series Instance UID of all reviews of the films in a series."""
     return derived_uid("series", "SR", series_uid, "reviewed")
 
 
@@ -67,12 +67,12 @@ def reviewed_report(review: Review, source: Dataset) -> sr.ComprehensiveSR:
     """Return the SR document of one review: complete, unverified, observed by a person.
 
     Args:
-        review: of a film.
+        review: the landmarks and who placed them.
         source: the film's header, from :func:`monai_ceph.reports.dicom_source.source_header`.
 
     Raises:
-        CephError: the film has no valid UIDs, is not the one of the review, or a landmark lies outside it, where no
-            point may be (PS3.3 C.18.6).
+        CephError: the film has no valid UIDs, is not the film of the review, or a landmark lies outside it, where
+            DICOM allows no point (PS3.3 C.18.6).
     """
     with building("SR", review):
         reference = image_reference(source, review)
@@ -102,7 +102,7 @@ def reviewed_report(review: Review, source: Dataset) -> sr.ComprehensiveSR:
             device_serial_number="none",
         )
         document.ObservationDateTime = complete(document, source, review)
-        # a film may be reviewed twice in a second, and the newest review counts
+        # the newest review counts, and there may be two in one second
         document.ContentTime = f"{document.ContentTime}{review.created:.%f}"
         return document
 
@@ -159,7 +159,7 @@ def read_points(document: Dataset) -> dict[str, np.ndarray]:
     Each is (19, 2), (row, column) in source pixels, pixel centres at integers; NaN where there is no point.
 
     Raises:
-        CephError: the document is no TID 1500 report.
+        CephError: the document is not a TID 1500 report.
     """
     index = {(mark.code.value, mark.code.scheme): number for number, mark in enumerate(LANDMARKS)}
     found: dict[str, np.ndarray] = {}

@@ -1,4 +1,4 @@
-"""The last step of an inference bundle: a table per film."""
+"""The last step of an inference bundle: write one table per film."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ logger = logging.getLogger(__name__)
 class SaveLandmarksd(MapTransform):
     """Write the landmarks of a film as ``<file name>.landmarks.csv``, with the columns of ``monai-ceph detect``.
 
-    Films of the same name in different folders get a number: ``<file name>.2.landmarks.csv``. Millimetres are written
-    where :class:`~monai_ceph.readers.monai_reader.RadiographReader` knew a scale and it fits the head
-    (:func:`~monai_ceph.analysis.scale.scale_problem`); a line in the log says why not. A table of an earlier run
-    is replaced, another one or a corrected one is not: :class:`~monai_ceph.storage.written_files.WrittenFiles`.
+    Films with the same name in different folders get a number: ``<file name>.2.landmarks.csv``. Millimetres are written
+    if :class:`~monai_ceph.readers.monai_reader.RadiographReader` found a scale and it fits the head
+    (:func:`~monai_ceph.analysis.scale.scale_problem`); otherwise the log says why not. Tables of earlier runs are
+    replaced unless somebody changed them: :class:`~monai_ceph.storage.written_files.WrittenFiles`.
 
     Args:
         keys: landmarks, (N, 2), (row, column) in pixels of the source image.
         score_key: (N,) highest probability of each landmark.
-        ref_key: a film or its heatmaps, whose meta data know the scale.
-        file_key: the film's file, for the table and for its name.
-        output_dir: folder of the tables; made if it is not there.
-        symbols: of the landmarks, in the order of the channels.
-        uncertain_below: a landmark of a lower score is ``uncertain``.
+        ref_key: a film or its heatmaps, whose metadata hold the scale.
+        file_key: path of the film, for the table and its name.
+        output_dir: folder of the tables; created if needed.
+        symbols: symbols of the landmarks, in the order of the channels.
+        uncertain_below: a landmark with a lower score is ``uncertain``.
 
     Raises:
-        ValueError: if there are not as many landmarks as symbols.
-        CephError: if a table that must not be replaced is there.
+        ValueError: if the numbers of landmarks and symbols differ.
+        CephError: if a table exists that must not be replaced.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class SaveLandmarksd(MapTransform):
             if not len(places) == len(scores) == len(self.symbols):
                 raise ValueError(
                     f"{file}: {len(places)} landmarks with {len(scores)} scores, for {len(self.symbols)} symbols: the "
-                    "config key landmarks must have the symbols that the networks were trained on"
+                    "config key landmarks must list the symbols that the networks were trained on"
                 )
             wrong, why = scale_problem(np.array(places), spacing, self.symbols) if spacing else (False, None)
             if why:
@@ -99,7 +99,7 @@ class SaveLandmarksd(MapTransform):
 
 
 def _scale(film: torch.Tensor) -> tuple[tuple[float, float] | None, SpacingSource]:
-    """Return (row, column) in mm, None if unknown, and where they come from."""
+    """Return the spacing (row, column) in mm, None if unknown, and its source."""
     meta = film.meta if isinstance(film, MetaTensor) else {}
     row, column = float(meta.get("row_spacing", math.nan)), float(meta.get("column_spacing", math.nan))
     source = SpacingSource(meta.get("spacing_source", SpacingSource.NONE))

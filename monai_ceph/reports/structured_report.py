@@ -1,9 +1,9 @@
 """Landmarks as a DICOM Comprehensive SR document by TID 1500, Measurement Report (PS3.16).
 
-Each landmark on the image is a measurement group with a POINT (TID 1410). There is no group without a point: OHIF 3.12
-and 3.13 show an error page if they meet one. So a landmark that was not found, or that lies outside the image, where
-no POINT may be (PS3.3 C.18.6), is one of the qualitative evaluations of the whole report, like the state of the film
-and the warnings. The scale of the film is in the Image Library (:mod:`monai_ceph.reports.image_library`).
+Each landmark on the image is a measurement group with a POINT (TID 1410). Every group has a point, because OHIF 3.12
+and 3.13 show an error page otherwise. Landmarks that are missing or outside the image, where DICOM allows no POINT
+(PS3.3 C.18.6), are qualitative evaluations of the whole report, like the state of the film and the warnings. The scale
+of the film is in the Image Library (:mod:`monai_ceph.reports.image_library`).
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _HASH_PREFIX = 12
 def image_position(mark: DetectedLandmark, detection: Detection) -> tuple[float, float] | None:
     """Return (column, row) from the corner of the first pixel, PS3.3 C.18.6 and C.10.5; None if not on the image.
 
-    Pixel centres, which are integers elsewhere, lie at halves here.
+    Pixel centres are at halves here, and at integers everywhere else.
     """
     if mark.x is None or mark.y is None:
         return None
-    # the precision of the VR FL, so that a point that rounding puts beyond the edge counts as outside
+    # in the precision of the VR FL, so that a point that is rounded beyond the edge counts as outside
     column, row = float(np.float32(mark.x + 0.5)), float(np.float32(mark.y + 0.5))
     inside = 0 <= column <= detection.columns and 0 <= row <= detection.rows
     return (column, row) if inside else None
@@ -46,11 +46,11 @@ def structured_report(detection: Detection, source: Dataset) -> sr.Comprehensive
     """Return the SR document of one film: complete, preliminary, unverified.
 
     Args:
-        detection: of the film or of one of its frames.
+        detection: result for the film or one of its frames.
         source: the film's header, from :func:`monai_ceph.reports.dicom_source.source_header`.
 
     Raises:
-        CephError: the film has no valid UIDs, is not the one of the detection, or is of an unknown SOP class.
+        CephError: the film has no valid UIDs, is not the film of the detection, or has an unknown SOP class.
     """
     with building("SR", detection):
         reference = image_reference(source, detection)
@@ -74,7 +74,7 @@ def structured_report(detection: Detection, source: Dataset) -> sr.Comprehensive
         measurements = parts[-1]
         del parts[-1]
         parts.append(image_library(detection, reference, source))
-        # TID 1500 needs no Imaging Measurements beside Qualitative Evaluations, so the placeholder can go
+        # with Qualitative Evaluations, TID 1500 does not need Imaging Measurements, so the placeholder is dropped
         if groups:
             parts.append(measurements)
         parts.append(_evaluations(detection, source, without_point))
@@ -85,21 +85,21 @@ def structured_report(detection: Detection, source: Dataset) -> sr.Comprehensive
             coding_schemes=[codes.coding_scheme()],
             **identification("SR", reference, source, detection),
         )
-        # the one time of the document that names its time zone
+        # the only time in the document with a time zone
         document.ObservationDateTime = complete(document, source, detection)
     return document
 
 
 def save_sr(target: Path, detection: Detection, source: Dataset) -> None:
-    """Write the SR document of one film, beside its place first. The same detection gives the same bytes.
+    """Write the SR document of one film, atomically. The same detection gives the same bytes.
 
     Args:
         target: the file to write.
-        detection: of the film or of one of its frames.
+        detection: result for the film or one of its frames.
         source: the film's header, from :func:`monai_ceph.reports.dicom_source.source_header`.
 
     Raises:
-        CephError: the film has no valid UIDs, is not the one of the detection, or is of an unknown SOP class.
+        CephError: the film has no valid UIDs, is not the film of the detection, or has an unknown SOP class.
         OSError: if the file cannot be written.
     """
     write_object(target, structured_report(detection, source))
@@ -167,7 +167,7 @@ def _group(
 def _without_point(
     landmark: Landmark, mark: DetectedLandmark, detection: Detection, reference: Dataset
 ) -> sr.CodeContentItem:
-    """Return the status of a landmark that has no point, with which landmark it is, its score and where it lies."""
+    """Return the status, name, score and position of a landmark that has no point."""
     has = sr.RelationshipTypeValues.HAS_PROPERTIES
     numbers = [(codes.LANDMARK_SCORE, mark.score, codes.NO_UNITS)]
     if mark.x is not None and mark.y is not None:
@@ -192,7 +192,7 @@ def _without_point(
 
 
 def _placeholder() -> sr.MeasurementsAndQualitativeEvaluations:
-    """Return some group, since highdicom makes no report without one."""
+    """Return a group, because highdicom makes no report without one."""
     return sr.MeasurementsAndQualitativeEvaluations(sr.TrackingIdentifier(UID(), "none"))
 
 
@@ -203,7 +203,7 @@ def _answer(question: codes.Code, value: codes.Code) -> sr.CodeContentItem:
 def _evaluations(
     detection: Detection, source: Dataset, without_point: list[sr.CodeContentItem]
 ) -> sr.ContainerContentItem:
-    """Return what is said about the film as a whole, as Qualitative Evaluations (TID 1500)."""
+    """Return the Qualitative Evaluations of the film as a whole (TID 1500)."""
     contains = sr.RelationshipTypeValues.CONTAINS
     warnings = (*detection.warnings, *header_warnings(source))
     sentences = [(codes.NOTICE, NOTICE), *((codes.WARNING, warning) for warning in warnings if warning)]

@@ -1,12 +1,13 @@
-"""Tables: one row per film and landmark, and one per file that failed."""
+"""CSV tables: landmarks, errors and duplicates."""
 
 from __future__ import annotations
 
 import csv
-import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from monai_ceph.readers.radiograph import square_spacing
 
 if TYPE_CHECKING:
     from monai_ceph.readers.radiograph import SpacingSource
@@ -17,7 +18,6 @@ __all__ = [
     "ERROR_COLUMNS",
     "LANDMARK_COLUMNS",
     "landmark_rows",
-    "square_spacing",
     "write_landmarks",
     "write_table",
 ]
@@ -43,11 +43,6 @@ def landmark_rows(detection: Detection) -> Iterator[list[str]]:
     return _rows(detection.file, detection.landmarks, detection.pixel_spacing, detection.spacing_source)
 
 
-def square_spacing(spacing: tuple[float, float] | None) -> float | None:
-    """Return the mm per pixel in both directions of a (row, column) spacing, None if there is no such number."""
-    return spacing[0] if spacing and math.isclose(*spacing, rel_tol=1e-3) else None
-
-
 def _rows(
     file: str,
     marks: Iterable[DetectedLandmark],
@@ -69,7 +64,7 @@ def write_table(path: Path, columns: Iterable[str], rows: Iterable[Iterable[Any]
     Raises:
         OSError: if the file cannot be written.
     """
-    # a file name that is not UTF-8 becomes readable text, not the end of the run
+    # bytes of a file name that are not UTF-8 are escaped
     with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(columns)
@@ -83,7 +78,7 @@ def write_landmarks(
     spacing: tuple[float, float] | None,
     spacing_source: SpacingSource,
 ) -> None:
-    """Write the table of one film in place, as :func:`landmark_rows` has it.
+    """Write the table of one film in place, with the rows of :func:`landmark_rows`.
 
     Raises:
         OSError: if the file cannot be written.

@@ -203,6 +203,7 @@ class FilmWorker:
             BrokenDeviceError: if this process can do no more.
         """
         image = reading.image_sha256
+        state: State
         try:
             if isinstance(reading.result, Exception):
                 raise reading.result
@@ -219,10 +220,11 @@ class FilmWorker:
         except Exception as error:  # such as a film that is too large for the memory: the others may still go well
             if "CUDA error" in str(error):
                 raise BrokenDeviceError(f"the device failed: {_first_line(error)}") from error
-            state: State = "rejected" if isinstance(error, RejectedError) else "failed"
+            state = "rejected" if isinstance(error, RejectedError) else "failed"
             return Outcome(job.id, state, _cause(job, error), image_sha256=image)
         result = detection.model_dump_json()
-        return Outcome(job.id, detection.state, None, result, detection.warnings, seconds, image_sha256=image)
+        state = "done" if detection.state == "ok" else "uncertain"
+        return Outcome(job.id, state, None, result, detection.warnings, seconds, image_sha256=image)
 
     def _write(self, job: FilmJob, radiograph: Radiograph, detection: Detection) -> Detection:
         """Write the film's files; return the detection as it was written, with a warning for what could not be."""

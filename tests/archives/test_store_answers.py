@@ -29,7 +29,7 @@ from monai_ceph.pacs.ledger_rows import MadeObject
 from monai_ceph.pacs.spool import Spool
 from monai_ceph.result import ModelIdentity
 
-MODEL = ModelIdentity(name="test", version="1", weights_sha256="ab", recipe_sha256="cd")
+MODEL = ModelIdentity(name="test", version="1", weights_sha256="ab", recipe_sha256="cd", software="test 1")
 JSON = "application/dicom+json"
 UNCONFIRMED = "the answer does not say that the object is stored"
 

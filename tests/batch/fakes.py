@@ -31,7 +31,9 @@ class FakeDetector:
     """
 
     def __init__(self, log: Path | None = None, seconds: float = 0.0, recipe: str = "0") -> None:
-        self.identity = ModelIdentity(name="fake", version="1", weights_sha256="0", recipe_sha256=recipe)
+        self.identity = ModelIdentity(
+            name="fake", version="1", weights_sha256="0", recipe_sha256=recipe, software="fake 1"
+        )
         self.log, self.seconds = log, seconds
 
     def __call__(self, radiograph: Radiograph, /, *, force: bool) -> Detection:
@@ -80,7 +82,7 @@ class FakeDetector:
             model=self.identity,
             warnings=(),
             created=datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc),
-            seconds={"stage 1": 0.0},
+            seconds={"stage_1": 0.0},
         )
 
 

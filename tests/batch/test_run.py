@@ -48,7 +48,7 @@ class TestStates:
         assert json.loads(detection) == json.loads(
             (run.out / "json" / f"{uid_of(run.films / 'a.dcm')}.json").read_text()
         )
-        assert json.loads(detection)["seconds"].keys() == {"reading", "stage 1"}
+        assert json.loads(detection)["seconds"].keys() == {"reading", "stage_1"}
 
     def test_a_device_that_breaks_stops_the_run_and_then_costs_its_film(self, run: Runs) -> None:
         for name in ("a", "break", "c"):
@@ -115,7 +115,7 @@ class TestFormats:
         save_grey(run.films / "a.png", noise(64, 48))
         run(pixel_spacing=0.125, formats=frozenset({"json"}))
         detection = json.loads((run.out / "json" / "a.png.json").read_text())
-        assert (detection["pixel_spacing"], detection["spacing_source"]) == ([0.125, 0.125], "given by the user")
+        assert (detection["pixel_spacing"], detection["spacing_source"]) == ([0.125, 0.125], "user")
 
     @pytest.mark.parametrize(
         ("words", "formats"),

@@ -15,7 +15,7 @@ import pytest
 from dicom_films import CR, NAMES, colour_film, detection_on, film, frames_film, saved, without
 from PIL import Image
 from pydicom import DataElement, Dataset, config
-from samples import changed
+from samples import changed, row_column
 
 from monai_ceph.landmarks import SYMBOLS
 from monai_ceph.readers import SpacingSource
@@ -129,7 +129,7 @@ class TestValidators:
         source = source_header(saved(film(), tmp_path / "film.dcm"))
         review = Review(
             *("film.dcm", detection.image_uid, detection.rows, detection.columns),
-            *(detection.points(), observer, detection.created),
+            *(row_column(detection), observer, detection.created),
         )
         write_object(tmp_path / "sr.dcm", reviewed_report(review, source))
         said = remarks("dciodvfy", tmp_path / "sr.dcm") + remarks("dsrdump", tmp_path / "sr.dcm")

@@ -118,13 +118,13 @@ def test_markups_lie_on_the_film(infer: Infer, studies: Path, truth: np.ndarray,
 
 def test_params_hold_the_scale_of_a_dicom_film(infer: Infer) -> None:
     _, params = infer("head.dcm")
-    assert params["spacing_source"] == "PixelSpacing, calibrated"
+    assert params["spacing_source"] == "pixel_spacing_calibrated"
     assert params["markups"]["unit"] == "mm"
     mark = params["landmarks"][0]
     assert mark["x_mm"] == pytest.approx(mark["x"] * params["pixel_spacing"][1])
     assert params["notice"].startswith("Research use")
     lengths = [one for one in params["measurements"] if one["unit"] == "mm" and one["value"] is not None]
-    assert {one["scale"] for one in lengths} == {"PixelSpacing, calibrated"}
+    assert {one["scale"] for one in lengths} == {"pixel_spacing_calibrated"}
     assert {"score", "status"} <= mark.keys()
 
 

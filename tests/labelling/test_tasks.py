@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from fake_detectors import SCORES, FakeDetectors
 from monai.bundle import ConfigParser
-from samples import changed, noise
+from samples import changed, noise, row_column
 
 pytest.importorskip("monailabel", reason="MONAI Label is not installed (make label)")
 
@@ -53,7 +53,7 @@ class TestInfer:
         assert params["file"] == "a.png"
         assert str(store.film("a.png")[1].parent) not in json.dumps(params)
         assert params["landmarks"][0] | {"score": 0.9, "status": "ok", "x": 20.0} == params["landmarks"][0]
-        assert params["state"] == "done"
+        assert params["state"] == "ok"
         assert params["label_names"]["Sella"] == 1
 
     def test_params_hold_the_measurements(
@@ -148,7 +148,7 @@ class TestStrategy:
         order = []
         while found := strategy({}, store):
             order.append(found["id"])
-            save(store, found["id"], detection.points())
+            save(store, found["id"], row_column(detection))
         assert order == ["b.png", "c.png", "a.png"]
         assert sorted(detectors.asked) == ["a.png", "b.png", "c.png", "none.png"]
 
@@ -198,8 +198,8 @@ class TestScoring:
     def test_mre_in_pixels_without_a_scale(
         self, store: FolderStore, detectors: FakeDetectors, detection: Detection
     ) -> None:
-        save(store, "a.png", detection.points() + np.array([3.0, 4.0]))
-        save(store, "b.png", detection.points())
+        save(store, "a.png", row_column(detection) + np.array([3.0, 4.0]))
+        save(store, "b.png", row_column(detection))
         result = RadialError(detectors)({}, store)
         assert (result["films"], result["films_with_scale"]) == (2, 0)
         assert result["mre_px"] == pytest.approx(2.5)
@@ -215,7 +215,7 @@ class TestScoring:
         inside = [mark.model_copy(update={"x": mark.x / 2, "y": mark.y / 2}) for mark in detection.landmarks]
         inside[1] = inside[1].model_copy(update={"x": inside[0].x + 80})  # S-N of 64 mm
         detectors.detection = detection.model_copy(update={"landmarks": tuple(inside)})
-        save(store, "d.dcm", detectors.detection.points() + np.array([0.0, 2.0]))
+        save(store, "d.dcm", row_column(detectors.detection) + np.array([0.0, 2.0]))
         result = RadialError(detectors)({}, store)
         spacing = read_radiograph(dicom_film).pixel_spacing[1]
         assert result["mre_mm"] == pytest.approx(2 * spacing, abs=1e-4)
@@ -223,9 +223,9 @@ class TestScoring:
     def test_against_a_saved_prediction(
         self, store: FolderStore, detectors: FakeDetectors, detection: Detection
     ) -> None:
-        save(store, "a.png", detection.points())
-        save(store, "a.png", detection.points() + np.array([1.0, 0.0]), tag="original")
-        save(store, "b.png", detection.points())
+        save(store, "a.png", row_column(detection))
+        save(store, "a.png", row_column(detection) + np.array([1.0, 0.0]), tag="original")
+        save(store, "b.png", row_column(detection))
         result = RadialError(detectors)({"y_pred": "original"}, store)
         assert (result["films"], result["not_scored"]) == (1, ["b.png"])
         assert result["mre_px"] == pytest.approx(1.0)
@@ -241,7 +241,7 @@ class TestTrain:
         return FineTune(tmp_path / "runs", detectors, book)
 
     def test_too_few_films(self, task: FineTune, store: FolderStore, detection: Detection) -> None:
-        save(store, "a.png", detection.points())
+        save(store, "a.png", row_column(detection))
         with pytest.raises(CephError, match="training needs 2 films with final labels, but there are 1"):
             task({}, store)
         assert list(task._folder.glob("*")) == []
@@ -250,7 +250,7 @@ class TestTrain:
         self, task: FineTune, store: FolderStore, detection: Detection, book: ScoreBook
     ) -> None:
         for name in ("a.png", "b.png"):
-            save(store, name, detection.points())
+            save(store, name, row_column(detection))
         book.note("b.png", detection.model_copy(update={"mirrored": True}))
         with pytest.raises(CephError, match="there are 1"):
             task({}, store)
@@ -259,7 +259,7 @@ class TestTrain:
         self, task: FineTune, store: FolderStore, detection: Detection, detectors: FakeDetectors, book: ScoreBook
     ) -> None:
         for name in ("a.png", "b.png", "none.png"):
-            save(store, name, detection.points())
+            save(store, name, row_column(detection))
         detectors.mirrored = {"b.png", "none.png"}
         book.note("a.png", detection)
         # rejected, which says nothing of its view
@@ -288,7 +288,7 @@ class TestTrain:
         self, task: FineTune, store: FolderStore, detection: Detection, option: dict[str, Any], message: str
     ) -> None:
         for name in ("a.png", "b.png"):
-            save(store, name, detection.points())
+            save(store, name, row_column(detection))
         with pytest.raises(CephError, match=message):
             task(option, store)
 

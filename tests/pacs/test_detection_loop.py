@@ -33,7 +33,7 @@ from monai_ceph.work.film import FilmJob, FilmWorker, Outcome
 from monai_ceph.work.options import OBJECT_FORMATS, Options
 from monai_ceph.work.processes import ProcessExecutor
 
-MODEL = ModelIdentity(name="test", version="1", weights_sha256="ab", recipe_sha256="cd")
+MODEL = ModelIdentity(name="test", version="1", weights_sha256="ab", recipe_sha256="cd", software="test 1")
 
 
 class FailingWorkers:

@@ -37,7 +37,7 @@ def test_a_file_that_cannot_be_opened_keeps_no_other_waiting(tmp_path: Path, cap
     closed = spool.inbox / "0.dcm"
     closed.symlink_to(tmp_path / "nowhere")
     with closing(NodeLedger(config.folder / "node.sqlite")) as ledger:
-        model = ModelIdentity(name="test", version="1", weights_sha256="ab", recipe_sha256="cd")
+        model = ModelIdentity(name="test", version="1", weights_sha256="ab", recipe_sha256="cd", software="test 1")
         loop = InboxLoop(spool, Arrivals(spool, ledger, model, lambda: None), timeout=60)
         ended = threading.Event()
         thread = threading.Thread(target=loop.run, args=(ended,))
@@ -71,7 +71,7 @@ def test_a_film_that_cannot_be_read_now_stays_and_keeps_no_other_waiting(
 
     monkeypatch.setattr(receiver, "dcmread", read)
     with closing(NodeLedger(config.folder / "node.sqlite")) as ledger:
-        model = ModelIdentity(name="test", version="1", weights_sha256="ab", recipe_sha256="cd")
+        model = ModelIdentity(name="test", version="1", weights_sha256="ab", recipe_sha256="cd", software="test 1")
         loop = InboxLoop(spool, Arrivals(spool, ledger, model, lambda: None), timeout=60)
         with running_loop(loop):
             wait_until(lambda: ledger.has("1.2.3.2.3"))
@@ -88,7 +88,7 @@ def test_a_film_that_was_fetched_needs_no_room(tmp_path: Path) -> None:
     for number in (1, 2, 3):
         put_into_inbox(film(number), spool)
     with closing(NodeLedger(config.folder / "node.sqlite")) as ledger:
-        model = ModelIdentity(name="test", version="1", weights_sha256="ab", recipe_sha256="cd")
+        model = ModelIdentity(name="test", version="1", weights_sha256="ab", recipe_sha256="cd", software="test 1")
         loop = InboxLoop(spool, Arrivals(spool, ledger, model, lambda: None), timeout=60)
         with running_loop(loop):
             wait_until(lambda: ledger.at_work() == 2)

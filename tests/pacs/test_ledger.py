@@ -16,7 +16,7 @@ from monai_ceph.pacs.ledger_rows import Film, MadeObject
 from monai_ceph.pacs.spool import Spool, film_key
 from monai_ceph.result import ModelIdentity
 
-MODEL = ModelIdentity(name="test", version="1", weights_sha256="ab", recipe_sha256="cd")
+MODEL = ModelIdentity(name="test", version="1", weights_sha256="ab", recipe_sha256="cd", software="test 1")
 OTHER = MODEL.model_copy(update={"weights_sha256": "ef"})
 SR, GSPS = MadeObject("sr", "key", "2.25.1"), MadeObject("gsps", "key", "2.25.2")
 BOTH = [("a", SR), ("a", GSPS), ("b", SR)]

@@ -20,7 +20,7 @@ from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.spool import Spool, film_key
 from monai_ceph.result import ModelIdentity
 
-MODEL = ModelIdentity(name="test", version="1", weights_sha256="ab", recipe_sha256="cd")
+MODEL = ModelIdentity(name="test", version="1", weights_sha256="ab", recipe_sha256="cd", software="test 1")
 
 
 def test_a_retry_leaves_alone_what_was_taken_away(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ from monai_ceph.pacs.receiver import Arrivals, Receiver
 from monai_ceph.pacs.spool import Spool
 from monai_ceph.result import ModelIdentity
 
-MODEL = ModelIdentity(name="test", version="1", weights_sha256="ab", recipe_sha256="cd")
+MODEL = ModelIdentity(name="test", version="1", weights_sha256="ab", recipe_sha256="cd", software="test 1")
 
 
 class Listening:

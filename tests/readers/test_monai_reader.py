@@ -31,7 +31,7 @@ class TestMonaiReader:
         assert image.meta["filename_or_obj"] == str(path)
         assert (image.meta["row_spacing"], image.meta["column_spacing"]) == (0.2, 0.1)
         assert image.meta["image_uid"] == UID
-        assert image.meta["spacing_source"] == "PixelSpacing, calibrated"
+        assert image.meta["spacing_source"] == "pixel_spacing_calibrated"
         assert tuple(image.meta["spatial_shape"]) == (ROWS, COLUMNS)
 
     def test_batch(self, tmp_path: Path) -> None:

@@ -186,11 +186,11 @@ class TestImageReference:
     def test_a_uid_that_is_none(self, text: str) -> None:
         source = film()
         source.add(DataElement("StudyInstanceUID", "UI", text, validation_mode=config.IGNORE))
-        with pytest.raises(CephError, match="has a Study Instance UID that is not valid"):
+        with pytest.raises(CephError, match="has an invalid Study Instance UID"):
             image_reference(source, detection_on())
 
     def test_the_header_of_another_film(self) -> None:
-        with pytest.raises(CephError, match=r"the header is that of image 1\.2\.9, the detection that of 1\.2\.3\.3"):
+        with pytest.raises(CephError, match=r"the header belongs to image 1\.2\.9, the detection to 1\.2\.3\.3"):
             image_reference(film(SOPInstanceUID="1.2.9"), detection_on())
         with pytest.raises(CephError, match="Rows 401, the detection 400"):
             image_reference(film(Rows=401), detection_on())

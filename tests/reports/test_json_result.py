@@ -1,17 +1,22 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pydantic
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker, ValidationError
 from typer.testing import CliRunner
 
 from monai_ceph.cli import app
+from monai_ceph.errors import CephError
+from monai_ceph.readers import SpacingSource
 from monai_ceph.reports.json_result import result_schema, save_json
 from monai_ceph.result import SCHEMA_VERSION, Detection
+from monai_ceph.version import __version__
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "schema" / f"detection-{SCHEMA_VERSION}.json"
 
@@ -42,22 +47,70 @@ def test_saved_and_read_it_is_the_same(detection: Detection, tmp_path: Path) -> 
     save_json(tmp_path / "a.json", named)
     text = (tmp_path / "a.json").read_text(encoding="utf-8")
     assert Detection.model_validate_json(text) == named
-    assert text.startswith('{\n  "schema_version": "1.1",\n')
+    assert text.startswith('{\n  "schema_version": "2.0",\n')
     assert text.endswith("}\n")
 
 
-def test_a_result_of_version_1_0_can_be_read(detection: Detection, schema: Draft202012Validator) -> None:
+def test_a_later_minor_version_is_read_and_the_present_one_is_written(
+    detection: Detection, schema: Draft202012Validator
+) -> None:
     values = json.loads(detection.model_dump_json())
-    del values["stated_spacing"]
-    values["schema_version"] = "1.0"
-    Draft202012Validator(json.loads((PAGE.parent / "detection-1.0.json").read_text())).validate(values)
-    schema.validate(values)
-    assert Detection.model_validate(values).stated_spacing is None
+    later = {**values, "schema_version": "2.17", "contrast": 0.7}
+    later["model"] = {**values["model"], "trained_on": 400}
+    later["landmarks"] = [{**mark, "spread": 1.5} for mark in values["landmarks"]]
+    for found in (Detection.model_validate_json(json.dumps(later)), Detection.model_validate(later)):
+        assert found == detection
+        assert json.loads(found.model_dump_json()) == values
+        schema.validate(json.loads(found.model_dump_json()))
+
+
+@pytest.mark.parametrize("version", ["3.0", "1.1", "20.0"])
+def test_another_major_version_is_refused_in_one_sentence(detection: Detection, version: str) -> None:
+    values = {**json.loads(detection.model_dump_json()), "schema_version": version}
+    said = (
+        f"the result has schema version {version}, and monai-ceph {__version__} reads 2.x: "
+        "use the version of monai-ceph that wrote it, or detect again"
+    )
+    for read in (lambda: Detection.model_validate_json(json.dumps(values)), lambda: Detection.model_validate(values)):
+        with pytest.raises(CephError) as refused:
+            read()
+        assert str(refused.value) == said
+
+
+@pytest.mark.parametrize("change", [{}, {"schema_version": 2.0}, {"schema_version": "2"}, {"schema_version": "2.x"}])
+def test_what_has_no_version_is_no_result(detection: Detection, change: dict[str, Any]) -> None:
+    values = json.loads(detection.model_dump_json())
+    del values["schema_version"]
+    with pytest.raises(CephError, match=r"^not a result of monai-ceph: it has no schema_version such as 2\.0$"):
+        Detection.model_validate_json(json.dumps({**values, **change}))
+
+
+def test_a_result_without_its_software_does_not_get_that_of_today(detection: Detection) -> None:
+    values = json.loads(detection.model_dump_json())
+    del values["model"]["software"]
+    with pytest.raises(pydantic.ValidationError, match=r"model\.software\n  Field required"):
+        Detection.model_validate_json(json.dumps(values))
+
+
+def test_machines_get_words_without_blanks(detect: Callable[[Path], Detection], dicom: Path) -> None:
+    values = json.loads(detect(dicom).model_dump_json())
+    assert values["spacing_source"] == "pixel_spacing_calibrated"
+    assert (values["model"]["software"], values["state"]) == (f"monai-ceph {__version__}", "ok")
+    assert set(values["seconds"]) == {"reading", "framing", "stage_1", "stage_2", "decoding"}
+    assert all(re.fullmatch("[a-z_]+", source.value) for source in SpacingSource)
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"schema_version": "2.0"}, {"state": "perhaps"}, {"turned": 45}, {"model": {}}, {"more": 1}, {"rows": "many"}],
+    [
+        {"schema_version": "2.1"},
+        {"schema_version": "1.1"},
+        {"state": "perhaps"},
+        {"turned": 45},
+        {"model": {}},
+        {"more": 1},
+        {"rows": "many"},
+    ],
 )
 def test_what_is_no_result(change: dict[str, Any], detection: Detection, schema: Draft202012Validator) -> None:
     with pytest.raises(ValidationError):

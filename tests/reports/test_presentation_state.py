@@ -127,7 +127,7 @@ class TestGraphics:
     @pytest.mark.parametrize("source", SpacingSource)
     def test_all_found_leaves_scale_and_notice(self, tmp_path: Path, source: SpacingSource) -> None:
         state = read_back(tmp_path, detection_on(spacing_source=source))
-        assert words(state, "NOTICE") == [f"scale: {source.value}", NOTICE]
+        assert words(state, "NOTICE") == [f"scale: {source.label}", NOTICE]
 
     def test_nothing_found_at_all(self, tmp_path: Path) -> None:
         state = read_back(tmp_path, without(detection_on(), *SYMBOLS))

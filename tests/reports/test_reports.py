@@ -97,7 +97,7 @@ class TestTables:
     def test_millimetres_and_where_they_come_from(self, detection: Detection) -> None:
         calibrated = detection.model_copy(update={"spacing_source": SpacingSource.PIXEL_SPACING_CALIBRATED})
         rows = list(landmark_rows(changed(calibrated, 0, x_mm=0.12345, y_mm=-7.0)))
-        assert rows[0][7:] == ["0.123", "-7.000", "PixelSpacing, calibrated", ""]
+        assert rows[0][7:] == ["0.123", "-7.000", "pixel_spacing_calibrated", ""]
 
     @pytest.mark.parametrize(
         ("spacing", "said"), [((0.125, 0.125), "0.125"), ((0.1, 0.10001), "0.1"), ((0.1, 0.2), ""), (None, "")]
@@ -253,7 +253,7 @@ class TestOverlay:
         whole = draw_overlay(black(400, 300), detection)
         texts = [text for text, _ in drawn]
         assert not any("missing" in text for text in texts)
-        assert {overlay.NOTICE, f"scale: {detection.spacing_source.value}"} <= set(texts)
+        assert {overlay.NOTICE, f"scale: {detection.spacing_source.label}"} <= set(texts)
         drawn.clear()
         gone = {"x": None, "y": None, "status": "missing"}
         picture = draw_overlay(black(400, 300), changed(changed(detection, 3, **gone), 18, **gone))

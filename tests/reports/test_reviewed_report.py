@@ -12,6 +12,7 @@ import pytest
 from dicom_films import COLUMNS, CREATED, IMAGE, ROWS, SERIES, detection_on, header, without
 from highdicom import sr
 from pydicom import Dataset
+from samples import row_column
 
 from monai_ceph.errors import CephError
 from monai_ceph.reports.dicom_objects import write_object
@@ -87,7 +88,7 @@ def test_the_points_come_back(tmp_path: Path) -> None:
 def test_points_of_the_model_are_read_too(tmp_path: Path) -> None:
     detection = without(detection_on(), "S")
     found = read_points(structured_report(detection, header(tmp_path)))
-    np.testing.assert_allclose(found[IMAGE], detection.points(), atol=1e-4, equal_nan=True)
+    np.testing.assert_allclose(found[IMAGE], row_column(detection), atol=1e-4, equal_nan=True)
 
 
 def test_what_is_no_report(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_a_set_of_the_users_own_with_a_scale(tmp_path: Path) -> None:
     saver(tmp_path, symbols=("S", "tip"), uncertain_below=0.4)(item)
     first, second = rows_of(tmp_path / "out" / "film.png.landmarks.csv")
     assert (first["landmark"], first["symbol"], first["status"]) == ("Sella", "S", "ok")
-    assert (first["x_mm"], first["y_mm"], first["spacing_source"]) == ("2.000", "2.000", "given by the user")
+    assert (first["x_mm"], first["y_mm"], first["spacing_source"]) == ("2.000", "2.000", "user")
     assert (second["landmark"], second["symbol"], second["status"]) == ("tip", "tip", "uncertain")
     assert second["score"] == "0.300"
 

@@ -218,7 +218,7 @@ class TestFilm:
         parts = [item.name.meaning for item in plain.content[0].ContentSequence if item.ValueType == "CONTAINER"]
         assert parts == ["Image Library", "Imaging Measurements", "Qualitative Evaluations"]
 
-    @pytest.mark.parametrize("state", ["done", "uncertain"])
+    @pytest.mark.parametrize("state", ["ok", "uncertain"])
     def test_the_state(self, tmp_path: Path, state: Any) -> None:
         document = read_back(tmp_path, detection_on(state=state))
         (item,) = hd.sr.utils.find_content_items(document, name=codes.concept(codes.FILM_STATE), recursive=True)
