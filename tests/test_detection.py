@@ -382,7 +382,8 @@ class TestConfigs:
 
     def test_an_overlay_and_an_override(self) -> None:
         overlay = Path(monai_ceph.__file__).parent / "bundles" / "no_expansion.json"
-        detector = CephalogramDetector("cpu", overlays=[overlay], overrides={"patches_per_batch": 7})
+        patches = {"patches_per_batch": 7, "shared_pixels": False, "shifts": [0]}
+        detector = CephalogramDetector("cpu", overlays=[overlay], overrides=patches)
         assert detector.inferer.local.offsets == [(0, 0)]
         assert detector.inferer.local.patch_size == 100
         assert detector.inferer.local.batch_size == 7

@@ -22,7 +22,7 @@ def local_inferer(
 ) -> ExpansiveExplorationInferer | SharedWindowsInferer:
     """Return the local stage's inferer: the paper's, or the one that computes shared pixels once.
 
-    Both search the same squares, so that ``--shared_pixels`` alone switches between them.
+    Both search the same squares.
 
     Args:
         patch_size: see :class:`ExpansiveExplorationInferer`.

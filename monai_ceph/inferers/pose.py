@@ -46,7 +46,7 @@ class View:
     def warnings(self) -> list[str]:
         """Return one sentence for each unusual property, for the person who reviews the result."""
         warnings = {
-            f"The film is not upright: it was turned by {self.degrees} degrees against the clock.": self.turned,
+            f"The film is not upright: it was turned by {self.degrees} degrees counterclockwise.": self.turned,
             "The head faces left.": self.mirrored,
             "Bright and dark are exchanged: bones are dark.": self.inverted,
         }
