@@ -78,7 +78,7 @@ RECIPES = {
     ),
     "shipped": (
         Method("global", "stage 1 alone", "global"),
-        # as in the literature: a point for every landmark, however low its score
+        # as in the literature: a position for every landmark, however low its score
         Method(
             "full",
             "both stages, every landmark placed",
@@ -91,7 +91,7 @@ RECIPES = {
 
 
 class RememberingDetector(CephalogramDetector):
-    """Detects on every film once, and shows the same detection again."""
+    """Detects on every film once, and returns the stored detection after that."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -168,10 +168,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="The paper's rows beside ours on ISBI 2015.")
     parser.add_argument("dataset", type=Path, help="ISBI 2015 folder, with RawImage/ in it")
     parser.add_argument("--split", choices=("train", "test1", "test2"), default="test1")
-    parser.add_argument("--limit", type=int, help="only the first N films: PARTIAL figures, for a try")
-    parser.add_argument("--json", type=Path, dest="json_file", help="where the figures go as JSON")
+    parser.add_argument("--limit", type=int, help="only the first N films, for a quick check: the figures are PARTIAL")
+    parser.add_argument("--json", type=Path, dest="json_file", help="write the figures to this file as JSON")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="torch threads (default: CPUs)")
-    parser.add_argument("--device", help="torch device; the GPU if there is one")
+    parser.add_argument("--device", help="torch device (default: the GPU if there is one)")
     parser.add_argument("--config", type=Path, action="append", default=[], help="bundle config that changes keys")
     parser.add_argument("--recipe", choices=tuple(RECIPES), default="shipped")
     for name in weights.STAGES:
@@ -221,7 +221,7 @@ def main() -> None:
 
     partial = count < total
     if partial:
-        print(f"**PARTIAL: the first {count} of {total} films. These are no results; do not quote them.**\n")
+        print(f"**PARTIAL: the first {count} of {total} films. These are not results; do not quote them.**\n")
     print(
         f"ISBI 2015, {options.split}, {count} films; {identity['name']} {identity['version']}, weights "
         f"{identity['weights_sha256'][:12]}, {identity['software']}, torch {torch.__version__}, "

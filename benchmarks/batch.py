@@ -1,4 +1,4 @@
-"""How fast `monai-ceph detect` gets through many files, where the time goes, and how much memory it takes.
+"""How fast `monai-ceph detect` processes many files, where the time goes, and how much memory it takes.
 
 ``python benchmarks/batch.py`` draws a few DICOM phantoms of 1935 x 2400 pixels and makes ``--files`` DICOM headers with
 UIDs of their own, whose pixels are those of the phantoms: 10,000 whole copies would take 93 GB. It runs each engine
@@ -45,7 +45,7 @@ ROOT = "1.2.826.0.1.3680043.8.498.0"
 
 
 class Instant:
-    """A detector that gives every film the same landmarks."""
+    """A detector that returns the same landmarks for every film."""
 
     identity = ModelIdentity(name="instant", version="0", weights_sha256="0", recipe_sha256="0", software="none")
 
@@ -151,7 +151,7 @@ def memory(which: str) -> float:
 
 
 def measure(films: Path, options: argparse.Namespace) -> None:
-    """Run over the films and print what came of it as JSON; in a process of its own, for its memory."""
+    """Run over the films and print the figures as JSON; in a separate process, to measure its memory."""
     fake, workers = options.fake, options.workers[0]
     if fake:
         make, read = Instant, Pixels([])
@@ -216,11 +216,11 @@ def main() -> None:
     parser.add_argument(
         "--engine", choices=("local", "ray"), nargs="+", default=["local"], help="where the workers are; each a run"
     )
-    parser.add_argument("--phantoms", type=int, default=5, help="different films among them")
+    parser.add_argument("--phantoms", type=int, default=5, help="number of different films among them")
     parser.add_argument("--formats", default="csv,json,overlay", help=f"of {', '.join(FORMATS)}")
     parser.add_argument("--device", default="cpu", help="torch device")
-    parser.add_argument("--folder", type=Path, help="where films and results stand for the time being (default: /tmp)")
-    parser.add_argument("--fake", action="store_true", help="a reader and a detector that answer at once")
+    parser.add_argument("--folder", type=Path, help="temporary folder of films and results (default: /tmp)")
+    parser.add_argument("--fake", action="store_true", help="use a reader and a detector that return at once")
     parser.add_argument("--points", type=int, default=0, help="at how many points of a run its memory is printed")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -72,7 +72,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path, help="ISBI 2015 folder, or a folder of phantoms (all of them)")
     parser.add_argument("--fold", type=int, nargs="+", default=[0], help="held out; several are pooled (default: 0)")
-    parser.add_argument("--folds", type=int, default=5, help="how many there are, by seed 0 (default: 5)")
+    parser.add_argument("--folds", type=int, default=5, help="number of folds, by seed 0 (default: 5)")
     parser.add_argument("--truth", choices=("mean", "senior", "junior"), default="mean")
     parser.add_argument("--stage", choices=("global", "local"), default="local", help="global stops after stage 1")
     parser.add_argument("--config", type=Path, action="append", default=[], help="bundle config that changes keys")
@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--row", nargs="+", type=assignment, action="append", default=[], metavar="KEY=VALUE")
     for name in weights.STAGES:
         parser.add_argument(f"--{name}-weights", help="default: the shipped ones")
-    parser.add_argument("--per-landmark", action="store_true", help="the mean error of every landmark, too")
+    parser.add_argument("--per-landmark", action="store_true", help="also print the mean error of every landmark")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="torch threads")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

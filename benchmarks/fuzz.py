@@ -1,4 +1,4 @@
-"""What the readers do with damaged files: crashes, hangs, errors that are no ReadError, hunger for memory.
+"""What the readers do with damaged files: crashes, hangs, errors other than ReadError, and memory use.
 
 ``python benchmarks/fuzz.py`` writes small valid files of every kind, damages copies of them (flipped bits, other
 bytes, cuts, insertions, doubled and swapped blocks, changed lengths) and reads them in a child process with a limit of
@@ -205,7 +205,7 @@ def _child(folder: Path, first: int, count: int, seed: int) -> None:
     from monai_ceph.readers import read_radiograph
 
     report = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # ITK prints what libjpeg remarks
+    os.dup2(2, 1)  # ITK prints the warnings of libjpeg
     samples = sorted(folder.iterdir())
     for sample in samples:  # imports all decoders before the memory is limited
         read_radiograph(sample, frame=1)

@@ -1,4 +1,4 @@
-"""What GDCM does with damaged frames: why it has a process of its own.
+"""What GDCM does with damaged frames: why it runs in a separate process.
 
 ``python benchmarks/gdcm_crashes.py`` compresses a small picture with every codec that GDCM decodes here, damages
 copies, and counts how often the process of the decoder ends with a signal. Frames that the readers refuse before they

@@ -1,4 +1,4 @@
-"""Films whose anatomy fills only a small part of the grey values, as DICOM files; what the landmarks cost.
+"""Films whose anatomy fills only a small part of the grey values, as DICOM files: how far the landmarks get worse.
 
 ``python benchmarks/narrow_range.py ISBI2015/`` writes training films as DICOM files in a temporary folder, with the
 anatomy in the lowest ``1/f`` of the range and 3 % of the area at the highest value: a block in a corner, a strip at the

@@ -1,4 +1,4 @@
-"""How a node takes many films at once, and how long a film waits for its report.
+"""How a node handles many films at once, and how long each film waits for its report.
 
 ``python benchmarks/node_load.py --films 200`` pushes DICOM phantoms of 1935 x 2400 pixels (9.3 MB) over ten
 associations as fast as the sender can, into a node with the real detector, on the loopback interface. It prints films

@@ -76,7 +76,7 @@ def mirrored(sample: Sample, rng: np.random.Generator) -> Sample:
 
 
 def turned(quarters: int) -> Stress:
-    """Quarter turns against the clock."""
+    """Counterclockwise quarter turns."""
 
     def change(sample: Sample, rng: np.random.Generator) -> Sample:
         for _ in range(quarters):

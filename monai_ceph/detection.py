@@ -351,18 +351,14 @@ class CephalogramDetector:
         with clock.part("framing"):
             pixels = MetaTensor(torch.from_numpy(radiograph.pixels)[None], affine=torch.eye(3, dtype=torch.float64))
             film = self._frame({"image": pixels})["image"].to(self.device)
-        with clock.part("stage_1"):
-            stated = stated_view(radiograph.patient_orientation)
-            film, pose = self.inferer.frame(film, stated)
-            # when stage 1 is all that runs, it runs once more on the head in its pose
-            guide = self.inferer.guide(film, pose if stage == "local" else None)
-        points, scores = guide.landmarks, guide.peaks
-        if stage == "local":
-            with clock.part("stage_2"):
-                windows = self.inferer.explore(film, guide.landmarks, self.network, pose)
+        stated = stated_view(radiograph.patient_orientation)
+        parts = {"global": "stage_1", "local": "stage_2"}
+        found = self.inferer.detect(film, self.network, stated, stage, timer=lambda each: clock.part(parts[each]))
+        film, pose, points, scores = found.film, found.pose, found.guide.landmarks, found.guide.peaks
+        if found.windows is not None:
             with clock.part("decoding"):
-                points = self._decode(windows.heatmaps) + windows.starts
-                scores = windows.heatmaps.flatten(1).amax(dim=1)
+                points = self._decode(found.windows.heatmaps) + found.windows.starts
+                scores = found.windows.heatmaps.flatten(1).amax(dim=1)
         scores = scores.nan_to_num(nan=0.0).cpu()
         places = landmarks_to_source(points, film.affine)
         view, evidence = (pose.view, pose.evidence) if pose else (UPRIGHT, None)

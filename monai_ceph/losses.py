@@ -9,12 +9,12 @@ __all__ = ["HeatmapRegressionLoss", "switch_on"]
 
 
 def switch_on(current_step: int, epoch: int | None, value: float = 1.0) -> float:
-    """Return ``value`` from ``epoch`` on and 0 before (None: ever); a value calculator for ParamSchedulerHandler."""
+    """Return 0 before ``epoch`` and ``value`` from then on; None: always 0. For MONAI's ParamSchedulerHandler."""
     return value if epoch is not None and current_step >= epoch else 0.0
 
 
 class HeatmapRegressionLoss(nn.Module):
-    r"""Cross-entropy against the heatmaps, and a focal term that is switched on late.
+    r"""Cross-entropy against the heatmaps, plus a focal term that is switched on in a later epoch.
 
     .. math::
         L = -\frac{1}{N} \sum_{b=1}^{N} \left( \tfrac12 H \log \hat H
@@ -22,15 +22,18 @@ class HeatmapRegressionLoss(nn.Module):
         H_t = \hat H \text{ if } H > 0.01 \text{ else } 1 - \hat H
 
     (Zhong et al. 2019, eq. 3.) :math:`\hat H` is the softmax over channels. The paper does not say how pixels are
-    reduced: channels are summed and pixels averaged. It does not give alpha and gamma either; as in Lin et al. 2017
+    reduced: channels are summed and pixels averaged. It does not give alpha and gamma either: as in Lin et al. 2017
     (Focal Loss for Dense Object Detection), :math:`\alpha_t` is alpha where H > 0.01 and 1 - alpha elsewhere.
-    A channel of NaN (a landmark that is not annotated) leaves the softmax: it can neither gain nor lose.
+    A channel of NaN (a landmark without annotation) is left out of the softmax and of the loss.
 
     Args:
-        alpha: weight of the landmarks' pixels in the focal term.
+        alpha: weight of pixels with H above ``threshold`` in the focal term.
         gamma: exponent of the focal term.
-        threshold: above it a pixel belongs to a landmark (0.01 in the paper).
-        focal_weight: factor of the focal term; 0 before it is switched on, 1 after (see :func:`switch_on`).
+        threshold: H above which a pixel belongs to a landmark (0.01 in the paper).
+        focal_weight: factor of the focal term: 0 while it is off, 1 while it is on (see :func:`switch_on`).
+
+    Raises:
+        ValueError: if alpha or gamma is out of range.
     """
 
     def __init__(

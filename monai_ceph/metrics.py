@@ -2,7 +2,7 @@
 
 The challenge's measures (Wang et al. 2015, IEEE TMI 34:1890): R is the Euclidean distance of a landmark from the
 truth, MRE its mean, SD its population standard deviation over all landmarks of all films, and SDR the share of
-landmarks with R at most the given distance (the challenge's code counts the boundary in).
+landmarks with R at most the given distance (the challenge's code includes the boundary).
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ __all__ = [
 # in mm; those of the challenge and of the paper's table 1
 SDR_THRESHOLDS = (2.0, 2.5, 3.0, 4.0)
 
-# mm; pixels times 0.1 are not exact (100.3 - 98.3 > 2), and what lies on the boundary counts in
+# mm; an error on the boundary counts as a success, and 0.1 mm pixels are not exact (100.3 - 98.3 > 2)
 _ROUNDING = 1e-6
 
 
 def radial_errors(predicted: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     """Return the distances (..., N) of landmarks (..., N, 2), in the landmarks' unit.
 
-    A landmark that is not annotated (NaN in ``truth``) gives NaN: no error can be known. One that is annotated and
-    was not found (NaN in ``predicted``) gives infinity: it was missed, by no finite distance.
+    A landmark without annotation (NaN in ``truth``) gives NaN: its error is unknown. An annotated landmark that was not
+    found (NaN in ``predicted``) gives infinity.
     """
     predicted, truth = torch.as_tensor(predicted).double(), torch.as_tensor(truth).double()
     error = torch.linalg.vector_norm(predicted - truth, dim=-1)
@@ -48,12 +48,12 @@ def radial_errors(predicted: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
 
 
 def mean_radial_error(errors: torch.Tensor) -> float:
-    """Return the mean of the finite errors; NaN if there is none."""
+    """Return the mean of the finite errors; NaN without any."""
     return float(errors[errors.isfinite()].mean())
 
 
 def radial_error_sd(errors: torch.Tensor) -> float:
-    """Return the population standard deviation of the finite errors; NaN if there is none."""
+    """Return the population standard deviation of the finite errors; NaN without any."""
     finite = errors[errors.isfinite()]
     return float(finite.std(correction=0)) if len(finite) else float("nan")
 
@@ -65,12 +65,12 @@ def successful_detection_rate(errors: torch.Tensor, threshold: float) -> float:
 
 
 def missing_landmarks(errors: torch.Tensor) -> int:
-    """Return how many annotated landmarks were not found: they have no part in MRE and SD, and fail in the SDR."""
+    """Return how many annotated landmarks were not found: MRE and SD leave them out, SDR counts them as failures."""
     return int(errors.isinf().sum())
 
 
 class _RadialErrorMetric(CumulativeIterationMetric):
-    """Gathers the radial errors of every batch and of every process, then reduces them once."""
+    """Gathers the radial errors of all batches and processes, then reduces them once."""
 
     def _compute_tensor(self, y_pred: torch.Tensor, y: torch.Tensor | None = None, **kwargs: Any) -> torch.Tensor:
         if y is None:

@@ -383,7 +383,8 @@ class TestConfigs:
 
     def test_an_overlay_and_an_override(self) -> None:
         overlay = Path(monai_ceph.__file__).parent / "bundles" / "overlays" / "no_expansion.json"
-        detector = CephalogramDetector("cpu", overlays=[overlay], overrides={"patches_per_batch": 7})
+        patches = {"patches_per_batch": 7, "shared_pixels": False, "shifts": [0]}
+        detector = CephalogramDetector("cpu", overlays=[overlay], overrides=patches)
         assert detector.inferer.local.offsets == [(0, 0)]
         assert detector.inferer.local.patch_size == 100
         assert detector.inferer.local.batch_size == 7
@@ -480,7 +481,7 @@ class TestConfigs:
             ("missing_below", math.nan, "min_peak must be a number, got nan"),
             ("edge_margin", math.nan, "edge_margin must not be negative, got nan"),
             ("shifts", [0, 3.5], "shifts must be whole numbers"),
-            ("patch_size", 80.5, "patch_size, batch_size, margin and grid must be whole numbers"),
+            ("patch_size", 80.5, "patch_size must be a whole number of at least 1, got 80.5"),
             ("shared_pixels", "false", "shared_pixels must be True or False, got 'false'"),
             ("guide#sd", 1, r"the config has no such key \(.*guide"),
         ],
@@ -491,4 +492,4 @@ class TestConfigs:
 
     def test_a_key_of_the_users_own_that_another_refers_to(self, tmp_path: Path) -> None:
         (tmp_path / "mine.json").write_text('{"_side": 60, "patch_size": "@_side"}')
-        assert CephalogramDetector("cpu", overlays=[tmp_path / "mine.json"]).inferer.local.patch_size == 60
+        assert CephalogramDetector("cpu", overlays=[tmp_path / "mine.json"]).inferer.local.side == 108

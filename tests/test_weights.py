@@ -133,6 +133,12 @@ def test_a_model_that_has_a_name_and_a_mean_shape() -> None:
     assert np.sqrt((shape**2).sum(axis=1).mean()) == pytest.approx(1, abs=1e-3)
 
 
+def test_the_mean_shape_is_given_as_it_is_in_the_model() -> None:
+    shape = weights.mean_shape()
+    assert shape == weights.model()["mean_shape"]
+    assert np.sqrt((np.array(shape) ** 2).sum(axis=1).mean()) == pytest.approx(1, abs=1e-3)
+
+
 def test_a_head_that_faces_right_and_stands_upright() -> None:
     sella, nasion, menton = (np.array(weights.model()["mean_shape"])[index] for index in (0, 1, 7))
     assert nasion[1] > sella[1]

@@ -9,7 +9,6 @@ from monai_ceph.transforms.load_radiograph import LoadRadiograph, LoadRadiograph
 from monai_ceph.transforms.pose_film import PoseFilm, PoseFilmd
 from monai_ceph.transforms.rand_annotation import RandAnnotation, RandAnnotationd
 from monai_ceph.transforms.rand_film_affine import RandFilmAffine, RandFilmAffined
-from monai_ceph.transforms.rand_film_elastic import RandFilmElastic, RandFilmElasticd
 from monai_ceph.transforms.rand_film_occlusion import RandFilmOcclusion, RandFilmOcclusiond
 from monai_ceph.transforms.rand_guide import RandGuide, RandGuided
 from monai_ceph.transforms.rand_landmark_patch import RandLandmarkPatch, RandLandmarkPatchd
@@ -30,8 +29,6 @@ __all__ = [
     "RandAnnotationd",
     "RandFilmAffine",
     "RandFilmAffined",
-    "RandFilmElastic",
-    "RandFilmElasticd",
     "RandFilmOcclusion",
     "RandFilmOcclusiond",
     "RandGuide",

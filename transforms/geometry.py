@@ -1,7 +1,7 @@
 """Exact resampling and the two ways between source and grid coordinates, shared by the spatial transforms.
 
 A film keeps a 3x3 ``affine`` that maps homogeneous (row, column, 1) of its current grid to (row, column) of the
-source image, pixel centres at integers. Landmarks stay in source coordinates for good: moving the pixels means
+source image, pixel centres at integers. Landmarks always stay in source coordinates: moving the pixels means
 changing the affine, and the landmarks follow. This is MONAI's own convention for points in world coordinates.
 """
 
@@ -55,13 +55,13 @@ def with_affine(pixels: torch.Tensor, source: NdarrayOrTensor, affine: torch.Ten
 
 
 def widened(pixels: torch.Tensor) -> torch.Tensor:
-    """Return pixels in the type to resample them in: single precision, unless they are in single or double."""
-    # places in half precision are whole pixels off from a few hundred on
+    """Return pixels in single precision, or unchanged if they are in single or double, for resampling."""
+    # in half precision, coordinates above a few hundred are whole pixels off
     return pixels if pixels.dtype in (torch.float32, torch.float64) else pixels.float()
 
 
 def narrowed(sampled: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
-    """Return what was made of :func:`widened` pixels in their own type; of integers in float32, as in MONAI."""
+    """Return resampled pixels in the type of the original ones; integers give float32, as in MONAI."""
     return sampled.to(pixels.dtype) if pixels.is_floating_point() else sampled
 
 
@@ -96,7 +96,7 @@ def resample(
         image: (channel, row, column).
         matrix: 3x3, maps (row, column, 1) of the new grid to (row, column) of the present one.
         size: rows and columns of the new grid.
-        antialias: a film that is finer than the new grid is shrunk by an area filter first.
+        antialias: shrink a film that is finer than the new grid with an area filter first.
     """
     matrix = matrix.to(torch.float64)
     affine = affine_of(image) @ matrix
@@ -129,15 +129,15 @@ def _shrunk(pixels: torch.Tensor, matrix: torch.Tensor) -> tuple[torch.Tensor, t
 def fit_similarity(
     model: torch.Tensor, found: torch.Tensor, *, mirrored: bool = False, weights: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Return the 3x3 similarity map (turn, size, shift) that takes ``model`` to ``found`` best: least squares.
+    """Return the 3x3 similarity map (turn, size, shift) from ``model`` to ``found`` by least squares.
 
     (Umeyama 1991, Least-squares estimation of transformation parameters between two point patterns.)
 
     Args:
         model: (N, 2) points, (row, column).
-        found: (N, 2) points, (row, column); a NaN point is left out.
-        mirrored: the map mirrors the columns of the model first.
-        weights: (N,) of the points, not negative; all alike by default.
+        found: (N, 2) points, (row, column); NaN points are left out.
+        mirrored: mirror the columns of the model first.
+        weights: (N,) weights of the points, not negative; equal by default.
 
     Raises:
         ValueError: if fewer than two different points are known.
@@ -145,14 +145,14 @@ def fit_similarity(
     model, found = on_cpu(model), on_cpu(found)
     known = ~found.isnan().any(dim=1)
     flip = torch.tensor([1.0, -1.0 if mirrored else 1.0], dtype=torch.float64)
-    # complex numbers make a turn and a magnification one factor
+    # with complex numbers, turn and magnification are one factor
     source = torch.view_as_complex((model[known] * flip).contiguous())
     target = torch.view_as_complex(found[known].contiguous())
     share = torch.ones(len(source), dtype=torch.float64) if weights is None else on_cpu(weights)[known]
     share = share / share.sum()
     source_mean, target_mean = (share * source).sum(), (share * target).sum()
     spread = (share * (source - source_mean).abs() ** 2).sum()
-    # rounding spreads one point that comes several times, too
+    # rounding gives repeated copies of one point a small spread
     if len(source) < 2 or not spread > 1e-24 * (share * source.abs() ** 2).sum():
         raise ValueError("a similarity map needs two different points")
     factor = (share * (source - source_mean).conj() * (target - target_mean)).sum() / spread
@@ -176,7 +176,7 @@ def resample_each(images: torch.Tensor, matrices: torch.Tensor, size: tuple[int,
 
 def _theta(matrix: torch.Tensor, old: tuple[int, int], new: tuple[int, int]) -> torch.Tensor:
     """Return (..., 2, 3) for affine_grid from (..., 3, 3) maps of (row, column) of a new grid to an old one."""
-    # grid_sample speaks (x, y) in -1..1 between the centres of the first and the last pixel
+    # grid_sample uses (x, y) in -1..1 between the centres of the first and the last pixel
     unit_to_new = torch.tensor(
         [[0, (new[0] - 1) / 2, (new[0] - 1) / 2], [(new[1] - 1) / 2, 0, (new[1] - 1) / 2], [0, 0, 1]],
         dtype=torch.float64,

@@ -29,16 +29,16 @@ class HeatmapsToLandmarks(Transform):
 
     ``argmax`` takes the maximum and moves it to the vertex of the parabola through the logarithms of its
     neighbours, in rows and in columns: exact for a Gaussian. ``mean`` is the paper's (section 3): the channel is
-    normalised to 0..1, what lies below ``threshold`` is cut, and the landmark is the mean position of what is
-    left, where a pixel counts with the ``power`` of its value. A channel without a positive finite maximum of at
-    least ``min_peak`` gives NaN: no evidence, no landmark.
+    normalised to 0..1, pixels below ``threshold`` are cut, and the landmark is the mean position of the others,
+    weighted by their values to the power of ``power``. A channel without a positive finite maximum of at
+    least ``min_peak`` gives NaN: a missing landmark.
 
     Args:
         method: ``argmax`` or ``mean``.
-        threshold: of ``mean``, as a share of the channel's maximum.
-        refine: of ``argmax``; False gives whole pixels, as the paper's first stage.
-        min_peak: lowest maximum of a channel that has a landmark.
-        power: of ``mean``: with 0, as in the paper, what is left counts alike; 1 gives its centre of mass. A
+        threshold: for ``mean``, as a share of the channel's maximum.
+        refine: for ``argmax``; False gives whole pixels.
+        min_peak: lowest maximum of a channel with a landmark.
+        power: for ``mean``: with 0, as in the paper, all pixels left have equal weight; 1 gives their centre of mass. A
             geometric mean of two networks is the root of their product: 2 gives where the product expects the landmark.
     """
 
@@ -66,7 +66,7 @@ class HeatmapsToLandmarks(Transform):
         flat = maps.flatten(1)
         peak, index = flat.max(dim=1)
         points = self._mean(maps, peak) if self.method == "mean" else self._argmax(maps, index)
-        # NaN anywhere in a channel makes its maximum NaN, which fails this comparison too
+        # NaN anywhere in a channel makes its maximum NaN, which also fails this comparison
         points[~((peak > 0) & (peak >= self.min_peak) & peak.isfinite()).cpu()] = torch.nan
         return points
 
@@ -113,8 +113,8 @@ class HeatmapsToLandmarksd(MapTransform):
         keys: heatmaps, (N + 1, row, column) with the background last, or (N, row, column).
         ref_key: the film whose affine leads from the grid to the source.
         target_key: where the landmarks go, (N, 2), (row, column) in pixels of the source image.
-        background: whether the last channel is the background, and no landmark.
-        score_key: where the maxima of the heatmaps go, (N,), 0 where there is none; None: nowhere.
+        background: whether the last channel is the background.
+        score_key: where the maxima of the heatmaps go, (N,), 0 for NaN; None: nowhere.
         method: see :class:`HeatmapsToLandmarks`.
         threshold: see :class:`HeatmapsToLandmarks`.
         refine: see :class:`HeatmapsToLandmarks`.

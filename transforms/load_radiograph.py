@@ -1,4 +1,4 @@
-"""MONAI's LoadImage with the radiograph readers and no other."""
+"""MONAI's LoadImage, with only the radiograph readers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from monai_ceph.readers.monai_reader import RadiographReader
 
 __all__ = ["LoadRadiograph", "LoadRadiographd"]
 
-# MONAI says for every LoadImage made that an optional GPU decoder of its own readers is not installed
+# MONAI warns for each LoadImage that an optional GPU decoder of its own readers is not installed
 logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
 
 

@@ -1,4 +1,4 @@
-"""The film in the pose of the mean head: turned, scaled and moved so that its landmarks lie where they usually do."""
+"""The film in the pose of the mean head: turned, scaled and moved to fit its landmarks to the mean shape."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["PoseFilm", "PoseFilmd"]
 
 
 class PoseFilm(Transform):
-    """Cut the square in which a film's landmarks fit the mean shape best, ``size`` x ``size`` pixels.
+    """Resample a film to the square of ``size`` x ``size`` pixels in which its landmarks fit the mean shape best.
 
     Size and place of the mean shape in the square are those of the mean ISBI 2015 film in the paper's crop
     (:class:`~monai_ceph.transforms.SquareFilm`), so that networks see the same grid either way. Shrinking is
-    antialiased; what lies outside the film is 0.
+    antialiased; pixels outside the film are 0.
 
     Args:
         size: rows and columns of the result.

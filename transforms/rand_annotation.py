@@ -15,10 +15,10 @@ __all__ = ["RandAnnotation", "RandAnnotationd"]
 
 
 class RandAnnotation(Randomizable):
-    """Move each landmark by chance along the line between its two annotators.
+    """Move each landmark to a random place on the line between its two annotators.
 
     Args:
-        amount: of the way from the middle to either of them, at most; 0 leaves every landmark in the middle.
+        amount: largest share of the way from the middle to either annotator; 0 leaves every landmark in the middle.
     """
 
     def __init__(self, amount: float = 1.0) -> None:
@@ -28,7 +28,7 @@ class RandAnnotation(Randomizable):
         self.shares = np.zeros((0, 1))
 
     def randomize(self, data: int) -> None:
-        """Draw the places of so many landmarks, each uniformly and on its own."""
+        """Draw the places of ``data`` landmarks, uniformly and independently."""
         self.shares = self.R.uniform(-self.amount, self.amount, (data, 1)) if self.amount else np.zeros((data, 1))
 
     def __call__(self, landmarks: torch.Tensor, spread: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Random affine maps that take the landmarks along exactly."""
+"""Random affine maps that move the landmarks exactly with the pixels."""
 
 from __future__ import annotations
 

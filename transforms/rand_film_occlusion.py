@@ -1,4 +1,4 @@
-"""Random blank rectangles that take the landmarks below them away."""
+"""Random blank rectangles that remove the landmarks under them."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from monai_ceph.transforms.geometry import affine_of, landmarks_to_grid, on_cpu,
 
 __all__ = ["RandFilmOcclusion", "RandFilmOcclusiond"]
 
-# where a landmark goes that is not to be seen: so far outside, in source pixels, that no heatmap reaches the film
+# covered landmarks are moved here, in source pixels: so far outside that no heatmap reaches the film
 OUT_OF_SIGHT = -1e6
 
 
 class RandFilmOcclusion(RandomizableTransform):
-    """Blank rectangles of a film at random: cropped, shuttered or covered structures.
+    """Blank random rectangles of a film, like cropped, shuttered or covered structures.
 
-    A landmark under a rectangle is not there any more: it moves far outside the film, its heatmap is 0, and networks
-    learn to find none instead of guessing. One near the border of a rectangle, where either answer would do, becomes
-    NaN (not annotated). Rectangles may hang over the border of the film. Each has one grey value in 0..1, so that films
+    A landmark under a rectangle moves far outside the film, so that its heatmap is 0 and networks learn to find nothing
+    instead of guessing. A landmark near the border of a rectangle, where either answer is right, becomes NaN (not
+    annotated). Rectangles may hang over the border of the film. Each has one grey value in 0..1, so films
     must have been scaled to 0..1 (:class:`~monai_ceph.transforms.ScaleFilmIntensity`).
 
     Args:
         prob: probability that anything is blanked.
-        max_count: rectangles, from 1 on, all counts equally likely.
+        max_count: most rectangles of a film; all counts from 1 are equally likely.
         size: smallest and largest side, as a share of the film's side; the logarithm is uniform.
         margin: pixels of the grid inside a rectangle's border in which a landmark becomes NaN.
     """
@@ -55,7 +55,7 @@ class RandFilmOcclusion(RandomizableTransform):
             centre = self.R.uniform(0, data)
             (top, left), (bottom, right) = np.rint(centre - sides / 2).tolist(), np.rint(centre + sides / 2).tolist()
             self.rectangles.append((int(top), int(left), int(bottom), int(right)))
-            # shutters are black, borders of old films white, and anything can be covered by anything
+            # shutters are black, borders of old films are white, and other objects have any grey value
             self.values.append(float(self.R.choice([0.0, 1.0, self.R.uniform()], p=[0.5, 0.2, 0.3])))
 
     def cover(self, image: NdarrayOrTensor) -> MetaTensor:
@@ -87,7 +87,7 @@ class RandFilmOcclusiond(RandomizableTransform, MapTransform):
 
     Args:
         keys: the films; all get the same rectangles and must share one grid.
-        landmarks_key: (N, 2) landmarks in source coordinates; what is covered is taken away.
+        landmarks_key: (N, 2) landmarks in source coordinates; covered ones are removed.
         prob: see :class:`RandFilmOcclusion`.
         max_count: see :class:`RandFilmOcclusion`.
         size: see :class:`RandFilmOcclusion`.
@@ -121,7 +121,7 @@ class RandFilmOcclusiond(RandomizableTransform, MapTransform):
         """Blank the same rectangles on the film of every key."""
         result = dict(data)
         first = self.first_key(result)
-        # MONAI's way to say that none of the keys is there
+        # MONAI returns () if none of the keys exists
         if first == ():
             return result
         film = result[first]

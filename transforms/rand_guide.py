@@ -1,4 +1,4 @@
-"""Coarse positions for the local stage when no global stage is at hand."""
+"""Coarse positions for the local stage without a global stage."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["RandGuide", "RandGuided"]
 
 
 class RandGuide(Randomizable):
-    """Move landmarks by normal noise, as a first stage would miss them.
+    """Move landmarks by normally distributed errors, like those of a global stage.
 
     Args:
         error_sd: standard deviation in rows and in columns, in source pixels.
@@ -46,8 +46,8 @@ class RandGuided(Randomizable, MapTransform):
         ref_key: the film whose affine leads from its grid to the source.
         target_key: where the guide goes, (N, 2), (row, column) in pixels of the grid.
         error_sd: standard deviation in rows and in columns, in source pixels.
-        seed_key: a text of the film, such as its name, that the draw depends on instead of the draws before it: the
-            same errors at each validation, on each process.
+        seed_key: a string of the film, such as its name, that seeds the draw: the errors are then the same at each
+            validation and on each process.
     """
 
     def __init__(

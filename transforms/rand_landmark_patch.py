@@ -41,7 +41,7 @@ class RandLandmarkPatch(Randomizable, MultiSampleTrait):
     Args:
         size: rows and columns of a patch, in pixels of the grid.
         max_offset: largest offset of the landmark from the centre, in pixels of the grid. Above half of ``size`` the
-            landmark can lie outside: the network then sees what surrounds landmarks, too, and learns to find none.
+            landmark can lie outside: the network then also sees the surroundings, and learns to find nothing there.
         num_samples: patches of one film.
     """
 
@@ -109,7 +109,7 @@ class RandLandmarkPatchd(Randomizable, MapTransform, MultiSampleTrait):
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> list[dict[Hashable, torch.Tensor]]:
         """Cut the same patches from the film of every key."""
         first = self.first_key(data)
-        # MONAI's way to say that none of the keys is there; its samplers give as many copies of the data
+        # MONAI returns () if none of the keys exists; its samplers then return copies of the data
         if first == ():
             return [dict(data) for _ in range(self.sampler.num_samples)]
         self.randomize(landmarks_to_grid(data[self.landmarks_key], affine_of(data[first])))

@@ -1,4 +1,4 @@
-"""Intensities between two percentiles to 0..1, from a sample of the pixels."""
+"""Scale the intensities between two percentiles to 0..1."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ class ScaleFilmIntensity(Transform):
 
     As :class:`~monai.transforms.ScaleIntensityRangePercentiles` with ``clip``, but the percentiles are those of every
     ``step``-th row and column: sorting all pixels of a film takes longer than a network does. A film whose
-    percentiles are equal becomes 0. Only finite pixels count towards them; infinite ones are clipped as all others, and
-    NaN becomes 0 (air, as the readers have it).
+    percentiles are equal becomes 0. Only finite pixels count towards them; infinite ones are clipped like all
+    others, and NaN becomes 0, which is air in the readers.
 
-    With ``max_gap`` pixels far from all others, such as unexposed areas and markers at an end of the range, have no
-    part in the percentiles (:func:`~monai_ceph.readers.grey_limits.grey_limits`). ``meta["cut"]`` of the result is the
+    With ``max_gap``, pixels far from all others, such as unexposed areas and markers at an end of the range, are left
+    out of the percentiles (:func:`~monai_ceph.readers.grey_limits.grey_limits`). ``meta["cut"]`` of the result is the
     share of such pixels, or that of an earlier call if it was larger.
 
     Args:
         lower: percentile in 0..100.
         upper: percentile in 0..100, above ``lower``.
         step: rows and columns per sampled pixel; 1 takes them all.
-        max_gap: share of the range, above 0 and below 1, that may hold next to no pixels; None does not look.
+        max_gap: share of the range, above 0 and below 1, that may hold almost no pixels; None: not checked.
 
     Examples:
         >>> ScaleFilmIntensity(0, 100)(torch.arange(4.0).reshape(1, 2, 2)).amax()

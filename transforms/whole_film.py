@@ -1,4 +1,4 @@
-"""The whole film in a square, for a first look at a film of any size and shape."""
+"""The whole film in a square, for films of any size and shape."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["WholeFilm", "WholeFilmd"]
 class WholeFilm(Transform):
     """Scale a film so that its longer side has ``size`` pixels, and centre it in a square that is 0 elsewhere.
 
-    Shrinking is antialiased. Halves give halves, integers float32. Nothing of the film is lost, whatever its shape;
+    Shrinking is antialiased. Halves give halves, integers float32. Nothing of the film is cut off;
     compare :class:`~monai_ceph.transforms.SquareFilm`, the paper's crop for films of one kind.
 
     Args:
@@ -37,7 +37,7 @@ class WholeFilm(Transform):
         """Return (channel, size, size) from (channel, row, column)."""
         rows, columns = image.shape[-2:]
         step = max(rows, columns) / self.size
-        # the centres of both grids lie on one another
+        # the centres of both grids coincide
         top, left = (0.5 * (length - 1 - step * (self.size - 1)) for length in (rows, columns))
         matrix = torch.tensor([[step, 0, top], [0, step, left], [0, 0, 1]], dtype=torch.float64)
         return resample(image, matrix, (self.size, self.size), antialias=True)

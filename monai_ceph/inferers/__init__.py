@@ -1,13 +1,11 @@
-"""Inference as MONAI inferers: the head's pose, Expansive Exploration, and both stages together."""
+"""Inference as MONAI inferers: the head's pose, the local stage, and both stages together."""
 
-from monai_ceph.inferers.attention_guided import AttentionGuidedInferer, Guide
-from monai_ceph.inferers.expansive_exploration import (
-    Arrangement,
-    ExpansiveExplorationInferer,
-    Windows,
-    patch_offsets,
-)
+from monai_ceph.inferers.attention_guided import AttentionGuidedInferer, Guide, StageResults
+from monai_ceph.inferers.expansive_exploration import Arrangement, ExpansiveExplorationInferer, patch_offsets
+from monai_ceph.inferers.local_stage import local_inferer
 from monai_ceph.inferers.pose import UPRIGHT, Pose, PoseFinder, View, stated_view
+from monai_ceph.inferers.shared_windows import SharedWindowsInferer
+from monai_ceph.inferers.windows import WindowInferer, Windows
 
 __all__ = [
     "UPRIGHT",
@@ -17,8 +15,12 @@ __all__ = [
     "Guide",
     "Pose",
     "PoseFinder",
+    "SharedWindowsInferer",
+    "StageResults",
     "View",
+    "WindowInferer",
     "Windows",
+    "local_inferer",
     "patch_offsets",
     "stated_view",
 ]

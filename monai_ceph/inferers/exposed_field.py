@@ -1,4 +1,4 @@
-"""The part of a film that was exposed: what neither a shutter, nor a collimator, nor the film's border cuts off."""
+"""The exposed part of a film, without shutters, collimators and the film's border."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import torch
 
 __all__ = ["ExposedField", "exposed_field"]
 
-# of the range of grey values: what differs by less looks alike
+# grey values that differ by less than this share of their range count as equal
 _TOLERANCE = 0.02
-# of a row's pixels: a shuttered row may hold so much else, such as a burned-in letter
+# a shuttered row may have this share of other pixels, such as a burned-in letter
 _FLAT = 0.02
-# a shutter's edge is straight: so much of the film's width begins within so much of its height. The tip of a nose or
-# a chin before saturated air is no edge.
+# a shutter's edge is straight: at least this share of the width starts within this share of the height. The tip of a
+# nose or a chin in front of saturated air is not an edge.
 _BEGINS, _WITHIN = 0.25, 0.004
 
 
 @dataclass(frozen=True)
 class ExposedField:
-    """A rectangle of a film's own grid: first and last exposed row and column.
+    """The exposed rectangle of a film: its first and last row and column, in pixels of the film's grid.
 
     Attributes:
         top: first row.
@@ -34,7 +34,7 @@ class ExposedField:
     right: int
 
     def depth(self, points: torch.Tensor) -> torch.Tensor:
-        """Return how far (N, 2) points, (row, column), are inside the nearest border; negative outside."""
+        """Return the distances of (N, 2) points, (row, column), from the nearest border; negative outside."""
         row, column = points.unbind(dim=-1)
         return torch.stack((row - self.top, self.bottom - row, column - self.left, self.right - column)).amin(dim=0)
 
@@ -42,14 +42,14 @@ class ExposedField:
 def exposed_field(film: torch.Tensor) -> ExposedField:
     """Return the exposed part of a film (1, row, column) with intensities in 0..1.
 
-    A side is shuttered as far as its rows (or columns) have one grey value each, if what follows begins along a
-    straight line. Otherwise the film's own border is taken. Shutters that are not parallel to the border are not found.
+    A shutter covers the outer rows (or columns) that have one grey value each, if the image behind them starts along a
+    straight line. Without such rows, the film's own border counts. Shutters not parallel to the border are not found.
     """
     pixels = film.as_subclass(torch.Tensor)[0]
     top, bottom = _ends(pixels)
     left, right = _ends(pixels[top : bottom + 1].mT)
     if right - left + 1 < pixels.shape[1]:
-        # the rows once more: a wide shutter beside them hides how much of a row begins at once
+        # check the rows again: a wide shutter beside them hides the straight edge
         top, bottom = _ends(pixels[:, left : right + 1])
     return ExposedField(top, left, bottom, right)
 
@@ -58,7 +58,7 @@ def _ends(pixels: torch.Tensor) -> tuple[int, int]:
     """Return the first and the last row that no shutter covers."""
     count, length = pixels.shape
     sample = pixels[:, :: max(1, length // 200)]
-    # half the samples and more of a flat row have its median
+    # in a flat row, at least half of the samples equal the median
     differs = ((sample - sample.median(dim=1, keepdim=True).values).abs() > _TOLERANCE).float().mean(dim=1)
     seen = (differs > _FLAT).nonzero()[:, 0]
     if len(seen) == 0:

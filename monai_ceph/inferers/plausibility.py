@@ -11,12 +11,12 @@ from monai_ceph.transforms.geometry import apply, fit_similarity
 
 __all__ = ["check_film", "check_landmarks", "shape_residual"]
 
-# below this side a film of the head has no local stage to speak of (0.5 x 1935 pixels at the paper's scale)
+# smaller films show too little for the local stage, which sees 968 pixels at the paper's scale
 _MIN_SIDE = 128
 
 
 def check_film(radiograph: Radiograph) -> None:
-    """Refuse what cannot be a film of a head at all.
+    """Refuse an image that cannot be a film of a head.
 
     Raises:
         RejectedError: if the image is (nearly) constant, tiny, or a strip; it names the file.
@@ -34,11 +34,11 @@ def check_film(radiograph: Radiograph) -> None:
 
 
 def shape_residual(points: np.ndarray, mean_shape: np.ndarray) -> float:
-    """Return how far landmarks are from the mean shape after the best similarity map, as a share of their size.
+    """Return the distance of landmarks from the mean shape after the best similarity map, relative to its size.
 
-    The root mean square distance of (N, 2) points, NaN left out, over the root mean square distance of the mapped
-    mean shape from its centre; the map (turn, size, shift, no mirror) is the least-squares one. Infinity for fewer
-    than three points.
+    This is the root mean square distance of (N, 2) points, without NaN, over the root mean square distance of the
+    mapped mean shape from its centre. The map (turn, size, shift, no mirror) is the least-squares one.
+    Infinity for fewer than three points.
     """
     known = torch.from_numpy(np.isfinite(points).all(axis=1))
     if known.sum() < 3:
@@ -58,15 +58,15 @@ def check_landmarks(
     min_mean_score: float,
     min_evidence: float,
 ) -> str | None:
-    """Return why landmarks cannot be those of a lateral head film; None if they can.
+    """Return why landmarks cannot come from a lateral film of a head; None if they can.
 
     Args:
         points: (19, 2), (row, column) on a film that is upright and faces right; NaN where missing.
         scores: (19,)
-        evidence: of the pose, if it was looked for.
+        evidence: of the pose; None if the pose was not searched.
         mean_shape: (19, 2), (row, column), in any unit: the one that the config names.
         max_shape_residual: see :func:`shape_residual`.
-        min_mean_score: of the landmarks that are not missing.
+        min_mean_score: lowest mean score of the landmarks that are not missing.
         min_evidence: see :class:`monai_ceph.inferers.pose.Pose`.
     """
     if evidence is not None and evidence < min_evidence:

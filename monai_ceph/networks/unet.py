@@ -1,4 +1,4 @@
-"""MONAI's UNet, the network of both stages, on grids of any size, and what makes another network take them."""
+"""MONAI's UNet, the network of both stages, and padding that lets a network take grids of any size."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ __all__ = ["HeatmapUNet", "PaddedNetwork", "bfloat16_is_native"]
 def bfloat16_is_native(device: str | torch.device) -> bool:
     """Return whether a device has instructions for bfloat16, so that it is faster than single precision there.
 
-    x86 CPUs have them as AVX-512 BF16 or AMX, NVIDIA GPUs from compute capability 8.0 on. An older torch does not say
-    what a CPU has: then the answer is no.
+    x86 CPUs have them as AVX-512 BF16 or AMX, NVIDIA GPUs from compute capability 8.0 on. An older torch cannot
+    tell for a CPU; False is returned then.
     """
     device = torch.device(device)
     if device.type == "cuda":
@@ -30,20 +30,20 @@ def bfloat16_is_native(device: str | torch.device) -> bool:
 
 
 class PaddedNetwork(nn.Module):
-    """A network that takes grids of any size: they are padded to its stride with 0 at the bottom and at the right.
+    """A network that takes grids of any size: they are padded to its stride with 0 at the bottom and the right.
 
     Args:
         unet: takes grids of multiples of ``stride``, and returns logits on them.
-        stride: of the smallest feature map.
+        stride: pixels per pixel of the smallest feature map.
         mixed_precision: see :class:`HeatmapUNet`.
-        mean: taken from the film before it is padded.
-        sd: by which the rest is divided; by default the film stays as it is.
+        mean: subtracted from the film before padding.
+        sd: the film is then divided by this; by default the film is unchanged.
     """
 
     def __init__(self, unet: nn.Module, stride: int, mixed_precision: bool, mean: float = 0.0, sd: float = 1.0) -> None:
         super().__init__()
         if not isinstance(mixed_precision, bool):
-            # on the command line, "false" is a text, which would count as true
+            # on the command line, "false" is a string, which would count as true
             raise ValueError(f"mixed_precision must be True or False, got {mixed_precision!r}")
         self.stride, self.mean, self.sd = stride, mean, sd
         # channels last is the faster layout for the convolutions, on CPUs too
@@ -55,11 +55,11 @@ class PaddedNetwork(nn.Module):
         return self.as_computed(x).float()
 
     def as_computed(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the same in the precision that was computed in, for those who need a part of the logits alone."""
+        """Return the logits in the precision of the computation, for callers that need only part of them."""
         rows, columns = x.shape[-2], x.shape[-1]
         padded = F.pad((x - self.mean) / self.sd, (0, -columns % self.stride, 0, -rows % self.stride))
         padded = padded.contiguous(memory_format=torch.channels_last)
-        # no context at all without mixed precision: one that is switched off would switch off the caller's, too
+        # no autocast context without mixed precision: a disabled one would also disable the caller's
         if self.mixed_precision and not torch.jit.is_scripting():
             with torch.autocast(x.device.type, torch.bfloat16):
                 logits = self.unet(padded)
@@ -77,15 +77,15 @@ class HeatmapUNet(PaddedNetwork):
     output is cut back, here and nowhere else.
 
     Args:
-        channels: of the encoder's levels; each level halves the grid.
-        num_landmarks: the output has one channel more, the background, last.
+        channels: channels of the encoder's levels; each level halves the grid.
+        num_landmarks: the output has one more channel, the background, last.
         num_res_units: see MONAI's UNet.
         norm: see MONAI's UNet.
         act: see MONAI's UNet.
         dropout: see MONAI's UNet.
         mixed_precision: convolve in bfloat16 (parameters and logits stay in float32). On CPUs with bfloat16
-            instructions and on GPUs this is faster (benchmarks/JOURNAL.md); elsewhere it is slower. TorchScript leaves
-            it out.
+            instructions and on GPUs this is faster (benchmarks/JOURNAL.md); elsewhere it is slower. TorchScript ignores
+            it.
     """
 
     def __init__(

@@ -86,7 +86,7 @@ class TestView:
     @pytest.mark.parametrize("size", [(3, 5), (4, 4), (6, 1)])
     def test_every_pixel_is_one_of_the_film(self, view: View, size: tuple[int, int]) -> None:
         film = torch.arange(float(size[0] * size[1])).reshape(1, *size)
-        seen = view.of(film)
+        seen = view.apply(film)
         assert seen.shape[1:] == (size[::-1] if view.turned % 2 else size)
         pixels = torch.cartesian_prod(*(torch.arange(length).double() for length in seen.shape[1:]))
         rows, columns = apply(affine_of(seen), pixels).long().unbind(dim=1)
@@ -94,18 +94,18 @@ class TestView:
 
     def test_against_the_clock_and_then_mirrored(self) -> None:
         film = torch.tensor([[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]])
-        assert View(1, False, False).of(film)[0].tolist() == [[3, 6], [2, 5], [1, 4]]
-        assert View(2, False, False).of(film)[0].tolist() == [[6, 5, 4], [3, 2, 1]]
-        assert View(3, False, False).of(film)[0].tolist() == [[4, 1], [5, 2], [6, 3]]
-        assert View(1, True, False).of(film)[0].tolist() == [[6, 3], [5, 2], [4, 1]]
+        assert View(1, False, False).apply(film)[0].tolist() == [[3, 6], [2, 5], [1, 4]]
+        assert View(2, False, False).apply(film)[0].tolist() == [[6, 5, 4], [3, 2, 1]]
+        assert View(3, False, False).apply(film)[0].tolist() == [[4, 1], [5, 2], [6, 3]]
+        assert View(1, True, False).apply(film)[0].tolist() == [[6, 3], [5, 2], [4, 1]]
 
     @pytest.mark.parametrize("view", TURNS, ids=str)
     def test_the_affine_goes_on_from_the_films(self, view: View) -> None:
         affine = torch.tensor([[2.0, 0.5, 7], [-0.5, 2, -3], [0, 0, 1]]).double()
         film = MetaTensor(torch.rand(1, 4, 6), affine=affine, meta={"file": "a.dcm"})
-        plain = view.of(film.as_subclass(torch.Tensor))
-        assert torch.equal(affine_of(view.of(film)), affine @ affine_of(plain))
-        assert view.of(film).meta["file"] == "a.dcm"
+        plain = view.apply(film.as_subclass(torch.Tensor))
+        assert torch.equal(affine_of(view.apply(film)), affine @ affine_of(plain))
+        assert view.apply(film).meta["file"] == "a.dcm"
 
     @pytest.mark.parametrize("view", VIEWS, ids=str)
     def test_what_it_says(self, view: View) -> None:
@@ -201,6 +201,32 @@ class TestEvidence:
         assert off[others].norm(dim=1).max() < 1
         assert least_squares[others].norm(dim=1).max() > 5
         assert pose.evidence == pytest.approx((len(CELLS) - 1) / len(CELLS), abs=0.05)
+
+    def test_a_landmark_at_015_radii_from_its_place_counts_half(self) -> None:
+        """Cauchy weights: 1 / (1 + (distance / 0.15)^2)."""
+        find = finder()
+        points = find.frame.model.clone()
+        # far fewer pixels than the distance itself are left to the fit of the others
+        points[3] += torch.tensor([0.0, 0.15 * find.frame.radius])
+        peaks = torch.full((len(points),), 0.8)
+        peaks[3] = 1e-3
+        evidence, matrix = find.fit(points, peaks)
+        distance = find.shape_distance(points, matrix)
+        assert distance[3].item() == pytest.approx(0.15, abs=1e-3)
+        expected = peaks.double() / (1 + (distance / 0.15) ** 2)
+        assert expected[3].item() == pytest.approx(0.5e-3, rel=0.02)
+        assert evidence == pytest.approx(expected.mean().item(), rel=1e-6)
+
+    def test_outliers_hardly_move_the_fit(self) -> None:
+        """One landmark half a radius off moves the others by less than a hundredth: least squares moves them by 0.1."""
+        find = finder()
+        points = find.frame.model.clone()
+        points[3] += torch.tensor([0.0, 0.5 * find.frame.radius])
+        _, matrix = find.fit(points, torch.ones(len(points)))
+        others = torch.arange(len(points)) != 3
+        assert find.shape_distance(points, matrix)[others].max() < 0.02
+        plain = find.frame.matrix(points)
+        assert find.shape_distance(points, plain)[others].max() > 0.05
 
     def test_landmarks_that_are_not_seen_lower_the_evidence_and_leave_the_pose(self) -> None:
         cells = CELLS.clone()

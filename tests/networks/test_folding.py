@@ -83,6 +83,19 @@ def test_what_cannot_be_folded_stays_as_it_is(network: nn.Module | None) -> None
         assert {value.dtype for value in network.parameters()} == {torch.float32}
 
 
+@pytest.mark.parametrize(("change", "folded"), [(0.002, True), (0.05, False), (0.3, False)])
+def test_folds_only_if_logits_change_by_less_than_a_hundredth_of_the_largest(change: float, folded: bool) -> None:
+    torch.manual_seed(0)
+    unet = _Twice()
+    nn.init.zeros_(unet.norm.bias)
+    film = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        # the fold puts the normalisation's bias into both terms of the sum, so that logits change by the bias
+        largest = float(unet.eval()(film).abs().max())
+        nn.init.constant_(unet.norm.bias, change * largest)
+    assert bool(fold(PaddedNetwork(unet, 4, False))) is folded
+
+
 class TestHandler:
     def networks(self) -> StageNetworks:
         local, other = (HeatmapUNet((4, 8), num_landmarks=2, mixed_precision=True) for _ in range(2))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
@@ -96,6 +97,33 @@ def test_an_object_that_the_target_fails_at_does_not_hold_up_the_others(
                 wait_until(lambda: place.ledger.counts() == {"done": 2, "dead": 1})
             else:
                 assert place.ledger.counts() == {"done": 2, "detected": 1}
+
+
+def test_every_refusal_of_an_object_lengthens_its_own_pause(tmp_path: Path) -> None:
+    """The target answers, so it is not paused itself: without its own pause the object would be sent again at once."""
+    tries: list[float] = []
+
+    def store(event: evt.Event) -> int:
+        tries.append(time.time())
+        return 0xC000
+
+    with placed(tmp_path, retry={"first_s": 30, "factor": 3, "longest_s": 1000}) as (config, place):
+
+        def next_try(attempts: int) -> float:
+            query = "SELECT next_try FROM deliveries WHERE attempts = ?"
+            return float(wait_until(lambda: place.ledger.database.rows(query, attempts))[0][0])
+
+        place.detected(1)
+        with target(config, store), place.delivering():
+            for attempts, pause in ((1, 30), (2, 90), (3, 270)):
+                due = next_try(attempts)
+                assert len(tries) == attempts
+                assert tries[-1] + pause <= due <= time.time() + pause
+                assert place.loop.state == TargetState()
+                with place.ledger.lock, place.ledger.database.writing():
+                    place.ledger.database.execute("UPDATE deliveries SET next_try = 0")
+                place.loop.try_now()
+        assert place.ledger.counts() == {"detected": 1}
 
 
 def test_an_answer_ends_the_failures_of_a_target(tmp_path: Path) -> None:

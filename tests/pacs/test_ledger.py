@@ -82,6 +82,19 @@ def test_a_clock_that_is_set_back_delays_no_try(ledger: NodeLedger, monkeypatch:
     assert [each.id for each in ledger.due("b", 9, 900)] == [delivery.id]
 
 
+def test_what_the_sender_was_told_survives_a_power_cut(ledger: NodeLedger) -> None:
+    """SQLite syncs a commit to the disk with ``synchronous`` FULL, which is 2; see tests/storage/test_database.py."""
+    film = received(ledger)
+    assert ledger.database.number("PRAGMA synchronous") == 2
+    ledger.started(film)
+    ledger.detected(film, "done", BOTH, MODEL, [])
+    assert ledger.database.number("PRAGMA synchronous") == 2
+    (delivery,) = ledger.due("b", 9)
+    # sending it a second time does no harm
+    ledger.sent(delivery, "ok")
+    assert ledger.database.number("PRAGMA synchronous") == 1
+
+
 def test_one_target_that_fails_makes_a_dead_letter_and_a_retry_sends_only_there(ledger: NodeLedger) -> None:
     film = received(ledger)
     ledger.detected(film, "done", BOTH, MODEL, [])

@@ -267,6 +267,19 @@ class TestDicomSpacing:
                 MAGNIFIED,
                 "DistanceSourceToDetector / DistanceSourceToPatient 1 corrects nothing and was ignored.",
             ),
+            # the shadow on the detector is never smaller than the head
+            (
+                {"ImagerPixelSpacing": IMAGER, "EstimatedRadiographicMagnificationFactor": "0.97"},
+                (0.15, 0.15),
+                MAGNIFIED,
+                "EstimatedRadiographicMagnificationFactor 0.97 is not plausible and was ignored.",
+            ),
+            (
+                {"ImagerPixelSpacing": IMAGER, **DISTANCES, "DistanceSourceToPatient": "1700"},
+                (0.15, 0.15),
+                MAGNIFIED,
+                "DistanceSourceToDetector / DistanceSourceToPatient 0.970588 is not plausible and was ignored.",
+            ),
             ({"PixelSpacing": None}, None, NONE, ""),
             ({"PixelSpacing": "0.1"}, None, NONE, "ignored"),
             (

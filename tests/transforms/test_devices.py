@@ -10,7 +10,6 @@ from monai_ceph.transforms import (
     LandmarksToHeatmaps,
     PoseFilm,
     RandAnnotation,
-    RandFilmElastic,
     RandFilmOcclusion,
     RandGuide,
     RandLandmarkPatch,
@@ -29,8 +28,6 @@ USES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "PoseFilm": lambda points: PoseFilm(30, POINTS)(FILM, points),
     "RandAnnotation": lambda points: RandAnnotation().set_random_state(0)(points, points),
     "RandGuide": lambda points: RandGuide(0.0)(points),
-    "RandFilmElastic": lambda points: RandFilmElastic(1.0, 2.0, 20).set_random_state(0)(FILM, points)[1],
-    "RandFilmElastic, not deformed": lambda points: RandFilmElastic(0.0, 2.0, 20)(FILM, points)[1],
     "RandFilmOcclusion": lambda points: RandFilmOcclusion(1.0, 3, (0.5, 0.9), 2.0).set_random_state(0)(FILM, points)[1],
     "RandLandmarkPatch": lambda points: RandLandmarkPatch(9, 2.0).set_random_state(0)(FILM, points)[0],
 }

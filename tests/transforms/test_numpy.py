@@ -10,7 +10,6 @@ from monai.data import MetaTensor
 from monai_ceph.transforms import (
     PoseFilm,
     RandFilmAffine,
-    RandFilmElastic,
     RandFilmOcclusion,
     RandLandmarkPatch,
     ScaleFilmIntensity,
@@ -26,8 +25,6 @@ PIXELS = np.random.RandomState(0).rand(1, 40, 50).astype(np.float32)
 USES: dict[str, Callable] = {
     "PoseFilm": lambda film: PoseFilm(30, POINTS)(film, POINTS),
     "RandFilmAffine": lambda film: RandFilmAffine(1.0, 7.0, 0.1, 3.0).set_random_state(0)(film),
-    "RandFilmElastic": lambda film: RandFilmElastic(1.0, 2.0, 20).set_random_state(0)(film, POINTS)[0],
-    "RandFilmElastic, not deformed": lambda film: RandFilmElastic(0.0, 2.0, 20)(film, POINTS)[0],
     "RandFilmOcclusion": lambda film: RandFilmOcclusion(1.0, 3, (0.5, 0.9), 2.0).set_random_state(0)(film, POINTS)[0],
     "RandLandmarkPatch": lambda film: RandLandmarkPatch(9, 2.0).set_random_state(0)(film, POINTS)[0],
     "ScaleFilmIntensity": ScaleFilmIntensity(0.5, 99.5, step=1),
