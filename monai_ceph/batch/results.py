@@ -106,7 +106,7 @@ class Results:
                     recorded.add(record.path)
                     if record.path not in tables:
                         continue
-                file = self._out / record.path
+                file = _place(self._out, record.path)
                 found = _look_at(file)
                 if found is None or (found.st_size, found.st_mtime_ns) == (record.size, record.mtime_ns):
                     continue
@@ -126,7 +126,7 @@ class Results:
 
     def holds(self, path: str) -> bool:
         """Return whether a run wrote this file, by its path inside the folder, and did not remove it."""
-        return bool(self._records("WHERE path = ?", path))
+        return bool(self._records("WHERE path = ?", _name(Path(path))))
 
     # writing
 
@@ -151,9 +151,9 @@ class Results:
                 is not in the ledger.
         """
         new = []
-        for path in paths:
-            with _stopping(self.unfinished / path):
-                new.append((path, stem, sha256_of(self.unfinished / path), self._replaceable(path)))
+        for path in (_name(Path(path)) for path in paths):
+            with _stopping(_place(self.unfinished, path)):
+                new.append((path, stem, sha256_of(_place(self.unfinished, path)), self._replaceable(path)))
         if not new:
             return
         # a power cut may keep the rename and lose a commit before it that is not durable
@@ -163,21 +163,21 @@ class Results:
                     "INSERT OR REPLACE INTO files (path, stem, sha256, replaced_sha256) VALUES (?, ?, ?, ?)", *row
                 )
         for path, *_ in new:
-            with _stopping(self._out / path):
-                _move(self.unfinished / path, self._out / path)
+            with _stopping(_place(self._out, path)):
+                _move(_place(self.unfinished, path), _place(self._out, path))
         with self._database.writing():
             for path, _, sha256, _ in new:
-                if (found := _look_at(self._out / path)) is not None:
+                if (found := _look_at(_place(self._out, path))) is not None:
                     self._enter(sha256, found.st_size, found.st_mtime_ns, path)
 
     def _replaceable(self, path: str) -> str | None:
         """Return the hash of a file that a run may replace; None if there is no file."""
-        if not os.path.lexists(self._out / path):
+        if not os.path.lexists(_place(self._out, path)):
             return None
         records = self._records("WHERE path = ?", path)
         sha256 = self._our_hash(records[0]) if records else None
         if sha256 is None:
-            raise StoppedError(f"{self._out / path}: appeared or was changed while the run was on; move it away")
+            raise StoppedError(f"{_place(self._out, path)}: appeared or was changed while the run was on; move it away")
         return sha256
 
     # removing
@@ -198,7 +198,7 @@ class Results:
         Raises:
             StoppedError: if one cannot be removed.
         """
-        paths = {str(file.relative_to(self._out)) for file in film_files(self._out, stem, formats).values()}
+        paths = {_name(file.relative_to(self._out)) for file in film_files(self._out, stem, formats).values()}
         self._remove(record for record in self._records("WHERE stem = ?", stem) if record.path in paths)
 
     def remove_all(self) -> None:
@@ -227,7 +227,7 @@ class Results:
     def _remove(self, records: Iterable[_Record]) -> None:
         records = list(records)
         for record in records:
-            file = self._out / record.path
+            file = _place(self._out, record.path)
             with _stopping(file):
                 if _look_at(file) is not None and self._our_hash(record) is not None:
                     file.unlink()
@@ -240,7 +240,7 @@ class Results:
 
     def _our_hash(self, record: _Record) -> str | None:
         """Return the hash of a file that is there, if it is one that a run wrote."""
-        file = self._out / record.path
+        file = _place(self._out, record.path)
         found = _look_at(file)
         if found is None or not stat.S_ISREG(found.st_mode):
             return None
@@ -264,6 +264,16 @@ class Results:
         while page := self._records(f"WHERE path > ? ORDER BY path LIMIT {_PAGE}", last):
             yield page
             last = page[-1].path
+
+
+def _name(path: Path) -> str:
+    """Return a path as the ledger holds it: SQLite takes UTF-8 only, and names on the disk are UTF-8 in any locale."""
+    return os.fsencode(path).decode("utf-8", errors="replace")
+
+
+def _place(folder: Path, name: str) -> Path:
+    """Return where a file of this name in the ledger is."""
+    return folder / os.fsdecode(name.encode())
 
 
 @contextmanager
