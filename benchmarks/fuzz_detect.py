@@ -55,8 +55,8 @@ def fuzz_detect(count: int, seed: int, folder: Path, workers: int = 1) -> tuple[
     )
     with (folder / "out" / "errors.csv").open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
-    wrong = [f"{row['file']}: {row['error']!r}" for row in rows if not _CLEAR.fullmatch(row["error"])]
-    wrong += [f"{row['file']}: names its folder" for row in rows if str(folder / "films") in row["error"]]
+    wrong = [f"{row['film']}: {row['error']!r}" for row in rows if not _CLEAR.fullmatch(row["error"])]
+    wrong += [f"{row['film']}: names its folder" for row in rows if str(folder / "films") in row["error"]]
     if len(ended) != summary.films:
         wrong.append(f"{summary.films} films, and {len(ended)} ends")
     if len(rows) != summary.in_errors:

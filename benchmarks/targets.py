@@ -41,7 +41,7 @@ def main() -> None:
     args.out.mkdir(parents=True)
     with (args.out / TABLE).open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
-        table.writerow(("file", "landmark", "symbol", "x", "y", "pixel_spacing", "spread_x", "spread_y"))
+        table.writerow(("film", "landmark", "symbol", "x", "y", "pixel_spacing", "spread_x", "spread_y"))
         for film, offset in zip(films, offsets, strict=True):
             (args.out / film.image.name).symlink_to(film.image.resolve())
             points = film.landmarks + args.share * offset / film.pixel_spacing

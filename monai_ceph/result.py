@@ -196,10 +196,10 @@ class Detection(_Record):
         x and y are source pixels, x_mm and y_mm are mm from the centre of the first pixel. None is missing or unknown.
         """
         film = {"spacing_source": self.spacing_source.value, "pixel_spacing": square_spacing(self.pixel_spacing)}
-        film |= {name: getattr(self, name) for name in ("frame", "study_uid", "series_uid", "image_uid")}
+        film |= {name: getattr(self, name) for name in ("image_uid", "frame", "study_uid", "series_uid")}
         return [
             {
-                "file": self.file,
+                "film": self.file,
                 "landmark": mark.name,
                 **{name: getattr(mark, name) for name in ("symbol", "x", "y", "score", "status", "x_mm", "y_mm")},
                 **film,

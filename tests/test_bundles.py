@@ -492,7 +492,7 @@ class TestRuns:
         for film in films:
             with (folder / "runs" / run / f"{film.name}.landmarks.csv").open(newline="") as stream:
                 rows = list(csv.DictReader(stream))
-            assert {Path(row["file"]).name for row in rows} == {film.name}
+            assert {Path(row["film"]).name for row in rows} == {film.name}
             assert tuple(row["symbol"] for row in rows) == SYMBOLS
             found = np.array([(float(row["x"] or "nan"), float(row["y"] or "nan")) for row in rows])
             expected = detector(film, force=True).points()

@@ -61,8 +61,8 @@ def test_every_landmark_is_that_of_detect(folder: Path, detect: Callable[[Path],
     expected = by_detector(folder, film, detect)
     for ours, theirs in zip(by_bundle(folder, film), expected, strict=True):
         # places, scores, status and millimetres, as they are printed
-        assert {**ours, "file": None} == {**theirs, "file": None}
-        assert folder / ours["file"] == Path(theirs["file"])
+        assert {**ours, "film": None} == {**theirs, "film": None}
+        assert folder / ours["film"] == Path(theirs["film"])
 
 
 def test_the_films_are_what_they_are_called(folder: Path, detect: Callable[[Path], Detection]) -> None:

@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lines = ["file,symbol,x,y,pixel_spacing"]
     for row in rows:
         symbol = OWN[PLACES.index(row["symbol"])]
-        lines.append(f"{row['file']},{symbol},{row['x']},{row['y']},{row['pixel_spacing']}")
+        lines.append(f"{row['film']},{symbol},{row['x']},{row['y']},{row['pixel_spacing']}")
     (films / "landmarks.csv").write_text("\n".join(lines) + "\n")
     return folder
 

@@ -70,7 +70,7 @@ def details(out: Path, name: str) -> dict[str, Any]:
 
 def rows(out: Path, name: str) -> list[dict[str, str]]:
     with (out / "landmarks.csv").open(newline="", encoding="utf-8") as stream:
-        return [row for row in csv.DictReader(stream) if Path(row["file"]).stem == name]
+        return [row for row in csv.DictReader(stream) if Path(row["film"]).stem == name]
 
 
 @pytest.mark.parametrize(("name", "source"), NO_MM.items())
@@ -84,7 +84,7 @@ def test_no_mm_anywhere(results: Path, name: str, source: SpacingSource) -> None
         assert (row["x_mm"], row["y_mm"], row["spacing_source"]) == ("", "", source.value)
         assert row["x"]
     table = pyarrow.parquet.read_table(results / "landmarks.parquet").to_pylist()
-    typed = [row for row in table if Path(row["file"]).stem == name]
+    typed = [row for row in table if Path(row["film"]).stem == name]
     assert {(row["x_mm"], row["y_mm"], row["spacing_source"]) for row in typed} == {(None, None, source.value)}
     report = pydicom.dcmread(results / "sr" / f"{name}.dcm.dcm")
     values = {element.value for element in report.iterall() if element.keyword == "CodeValue"}

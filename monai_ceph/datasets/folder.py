@@ -21,7 +21,7 @@ from monai_ceph.landmarks import SYMBOLS, name_of
 __all__ = ["TABLE", "folder", "template"]
 
 TABLE = "landmarks.csv"
-_REQUIRED = ("file", "symbol", "x", "y")
+_REQUIRED = ("film", "symbol", "x", "y")
 _SPREAD = ("spread_x", "spread_y")
 _READ = (*_REQUIRED, "pixel_spacing", *_SPREAD)
 
@@ -30,7 +30,7 @@ def template(files: Sequence[str] = ("film-001.png",), symbols: Sequence[str] = 
     """Return the text of an empty table: one row per film and landmark, to fill in."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(("file", "landmark", "symbol", "x", "y", "pixel_spacing"))
+    table.writerow(("film", "landmark", "symbol", "x", "y", "pixel_spacing"))
     table.writerows((file, name_of(symbol), symbol, "", "", "") for file in files for symbol in symbols)
     return text.getvalue()
 
@@ -41,7 +41,7 @@ def folder(root: str | Path, symbols: Sequence[str] = SYMBOLS) -> list[Film]:
     The table has one row per film and landmark, in any order, with a header; see
     :func:`~monai_ceph.datasets.table.rows` for the kinds of text that are read. Columns:
 
-    - ``file``: see :class:`~monai_ceph.datasets.film_finder.FilmFinder`; a table from ``monai-ceph detect`` works, too;
+    - ``film``, or ``file``: see :class:`~monai_ceph.datasets.film_finder.FilmFinder`, so that a table from ``detect`` works;
     - ``symbol``: see :mod:`monai_ceph.landmarks`, or one of the user's own set;
     - ``x`` and ``y``: pixels of the image, x right, y down, pixel centres at integers. A landmark that is not annotated
       has them empty, or both -1, or a common spelling of no value such as "NA"; both 0 if that is so for two or more
@@ -74,8 +74,8 @@ def folder(root: str | Path, symbols: Sequence[str] = SYMBOLS) -> list[Film]:
     spacing: dict[str, float] = {}
     spreads: dict[str, np.ndarray] = {}
     seen: set[tuple[str, str]] = set()
-    for where, row in rows(table, _REQUIRED, _READ):
-        file, symbol = row["file"].strip(), row["symbol"].strip()
+    for where, row in rows(table, _REQUIRED, _READ, {"file": "film"}):
+        file, symbol = row["film"].strip(), row["symbol"].strip()
         if file not in points:
             image = find(file)
             if image is None:

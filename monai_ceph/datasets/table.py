@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from monai_ceph.errors import DatasetError
@@ -25,7 +25,9 @@ _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+")
 _NO_VALUE = {"", "nan", "na", "n/a", "#n/a", "<na>", "null", "none", "-"}
 
 
-def rows(table: Path, required: Sequence[str], once: Sequence[str]) -> Iterator[tuple[str, Row]]:
+def rows(
+    table: Path, required: Sequence[str], once: Sequence[str], also: Mapping[str, str] | None = None
+) -> Iterator[tuple[str, Row]]:
     """Yield every row, each after its file and line for messages.
 
     The text is UTF-8, or UTF-16 with a byte order mark. Columns are separated by commas, semicolons, tabs or vertical
@@ -35,6 +37,7 @@ def rows(table: Path, required: Sequence[str], once: Sequence[str]) -> Iterator[
         table: the file.
         required: columns that must be present.
         once: columns that must not occur twice.
+        also: other names of columns, with the names that the rows get.
 
     Raises:
         DatasetError: if the text, the header or a row cannot be read. The message names file and line.
@@ -49,6 +52,7 @@ def rows(table: Path, required: Sequence[str], once: Sequence[str]) -> Iterator[
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
     try:
         header = [name.strip().lower() for name in next(reader, [])]
+        header = [name if (also or {}).get(name, name) in header else (also or {}).get(name, name) for name in header]
         if lacking := [column for column in required if column not in header]:
             found = f"; it has {', '.join(filter(None, header))}" if any(header) else ""
             raise DatasetError(f"{table}, line {1 + skipped}: no column {', '.join(lacking)} in the header{found}")

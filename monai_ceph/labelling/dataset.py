@@ -97,7 +97,7 @@ def write_dataset(
             rows.append((file, mark.name, mark.symbol, *place, scale))
     with written_beside(folder / TABLE) as part, part.open("w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream, lineterminator="\n")
-        table.writerow(("file", "landmark", "symbol", "x", "y", "pixel_spacing"))
+        table.writerow(("film", "landmark", "symbol", "x", "y", "pixel_spacing"))
         table.writerows(rows)
     return names
 

@@ -17,8 +17,7 @@ _GROUP = 500
 def write_parquet(path: Path, detections: Iterable[Detection]) -> None:
     """Write one row per film and landmark, in place.
 
-    The columns are those of ``landmarks.csv``, typed and not rounded, then the frame and the UIDs of study, series and
-    image.
+    The columns are those of ``landmarks.csv``, typed and not rounded, then the frame and the UIDs of study and series.
     What is missing or unknown is null. Coordinates: x right, y down, pixel centres at integers, source pixels;
     x_mm and y_mm in mm from the centre of the first pixel.
 
@@ -29,10 +28,10 @@ def write_parquet(path: Path, detections: Iterable[Detection]) -> None:
     from pyarrow.parquet import ParquetWriter
 
     text, number = pyarrow.string(), pyarrow.float64()
-    kinds = dict.fromkeys(("file", "landmark", "symbol"), text)
+    kinds = dict.fromkeys(("film", "landmark", "symbol"), text)
     kinds |= {"x": number, "y": number, "score": number, "status": text, "x_mm": number, "y_mm": number}
-    kinds |= {"spacing_source": text, "pixel_spacing": number, "frame": pyarrow.int32()}
-    kinds |= dict.fromkeys(("study_uid", "series_uid", "image_uid"), text)
+    kinds |= {"spacing_source": text, "pixel_spacing": number, "image_uid": text}
+    kinds |= {"frame": pyarrow.int32(), "study_uid": text, "series_uid": text}
     schema = pyarrow.schema(list(kinds.items()))
     films = iter(detections)
     with ParquetWriter(path, schema) as writer:

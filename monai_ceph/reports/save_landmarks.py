@@ -85,7 +85,7 @@ class SaveLandmarksd(MapTransform):
                 for number, (symbol, place, score) in enumerate(zip(self.symbols, places, scores, strict=True), start=1)
             ]
             with self._files.writing(self._table(file)) as part:
-                write_landmarks(part, file, marks, spacing, source)
+                write_landmarks(part, file, marks, spacing, source, _image_uid(data[self.ref_key]))
         return dict(data)
 
     def _table(self, file: str) -> str:
@@ -96,6 +96,10 @@ class SaveLandmarksd(MapTransform):
                 count += 1
             self._tables[file] = name
         return self._tables[file]
+
+
+def _image_uid(film: torch.Tensor) -> str | None:
+    return film.meta.get("image_uid") or None if isinstance(film, MetaTensor) else None
 
 
 def _scale(film: torch.Tensor) -> tuple[tuple[float, float] | None, SpacingSource]:

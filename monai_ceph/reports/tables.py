@@ -23,11 +23,11 @@ __all__ = [
 ]
 
 LANDMARK_COLUMNS = (
-    *("file", "landmark", "symbol", "x", "y", "score", "status"),
-    *("x_mm", "y_mm", "spacing_source", "pixel_spacing"),
+    *("film", "landmark", "symbol", "x", "y", "score", "status"),
+    *("x_mm", "y_mm", "spacing_source", "pixel_spacing", "image_uid"),
 )
-ERROR_COLUMNS = ("file", "error")
-DUPLICATE_COLUMNS = ("file", "path_sha256", "same_as", "same_as_path_sha256")
+ERROR_COLUMNS = ("film", "error")
+DUPLICATE_COLUMNS = ("film", "path_sha256", "same_as", "same_as_path_sha256")
 
 
 def _decimals(value: float | None, digits: int) -> str:
@@ -39,8 +39,10 @@ def landmark_rows(detection: Detection) -> Iterator[list[str]]:
 
     x and y are source pixels, x_mm and y_mm are mm from the centre of the first pixel; empty if missing or unknown.
     pixel_spacing is mm per pixel, as a dataset's table has it; empty if unknown or if pixels are not square.
+    image_uid is the SOP Instance UID of a DICOM image.
     """
-    return _rows(detection.file, detection.landmarks, detection.pixel_spacing, detection.spacing_source)
+    scale = (detection.pixel_spacing, detection.spacing_source)
+    return _rows(detection.file, detection.landmarks, *scale, detection.image_uid)
 
 
 def _rows(
@@ -48,13 +50,14 @@ def _rows(
     marks: Iterable[DetectedLandmark],
     spacing: tuple[float, float] | None,
     spacing_source: SpacingSource,
+    image_uid: str | None,
 ) -> Iterator[list[str]]:
     square = square_spacing(spacing)
     for mark in marks:
         yield [
             *(file, mark.name, mark.symbol, _decimals(mark.x, 2), _decimals(mark.y, 2)),
             *(_decimals(mark.score, 3), mark.status, _decimals(mark.x_mm, 3), _decimals(mark.y_mm, 3)),
-            *(str(spacing_source), "" if square is None else f"{square:.6g}"),
+            *(str(spacing_source), "" if square is None else f"{square:.6g}", image_uid or ""),
         ]
 
 
@@ -77,10 +80,11 @@ def write_landmarks(
     marks: Iterable[DetectedLandmark],
     spacing: tuple[float, float] | None,
     spacing_source: SpacingSource,
+    image_uid: str | None = None,
 ) -> None:
     """Write the table of one film in place, with the rows of :func:`landmark_rows`.
 
     Raises:
         OSError: if the file cannot be written.
     """
-    write_table(path, LANDMARK_COLUMNS, _rows(file, marks, spacing, spacing_source))
+    write_table(path, LANDMARK_COLUMNS, _rows(file, marks, spacing, spacing_source, image_uid))

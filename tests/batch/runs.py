@@ -21,7 +21,7 @@ def table(path: Path) -> list[dict[str, str]]:
 
 def found(out: Path) -> list[str]:
     """The films in landmarks.csv, in order."""
-    names = [row["file"] for row in table(out / "landmarks.csv")]
+    names = [row["film"] for row in table(out / "landmarks.csv")]
     assert names == [name for name in names[::NUM_LANDMARKS] for _ in range(NUM_LANDMARKS)]
     return names[::NUM_LANDMARKS]
 

@@ -48,7 +48,7 @@ def names_of(run: Runs, *files: str) -> list[str]:
 
 
 def errors(run: Runs) -> dict[str, str]:
-    return {row["file"]: row["error"] for row in table(run.out / "errors.csv")}
+    return {row["film"]: row["error"] for row in table(run.out / "errors.csv")}
 
 
 class TestCopies:
@@ -60,7 +60,7 @@ class TestCopies:
         uid = uid_of(run.films / "a.dcm")
         keys = [key_of(run.films / name) for name in ("a.dcm", "b.dcm", "c.dcm")]
         assert table(run.out / "duplicates.csv") == [
-            {"file": uid, "path_sha256": key, "same_as": uid, "same_as_path_sha256": keys[0]} for key in keys[1:]
+            {"film": uid, "path_sha256": key, "same_as": uid, "same_as_path_sha256": keys[0]} for key in keys[1:]
         ]
         assert not errors(run)
         assert run.seen() == ["a.dcm"]

@@ -74,7 +74,7 @@ class Long:
             return list(csv.DictReader(stream))
 
     def found(self) -> list[str]:
-        return [row["file"] for row in self.table("landmarks.csv")][::NUM_LANDMARKS]
+        return [row["film"] for row in self.table("landmarks.csv")][::NUM_LANDMARKS]
 
 
 @pytest.fixture

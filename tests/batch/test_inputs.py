@@ -66,7 +66,7 @@ class TestInputs:
             pytest.skip("this file system takes only UTF-8 names")
         assert run(names="path").states == {"done": 1, "failed": 1}
         assert found(run.out) == ["\\xfc.dcm"]
-        assert table(run.out / "errors.csv")[0]["file"] == "M\\xfcller.png"
+        assert table(run.out / "errors.csv")[0]["film"] == "M\\xfcller.png"
 
     def test_a_film_that_vanishes_before_it_is_read(self, run: Runs) -> None:
         films = [save_film(run.films / f"{name}.dcm", seed) for seed, name in enumerate("abcd")]
@@ -147,7 +147,7 @@ class TestSkipped:
         assert run(run.films / "a.dcm", run.films / "sub" / "films.zip").states == {"done": 1, "failed": 1}
         (error,) = table(run.out / "errors.csv")
         assert error == {
-            "file": f"{run.films}/sub/films.zip",
+            "film": f"{run.films}/sub/films.zip",
             "error": "unreadable: not a readable image but a ZIP archive; unpack it first.",
         }
 
@@ -181,7 +181,7 @@ class TestNames:
         uid = uid_of(run.films / "DOE^JOHN" / "a.dcm")
         assert found(run.out) == [uid]
         # one without a readable UID must be found, too
-        assert table(run.out / "errors.csv")[0]["file"] == "DOE^JOHN/b.dcm"
+        assert table(run.out / "errors.csv")[0]["film"] == "DOE^JOHN/b.dcm"
         assert json.loads((run.out / "json" / f"{uid}.json").read_text())["file"] == uid
 
     def test_without_a_uid_they_are_found_by_their_place(self, run: Runs) -> None:
@@ -191,7 +191,7 @@ class TestNames:
 
         def files(*paths: Path, **options: bool) -> list[str]:
             run(*paths, restart=True, **options)
-            return [row["file"] for row in table(run.out / "errors.csv")]
+            return [row["film"] for row in table(run.out / "errors.csv")]
 
         assert files(run.films) == ["c.dcm", "DOE^JOHN/b.dcm"]
         assert files(film) == [str(film)]
@@ -206,13 +206,13 @@ class TestNames:
         ledger.close()
         run()
         (error,) = table(run.out / "errors.csv")
-        assert error == {"file": "DOE^JOHN/b.dcm", "error": "failed: the process died twice while working on it"}
+        assert error == {"film": "DOE^JOHN/b.dcm", "error": "failed: the process died twice while working on it"}
 
     def test_are_paths_below_the_folder_by_default(self, run: Runs) -> None:
         assert Options().names == "path"
         run(names="path")
         assert found(run.out) == ["DOE^JOHN/a.dcm"]
-        assert table(run.out / "errors.csv")[0]["file"] == "DOE^JOHN/b.dcm"
+        assert table(run.out / "errors.csv")[0]["film"] == "DOE^JOHN/b.dcm"
         assert written(run.out) == {"json/a.dcm.json"}
         assert ledger(run.out, "name") == [("DOE^JOHN/a.dcm",), ("DOE^JOHN/b.dcm",)]
 
@@ -248,8 +248,8 @@ class TestNames:
         other, new = found(run.out)
         assert new.startswith("2.25.")
         (error,) = table(run.out / "errors.csv")
-        assert error["file"].startswith("path-")
-        assert len(error["file"]) == len("path-") + 12
+        assert error["film"].startswith("path-")
+        assert len(error["film"]) == len("path-") + 12
         assert other.startswith("path-")
         # a picture only where the film denies that it shows who it is; DICOM results only of DICOM films
         files = {f"overlays/{new}.png", f"json/{new}.json", f"json/{other}.json", f"sr/{new}.dcm", f"gsps/{new}.dcm"}

@@ -173,7 +173,7 @@ class TestDuplicates:
         assert run().states == {"failed": 1, "done": 1}
         assert found(run.out) == [uid_of(run.films / "b.dcm")]
         # the archive knows it by its UID all the same
-        assert table(run.out / "errors.csv")[0]["file"] == uid_of(run.films / "b.dcm")
+        assert table(run.out / "errors.csv")[0]["film"] == uid_of(run.films / "b.dcm")
         # the damaged one is mended: it is the same image
         (run.films / "a.dcm").write_bytes(whole)
         summary = run()

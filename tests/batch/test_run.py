@@ -27,7 +27,7 @@ class TestStates:
         assert summary.states == {"done": 1, "uncertain": 1, "rejected": 1, "failed": 3}
         assert (summary.films, summary.with_landmarks, summary.in_errors) == (6, 2, 4)
         assert found(run.out) == [str(run.films / "a.png"), str(run.films / "doubt.png")]
-        errors = {Path(row["file"]).name: row["error"] for row in table(run.out / "errors.csv")}
+        errors = {Path(row["film"]).name: row["error"] for row in table(run.out / "errors.csv")}
         assert errors.pop("text.png").startswith("unreadable: ")
         assert errors == {
             "explode.png": "failed: RuntimeError: out of memory",

@@ -81,10 +81,10 @@ class TestDetect:
         out = tmp_path / "out"
 
         lines = (out / "landmarks.csv").read_text(encoding="utf-8").splitlines()
-        assert lines[0] == "file,landmark,symbol,x,y,score,status,x_mm,y_mm,spacing_source,pixel_spacing"
+        assert lines[0] == "film,landmark,symbol,x,y,score,status,x_mm,y_mm,spacing_source,pixel_spacing,image_uid"
         rows = table(out / "landmarks.csv")
         good = ["good.dcm", "visit 2/good.png"]
-        assert [row["file"] for row in rows] == [name for name in good for _ in range(NUM_LANDMARKS)]
+        assert [row["film"] for row in rows] == [name for name in good for _ in range(NUM_LANDMARKS)]
         for index in range(2):
             part = rows[index * NUM_LANDMARKS : (index + 1) * NUM_LANDMARKS]
             assert tuple(row["symbol"] for row in part) == SYMBOLS
@@ -96,14 +96,14 @@ class TestDetect:
                 assert -200 < float(row["x"]) < 1200
                 assert -200 < float(row["y"]) < 1400
             # the DICOM film has a scale, the PNG has none
-            scaled = row["file"].endswith(".dcm") and row["status"] != "missing"
+            scaled = row["film"].endswith(".dcm") and row["status"] != "missing"
             assert bool(row["x_mm"]) == bool(row["y_mm"]) == scaled
-            assert bool(row["pixel_spacing"]) == row["file"].endswith(".dcm")
-            assert (row["spacing_source"] == "none") == row["file"].endswith(".png")
+            assert bool(row["pixel_spacing"]) == row["film"].endswith(".dcm")
+            assert (row["spacing_source"] == "none") == row["film"].endswith(".png")
 
         errors = table(out / "errors.csv")
-        assert list(errors[0]) == ["file", "error"]
-        causes = {row["file"]: row["error"] for row in errors}
+        assert list(errors[0]) == ["film", "error"]
+        causes = {row["film"]: row["error"] for row in errors}
         assert list(causes) == ["text.dcm", "truncated.dcm", "visit 2/constant.png"]
         assert causes["text.dcm"].startswith("unreadable: not a DICOM file")
         assert causes["truncated.dcm"].startswith("unreadable: truncated")
@@ -179,7 +179,7 @@ class TestDetect:
             pytest.skip("this file system takes only UTF-8 names")
         result = run("detect", tmp_path, "--out", tmp_path / "out", "--force", *QUICK)
         assert result.exit_code == 0, result.output
-        assert {row["file"] for row in table(tmp_path / "out" / "landmarks.csv")} == {"M\\xfcller.dcm"}
+        assert {row["film"] for row in table(tmp_path / "out" / "landmarks.csv")} == {"M\\xfcller.dcm"}
 
     def test_an_empty_folder(self, tmp_path: Path) -> None:
         (tmp_path / "films").mkdir()
@@ -269,7 +269,7 @@ class TestDetect:
             assert "ZYXWV" not in result.output
         errors = [row["error"].partition(":")[0] for row in table(tmp_path / "out" / "errors.csv")]
         assert errors == ["clash", "clash"]
-        assert len({row["file"] for row in table(tmp_path / "out" / "landmarks.csv")}) == 2
+        assert len({row["film"] for row in table(tmp_path / "out" / "landmarks.csv")}) == 2
 
 
 class TestEvaluate:

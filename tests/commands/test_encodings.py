@@ -56,7 +56,7 @@ def test_detect(films: Path, place: Path) -> None:
     out = place / f"{NAME} out"
     assert {path.name for path in (out / "json").iterdir()} == {"002.png.json", f"{NAME}.png.json"}
     with (out / "landmarks.csv").open(encoding="utf-8", newline="") as stream:
-        assert {row["file"] for row in csv.DictReader(stream)} == {f"{NAME}/002.png", f"{NAME}/{NAME}.png"}
+        assert {row["film"] for row in csv.DictReader(stream)} == {f"{NAME}/002.png", f"{NAME}/{NAME}.png"}
     assert (out / "errors.csv").read_text(encoding="utf-8").splitlines()[1:] == [
         f"{NAME}.dcm,unreadable: no such file."
     ]

@@ -110,9 +110,9 @@ def test_other_landmarks(root: Path) -> None:
     ("text", "line", "words"),
     [
         ("file,symbol,x\na.png,S,1\n", 1, "no column y"),
-        ("", 1, "no column file, symbol, x, y"),
-        ("film;landmark;x;y\na.png;S;1;2\n", 1, "no column file, symbol in the header; it has film, landmark, x, y"),
-        ("sep=;\nfilm;x;y\n", 2, "no column file, symbol"),
+        ("", 1, "no column film, symbol, x, y"),
+        ("film;landmark;x;y\na.png;S;1;2\n", 1, "no column symbol in the header; it has film, landmark, x, y"),
+        ("sep=;\nfilm;x;y\n", 2, "no column symbol"),
         ("sep=;\nfile;symbol;x;y\na.png;S;eins;2\n", 3, "x is 'eins'"),
         (HEADER + "a.png,S,-2,5,\n", 2, "S at x -2, y 5 is off the film, which has 1000 x 1200 pixels"),
         (HEADER + "a.png,S,5,-1,\n", 2, "S at x 5, y -1 is off the film"),
@@ -201,13 +201,15 @@ class TestSpreadsheets:
         "content",
         [
             b"file,symbol,x,y,pixel_spacing\na.png,S,812.5,1003,0.1\na.png,N,3,4,\n",
+            b"film,symbol,x,y,pixel_spacing\na.png,S,812.5,1003,0.1\na.png,N,3,4,\n",
+            b"file,film,symbol,x,y,pixel_spacing\nb.png,a.png,S,812.5,1003,0.1\nb.png,a.png,N,3,4,\n",
             b"file;symbol;x;y;pixel_spacing\r\na.png;S;812,5;1003;0,1\r\na.png;N;3;4;\r\n",
             b"sep=;\r\nFile;Symbol;X;Y;Pixel_Spacing\r\na.png;S;812.5;1003;0.1\r\na.png;N;3;4;\r\n",
             "\ufeffFILE\tSYMBOL\tX\tY\tPIXEL_SPACING\na.png\tS\t812,5\t1003\t0,1\na.png\tN\t3\t4\n".encode(),
             "file\tsymbol\tx\ty\tpixel_spacing\na.png\tS\t812.5\t1003\t0.1\na.png\tN\t3\t4\t\n".encode("utf-16"),
             b' "file" | symbol | x | y | pixel_spacing\na.png|S|812.5|1003|0.1\na.png|N|3|4|\n',
         ],
-        ids=["plain", "semicolons", "sep", "tabs", "UTF-16", "bars"],
+        ids=["plain", "film", "both", "semicolons", "sep", "tabs", "UTF-16", "bars"],
     )
     def test_rows(self, root: Path, content: bytes) -> None:
         (root / "landmarks.csv").write_bytes(content)

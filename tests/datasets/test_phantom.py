@@ -262,11 +262,11 @@ def test_files(tmp_path: Path, file_format: Literal["dicom", "png"]) -> None:
     # There are no other files, not even hidden ones.
     assert {p.name for p in (tmp_path / "new").iterdir()} == {*(film.name for film in films), "landmarks.csv"}
     rows = _table(tmp_path / "new")
-    assert list(rows[0]) == ["file", "landmark", "symbol", "x", "y", "pixel_spacing"]
+    assert list(rows[0]) == ["film", "landmark", "symbol", "x", "y", "pixel_spacing"]
     assert len(rows) == 3 * NUM_LANDMARKS
     for i, film in enumerate(films):
         expected = draw_phantom(11 + i, height=240, width=194)
-        part = [row for row in rows if row["file"] == film.name]
+        part = [row for row in rows if row["film"] == film.name]
         assert tuple(row["symbol"] for row in part) == SYMBOLS
         assert tuple(row["landmark"] for row in part) == NAMES
         xy = np.array([[float(row["x"]), float(row["y"])] for row in part])

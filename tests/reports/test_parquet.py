@@ -21,7 +21,7 @@ def test_the_columns_of_the_csv_typed_and_the_uids(detection: Detection, tmp_pat
     write_parquet(tmp_path / "a.parquet", [film])
     table = pyarrow.parquet.read_table(tmp_path / "a.parquet")
     assert tuple(table.column_names[: len(LANDMARK_COLUMNS)]) == LANDMARK_COLUMNS
-    assert table.column_names[len(LANDMARK_COLUMNS) :] == ["frame", "study_uid", "series_uid", "image_uid"]
+    assert table.column_names[len(LANDMARK_COLUMNS) :] == ["frame", "study_uid", "series_uid"]
     types = {name: str(table.schema.field(name).type) for name in table.column_names}
     numbers = ("x", "y", "score", "x_mm", "y_mm", "pixel_spacing")
     assert types == {
@@ -48,5 +48,5 @@ def test_any_number_of_films_in_groups(
     )
     file = pyarrow.parquet.ParquetFile(tmp_path / "a.parquet")
     assert file.num_row_groups == (films + 1) // 2
-    names = file.read().column("file").to_pylist()
+    names = file.read().column("film").to_pylist()
     assert names == [f"{number}.png" for number in range(films) for _ in range(NUM_LANDMARKS)]

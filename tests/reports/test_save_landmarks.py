@@ -44,7 +44,7 @@ def test_a_table_per_film_also_where_two_have_one_name(tmp_path: Path) -> None:
         assert (rows[1]["symbol"], rows[1]["x"], rows[1]["y"], rows[1]["x_mm"]) == ("N", "3.00", "2.00", "")
         assert (rows[3]["x"], rows[3]["y"], rows[3]["status"]) == ("", "", "missing")
         assert {row["spacing_source"] for row in rows} == {"none"}
-        (found[path.name],) = {row["file"] for row in rows}
+        (found[path.name],) = {row["film"] for row in rows}
     assert found == {
         "film.dcm.landmarks.csv": "a/film.dcm",
         "film.dcm.2.landmarks.csv": "b/film.dcm",

@@ -18,7 +18,7 @@ from monai_ceph.storage.atomic import written_beside
 __all__ = ["phantom_names", "write_phantoms"]
 
 _TABLE = "landmarks.csv"
-_COLUMNS = ("file", "landmark", "symbol", "x", "y", "pixel_spacing")
+_COLUMNS = ("film", "landmark", "symbol", "x", "y", "pixel_spacing")
 
 
 def phantom_names(count: int, file_format: Literal["dicom", "png"] = "dicom") -> list[str]:
