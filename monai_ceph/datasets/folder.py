@@ -41,7 +41,7 @@ def folder(root: str | Path, symbols: Sequence[str] = SYMBOLS) -> list[Film]:
     The table has one row per film and landmark, in any order, with a header; see
     :func:`~monai_ceph.datasets.table.rows` for the kinds of text that are read. Columns:
 
-    - ``film``, or ``file``: see :class:`~monai_ceph.datasets.film_finder.FilmFinder`, so that a table from ``detect`` works;
+    - ``film``, or ``file``: see :class:`~monai_ceph.datasets.film_finder.FilmFinder`;
     - ``symbol``: see :mod:`monai_ceph.landmarks`, or one of the user's own set;
     - ``x`` and ``y``: pixels of the image, x right, y down, pixel centres at integers. A landmark that is not annotated
       has them empty, or both -1, or a common spelling of no value such as "NA"; both 0 if that is so for two or more
