@@ -25,27 +25,27 @@ def inferer(*names: str) -> AttentionGuidedInferer:
     return built
 
 
-@pytest.mark.parametrize("whole", ["inference", "evaluate"])
+@pytest.mark.parametrize("whole", [("inference",), ("inference", "overlays/evaluate")], ids=["inference", "evaluate"])
 class TestWhole:
-    def test_a_stray_maximum_is_12_mm_from_its_place(self, whole: str) -> None:
-        built = inferer(whole)
+    def test_a_stray_maximum_is_12_mm_from_its_place(self, whole: tuple[str, ...]) -> None:
+        built = inferer(*whole)
         assert built.pose is not None
         assert built.max_guide_distance == 0.28
         # the mean shape on the grid of the local stage, 0.2 mm a pixel
         assert built.max_guide_distance * built.pose.frame.radius * 0.2 == pytest.approx(12, abs=0.5)
 
-    def test_the_pose_is_that_of_the_shipped_mean_shape(self, whole: str) -> None:
-        built = inferer(whole)
+    def test_the_pose_is_that_of_the_shipped_mean_shape(self, whole: tuple[str, ...]) -> None:
+        built = inferer(*whole)
         assert built.pose is not None
         frame = built.pose.frame
         _, matrix = built.pose.fit(frame.model, frame.model.new_ones(len(frame.model)))
         assert matrix[:2, :2].tolist() == [pytest.approx([1, 0], abs=1e-9), pytest.approx([0, 1], abs=1e-9)]
-        shape = config(whole).get_parsed_content("mean_shape")
+        shape = config(*whole).get_parsed_content("mean_shape")
         assert shape == weights.model()["mean_shape"]
 
-    def test_the_papers_guide_is_a_refined_maximum(self, whole: str) -> None:
+    def test_the_papers_guide_is_a_refined_maximum(self, whole: tuple[str, ...]) -> None:
         """On the global grid, a whole pixel is 3.3 pixels of the local grid, or 0.67 mm."""
-        guide = inferer(whole, "paper").to_landmarks
+        guide = inferer(*whole, "overlays/paper").to_landmarks
         assert guide.method == "argmax"
         assert guide.refine
 
@@ -53,7 +53,7 @@ class TestWhole:
 def test_a_patch_shows_its_landmark_anywhere_but_at_the_border() -> None:
     """Zhong et al. 2019, section 3: patches of 100 px around one landmark at a time. The border is 6 px wide."""
     local = config("local")
-    (sampler,) = [each for each in local["train"]["random_transforms"] if "RandLandmarkPatchd" in each["_target_"]]
+    (sampler,) = [each for each in local["train"]["sampling"] if "RandLandmarkPatchd" in each["_target_"]]
     # augmentation takes the margin away again
     assert sampler["size"] == "$@train_patch_size + @augmentation_margin"
     assert sampler["max_offset"] == "@max_offset"

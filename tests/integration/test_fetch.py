@@ -102,7 +102,7 @@ def test_again_and_again(tmp_path: Path, values: dict[str, Any], pacs: Orthanc) 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--source", "silent"), "nothing to look for"),
+        (("--source", "silent"), "no query: give --study"),
         (("--source", "nowhere", "--patient", "P1"), "no source nowhere in the configuration, only: deaf, silent"),
         (("--source", "silent", "--date", "yesterday"), "yesterday is not a date"),
         (("--source", "silent", "--patient", "P*"), "must be one ID"),

@@ -253,7 +253,7 @@ def test_a_session_takes_no_archive(url: str, place: Path) -> None:
     [
         ("nothing", "001.png", {}, "there is no model 'nothing'; there are cephalometric"),
         (MODEL, "nothing", {}, "no film is called 'nothing'"),
-        (MODEL, "", {}, "no film was named"),
+        (MODEL, "", {}, "the request names no film"),
         (MODEL, "/etc/hostname", {}, "no film is called '/etc/hostname'"),
         (MODEL, "001.png", {"image": "/etc/hostname"}, "no film is called '/etc/hostname'"),
         (MODEL, "../app/main.py", {}, "no film is called"),

@@ -102,8 +102,8 @@ SHAPES = (
         (np.zeros((5, 40, 30)), SHAPES.format("5, 40, 30")),
         (np.zeros((2, 1, 40, 30)), SHAPES.format("2, 1, 40, 30")),
         (np.zeros(()), SHAPES.format("")),
-        (np.zeros((0, 0)), "0 x 0 pixels is too small, each side needs at least 16"),
-        (np.full((40, 30), np.nan), "no pixel holds a finite value"),
+        (np.zeros((0, 0)), "too small: 0 x 0 pixels; each side needs at least 16"),
+        (np.full((40, 30), np.nan), "no pixel has a finite value"),
         (np.zeros((40, 30), complex), "its values are complex128, and pixels must be whole or real numbers"),
         (np.full((40, 30), "x"), "its values are <U1, and pixels must be whole or real numbers"),
         (np.full((40, 30), None), "its values are object, and pixels must be whole or real numbers"),
@@ -128,7 +128,7 @@ def test_pil_images_that_are_no_film(tmp_path: Path) -> None:
     pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
     with (
         Image.open(tmp_path / "pages.tif") as two,
-        pytest.raises(ReadError, match=r"pages\.tif: holds 2 frames or slices, a radiograph has one\.$"),
+        pytest.raises(ReadError, match=r"pages\.tif: the file holds 2 frames or slices; a radiograph has one\.$"),
     ):
         as_radiograph(two)
 

@@ -50,7 +50,7 @@ class TestSourceHeader:
 
     def test_an_image_that_is_no_dicom(self, tmp_path: Path) -> None:
         path = save_grey(tmp_path / "film.png", noise(20, 20))
-        with pytest.raises(CephError, match=r"film\.png: no DICOM file"):
+        with pytest.raises(CephError, match=r"film\.png: not a DICOM file"):
             source_header(path)
 
     def test_no_file(self, tmp_path: Path) -> None:
