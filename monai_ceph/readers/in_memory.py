@@ -141,7 +141,7 @@ def _check_pil(image: Image.Image) -> list[str]:
         raise ReadError("damaged or truncated, Pillow cannot decode it") from error
     if orientation == 1:
         return []
-    return [f"The EXIF orientation {orientation} is not applied: the pixels are used as they are stored."]
+    return [f"The EXIF orientation {orientation} was not applied; the pixels are used as they are stored."]
 
 
 def _from_dataset(dataset: Dataset, name: Path, pixel_spacing: float | None) -> Radiograph:

@@ -141,7 +141,7 @@ def test_a_pil_image_keeps_the_name_of_its_file(tmp_path: Path) -> None:
         found = as_radiograph(image)
     assert found.path == tmp_path / "film.jpg"
     assert found.warnings == read_radiograph(tmp_path / "film.jpg").warnings
-    assert found.warnings == ("The EXIF orientation 6 is not applied: the pixels are used as they are stored.",)
+    assert found.warnings == ("The EXIF orientation 6 was not applied; the pixels are used as they are stored.",)
 
 
 @pytest.mark.parametrize("values", [GREY, torch.from_numpy(GREY), Image.fromarray(GREY)])
