@@ -15,6 +15,7 @@ from pydicom.uid import UID
 
 from monai_ceph.archives.config import SelectionConfig
 from monai_ceph.readers.dicom_elements import first_term, first_value, positive_number
+from monai_ceph.readers.dicom_file import RADIOGRAPH_CLASSES, is_unknown_modality
 
 __all__ = ["IMAGE_CLASSES", "Selection"]
 
@@ -55,7 +56,9 @@ class Selection:
         if kind and kind not in IMAGE_CLASSES:
             return f"{_class_name(kind)} is not an image class for cephalograms"
         modality = first_term(header, "Modality")
-        if modality and modality not in self._config.modalities:
+        # a modality that DICOM does not know says nothing where the SOP class is, or may be, that of a radiograph
+        unknown = is_unknown_modality(modality) and (not kind or kind in RADIOGRAPH_CLASSES)
+        if modality and modality not in self._config.modalities and not unknown:
             return f"Modality {_shown(modality)} is not in select.modalities"
         if positive_number(header, "NumberOfFrames") > self._config.max_frames:
             return f"it has more than {self._config.max_frames} frames"

@@ -51,7 +51,7 @@ _OTHER_MODALITIES = (
 )
 """All other modalities of PS3.3 C.7.3.1.1.1, including the retired ones."""
 
-_RADIOGRAPHS = (
+RADIOGRAPH_CLASSES = (
     "1.2.840.10008.5.1.4.1.1.1",  # Computed Radiography
     "1.2.840.10008.5.1.4.1.1.1.1",  # Digital X-Ray, for presentation
     "1.2.840.10008.5.1.4.1.1.1.1.1",  # the same, for processing
@@ -302,9 +302,14 @@ def _check_content(dataset: Any, has_pixels: bool, ends_early: bool, foreign: bo
         raise ReadError(f"a DICOM file without pixel data (Modality {_shown(modality)}){doubt}")
     if modality in MODALITIES or sop_class.startswith(_SECONDARY_CAPTURE):
         return []
-    if modality in _OTHER_MODALITIES or sop_class not in _RADIOGRAPHS:
+    if not (is_unknown_modality(modality) and sop_class in RADIOGRAPH_CLASSES):
         raise ReadError(f"Modality {_shown(modality)} is not a radiograph")
     return ["The Modality is not a term of DICOM: the film was read because its SOP class is that of a radiograph."]
+
+
+def is_unknown_modality(modality: str) -> bool:
+    """Return whether a modality is not a term of DICOM, such as CEPH: then the SOP class says what the image is."""
+    return modality not in MODALITIES and modality not in _OTHER_MODALITIES
 
 
 def _directory(dataset: Any) -> bool:

@@ -31,6 +31,8 @@ def refusal(rules: dict[str, object] | None = None, **values: object) -> str | N
         # of both, the one that names it counts
         {"StudyDescription": "Panoramic and cephalometric", "Modality": "PX"},
         {"Modality": "", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"},
+        {"Modality": "CEPH"},
+        {"Modality": "CEPH", "SOPClassUID": ""},
         {"SeriesDescription": "Ceph", "StudyDescription": "OPG and others"},
         {"NumberOfFrames": "1"},
     ],
@@ -49,7 +51,7 @@ def test_taken(values: dict[str, object]) -> None:
         ),
         ({"SOPClassUID": "1.2.3.4"}, "an object of an unknown SOP class is not an image class"),
         ({"Modality": "CT"}, "Modality CT is not in select.modalities"),
-        ({"Modality": "Doe^Jane"}, "Modality of an unknown kind"),
+        ({"Modality": "Doe^Jane", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}, "Modality of an unknown kind"),
         ({"PositionerType": "PANORAMIC"}, "PositionerType PANORAMIC"),
         ({"SeriesDescription": "OPG"}, "select.exclude"),
         ({"SeriesDescription": "OPG", "StudyDescription": "Cephalometric analysis"}, "select.exclude"),
