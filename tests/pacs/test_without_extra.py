@@ -32,7 +32,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_other_commands_work() -> None:
     done = run("template")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("file,")
+    assert done.stdout.startswith("film,")
 
 
 def test_the_node_says_what_to_install() -> None:
