@@ -260,9 +260,7 @@ def main() -> None:
     if "folds" in args.blocks:
         for truth in args.fold_truth:
             fold_block(args.dataset, args.out, truth)
-    print(
-        f"\n{(time.monotonic() - start) / 60:.0f} min, torch {torch.__version__}, {torch.get_num_threads()} threads."
-    )
+    print(f"\n{(time.monotonic() - start) / 60:.0f} min, torch {torch.__version__}, {torch.get_num_threads()} threads.")
 
 
 if __name__ == "__main__":
