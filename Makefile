@@ -11,13 +11,14 @@ ifeq ($(shell command -v nvidia-smi 2>/dev/null),)
 TORCH_INDEX := --extra-index-url https://download.pytorch.org/whl/cpu --retries 0 --timeout 15
 endif
 
-.PHONY: help setup label optional demo test docs lint types clean
+.PHONY: help setup label optional demo test paper docs lint types clean
 
 help:
 	@echo "make demo      set up, draw synthetic DICOM cephalograms in demo/, detect on them, print the error"
 	@echo "make test      set up, lint, check types, run the tests; tests skip if something that they need is missing"
 	@echo "make optional  set up, with every extra that tests need and MONAI Label: make test then runs their tests too"
 	@echo "make label     set up, with MONAI Label, for monai-ceph label"
+	@echo "make paper     set up, train and test the paper's method: ISBI=FOLDER names the films; takes hours"
 	@echo "make docs      set up, build the pages in docs/ as a site in site/"
 	@echo "make setup     set up only: the environment $(VENV)"
 	@echo "make lint      set up, run ruff"
@@ -62,6 +63,10 @@ types: setup
 # many tests wait for servers: two at a time, with a thread each, take 60 % of the time
 test: lint types
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+paper: setup
+	@test -d "$(ISBI)/RawImage" || { echo "make paper needs ISBI=FOLDER, the films of ISBI 2015 with RawImage/ in it"; exit 2; }
+	$(BIN)/python benchmarks/paper.py "$(ISBI)"
 
 docs: $(VENV)/.docs
 # the variable silences a notice about MkDocs 2, which the extra does not install

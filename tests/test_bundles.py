@@ -35,6 +35,7 @@ RUNS = {
 OVERLAYS = {
     "no_expansion": WHOLE,
     "paper": WHOLE,
+    "paper_training": STAGES,
     "accurate": ("local",),
     "context": ("local",),
     "finetune": ("local",),
@@ -297,6 +298,24 @@ class TestPaper:
         assert raw("paper")["decode_power"] == 0
 
     @pytest.mark.parametrize("stage", STAGES)
+    def test_nothing_is_augmented_but_by_the_random_sampling(self, stage: str) -> None:
+        """Section 4: "The data augmentation is embedded in the random sampling"."""
+        config = merged(stage, "paper_training")
+        found = [each["_target_"].rpartition(".")[2] for each in config["train"]["augmentation"]]
+        assert found == ["LandmarksToHeatmapsd", "SelectItemsd", "ToTensord"]
+        assert config["augmentation_margin"] == config["annotation_spread"] == config["patch_margin"] == 0
+        assert config["fold"] is None
+        # "after 60 epochs"
+        assert config["focal_epoch"] == 61
+
+    def test_patches_show_what_the_corners_of_the_expanded_square_see(self) -> None:
+        """A corner patch of figure 2 has its centre 60 px from the guide, which may be off by some more."""
+        config = merged("local", "paper_training")
+        corner = (round(config["expansion"] * config["patch_size"]) - config["patch_size"]) / 2
+        assert corner == 60
+        assert config["max_offset"] == corner + 30
+
+    @pytest.mark.parametrize("stage", STAGES)
     def test_network_has_a_background(self, stage: str) -> None:
         (network,) = parsed(stage, "network_def")
         assert network.eval()(torch.zeros(1, 1, 16, 16)).shape[1] == NUM_LANDMARKS + 1
@@ -356,6 +375,14 @@ def logs(folder: Path) -> dict[str, str]:
             **{**tiny["local"], "channels": "[32,64,128,256,512]", "max_epochs": 1},
             output_dir="runs/finetune",
         ),
+        **{
+            f"paper training, {stage}": command(
+                *("training", *RUNS[stage], "paper_training"),
+                **{**tiny[stage], "augmentation_margin": 0, "max_epochs": 1},
+                output_dir=f"runs/paper-{stage}",
+            )
+            for stage in STAGES
+        },
         "other films": command("training", "local", **{**tiny["local"], "max_epochs": 4, "phantoms": 5}),
         "inference": command("inferring", "inference", **TINY_WHOLE, **weights),
         "paper": command(
@@ -384,7 +411,7 @@ def detector_like(folder: Path, *, paper: bool = False) -> CephalogramDetector:
 
 FINE = (
     *("local", "local, further", "global", "robust", "accurate", "context", "context, further", "finetune"),
-    *("inference", "paper", "evaluate"),
+    *("paper training, local", "paper training, global", "inference", "paper", "evaluate"),
 )
 
 

@@ -20,13 +20,14 @@ __all__ = [
     "PIXEL_SPACING",
     "GroundTruth",
     "Split",
+    "first_scan",
     "is_isbi2015",
     "isbi2015",
 ]
 
 logger = logging.getLogger(__name__)
 
-Split = Literal["train", "test1", "test2"]
+Split = Literal["train", "test1", "test2", "all"]
 GroundTruth = Literal["mean", "senior", "junior"]
 
 # mm per pixel, by the challenge's convention; the true scale of the films is unknown
@@ -47,6 +48,13 @@ DOUBLES_OF_TRAINING: dict[str, str] = {
 }  # fmt: skip
 # pairs of scans of the same film within Test1
 DOUBLES_IN_TEST1: tuple[tuple[str, str], ...] = (("196", "277"), ("188", "294"), ("159", "278"))
+
+_FIRST_SCANS = {second: first for first, second in (*DOUBLES_OF_TRAINING.items(), *DOUBLES_IN_TEST1)}
+
+
+def first_scan(film: Film) -> str:
+    """Return the name of the film that this one is a second scan of, or its own name."""
+    return _FIRST_SCANS.get(film.name, film.name)
 
 
 def is_isbi2015(root: str | Path) -> bool:
@@ -89,7 +97,7 @@ def isbi2015(
 
     Args:
         root: the challenge's folder.
-        split: ``train`` (001-150), ``test1`` (151-300) or ``test2`` (301-400).
+        split: ``train`` (001-150), ``test1`` (151-300), ``test2`` (301-400), or ``all`` of them.
         ground_truth: ``senior``, ``junior``, or the ``mean`` of both.
         doubles: False leaves out the films of Test1 that are a second scan of a training film.
         symbols: the landmarks, in the order of the channels.
@@ -102,19 +110,20 @@ def isbi2015(
     if unknown := [symbol for symbol in symbols if symbol not in SYMBOLS]:
         raise DatasetError(f"{root}: the ISBI 2015 films have no landmark {' '.join(unknown)}")
     channels = [index_of(symbol) for symbol in symbols]
-    if split not in _FOLDERS or ground_truth not in get_args(GroundTruth):
+    if split not in get_args(Split) or ground_truth not in get_args(GroundTruth):
         raise DatasetError(f"no split {split!r} with ground truth {ground_truth!r} in the ISBI 2015 films")
-    name, numbers = _FOLDERS[split]
-    folder = root / "RawImage" / name
-    if not folder.is_dir():
-        raise DatasetError(f"{folder}: no such folder; the ISBI 2015 layout needs RawImage/{name}")
+    images = root / "RawImage"
+    folders = list(_FOLDERS.values()) if split == "all" else [_FOLDERS[split]]
+    for name, _ in folders:
+        if not (images / name).is_dir():
+            raise DatasetError(f"{images / name}: no such folder; the ISBI 2015 layout needs RawImage/{name}")
     doctors = ("senior", "junior") if ground_truth == "mean" else (ground_truth,)
     notes = next((f for f in (root / "AnnotationsByMD", root) if (f / f"400_{doctors[0]}").is_dir()), None)
     if notes is None:
         raise DatasetError(f"{root}: there is neither 400_{doctors[0]} nor AnnotationsByMD/400_{doctors[0]}")
     left_out = set() if doubles else set(DOUBLES_OF_TRAINING.values())
     films, missing = [], 0
-    for film in (f"{number:03d}" for number in numbers):
+    for film, folder in ((f"{number:03d}", images / name) for name, numbers in folders for number in numbers):
         if film in left_out:
             continue
         image = _image(folder, film)
@@ -129,10 +138,10 @@ def isbi2015(
             points.append(found[channels])
         spread = (points[1] - points[0]) / 2 if len(points) == 2 else None
         films.append(Film(film, image, np.mean(points, axis=0), PIXEL_SPACING, spread))
+    where = images if split == "all" else images / folders[0][0]
     if not films:
-        raise DatasetError(
-            f"{folder}: none of the films {numbers[0]:03d} to {numbers[-1]}, with a suffix {', '.join(_SUFFIXES)}"
-        )
+        first, last = folders[0][1][0], folders[-1][1][-1]
+        raise DatasetError(f"{where}: none of the films {first:03d} to {last}, with a suffix {', '.join(_SUFFIXES)}")
     if missing:
-        logger.warning("%s: %d of %d films are missing; the others are used", folder, missing, missing + len(films))
+        logger.warning("%s: %d of %d films are missing; the others are used", where, missing, missing + len(films))
     return films

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,7 +13,7 @@ from monai.data.utils import collate_meta_tensor_fn
 from monai.inferers import Inferer
 
 from monai_ceph.inferers.pose import Pose, PoseFinder, View, stated_view
-from monai_ceph.inferers.shared_windows import SharedWindowsInferer, check_shifts
+from monai_ceph.inferers.shared_windows import SharedWindowsInferer
 from monai_ceph.inferers.windows import Network, WindowInferer, Windows
 from monai_ceph.transforms.geometry import (
     affine_of,
@@ -77,7 +77,7 @@ class AttentionGuidedInferer(Inferer):
 
     A context network can search the same windows on a coarser grid than the local stage: it sees less detail and more
     of the head. Its heatmaps and those of the local stage are combined by their geometric mean, so that a landmark lies
-    where both networks see it. The context network always runs through :class:`SharedWindowsInferer`.
+    where both networks see it.
 
     Args:
         global_network: returns logits with N landmark channels and the background, last.
@@ -87,7 +87,7 @@ class AttentionGuidedInferer(Inferer):
             where the Gaussians of neighbours overlap (benchmarks/JOURNAL.md).
         context_network: like the local network, for a grid of ``context_size``; None: no context (the paper).
         context_size: rows and columns of the context network's grid.
-        context_shifts: see ``shifts`` of :class:`SharedWindowsInferer`, in pixels of the context network's grid.
+        context: searches the same windows with the context network; its windows have the side of those of ``local``.
         pose: finds the head and brings it into the grid of the local stage; None: films already have that grid.
         edge_margin: with ``pose``, a landmark whose maximum is closer than this to the edge of the exposed field, or
             outside it, is removed: its heatmap becomes 0. In units of the mean shape's radius (about 43 mm). A network
@@ -108,7 +108,7 @@ class AttentionGuidedInferer(Inferer):
         decoder: HeatmapsToLandmarks,
         context_network: torch.nn.Module | None = None,
         context_size: int | None = None,
-        context_shifts: Sequence[int] = (0,),
+        context: SharedWindowsInferer | None = None,
         pose: PoseFinder | None = None,
         edge_margin: float = 0.0,
         max_guide_distance: float | None = None,
@@ -119,11 +119,14 @@ class AttentionGuidedInferer(Inferer):
         if max_guide_distance is not None and not max_guide_distance > 0:
             raise ValueError(f"max_guide_distance must be positive or None, got {max_guide_distance}")
         if context_network is not None:
-            if context_size is None:
-                raise ValueError("a context network needs its context_size")
-            check_shifts("context_shifts", context_shifts)
+            if context_size is None or context is None:
+                raise ValueError("a context network needs its context_size and its context inferer")
+            if context.side != local.side:
+                raise ValueError(
+                    f"context and local must have windows of one side, got {context.side} and {local.side}"
+                )
         self.global_network, self.local, self.context_network = global_network, local, context_network
-        self.context = SharedWindowsInferer(local.side, local.margin, local.guide_sd, context_shifts)
+        self.context = context
         self.to_global_grid = SquareFilm(global_size)
         self.to_context_grid = SquareFilm(context_size) if context_size is not None else None
         self.to_landmarks = decoder
@@ -226,7 +229,7 @@ class AttentionGuidedInferer(Inferer):
 
     def _with_context(self, film: torch.Tensor, guide: torch.Tensor, windows: Windows) -> Windows:
         """Return the geometric mean of the local stage's windows and those of the context network."""
-        if self.context_network is None or self.to_context_grid is None:
+        if self.context_network is None or self.to_context_grid is None or self.context is None:
             return windows
         small = self.to_context_grid(film)
         to_small = torch.linalg.inv(affine_of(small)) @ affine_of(film)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -42,9 +43,9 @@ def square_side(patch_size: int, expansion: float, arrangement: Arrangement) -> 
 class ExpansiveExplorationInferer(WindowInferer):
     """Run the local network on patches around coarse positions and merge their heatmaps.
 
-    Zhong et al. 2019, section 2 and figure 2: a square of ``expansion`` x ``patch_size`` around each coarse landmark
-    is covered by five patches. The landmark's heatmap is its softmax channel, averaged where patches overlap. Each
-    landmark takes its channel from its own five patches. Pixels outside the film are 0 in the input and in the result.
+    Zhong et al. 2019, sections 2 and 3, and figure 2: a square of ``expansion`` x ``patch_size`` around each coarse
+    landmark is covered by five patches. Each landmark takes its softmax channel from its own five patches. Pixels
+    outside the film are 0 in the input and in the result.
 
     :func:`patch_offsets` says how the square is covered, and :meth:`merge` how the patches are merged.
 
@@ -88,31 +89,42 @@ class ExpansiveExplorationInferer(WindowInferer):
             probability = probability[..., : self.patch_size]
             channels = torch.tensor([c for c, _ in batch], device=probability.device)
             patches[first : first + len(batch)] = probability[torch.arange(len(batch)), channels]
+        places = [(int(starts[c][0]) + row, int(starts[c][1]) + column) for c, (row, column) in jobs]
+        _zero_outside(patches, places, (pixels.shape[-2], pixels.shape[-1]))
         merged = pixels.new_zeros((len(starts), side, side))
         for channel in range(len(starts)):
             own = [index for index, (c, _) in enumerate(jobs) if c == channel]
             if own:
                 merged[channel] = self.merge(patches[own])
-        return _zero_outside(merged, starts, (pixels.shape[-2], pixels.shape[-1]))
+        return merged
 
     def merge(self, patches: torch.Tensor) -> torch.Tensor:
-        """Return the (side, side) mean of overlapping patches (count, patch, patch); 0 where there is none."""
-        total = patches.new_zeros((self.side, self.side))
-        count = patches.new_zeros((self.side, self.side))
-        for patch, (row, column) in zip(patches, self.offsets, strict=True):
-            total[row : row + self.patch_size, column : column + self.patch_size] += patch
-            count[row : row + self.patch_size, column : column + self.patch_size] += 1
-        return total / count.clamp(min=1)
+        """Return one landmark's H_M (side, side) from its patches (count, patch, patch), in the order of the offsets.
+
+        Zhong et al. 2019, section 3: each patch is normalised to a maximum of 1 and lies on a canvas that is 0 outside
+        of it, and the canvases are averaged. A maximum that one corner patch alone sees thus has a fifth of the weight
+        of one that all five see.
+
+        The paper normalises H_M once more. Here its maximum is the highest probability that a patch has, so that a
+        score stays a probability. Positions do not depend on this factor.
+        """
+        highest = patches.flatten(1).amax(dim=1)
+        merged = patches.new_zeros((self.side, self.side))
+        for patch, maximum, (row, column) in zip(patches, highest, self.offsets, strict=True):
+            if maximum > 0:
+                merged[row : row + self.patch_size, column : column + self.patch_size] += patch / maximum
+        top = merged.amax()
+        return merged * (highest.amax() / top) if top > 0 else merged
 
     def _crop(self, pixels: torch.Tensor, start: torch.Tensor, offset: tuple[int, int]) -> torch.Tensor:
         first = (int(start[0]) + offset[0] - self.margin, int(start[1]) + offset[1] - self.margin)
         return crop_patch(pixels, first, self.patch_size + 2 * self.margin).as_subclass(torch.Tensor)
 
 
-def _zero_outside(heatmaps: torch.Tensor, starts: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    for heatmap, (row, column) in zip(heatmaps, starts.tolist(), strict=True):
+def _zero_outside(heatmaps: torch.Tensor, starts: Sequence[tuple[int, int]], size: tuple[int, int]) -> None:
+    """Set the pixels of (N, side, side) heatmaps that lie outside a film of this size to 0."""
+    for heatmap, (row, column) in zip(heatmaps, starts, strict=True):
         heatmap[: max(-row, 0)] = 0
         heatmap[max(size[0] - row, 0) :] = 0
         heatmap[:, : max(-column, 0)] = 0
         heatmap[:, max(size[1] - column, 0) :] = 0
-    return heatmaps

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from monai_ceph.inferers.windows import Network, WindowInferer, Windows
 from monai_ceph.networks import PaddedNetwork
 
-__all__ = ["SharedWindowsInferer", "check_shifts"]
+__all__ = ["SharedWindowsInferer"]
 
 # batching small rectangles uses the processor better; batching large ones only takes memory
 _PIXELS_PER_BATCH = 400_000
@@ -20,9 +20,9 @@ _PIXELS_PER_BATCH = 400_000
 class SharedWindowsInferer(WindowInferer):
     """Run the local network once on the rectangle that holds all windows, and read each window from the result.
 
-    The patches of Expansive Exploration cover the same pixels many times. This inferer is many times faster, and gives
-    the same heatmaps for a network that was trained on patches far larger than its receptive field
-    (benchmarks/JOURNAL.md).
+    The patches of Expansive Exploration cover the same pixels many times. This inferer is many times faster, and its
+    windows are as large. It suits a network that was trained on patches far larger than its receptive field, whose
+    answer does not depend on the patch that it sees (benchmarks/JOURNAL.md).
 
     Args:
         side: rows and columns of a window, in pixels of the grid.
@@ -38,7 +38,7 @@ class SharedWindowsInferer(WindowInferer):
 
     def __init__(self, side: int, margin: int = 0, guide_sd: float | None = None, shifts: Sequence[int] = (0,)) -> None:
         super().__init__(side, margin, guide_sd)
-        check_shifts("shifts", shifts)
+        _check_shifts(shifts)
         self.shifts = tuple(shifts)
 
     def explore(self, film: torch.Tensor, guide: torch.Tensor, network: Network, scale: float | None = None) -> Windows:
@@ -108,10 +108,10 @@ def _parts(
             yield channel, inside_rows, inside_columns, (_moved(inside_rows, -row), _moved(inside_columns, -column))
 
 
-def check_shifts(name: str, shifts: Sequence[int]) -> None:
+def _check_shifts(shifts: Sequence[int]) -> None:
     """Raise a ValueError if these are not shifts: whole numbers, not negative, at least one."""
     if not shifts or not all(isinstance(shift, int) for shift in shifts) or min(shifts) < 0:
-        raise ValueError(f"{name} must be whole numbers that are not negative, at least one, got {shifts}")
+        raise ValueError(f"shifts must be whole numbers that are not negative, at least one, got {shifts}")
 
 
 def _log_sums(logits: torch.Tensor) -> torch.Tensor:

@@ -11,8 +11,9 @@ import ignite.distributed as idist
 import numpy as np
 import torch
 
-from monai_ceph.datasets import Film, GroundTruth, as_dictionaries, open_dataset, split_fold
+from monai_ceph.datasets import Film, GroundTruth, Split, as_dictionaries, is_isbi2015, open_dataset, split_fold
 from monai_ceph.datasets.folder import TABLE
+from monai_ceph.datasets.isbi2015 import first_scan
 from monai_ceph.errors import CephError, DatasetError
 from monai_ceph.landmarks import SYMBOLS
 from monai_ceph.readers import find_radiographs
@@ -51,6 +52,7 @@ def training_films(
     seed: int,
     phantoms: int,
     landmarks: Sequence[str] = SYMBOLS,
+    split: Split = "train",
 ) -> dict[str, list[dict[str, Any]]]:
     """Return the films to train and to validate on, as dictionaries.
 
@@ -58,7 +60,7 @@ def training_films(
     one annotated landmark is enough.
 
     Args:
-        dataset_dir: a dataset folder, of which the training split is used; None trains only on phantoms.
+        dataset_dir: a dataset folder; None trains only on phantoms.
         phantom_dir: folder for the phantoms.
         ground_truth: annotations of ISBI 2015 to use.
         fold: the fold to validate on; None trains on all films.
@@ -66,6 +68,7 @@ def training_films(
         seed: seed of the folds and of the phantoms.
         phantoms: number of phantoms that are added to the training films, or in all if there is no dataset.
         landmarks: symbols of the landmarks to train, in the order of the channels.
+        split: films of ISBI 2015 to train and to validate on. Two scans of one film stay in one fold.
 
     Raises:
         DatasetError: if the layout of the dataset is not known, or no training film has landmarks.
@@ -81,8 +84,9 @@ def training_films(
         )
         train, validate = split_fold(_phantom_films(phantom_dir, phantoms, seed, landmarks), fold, folds, seed)
     else:
-        films = open_dataset(dataset_dir, "train", ground_truth, symbols=landmarks)
-        train, validate = split_fold(films, fold, folds, seed)
+        films = open_dataset(dataset_dir, split, ground_truth, symbols=landmarks)
+        same = first_scan if is_isbi2015(dataset_dir) else None
+        train, validate = split_fold(films, fold, folds, seed, same)
         if phantoms:
             train = train + _phantom_films(phantom_dir, phantoms, seed, landmarks)
     train, validate = _annotated(train), _annotated(validate)

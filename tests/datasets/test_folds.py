@@ -40,6 +40,23 @@ def test_without_a_fold_every_film_trains() -> None:
     assert validate == split_fold(films, 0, 5, 0)[1]
 
 
+@given(count=st.integers(8, 60), pairs=st.integers(1, 4), folds=st.integers(2, 4), seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=60)
+def test_two_scans_of_one_film_stay_in_one_fold(count: int, pairs: int, folds: int, seed: int) -> None:
+    """Film n + 100 is a second scan of film n."""
+    films = [*range(count), *range(100, 100 + pairs)]
+    held_out = []
+    for fold in range(folds):
+        train, validate = split_fold(films, fold, folds, seed, same=lambda film: film % 100)
+        assert not {film % 100 for film in train} & {film % 100 for film in validate}
+        assert sorted(train + validate) == films
+        held_out += validate
+    assert sorted(held_out) == films
+    # where nothing is a second scan, the folds are those without `same`
+    alone = films[:count]
+    assert split_fold(alone, 0, folds, seed, same=lambda film: film % 100) == split_fold(alone, 0, folds, seed)
+
+
 @pytest.mark.parametrize(("fold", "folds"), [(0, 1), (0, 4), (-1, 2), (2, 2)])
 def test_wrong_folds(fold: int, folds: int) -> None:
     with pytest.raises(DatasetError, match="fold"):

@@ -61,6 +61,15 @@ def test_splits(root: Path, split: Any) -> None:
         assert film.pixel_spacing == 0.1
 
 
+def test_all_films_are_those_of_the_three_splits(root: Path) -> None:
+    every = isbi2015(root, "all")
+    assert [film.name for film in every] == [f"{number:03d}" for number in range(1, 401)]
+    assert [film.image for film in every[148:152]] == [
+        *(film.image for film in isbi2015(root, "train")[148:]),
+        *(film.image for film in isbi2015(root, "test1")[:2]),
+    ]
+
+
 @pytest.mark.parametrize(("truth", "more"), [("senior", 0), ("junior", 3), ("mean", 1.5)])
 def test_x_y_become_row_column_of_the_doctor(root: Path, truth: Any, more: float) -> None:
     for film in isbi2015(root, "train", truth)[:2]:

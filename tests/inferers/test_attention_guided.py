@@ -134,7 +134,8 @@ def test_the_context_network_moves_the_place_towards_what_it_sees(local: WindowI
     place = {}
     for name, context in {"none": None, "context": Blob(8, 4)}.items():
         inferer = AttentionGuidedInferer(
-            Brightness(), 20, local, HeatmapsToLandmarks("argmax"), context, 30 if context else None
+            *(Brightness(), 20, local, HeatmapsToLandmarks("argmax"), context, 30 if context else None),
+            SharedWindowsInferer(30),
         )
         guide = inferer.guide(film).landmarks
         windows = inferer.explore(film, guide, Blob(0, 2))
@@ -166,7 +167,8 @@ def test_the_context_network_sees_the_windows_of_the_local_one(shared: bool, gui
         if shared
         else ExpansiveExplorationInferer(30, 1.0, "centre", margin=3, guide_sd=guide_sd)
     )
-    inferer = AttentionGuidedInferer(Brightness(), 20, local, HeatmapsToLandmarks("argmax"), Even(0.2), 30)
+    context = SharedWindowsInferer(30, 3, guide_sd)
+    inferer = AttentionGuidedInferer(Brightness(), 20, local, HeatmapsToLandmarks("argmax"), Even(0.2), 30, context)
     # all that lies between two pixels of the context network's grid, which are as large as two of this one
     for place in np.arange(29, 31, 0.125).tolist():
         guide = [place, 60 - place]
@@ -193,27 +195,28 @@ def test_local_and_context_network_look_as_often_as_each_is_told() -> None:
 
     local = SharedWindowsInferer(30, shifts=[0, 4])
     inferer = AttentionGuidedInferer(
-        *(Brightness(), 20, local, HeatmapsToLandmarks("argmax"), Counted("context"), 30), context_shifts=[0, 2, 4]
+        *(Brightness(), 20, local, HeatmapsToLandmarks("argmax"), Counted("context"), 30),
+        SharedWindowsInferer(30, shifts=[0, 2, 4]),
     )
     film = film_with_a_dot(101.0, 41.0)
     inferer.explore(film, inferer.guide(film).landmarks, Counted("local"))
     assert looks == {"local": 2, "context": 3}
 
 
-@pytest.mark.parametrize("shifts", [[], [-1], [0, 0.5]])
-def test_refuses_wrong_shifts_of_the_context_network(shifts: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("size", "context", "reason"),
+    [
+        (None, SharedWindowsInferer(18), "context_size"),
+        (30, None, "context inferer"),
+        (30, SharedWindowsInferer(20), "windows of one side, got 20 and 18"),
+    ],
+)
+def test_a_context_network_needs_a_grid_and_the_windows_of_the_local_one(
+    size: int | None, context: SharedWindowsInferer | None, reason: str
+) -> None:
     local = ExpansiveExplorationInferer(10, 1.8)
-    with pytest.raises(ValueError, match="context_shifts"):
-        AttentionGuidedInferer(
-            Brightness(), 20, local, HeatmapsToLandmarks("argmax"), Brightness(), 30, context_shifts=shifts
-        )
-
-
-def test_a_context_network_needs_a_grid() -> None:
-    with pytest.raises(ValueError, match="context_size"):
-        AttentionGuidedInferer(
-            Brightness(), 20, ExpansiveExplorationInferer(10, 1.8), HeatmapsToLandmarks("argmax"), Brightness()
-        )
+    with pytest.raises(ValueError, match=reason):
+        AttentionGuidedInferer(*(Brightness(), 20, local, HeatmapsToLandmarks("argmax"), Brightness(), size), context)
 
 
 class TestWithPose:

@@ -16,7 +16,7 @@ NAN = math.nan
 
 
 def naive(film: np.ndarray, guide: list[list[float]], patch: int, expansion: float, centre: bool) -> np.ndarray:
-    """Figure 2, pixel by pixel: every patch adds its softmax channel to the pixels that it covers."""
+    """Section 3 and figure 2, pixel by pixel: the mean of five canvases, each a patch whose maximum became 1."""
     side = patch if centre else round(expansion * patch)
     far = side - patch
     offsets = [(0, 0)] if centre else [(0, 0), (0, far), (far, 0), (far, far), (far // 2, far // 2)]
@@ -25,7 +25,7 @@ def naive(film: np.ndarray, guide: list[list[float]], patch: int, expansion: flo
     for channel, (row, column) in enumerate(guide):
         if math.isnan(row) or math.isnan(column):
             continue
-        total, count = np.zeros_like(film), np.zeros_like(film)
+        canvases, highest = [], []
         first = math.floor(row - (side - 1) / 2 + 0.5), math.floor(column - (side - 1) / 2 + 0.5)
         for offset in offsets:
             places = [(first[0] + offset[0] + r, first[1] + offset[1] + c) for r in range(patch) for c in range(patch)]
@@ -33,11 +33,15 @@ def naive(film: np.ndarray, guide: list[list[float]], patch: int, expansion: flo
             values = np.array([film[place] if ok else 0 for place, ok in zip(places, inside, strict=True)])
             logits = np.stack((3 * values + values.mean(), 2 * values.mean() - values, 0 * values))
             share = np.exp(logits) / np.exp(logits).sum(axis=0)
+            canvas = np.zeros_like(film)
             for place, ok, value in zip(places, inside, share[channel], strict=True):
                 if ok:
-                    total[place] += value
-                    count[place] += 1
-        merged[channel] = total / np.maximum(count, 1)
+                    canvas[place] = value
+            highest.append(canvas.max())
+            canvases.append(canvas / canvas.max() if canvas.any() else canvas)
+        mean = np.mean(canvases, axis=0)
+        if mean.any():
+            merged[channel] = mean / mean.max() * max(highest)
     return merged
 
 
@@ -55,8 +59,43 @@ def test_offsets_of_the_paper() -> None:
 def test_every_pixel_of_the_square_is_covered(patch: int, expansion: float) -> None:
     inferer = ExpansiveExplorationInferer(patch, expansion)
     assert inferer.side == max(patch, round(expansion * patch))
-    merged = inferer.merge(torch.ones(5, patch, patch))
-    assert torch.allclose(merged, torch.ones(inferer.side, inferer.side))
+    assert (inferer.merge(torch.ones(5, patch, patch)) > 0).all()
+
+
+def peaks(*places: tuple[int, int, int, float]) -> torch.Tensor:
+    """Five patches of 10 px that are 0 but for (patch, row, column, probability)."""
+    patches = torch.zeros(5, 10, 10)
+    for patch, row, column, probability in places:
+        patches[patch, row, column] = probability
+    return patches
+
+
+class TestMerge:
+    """Patches of 10 px in a square of 18: they start at (0, 0), (0, 8), (8, 0), (8, 8) and (4, 4)."""
+
+    inferer = ExpansiveExplorationInferer(10, 1.8)
+
+    def test_a_maximum_that_one_corner_sees_has_a_fifth_of_the_weight_of_one_that_all_see(self) -> None:
+        # the pixel (9, 9) of the square lies in all five patches; (2, 2) only in the first
+        everywhere = [(0, 9, 9), (1, 9, 1), (2, 1, 9), (3, 1, 1), (4, 5, 5)]
+        patches = peaks(*((*place, 0.5) for place in everywhere), (0, 2, 2, 0.5))
+        merged = self.inferer.merge(patches)
+        assert merged[2, 2] / merged[9, 9] == pytest.approx(0.2)
+        assert merged.count_nonzero() == 2
+
+    def test_a_patch_that_is_sure_does_not_outvote_two_that_are_not(self) -> None:
+        # (9, 4) lies in patches 0, 2 and 4
+        merged = self.inferer.merge(peaks((0, 9, 4, 0.1), (2, 1, 4, 0.1), (1, 0, 9, 0.9)))
+        assert merged[9, 4] / merged[0, 17] == pytest.approx(2)
+
+    def test_the_maximum_is_the_highest_probability_of_a_patch(self) -> None:
+        assert self.inferer.merge(peaks((0, 9, 4, 0.1), (1, 0, 9, 0.3))).max() == pytest.approx(0.3)
+        assert (self.inferer.merge(peaks()) == 0).all()
+
+    def test_one_patch_stays_as_it_is(self) -> None:
+        patch = torch.rand(1, 10, 10, generator=torch.Generator().manual_seed(0))
+        merged = ExpansiveExplorationInferer(10, 1.8, "centre").merge(patch)
+        assert torch.allclose(merged, patch[0])
 
 
 @given(

@@ -43,11 +43,11 @@ class TestWhole:
         shape = config(*whole).get_parsed_content("mean_shape")
         assert shape == weights.model()["mean_shape"]
 
-    def test_the_papers_guide_is_a_refined_maximum(self, whole: tuple[str, ...]) -> None:
-        """On the global grid, a whole pixel is 3.3 pixels of the local grid, or 0.67 mm."""
+    def test_the_papers_guide_is_a_whole_pixel(self, whole: tuple[str, ...]) -> None:
+        """Zhong et al. 2019, section 2: the maximum of each channel."""
         guide = inferer(*whole, "overlays/paper").to_landmarks
         assert guide.method == "argmax"
-        assert guide.refine
+        assert not guide.refine
 
 
 def test_a_patch_shows_its_landmark_anywhere_but_at_the_border() -> None:

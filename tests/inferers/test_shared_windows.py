@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-from typing import get_args
 
 import pytest
 import torch
@@ -10,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 from window_samples import COORDINATE, FILM, of_neighbours, of_pixels
 
-from monai_ceph.inferers import Arrangement, ExpansiveExplorationInferer, SharedWindowsInferer
+from monai_ceph.inferers import ExpansiveExplorationInferer, SharedWindowsInferer
 from monai_ceph.networks import HeatmapUNet
 
 NAN = math.nan
@@ -19,16 +18,15 @@ NAN = math.nan
 @given(
     guide=st.lists(st.tuples(COORDINATE, COORDINATE), min_size=2, max_size=2),
     patch=st.integers(3, 12),
-    arrangement=st.sampled_from(get_args(Arrangement)),
     guide_sd=st.one_of(st.none(), st.floats(1, 20)),
 )
 @settings(max_examples=60)
 def test_shared_pixels_give_the_patches_answer(
-    guide: list[tuple[float, float]], patch: int, arrangement: Arrangement, guide_sd: float | None
+    guide: list[tuple[float, float]], patch: int, guide_sd: float | None
 ) -> None:
-    """With a margin as wide as what the network looks at, every patch sees what the whole film shows."""
+    """With a margin as wide as what the network looks at, a patch sees what the whole film shows."""
     points = torch.tensor([guide], dtype=torch.float64)
-    by_patch = ExpansiveExplorationInferer(patch, 1.8, arrangement, margin=2, guide_sd=guide_sd)
+    by_patch = ExpansiveExplorationInferer(patch, 1.8, "centre", margin=2, guide_sd=guide_sd)
     at_once = SharedWindowsInferer(by_patch.side, margin=2, guide_sd=guide_sd)
     expected = by_patch(FILM[None], of_neighbours, guide=points)
     assert torch.allclose(at_once(FILM[None], of_neighbours, guide=points), expected, atol=1e-6)
@@ -86,8 +84,8 @@ def test_on_the_networks_grid_shared_pixels_give_the_patches_answer() -> None:
     torch.manual_seed(0)
     network = HeatmapUNet((4, 8, 8, 8, 8), num_landmarks=2).eval()
     film = torch.rand(1, 400, 420)
-    # 144 px, and a margin as wide as the receptive field
-    by_patch = ExpansiveExplorationInferer(80, 1.8, margin=48)
+    # a margin as wide as the receptive field
+    by_patch = ExpansiveExplorationInferer(144, 1.0, "centre", margin=48)
     shared = SharedWindowsInferer(by_patch.side, margin=48)
     # the windows start at multiples of 16 px from each other
     on_grid = torch.tensor([[183.2, 167.0], [215.0, 247.2]])
