@@ -10,21 +10,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from monai_ceph.errors import CephError
-from monai_ceph.readers import count_frames, iter_radiographs
-from monai_ceph.readers.dicom import has_preamble
-from monai_ceph.readers.dicom_elements import is_uid
-from monai_ceph.readers.itk_image import META_SUFFIXES, RASTER_SUFFIXES
-from monai_ceph.readers.nifti import NIFTI_SUFFIXES
+from monai_ceph.readers import iter_radiographs
 from monai_ceph.readers.pixels import WORKING_FOLDER
-from monai_ceph.readers.quiet_pydicom import quiet
-from monai_ceph.storage.atomic import sha256_of
 from monai_ceph.work.names import film_name, key_of
 from monai_ceph.work.options import LEDGER, Options, film_folders
-from monai_ceph.work.remote import iter_films, local_copy, read_start, size_and_version, uid_in, url_of
+from monai_ceph.work.remote import iter_films, size_and_version, url_of
 
-__all__ = ["Found", "Head", "Inputs", "may_name_a_patient", "read_head", "skipped_lines"]
-
-_NO_IDENTITY = (*RASTER_SUFFIXES, *META_SUFFIXES, *NIFTI_SUFFIXES)
+__all__ = ["Found", "Inputs", "skipped_lines"]
 
 
 @dataclass(frozen=True)
@@ -46,21 +38,6 @@ class Found:
     place: Path
     size: int | None
     mtime_ns: int | None
-
-
-@dataclass(frozen=True)
-class Head:
-    """What a file says before its pixels are read.
-
-    Attributes:
-        frames: how many images it holds; None if that cannot be told, since it is damaged or no radiograph.
-        uid: SOP Instance UID of a DICOM file.
-        file_sha256: of the bytes of a DICOM file with a UID.
-    """
-
-    frames: int | None
-    uid: str | None
-    file_sha256: str | None = None
 
 
 class Inputs:
@@ -170,39 +147,3 @@ def skipped_lines(inputs: Inputs, options: Options) -> list[str]:
         f"{film_name(key_of(path), None if options.deidentify else place, None)}: {reason}"
         for path, (place, reason) in sorted(inputs.skipped.items())
     ]
-
-
-def may_name_a_patient(path: Path) -> bool:
-    """Return whether a file is DICOM, or may be: then its header, and by habit its path, say whose film it is."""
-    if not path.name.lower().endswith(_NO_IDENTITY):
-        return True
-    try:
-        if url_of(path) is not None:
-            return has_preamble(read_start(path, 132))
-        with path.open("rb") as file:
-            return has_preamble(file.read(132))
-    except OSError:
-        return False
-
-
-def read_head(path: Path) -> Head:
-    """Read what is needed before a film is worked on; what is wrong with the file shows when its pixels are read."""
-    uid, frames, sha256 = None, None, None
-    # decoders and parsers document few of their exceptions; an unreadable film may have a UID all the same
-    with quiet(), suppress(Exception), local_copy(path) as file:
-        with suppress(Exception):
-            uid = _uid(file) if may_name_a_patient(path) else None
-        with suppress(Exception):
-            frames = count_frames(file)
-        if uid is not None:
-            sha256 = sha256_of(file)
-    # what an archive does not send has a UID too
-    return Head(frames, uid or uid_in(path), sha256)
-
-
-def _uid(path: Path) -> str | None:
-    import pydicom
-
-    dataset = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=["SOPInstanceUID"])
-    uid = str(dataset.get("SOPInstanceUID") or dataset.file_meta.get("MediaStorageSOPInstanceUID") or "")
-    return uid if is_uid(uid) else None

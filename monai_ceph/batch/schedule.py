@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
-from monai_ceph.batch.inputs import Found, Head, Inputs, may_name_a_patient, read_head
+from monai_ceph.batch.inputs import Found, Inputs
 from monai_ceph.batch.ledger import MAX_ATTEMPTS, Ledger, Row
 from monai_ceph.batch.results import Results
 from monai_ceph.errors import StoppedError
 from monai_ceph.work.executors import Died, LateExecutor
 from monai_ceph.work.film import BrokenDeviceError, FilmJob, Outcome
+from monai_ceph.work.film_head import FilmHead, may_name_a_patient
 from monai_ceph.work.interruption import Interrupted
 from monai_ceph.work.names import file_stem, film_name, readable
 from monai_ceph.work.options import Options
@@ -63,6 +64,7 @@ class Schedule:
         self._settings = ledger.settings(options.settings(executor.identity))
         self._in_flight: dict[int, FilmJob] = {}
         self._died: list[FilmJob] = []
+        self._taken: Path | None = None
         self._late: set[int] = set()
         self.parts: Counter[str] = Counter()
         """Seconds per part of the work, over all workers."""
@@ -121,21 +123,31 @@ class Schedule:
                 return
         self._executor.ready()
         self.began = self.began or time.perf_counter()
+        self._taken = found.path
+        self._work_on_rows(found, rows, open_rows, unchanged)
+        self._taken = None
+        self._forget(found.path)
+
+    def _work_on_rows(self, found: Found, rows: list[Row], open_rows: list[Row], unchanged: bool) -> None:
+        """Work on the films of one file: all of them, or those that are open."""
         # nothing else is worked on while a film is looked into that the process may have died of
         self._make_room(alone=any(row.attempts and row.state is None for row in open_rows))
+        # until its head is read, a file may be DICOM
         if not rows:
-            name = film_name(found.key, self._path_name(found), None)
+            name = film_name(found.key, self._path_name(found, dicom=True), None)
             open_rows = [self._ledger.add(found.key, name, found.size, found.mtime_ns, self._settings)]
         elif unchanged:
             self._ledger.reopen(row.id for row in open_rows)
             open_rows = [self._ledger.row(row.id) for row in open_rows]
         else:
             open_rows = [self._start_again(found, rows)]
+        # only DICOM files have several frames
+        dicom = True
         if open_rows[0].frame == 0:
-            open_rows = self._look_into(found, open_rows[0])
+            open_rows, dicom = self._read_head(found, open_rows[0])
         for row in open_rows:
             self._end_if_asked()
-            self._work_on(found, row)
+            self._work_on(found, row, dicom)
 
     def _unchanged(self, row: Row, found: Found) -> bool:
         """Whether file and settings are those of the row; a file that is gone has not changed."""
@@ -154,19 +166,19 @@ class Schedule:
         for row in rows:
             if row.stem is not None:
                 self._results.remove_film(row.stem)
-        name = film_name(found.key, self._path_name(found), None)
+        name = film_name(found.key, self._path_name(found, dicom=True), None)
         return self._ledger.restart(found.key, name, found.size, found.mtime_ns, self._settings)
 
-    def _shows_path(self, found: Found) -> bool:
-        """Whether a film is called by its path. Behind a URL only a file without a UID is."""
+    def _shows_path(self, found: Found, dicom: bool) -> bool:
+        """Whether a film is called by its path. Behind a URL only a file that is not DICOM is."""
         if self._options.deidentify:
             return False
         by_path = self._options.names == "path" and url_of(found.path) is None
-        return by_path or not may_name_a_patient(found.path)
+        return by_path or not dicom
 
-    def _path_name(self, found: Found) -> Path | None:
+    def _path_name(self, found: Found, dicom: bool) -> Path | None:
         """The path that a film is called by; None if it is called by its UID."""
-        return self._free_path(found) if self._shows_path(found) else None
+        return self._free_path(found) if self._shows_path(found, dicom) else None
 
     def _free_path(self, found: Found) -> Path:
         """The path below the folder that was given, or a longer one if another film in the ledger has that name."""
@@ -177,32 +189,37 @@ class Schedule:
                 return path
         return found.path
 
-    def _path_without_uid(self, found: Found) -> Path | None:
+    def _path_without_uid(self, found: Found, dicom: bool) -> Path | None:
         """What a file without a UID is called, so that a person finds it; None if no path may be shown at all."""
-        if self._shows_path(found):
+        if self._shows_path(found, dicom):
             return self._free_path(found)
         return None if self._options.deidentify else found.place
 
-    def _look_into(self, found: Found, row: Row) -> list[Row]:
-        """Learn names and UIDs of the frames of a file; one that may not be looked into again ends here."""
+    def _read_head(self, found: Found, row: Row) -> tuple[list[Row], bool]:
+        """Learn the names and UIDs of a file's frames, and whether it may be DICOM.
+
+        A file that must not be read again ends here.
+        """
         if row.attempts >= MAX_ATTEMPTS:
             # its UID is known if the file was read before the process died
             if row.uid is None:
-                self._ledger.describe(row, [(film_name(found.key, self._path_without_uid(found), None), None)], None)
+                shown = self._path_without_uid(found, may_name_a_patient(found.path))
+                self._ledger.describe(row, [(film_name(found.key, shown, None), None)], None)
             self._end(Outcome(row.id, "failed", DIED))
-            return []
+            return [], True
         self._ledger.begin(row.id)
-        head = read_head(found.path)
-        shown = self._path_name(found) if head.uid is not None else self._path_without_uid(found)
+        head = self._executor.ready().read_head(found.path)
+        name_of = self._path_without_uid if head.uid is None else self._path_name
+        shown = name_of(found, head.dicom)
         numbers = range(1, head.frames + 1) if head.frames is not None and head.frames > 1 else [None]
         uid = self._uid(head)
         # what cannot be read is no duplicate of what can
         image = uid if head.frames is not None else None
         names = [(film_name(found.key, shown, uid, number), image) for number in numbers]
-        # it survived: to look into the file and to work on its film are attempts of their own
-        return self._ledger.describe(row, names, head.file_sha256)
+        # it survived: reading the head and working on the film are separate attempts
+        return self._ledger.describe(row, names, head.file_sha256), head.dicom
 
-    def _uid(self, head: Head) -> str | None:
+    def _uid(self, head: FilmHead) -> str | None:
         """The UID of an image, or the one that takes its place."""
         if head.uid is None or not self._options.deidentify:
             return head.uid
@@ -210,7 +227,7 @@ class Schedule:
 
         return deidentified_uid(head.uid)
 
-    def _work_on(self, found: Found, row: Row) -> None:
+    def _work_on(self, found: Found, row: Row, dicom: bool) -> None:
         """Hand one film out, unless it is known how it ends."""
         if row.attempts >= MAX_ATTEMPTS:
             self._end(Outcome(row.id, "failed", DIED))
@@ -230,8 +247,8 @@ class Schedule:
             name=row.name,
             stem=stem,
             uid=row.uid,
-            dicom=may_name_a_patient(found.path),
-            anonymous=not self._shows_path(found),
+            dicom=dicom,
+            anonymous=not self._shows_path(found, dicom),
             judged=self._ledger.images(row),
         )
         self._hand_out(job)
@@ -283,6 +300,7 @@ class Schedule:
             job = self._died.pop()
             if self._ledger.row(job.id).attempts >= MAX_ATTEMPTS:
                 self._end(Outcome(job.id, "failed", LATE if job.id in self._late else DIED))
+                self._forget(job.path)
                 continue
             self._hand_out(job)
             while self._in_flight:
@@ -302,7 +320,12 @@ class Schedule:
         if result.stop is not None:
             raise StoppedError(result.stop)
         self._end(result)
-        self._in_flight.pop(result.id)
+        self._forget(self._in_flight.pop(result.id).path)
+
+    def _forget(self, path: Path) -> None:
+        """Drop what was fetched of a file, once no film of it is left to work on."""
+        if path != self._taken and all(job.path != path for job in (*self._in_flight.values(), *self._died)):
+            self._executor.ready().forget(path)
 
     def _end(self, outcome: Outcome) -> None:
         row = self._ledger.row(outcome.id)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 __all__ = ["folder_written_beside", "sha256_of", "written_beside"]
@@ -49,14 +50,19 @@ def folder_written_beside(target: Path) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def sha256_of(path: Path) -> str:
+def sha256_of(path: Path, opened: io.FileIO | None = None) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal digits.
+
+    Args:
+        path: the file.
+        opened: the same file, if it is open already. It stays open.
 
     Raises:
         OSError: if it cannot be read.
     """
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
+    with nullcontext(opened) if opened is not None else io.FileIO(path) as stream:
+        stream.seek(0)
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

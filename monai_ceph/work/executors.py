@@ -8,19 +8,22 @@ import warnings
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from monai_ceph.errors import CephError
 from monai_ceph.result import ModelIdentity
 from monai_ceph.work.film import BrokenDeviceError, FilmJob, FilmWorker, Outcome, ReadFilm, Reading
+from monai_ceph.work.film_head import FilmHead, read_film_head
+from monai_ceph.work.remote import FetchedFilms
 
 __all__ = [
     "Died",
     "Executor",
     "InlineExecutor",
     "LateExecutor",
+    "LocalExecutor",
     "MakeExecutor",
     "MakeWorker",
     "OtherModelError",
@@ -49,6 +52,12 @@ class Executor(Protocol):
     capacity: int
     """Jobs that may be submitted and not yet answered."""
 
+    def read_head(self, path: Path) -> FilmHead:
+        """Read the head of a film. A film behind a URL is fetched, and kept until :meth:`forget`."""
+
+    def forget(self, path: Path) -> None:
+        """Drop what was fetched of a film: no further job has this path."""
+
     def submit(self, job: FilmJob) -> None:
         """Take a job; never called beyond the capacity."""
 
@@ -63,7 +72,25 @@ MakeExecutor = Callable[[MakeWorker, ReadFilm, Path], Executor]
 """Makes an executor from what makes a worker, what reads a film, and the folder of results."""
 
 
-class InlineExecutor:
+class LocalExecutor:
+    """What executors on this machine share: this process fetches films behind URLs, each once, for all workers."""
+
+    def __init__(self) -> None:
+        self._fetched = FetchedFilms()
+
+    def read_head(self, path: Path) -> FilmHead:
+        """Read the head of a film. A film behind a URL is fetched, and kept until :meth:`forget`."""
+        return read_film_head(path, self._fetched.get(path))
+
+    def forget(self, path: Path) -> None:
+        """Delete the copy of a film."""
+        self._fetched.forget(path)
+
+    def _with_copy(self, job: FilmJob) -> FilmJob:
+        return replace(job, fetched=self._fetched.get(job.path))
+
+
+class InlineExecutor(LocalExecutor):
     """Works in this process, in order, and reads the next film while the network works on this one.
 
     Args:
@@ -73,6 +100,7 @@ class InlineExecutor:
     capacity = 2
 
     def __init__(self, make_worker: MakeWorker) -> None:
+        super().__init__()
         self._worker = make_worker()
         self.identity = self._worker.identity
         self._ahead = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reading")
@@ -80,6 +108,7 @@ class InlineExecutor:
 
     def submit(self, job: FilmJob) -> None:
         """Begin to read the film."""
+        job = self._with_copy(job)
         self._jobs.append((job, self._ahead.submit(self._worker.read, job)))
 
     def wait(self) -> Outcome | Died:
@@ -98,6 +127,7 @@ class InlineExecutor:
     def close(self, at_once: bool) -> None:
         """End the reading thread."""
         self._ahead.shutdown(wait=not at_once, cancel_futures=True)
+        self._fetched.close()
 
 
 class OtherModelError(CephError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -15,11 +16,12 @@ from pydicom import Dataset
 
 from monai_ceph.errors import CephError, ReadError, RejectedError, StoppedError
 from monai_ceph.readers import Radiograph
+from monai_ceph.readers.files import open_file
 from monai_ceph.reports.dicom_source import header_warnings, source_header
 from monai_ceph.reports.json_result import save_json
 from monai_ceph.reports.overlay import save_overlay
 from monai_ceph.result import Detection, ModelIdentity
-from monai_ceph.work.image_digest import image_digest
+from monai_ceph.work.image_digest import image_digest, patient_id
 from monai_ceph.work.names import without_identity
 from monai_ceph.work.options import Options, film_files
 from monai_ceph.work.remote import local_copy
@@ -68,8 +70,11 @@ def make_detector(device: str | None, overlays: tuple[Path, ...]) -> Detector:
     return CephalogramDetector(device, overlays)
 
 
-Read = Callable[[Path, "float | None", "int | None"], Radiograph]
-"""Reads a file with a pixel spacing in mm (None: the file's own) and a frame (None: the only one)."""
+Read = Callable[[Path, "float | None", "int | None", "io.FileIO | None"], Radiograph]
+"""Reads a file with a pixel spacing in mm (None: the file's own) and a frame (None: the only one).
+
+The last argument is the file itself, if it is open already.
+"""
 
 
 class BrokenDeviceError(StoppedError):
@@ -96,6 +101,7 @@ class FilmJob:
         dicom: it is a DICOM file, and may have DICOM results.
         anonymous: nothing that is written or said may hold the path or what the file says of the patient.
         judged: digests of images that were judged under this UID; a film that is one of them needs no detection.
+        fetched: of a film behind a URL, the copy that was fetched, or why it cannot be fetched. None: not fetched yet.
     """
 
     id: int
@@ -107,6 +113,7 @@ class FilmJob:
     dicom: bool
     anonymous: bool
     judged: frozenset[str] = frozenset()
+    fetched: Path | ReadError | None = None
 
 
 @dataclass(frozen=True)
@@ -140,11 +147,19 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Reading:
-    """The pixels of a film, or why there are none, how long it took, and the digest of a DICOM image."""
+    """What was read of a film.
+
+    Attributes:
+        result: its pixels, or why there are none.
+        seconds: how long it took.
+        image_sha256: :func:`~monai_ceph.work.image_digest.image_digest` of a DICOM film.
+        header: of a DICOM film whose results need it, or why it cannot be read.
+    """
 
     result: Radiograph | Exception
     seconds: float
     image_sha256: str | None = None
+    header: Dataset | CephError | None = None
 
 
 ReadFilm = Callable[[FilmJob], Reading]
@@ -152,20 +167,29 @@ ReadFilm = Callable[[FilmJob], Reading]
 
 
 def read_film(read: Read, options: Options, job: FilmJob) -> Reading:
-    """Read a film, in any thread or process."""
+    """Read all that is needed of a film, in any thread or process: nothing opens its file again."""
     start = time.perf_counter()
     result: Radiograph | Exception
-    digest = None
+    digest, header = None, None
     try:
-        with local_copy(job.path) as path:
-            result = replace(read(path, options.pixel_spacing, job.frame), path=job.path)
+        with local_copy(job.path, job.fetched) as path, open_file(path) as opened:
+            result = replace(read(path, options.pixel_spacing, job.frame, opened), path=job.path)
             if job.dicom and job.uid is not None:
                 # a film whose header cannot be parsed once more is like no other film
                 with suppress(Exception):
-                    digest = image_digest(path, result)
+                    digest = image_digest(patient_id(path, opened), result.pixels)
+            if job.dicom and (options.deidentify or not options.formats.isdisjoint(_OBJECTS)):
+                header = _header(job, path, opened)
     except Exception as error:
         result = error
-    return Reading(result, time.perf_counter() - start, digest)
+    return Reading(result, time.perf_counter() - start, digest, header)
+
+
+def _header(job: FilmJob, path: Path, opened: io.FileIO | None) -> Dataset | CephError:
+    try:
+        return source_header(path, opened)
+    except CephError as error:
+        return type(error)(str(error).replace(str(path), str(job.path)))
 
 
 class FilmWorker:
@@ -213,7 +237,9 @@ class FilmWorker:
             seconds = {"reading": reading.seconds, **detection.seconds}
             detection = detection.model_copy(update={"frame": job.frame, "seconds": seconds})
             start = time.perf_counter()
-            detection = self._write(job, reading.result, detection)
+            if isinstance(reading.header, CephError):
+                raise reading.header
+            detection = self._write(job, reading.result, reading.header, detection)
             seconds = {**seconds, "writing": time.perf_counter() - start}
         except StoppedError as error:
             return Outcome(job.id, "failed", stop=str(error))
@@ -226,13 +252,9 @@ class FilmWorker:
         state = "done" if detection.state == "ok" else "uncertain"
         return Outcome(job.id, state, None, result, detection.warnings, seconds, image_sha256=image)
 
-    def _write(self, job: FilmJob, radiograph: Radiograph, detection: Detection) -> Detection:
+    def _write(self, job: FilmJob, radiograph: Radiograph, source: Dataset | None, detection: Detection) -> Detection:
         """Write the film's files; return the detection as it was written, with a warning for what could not be."""
         files = film_files(self._out, job.stem, self._options.formats)
-        source = None
-        if job.dicom and (self._options.deidentify or not files.keys().isdisjoint(_OBJECTS)):
-            with local_copy(job.path) as path:
-                source = source_header(path)
         notes: list[str] = []
         picture = files.pop("overlay", None)
         if self._options.deidentify:

@@ -19,7 +19,7 @@ from typing import Any
 
 from monai_ceph.errors import CephError, StoppedError
 from monai_ceph.result import ModelIdentity
-from monai_ceph.work.executors import Died, MakeWorker, be_discreet, threads_per_worker
+from monai_ceph.work.executors import Died, LocalExecutor, MakeWorker, be_discreet, threads_per_worker
 from monai_ceph.work.film import BrokenDeviceError, FilmJob, Outcome
 from monai_ceph.work.memory import keep_freed_memory
 
@@ -81,7 +81,7 @@ class _Process:
     since: float = 0.0
 
 
-class ProcessExecutor:
+class ProcessExecutor(LocalExecutor):
     """Works in ``count`` processes, each with its share of the processor's cores.
 
     Every process has a pipe of its own and one job at a time, so that it is known which film a process died of, and no
@@ -98,6 +98,7 @@ class ProcessExecutor:
     """
 
     def __init__(self, make_worker: MakeWorker, count: int, limit_s: float | None = None) -> None:
+        super().__init__()
         self.capacity = count
         self._limit_s = limit_s
         self._make_worker = make_worker
@@ -118,7 +119,7 @@ class ProcessExecutor:
 
     def submit(self, job: FilmJob) -> None:
         """Give the film to a process that is free, or as soon as one is."""
-        self._jobs.append(job)
+        self._jobs.append(self._with_copy(job))
         self._hand_out()
 
     def wait(self) -> Outcome | Died:
@@ -151,6 +152,7 @@ class ProcessExecutor:
                 each.process.kill()
                 each.process.join()
         self._processes.clear()
+        self._fetched.close()
 
     def _start(self) -> None:
         here, there = self._context.Pipe()

@@ -10,20 +10,22 @@ import logging
 import os
 import platform
 from collections import deque
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from monai_ceph.errors import CephError, StoppedError
+from monai_ceph.errors import CephError, ReadError, StoppedError
 from monai_ceph.result import ModelIdentity
 from monai_ceph.storage.atomic import written_beside
 from monai_ceph.work.executors import Died, MakeWorker, be_discreet
 from monai_ceph.work.film import BrokenDeviceError, FilmJob, FilmWorker, Outcome, ReadFilm, Reading
+from monai_ceph.work.film_head import FilmHead, read_film_head
 from monai_ceph.work.memory import keep_freed_memory
 from monai_ceph.work.options import film_files
 from monai_ceph.work.ray_connection import connect, first_line
+from monai_ceph.work.remote import FetchedFilms, url_of
 
 __all__ = ["RayExecutor"]
 
@@ -34,16 +36,41 @@ _MAX_DEATHS_WHILE_LOADING = 3
 _PATIENCE = 60.0
 
 
-def _read(read: ReadFilm, job: FilmJob, there: bool) -> Reading:
-    """Read a film on any node; ``there``: the driver sees its file."""
+def _fetch(path: Path) -> tuple[FilmHead, bytes | ReadError | None]:
+    """Read the head of a film on any node; return it with the bytes of a film behind a URL, or why there are none."""
+    be_discreet()
+    with closing(FetchedFilms()) as films:
+        fetched = films.get(path)
+        head = read_film_head(path, fetched)
+        return head, fetched.read_bytes() if isinstance(fetched, Path) else fetched
+
+
+def _read(read: ReadFilm, job: FilmJob, there: bool, fetched: bytes | ReadError | None = None) -> Reading:
+    """Read a film on any node.
+
+    Args:
+        read: reads it.
+        job: the film.
+        there: the driver sees its file.
+        fetched: what :func:`_fetch` returned of a film behind a URL.
+    """
     be_discreet()
     if there and not job.path.exists():
         return Reading(StoppedError(_not_shared()), 0.0)
-    reading = read(job)
+    if not isinstance(fetched, bytes):
+        reading = read(replace(job, fetched=fetched))
+    else:
+        try:
+            with TemporaryDirectory(prefix="monai-ceph-") as folder:
+                copy = Path(folder) / job.path.name
+                copy.write_bytes(fetched)
+                reading = read(replace(job, fetched=copy))
+        except OSError as error:
+            reading = Reading(ReadError(f"{job.path}: cannot be fetched ({type(error).__name__})."), 0.0)
     if isinstance(reading.result, Exception) and not isinstance(reading.result, CephError):
         # not every exception of a decoder can travel; its name and its text can
-        error = type(type(reading.result).__name__, (Exception,), {})(str(reading.result))
-        reading = replace(reading, result=error)
+        told = type(type(reading.result).__name__, (Exception,), {})(str(reading.result))
+        reading = replace(reading, result=told)
     return reading
 
 
@@ -132,6 +159,7 @@ class RayExecutor:
     ) -> None:
         self._ray, self._own = connect(address)
         self._places: list[_Place] = []
+        self._fetched: dict[Path, Any] = {}
         self._reading: dict[Any, FilmJob] = {}
         self._read_films: deque[tuple[FilmJob, Any]] = deque()
         self._identity: ModelIdentity | None = None
@@ -147,7 +175,11 @@ class RayExecutor:
             # each actor works on one film while the next one is read for it
             self.capacity = 2 * workers
             # a task that asked for a CPU would wait for ever where the actors hold all of them
-            self._read = self._ray.remote(num_cpus=0, max_retries=0, scheduling_strategy="SPREAD")(_read)
+            task = self._ray.remote(num_cpus=0, max_retries=0, scheduling_strategy="SPREAD")
+            self._fetch = task(_fetch).options(num_returns=2)
+            self._read = task(_read)
+            # where the bytes are
+            self._read_fetched = self._read.options(scheduling_strategy="DEFAULT")
             self._film = self._ray.put(read)
             self._threads = 1 if gpu else cpus
             self._make_worker = make_worker
@@ -166,9 +198,38 @@ class RayExecutor:
             raise
         self.identity = self._identity
 
+    def read_head(self, path: Path) -> FilmHead:
+        """Have the head of a film read on any node. The bytes of a film behind a URL stay there."""
+        self._fetched.pop(path, None)
+        head = self._fetch_on_a_node(path)
+        try:
+            answer: FilmHead = self._ray.get(head)
+        except self._ray.exceptions.RayError:
+            # the task died; the film is then read without its head, which shows what is wrong with it
+            self._fetched.pop(path, None)
+            return FilmHead.unread(path)
+        return answer
+
+    def forget(self, path: Path) -> None:
+        """Let the cluster free the bytes of a film."""
+        self._fetched.pop(path, None)
+
     def submit(self, job: FilmJob) -> None:
         """Have the film read on any node."""
-        self._reading[self._read.remote(self._film, job, job.path.is_absolute() and job.path.exists())] = job
+        if url_of(job.path) is None:
+            reading = self._read.remote(self._film, job, job.path.exists())
+        else:
+            if job.path not in self._fetched:
+                self._fetch_on_a_node(job.path)
+            reading = self._read_fetched.remote(self._film, job, False, self._fetched[job.path])
+        self._reading[reading] = job
+
+    def _fetch_on_a_node(self, path: Path) -> Any:
+        """Fetch a film behind a URL, and return a reference to the film's head."""
+        head, fetched = self._fetch.remote(path)
+        if url_of(path) is not None:
+            self._fetched[path] = fetched
+        return head
 
     def wait(self) -> Outcome | Died:
         """Wait for any actor.
@@ -192,6 +253,7 @@ class RayExecutor:
             if pending:
                 self._ray.wait(pending, num_returns=len(pending), timeout=10)
         self._reading.clear()
+        self._fetched.clear()
         self._places.clear()
         if self._own:
             self._own = False
@@ -263,7 +325,8 @@ class RayExecutor:
             self._start()
             result = Died(job.id)
         except self._ray.exceptions.RayError:
-            # the task that read the film, or the node that held its pixels
+            # the task that read the film, or the node that held its bytes or its pixels
+            self._fetched.pop(job.path, None)
             result = Died(job.id)
         self._hand_out()
         return result

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,10 +21,10 @@ from monai_ceph.readers.dicom_elements import UID_PATTERN
 from monai_ceph.readers.files import SUFFIXES, why_skipped
 from monai_ceph.readers.unsupported import HEAD_BYTES
 
-__all__ = ["iter_films", "local_copy", "read_start", "size_and_version", "uid_in", "url_of"]
+__all__ = ["FetchedFilms", "iter_films", "local_copy", "read_start", "size_and_version", "uid_in", "url_of"]
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(.+)", re.DOTALL)
-# pacs.urls, which knows more of them, is there with the extra only
+# the keys of archives.urls.WEB_SCHEMES, which cannot be imported without the extra pacs
 _ARCHIVES = ("dicomweb", "dicomweb+http")
 _IMAGE = re.compile(rf"(?:{'|'.join(map(re.escape, _ARCHIVES))}):/.+/instances/({UID_PATTERN})")
 
@@ -59,7 +59,7 @@ def iter_films(root: Path, on_skipped: Callable[[Path, str], None] = lambda path
     fs, place = _open(root)
     scheme = str(root).partition(":")[0]
     try:
-        if not fs.isdir(place):
+        if _names_a_film(root) or not fs.isdir(place):
             yield root
             return
         waiting, left_out = [place], None
@@ -113,17 +113,55 @@ def read_start(path: Path, count: int) -> bytes:
     """
     fs, place = _open(path)
     try:
-        with fs.open(place, "rb") as stream:
-            return stream.read(count)
+        return bytes(fs.cat_file(place, start=0, end=count))[:count]
     except Exception as error:
         raise OSError(f"{url_of(path)}: {error}") from error
 
 
+class FetchedFilms:
+    """Copies of films behind URLs, in temporary files. Each film is fetched once, until :meth:`forget`."""
+
+    def __init__(self) -> None:
+        self._folders: dict[Path, TemporaryDirectory[str]] = {}
+        self._copies: dict[Path, Path | ReadError] = {}
+
+    def get(self, path: Path) -> Path | ReadError | None:
+        """Return the copy of a film, or why it cannot be fetched; None for a local film."""
+        if url_of(path) is None:
+            return None
+        if path not in self._copies:
+            try:
+                folder = TemporaryDirectory(prefix="monai-ceph-", ignore_cleanup_errors=True)
+                self._folders[path] = folder
+                self._copies[path] = _fetch(path, Path(folder.name))
+            except ReadError as error:
+                self._copies[path] = error
+            except OSError as error:
+                self._copies[path] = ReadError(f"{path}: cannot be fetched ({type(error).__name__}).")
+        return self._copies[path]
+
+    def forget(self, path: Path) -> None:
+        """Delete the copy of a film, if there is one."""
+        self._copies.pop(path, None)
+        if folder := self._folders.pop(path, None):
+            folder.cleanup()
+
+    def close(self) -> None:
+        """Delete all copies."""
+        for path in list(self._folders):
+            self.forget(path)
+
+
 @contextmanager
-def local_copy(path: Path) -> Iterator[Path]:
-    """Give a file to read from: the path itself, or a copy of what is behind the URL for as long as the context lasts.
+def local_copy(path: Path, fetched: Path | ReadError | None = None) -> Iterator[Path]:
+    """Give a file to read from: a local film itself, or a copy of what is behind the URL.
 
     Errors of this package that name the copy name the path instead.
+
+    Args:
+        path: of the film.
+        fetched: what :meth:`FetchedFilms.get` returned for it. None: a film behind a URL is fetched now, and its copy
+            is deleted at the end of the context.
 
     Raises:
         ReadError: if it cannot be fetched.
@@ -131,22 +169,44 @@ def local_copy(path: Path) -> Iterator[Path]:
     if url_of(path) is None:
         yield path
         return
-    with TemporaryDirectory(prefix="monai-ceph-") as folder:
-        copy = Path(folder) / path.name
+    with ExitStack() as stack:
+        if fetched is None:
+            films = stack.enter_context(closing(FetchedFilms()))
+            fetched = films.get(path)
+            assert fetched is not None
+        if isinstance(fetched, ReadError):
+            raise fetched
+        try:
+            yield fetched
+        except CephError as error:
+            raise type(error)(str(error).replace(str(fetched), str(path))) from error
+
+
+def _fetch(path: Path, folder: Path) -> Path:
+    """Copy what is behind a URL into a folder.
+
+    Raises:
+        ReadError: if that is impossible.
+    """
+    copy = folder / path.name
+    try:
         fs, place = _open(path)
-        try:
-            fs.get_file(place, str(copy))
-        except FileNotFoundError as error:
-            raise ReadError(f"{path}: no such file.") from error
-        except CephError as error:
-            raise ReadError(f"{path}: cannot be fetched: {error}") from error
-        except Exception as error:
-            # its text may hold the path, which may name a patient
-            raise ReadError(f"{path}: cannot be fetched ({type(error).__name__}).") from error
-        try:
-            yield copy
-        except CephError as error:
-            raise type(error)(str(error).replace(str(copy), str(path))) from error
+        fs.get_file(place, str(copy))
+    except FileNotFoundError as error:
+        raise ReadError(f"{path}: no such file.") from error
+    except CephError as error:
+        # without the URL, which may name a patient
+        reason = str(error).removeprefix(f"{url_of(path)}: ")
+        raise ReadError(f"{path}: cannot be fetched: {reason}") from error
+    except Exception as error:
+        # its text may hold the path, which may name a patient
+        raise ReadError(f"{path}: cannot be fetched ({type(error).__name__}).") from error
+    return copy
+
+
+def _names_a_film(root: Path) -> bool:
+    """Return whether a URL names a film and no folder. On a web server, asking for a folder fetches the film."""
+    return str(root).startswith(("http:", "https:")) and root.name.lower().endswith(SUFFIXES)
 
 
 def _head(path: Path) -> bytes:
@@ -166,15 +226,16 @@ def _open(path: Path) -> tuple[Any, str]:
     """
     import fsspec
 
-    for scheme in _ARCHIVES:
-        fsspec.register_implementation(
-            scheme,
-            "monai_ceph.archives.archive_files.DicomWebFileSystem",
-            clobber=True,
-            errtxt="DICOMweb needs more: pip install 'monai-ceph[pacs]'",
-        )
     url = url_of(path)
     assert url is not None
+    scheme = url.partition(":")[0]
+    if scheme in _ARCHIVES:
+        try:
+            # here, because it needs the extra pacs
+            from monai_ceph.archives.archive_files import DicomWebFileSystem
+        except ImportError as error:
+            raise CephError(f"{url}: DICOMweb needs more packages: pip install 'monai-ceph[pacs]'") from error
+        fsspec.register_implementation(scheme, DicomWebFileSystem, clobber=True)
     try:
         return fsspec.core.url_to_fs(url)  # type: ignore[no-any-return]
     except (ImportError, ValueError) as error:
