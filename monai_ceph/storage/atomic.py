@@ -1,4 +1,4 @@
-"""Write beside, then rename: a file is there whole or not at all."""
+"""Write a file beside its target, then rename it: the target is complete or absent."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["folder_written_beside", "sha256_of", "written_beside"]
 
 @contextmanager
 def written_beside(target: Path) -> Iterator[Path]:
-    """Yield a path beside ``target`` to write to; it takes the target's place at the end, or vanishes on an error.
+    """Yield a path beside ``target`` to write to. It is renamed to the target at the end, or removed on an error.
 
-    It is on the disk before it takes the place, so that a power cut leaves no empty file either.
+    It is flushed to the disk before it is renamed, so that a power cut leaves no empty file.
 
     Raises:
         OSError: if the folder cannot be written.
@@ -35,10 +35,10 @@ def written_beside(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def folder_written_beside(target: Path) -> Iterator[Path]:
-    """Yield a new folder beside ``target`` to write into; it takes the target's place at the end, or vanishes.
+    """Yield a new folder beside ``target`` to write into. At the end it is renamed, or on an error removed.
 
     Raises:
-        OSError: if the folder cannot be written, or ``target`` is there and not an empty folder.
+        OSError: if the folder cannot be written, or ``target`` exists and is not an empty folder.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")

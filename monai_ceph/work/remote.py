@@ -1,7 +1,7 @@
-"""Films behind a URL, such as ``s3://bucket/folder``: listed and fetched through fsspec, never written to.
+"""Films behind a URL, such as ``s3://bucket/folder``: they are listed and fetched through fsspec, and never changed.
 
-A URL becomes a relative ``Path`` whose first part is the scheme, ``s3:/bucket/folder``, and is so told from a local
-path, which is absolute wherever this package hands one on. Credentials are those that fsspec finds on the machine that
+A URL is represented by a relative ``Path`` whose first part is the scheme: ``s3:/bucket/folder``. Local paths are
+always absolute inside this package, so the two cannot be confused. fsspec finds the credentials on the machine that
 fetches.
 """
 
@@ -30,7 +30,7 @@ _IMAGE = re.compile(rf"(?:{'|'.join(map(re.escape, _ARCHIVES))}):/.+/instances/(
 
 
 def url_of(path: Path) -> str | None:
-    """Return the URL that a path stands for; None for a local path."""
+    """Return the URL that a path represents; None for a local path."""
     match = _URL.fullmatch(str(path))
     if match is None:
         return None
@@ -45,16 +45,16 @@ def uid_in(path: Path) -> str | None:
 
 
 def iter_films(root: Path, on_skipped: Callable[[Path, str], None] = lambda path, reason: None) -> Iterator[Path]:
-    """Yield the films below a URL, or the one that it names: files with a known suffix, or with a DICOM preamble.
+    """Yield the films below a URL, or the film that it names: files with a known suffix or a DICOM preamble.
 
-    Files come before folders, each in sorted order; hidden ones are left out, and a DICOMDIR is not looked at.
+    Files come before folders, each in sorted order. Hidden files are skipped, and a DICOMDIR is not read.
 
     Args:
         root: the URL.
-        on_skipped: called with files that are left out, as by `readers.iter_radiographs`.
+        on_skipped: called with each file that is skipped, as by `readers.iter_radiographs`.
 
     Raises:
-        CephError: if it cannot be listed; or, after all that could be, if an archive did not say all.
+        CephError: if the URL cannot be listed. If an archive's list is incomplete, after the films that it has.
     """
     fs, place = _open(root)
     scheme = str(root).partition(":")[0]
@@ -90,12 +90,12 @@ def iter_films(root: Path, on_skipped: Callable[[Path, str], None] = lambda path
             raise CephError(left_out)
     except CephError:
         raise
-    except Exception as error:  # each file system has errors of its own
+    except Exception as error:  # each file system raises its own errors
         raise CephError(f"{url_of(root)}: cannot be listed ({type(error).__name__}: {error})") from error
 
 
 def size_and_version(path: Path) -> tuple[int | None, int | None]:
-    """Return the size of a film in bytes and a number that changes with its content; None if it is not there."""
+    """Return the size of a film in bytes and a number that changes with its content; None if it does not exist."""
     fs, place = _open(path)
     try:
         entry = fs.info(place)
@@ -154,9 +154,9 @@ class FetchedFilms:
 
 @contextmanager
 def local_copy(path: Path, fetched: Path | ReadError | None = None) -> Iterator[Path]:
-    """Give a file to read from: a local film itself, or a copy of what is behind the URL.
+    """Yield a file to read: a local film itself, or a copy of the film behind a URL.
 
-    Errors of this package that name the copy name the path instead.
+    Errors of this package name the path of the film, not that of the copy.
 
     Args:
         path: of the film.
@@ -183,10 +183,10 @@ def local_copy(path: Path, fetched: Path | ReadError | None = None) -> Iterator[
 
 
 def _fetch(path: Path, folder: Path) -> Path:
-    """Copy what is behind a URL into a folder.
+    """Copy the film behind a URL into a folder.
 
     Raises:
-        ReadError: if that is impossible.
+        ReadError: if it cannot be fetched.
     """
     copy = folder / path.name
     try:
@@ -199,7 +199,7 @@ def _fetch(path: Path, folder: Path) -> Path:
         reason = str(error).removeprefix(f"{url_of(path)}: ")
         raise ReadError(f"{path}: cannot be fetched: {reason}") from error
     except Exception as error:
-        # its text may hold the path, which may name a patient
+        # its text may contain the path, which may name a patient
         raise ReadError(f"{path}: cannot be fetched ({type(error).__name__}).") from error
     return copy
 
@@ -219,7 +219,7 @@ def _head(path: Path) -> bytes:
 
 
 def _open(path: Path) -> tuple[Any, str]:
-    """Return the file system, and the place in it.
+    """Return the file system of a URL, and the path in it.
 
     Raises:
         CephError: if there is no such file system.

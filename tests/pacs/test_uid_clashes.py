@@ -212,7 +212,7 @@ def test_two_that_come_at_once_from_archives(tmp_path: Path) -> None:
     with place_of(tmp_path) as place:
         for dataset in (film(1), other_pixels()):
             put_into_inbox(dataset, place.spool)
-        with running_loop(InboxLoop(place.spool, place.arrivals, timeout=60)):
+        with running_loop(InboxLoop(place.spool, place.intake, timeout=60)):
             wait_until(lambda: list(place.spool.inbox.iterdir()) == [])
         work(place)
         assert place.ledger.counts() == {"detected": 1, "dead": 1}
