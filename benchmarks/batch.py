@@ -82,7 +82,7 @@ class Pixels:
     def __init__(self, phantoms: list[Path]) -> None:
         self.phantoms = phantoms
 
-    def __call__(self, path: Path, pixel_spacing: float | None = None, frame: int | None = None) -> Radiograph:
+    def __call__(self, path: Path, pixel_spacing: float | None, frame: int | None, *_: object) -> Radiograph:
         """Return them, with the film's own UID."""
         if not self.phantoms:
             return Radiograph(np.ones((64, 48), np.float32), path, image_uid=f"{ROOT}.{int(path.stem)}")

@@ -7,7 +7,6 @@ changes under its UID (PS3.5 9), so neither do the file's attributes.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from io import BytesIO
 from typing import Any
 
@@ -24,8 +23,6 @@ from monai_ceph.readers.quiet_pydicom import quiet
 
 __all__ = ["DicomWebFileSystem"]
 
-# a run opens a film several times, the last time while the next one is being worked on
-_KEPT = 3
 _LISTING_SECONDS = 300
 
 
@@ -42,7 +39,6 @@ class DicomWebFileSystem(AbstractFileSystem):
         super().__init__(listings_expiry_time=_LISTING_SECONDS, **options)
         self._scheme = scheme
         self._lock = threading.Lock()
-        self._kept: OrderedDict[str, bytes] = OrderedDict()
 
     @staticmethod
     def _get_kwargs_from_urls(path: str) -> dict[str, str]:
@@ -95,20 +91,12 @@ class DicomWebFileSystem(AbstractFileSystem):
         if mode != "rb" or place.query.study is None or place.series is None or place.image is None:
             raise ValueError(f"{path} is not an image that can be read")
         found = Found(place.query.study, place.series, place.image)
-        with self._lock:
-            # the key is the whole path: another archive may have another image under the same UIDs
-            content = self._kept.get(path)
-        if content is None:
-            stream = BytesIO()
+        stream = BytesIO()
 
-            def keep(dataset: Dataset) -> None:
-                with quiet():
-                    dataset.save_as(stream, enforce_file_format=True)
+        def keep(dataset: Dataset) -> None:
+            with quiet():
+                dataset.save_as(stream, enforce_file_format=True)
 
-            DicomWebArchive(place.service).fetch(found, keep)
-            content = stream.getvalue()
-            with self._lock:
-                self._kept[path] = content
-                while len(self._kept) > _KEPT:
-                    self._kept.popitem(last=False)
-        return BytesIO(content)
+        DicomWebArchive(place.service).fetch(found, keep)
+        stream.seek(0)
+        return stream

@@ -1,4 +1,4 @@
-"""Many films: a ledger, tables, files per film, and a state for every film, whatever ends the run."""
+"""Runs over many films: a ledger, tables, files per film, and a state for every film, however the run ends."""
 
 from monai_ceph.batch.run import detect_films
 from monai_ceph.batch.summary import Summary

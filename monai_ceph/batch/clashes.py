@@ -1,7 +1,7 @@
-"""Different images under one SOP Instance UID: their results must not be taken for those of the image in an archive.
+"""Clashes: different images with the same SOP Instance UID.
 
-DICOM objects point to their film by its UID (PS3.3 C.17.2.1), and an archive has one image under each. So films that
-share a UID get none, and no result is called by that UID alone.
+DICOM objects refer to their film by its UID (PS3.3 C.17.2.1), and an archive has only one image per
+UID, which may be another one. So films that share a UID get no DICOM objects, and the UID alone names no result.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ __all__ = ["CLASH_WARNING", "mark_clashes"]
 
 CLASH_WARNING = (
     "Another file with other pixels or another patient has the same SOP Instance UID: no DICOM object is made, and "
-    "somebody must find out which image this is."
+    "a person must find out which image this is."
 )
 
 
 def mark_clashes(ledger: Ledger, results: Results) -> None:
-    """Give the films of clashes names of their own and a warning, and remove their DICOM objects.
+    """Give films that clash different names and a warning, and remove their DICOM objects.
 
-    It is done when all films are judged, since the first film of a clash is done before the second is met, maybe by an
-    earlier run and without its file at hand now. What was done before is not done again.
+    Call it after all films: the first film of a clash is finished before the second is found, perhaps by an earlier
+    run, and its file may be gone. Films that were marked before are left as they are.
 
     Raises:
         StoppedError: if a file cannot be written.

@@ -1,4 +1,4 @@
-"""The films of a run, one after the other: paths are found again on every run and never kept."""
+"""Find the films of a run, one at a time: every run searches again, and no list of paths is kept."""
 
 from __future__ import annotations
 
@@ -10,21 +10,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from monai_ceph.errors import CephError
-from monai_ceph.readers import count_frames, iter_radiographs
-from monai_ceph.readers.dicom import has_preamble
-from monai_ceph.readers.dicom_elements import is_uid
-from monai_ceph.readers.itk_image import META_SUFFIXES, RASTER_SUFFIXES
-from monai_ceph.readers.nifti import NIFTI_SUFFIXES
+from monai_ceph.readers import iter_radiographs
 from monai_ceph.readers.pixels import WORKING_FOLDER
-from monai_ceph.readers.quiet_pydicom import quiet
-from monai_ceph.storage.atomic import sha256_of
 from monai_ceph.work.names import film_name, key_of
 from monai_ceph.work.options import LEDGER, Options, film_folders
-from monai_ceph.work.remote import iter_films, local_copy, read_start, size_and_version, uid_in, url_of
+from monai_ceph.work.remote import iter_films, size_and_version, url_of
 
-__all__ = ["Found", "Head", "Inputs", "may_name_a_patient", "read_head", "skipped_lines"]
-
-_NO_IDENTITY = (*RASTER_SUFFIXES, *META_SUFFIXES, *NIFTI_SUFFIXES)
+__all__ = ["Found", "Inputs", "skipped_lines"]
 
 
 @dataclass(frozen=True)
@@ -32,12 +24,12 @@ class Found:
     """A file that may be a radiograph.
 
     Attributes:
-        path: absolute, or what stands for a URL.
-        shown: as the user named it, or the folder above it.
+        path: absolute path, or the path that represents a URL.
+        shown: the path as the user gave it, or below the folder that the user gave.
         key: SHA-256 of the absolute path.
-        place: below the folder that the user named; as the user named it if that is a file, or there are several.
+        place: path below the folder that the user gave. The same as ``shown`` for a file, or if several were given.
         size: in bytes; None if there is no file, or it is a folder that cannot be searched.
-        mtime_ns: when it was changed, as the file system counts it.
+        mtime_ns: time of the last change in ns, as the file system states it.
     """
 
     path: Path
@@ -48,36 +40,21 @@ class Found:
     mtime_ns: int | None
 
 
-@dataclass(frozen=True)
-class Head:
-    """What a file says before its pixels are read.
-
-    Attributes:
-        frames: how many images it holds; None if that cannot be told, since it is damaged or no radiograph.
-        uid: SOP Instance UID of a DICOM file.
-        file_sha256: of the bytes of a DICOM file with a UID.
-    """
-
-    frames: int | None
-    uid: str | None
-    file_sha256: str | None = None
-
-
 class Inputs:
-    """Files, folders and URLs, walked anew on every iteration, without what runs wrote.
+    """Files, folders and URLs. Each iteration searches them again, and leaves out what runs wrote.
 
     Args:
         paths: files, and folders that are searched to any depth, or URLs of them.
-        out: folder of the results. What lies in its folders, and in those of other runs beside their ledgers, is no
-            film, unless the file is named.
+        out: folder for the results. Files in its folders for results, and in those of other runs, are skipped unless
+            the user gave the file itself.
 
     Attributes:
-        not_listed: why not all below a URL was found, by the latest walk. It costs no other URL, and no film that was.
-        skipped: files below folders that are left out though they may hold films, and why; place, as of `Found`.
+        not_listed: why the latest search did not find everything below a URL. All other films are found.
+        skipped: files in folders that were skipped although they may contain films: place, as in `Found`, and reason.
     """
 
     def __init__(self, paths: Sequence[Path], out: Path) -> None:
-        # ITK changes the working folder for a moment while it loads: from here on every path is absolute
+        # ITK changes the working folder for a moment while it is imported, so all paths become absolute here
         with WORKING_FOLDER:
             self._roots = [(path, _absolute(path)) for path in map(Path, paths)]
         self.not_listed: dict[Path, str] = {}
@@ -109,7 +86,7 @@ class Inputs:
             yield Found(path, shown, key_of(path), place, size, changed)
 
     def paths(self) -> Iterator[tuple[Path, Path, Path]]:
-        """Yield the absolute path of every file, the path as the user named it, and its place."""
+        """Yield each file's absolute path, the path as the user gave it, and its place."""
         for given, root in self._roots:
             if url_of(root) is not None:
                 yield from ((path, path, self._place(path, root, path)) for path in self._behind(root))
@@ -127,9 +104,9 @@ class Inputs:
                     yield path, shown, self._place(path, root, shown)
 
     def _place(self, path: Path, root: Path, shown: Path) -> Path:
-        """Where a file is below the folder that was named; with several, as the user named it, which tells them apart.
+        """Return the path below the folder that was given; with several folders, the path as given, which is unique.
 
-        The images that a DICOMDIR lists stand beside it.
+        The images that a DICOMDIR lists are in folders beside it.
         """
         if len(self._roots) == 1:
             for folder in (root, root.parent):
@@ -150,7 +127,7 @@ class Inputs:
 
 
 def _as_named(path: Path, root: Path, given: Path) -> Path:
-    # the files that a DICOMDIR lists stand beside it
+    # the images that a DICOMDIR lists are in folders beside it
     for folder, named in ((root, given), (root.parent, given.parent)):
         if path.is_relative_to(folder):
             return named / path.relative_to(folder)
@@ -158,51 +135,15 @@ def _as_named(path: Path, root: Path, given: Path) -> Path:
 
 
 def _absolute(path: Path) -> Path:
-    """One path per file, however it is named; the last part of a file's keeps its suffix, even if it is a link."""
+    """Return the same path for a file however it is given. The name of a link is kept, since it has the suffix."""
     if url_of(path) is not None:
         return path
     return path.resolve() if path.is_dir() else path.parent.resolve() / path.name
 
 
 def skipped_lines(inputs: Inputs, options: Options) -> list[str]:
-    """Return a sentence for each file that the latest walk skipped; without identity, named by the hash of its path."""
+    """Return a sentence for each file that the latest search skipped. With ``deidentify`` a hash replaces its path."""
     return [
         f"{film_name(key_of(path), None if options.deidentify else place, None)}: {reason}"
         for path, (place, reason) in sorted(inputs.skipped.items())
     ]
-
-
-def may_name_a_patient(path: Path) -> bool:
-    """Return whether a file is DICOM, or may be: then its header, and by habit its path, say whose film it is."""
-    if not path.name.lower().endswith(_NO_IDENTITY):
-        return True
-    try:
-        if url_of(path) is not None:
-            return has_preamble(read_start(path, 132))
-        with path.open("rb") as file:
-            return has_preamble(file.read(132))
-    except OSError:
-        return False
-
-
-def read_head(path: Path) -> Head:
-    """Read what is needed before a film is worked on; what is wrong with the file shows when its pixels are read."""
-    uid, frames, sha256 = None, None, None
-    # decoders and parsers document few of their exceptions; an unreadable film may have a UID all the same
-    with quiet(), suppress(Exception), local_copy(path) as file:
-        with suppress(Exception):
-            uid = _uid(file) if may_name_a_patient(path) else None
-        with suppress(Exception):
-            frames = count_frames(file)
-        if uid is not None:
-            sha256 = sha256_of(file)
-    # what an archive does not send has a UID too
-    return Head(frames, uid or uid_in(path), sha256)
-
-
-def _uid(path: Path) -> str | None:
-    import pydicom
-
-    dataset = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=["SOPInstanceUID"])
-    uid = str(dataset.get("SOPInstanceUID") or dataset.file_meta.get("MediaStorageSOPInstanceUID") or "")
-    return uid if is_uid(uid) else None

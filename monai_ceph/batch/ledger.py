@@ -1,4 +1,4 @@
-"""The ledger of a run: how every film ended, in one SQLite file that survives any end of the process."""
+"""The ledger of a run: the state of every film, in one SQLite file that is intact however the process ends."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ __all__ = ["ENDED_WELL", "MAX_ATTEMPTS", "Clash", "Ledger", "Row", "known_model"
 ENDED_WELL: tuple[State, ...] = ("done", "uncertain")
 
 MAX_ATTEMPTS = 2
-"""So often may the process die while it works on a film."""
+"""How often the process may die while it works on a film."""
 
-# since 2 it holds the hashes of the files: without them nobody can tell which ones a person corrected
+# version 2 added hashes of the files, which show whether a person changed one
 _VERSION = 3
 _SCHEMA = f"""{RESULTS_SCHEMA}
 CREATE TABLE settings (id INTEGER PRIMARY KEY, json TEXT NOT NULL UNIQUE);
@@ -56,7 +56,7 @@ CREATE INDEX films_uid ON films (uid, frame) WHERE uid IS NOT NULL;
 CREATE INDEX films_duplicate_of ON films (duplicate_of) WHERE duplicate_of IS NOT NULL;
 CREATE INDEX films_seen_in ON films (seen_in, state);
 """
-# not in the schema: older ledgers of the same version lack them, and get them when they are opened
+# not in the schema: older ledgers of this version lack them, and get them when they are opened
 _ADDITIONS = (
     "CREATE TABLE IF NOT EXISTS model (fingerprint TEXT NOT NULL, identity TEXT NOT NULL)",
     "CREATE INDEX IF NOT EXISTS films_name ON films (name)",
@@ -66,7 +66,7 @@ _COLUMNS = (
     "seen_in"
 )
 _JUDGED = "duplicate_of IS NULL AND state IN ('done', 'uncertain', 'rejected')"
-# copies of one image are duplicates, so what is left from several files is different images
+# copies of an image are duplicates, so if a UID is left in several files, their images differ
 _CLASHING = (
     f"{_JUDGED} AND uid IN (SELECT uid FROM films WHERE uid IS NOT NULL AND {_JUDGED} "
     "GROUP BY uid HAVING count(DISTINCT key) > 1)"
@@ -100,7 +100,7 @@ class Row(NamedTuple):
 
 
 class Clash(NamedTuple):
-    """A film that shares its SOP Instance UID with another image."""
+    """A film with the SOP Instance UID of another image."""
 
     id: int
     key: str
@@ -112,7 +112,7 @@ class Clash(NamedTuple):
 
     @property
     def new_name(self) -> str:
-        """What it is called from now on, so that nobody takes it for the image that an archive has under this UID."""
+        """Its new name, so that nobody confuses it with the image that an archive has under this UID."""
         frame = self.frame or None
         if self.name != film_name(self.key, None, self.uid, frame):
             return self.name
@@ -120,7 +120,7 @@ class Clash(NamedTuple):
 
 
 def open_database(path: Path) -> Database:
-    """Open the file of a ledger; it is made if it is not there.
+    """Open the file of a ledger, or create it.
 
     Raises:
         CephError: if the file is something else.
@@ -134,10 +134,10 @@ def _now() -> str:
 
 
 def known_model(path: Path, fingerprint: str) -> ModelIdentity | None:
-    """Return which model the latest run had, if it had this fingerprint; None if a ledger does not say.
+    """Return the model of the latest run if its fingerprint was this one; None if the ledger does not know.
 
     Args:
-        path: absolute, of the ledger. It is only read.
+        path: absolute path of the ledger. It is only read.
         fingerprint: see :mod:`monai_ceph.work.fingerprint`.
     """
     try:
@@ -145,7 +145,7 @@ def known_model(path: Path, fingerprint: str) -> ModelIdentity | None:
             row = connection.execute("SELECT identity FROM model WHERE fingerprint = ?", (fingerprint,)).fetchone()
         return None if row is None else ModelIdentity.model_validate_json(row[0])
     except (sqlite3.Error, ValueError):
-        # no ledger, an older one, or something else: the run says so when it opens it
+        # no ledger, an older one, or another file: the run reports it when it opens the ledger
         return None
 
 
@@ -153,7 +153,7 @@ class Ledger:
     """The films of all runs into one folder. One process writes; others may read at any time.
 
     Args:
-        path: the file; made if it is not there.
+        path: the file; created if necessary.
 
     Raises:
         CephError: if the file is something else.
@@ -168,14 +168,14 @@ class Ledger:
         self._begin_run()
 
     def close(self) -> None:
-        """Write down when the run ended."""
+        """Record the end of the run, and close the file."""
         try:
             self._end_run()
         finally:
             self._database.close()
 
-    def begin_again(self) -> None:
-        """End the run and begin another one, which has seen no film yet."""
+    def start_new_run(self) -> None:
+        """End the run and start another one, which has seen no film yet."""
         self._end_run()
         self._begin_run()
 
@@ -189,7 +189,7 @@ class Ledger:
 
     @property
     def database(self) -> Database:
-        """The file, which has a table ``files`` for :class:`~monai_ceph.batch.results.Results`."""
+        """The database; its table ``files`` is for :class:`~monai_ceph.batch.results.Results`."""
         return self._database
 
     # reading
@@ -203,16 +203,16 @@ class Ledger:
         return self._rows("WHERE id = ?", film)[0]
 
     def has_name(self, name: str, key: str) -> bool:
-        """Return whether a film of another file than ``key`` is called ``name``, or is a frame of a file that is."""
+        """Return whether another file than ``key`` has a film with this name, or with a frame of this name."""
         query = "SELECT count(*) FROM films WHERE name IN (?, ?) AND key != ?"
         return self._database.number(query, name, f"{name}#1", key) > 0
 
     def original(self, row: Row, image_sha256: str | None = None) -> Row | None:
-        """Return the film that is the same image as another, and was judged with the same settings.
+        """Return the film that is the same image as this one and has a result with the same settings.
 
         Args:
-            row: the other one; its file may be byte for byte the same.
-            image_sha256: of its pixels and its patient, once it was read.
+            row: the film; its file may have the same bytes.
+            image_sha256: its image digest, once it was read.
         """
         rows = self._rows(
             f"WHERE uid = ? AND frame = ? AND settings = ? AND id != ? AND {_JUDGED} "
@@ -222,7 +222,7 @@ class Ledger:
         return rows[0] if rows else None
 
     def images(self, row: Row) -> frozenset[str]:
-        """Return the digests of the images that were judged with a film's settings and have its UID and frame."""
+        """Return the digests of images with a film's UID and frame that have a result with its settings."""
         rows = self._database.rows(
             f"SELECT image_sha256 FROM films WHERE uid = ? AND frame = ? AND settings = ? AND id != ? AND {_JUDGED} "
             "AND image_sha256 IS NOT NULL",
@@ -231,7 +231,7 @@ class Ledger:
         return frozenset(digest for (digest,) in rows)
 
     def superseded(self, row: Row, image_sha256: str | None = None) -> list[Row]:
-        """Return the films that are the same image, and were judged with other settings, or never; see original."""
+        """Return the films that are the same image without a result, or with other settings; see :meth:`original`."""
         return self._rows(
             "WHERE uid = ? AND frame = ? AND id != ? AND duplicate_of IS NULL AND state IS NOT 'failed' "
             "AND (file_sha256 = ? OR image_sha256 = ?)",
@@ -239,16 +239,16 @@ class Ledger:
         )
 
     def detections(self) -> Iterator[str]:
-        """Yield the JSON of every detection, in the order in which the films were first found."""
+        """Yield the JSON of every detection, in the order in which the films were found first."""
         for (detection,) in self._database.stream(
             "SELECT detection FROM films WHERE detection IS NOT NULL ORDER BY id"
         ):
             yield detection
 
     def errors(self) -> Iterator[tuple[str, str]]:
-        """Yield name and cause of every film without landmarks, and of every clash, in the same order.
+        """Yield the name and cause of every film without landmarks and of every clash, in the same order.
 
-        A duplicate is not named again.
+        Duplicates are left out.
         """
         yield from self._database.stream(
             "SELECT name, cause FROM (SELECT id, name, cause FROM films "
@@ -259,24 +259,24 @@ class Ledger:
         )  # type: ignore[misc]
 
     def duplicates(self) -> Iterator[tuple[str, str, str, str]]:
-        """Yield name and key of every film that is the same image as another, and those of the other."""
+        """Yield the name and key of every duplicate, and those of the film that it duplicates."""
         yield from self._database.stream(
             "SELECT films.name, films.key, other.name, other.key FROM films JOIN films other "
             "ON other.id = films.duplicate_of WHERE films.state IS NOT NULL ORDER BY films.id"
         )  # type: ignore[misc]
 
     def clashes(self) -> int:
-        """Return how many films of this run share their SOP Instance UID with another image."""
+        """Return the number of films in this run that share their SOP Instance UID with another image."""
         return self._database.number(f"SELECT count(*) FROM films WHERE {_CLASHING} AND seen_in = ?", self.run)
 
     def unmarked_clashes(self) -> list[Clash]:
-        """Return the films of all clashes that :meth:`mark_clash` does not know."""
+        """Return the films in clashes that :meth:`mark_clash` has not marked."""
         columns = "id, key, frame, name, uid, stem, detection"
         query = f"SELECT {columns} FROM films WHERE {_CLASHING} AND clash = 0 ORDER BY id"
         return [Clash(*row) for row in self._database.rows(query)]
 
     def stems_of_run(self) -> list[str]:
-        """Return the stems of the detections of this run's films, in the same order; of duplicates, the original's."""
+        """Return the stems of this run's detections, in the same order. A duplicate has the stem of its original."""
         rows = self._database.rows(
             "SELECT stem FROM films WHERE stem IS NOT NULL AND detection IS NOT NULL AND id IN "
             "(SELECT coalesce(duplicate_of, id) FROM films WHERE seen_in = ?) ORDER BY id",
@@ -285,15 +285,15 @@ class Ledger:
         return [stem for (stem,) in rows]
 
     def unended(self) -> int:
-        """Return how many films of this run have no state."""
+        """Return the number of films in this run without a state."""
         return self._database.number("SELECT count(*) FROM films WHERE state IS NULL AND seen_in = ?", self.run)
 
     def left_behind(self) -> int:
-        """Return how many films of earlier runs, not of this one, have no state."""
+        """Return the number of films without a state that only earlier runs found."""
         return self._database.number("SELECT count(*) FROM films WHERE state IS NULL AND seen_in != ?", self.run)
 
     def counts(self) -> list[tuple[State, int, int, int]]:
-        """Return, for each state, the films of this run, the duplicates among them, and those ended by earlier runs."""
+        """Return each state with its films in this run, duplicates among them, and those that earlier runs ended."""
         return list(
             self._database.rows(
                 "SELECT state, count(*), count(duplicate_of), sum(ended_in != seen_in) FROM films "
@@ -305,28 +305,28 @@ class Ledger:
     # writing
 
     def settings(self, json: str) -> int:
-        """Return the number of these settings."""
+        """Return the row number of these settings."""
         with self._database.writing():
             self._database.execute("INSERT OR IGNORE INTO settings (json) VALUES (?)", json)
             return self._database.number("SELECT id FROM settings WHERE json = ?", json)
 
     def remember_model(self, fingerprint: str, identity: ModelIdentity) -> None:
-        """Write down which model this run had, for :func:`known_model`."""
+        """Record the model of this run, for :func:`known_model`."""
         with self._database.writing():
             self._database.execute("DELETE FROM model")
             self._database.execute("INSERT INTO model VALUES (?, ?)", fingerprint, identity.model_dump_json())
 
     def see(self, key: str) -> None:
-        """Note that a file was found, and is left as it is. Written with the next commit, or with many."""
+        """Record that a file was found and is left as it is. It is written with a later commit."""
         self._database.execute_grouped("UPDATE films SET seen_in = ? WHERE key = ?", self.run, key)
 
     def forget_missing(self) -> None:
-        """Forget the films that were not there: who names them again learns whether they still are not."""
+        """Forget films whose files did not exist, so that a run that names them checks again."""
         with self._database.writing():
             self._database.execute("DELETE FROM films WHERE state = 'failed' AND size IS NULL")
 
     def add(self, key: str, name: str, size: int | None, mtime_ns: int | None, settings: int) -> Row:
-        """Add a file; its frames are not known yet."""
+        """Add a file whose frames are not known yet."""
         with self._database.writing():
             film = self._database.execute(
                 "INSERT INTO films (key, frame, frames, size, mtime_ns, settings, name, seen_in) "
@@ -336,7 +336,7 @@ class Ledger:
         return self.row(film)
 
     def reopen(self, films: Iterable[int]) -> None:
-        """Take the state from films, and from their duplicates; their stems stay until their files are removed."""
+        """Clear the state of films and of their duplicates. They keep their stems until their files are removed."""
         with self._database.writing(durable=True):
             for film in films:
                 self._database.execute(
@@ -347,7 +347,7 @@ class Ledger:
                 )
 
     def restart(self, key: str, name: str, size: int | None, mtime_ns: int | None, settings: int) -> Row:
-        """Make the first row of a reopened file what :meth:`add` would have made, at its old place in the order."""
+        """Reset the first row of a reopened file to what :meth:`add` creates, at its old place in the order."""
         with self._database.writing():
             first = self._database.number("SELECT min(id) FROM films WHERE key = ?", key)
             self._database.execute("DELETE FROM films WHERE key = ? AND id != ?", key, first)
@@ -359,12 +359,12 @@ class Ledger:
         return self.row(first)
 
     def begin(self, film: int) -> None:
-        """Write down that the process works on a film, before it does: it may die of it."""
+        """Record that work on a film starts. This comes first, because the process may die from it."""
         with self._database.writing():
             self._database.execute("UPDATE films SET attempts = attempts + 1, seen_in = ? WHERE id = ?", self.run, film)
 
     def describe(self, row: Row, names: list[tuple[str, str | None]], file_sha256: str | None) -> list[Row]:
-        """Give a file's row its name, UID and hash, or one row per frame if there are several."""
+        """Set the name, UID and hash of a file's row, or of one row per frame if there are several."""
         frames = len(names)
         with self._database.writing():
             (name, uid), *others = names
@@ -381,7 +381,7 @@ class Ledger:
         return self.rows(row.key)
 
     def duplicate(self, film: int, of: Row) -> None:
-        """End a film as the same image as another, which was judged."""
+        """End a film as a duplicate of another, which has a result."""
         with self._database.writing(durable=True):
             self._database.execute(
                 "UPDATE films SET duplicate_of = ?, state = ?, cause = (SELECT cause FROM films WHERE id = ?), "
@@ -390,7 +390,7 @@ class Ledger:
             )
 
     def supersede(self, films: Iterable[int], by: int) -> None:
-        """Make films duplicates of the one that is judged now; their stems are free."""
+        """Make films duplicates of the one that gets the result now. Their stems become free."""
         with self._database.writing():
             for film in films:
                 self._database.execute(
@@ -400,7 +400,7 @@ class Ledger:
                 )
 
     def claim(self, film: int, stems: Iterable[str]) -> str:
-        """Give a film the first of these stems that no other film has."""
+        """Give a film the first of these stems that is free."""
         with self._database.writing():
             for stem in stems:
                 try:
@@ -413,7 +413,7 @@ class Ledger:
     def settle(
         self, film: int, state: State, cause: str | None, detection: str | None, image_sha256: str | None
     ) -> None:
-        """End a film. Its files must stand before: from here on they are not written again."""
+        """End a film. Its files must be in place already: they are not written again."""
         with self._database.writing(durable=True):
             keep = state in ENDED_WELL
             self._database.execute(
@@ -421,7 +421,7 @@ class Ledger:
                 "stem = CASE WHEN ? THEN stem END, ended_in = ?, seen_in = ? WHERE id = ?",
                 *(state, cause, detection, image_sha256, keep, self.run, self.run, film),
             )
-            # a film that failed may be whole in another copy
+            # another copy of a film that failed may be intact
             failed = state == "failed"
             self._database.execute(
                 "UPDATE films SET state = ?, cause = ?, ended_in = ?, duplicate_of = ? WHERE duplicate_of = ?",
@@ -429,14 +429,14 @@ class Ledger:
             )
 
     def mark_clash(self, film: int, name: str, detection: str | None) -> None:
-        """Note that a film's name and detection say that it shares its SOP Instance UID with another image."""
+        """Record that a film's name and detection now tell that another image has its SOP Instance UID."""
         with self._database.writing(durable=True):
             self._database.execute(
                 "UPDATE films SET clash = 1, name = ?, detection = ? WHERE id = ?", name, detection, film
             )
 
     def release(self, films: Iterable[int]) -> None:
-        """Take back :meth:`begin`: the run stops in good order, and the films are not to blame."""
+        """Undo :meth:`begin` for films that a run which stops did not finish: they are not the cause."""
         with self._database.writing():
             for film in films:
                 self._database.execute(

@@ -1,7 +1,7 @@
-"""The files in a folder of results, and which of them are ours to replace or remove.
+"""The files in a folder for results, and which of them a run may replace or remove.
 
-A person may keep a table of their own in the folder, or correct one of ours. So the ledger holds the SHA-256 of every
-file that a run wrote, and a file with another hash, or without one, is left as it is.
+A person may put a file there, or correct one that a run wrote. So the ledger has the SHA-256 of every file that a run
+wrote, and a file with another hash, or with none, is left as it is.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ CREATE INDEX files_stem ON files (stem) WHERE stem IS NOT NULL;
 """
 _COLUMNS = "path, stem, sha256, replaced_sha256, size, mtime_ns"
 UNFINISHED = ".run.unfinished"
-"""The folder inside that workers write into."""
+"""Folder inside the results where workers write."""
 
 # rows of the ledger in memory at a time
 _PAGE = 1000
@@ -43,7 +43,7 @@ _REMEDY = "move it, or choose another folder with --out"
 
 
 class _Record(NamedTuple):
-    """A file that a run wrote. While it is being replaced, it may have either hash, and its size is not known."""
+    """A file that a run wrote. While it is being replaced, it may have either hash, and its size is unknown."""
 
     path: str
     stem: str | None
@@ -54,10 +54,10 @@ class _Record(NamedTuple):
 
 
 def refuse_folder(out: Path, formats: Collection[str], recorded: Collection[str] = ()) -> None:
-    """Refuse a folder that has a file where a run with these formats must write, and that is not ``recorded``.
+    """Refuse a folder with a file in a place where a run with these formats writes, unless it is ``recorded``.
 
     Raises:
-        CephError: it names the first of them.
+        CephError: there is such a file; the message names the first.
     """
     for name in tables_of(formats):
         if name not in recorded and os.path.lexists(out / name):
@@ -68,17 +68,17 @@ def refuse_folder(out: Path, formats: Collection[str], recorded: Collection[str]
 
 
 class Results:
-    """Puts files into a folder of results and removes them. Only the process of the run uses it.
+    """Puts files into a folder for results, and removes them. Only the process of the run uses it.
 
-    Workers write into ``unfinished``, a folder inside. :meth:`publish` then notes the hash in the ledger and renames,
-    in this order: whenever the process dies, the next run knows the file as one of ours.
+    Workers write into the folder ``unfinished`` inside. :meth:`publish` records the hash in the ledger first, and then
+    renames the file. So whenever the process dies, the next run recognises the file.
 
     Args:
-        database: the ledger's.
+        database: database of the ledger.
         out: absolute path of the folder.
 
     Attributes:
-        unfinished: the folder that workers write into, with the same folders inside as ``out``.
+        unfinished: the folder where workers write, with the same folders inside as ``out``.
     """
 
     def __init__(self, database: Database, out: Path) -> None:
@@ -88,15 +88,15 @@ class Results:
     # what is there
 
     def refuse_changes(self, formats: Collection[str]) -> None:
-        """Refuse the folder if a run would write over what it did not write, or what was changed since.
+        """Refuse the folder if a run would overwrite a file that no run wrote, or that was changed since.
 
-        A file with the size and the time of change that the ledger knows is not read.
+        A file whose size and time of change are those in the ledger is not read.
 
         Args:
-            formats: that the run writes; other tables are not looked at.
+            formats: formats of the run; tables of other formats are not checked.
 
         Raises:
-            CephError: it names the first such file.
+            CephError: there is such a file; the message names the first.
         """
         tables, recorded = tables_of(formats), set()
         for page in self._pages():
@@ -106,8 +106,8 @@ class Results:
                     recorded.add(record.path)
                     if record.path not in tables:
                         continue
-                file = _place(self._out, record.path)
-                found = _look_at(file)
+                file = _path_of(self._out, record.path)
+                found = _status(file)
                 if found is None or (found.st_size, found.st_mtime_ns) == (record.size, record.mtime_ns):
                     continue
                 sha256 = self._our_hash(record)
@@ -121,12 +121,12 @@ class Results:
         refuse_folder(self._out, formats, recorded)
 
     def is_free(self, stem: str) -> bool:
-        """Return whether no file stands where those of a film with this stem would be."""
+        """Return whether no file exists where those of a film with this stem would be."""
         return not any(os.path.lexists(file) for file in film_files(self._out, stem).values())
 
     def holds(self, path: str) -> bool:
-        """Return whether a run wrote this file, by its path inside the folder, and did not remove it."""
-        return bool(self._records("WHERE path = ?", _name(Path(path))))
+        """Return whether a run wrote this file and did not remove it. ``path`` is relative to the folder."""
+        return bool(self._records("WHERE path = ?", _ledger_name(Path(path))))
 
     # writing
 
@@ -140,69 +140,69 @@ class Results:
         self.publish([str(file.relative_to(self.unfinished)) for file in files if file.exists()], stem)
 
     def publish(self, paths: Iterable[str], stem: str | None = None) -> None:
-        """Move files from ``unfinished`` to their places, where they replace those that a run wrote.
+        """Move files from ``unfinished`` to their places, where they replace files that a run wrote.
 
         Args:
-            paths: inside the folder.
-            stem: of the film that they belong to; None for tables.
+            paths: relative to the folder.
+            stem: stem of their film; None for tables.
 
         Raises:
-            StoppedError: if something else stands in a place, or a file cannot be moved. No file was moved then that
-                is not in the ledger.
+            StoppedError: if another file is in a place, or a file cannot be moved. Every file that was moved is in the
+                ledger.
         """
         new = []
-        for path in (_name(Path(path)) for path in paths):
-            with _stopping(_place(self.unfinished, path)):
-                new.append((path, stem, sha256_of(_place(self.unfinished, path)), self._replaceable(path)))
+        for path in (_ledger_name(Path(path)) for path in paths):
+            with _stopping(_path_of(self.unfinished, path)):
+                new.append((path, stem, sha256_of(_path_of(self.unfinished, path)), self._replaceable(path)))
         if not new:
             return
-        # a power cut may keep the rename and lose a commit before it that is not durable
+        # after a power cut, the rename may exist while an earlier commit is lost, unless that was durable
         with self._database.writing(durable=True):
             for row in new:
                 self._database.execute(
                     "INSERT OR REPLACE INTO files (path, stem, sha256, replaced_sha256) VALUES (?, ?, ?, ?)", *row
                 )
         for path, *_ in new:
-            with _stopping(_place(self._out, path)):
-                _move(_place(self.unfinished, path), _place(self._out, path))
+            with _stopping(_path_of(self._out, path)):
+                _move(_path_of(self.unfinished, path), _path_of(self._out, path))
         with self._database.writing():
             for path, _, sha256, _ in new:
-                if (found := _look_at(_place(self._out, path))) is not None:
+                if (found := _status(_path_of(self._out, path))) is not None:
                     self._enter(sha256, found.st_size, found.st_mtime_ns, path)
 
     def _replaceable(self, path: str) -> str | None:
         """Return the hash of a file that a run may replace; None if there is no file."""
-        if not os.path.lexists(_place(self._out, path)):
+        if not os.path.lexists(_path_of(self._out, path)):
             return None
         records = self._records("WHERE path = ?", path)
         sha256 = self._our_hash(records[0]) if records else None
         if sha256 is None:
-            raise StoppedError(f"{_place(self._out, path)}: appeared or was changed while the run was on; move it away")
+            raise StoppedError(f"{_path_of(self._out, path)}: appeared or was changed during the run; move it away")
         return sha256
 
     # removing
 
     def discard(self, stem: str) -> None:
-        """Remove what a worker wrote for a film and nobody published.
+        """Remove a film's files in ``unfinished``.
 
         Raises:
-            StoppedError: if that cannot be done.
+            StoppedError: if one cannot be removed.
         """
         for file in film_files(self.unfinished, stem).values():
             with _stopping(file):
                 file.unlink(missing_ok=True)
 
     def remove_film(self, stem: str, formats: Collection[str] = FORMATS) -> None:
-        """Remove the files of a film that are as a run wrote them; forget all others.
+        """Remove those files of a film that are as a run wrote them, and forget the others.
 
         Raises:
             StoppedError: if one cannot be removed.
         """
-        paths = {_name(file.relative_to(self._out)) for file in film_files(self._out, stem, formats).values()}
+        paths = {_ledger_name(file.relative_to(self._out)) for file in film_files(self._out, stem, formats).values()}
         self._remove(record for record in self._records("WHERE stem = ?", stem) if record.path in paths)
 
     def remove_all(self) -> None:
-        """Remove every file that is as a run wrote it; forget all others.
+        """Remove all files that are as a run wrote them, and forget the others.
 
         Raises:
             StoppedError: if one cannot be removed.
@@ -211,7 +211,7 @@ class Results:
             self._remove(page)
 
     def tidy(self) -> None:
-        """Remove what runs left behind that were killed: files of no film in the ledger, and unfinished ones.
+        """Remove what killed runs left behind: unfinished files, and files whose film is not in the ledger.
 
         Raises:
             StoppedError: if a file cannot be removed.
@@ -221,15 +221,15 @@ class Results:
         self._remove(self._records(f"WHERE stem IS NOT NULL AND stem NOT IN ({stems})"))
 
     def clear_unfinished(self) -> None:
-        """Remove the folder that workers write into."""
+        """Remove the folder where workers write."""
         shutil.rmtree(self.unfinished, ignore_errors=True)
 
     def _remove(self, records: Iterable[_Record]) -> None:
         records = list(records)
         for record in records:
-            file = _place(self._out, record.path)
+            file = _path_of(self._out, record.path)
             with _stopping(file):
-                if _look_at(file) is not None and self._our_hash(record) is not None:
+                if _status(file) is not None and self._our_hash(record) is not None:
                     file.unlink()
         if records:
             with self._database.writing():
@@ -239,9 +239,9 @@ class Results:
     # the table
 
     def _our_hash(self, record: _Record) -> str | None:
-        """Return the hash of a file that is there, if it is one that a run wrote."""
-        file = _place(self._out, record.path)
-        found = _look_at(file)
+        """Return the hash of an existing file if a run wrote it in this state, else None."""
+        file = _path_of(self._out, record.path)
+        found = _status(file)
         if found is None or not stat.S_ISREG(found.st_mode):
             return None
         if record.size is not None and record.size != found.st_size:
@@ -266,27 +266,27 @@ class Results:
             last = page[-1].path
 
 
-def _name(path: Path) -> str:
-    """Return a path as the ledger holds it: SQLite takes UTF-8 only, and names on the disk are UTF-8 in any locale."""
+def _ledger_name(path: Path) -> str:
+    """Return a path as the ledger stores it: SQLite accepts only UTF-8, and names on the disk are always UTF-8."""
     return os.fsencode(path).decode("utf-8", errors="replace")
 
 
-def _place(folder: Path, name: str) -> Path:
-    """Return where a file of this name in the ledger is."""
+def _path_of(folder: Path, name: str) -> Path:
+    """Return the path of a file in a folder, from its name in the ledger."""
     return folder / os.fsdecode(name.encode())
 
 
 @contextmanager
 def _stopping(file: Path) -> Iterator[None]:
-    """Turn an error of the file system, which would hit the next film too, into the end of the run."""
+    """Turn a file system error, which would affect the next film too, into the end of the run."""
     try:
         yield
     except OSError as error:
         raise StoppedError(f"{file}: {error.strerror or error}") from error
 
 
-def _look_at(file: Path) -> os.stat_result | None:
-    """Return what stands there, a link as such; None if nothing does."""
+def _status(file: Path) -> os.stat_result | None:
+    """Return the status of a file, without following a link; None if it does not exist."""
     try:
         return file.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -300,7 +300,7 @@ def _move(source: Path, target: Path) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        # the folder of these files is a link to another disk
+        # the folder for these files is a link to another disk
         with written_beside(target) as part:
             shutil.copyfile(source, part)
         source.unlink()

@@ -1,4 +1,4 @@
-"""A run over many films: what is opened, locked and closed around it, and the tables at its end."""
+"""A run over many films: open and lock the folder, work on the films, write the tables, close everything."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from monai_ceph.batch.inputs import Inputs, skipped_lines
 from monai_ceph.batch.ledger import Ledger, known_model, open_database
 from monai_ceph.batch.results import UNFINISHED, Results, refuse_folder
 from monai_ceph.batch.schedule import OnFilm, Schedule
-from monai_ceph.batch.sending import SENT, open_book, send_objects
+from monai_ceph.batch.sending import SENT, open_sent_ledger, send_objects
 from monai_ceph.batch.summary import Summary, save_tables, summarise
 from monai_ceph.errors import CephError, StoppedError
 from monai_ceph.readers import read_radiograph
 from monai_ceph.storage.lock import locked
-from monai_ceph.work.executors import Executor, InlineExecutor, LateExecutor, MakeExecutor, OtherModelError
+from monai_ceph.work.executors import Executor, InlineExecutor, LazyExecutor, MakeExecutor, OtherModelError
 from monai_ceph.work.film import FilmWorker, MakeDetector, Read, read_film
 from monai_ceph.work.interruption import Interrupted
 from monai_ceph.work.names import readable
@@ -51,38 +51,42 @@ def detect_films(
 ) -> Summary:
     """Detect on files and folders and write the results under ``out``.
 
-    Every film ends as done, uncertain, rejected or failed, and the ledger ``out/run.sqlite`` says so once all its files
-    stand. A run that ended early goes on where it stopped when the same is called again. The tables are written at the
-    end, also of a run that is interrupted.
+    Every film ends as done, uncertain, rejected or failed. The ledger ``out/run.sqlite`` records this once all files of
+    the film are written. If a run ended early, the same call continues it. The tables are written at the end, even if
+    the run is interrupted.
 
     Args:
-        paths: files, and folders that are searched to any depth; results already in ``out`` are left out.
-        out: made if it is not there.
+        paths: files, and folders that are searched to any depth; results already in ``out`` are skipped.
+        out: folder for the results; created if necessary.
         make_detector: such as ``CephalogramDetector``; with several workers it must be picklable.
-        options: how the run goes.
+        options: options of the run.
         on_total: called with the number of files as soon as it is known, from another thread.
-        on_film: called with the name of every film and how it ended; None for a film that was left as it is.
-        on_step: called with what the run does from here on, such as loading the model.
-        interrupted: asked before every film; once it says yes, the films at work are finished and the run ends.
+        on_film: called with the name and the outcome of every film; the outcome is None for a film that is skipped
+            because it ended before.
+        on_step: called with the next step of the run, such as loading the model.
+        interrupted: asked before every film. Once it returns True, films that are being worked on are finished and the
+            run ends.
         read: reads a film.
-        make_executor: makes what does the work on other machines, such as ``ray_cluster.RayExecutor``; None does it on
-            this one, with the workers of the options.
-        senders: the ways to archives that get the objects of the run's films when its tables stand, by their URLs.
-        fingerprint: such as :func:`~monai_ceph.work.fingerprint.model_fingerprint`: returns a text that is another one
-            whenever the identity of the detector's model may be, or None. With the text of the run before, a run that
-            has nothing to do makes no detector.
+        make_executor: creates an executor for other machines, such as ``ray_cluster.RayExecutor``. None: work on this
+            machine, with the workers in the options.
+        senders: senders to the archives that get the run's objects after its tables are written, by their URLs.
+        fingerprint: such as :func:`~monai_ceph.work.fingerprint.model_fingerprint`: returns a text that differs
+            whenever the identity of the model may differ, or None. If it is the same as in the run before and there is
+            nothing to do, no detector is created.
 
     Raises:
-        CephError: if there is no film at all, such as where no URL can be listed, another run writes to ``out``, a file
-            there that no run wrote or that was changed since is in the way, or the detector cannot be made.
-        StoppedError: if the run cannot go on, such as on a full disk.
+        CephError: if no film is found, for example because no URL can be listed; another run writes to ``out``; a file
+            is in the way that no run wrote, or that was changed since; or the detector cannot be created.
+        StoppedError: if the run cannot continue, for example because the disk is full.
         KeyboardInterrupt: if it was interrupted.
     """
     options = options or Options()
     if (url := url_of(Path(out))) is not None:
         raise CephError(f"{url}: results go to a folder, not to a URL; films may come from one")
     if make_executor is not None and options.film_timeout is not None:
-        raise CephError("--film-timeout is of workers on this machine: leave it out, or do without --engine ray")
+        raise CephError(
+            "--film-timeout works only with workers on this machine: leave out --film-timeout or --engine ray"
+        )
     on_step("looking for films")
     inputs = Inputs(paths, out := Path(out).absolute())
     if next(inputs.paths(), None) is None:
@@ -90,7 +94,7 @@ def detect_films(
         nothing = f"no film in {', '.join(readable(Path(path)) for path in paths)}"
         raise CephError(causes or "; ".join([nothing, *skipped_lines(inputs, options)]))
     if on_total is not None:
-        # a walk of its own: what it does not find, the run may
+        # a separate search: the run may find other films meanwhile
         walk = Inputs(paths, out)
         threading.Thread(target=lambda: on_total(sum(1 for _ in walk.paths())), daemon=True).start()
     unfinished = out / UNFINISHED
@@ -112,7 +116,7 @@ def detect_films(
 
     busy = "another run writes there; wait for it, or choose another folder"
     if not (out / LEDGER).exists():
-        # before a lock is made in a folder that is not ours
+        # before a lock file is created in somebody else's folder
         refuse_folder(out, options.formats)
     fingerprint = fingerprint or (lambda: None)
     mark = fingerprint()
@@ -120,7 +124,7 @@ def detect_films(
         stack.enter_context(locked(out / ".run.lock", busy))
         _refuse_files_of_others(out, options, bool(senders))
         expected = known_model(out / LEDGER, mark) if mark is not None and not options.restart else None
-        executor = stack.enter_context(_closing(partial(LateExecutor, make, expected)))
+        executor = stack.enter_context(_closing(partial(LazyExecutor, make, expected)))
         ledger = _open_ledger(out, options.restart)
         results = Results(ledger.database, out)
         start = partial(Schedule, ledger, executor, inputs, results, options, on_film, interrupted)
@@ -129,12 +133,12 @@ def detect_films(
             try:
                 schedule.work()
             except OtherModelError:
-                # no film has changed yet: all are looked at again, with the model that is there
-                ledger.begin_again()
+                # no film has changed yet: check all of them again, with the actual model
+                ledger.start_new_run()
                 schedule = start()
                 schedule.work()
             seconds = time.perf_counter() - schedule.began if schedule.began is not None else 0.0
-            # weights that were replaced meanwhile are not those of this run
+            # weights that were replaced during the run are not those that it used
             if mark is not None and mark == fingerprint():
                 ledger.remember_model(mark, executor.identity)
             mark_clashes(ledger, results)
@@ -147,7 +151,7 @@ def detect_films(
                 summary.sending = send_objects(out, ledger.stems_of_run(), senders, interrupted)
             return summary
         except BaseException as error:
-            # the first error counts; a full disk may forbid these too, and then the tables of before stay
+            # report the first error; if the disk is full, this fails too, and the earlier tables stay
             with suppress(CephError):
                 schedule.stop(error)
                 mark_clashes(ledger, results)
@@ -164,7 +168,7 @@ def _make_worker(make_detector: MakeDetector, out: Path, options: Options, read:
 
 
 @contextmanager
-def _closing(make: Callable[[], LateExecutor]) -> Iterator[LateExecutor]:
+def _closing(make: Callable[[], LazyExecutor]) -> Iterator[LazyExecutor]:
     executor = make()
     try:
         yield executor
@@ -175,13 +179,13 @@ def _closing(make: Callable[[], LateExecutor]) -> Iterator[LateExecutor]:
 
 
 def _refuse_files_of_others(out: Path, options: Options, sending: bool) -> None:
-    """Look for what the run would write over, before there is any work that could be lost.
+    """Refuse files that the run would overwrite, before any work is done that could be lost.
 
     Raises:
         CephError: if there is a file that no run wrote, or that was changed since.
     """
     if sending and (out / SENT).exists():
-        open_book(out).close()
+        open_sent_ledger(out).close()
     if not (out / LEDGER).exists():
         refuse_folder(out, options.formats)
         return
@@ -193,7 +197,7 @@ def _refuse_files_of_others(out: Path, options: Options, sending: bool) -> None:
 
 
 def _open_ledger(out: Path, restart: bool) -> Ledger:
-    """Open the ledger; ``restart`` deletes it first, with the files that it knows."""
+    """Open the ledger. ``restart`` deletes it first, with the files that it lists."""
     path = out / LEDGER
     if restart and path.exists():
         old = open_database(path)

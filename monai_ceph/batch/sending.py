@@ -1,4 +1,4 @@
-"""The reports and presentation states of a run go to archives, each once, by the same parts as those of the node."""
+"""Send the reports and presentation states of a run to archives, each once, with the same senders as the node."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ CREATE TABLE sent (
 """
 _VERSION = 1
 
-# a target that takes nothing is tried again after these seconds, then left for the next run
+# pauses in seconds before a target that accepts nothing is tried again; after that the next run tries
 _PAUSES = (1.0, 2.0, 4.0, 8.0)
 
 
 @dataclass
 class Sent:
-    """What became of the objects of a run, over all targets.
+    """How sending the objects of a run went, over all targets.
 
     Attributes:
-        sent: taken now.
-        before: taken in an earlier run, and not sent again.
-        causes: a sentence for each that was not taken; the next run sends it.
+        sent: number of objects that were accepted now.
+        before: number of objects that were accepted in an earlier run, and are not sent again.
+        causes: a sentence for each object that was not accepted; the next run sends it.
     """
 
     sent: int = 0
@@ -67,54 +67,56 @@ def send_objects(
     interrupted: Interrupted = lambda: False,
     pauses: Sequence[float] = _PAUSES,
 ) -> Sent:
-    """Send the objects of films to each target that does not have them as they are.
+    """Send the objects of films to each target that does not have them in this version.
 
-    What was taken is in ``out/sent.sqlite`` before the next object is sent. An object that is sent once more, after a
-    crash in between, is the same object.
+    Each accepted object is recorded in ``out/sent.sqlite`` before the next one is sent. After a crash in between it is
+    sent again, as the same object.
 
     Args:
-        out: folder of results.
+        out: folder for results.
         stems: file names of the films' objects, without suffix.
-        senders: the ways to the targets, by their URLs.
+        senders: senders to the targets, by their URLs.
         interrupted: asked before every object.
-        pauses: seconds before a target that takes nothing is tried again, as long as that brings nothing new.
+        pauses: pauses in seconds before a target that accepts nothing is tried again.
 
     Raises:
         CephError: if ``sent.sqlite`` is something else.
         StoppedError: if it cannot be written.
         KeyboardInterrupt: if the run was asked to end.
     """
-    book = open_book(out)
+    sent_ledger = open_sent_ledger(out)
     result = Sent()
     try:
         for target, sender in senders.items():
-            todo = list(_missing(book, target, _objects(out, stems, sender), result))
-            _to_one(book, target, sender, todo, result, interrupted, pauses)
+            todo = list(_missing(sent_ledger, target, _objects(out, stems, sender), result))
+            _to_one(sent_ledger, target, sender, todo, result, interrupted, pauses)
     finally:
-        book.close()
+        sent_ledger.close()
     return result
 
 
-def open_book(out: Path) -> Database:
-    """Open ``out/sent.sqlite``, or make it.
+def open_sent_ledger(out: Path) -> Database:
+    """Open ``out/sent.sqlite``, or create it.
 
     Raises:
         CephError: if it is something else.
         StoppedError: if it cannot be written.
     """
-    return Database(out / SENT, _SCHEMA, _VERSION, "move it away, and all objects are sent again")
+    return Database(out / SENT, _SCHEMA, _VERSION, "move it away; then all objects are sent again")
 
 
 def _objects(out: Path, stems: Iterable[str], sender: Sender) -> Iterator[_Object]:
     for stem in stems:
         for kind, path in film_files(out, stem, set(sender.objects) & OBJECT_FORMATS).items():
-            if path.is_file():  # a film that is no DICOM has none
+            if path.is_file():  # a film that is not DICOM has none
                 yield _Object(kind, stem, path, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
-def _missing(book: Database, target: str, objects: Iterable[_Object], result: Sent) -> Iterator[_Object]:
+def _missing(sent_ledger: Database, target: str, objects: Iterable[_Object], result: Sent) -> Iterator[_Object]:
     for each in objects:
-        row = book.rows("SELECT sha256 FROM sent WHERE (target, kind, stem) = (?, ?, ?)", target, each.kind, each.stem)
+        row = sent_ledger.rows(
+            "SELECT sha256 FROM sent WHERE (target, kind, stem) = (?, ?, ?)", target, each.kind, each.stem
+        )
         if row == [(each.sha256,)]:
             result.before += 1
         else:
@@ -122,7 +124,7 @@ def _missing(book: Database, target: str, objects: Iterable[_Object], result: Se
 
 
 def _to_one(
-    book: Database,
+    sent_ledger: Database,
     target: str,
     sender: Sender,
     todo: list[_Object],
@@ -130,7 +132,7 @@ def _to_one(
     interrupted: Interrupted,
     pauses: Sequence[float],
 ) -> None:
-    """Send to one target, over several connections if one ends."""
+    """Send to one target, with a new connection if one breaks."""
     from monai_ceph.archives.targets import TargetError
 
     failures = 0
@@ -144,12 +146,12 @@ def _to_one(
                     try:
                         answer = _send(send, todo[0])
                     except TargetError:
-                        # it may be the object that the target cannot take: the others first
+                        # this object may be the cause, so try the others first
                         todo.append(todo.pop(0))
                         raise
                     each = todo.pop(0)
                     if answer.taken:
-                        _enter(book, target, each, answer.text)
+                        _enter(sent_ledger, target, each, answer.text)
                         result.sent += 1
                     else:
                         result.causes.append(f"{each.stem} ({each.kind}) to {target}: {answer.text}")
@@ -180,10 +182,10 @@ def _wait(seconds: float, interrupted: Interrupted) -> None:
         time.sleep(0.1)
 
 
-def _enter(book: Database, target: str, each: _Object, answer: str) -> None:
+def _enter(sent_ledger: Database, target: str, each: _Object, answer: str) -> None:
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    with book.writing():
-        book.execute(
+    with sent_ledger.writing():
+        sent_ledger.execute(
             "INSERT OR REPLACE INTO sent (target, kind, stem, sha256, answer, sent) VALUES (?, ?, ?, ?, ?, ?)",
             *(target, each.kind, each.stem, each.sha256, answer, now),
         )

@@ -1,4 +1,4 @@
-"""How a run ended, in counts, and the tables that say so film by film."""
+"""The counts of a run, and its tables."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ __all__ = ["Summary", "save_tables", "summarise"]
 
 @dataclass
 class Summary:
-    """How the films of a run ended, whichever run ended them.
+    """How the films of a run ended, in this run or in an earlier one.
 
     Attributes:
-        states: films by state.
-        duplicates: how many of them are the same image as another one.
+        states: number of films by state.
+        duplicates: how many of them are the same image as another film.
         clashes: how many of them share their SOP Instance UID with another image; each has a row in ``errors.csv``.
-        before: how many of them an earlier run had ended with the same settings.
-        left_behind: films of earlier runs, not of this one, that never ended.
-        seconds: from the first film to the last; for the films of this run alone.
-        parts: seconds per part of the work, over all workers.
-        not_listed: a sentence for each URL below which not all was found, such as of an archive that answers oddly.
-        skipped: a sentence for each file in a folder that was left out though it may hold films, such as an archive.
-        sending: what became of the objects that were to be sent; None if nobody was to get any.
+        before: how many of them an earlier run ended with the same settings.
+        left_behind: films that only earlier runs found, and that never ended.
+        seconds: time from the first film to the last that this run worked on.
+        parts: seconds for each part of the work, summed over all workers.
+        not_listed: a sentence for each URL that could not be listed completely.
+        skipped: a sentence for each file in a folder that was skipped although it may contain films.
+        sending: result of sending objects; None if none were to be sent.
     """
 
     states: dict[State, int] = field(default_factory=dict)
@@ -50,32 +50,32 @@ class Summary:
 
     @property
     def films(self) -> int:
-        """Of the run, all states."""
+        """Number of films in the run, with any state."""
         return sum(self.states.values())
 
     @property
     def with_landmarks(self) -> int:
-        """Films that are done or uncertain."""
+        """Number of films that are done or uncertain."""
         return sum(self.states.get(state, 0) for state in ENDED_WELL)
 
     @property
     def in_errors(self) -> int:
-        """Films that are rejected or failed."""
+        """Number of films that are rejected or failed."""
         return self.films - self.with_landmarks
 
     @property
     def not_sent(self) -> list[str]:
-        """A sentence for each object that a target did not take."""
+        """A sentence for each object that a target did not accept."""
         return [] if self.sending is None else self.sending.causes
 
     @property
     def films_per_second(self) -> float:
-        """Of the films that this run worked on."""
+        """Rate for the films that this run worked on."""
         return (self.films - self.before) / self.seconds if self.seconds > 0 else 0.0
 
 
 def summarise(ledger: Ledger, seconds: float, parts: dict[str, float]) -> Summary:
-    """Return the counts of the ledger's present run."""
+    """Return the counts of the current run in the ledger."""
     counts = ledger.counts()
     return Summary(
         states={state: films for state, films, _, _ in counts},
@@ -92,7 +92,7 @@ def save_tables(ledger: Ledger, results: Results, options: Options) -> None:
     """Write the tables of all films in the ledger, one film in memory at a time.
 
     Raises:
-        StoppedError: if one cannot be written; then all tables of before stay.
+        StoppedError: if one cannot be written; then all earlier tables stay.
     """
     target = out = results.unfinished
     try:

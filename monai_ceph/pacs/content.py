@@ -1,8 +1,7 @@
-"""Whether two films with one SOP Instance UID are the same image: the same patient and the same pixels.
+"""Whether a film that arrives is the image that was received before under its SOP Instance UID.
 
-A UID must name only one image (PS3.5 section 9), but some devices reuse UIDs. A film that arrives again with a
-corrected header is the same image; one with other pixels or another PatientID is not. The ledger stores hashes over
-the PatientID and the pixels together, which reveal nothing about the patient without the pixels.
+On arrival, stored pixel data are compared, which needs no decoder. If they differ, the worker compares decoded pixels
+(:mod:`monai_ceph.work.image_digest`): another program may have compressed the same image.
 """
 
 from __future__ import annotations
@@ -12,19 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from pydicom import dcmread
-
-from monai_ceph.readers import Radiograph
 from monai_ceph.readers.dicom_elements import integer
 from monai_ceph.readers.dicom_file import DicomFile, open_dicom
-from monai_ceph.readers.quiet_pydicom import quiet
 from monai_ceph.work.film import FilmJob, FilmWorker, Outcome
+from monai_ceph.work.image_digest import patient_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ANOTHER_IMAGE", "NodeJob", "NodeOutcome", "NodeWorker", "decoded_content", "stored_content"]
+__all__ = ["ANOTHER_IMAGE", "NodeJob", "NodeWorker", "stored_content"]
 
 ANOTHER_IMAGE = "another image with this SOP Instance UID was received before"
 
@@ -35,9 +30,9 @@ _ITEM = b"\xfe\xff\x00\xe0"
 def stored_content(path: Path) -> str:
     """Return a hash of a DICOM film's PatientID and of its pixel data as stored.
 
-    Nothing is decoded: this is fast, and no decoder runs in the listening process. Films with different transfer
-    syntaxes, or compressed by different programs, have different hashes; :func:`decoded_content` tells whether their
-    pixels are the same. A file that cannot be parsed is hashed as a whole.
+    Nothing is decoded: this is fast, and no decoder runs in the listening process. Copies of one image with different
+    transfer syntaxes, or compressed by different programs, have different hashes. A file that cannot be parsed is
+    hashed as a whole.
 
     Raises:
         OSError: the file cannot be read.
@@ -58,9 +53,7 @@ def stored_content(path: Path) -> str:
 
 def _patient_id(path: Path) -> str:
     try:
-        with quiet():
-            header = dcmread(path, stop_before_pixels=True, specific_tags=["PatientID"])
-            return str(header.get("PatientID") or "").strip()
+        return patient_id(path)
     except OSError:
         raise
     except Exception:
@@ -92,46 +85,24 @@ def _parts(stream: Any, length: int) -> Iterator[bytes]:
         length -= len(part)
 
 
-def decoded_content(path: Path, pixels: np.ndarray) -> str:
-    """Return a hash of a DICOM film's PatientID and of its decoded pixels, independent of the transfer syntax.
-
-    Args:
-        path: of the film.
-        pixels: (rows, columns) or (rows, columns, samples), float32.
-    """
-    content = hashlib.sha256(_patient_id(path).encode() + b"\0")
-    content.update(repr(pixels.shape).encode())
-    content.update(np.ascontiguousarray(pixels).data)
-    return content.hexdigest()
-
-
 @dataclass(frozen=True)
 class NodeJob(FilmJob):
-    """A film to detect on, and the content that it must have.
+    """A film to detect on, and the image that it must be.
 
     Attributes:
-        must_be: :func:`decoded_content` of the film that was received before with this UID; None if there was none.
+        must_be: :func:`~monai_ceph.work.image_digest.image_digest` of the film that was received before with this UID;
+            None if there was none.
     """
 
     must_be: str | None = None
 
 
-@dataclass(frozen=True)
-class NodeOutcome(Outcome):
-    """The outcome of a film, and its :func:`decoded_content`; None if it could not be read."""
-
-    decoded: str | None = None
-
-
 class NodeWorker(FilmWorker):
     """Detects on films as a batch run does, but refuses a film that is not the image received before under its UID."""
 
-    def __call__(self, job: FilmJob) -> NodeOutcome:
-        """Read a film, check its content, and detect."""
+    def __call__(self, job: FilmJob) -> Outcome:
+        """Read a film, check that it is the right image, and detect."""
         reading = self.read(job)
-        decoded = None
-        if isinstance(reading.result, Radiograph):
-            decoded = decoded_content(job.path, reading.result.pixels)
-        if isinstance(job, NodeJob) and job.must_be not in (None, decoded):
-            return NodeOutcome(job.id, "failed", ANOTHER_IMAGE, decoded=decoded)
-        return NodeOutcome(**vars(self.finish(job, reading)), decoded=decoded)
+        if isinstance(job, NodeJob) and job.must_be not in (None, reading.image_sha256):
+            return Outcome(job.id, "failed", ANOTHER_IMAGE, image_sha256=reading.image_sha256)
+        return self.finish(job, reading)

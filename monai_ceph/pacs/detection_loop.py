@@ -11,7 +11,7 @@ from monai_ceph.archives.selection import Selection
 from monai_ceph.archives.targets import Sender
 from monai_ceph.errors import CephError, StoppedError
 from monai_ceph.pacs.config import DetectConfig
-from monai_ceph.pacs.content import ANOTHER_IMAGE, NodeJob, NodeOutcome
+from monai_ceph.pacs.content import ANOTHER_IMAGE, NodeJob
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.ledger_rows import Film, MadeObject
 from monai_ceph.pacs.logs import log
@@ -141,7 +141,7 @@ class DetectionLoop:
             self._end(film, "skipped", f"not a cephalogram: {refusal}")
             return
         before = self._before(film)
-        if before is not None and len((before.decoded or "").split()) != frames:
+        if before is not None and len((before.image_sha256 or "").split()) != frames:
             self._end(film, "dead", ANOTHER_IMAGE)
             return
         self._ledger.started(film)
@@ -155,7 +155,7 @@ class DetectionLoop:
         A dead letter does not count if its file was removed or its pixels could not be read: it may have been damaged.
         """
         for each in self._ledger.rivals(film):
-            if each.state != "dead" or (each.decoded is not None and self._spool.has_letter(each.key)):
+            if each.state != "dead" or (each.image_sha256 is not None and self._spool.has_letter(each.key)):
                 return each
         return None
 
@@ -164,7 +164,7 @@ class DetectionLoop:
         stem = work.film.key if work.frame is None else f"{work.film.key}_{work.frame}"
         name = work.film.uid if work.frame is None else f"{work.film.uid}#{work.frame}"
         path = self._spool.film(work.film.key)
-        must_be = (work.before.decoded or "").split()[(work.frame or 1) - 1] if work.before is not None else None
+        must_be = (work.before.image_sha256 or "").split()[(work.frame or 1) - 1] if work.before is not None else None
         self._executor.submit(
             NodeJob(work.film.id, path, work.frame, name, stem, work.film.uid, True, True, must_be=must_be)
         )
@@ -198,9 +198,9 @@ class DetectionLoop:
 
     def _finish(self, work: _AtWork) -> None:
         film = work.film
-        decoded = [outcome.decoded for outcome in work.outcomes if isinstance(outcome, NodeOutcome) and outcome.decoded]
-        if len(decoded) == len(work.outcomes):
-            self._ledger.pixels_read(film, " ".join(decoded))
+        digests = [outcome.image_sha256 for outcome in work.outcomes if outcome.image_sha256]
+        if len(digests) == len(work.outcomes):
+            self._ledger.pixels_read(film, " ".join(digests))
         causes = [outcome.cause for outcome in work.outcomes if outcome.cause]
         warnings = [warning for outcome in work.outcomes for warning in outcome.warnings]
         objects = [] if len(causes) == len(work.outcomes) else self._objects(work)

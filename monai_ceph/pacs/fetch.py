@@ -79,7 +79,7 @@ def fetch_films(
     spool, taken = Spool(config.folder, config.spool), 0
     on_found(len(films))
     for found in films:
-        if (cause := spool.no_room()) is not None:
+        if (cause := spool.lack_of_space()) is not None:
             causes.append(f"stopped early: {cause}")
             break
         try:

@@ -19,10 +19,10 @@ LEDGER = "node.sqlite"
 
 
 class Retried(NamedTuple):
-    """How many dead letters are retried, and how many cannot be, since their files were removed."""
+    """Number of dead letters that are retried, and of those that cannot be because their files were removed."""
 
-    begun: int
-    taken_away: int
+    retried: int
+    without_files: int
 
 
 def open_folder(config: NodeConfig) -> tuple[Spool, NodeLedger]:
@@ -70,12 +70,12 @@ def retry_all(config: NodeConfig) -> Retried:
         raise CephError(f"{config.folder}: no node ever ran in this folder")
     with locked_folder(config.folder):
         spool, ledger = open_folder(config)
-        begun = taken_away = 0
+        retried = without_files = 0
         for film in ledger.films("dead"):
             if not spool.has_letter(film.key):
-                taken_away += 1
+                without_files += 1
             elif ledger.retry(film.id):
                 spool.settle(ledger, film.id)
-                begun += 1
+                retried += 1
         ledger.close()
-    return Retried(begun, taken_away)
+    return Retried(retried, without_files)

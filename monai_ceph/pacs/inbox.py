@@ -12,7 +12,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from monai_ceph.errors import StoppedError
 from monai_ceph.pacs.logs import log
-from monai_ceph.pacs.receiver import SUCCESS, Arrivals, check_object
+from monai_ceph.pacs.receiver import SUCCESS, FilmIntake, check_object
 from monai_ceph.pacs.spool import Spool, fsync_folder
 from monai_ceph.readers.quiet_pydicom import quiet
 from monai_ceph.storage.atomic import written_beside
@@ -44,12 +44,12 @@ class InboxLoop:
 
     Args:
         spool: contains the inbox.
-        arrivals: takes the films.
+        intake: takes the films.
         timeout: seconds of silence that end a connection.
     """
 
-    def __init__(self, spool: Spool, arrivals: Arrivals, timeout: float) -> None:
-        self._spool, self._arrivals, self._timeout = spool, arrivals, timeout
+    def __init__(self, spool: Spool, intake: FilmIntake, timeout: float) -> None:
+        self._spool, self._intake, self._timeout = spool, intake, timeout
         self._waiting: set[Path] = set()
 
     def run(self, ended: threading.Event) -> None:
@@ -64,7 +64,7 @@ class InboxLoop:
     def _round(self, ended: threading.Event) -> None:
         self._spool.sweep(3 * self._timeout)
         for path in sorted(self._spool.inbox.glob("*.dcm")):
-            if ended.is_set() or self._arrivals.too_many() is not None:
+            if ended.is_set() or self._intake.too_many() is not None:
                 break
             if self._is_closed(path):
                 continue
@@ -75,7 +75,7 @@ class InboxLoop:
                 continue
             self._waiting.discard(path)
             if status == SUCCESS:
-                self._arrivals.take(path, uid, "fetched")
+                self._intake.take(path, uid, "fetched")
             else:
                 log("refused", warning=True, sender="fetched", status=f"{status:04X}", cause=cause)
                 path.unlink()

@@ -19,7 +19,7 @@ from monai_ceph.result import ModelIdentity
 
 __all__ = ["NodeLedger"]
 
-_FILM = "SELECT id, uid, key, generation, state, attempts, reason, content, decoded FROM films"
+_FILM = "SELECT id, uid, key, generation, state, attempts, reason, content, image_sha256 FROM films"
 # films that an older version received have no hash of their pixels
 _IS_CONTENT = "(? IS NULL OR content IS NULL OR content = ?)"
 _DELIVERY = (
@@ -146,11 +146,11 @@ class NodeLedger(LedgerFile):
             self._audit("detected", film.uid, outcome=outcome, **details)
             return True
 
-    def pixels_read(self, film: Film, decoded: str) -> None:
-        """Record the hashes of a film's PatientID and decoded pixels, one per frame."""
+    def pixels_read(self, film: Film, image_sha256: str) -> None:
+        """Record the digests of a film's images, one per frame, with blanks between."""
         with self._writing():
             if self._current(film):
-                self.database.execute("UPDATE films SET decoded = ? WHERE id = ?", decoded, film.id)
+                self.database.execute("UPDATE films SET image_sha256 = ? WHERE id = ?", image_sha256, film.id)
 
     def end(self, film: Film, state: FilmState, reason: str) -> bool:
         """Record that a film is ``dead`` or ``skipped``. Return False if it was restarted meanwhile."""

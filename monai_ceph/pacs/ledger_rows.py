@@ -23,7 +23,8 @@ class Film:
         attempts: how often work on it began without an orderly end.
         reason: why it is dead or skipped.
         content: hash of its PatientID and its stored pixel data, None if an older version received it.
-        decoded: hashes of its PatientID and its decoded pixels, one per frame, None before it was read.
+        image_sha256: :func:`~monai_ceph.work.image_digest.image_digest` of each frame, with blanks between; None
+            before it was read.
     """
 
     id: int
@@ -34,7 +35,7 @@ class Film:
     attempts: int
     reason: str | None
     content: str | None
-    decoded: str | None
+    image_sha256: str | None
 
 
 @dataclass(frozen=True)

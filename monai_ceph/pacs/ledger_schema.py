@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["SCHEMA", "UPGRADES", "VERSION"]
 
-VERSION = 2
+VERSION = 3
 
 _FILMS = """
 CREATE TABLE films (
@@ -22,7 +22,7 @@ CREATE TABLE films (
   reason TEXT,
   ended REAL,
   content TEXT,
-  decoded TEXT
+  image_sha256 TEXT
 );
 CREATE INDEX films_state ON films (state, received);
 CREATE INDEX films_uid ON films (uid);
@@ -79,5 +79,7 @@ ALTER TABLE films RENAME TO films_1;
 {_FILMS}
 INSERT INTO films ({_COLUMNS}) SELECT {_COLUMNS} FROM films_1;
 DROP TABLE films_1;
-"""
+""",
+    # the digests are the same; version 2 had another name for them
+    2: "ALTER TABLE films RENAME COLUMN decoded TO image_sha256;",
 }

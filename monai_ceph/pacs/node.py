@@ -27,7 +27,7 @@ from monai_ceph.pacs.folder import locked_folder, open_folder
 from monai_ceph.pacs.inbox import InboxLoop, put_into_inbox
 from monai_ceph.pacs.logs import log
 from monai_ceph.pacs.polling_loop import PollingLoop
-from monai_ceph.pacs.receiver import Arrivals, Receiver
+from monai_ceph.pacs.receiver import FilmIntake, Receiver
 from monai_ceph.pacs.spool import instance_uid_of
 from monai_ceph.readers import read_radiograph
 from monai_ceph.work.film import MakeDetector
@@ -90,19 +90,19 @@ class Node:
             self._wake_deliveries,
         )
         self.commitments = Commitments(config, self.ledger)
-        self.arrivals = Arrivals(self.spool, self.ledger, self._executor.identity, self.detection.wake.set)
+        self.intake = FilmIntake(self.spool, self.ledger, self._executor.identity, self.detection.wake.set)
         polled: dict[str, DicomSource | DicomWebSource] = {each.name: each for each in config.sources.dicom}
         polled.update({each.name: each for each in config.sources.dicomweb})
         self.polls = [
-            PollingLoop(source, polled[source.name], self.ledger, selection, self._deliver, self.arrivals.full)
+            PollingLoop(source, polled[source.name], self.ledger, selection, self._deliver, self.intake.full)
             for source in make_sources(config.sources, config.ae_title)
             if polled[source.name].every_s is not None
         ]
-        self.inbox = InboxLoop(self.spool, self.arrivals, config.accept.timeout_s)
+        self.inbox = InboxLoop(self.spool, self.intake, config.accept.timeout_s)
         self.web = self._make_web()
         self._recover()
         try:
-            self.receiver = Receiver(config, self.arrivals, self.commitments.ask)
+            self.receiver = Receiver(config, self.intake, self.commitments.ask)
         except OSError as error:
             raise StoppedError(f"the DICOM port {config.port} of {config.host} cannot be used: {error}") from error
 
@@ -127,7 +127,7 @@ class Node:
 
     def _problems(self) -> list[str]:
         """Return why films are refused at the moment."""
-        full = self.arrivals.full()
+        full = self.intake.full()
         ending = ["the node is shutting down"] if self._ended.is_set() else []
         return ending + ([full] if full is not None else [])
 
@@ -203,7 +203,7 @@ class Node:
                 # another file of a known image: it was replaced, or its sender was never told that it is safe
                 path.unlink()
                 continue
-            self.arrivals.take(path, uid, "found in the folder")
+            self.intake.take(path, uid, "found in the folder")
 
 
 def _make_worker(make_detector: MakeDetector, objects: Path, options: Options) -> NodeWorker:

@@ -31,7 +31,7 @@ from monai_ceph.readers.dicom_elements import is_uid
 from monai_ceph.readers.quiet_pydicom import quiet
 from monai_ceph.result import ModelIdentity
 
-__all__ = ["Arrivals", "Receiver", "check_object", "server_tls"]
+__all__ = ["FilmIntake", "Receiver", "check_object", "server_tls"]
 
 SUCCESS, OUT_OF_RESOURCES, NOT_OF_THE_CLASS, NOT_UNDERSTOOD = 0x0000, 0xA700, 0xA900, 0xC000
 
@@ -64,7 +64,7 @@ def server_tls(config: NodeConfig) -> ssl.SSLContext | None:
 
 
 @dataclass
-class Arrivals:
+class FilmIntake:
     """Puts films into the queue, from any source.
 
     Attributes:
@@ -116,18 +116,18 @@ class Receiver:
 
     Args:
         config: of the node.
-        arrivals: takes the films.
+        intake: takes the films.
         commit: takes a request for storage commitment (its data set and the calling AE title) and returns a status.
 
     Raises:
         OSError: the port is taken, or a certificate cannot be read.
     """
 
-    def __init__(self, config: NodeConfig, arrivals: Arrivals, commit: Callable[[Dataset, str], int]) -> None:
-        self._arrivals, self._commit = arrivals, commit
+    def __init__(self, config: NodeConfig, intake: FilmIntake, commit: Callable[[Dataset, str], int]) -> None:
+        self._intake, self._commit = intake, commit
         # data sets of any size are written to the disk as they arrive, and only renamed at the end
         _config.STORE_RECV_CHUNKED_DATASET = True
-        tempfile.tempdir = str(arrivals.spool.incoming)
+        tempfile.tempdir = str(intake.spool.incoming)
         accept = config.accept
         entity = AE(config.ae_title)
         entity.require_called_aet = True
@@ -178,7 +178,7 @@ class Receiver:
             part.unlink(missing_ok=True)
 
     def _take(self, event: evt.Event, part: Path, sender: str) -> int:
-        if (cause := self._arrivals.full()) is not None:
+        if (cause := self._intake.full()) is not None:
             log("refused", warning=True, sender=sender, status="A700", cause=cause)
             return OUT_OF_RESOURCES
         request = event.request
@@ -189,7 +189,7 @@ class Receiver:
         if status != SUCCESS:
             log("refused", warning=True, sender=sender, status=f"{status:04X}", cause=cause)
             return status
-        self._arrivals.take(part, uid, sender)
+        self._intake.take(part, uid, sender)
         return SUCCESS
 
     def _log_rejected(self, event: evt.Event) -> None:

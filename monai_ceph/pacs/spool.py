@@ -82,13 +82,13 @@ class Spool:
 
     def full(self, films: int) -> str | None:
         """Return why no further film can be received while this many are unfinished, or None."""
-        return self.too_many(films) or self.no_room()
+        return self.too_many(films) or self.lack_of_space()
 
     def too_many(self, films: int) -> str | None:
         """Return why this many unfinished films are too many, or None."""
         return f"{films} films wait" if films >= self._config.max_films else None
 
-    def no_room(self) -> str | None:
+    def lack_of_space(self) -> str | None:
         """Return why the disk has no space for more films, or None."""
         free = shutil.disk_usage(self.folder).free / 2**20
         if free < self._config.min_free_mb:

@@ -10,6 +10,7 @@ can hold a patient's name.
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 from typing import Any
@@ -34,12 +35,13 @@ DICOM_SUFFIXES = (".dcm", ".dicom", ".dic", ".ima")
 _DIRECTION = re.compile(r"[APRLHF]{1,3}")
 
 
-def read_dicom(path: Path, frame: int | None = None) -> Radiograph:
+def read_dicom(path: Path, frame: int | None = None, opened: io.FileIO | None = None) -> Radiograph:
     """Read one frame of a DICOM file, with or without a preamble.
 
     Args:
         path: the file.
         frame: which frame to read, counted from 1. None for a file with one frame.
+        opened: the same file, if it is open already.
 
     Raises:
         ReadError: if the file is not DICOM, is damaged or truncated, has no pixel data, holds several frames and none
@@ -47,21 +49,21 @@ def read_dicom(path: Path, frame: int | None = None) -> Radiograph:
             syntax.
     """
     try:
-        return _read(path, frame)
+        return _read(path, frame, opened)
     except (ReadError, MemoryError, OSError):
         raise
     except Exception:  # pydicom documents few of its exceptions, and their texts quote elements
         raise ReadError("damaged DICOM file") from None
 
 
-def count_dicom_frames(path: Path) -> int:
+def count_dicom_frames(path: Path, opened: io.FileIO | None = None) -> int:
     """Return the number of frames of a DICOM file, 1 or more. No pixels are decoded.
 
     Raises:
         ReadError: as in `read_dicom`, for problems that the header or the length of the pixel data shows.
     """
     try:
-        with open_dicom(path) as file:
+        with open_dicom(path, opened) as file:
             return count_stored_frames(file)
     except (ReadError, MemoryError, OSError):
         raise
@@ -69,8 +71,8 @@ def count_dicom_frames(path: Path) -> int:
         raise ReadError("damaged DICOM file") from None
 
 
-def _read(path: Path, frame: int | None) -> Radiograph:
-    with open_dicom(path) as file:
+def _read(path: Path, frame: int | None, opened: io.FileIO | None) -> Radiograph:
+    with open_dicom(path, opened) as file:
         frames = count_stored_frames(file)
         if frames > 1 and frame is None:
             raise ReadError(f"the file holds {frames} frames; choose one with frame=1 to frame={frames}")

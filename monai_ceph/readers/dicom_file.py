@@ -11,7 +11,7 @@ import io
 import math
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -203,14 +203,24 @@ def looks_like_dicom(head: bytes) -> bool:
 
 
 @contextmanager
-def open_dicom(path: Path) -> Iterator[DicomFile]:
+def open_dicom(path: Path, opened: io.FileIO | None = None) -> Iterator[DicomFile]:
     """Open a DICOM file, with or without a preamble, and read its header.
+
+    Args:
+        path: the file.
+        opened: the same file, if it is open already. It stays open.
 
     Raises:
         ReadError: if the file is not DICOM, is damaged or truncated, has no pixel data, or is not a radiograph by its
             modality. The message quotes nothing from the file.
     """
-    with BoundedReader(io.FileIO(path)) as file, quiet():
+    with ExitStack() as stack:
+        stack.enter_context(quiet())
+        if opened is None:
+            file = stack.enter_context(BoundedReader(io.FileIO(path)))
+        else:
+            file = BoundedReader(opened)
+            stack.callback(file.detach)
         yield _open(file)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path
 
@@ -89,6 +91,47 @@ def read_head(path: Path) -> bytes:
     """
     with path.open("rb") as file:
         return file.read(HEAD_BYTES)
+
+
+def first_bytes(opened: io.FileIO) -> bytes:
+    """Return the first 512 bytes of an open file, as :func:`read_head` does."""
+    opened.seek(0)
+    return opened.read(HEAD_BYTES)
+
+
+@contextmanager
+def open_file(path: Path) -> Iterator[io.FileIO | None]:
+    """Open a file that several parsers read in turn; None for a missing file, a folder, a pipe or a device.
+
+    On a network share every opening costs time.
+    """
+    try:
+        # opening a pipe could hang
+        opened = io.FileIO(path) if path.is_file() else None
+    except OSError:
+        opened = None
+    with opened or nullcontext():
+        yield opened
+
+
+@contextmanager
+def buffered(path: Path, opened: io.FileIO | None = None) -> Iterator[io.BufferedReader[io.FileIO]]:
+    """Give a buffered stream at the start of a file.
+
+    Args:
+        path: the file.
+        opened: the same file, if it is open already. It stays open.
+
+    Raises:
+        OSError: if the file cannot be opened.
+    """
+    with ExitStack() as stack:
+        raw = stack.enter_context(io.FileIO(path)) if opened is None else opened
+        raw.seek(0)
+        stream = io.BufferedReader(raw)
+        # otherwise the stream would close the file
+        stack.callback(stream.detach)
+        yield stream
 
 
 def why_skipped(path: Path, head: bytes) -> str | None:

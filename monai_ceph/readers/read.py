@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import TypeVar
 
 from monai_ceph.errors import ReadError
 from monai_ceph.readers.dicom import DICOM_SUFFIXES, count_dicom_frames, has_preamble, looks_like_dicom, read_dicom
-from monai_ceph.readers.files import SUFFIXES, read_head
+from monai_ceph.readers.files import SUFFIXES, first_bytes, read_head
 from monai_ceph.readers.itk_image import META_SUFFIXES, RASTER_SUFFIXES, read_meta_image, read_raster
 from monai_ceph.readers.nifti import NIFTI_SUFFIXES, read_nifti
 from monai_ceph.readers.pixels import WORKING_FOLDER, cause
@@ -31,7 +32,10 @@ _Result = TypeVar("_Result")
 
 
 def read_radiograph(
-    path: str | os.PathLike[str], pixel_spacing: float | None = None, frame: int | None = None
+    path: str | os.PathLike[str],
+    pixel_spacing: float | None = None,
+    frame: int | None = None,
+    opened: io.FileIO | None = None,
 ) -> Radiograph:
     """Read one radiograph. DICOM is recognised by content, the other formats by suffix.
 
@@ -41,6 +45,8 @@ def read_radiograph(
             `monai_ceph.readers.radiograph.SMALLEST_PIXEL`). It replaces the pixel spacing in the file, with a warning
             if that differs. It cannot be given for a file whose pixels are not square.
         frame: which frame of a multi-frame DICOM file to read, counted from 1. Only that frame is decoded.
+        opened: the same file from `open_file`, if it is open already. A DICOM file is then not opened again; decoders
+            of other formats open the path themselves.
 
     Raises:
         ReadError: if the file is missing, empty, truncated, not an image or not a single radiograph, or if
@@ -54,19 +60,23 @@ def read_radiograph(
     path = Path(path)
 
     def read(absolute: Path) -> Radiograph:
-        radiograph = replace(_read(absolute, frame), path=path)
+        radiograph = replace(_read(absolute, frame, opened), path=path)
         return radiograph if pixel_spacing is None else _with_spacing(radiograph, float(pixel_spacing))
 
     return _report(path, read)
 
 
-def count_frames(path: str | os.PathLike[str]) -> int:
+def count_frames(path: str | os.PathLike[str], opened: io.FileIO | None = None) -> int:
     """Return the number of frames: for a DICOM file from its header, for all other formats 1.
+
+    Args:
+        path: the file.
+        opened: the same file from `open_file`, if it is open already.
 
     Raises:
         ReadError: as in `read_radiograph`, for problems that show before the pixels are decoded.
     """
-    return _report(Path(path), _count)
+    return _report(Path(path), lambda absolute: _count(absolute, opened))
 
 
 def _report(path: Path, work: Callable[[Path], _Result]) -> _Result:
@@ -85,34 +95,23 @@ def _report(path: Path, work: Callable[[Path], _Result]) -> _Result:
         raise ReadError(f"{path}: damaged or truncated: {text}.") from error
 
 
-def _count(path: Path) -> int:
-    reader = _reader(path)
-    return count_dicom_frames(path) if reader is read_dicom else 1
+def _count(path: Path, opened: io.FileIO | None) -> int:
+    reader = _reader(path, opened)
+    return count_dicom_frames(path, opened) if reader is read_dicom else 1
 
 
-def _read(path: Path, frame: int | None) -> Radiograph:
-    reader = _reader(path)
+def _read(path: Path, frame: int | None, opened: io.FileIO | None) -> Radiograph:
+    reader = _reader(path, opened)
     if reader is read_dicom:
-        return read_dicom(path, frame)
+        return read_dicom(path, frame, opened)
     if frame is not None and frame > 1:
         raise ReadError(f"there is no frame {frame}; the file holds one image")
     return reader(path)
 
 
-def _reader(path: Path) -> Callable[[Path], Radiograph]:
+def _reader(path: Path, opened: io.FileIO | None) -> Callable[[Path], Radiograph]:
     """Return the function that reads this kind of file."""
-    try:
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            next(path.iterdir(), None)  # fails if the folder may not be opened, which is then the error
-            raise ReadError("a folder, not a file")
-        if not stat.S_ISREG(mode):
-            raise ReadError("a pipe or a device, not a file")
-        head = read_head(path)
-    except FileNotFoundError as error:
-        raise ReadError("no such file") from error
-    except OSError as error:
-        raise ReadError(f"cannot be opened: {error.strerror or cause(error)}") from error
+    head = _head(path, opened)
     if not head:
         raise ReadError("the file is empty")
     name = path.name.lower()
@@ -132,6 +131,23 @@ def _reader(path: Path) -> Callable[[Path], Radiograph]:
     if (kind := misnamed_image(head, name)) is not None:
         raise ReadError(f"the suffix does not match: {kind}")
     raise ReadError(f"not a readable image: no DICOM content, and none of the suffixes {', '.join(SUFFIXES)}")
+
+
+def _head(path: Path, opened: io.FileIO | None) -> bytes:
+    try:
+        if opened is not None:
+            return first_bytes(opened)
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            next(path.iterdir(), None)  # fails if the folder may not be opened, which is then the error
+            raise ReadError("a folder, not a file")
+        if not stat.S_ISREG(mode):
+            raise ReadError("a pipe or a device, not a file")
+        return read_head(path)
+    except FileNotFoundError as error:
+        raise ReadError("no such file") from error
+    except OSError as error:
+        raise ReadError(f"cannot be opened: {error.strerror or cause(error)}") from error
 
 
 def _with_spacing(radiograph: Radiograph, spacing: float) -> Radiograph:

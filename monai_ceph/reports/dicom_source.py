@@ -7,6 +7,7 @@ an image needs are required.
 
 from __future__ import annotations
 
+import io
 import re
 from contextlib import suppress
 from copy import deepcopy
@@ -24,6 +25,7 @@ from pydicom.valuerep import TEXT_VR_DELIMS, PersonName
 from monai_ceph.errors import CephError
 from monai_ceph.readers.dicom import has_preamble, looks_like_dicom
 from monai_ceph.readers.dicom_elements import first_value, positive_number
+from monai_ceph.readers.files import buffered
 from monai_ceph.readers.quiet_pydicom import quiet
 
 __all__ = [
@@ -107,23 +109,27 @@ class FilmResult(Protocol):
         """Time of the detection or the review, with a time zone."""
 
 
-def source_header(path: Path) -> Dataset:
+def source_header(path: Path, opened: io.FileIO | None = None) -> Dataset:
     """Read the header of a DICOM film, without its pixels, as Unicode text.
 
     Text of :data:`INHERITED` that is not in the film's character set, or that has none, stays bytes with the VR OB. The
     SOP Class and Instance UID come from the file meta information where the data set has none. Elements that cannot be
     read are left out.
 
+    Args:
+        path: the film.
+        opened: the same file, if it is open already. It stays open.
+
     Raises:
         CephError: the file is no DICOM file, or cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with quiet(), buffered(path, opened) as file:
             head = file.read(_HEAD)
-        if not (has_preamble(head) or looks_like_dicom(head)):
-            raise CephError(f"{path}: not a DICOM file, so no DICOM object can refer to it.")
-        with quiet():
-            dataset = dcmread(path, stop_before_pixels=True, force=True)
+            if not (has_preamble(head) or looks_like_dicom(head)):
+                raise CephError(f"{path}: not a DICOM file, so no DICOM object can refer to it.")
+            file.seek(0)
+            dataset = dcmread(file, stop_before_pixels=True, force=True)
             character_set = _keep_bytes(dataset)
             _convert(dataset)
     except CephError:

@@ -1,12 +1,13 @@
-"""Write beside, then rename: a file is there whole or not at all."""
+"""Write a file beside its target, then rename it: the target is complete or absent."""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 __all__ = ["folder_written_beside", "sha256_of", "written_beside"]
@@ -14,9 +15,9 @@ __all__ = ["folder_written_beside", "sha256_of", "written_beside"]
 
 @contextmanager
 def written_beside(target: Path) -> Iterator[Path]:
-    """Yield a path beside ``target`` to write to; it takes the target's place at the end, or vanishes on an error.
+    """Yield a path beside ``target`` to write to. It is renamed to the target at the end, or removed on an error.
 
-    It is on the disk before it takes the place, so that a power cut leaves no empty file either.
+    It is flushed to the disk before it is renamed, so that a power cut leaves no empty file.
 
     Raises:
         OSError: if the folder cannot be written.
@@ -34,10 +35,10 @@ def written_beside(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def folder_written_beside(target: Path) -> Iterator[Path]:
-    """Yield a new folder beside ``target`` to write into; it takes the target's place at the end, or vanishes.
+    """Yield a new folder beside ``target`` to write into. At the end it is renamed, or on an error removed.
 
     Raises:
-        OSError: if the folder cannot be written, or ``target`` is there and not an empty folder.
+        OSError: if the folder cannot be written, or ``target`` exists and is not an empty folder.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
@@ -49,14 +50,19 @@ def folder_written_beside(target: Path) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def sha256_of(path: Path) -> str:
+def sha256_of(path: Path, opened: io.FileIO | None = None) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal digits.
+
+    Args:
+        path: the file.
+        opened: the same file, if it is open already. It stays open.
 
     Raises:
         OSError: if it cannot be read.
     """
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
+    with nullcontext(opened) if opened is not None else io.FileIO(path) as stream:
+        stream.seek(0)
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""One SQLite file that one process writes: opening it, transactions, and errors in words."""
+"""A SQLite file that one process writes: opening it, transactions, and clear errors."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class Database:
     """A SQLite file with a schema of a known version.
 
     Args:
-        path: the file; made if it is not there.
-        schema: the statements that make the tables.
-        version: of the schema.
-        remedy: what to do about a file that is something else.
+        path: the file; created if necessary.
+        schema: the statements that create the tables.
+        version: version of the schema.
+        remedy: what to do if the file is not such a database.
         threads: several threads use it, one at a time.
-        upgrades: the statements that make this version of an older one, by its number.
+        upgrades: the statements that upgrade an older version to this one, by its number.
 
     Raises:
-        CephError: if the file is something else.
+        CephError: if the file is not such a database.
         StoppedError: if it cannot be written, here and in every method.
     """
 
@@ -60,9 +60,9 @@ class Database:
             self._connection.close()
             raise CephError(f"{path}: a ledger of another version of the software; {remedy}")
         with self.errors():
-            # a file system without shared memory keeps its journal as it is, which is as safe
+            # a file system without shared memory keeps the default journal, which is as safe
             self._connection.execute("PRAGMA journal_mode = WAL")
-            # names that are no longer in the ledger must not be found in the file either
+            # deleted names must not stay in the file
             self._connection.execute("PRAGMA secure_delete = ON")
         if upgrade is not None:
             with self.writing(durable=True):
@@ -89,20 +89,20 @@ class Database:
                 yield row
 
     def number(self, query: str, *values: object) -> int:
-        """Return the one number that a query gives."""
+        """Return the number that is the result of a query."""
         with self.errors():
             return int(self._connection.execute(query, values).fetchone()[0])
 
     def execute(self, statement: str, *values: object) -> int:
-        """Execute a statement in :meth:`writing`; return the number of the row that it inserted.
+        """Execute a statement inside :meth:`writing`; return the number of the row that it inserted.
 
         Raises:
-            sqlite3.IntegrityError: if the row must not be; the transaction goes on.
+            sqlite3.IntegrityError: if the row breaks a constraint; the transaction continues.
         """
         return self._connection.execute(statement, values).lastrowid or 0
 
     def execute_grouped(self, statement: str, *values: object) -> None:
-        """Execute a statement that is committed with the next transaction, or with many of its kind."""
+        """Execute a statement that is committed with the next transaction, or after many such statements."""
         with self.errors():
             if not self._grouped:
                 self._connection.execute("BEGIN")
@@ -113,10 +113,10 @@ class Database:
 
     @contextmanager
     def writing(self, durable: bool = False) -> Iterator[None]:
-        """One transaction. A durable one, and all before it, is there after a power cut too; any survives a kill."""
+        """Run one transaction. It survives a kill of the process; a durable one and all before it also a power cut."""
         with self.errors():
             self._flush()
-            # of a transaction that an interruption left open
+            # an interruption may have left a transaction open
             self._roll_back()
             self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             try:
@@ -129,7 +129,7 @@ class Database:
 
     @contextmanager
     def errors(self) -> Iterator[None]:
-        """Say in one sentence what forbids to write; mistakes in statements are not meant."""
+        """Turn SQLite's errors into StoppedError, except for mistakes in statements."""
         try:
             yield
         except (sqlite3.ProgrammingError, sqlite3.IntegrityError):
@@ -149,7 +149,7 @@ class Database:
 
 
 def _statements(schema: str) -> Iterator[str]:
-    """Yield the statements of a schema; those of a trigger have semicolons inside."""
+    """Yield the statements of a schema. A trigger has semicolons inside."""
     statement = ""
     for part in schema.split(";")[:-1]:
         statement += part + ";"

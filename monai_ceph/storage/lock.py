@@ -1,4 +1,4 @@
-"""One process at a time in a folder."""
+"""Let only one process at a time work in a folder."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["locked"]
 
 @contextmanager
 def locked(file: Path, busy: str) -> Iterator[None]:
-    """Keep other processes out of the folder of ``file``; the system frees the lock when the process ends, however.
+    """Keep other processes out of the folder of ``file``. The system releases the lock when the process ends.
 
     Args:
-        file: the lock; it and its folder are made if they are not there.
-        busy: what to say of the folder if another process has the lock.
+        file: the lock file; it and its folder are created if necessary.
+        busy: message about the folder if another process has the lock.
 
     Raises:
-        CephError: if another process has it.
-        StoppedError: if it cannot be written.
+        CephError: if another process has the lock.
+        StoppedError: if the lock file cannot be written.
     """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

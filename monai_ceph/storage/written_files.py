@@ -1,4 +1,4 @@
-"""Which files in a folder were written by this package, for writers that have no ledger."""
+"""Record which files in a folder this package wrote, for writers without a ledger."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ _LINE = re.compile(r"([0-9a-f]{64})  (.+)\n")
 
 
 class WrittenFiles:
-    """Writes files into a folder, but not over those that it did not write, or that were changed since.
+    """Writes files into a folder, but does not overwrite files that it did not write or that were changed since.
 
     The file ``.monai-ceph.sha256`` in the folder lists what was written, as ``sha256sum`` does. A line is added
     before the file takes its place: a process that is killed in between leaves no file that the next one would refuse.
 
     Args:
-        folder: made with the first file.
+        folder: the folder; created with the first file.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._hashes: dict[str, set[str]] | None = None
-        # what ends a line that a power cut left in half
+        # ends a line that a power cut left incomplete
         self._torn = ""
 
     @contextmanager
     def writing(self, name: str) -> Iterator[Path]:
-        """Yield a path to write to, which becomes the file of this name at the end.
+        """Yield a path to write to. It is renamed to the file with this name at the end.
 
         Raises:
-            CephError: if a file that must not be replaced has this name.
+            CephError: if there is a file with this name that must not be replaced.
             OSError: if the folder cannot be written.
         """
         target = self._folder / name

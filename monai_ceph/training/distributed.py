@@ -10,10 +10,11 @@ from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
-from monai.data import DataLoader, DistributedSampler
+from monai.data import DistributedSampler
 from torch import distributed, nn
 
 from monai_ceph.errors import CephError
+from monai_ceph.training.seeded_loader import SeededDataLoader
 
 __all__ = ["ProcessesInStep", "SharedDataLoader", "rank", "share", "start", "this_device"]
 
@@ -68,17 +69,17 @@ def share(films: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [dict(film) for film in own]
 
 
-class SharedDataLoader(DataLoader):
-    """MONAI's DataLoader for the part of each batch that this process trains on.
+class SharedDataLoader(SeededDataLoader):
+    """A data loader for the part of each batch that this process trains on.
 
     All processes together load batches of ``batch_size``, and an epoch has as many batches as in a single process.
 
     Args:
         dataset: all films, the same in each process.
         batch_size: size of a batch over all processes.
-        shuffle: draw a new order for each pass.
+        shuffle: draw a new order for each pass: the local stage makes several in an epoch.
         drop_last: drop the last batch if it is not full.
-        seed: seed of the order, the same in each process.
+        seed: of the run, the same in each process.
         kwargs: see MONAI's DataLoader.
 
     Raises:
@@ -95,15 +96,20 @@ class SharedDataLoader(DataLoader):
                 f"a multiple of {count} (local stage: of {count} times patches_per_load)"
             )
         sampler = DistributedSampler(dataset, shuffle=shuffle, seed=seed, drop_last=drop_last)
-        super().__init__(dataset, batch_size=batch_size // count, sampler=sampler, drop_last=drop_last, **kwargs)
+        kwargs |= {"batch_size": batch_size // count, "sampler": sampler, "drop_last": drop_last}
+        super().__init__(dataset, seed, **kwargs)
+
+    def _seed_pass(self, number: int) -> None:
+        super()._seed_pass(number)
+        # all processes have the same order, and MONAI sets it only once per epoch
+        self.sampler.set_epoch(number)
 
 
 class ProcessesInStep:
-    """Ignite handler that keeps processes in step where DistributedDataParallel and MONAI do not.
+    """Ignite handler that keeps processes in step where DistributedDataParallel does not.
 
-    Each pass over the films gets a new order: the local stage makes several passes in an epoch, and MONAI sets the
-    order once per epoch. At the end of an epoch the running statistics of BatchNorm are averaged over all processes.
-    This must happen before a process validates or saves, so attach this handler first.
+    At the end of an epoch the running statistics of BatchNorm are averaged over all processes. This must happen before
+    a process validates or saves, so attach this handler first.
 
     Args:
         network: the network whose buffers are averaged.
@@ -114,12 +120,7 @@ class ProcessesInStep:
 
     def attach(self, engine: Engine) -> None:
         """Attach the handler to a trainer."""
-        engine.add_event_handler(Events.DATALOADER_STOP_ITERATION, self.reorder)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.average)
-
-    def reorder(self, engine: Engine) -> None:
-        """Draw a new order for the next pass."""
-        engine.data_loader.sampler.set_epoch(engine.state.iteration)
 
     def average(self, engine: Engine) -> None:
         """Average the running statistics over the processes."""

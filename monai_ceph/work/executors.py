@@ -1,4 +1,4 @@
-"""Who works on films: this process, or several. The run hands out jobs and takes outcomes, and knows nothing else."""
+"""Executors do the work on films, in this process or in several. A run gives them jobs and takes outcomes."""
 
 from __future__ import annotations
 
@@ -8,63 +8,90 @@ import warnings
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from monai_ceph.errors import CephError
 from monai_ceph.result import ModelIdentity
 from monai_ceph.work.film import BrokenDeviceError, FilmJob, FilmWorker, Outcome, ReadFilm, Reading
+from monai_ceph.work.film_head import FilmHead, read_film_head
+from monai_ceph.work.remote import FetchedFilms
 
 __all__ = [
     "Died",
     "Executor",
     "InlineExecutor",
-    "LateExecutor",
+    "LazyExecutor",
+    "LocalExecutor",
     "MakeExecutor",
     "MakeWorker",
     "OtherModelError",
-    "be_discreet",
+    "silence_parsers",
     "threads_per_worker",
 ]
 
 MakeWorker = Callable[[], FilmWorker]
-"""Makes the worker in the process that uses it; picklable for any executor with processes."""
+"""Creates the worker in the process that uses it. It must be picklable for executors with several processes."""
 
 
 @dataclass(frozen=True)
 class Died:
-    """The process ended while it worked on a film; ``late``: it was ended, because the film took too long."""
+    """A process ended while it worked on a film. ``late``: it was killed because the film took too long."""
 
     id: int
     late: bool = False
 
 
 class Executor(Protocol):
-    """What a run needs of whoever does the work, on one machine or many."""
+    """What a run needs from an executor, on one machine or many."""
 
     identity: ModelIdentity
-    """Of the model that the workers hold."""
+    """Identity of the workers' model."""
 
     capacity: int
-    """Jobs that may be submitted and not yet answered."""
+    """Greatest number of jobs at a time that were submitted and have no outcome yet."""
+
+    def read_head(self, path: Path) -> FilmHead:
+        """Read the head of a film. A film behind a URL is fetched, and kept until :meth:`forget`."""
+
+    def forget(self, path: Path) -> None:
+        """Delete what was fetched for a film: no more jobs have this path."""
 
     def submit(self, job: FilmJob) -> None:
-        """Take a job; never called beyond the capacity."""
+        """Accept a job. It is never called when the capacity is used up."""
 
     def wait(self) -> Outcome | Died:
-        """Return how one of the submitted jobs ended, in any order."""
+        """Wait until one of the submitted jobs ends, in any order, and return its outcome."""
 
     def close(self, at_once: bool) -> None:
-        """End all workers; at once, if what they do is not wanted any more."""
+        """End all workers; ``at_once``: without waiting for the jobs that they work on."""
 
 
 MakeExecutor = Callable[[MakeWorker, ReadFilm, Path], Executor]
-"""Makes an executor from what makes a worker, what reads a film, and the folder of results."""
+"""Creates an executor from a function that creates a worker, one that reads a film, and the folder for results."""
 
 
-class InlineExecutor:
-    """Works in this process, in order, and reads the next film while the network works on this one.
+class LocalExecutor:
+    """Base of the executors on this machine: this process fetches films behind URLs, each once, for all workers."""
+
+    def __init__(self) -> None:
+        self._fetched = FetchedFilms()
+
+    def read_head(self, path: Path) -> FilmHead:
+        """Read the head of a film. A film behind a URL is fetched, and kept until :meth:`forget`."""
+        return read_film_head(path, self._fetched.get(path))
+
+    def forget(self, path: Path) -> None:
+        """Delete the copy of a film."""
+        self._fetched.forget(path)
+
+    def _with_copy(self, job: FilmJob) -> FilmJob:
+        return replace(job, fetched=self._fetched.get(job.path))
+
+
+class InlineExecutor(LocalExecutor):
+    """Works in this process, in order, and reads the next film during the detection on this one.
 
     Args:
         make_worker: called once.
@@ -73,6 +100,7 @@ class InlineExecutor:
     capacity = 2
 
     def __init__(self, make_worker: MakeWorker) -> None:
+        super().__init__()
         self._worker = make_worker()
         self.identity = self._worker.identity
         self._ahead = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reading")
@@ -80,13 +108,14 @@ class InlineExecutor:
 
     def submit(self, job: FilmJob) -> None:
         """Begin to read the film."""
+        job = self._with_copy(job)
         self._jobs.append((job, self._ahead.submit(self._worker.read, job)))
 
     def wait(self) -> Outcome | Died:
         """Work on the oldest film.
 
         Raises:
-            BrokenDeviceError: if this process can do no more.
+            BrokenDeviceError: if the device stopped working.
         """
         job, reading = self._jobs.popleft()
         try:
@@ -98,18 +127,19 @@ class InlineExecutor:
     def close(self, at_once: bool) -> None:
         """End the reading thread."""
         self._ahead.shutdown(wait=not at_once, cancel_futures=True)
+        self._fetched.close()
 
 
 class OtherModelError(CephError):
-    """The workers hold another model than the one that was expected."""
+    """The workers have another model than expected."""
 
 
-class LateExecutor:
-    """An executor that is made when a film needs it: loading the model takes seconds.
+class LazyExecutor:
+    """Creates the executor when the first film needs it, because loading the model takes seconds.
 
     Args:
-        make: makes it.
-        expected: identity of the model that it will hold. None: not known, so that it is made at once.
+        make: creates the executor.
+        expected: identity of its model. None: unknown, so the executor is created at once.
     """
 
     def __init__(self, make: Callable[[], Executor], expected: ModelIdentity | None) -> None:
@@ -121,10 +151,10 @@ class LateExecutor:
         self.identity = expected
 
     def ready(self) -> Executor:
-        """Return the executor, and make it first if it is not there yet.
+        """Return the executor, and create it first if necessary.
 
         Raises:
-            OtherModelError: if its model is not the expected one. From then on ``identity`` is right.
+            OtherModelError: if its model is not the expected one. ``identity`` is correct from then on.
         """
         if self._executor is None:
             self._executor = self._make()
@@ -139,14 +169,14 @@ class LateExecutor:
             self._executor.close(at_once)
 
 
-def be_discreet() -> None:
-    """Keep the parsers of this process from writing on the screen: they quote what they read."""
+def silence_parsers() -> None:
+    """Silence the logs and warnings of parsers in this process: they quote what they read."""
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", module=r"(pydicom|highdicom)\b")
 
 
 def threads_per_worker(workers: int) -> int:
-    """Return how many threads torch may use in each of so many processes on this machine."""
+    """Return how many threads torch may use in each process if this many share the machine."""
     try:
         cores = len(os.sched_getaffinity(0))
     except AttributeError:  # not on every system

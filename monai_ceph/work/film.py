@@ -1,7 +1,8 @@
-"""One film: what is to be done with it, the work, and how it ended. Nothing here knows of other films."""
+"""Work on one film: the job, reading, detecting, writing, and the outcome. Nothing here knows about other films."""
 
 from __future__ import annotations
 
+import io
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -15,11 +16,12 @@ from pydicom import Dataset
 
 from monai_ceph.errors import CephError, ReadError, RejectedError, StoppedError
 from monai_ceph.readers import Radiograph
+from monai_ceph.readers.files import open_file
 from monai_ceph.reports.dicom_source import header_warnings, source_header
 from monai_ceph.reports.json_result import save_json
 from monai_ceph.reports.overlay import save_overlay
 from monai_ceph.result import Detection, ModelIdentity
-from monai_ceph.work.image_digest import image_digest
+from monai_ceph.work.image_digest import image_digest, patient_id
 from monai_ceph.work.names import without_identity
 from monai_ceph.work.options import Options, film_files
 from monai_ceph.work.remote import local_copy
@@ -44,11 +46,11 @@ _OBJECTS = ("sr", "gsps")
 
 
 State = Literal["done", "uncertain", "rejected", "failed"]
-"""How a film ended."""
+"""Outcome of a film."""
 
 
 class Detector(Protocol):
-    """What does the work: a :class:`~monai_ceph.detection.CephalogramDetector`, or what behaves like one."""
+    """A :class:`~monai_ceph.detection.CephalogramDetector`, or a stand-in for it."""
 
     identity: ModelIdentity
 
@@ -58,25 +60,28 @@ class Detector(Protocol):
 
 
 MakeDetector = Callable[[], Detector]
-"""Makes the detector in the process that uses it; with several workers it must be picklable."""
+"""Creates the detector in the process that uses it. It must be picklable if there are several workers."""
 
 
 def make_detector(device: str | None, overlays: tuple[Path, ...]) -> Detector:
-    """Return the real detector. Importing torch takes seconds, so only the process that detects does it."""
+    """Return the real detector. Importing torch takes seconds, so only processes that detect import it."""
     from monai_ceph.detection import CephalogramDetector
 
     return CephalogramDetector(device, overlays)
 
 
-Read = Callable[[Path, "float | None", "int | None"], Radiograph]
-"""Reads a file with a pixel spacing in mm (None: the file's own) and a frame (None: the only one)."""
+Read = Callable[[Path, "float | None", "int | None", "io.FileIO | None"], Radiograph]
+"""Reads a file with a pixel spacing in mm (None: the file's own) and a frame (None: the only one).
+
+The last argument is the file itself, if it is open already.
+"""
 
 
 class BrokenDeviceError(StoppedError):
-    """The device answers nothing any more, and no further film would go well in this process.
+    """The device stopped working, so every further film in this process would fail.
 
     Attributes:
-        film: row of the film that was worked on, which may be the reason.
+        film: row of the film that was being worked on, which may be the cause.
     """
 
     film: int | None = None
@@ -84,18 +89,20 @@ class BrokenDeviceError(StoppedError):
 
 @dataclass(frozen=True)
 class FilmJob:
-    """What a worker needs to know of a film.
+    """What a worker needs to know about a film.
 
     Attributes:
-        id: of the film's row in the ledger.
-        path: absolute path of the file, or what stands for a URL.
-        frame: number of the frame in a file with several, else None.
-        name: what the film is called.
+        id: the film's row in the ledger.
+        path: absolute path of the file, or the path that represents a URL.
+        frame: frame number in a file with several frames, else None.
+        name: name of the film in tables and messages.
         stem: file name of its outputs, without suffix.
-        uid: SOP Instance UID of a DICOM image, or what takes its place; None if it has none.
+        uid: SOP Instance UID of a DICOM image, or the UID that replaces it; None if it has none.
         dicom: it is a DICOM file, and may have DICOM results.
-        anonymous: nothing that is written or said may hold the path or what the file says of the patient.
-        judged: digests of images that were judged under this UID; a film that is one of them needs no detection.
+        anonymous: outputs and messages must not contain the path, or what the file says about the patient.
+        judged: digests of images with this UID that have a result already. A film that is one of them is not detected
+            on again.
+        fetched: of a film behind a URL, the copy that was fetched, or why it cannot be fetched. None: not fetched yet.
     """
 
     id: int
@@ -107,23 +114,24 @@ class FilmJob:
     dicom: bool
     anonymous: bool
     judged: frozenset[str] = frozenset()
+    fetched: Path | ReadError | None = None
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a film ended.
+    """How work on a film ended.
 
     Attributes:
-        id: of the film's row in the ledger.
-        state: never None.
+        id: the film's row in the ledger.
+        state: state of the film.
         cause: why there are no landmarks; begins with ``unreadable``, ``rejected`` or ``failed``.
         detection: JSON of the detection.
         warnings: sentences for the person who reviews the result.
-        seconds: time per part: those of the detection, and ``writing``.
-        duplicate_of: name of the film that is the same image, and was judged.
-        image_sha256: of the pixels and the patient of a DICOM film that could be read.
-        same_image: it is an image that the job calls judged; the state says nothing then.
-        stop: what hits every film and ends the run; then the film has not ended.
+        seconds: time for each part of the work: the parts of the detection, and ``writing``.
+        duplicate_of: name of the film that is the same image and has the result.
+        image_sha256: :func:`~monai_ceph.work.image_digest.image_digest` of a DICOM film that could be read.
+        same_image: the film is one of the job's ``judged`` images; ``state`` means nothing then.
+        stop: an error that would affect every film, such as a full disk. It ends the run, and the film is still open.
     """
 
     id: int
@@ -140,41 +148,60 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Reading:
-    """The pixels of a film, or why there are none, how long it took, and the digest of a DICOM image."""
+    """What was read of a film.
+
+    Attributes:
+        result: its pixels, or why there are none.
+        seconds: how long it took.
+        image_sha256: :func:`~monai_ceph.work.image_digest.image_digest` of a DICOM film.
+        header: of a DICOM film whose results need it, or why it cannot be read.
+    """
 
     result: Radiograph | Exception
     seconds: float
     image_sha256: str | None = None
+    header: Dataset | CephError | None = None
 
 
 ReadFilm = Callable[[FilmJob], Reading]
-"""Reads a film and raises nothing; picklable for any executor with processes."""
+"""Reads a film without raising. It must be picklable for executors with several processes."""
 
 
 def read_film(read: Read, options: Options, job: FilmJob) -> Reading:
-    """Read a film, in any thread or process."""
+    """Read everything that is needed from a film, in any thread or process. Its file is not opened again."""
     start = time.perf_counter()
     result: Radiograph | Exception
-    digest = None
+    digest, header = None, None
     try:
-        with local_copy(job.path) as path:
-            result = replace(read(path, options.pixel_spacing, job.frame), path=job.path)
+        with local_copy(job.path, job.fetched) as path, open_file(path) as opened:
+            result = replace(read(path, options.pixel_spacing, job.frame, opened), path=job.path)
             if job.dicom and job.uid is not None:
-                # a film whose header cannot be parsed once more is like no other film
+                # without a digest, a film equals no other film
                 with suppress(Exception):
-                    digest = image_digest(path, result)
+                    digest = image_digest(patient_id(path, opened), result.pixels)
+            if job.dicom and (options.deidentify or not options.formats.isdisjoint(_OBJECTS)):
+                header = _header(job, path, opened)
     except Exception as error:
         result = error
-    return Reading(result, time.perf_counter() - start, digest)
+    return Reading(result, time.perf_counter() - start, digest, header)
+
+
+def _header(job: FilmJob, path: Path, opened: io.FileIO | None) -> Dataset | CephError:
+    try:
+        return source_header(path, opened)
+    except CephError as error:
+        return type(error)(str(error).replace(str(path), str(job.path)))
 
 
 class FilmWorker:
-    """Works on films, one after the other: reads, detects, writes. Equal jobs have equal results in any process.
+    """Reads films, detects on them and writes the results, one film after the other.
+
+    Equal jobs have equal results in any process.
 
     Args:
-        detector: does the work.
-        out: absolute path of the folder of results.
-        options: of the run.
+        detector: detects.
+        out: absolute path of the folder for the results.
+        options: options of the run.
         read: reads a film.
     """
 
@@ -183,13 +210,13 @@ class FilmWorker:
         self._detector, self._out, self._options, self._read = detector, out, options, read
 
     def into(self, out: Path) -> FilmWorker:
-        """Return the same worker, with another folder of results."""
+        """Return the same worker with another folder for the results."""
         other = copy(self)
         other._out = out
         return other
 
     def __call__(self, job: FilmJob) -> Outcome:
-        """Do all of it."""
+        """Read a film, detect on it and write its files."""
         return self.finish(job, self.read(job))
 
     def read(self, job: FilmJob) -> Reading:
@@ -200,7 +227,7 @@ class FilmWorker:
         """Detect on a film that was read, and write its files.
 
         Raises:
-            BrokenDeviceError: if this process can do no more.
+            BrokenDeviceError: if the device stopped working.
         """
         image = reading.image_sha256
         state: State
@@ -213,11 +240,13 @@ class FilmWorker:
             seconds = {"reading": reading.seconds, **detection.seconds}
             detection = detection.model_copy(update={"frame": job.frame, "seconds": seconds})
             start = time.perf_counter()
-            detection = self._write(job, reading.result, detection)
+            if isinstance(reading.header, CephError):
+                raise reading.header
+            detection = self._write(job, reading.result, reading.header, detection)
             seconds = {**seconds, "writing": time.perf_counter() - start}
         except StoppedError as error:
             return Outcome(job.id, "failed", stop=str(error))
-        except Exception as error:  # such as a film that is too large for the memory: the others may still go well
+        except Exception as error:  # such as a film that is too large for the memory: the others may still succeed
             if "CUDA error" in str(error):
                 raise BrokenDeviceError(f"the device failed: {_first_line(error)}") from error
             state = "rejected" if isinstance(error, RejectedError) else "failed"
@@ -226,13 +255,9 @@ class FilmWorker:
         state = "done" if detection.state == "ok" else "uncertain"
         return Outcome(job.id, state, None, result, detection.warnings, seconds, image_sha256=image)
 
-    def _write(self, job: FilmJob, radiograph: Radiograph, detection: Detection) -> Detection:
-        """Write the film's files; return the detection as it was written, with a warning for what could not be."""
+    def _write(self, job: FilmJob, radiograph: Radiograph, source: Dataset | None, detection: Detection) -> Detection:
+        """Write the film's files. Return the detection as written, with a warning for each file that was left out."""
         files = film_files(self._out, job.stem, self._options.formats)
-        source = None
-        if job.dicom and (self._options.deidentify or not files.keys().isdisjoint(_OBJECTS)):
-            with local_copy(job.path) as path:
-                source = source_header(path)
         notes: list[str] = []
         picture = files.pop("overlay", None)
         if self._options.deidentify:
@@ -257,7 +282,7 @@ class FilmWorker:
                         _save_object(kind, target, detection, source)
                 except StoppedError:
                     raise
-                except CephError as error:  # such as a film without UIDs, which no object can refer to
+                except CephError as error:  # such as a film without UIDs, to which no object can refer
                     notes.append(f"No {kind.upper()}: {str(error).removeprefix(f'{job.name}: ')}")
         # last, so that it holds all warnings
         detection = detection.model_copy(update={"warnings": (*detection.warnings, *notes)})
@@ -277,7 +302,7 @@ def _save_object(kind: str, target: Path, detection: Detection, source: Dataset)
 
 @contextmanager
 def _written(target: Path) -> Iterator[None]:
-    """What cannot be written hits every film."""
+    """Turn a failure to write, which would affect every film, into the end of the run."""
     try:
         yield
     except OSError as error:
@@ -289,7 +314,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def _cause(job: FilmJob, error: Exception) -> str:
-    """The kind of trouble and its cause, without the film's path: its name has a column of its own."""
+    """Return the kind of error and its cause, without the film's path: the name has its own column."""
     if isinstance(error, ReadError):
         kind, text = "unreadable", str(error)
     elif isinstance(error, RejectedError):

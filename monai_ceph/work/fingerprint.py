@@ -1,8 +1,8 @@
-"""Whether the detector's model is what it was, told without making it: importing torch takes seconds.
+"""Find out whether the detector's model has changed, without loading it: importing torch takes seconds.
 
-The identity of a model (:func:`monai_ceph.detection.model_identity`) follows from files and from the machine. A run
-remembers it under the hash of all of them. Where it may follow from more, such as from code in a config of the user,
-there is no such hash, and the model is loaded.
+The identity of a model (:func:`monai_ceph.detection.model_identity`) depends on files and on the machine. A run stores
+it with the hash of all of these. If it may depend on anything else, such as code in a user's config, there is no hash,
+and the model is loaded.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _CPUINFO = Path("/proc/cpuinfo")
 _DEFAULT_DEVICE = "$torch.device('cuda' if torch.cuda.is_available() else 'cpu')"
 _BY_DEVICE = "$networks.bfloat16_is_native(@device)"
 
-# expressions of bundles/inference.json that say the same as long as the package, torch and the machine are the same
+# expressions in bundles/inference.json whose values depend only on the package, torch and the machine
 _KNOWN = {
     "device": re.escape(_DEFAULT_DEVICE) + r"|\$torch\.device\('[\w:]+'\)",
     "landmarks": re.escape("$list(vocabulary.SYMBOLS)"),
@@ -41,26 +41,26 @@ _KNOWN = {
 _CONTEXT_BESIDE = "$weights.context_beside(@local_weights, @landmarks)"
 _KNOWN["context_weights"] += "|" + re.escape(_CONTEXT_BESIDE)
 
-# what torch and MONAI read; a change that does not matter costs one loading of the model
+# variables that torch and MONAI read; a change that does not matter only means that the model is loaded once more
 _ENVIRONMENT = ("CUDA_", "MONAI_", "NVIDIA_", "PYTORCH_", "TORCH_")
 
 
 class _UnknownError(Exception):
-    """The identity may follow from something that is not looked at."""
+    """The identity may depend on something that is not checked."""
 
 
 def model_fingerprint(device: str | None, overlays: Sequence[Path] = (), engine: str = "local") -> str | None:
-    """Return the hash of all that the identity of a detector's model follows from.
+    """Return the hash of everything that the identity of a detector's model depends on.
 
     Args:
-        device: as :class:`~monai_ceph.detection.CephalogramDetector` takes it.
-        overlays: bundle configs, likewise.
-        engine: who makes the detector, on this machine.
+        device: as for :class:`~monai_ceph.detection.CephalogramDetector`.
+        overlays: bundle configs, as for the detector.
+        engine: name of the executor.
 
     Returns:
-        64 hexadecimal digits; None if the identity may follow from more: a file cannot be read, a config names weights,
-        device or precision by code or takes a part of another file, or it is not known what the processor or the GPU
-        can do.
+        64 hexadecimal digits. None if the identity may depend on anything else: a file cannot be read, a config gives
+        weights, device or precision by code or includes a part of another file, or the abilities of the processor or
+        the GPU are unknown.
     """
     try:
         configs = [_PACKAGE / "bundles" / "inference.json", *overlays]
@@ -89,7 +89,7 @@ def _sha256(content: bytes) -> str:
 
 
 def _of(package: str) -> Path:
-    """Return where a package begins, without importing it."""
+    """Return the first file of a package, without importing it."""
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         raise _UnknownError
@@ -97,7 +97,7 @@ def _of(package: str) -> Path:
 
 
 def _code() -> list[Path]:
-    """Return the files of this package: one that is worked on changes without a new version."""
+    """Return the files of this package: during development they change without a new version."""
     return sorted([*_PACKAGE.rglob("*.py"), _PACKAGE / "weights" / "model.json"])
 
 
@@ -112,11 +112,11 @@ def _parsed(file: Path, content: bytes) -> dict[Any, Any]:
 
 
 def _values(configs: list[dict[Any, Any]]) -> dict[str, Any]:
-    """Return what the configs say of weights, device and precision, each one laid over those before it."""
+    """Return the weights, device and precision in the configs; later configs replace values of earlier ones."""
     values: dict[str, Any] = {}
     for number, config in enumerate(configs):
         for key, value in config.items():
-            # MONAI takes +key, ~key, key::part and key#part as well
+            # MONAI also accepts +key, ~key, key::part and key#part
             root = re.split("::|#", str(key).lstrip("+~"))[0]
             if root in _KNOWN:
                 if root != key or not _is_fixed(root, value):
@@ -130,14 +130,14 @@ def _values(configs: list[dict[Any, Any]]) -> dict[str, Any]:
 
 
 def _is_fixed(key: str, value: Any) -> bool:
-    """Return whether a value is what it says, or an expression that is known."""
+    """Return whether a value is literal, or a known expression."""
     if isinstance(value, str) and value.startswith(("$", "@", "%")):
         return re.fullmatch(_KNOWN[key], value) is not None
     return value is None or isinstance(value, (str, bool))
 
 
 def _reaches_out(text: str) -> bool:
-    """Return whether a text of a config changes what names mean in it, or stands for a part of another file."""
+    """Return whether a text in a config imports something, or includes a part of another file."""
     return (text.startswith("$") and "import" in text) or re.fullmatch(r"%(?!\w+$).*", text, re.DOTALL) is not None
 
 
@@ -169,7 +169,7 @@ def _weights(values: dict[str, Any]) -> Iterator[str | None]:
 
 
 def _processor() -> list[str]:
-    """Return what the first processor is and can do; Linux tells it."""
+    """Return the model and the features of the first processor, from Linux."""
     first, _, _ = _CPUINFO.read_text().partition("\n\n")
     facts = [line for line in first.splitlines() if line.startswith(("model name", "flags", "Features", "CPU part"))]
     if not facts:
@@ -178,12 +178,12 @@ def _processor() -> list[str]:
 
 
 def _gpus() -> list[Any]:
-    """Return what the NVIDIA driver says of the GPUs that this process may use; torch asks the same.
+    """Return the GPUs that this process may use, from the NVIDIA driver, as torch does.
 
-    The calls are those of the CUDA Driver API, cuda.h.
+    The functions are those of the CUDA Driver API, cuda.h.
     """
     if Path("/dev/kfd").exists():
-        # GPUs of AMD
+        # AMD GPUs
         raise _UnknownError
     try:
         cuda = ctypes.CDLL("libcuda.so.1")

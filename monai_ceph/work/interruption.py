@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: a run ends between two films, not in the midst of whatever the program does."""
+"""Ctrl-C and SIGTERM end a run between two films, not in the middle of a step."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from monai_ceph.work.executors import be_discreet
+from monai_ceph.work.executors import silence_parsers
 
 __all__ = ["Interrupted", "orderly_end"]
 
 Interrupted = Callable[[], bool]
-"""Whether the run is asked to end."""
+"""Returns whether the run was asked to end."""
 
 
 @contextmanager
 def orderly_end() -> Iterator[Interrupted]:
-    """Turn the first Ctrl-C or SIGTERM into an answer, and raise at the second; in the main thread of a program.
+    """Note the first Ctrl-C or SIGTERM, and raise KeyboardInterrupt at the second. Use it in the main thread.
 
-    An exception at any place could leave a lock of some library behind, and other threads waiting for it. Parsers no
-    longer write on the screen either, since they quote what they read.
+    An exception in the middle of a step could leave a library's lock behind that other threads wait for. Parsers are
+    silenced too, because they quote what they read.
 
     Yields:
-        What tells whether the run is asked to end, for :func:`~monai_ceph.batch.run.detect_films`.
+        A function that returns whether the run was asked to end, for :func:`~monai_ceph.batch.run.detect_films`.
     """
     asked = False
 
@@ -40,7 +40,7 @@ def orderly_end() -> Iterator[Interrupted]:
     level = log.level
     try:
         with warnings.catch_warnings():
-            be_discreet()
+            silence_parsers()
             yield lambda: asked
     finally:
         log.setLevel(level)

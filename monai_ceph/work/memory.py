@@ -1,4 +1,4 @@
-"""How a process that detects on many films keeps its memory."""
+"""Keep memory between films, in a process that detects on many."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 __all__ = ["keep_freed_memory"]
 
-# mallopt(3): the largest block that comes from the heap, at most 32 MiB, and how much of it may lie free at its end
+# mallopt(3): largest block taken from the heap, at most 32 MiB, and how much may stay free at its end
 _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1
 _HEAP_BLOCK, _HEAP_FREE = 32 << 20, 512 << 20
 
@@ -15,10 +15,9 @@ _HEAP_BLOCK, _HEAP_FREE = 32 << 20, 512 << 20
 def keep_freed_memory() -> bool:
     """Let the process keep the memory of one film for the next, and return whether it does.
 
-    glibc gives large blocks back to the system as soon as they are free. A detection takes some hundred MiB in such
-    blocks, one after the other, and each has to be mapped again, page by page (benchmarks/JOURNAL.md). Nothing changes
-    where there is no glibc. The setting holds for the whole process, so that programs call this and the library does
-    not.
+    glibc returns large blocks to the system as soon as they are free. A detection uses some hundred MiB in such blocks,
+    one after the other, and each has to be mapped again, page by page (benchmarks/JOURNAL.md). Without glibc, nothing
+    changes. The setting applies to the whole process, so programs call this function and the library does not.
     """
     if not sys.platform.startswith("linux"):
         return False

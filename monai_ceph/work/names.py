@@ -1,7 +1,7 @@
-"""What a film is called: by its path or, with ``--names uid`` and ``--deidentify``, by its UID.
+"""Names of films: paths or, with ``--names uid`` and ``--deidentify``, UIDs.
 
-Folders and files of DICOM images are often named after the patient. With ``--names uid`` neither appears in anything
-that a run prints or writes.
+Folders and files of DICOM images are often named after the patient. With ``--names uid`` a run neither prints nor
+writes such a path.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from monai_ceph.work.remote import url_of
 __all__ = ["MAX_STEM", "file_stem", "film_name", "key_of", "readable", "without_identity"]
 
 MAX_STEM = 120
-"""Longest file name of an output in bytes, before its suffix: file systems end at 255."""
+"""Greatest length of an output's file name in bytes, before its suffix: file systems allow 255."""
 
-# what no file system and no shell minds; all else becomes an underscore
+# all characters except those that are safe in every file system and shell; they become underscores
 _ODD = re.compile(r"[^\w.,@=+()\[\] -]")
 _QUOTED = re.compile(r"(?<!\w)b?'[^']*'(?!\w)|\"[^\"]*\"")
 
@@ -29,32 +29,32 @@ def key_of(path: Path) -> str:
 
 
 def readable(path: Path) -> str:
-    """Return a path, or the URL that it stands for, as text; a name that is not UTF-8 becomes readable text."""
+    """Return a path, or the URL that it represents, as text. Bytes of a name that are not UTF-8 are escaped."""
     return os.fsencode(url_of(path) or path).decode("utf-8", errors="backslashreplace")
 
 
 def film_name(key: str, shown: Path | None, uid: str | None, frame: int | None = None) -> str:
-    """Return what a film is called in every table, line and file.
+    """Return the name of a film in every table, message and file.
 
     Args:
-        key: of its file.
-        shown: the path that names it; None if paths may not be shown.
-        uid: its SOP Instance UID, or the one in its place.
-        frame: number of the frame in a file with several.
+        key: key of its file.
+        shown: the path that names it; None if paths must not be shown.
+        uid: its SOP Instance UID, or the UID that replaces it.
+        frame: frame number in a file with several frames.
     """
     name = readable(shown) if shown is not None else uid or f"path-{key[:12]}"
     return name if frame is None else f"{name}#{frame}"
 
 
 def file_stem(name: str) -> str:
-    """Return the file name, without suffix, that a film's outputs have; two films may get the same one."""
+    """Return the file name of a film's outputs, without suffix. Two films may get the same one."""
     last = _ODD.sub("_", name.rpartition("/")[2])
     cut = last.encode()[:MAX_STEM].decode(errors="ignore")
     return cut.strip(" .") or "film"
 
 
 def without_identity(text: str, path: Path) -> str:
-    """Return a cause without the path, its folders and its name, and without what was quoted from the file."""
+    """Return a cause without the path, its folders, its name, and anything quoted from the file."""
     for known in (path, *path.parents):
         if known != known.parent:
             text = text.replace(str(known), "")

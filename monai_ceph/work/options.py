@@ -1,4 +1,4 @@
-"""What a run is told: formats, workers, names, and the settings that a result depends on."""
+"""Options of a run: formats, workers, names, and the settings that its results depend on."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 LEDGER = "run.sqlite"
-"""The file in the results that says how every film ended."""
+"""The file in the results that records the state of every film."""
 
 ERRORS = "errors.csv"
 DUPLICATES = "duplicates.csv"
@@ -33,34 +33,34 @@ TABLES = {"csv": "landmarks.csv", "parquet": "landmarks.parquet"}
 _PER_FILM = {"json": ("json", ".json"), "overlay": ("overlays", ".png"), "sr": ("sr", ".dcm"), "gsps": ("gsps", ".dcm")}
 
 FORMATS = (*TABLES, *_PER_FILM)
-"""What can be written: tables of all films, then one file per film."""
+"""All formats: tables of all films, then one file per film."""
 
 OBJECT_FORMATS = frozenset({"sr", "gsps"})
-"""Those that are DICOM objects, which archives take."""
+"""Formats that are DICOM objects, which can be sent to archives."""
 
 DEFAULT_FORMATS = frozenset({"csv", "json", "overlay"})
 
 FilmNames = Literal["path", "uid"]
-"""What films are called in the results."""
+"""How films are named in the results."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """How a run goes.
+    """Options of a run.
 
     Attributes:
-        formats: of :data:`FORMATS`.
-        workers: 1 works in this process and reads ahead; more are processes that each hold the model.
-        film_timeout: seconds that a film may take; the process of one that takes longer is ended, so that even one
-            worker is a process of its own. None: no limit.
-        restart: delete the ledger and the files that earlier runs wrote, and detect on every film; otherwise films that
-            ended with the same settings are skipped.
-        retry_failed: do again what failed before, such as on a share that was not there.
-        names: ``path`` names a film by its path below the folder that was given; ``uid`` names DICOM films by their SOP
-            Instance UIDs, for folders that are named after patients. Films behind a URL have ``uid`` names.
+        formats: some of :data:`FORMATS`.
+        workers: 1 works in this process and reads ahead; more are processes, each with its own model.
+        film_timeout: time for one film in seconds. A process that takes longer is killed, so even one worker is a
+            separate process. None: no limit.
+        restart: delete the ledger and the files of earlier runs, and detect on every film. Otherwise films that ended
+            with the same settings are skipped.
+        retry_failed: try again films that failed, for example because a share was not mounted.
+        names: ``path`` names a film by its path below the given folder; ``uid`` names DICOM films by their SOP Instance
+            UIDs, for folders that are named after patients. Films behind a URL have ``uid`` names.
         deidentify: write results without identity and with replaced UIDs; implies ``uid`` names.
-        force: keep what does not look like a cephalogram.
-        pixel_spacing: mm, replaces what the files say. Films whose pixels are not square fail.
+        force: also detect on films that do not look like a cephalogram.
+        pixel_spacing: mm per pixel; replaces the pixel spacing in the files. Films whose pixels are not square fail.
     """
 
     formats: frozenset[str] = DEFAULT_FORMATS
@@ -84,7 +84,7 @@ class Options:
             raise ValueError(f"no such format: {', '.join(sorted(unknown))}")
 
     def settings(self, model: ModelIdentity) -> str:
-        """Return, as JSON, all that a film's result depends on: equal settings need no second detection."""
+        """Return everything that a result depends on, as JSON. Films with equal settings are not detected on again."""
         return json.dumps(
             {
                 "recipe_sha256": model.recipe_sha256,
@@ -92,7 +92,7 @@ class Options:
                 "software": model.software,
                 "pixel_spacing": self.pixel_spacing,
                 "force": self.force,
-                # a table is written anew from the ledger in any case
+                # tables are always written again from the ledger
                 "formats": [name for name in _PER_FILM if name in self.formats],
                 "names": "uid" if self.deidentify else self.names,
                 "deidentify": self.deidentify,
@@ -102,10 +102,10 @@ class Options:
 
 
 def parse_formats(words: Iterable[str]) -> frozenset[str]:
-    """Return the formats of words such as ``["csv,json", "sr"]``; ``all`` is every format, nothing the default.
+    """Return the formats in words such as ``["csv,json", "sr"]``. ``all`` means every format, no word the default.
 
     Raises:
-        CephError: for a word that is no format.
+        CephError: if a word is not a format.
     """
     names = [name.strip().lower() for word in words for name in word.split(",") if name.strip()]
     if unknown := [name for name in names if name not in (*FORMATS, "all")]:
@@ -116,19 +116,19 @@ def parse_formats(words: Iterable[str]) -> frozenset[str]:
 
 
 def film_files(out: Path, stem: str, formats: Collection[str] = FORMATS) -> dict[str, Path]:
-    """Return where a film's own files stand, by format, such as ``json/STEM.json``.
+    """Return the paths of a film's files by format, such as ``json/STEM.json``.
 
-    Their names are UTF-8 on the disk, also where the locale has another encoding, which may lack a letter.
+    Their names on the disk are UTF-8 in any locale: the locale's own encoding may lack a letter.
     """
     stem = os.fsdecode(stem.encode())
     return {name: out / folder / (stem + suffix) for name, (folder, suffix) in _PER_FILM.items() if name in formats}
 
 
 def tables_of(formats: Collection[str]) -> list[str]:
-    """Return the names of the tables that a run with these formats writes."""
+    """Return the names of the tables that a run writes with these formats."""
     return [*(name for key, name in TABLES.items() if key in formats), ERRORS, DUPLICATES]
 
 
 def film_folders(out: Path) -> list[Path]:
-    """Return the folders that hold one file per film."""
+    """Return the folders with one file per film."""
     return [out / folder for folder, _ in _PER_FILM.values()]

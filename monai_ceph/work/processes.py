@@ -1,4 +1,4 @@
-"""Several processes that each hold the model. One that dies costs its film one attempt, and is replaced."""
+"""Several processes, each with its own model. If one dies, its film loses one attempt, and the process is replaced."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from typing import Any
 
 from monai_ceph.errors import CephError, StoppedError
 from monai_ceph.result import ModelIdentity
-from monai_ceph.work.executors import Died, MakeWorker, be_discreet, threads_per_worker
+from monai_ceph.work.executors import Died, LocalExecutor, MakeWorker, silence_parsers, threads_per_worker
 from monai_ceph.work.film import BrokenDeviceError, FilmJob, Outcome
 from monai_ceph.work.memory import keep_freed_memory
 
 __all__ = ["ProcessExecutor", "WorkerLostError"]
 
-# what torch and MONAI wrap, down to its words
+# torch and MONAI wrap such errors in others, so only the text tells them apart
 _NO_MEMORY = re.compile(r"MemoryError|out of memory|allocate memory")
 
 
 class WorkerLostError(CephError):
-    """A worker could not load the model, for what has nothing to do with the model: another try may go well."""
+    """A worker could not load the model for another reason than the model itself, so a second try may succeed."""
 
 
 def _main(pipe: Connection, make_worker: MakeWorker, threads: int) -> None:
-    """What a worker process does until its pipe ends."""
-    # they go to every process of a terminal or a service: the first one decides what they mean
+    """Run a worker process until its pipe is closed."""
+    # every process of a terminal or a service gets these signals; the first process decides what to do
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    be_discreet()
+    silence_parsers()
     keep_freed_memory()
     try:
         worker = make_worker()
@@ -59,13 +59,13 @@ def _main(pipe: Connection, make_worker: MakeWorker, threads: int) -> None:
         try:
             outcome = worker(job)
         except BrokenDeviceError:
-            # what a new process may heal: the same as a death
+            # a new process may work again, so this counts as a death
             os._exit(1)
         pipe.send(outcome)
 
 
 def _end_with_parent() -> None:
-    """End this process as soon as the first one is gone, so that it writes nothing into a later run."""
+    """End this process as soon as its parent is gone, so that it writes nothing into a later run."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])
@@ -81,23 +81,24 @@ class _Process:
     since: float = 0.0
 
 
-class ProcessExecutor:
+class ProcessExecutor(LocalExecutor):
     """Works in ``count`` processes, each with its share of the processor's cores.
 
-    Every process has a pipe of its own and one job at a time, so that it is known which film a process died of, and no
-    lock is shared that a dead one could keep.
+    Every process has its own pipe and one job at a time. So it is known which film a process died on, and no lock is
+    shared that a dead process could still hold.
 
     Args:
         make_worker: picklable; called once in each process.
-        count: how many.
-        limit_s: seconds that a film may take; the process of one that takes longer is ended. None: no limit.
+        count: number of processes.
+        limit_s: time for one film in seconds; a process that takes longer is killed. None: no limit.
 
     Raises:
         CephError: if the workers cannot load the model.
-        WorkerLostError: if this may go well another time.
+        WorkerLostError: the same, for a reason that may be gone at the next try.
     """
 
     def __init__(self, make_worker: MakeWorker, count: int, limit_s: float | None = None) -> None:
+        super().__init__()
         self.capacity = count
         self._limit_s = limit_s
         self._make_worker = make_worker
@@ -117,22 +118,22 @@ class ProcessExecutor:
         self.identity = self._identity
 
     def submit(self, job: FilmJob) -> None:
-        """Give the film to a process that is free, or as soon as one is."""
-        self._jobs.append(job)
+        """Give the film to a free process, or wait until there is one."""
+        self._jobs.append(self._with_copy(job))
         self._hand_out()
 
     def wait(self) -> Outcome | Died:
         """Wait for any process.
 
         Raises:
-            StoppedError: if a process that took a dead one's place cannot load the model.
+            StoppedError: if the replacement of a dead process cannot load the model.
         """
         while True:
             if result := self._listen():
                 return result
 
     def wait_for(self, seconds: float) -> Outcome | Died | None:
-        """Do the same for so long at most; None if no film ended.
+        """Do the same, but not longer than this; None if no film ended.
 
         Raises:
             StoppedError: as :meth:`wait`.
@@ -151,6 +152,7 @@ class ProcessExecutor:
                 each.process.kill()
                 each.process.join()
         self._processes.clear()
+        self._fetched.close()
 
     def _start(self) -> None:
         here, there = self._context.Pipe()
@@ -163,13 +165,13 @@ class ProcessExecutor:
         for each in self._processes:
             if self._jobs and each.ready and each.job is None:
                 each.job, each.since = self._jobs.popleft(), time.monotonic()
-                # a dead one shows when it is listened to
+                # a dead process shows when its pipe is read
                 with suppress(OSError):
                     each.pipe.send(each.job)
 
     def _listen(self, seconds: float | None = None) -> Outcome | Died | None:
-        """Take one message, and act on it."""
-        heard = wait([each.pipe for each in self._processes], self._patience(seconds))
+        """Receive one message, and handle it."""
+        heard = wait([each.pipe for each in self._processes], self._longest_wait(seconds))
         if not heard:
             late = next((each for each in self._processes if self._left(each) <= 0), None)
             if late is None:
@@ -192,12 +194,12 @@ class ProcessExecutor:
         return message
 
     def _left(self, each: _Process) -> float:
-        """Return the seconds that are left to the film of a process."""
+        """Return the seconds that are left for the film of a process."""
         if self._limit_s is None or each.job is None:
             return math.inf
         return each.since + self._limit_s - time.monotonic()
 
-    def _patience(self, seconds: float | None) -> float | None:
+    def _longest_wait(self, seconds: float | None) -> float | None:
         left = min(self._left(each) for each in self._processes)
         if seconds is not None:
             left = min(left, seconds)
@@ -208,7 +210,7 @@ class ProcessExecutor:
         each.pipe.close()
         self._processes.remove(each)
         if not each.ready:
-            # it would end so again and again
+            # a replacement would end in the same way
             code = each.process.exitcode
             raise self._cannot_load(WorkerLostError(f"a worker ended while it loaded the model (exit code {code})"))
         job = each.job

@@ -1,7 +1,7 @@
-"""The workers of a run on a Ray cluster: tasks read films on any node, actors hold the model and detect.
+"""Work on a Ray cluster: tasks fetch and read films on any node, actors have the model and detect.
 
-The driver, which is the process of the run, owns the ledger and the results: Ray itself repeats nothing, so that a film
-that kills its worker twice is known, and no other node needs to see the folder of results.
+The driver, which is the process of the run, owns the ledger and the results. Ray does not retry anything itself, so the
+driver knows if a film kills its worker twice. Other nodes need no access to the folder for results.
 """
 
 from __future__ import annotations
@@ -10,40 +10,67 @@ import logging
 import os
 import platform
 from collections import deque
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from monai_ceph.errors import CephError, StoppedError
+from monai_ceph.errors import CephError, ReadError, StoppedError
 from monai_ceph.result import ModelIdentity
 from monai_ceph.storage.atomic import written_beside
-from monai_ceph.work.executors import Died, MakeWorker, be_discreet
+from monai_ceph.work.executors import Died, MakeWorker, silence_parsers
 from monai_ceph.work.film import BrokenDeviceError, FilmJob, FilmWorker, Outcome, ReadFilm, Reading
+from monai_ceph.work.film_head import FilmHead, read_film_head
 from monai_ceph.work.memory import keep_freed_memory
 from monai_ceph.work.options import film_files
 from monai_ceph.work.ray_connection import connect, first_line
+from monai_ceph.work.remote import FetchedFilms, url_of
 
 __all__ = ["RayExecutor"]
 
 logger = logging.getLogger(__name__)
 
-# a node that goes away while it loads the model is no reason to stop, a model that cannot be loaded is one
+# a node may disappear while it loads the model; only a model that cannot be loaded ends the run
 _MAX_DEATHS_WHILE_LOADING = 3
-_PATIENCE = 60.0
+_WAIT_SECONDS = 60.0
 
 
-def _read(read: ReadFilm, job: FilmJob, there: bool) -> Reading:
-    """Read a film on any node; ``there``: the driver sees its file."""
-    be_discreet()
+def _fetch(path: Path) -> tuple[FilmHead, bytes | ReadError | None]:
+    """Read the head of a film on any node; return it with the bytes of a film behind a URL, or why there are none."""
+    silence_parsers()
+    with closing(FetchedFilms()) as films:
+        fetched = films.get(path)
+        head = read_film_head(path, fetched)
+        return head, fetched.read_bytes() if isinstance(fetched, Path) else fetched
+
+
+def _read(read: ReadFilm, job: FilmJob, there: bool, fetched: bytes | ReadError | None = None) -> Reading:
+    """Read a film on any node.
+
+    Args:
+        read: reads it.
+        job: the film.
+        there: the driver sees its file.
+        fetched: what :func:`_fetch` returned of a film behind a URL.
+    """
+    silence_parsers()
     if there and not job.path.exists():
         return Reading(StoppedError(_not_shared()), 0.0)
-    reading = read(job)
+    if not isinstance(fetched, bytes):
+        reading = read(replace(job, fetched=fetched))
+    else:
+        try:
+            with TemporaryDirectory(prefix="monai-ceph-") as folder:
+                copy = Path(folder) / job.path.name
+                copy.write_bytes(fetched)
+                reading = read(replace(job, fetched=copy))
+        except OSError as error:
+            reading = Reading(ReadError(f"{job.path}: cannot be fetched ({type(error).__name__})."), 0.0)
     if isinstance(reading.result, Exception) and not isinstance(reading.result, CephError):
-        # not every exception of a decoder can travel; its name and its text can
-        error = type(type(reading.result).__name__, (Exception,), {})(str(reading.result))
-        reading = replace(reading, result=error)
+        # not every exception of a decoder can be sent to another process; its name and text can
+        told = type(type(reading.result).__name__, (Exception,), {})(str(reading.result))
+        reading = replace(reading, result=told)
     return reading
 
 
@@ -55,19 +82,19 @@ def _not_shared() -> str:
 
 
 class _Actor:
-    """Holds the model, and works on one film at a time."""
+    """Has the model, and works on one film at a time."""
 
     def load(self, make_worker: MakeWorker, threads: int, folder: Path) -> ModelIdentity | str:
-        """Load the model; return the sentence of the error if that cannot be done.
+        """Load the model. Return its identity, or the text of the error.
 
         Args:
             make_worker: see :class:`RayExecutor`.
-            threads: of torch.
-            folder: the driver's, which paths in a config are relative to.
+            threads: number of torch's threads.
+            folder: working folder of the driver; paths in a config are relative to it.
         """
         import torch
 
-        be_discreet()
+        silence_parsers()
         keep_freed_memory()
         torch.set_num_threads(threads)
         with suppress(OSError):
@@ -79,7 +106,7 @@ class _Actor:
         return self._worker.identity
 
     def finish(self, job: FilmJob, reading: Reading) -> tuple[Outcome, dict[str, bytes]]:
-        """Detect on a film that was read; return how it ended, and the film's files by their paths in the results."""
+        """Detect on a film that was read. Return the outcome, and the film's files by their paths in the results."""
         try:
             with TemporaryDirectory(prefix="monai-ceph-") as folder:
                 out = Path(folder)
@@ -87,13 +114,13 @@ class _Actor:
                 files = [file for file in film_files(out, job.stem).values() if file.exists()]
                 return outcome, {str(file.relative_to(out)): file.read_bytes() for file in files}
         except BrokenDeviceError:
-            # what a new process may heal: the same as a death
+            # a new process may work again, so this counts as a death
             os._exit(1)
 
 
 @dataclass
-class _Place:
-    """An actor, and what it does."""
+class _ActorSlot:
+    """An actor, and what it is doing."""
 
     actor: Any
     loading: Any
@@ -108,12 +135,12 @@ class RayExecutor:
     Args:
         make_worker: picklable; called once in each actor.
         read: picklable; reads a film, in a task.
-        out: absolute path of the folder of results; only this process writes there.
-        address: of a cluster, as ``ray.init`` takes it. None takes the one that RAY_ADDRESS names; without it, one is
-            started on this machine that listens on the loopback interface only, and ends with the run.
-        workers: how many actors. None: one per GPU, or per ``cpus`` CPUs if there is none.
-        cpus: of an actor without a GPU.
-        gpu: an actor takes one GPU. None: if the cluster has any.
+        out: absolute path of the folder for results; only this process writes there.
+        address: address of a cluster, as for ``ray.init``. None: the cluster that RAY_ADDRESS names. Without it, a
+            cluster is started on this machine, which listens on the loopback interface only and ends with the run.
+        workers: number of actors. None: one per GPU, or one per ``cpus`` CPUs if there is no GPU.
+        cpus: CPUs of an actor without a GPU.
+        gpu: whether each actor takes one GPU. None: if the cluster has any.
 
     Raises:
         CephError: if Ray is not installed or there is no cluster, or the workers cannot load the model.
@@ -131,7 +158,8 @@ class RayExecutor:
         gpu: bool | None = None,
     ) -> None:
         self._ray, self._own = connect(address)
-        self._places: list[_Place] = []
+        self._slots: list[_ActorSlot] = []
+        self._fetched: dict[Path, Any] = {}
         self._reading: dict[Any, FilmJob] = {}
         self._read_films: deque[tuple[FilmJob, Any]] = deque()
         self._identity: ModelIdentity | None = None
@@ -146,8 +174,12 @@ class RayExecutor:
                 workers = max(1, int(resources.get("GPU", 0) if gpu else resources.get("CPU", 0) // cpus))
             # each actor works on one film while the next one is read for it
             self.capacity = 2 * workers
-            # a task that asked for a CPU would wait for ever where the actors hold all of them
-            self._read = self._ray.remote(num_cpus=0, max_retries=0, scheduling_strategy="SPREAD")(_read)
+            # if a task asked for a CPU, it would wait forever when the actors have all of them
+            task = self._ray.remote(num_cpus=0, max_retries=0, scheduling_strategy="SPREAD")
+            self._fetch = task(_fetch).options(num_returns=2)
+            self._read = task(_read)
+            # runs where the bytes are
+            self._read_fetched = self._read.options(scheduling_strategy="DEFAULT")
             self._film = self._ray.put(read)
             self._threads = 1 if gpu else cpus
             self._make_worker = make_worker
@@ -166,59 +198,89 @@ class RayExecutor:
             raise
         self.identity = self._identity
 
+    def read_head(self, path: Path) -> FilmHead:
+        """Have the head of a film read on any node. The bytes of a film behind a URL stay there."""
+        self._fetched.pop(path, None)
+        head = self._fetch_on_a_node(path)
+        try:
+            answer: FilmHead = self._ray.get(head)
+        except self._ray.exceptions.RayError:
+            # the task died; the film is then read without its head, which shows what is wrong with it
+            self._fetched.pop(path, None)
+            return FilmHead.unread(path)
+        return answer
+
+    def forget(self, path: Path) -> None:
+        """Let the cluster free the bytes of a film."""
+        self._fetched.pop(path, None)
+
     def submit(self, job: FilmJob) -> None:
         """Have the film read on any node."""
-        self._reading[self._read.remote(self._film, job, job.path.is_absolute() and job.path.exists())] = job
+        if url_of(job.path) is None:
+            reading = self._read.remote(self._film, job, job.path.exists())
+        else:
+            if job.path not in self._fetched:
+                self._fetch_on_a_node(job.path)
+            reading = self._read_fetched.remote(self._film, job, False, self._fetched[job.path])
+        self._reading[reading] = job
+
+    def _fetch_on_a_node(self, path: Path) -> Any:
+        """Fetch a film behind a URL, and return a reference to the film's head."""
+        head, fetched = self._fetch.remote(path)
+        if url_of(path) is not None:
+            self._fetched[path] = fetched
+        return head
 
     def wait(self) -> Outcome | Died:
         """Wait for any actor.
 
         Raises:
-            StoppedError: if an actor that took a dead one's place cannot load the model, or has another one.
+            StoppedError: if the replacement of a dead actor cannot load the model, or has another model.
         """
         while True:
             if result := self._listen():
                 return result
 
     def close(self, at_once: bool) -> None:
-        """End all actors and tasks, and the cluster if it is our own."""
-        pending = [*self._reading, *(each.working or each.loading for each in self._places)]
-        with suppress(Exception):  # a cluster that is gone has no workers either
+        """End all actors and tasks, and the cluster if this run started it."""
+        pending = [*self._reading, *(each.working or each.loading for each in self._slots)]
+        with suppress(Exception):  # a cluster that is gone has no workers
             for reading in self._reading:
                 self._ray.cancel(reading, force=True)
-            for each in self._places:
+            for each in self._slots:
                 self._ray.kill(each.actor)
-            # what is killed has ended, and writes nothing any more, when its answer is an error
+            # an actor or task that was killed has ended once its answer is an error
             if pending:
                 self._ray.wait(pending, num_returns=len(pending), timeout=10)
         self._reading.clear()
-        self._places.clear()
+        self._fetched.clear()
+        self._slots.clear()
         if self._own:
             self._own = False
             self._ray.shutdown()
 
     def _start(self) -> None:
         actor = self._Actor.remote()
-        self._places.append(_Place(actor, actor.load.remote(self._make_worker, self._threads, Path.cwd())))
+        self._slots.append(_ActorSlot(actor, actor.load.remote(self._make_worker, self._threads, Path.cwd())))
 
     def _hand_out(self) -> None:
-        for each in self._places:
+        for each in self._slots:
             if self._read_films and each.ready and each.job is None:
                 each.job, reading = self._read_films.popleft()
                 each.working = each.actor.finish.remote(each.job, reading)
 
     def _listen(self) -> Outcome | Died | None:
-        """Take one answer, and act on it."""
-        busy = {each.working: each for each in self._places if each.working is not None}
-        loading = {each.loading: each for each in self._places if not each.ready}
-        heard, _ = self._ray.wait([*busy, *self._reading, *loading], num_returns=1, timeout=_PATIENCE)
+        """Wait for one answer, and handle it."""
+        busy = {each.working: each for each in self._slots if each.working is not None}
+        loading = {each.loading: each for each in self._slots if not each.ready}
+        heard, _ = self._ray.wait([*busy, *self._reading, *loading], num_returns=1, timeout=_WAIT_SECONDS)
         if not heard:
             if self._identity is None:
-                logger.warning("the Ray cluster has had no room for a worker for %.0f seconds", _PATIENCE)
+                logger.warning("the Ray cluster has had no room for a worker for %.0f seconds", _WAIT_SECONDS)
             return None
         (answer,) = heard
         if answer in self._reading:
-            # one that died in a decoder shows when an actor asks for it
+            # if the task died in a decoder, that shows when an actor gets the reading
             self._read_films.append((self._reading.pop(answer), answer))
             self._hand_out()
             return None
@@ -227,30 +289,30 @@ class RayExecutor:
         self._loaded(loading[answer])
         return None
 
-    def _loaded(self, each: _Place) -> None:
+    def _loaded(self, each: _ActorSlot) -> None:
         try:
             answer = self._ray.get(each.loading)
         except self._ray.exceptions.RayActorError as error:
-            self._places.remove(each)
+            self._slots.remove(each)
             self._deaths_while_loading += 1
             if self._deaths_while_loading >= _MAX_DEATHS_WHILE_LOADING:
-                raise self._stopped(f"workers end while they load the model: {first_line(error)}") from error
+                raise self._stopped(f"workers die while loading the model: {first_line(error)}") from error
             self._start()
             return
         except self._ray.exceptions.RayError as error:
-            # such as a node without the package; the last line is the reason, all others are where
+            # such as a node without the package; the last line of the text is the reason
             raise self._stopped(f"a node cannot load the model: {str(error).strip().splitlines()[-1]}") from error
         if isinstance(answer, str):
             raise self._stopped(answer)
         if self._identity not in (None, answer):
             raise StoppedError(
-                "the nodes have different versions of monai-ceph, of its weights or of its config; or some compute in "
-                "bfloat16 and others cannot: then give a --config with mixed_precision false"
+                "the nodes have different versions of monai-ceph, its weights or its config, or only some can compute "
+                "in bfloat16; in that case give a --config with mixed_precision false"
             )
         self._identity, each.ready, self._deaths_while_loading = answer, True, 0
         self._hand_out()
 
-    def _finished(self, each: _Place) -> Outcome | Died:
+    def _finished(self, each: _ActorSlot) -> Outcome | Died:
         job, each.job = each.job, None
         working, each.working = each.working, None
         assert job is not None
@@ -259,11 +321,12 @@ class RayExecutor:
             result, files = self._ray.get(working)
             self._write(files)
         except self._ray.exceptions.RayActorError:
-            self._places.remove(each)
+            self._slots.remove(each)
             self._start()
             result = Died(job.id)
         except self._ray.exceptions.RayError:
-            # the task that read the film, or the node that held its pixels
+            # the task that read the film, or the node that held its bytes or its pixels
+            self._fetched.pop(job.path, None)
             result = Died(job.id)
         self._hand_out()
         return result

@@ -86,7 +86,7 @@ class TestAPersonsFile:
         def come(name: str, outcome: object) -> None:
             (run.out / "landmarks.csv").write_text(MINE)
 
-        with pytest.raises(StoppedError, match=r"landmarks\.csv: appeared or was changed while the run was on"):
+        with pytest.raises(StoppedError, match=r"landmarks\.csv: appeared or was changed during the run"):
             run(on_film=come)
         assert (run.out / "landmarks.csv").read_text() == MINE
         (run.out / "landmarks.csv").unlink()

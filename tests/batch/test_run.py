@@ -185,7 +185,7 @@ class TestWorkers:
         summary = detect_films([run.films], run.out, partial(FakeDetector, run.log), options)
         assert summary.states == {"done": 2, "failed": 1}
         assert [row["error"] for row in table(run.out / "errors.csv")] == [
-            "failed: it took longer than --film-timeout allows, at the second try too"
+            "failed: it took longer than --film-timeout allows, twice"
         ]
         assert sorted(run.seen()) == ["a.dcm", "c.dcm", "hang.dcm", "hang.dcm"]
 
@@ -196,7 +196,7 @@ class TestWorkers:
 
     def test_a_time_is_of_this_machine(self, run: Runs) -> None:
         save_film(run.films / "a.dcm", 1)
-        with pytest.raises(CephError, match="--film-timeout is of workers on this machine"):
+        with pytest.raises(CephError, match="--film-timeout works only with workers on this machine"):
             detect_films([run.films], run.out, FakeDetector, Options(film_timeout=1.0), make_executor=pytest.fail)
         assert not run.out.exists()
 

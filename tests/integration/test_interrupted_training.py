@@ -7,8 +7,8 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-import pytest
 import torch
 from bundle_runs import TINY, TINY_STAGE, command
 
@@ -16,9 +16,12 @@ from bundle_runs import TINY, TINY_STAGE, command
 _LONG = {**TINY, **TINY_STAGE["local"], "patches_per_film": 4000, "max_epochs": 2}
 
 
-def start(folder: Path) -> subprocess.Popen[str]:
+_SHORT = {**_LONG, "patches_per_film": 120}
+
+
+def start(folder: Path, options: dict[str, Any]) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "monai.bundle", *command("training", "local", **_LONG)],
+        [sys.executable, "-m", "monai.bundle", *command("training", "local", **options)],
         cwd=folder,
         text=True,
         stdout=subprocess.PIPE,
@@ -26,9 +29,8 @@ def start(folder: Path) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
-def test_an_interrupted_run_is_saved_and_names_the_command(tmp_path: Path, number: signal.Signals) -> None:
-    process = start(tmp_path)
+def interrupted(process: subprocess.Popen[str], number: signal.Signals) -> str:
+    """Send a signal after 20 iterations; return what the process printed."""
     assert process.stdout is not None
     lines = []
     try:
@@ -37,9 +39,14 @@ def test_an_interrupted_run_is_saved_and_names_the_command(tmp_path: Path, numbe
             if re.search(r"Epoch: 1/2, Iter: 20/", line):
                 process.send_signal(number)
                 break
-        output = "".join([*lines, process.communicate(timeout=120)[0]])
+        return "".join([*lines, process.communicate(timeout=120)[0]])
     finally:
         process.kill()
+
+
+def test_an_interrupted_run_is_saved_and_names_the_command(tmp_path: Path) -> None:
+    process = start(tmp_path, _LONG)
+    output = interrupted(process, signal.SIGINT)
     assert process.returncode == 130, output
     assert "Traceback" not in output
     last = output.strip().splitlines()[-1]
@@ -47,3 +54,27 @@ def test_an_interrupted_run_is_saved_and_names_the_command(tmp_path: Path, numbe
     trainer = torch.load(tmp_path / "runs" / "local" / "checkpoint.pt", weights_only=True)["trainer"]
     assert 20 <= trainer["iteration"] < trainer["epoch_length"]
     assert not (tmp_path / "runs" / "local" / "final.pt").exists()
+
+
+def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path: Path) -> None:
+    """It draws the same films, patches and augmentation."""
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    whole.mkdir()
+    parts.mkdir()
+    uninterrupted = start(whole, _SHORT)
+    try:
+        process = start(parts, _SHORT)
+        output = interrupted(process, signal.SIGTERM)
+        assert process.returncode == 130, output
+        checkpoint = torch.load(parts / "runs" / "local" / "checkpoint.pt", weights_only=True)["trainer"]
+        assert 20 <= checkpoint["iteration"] < checkpoint["epoch_length"]
+        resumed = start(parts, _SHORT)
+        for each in (resumed, uninterrupted):
+            output = each.communicate(timeout=300)[0]
+            assert each.returncode == 0, output
+    finally:
+        uninterrupted.kill()
+    expected, found = (
+        torch.load(folder / "runs" / "local" / "final.pt", weights_only=True) for folder in (whole, parts)
+    )
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)

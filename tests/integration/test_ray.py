@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
@@ -20,6 +21,7 @@ from typing import Any
 import pydicom
 import pytest
 from fakes import FakeDetector, save_film
+from reads import serving
 from samples import noise, save_grey
 
 from monai_ceph.batch import Options, Outcome, Summary, detect_films
@@ -122,6 +124,20 @@ def test_films_end_as_on_this_machine(cluster: Any, tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "ray").iterdir()} == {
         path.name for path in (tmp_path / "local").iterdir()
     }
+
+
+def test_a_worker_fetches_a_film_once(cluster: Any, tmp_path: Path) -> None:
+    """The process of the run asks for no film."""
+    films = tmp_path / "films"
+    for seed in range(3):
+        save_film(films / f"{seed}.dcm", seed)
+    save_film(films / "frames.dcm", 9, frames=2)
+    with serving(films) as server:
+        server.run = os.getpid()
+        assert run([Path(server.url)], tmp_path / "out", FakeDetector, on_ray=True).states == {"done": 5}
+        asked = Counter(path for method, path in server.requests.elements() if method == "GET" and path != "/")
+        assert asked == {f"/{path.name}": 1 for path in films.iterdir()}
+        assert [path for method, path in server.by_run if method == "GET" and path != "/"] == []
 
 
 def at_work() -> list[int]:

@@ -24,7 +24,7 @@ from monai_ceph.pacs.config import NodeConfig
 from monai_ceph.pacs.detection_loop import DetectionLoop, Workers
 from monai_ceph.pacs.inbox import put_into_inbox
 from monai_ceph.pacs.ledger import NodeLedger
-from monai_ceph.pacs.receiver import Arrivals
+from monai_ceph.pacs.receiver import FilmIntake
 from monai_ceph.pacs.spool import Spool
 from monai_ceph.readers import Radiograph, read_radiograph
 from monai_ceph.result import Detection, ModelIdentity
@@ -88,12 +88,12 @@ class Place:
         self.loop = DetectionLoop(
             self.workers, spool, ledger, self.selection, senders, config.detect, on_detected=lambda: None
         )
-        self.arrivals = Arrivals(spool, ledger, MODEL, self.loop.wake.set)
+        self.intake = FilmIntake(spool, ledger, MODEL, self.loop.wake.set)
 
     def take(self, dataset: Dataset) -> None:
         put_into_inbox(dataset, self.spool)
         (path,) = self.spool.inbox.iterdir()
-        self.arrivals.take(path, str(dataset.SOPInstanceUID), "SENDER")
+        self.intake.take(path, str(dataset.SOPInstanceUID), "SENDER")
 
     def dead(self) -> dict[str, str | None]:
         """Return the dead letters and why they are."""

@@ -23,7 +23,7 @@ from monai_ceph.pacs.check import check_owner
 from monai_ceph.pacs.config import NodeConfig
 from monai_ceph.pacs.inbox import InboxLoop, put_into_inbox
 from monai_ceph.pacs.ledger import NodeLedger
-from monai_ceph.pacs.receiver import Arrivals
+from monai_ceph.pacs.receiver import FilmIntake
 from monai_ceph.pacs.spool import Spool
 from monai_ceph.result import ModelIdentity
 
@@ -38,7 +38,7 @@ def test_a_file_that_cannot_be_opened_keeps_no_other_waiting(tmp_path: Path, cap
     closed.symlink_to(tmp_path / "nowhere")
     with closing(NodeLedger(config.folder / "node.sqlite")) as ledger:
         model = ModelIdentity(name="test", version="1", weights_sha256="ab", recipe_sha256="cd", software="test 1")
-        loop = InboxLoop(spool, Arrivals(spool, ledger, model, lambda: None), timeout=60)
+        loop = InboxLoop(spool, FilmIntake(spool, ledger, model, lambda: None), timeout=60)
         ended = threading.Event()
         thread = threading.Thread(target=loop.run, args=(ended,))
         with caplog.at_level(logging.WARNING):
@@ -72,7 +72,7 @@ def test_a_film_that_cannot_be_read_now_stays_and_keeps_no_other_waiting(
     monkeypatch.setattr(receiver, "dcmread", read)
     with closing(NodeLedger(config.folder / "node.sqlite")) as ledger:
         model = ModelIdentity(name="test", version="1", weights_sha256="ab", recipe_sha256="cd", software="test 1")
-        loop = InboxLoop(spool, Arrivals(spool, ledger, model, lambda: None), timeout=60)
+        loop = InboxLoop(spool, FilmIntake(spool, ledger, model, lambda: None), timeout=60)
         with running_loop(loop):
             wait_until(lambda: ledger.has("1.2.3.2.3"))
             assert first.exists()
@@ -89,7 +89,7 @@ def test_a_film_that_was_fetched_needs_no_room(tmp_path: Path) -> None:
         put_into_inbox(film(number), spool)
     with closing(NodeLedger(config.folder / "node.sqlite")) as ledger:
         model = ModelIdentity(name="test", version="1", weights_sha256="ab", recipe_sha256="cd", software="test 1")
-        loop = InboxLoop(spool, Arrivals(spool, ledger, model, lambda: None), timeout=60)
+        loop = InboxLoop(spool, FilmIntake(spool, ledger, model, lambda: None), timeout=60)
         with running_loop(loop):
             wait_until(lambda: ledger.at_work() == 2)
         assert ledger.at_work() == 2

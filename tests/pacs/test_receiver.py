@@ -32,7 +32,7 @@ from monai_ceph.pacs import commitment, receiver
 from monai_ceph.pacs.commitment import Commitments
 from monai_ceph.pacs.config import NodeConfig
 from monai_ceph.pacs.ledger import NodeLedger
-from monai_ceph.pacs.receiver import Arrivals, Receiver
+from monai_ceph.pacs.receiver import FilmIntake, Receiver
 from monai_ceph.pacs.spool import Spool
 from monai_ceph.result import ModelIdentity
 
@@ -46,8 +46,8 @@ class Listening:
         self.ledger = NodeLedger(config.folder / "node.sqlite")
         self.commitments = Commitments(config, self.ledger)
         self.woken = threading.Event()
-        arrivals = Arrivals(self.spool, self.ledger, MODEL, self.woken.set)
-        self.receiver = Receiver(config, arrivals, self.commitments.ask)
+        intake = FilmIntake(self.spool, self.ledger, MODEL, self.woken.set)
+        self.receiver = Receiver(config, intake, self.commitments.ask)
 
     def commitments_waiting(self) -> int:
         return self.ledger.database.number("SELECT count(*) FROM commitments")

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -211,7 +212,7 @@ def test_two_that_come_at_once_from_archives(tmp_path: Path) -> None:
     with place_of(tmp_path) as place:
         for dataset in (film(1), other_pixels()):
             put_into_inbox(dataset, place.spool)
-        with running_loop(InboxLoop(place.spool, place.arrivals, timeout=60)):
+        with running_loop(InboxLoop(place.spool, place.intake, timeout=60)):
             wait_until(lambda: list(place.spool.inbox.iterdir()) == [])
         work(place)
         assert place.ledger.counts() == {"detected": 1, "dead": 1}
@@ -323,6 +324,35 @@ def test_a_ledger_of_before_is_taken_over(tmp_path: Path) -> None:
         assert (receipt.new, receipt.replaced) == (True, "one")
         assert ledger.receive("1.2", "newer", "SENDER", 11, MODEL, "other content").replaced is None
         assert ledger.counts() == {"received": 2, "detected": 1}
+
+
+def test_digests_of_version_2_are_still_valid(tmp_path: Path) -> None:
+    """A node that was upgraded knows an image again that another program compressed since."""
+    with place_of(tmp_path) as place:
+        place.take(film(1))
+        work(place)
+        answered(place)
+        path = place.ledger.database.path
+    with closing(sqlite3.connect(path)) as old:
+        old.execute("ALTER TABLE films RENAME COLUMN image_sha256 TO decoded")
+        old.execute("PRAGMA user_version = 2")
+        old.commit()
+        ((digest,),) = old.execute("SELECT decoded FROM films").fetchall()
+    saved = tmp_path / "film.dcm"
+    film(1).save_as(saved, enforce_file_format=True)
+    pixels = read_radiograph(saved).pixels
+    # as version 2 computed it
+    stated = f"{film(1).PatientID}\0{pixels.shape!r}".encode() + pixels.astype("<f4").tobytes()
+    assert digest == sha256(stated).hexdigest()
+    with place_of(tmp_path) as place:
+        (done,) = place.ledger.films("done")
+        assert done.image_sha256 == digest
+        place.take(compressed(film(1)))
+        work(place)
+        assert place.ledger.counts() == {"detected": 1}
+        place.take(other_pixels())
+        work(place)
+        assert place.dead() == {UID: ANOTHER_IMAGE}
 
 
 def test_the_hash_of_what_is_stored(tmp_path: Path) -> None:
