@@ -141,6 +141,6 @@ def test_micrometres_given_by_hand(films: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2
     assert result.stderr.splitlines() == [
-        "monai-ceph: --pixel-spacing 148 is not the size of a pixel: give mm, from 0.01 to 2"
+        "monai-ceph: --pixel-spacing 148 cannot be the size of a pixel. Give mm, from 0.01 to 2"
     ]
     assert not (tmp_path / "out").exists()

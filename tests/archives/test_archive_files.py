@@ -157,7 +157,7 @@ def test_the_command_says_it_without_a_traceback(tmp_path: Path, dicom: Path) ->
         done = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "out")])
         assert (done.exit_code, done.exception.__class__) == (1, SystemExit), done.output
         cause = f"{named(archive)}: the answer is not DICOMweb (JSONDecodeError)"
-        assert f"not all was found: {cause} (1 of its answers could not be used)" in done.output
+        assert f"not all films could be listed: {cause} (1 of its answers could not be used)" in done.output
         assert "1 films: 1 done" in done.output
         archive.raw["/studies"] = {}, b"<html>Sorry</html>"
         # the same question was just answered

@@ -161,7 +161,7 @@ class TestDetect:
     def test_paths_and_no_identity_exclude_each_other(self, films: Path, tmp_path: Path) -> None:
         result = run("detect", films, "--out", tmp_path / "out", "--names", "path", "--deidentify")
         assert result.exit_code == 2
-        assert "--names path and --deidentify exclude each other" in result.output
+        assert "--names path and --deidentify cannot be used together" in result.output
 
     def test_restart_deletes_earlier_results(self, films: Path, tmp_path: Path) -> None:
         film = films / "visit 2" / "constant.png"
@@ -200,7 +200,7 @@ class TestDetect:
         (tmp_path / "out" / ".run.unfinished").write_text("a file")
         message = one_line(run("detect", film, "--out", tmp_path / "out", *QUICK), code=3)
         assert message.startswith(f"{tmp_path / 'out' / '.run.unfinished'}")
-        assert message.endswith(". What was done stands, and the same command goes on")
+        assert message.endswith(". The results so far are kept; the same command continues the run")
 
     @pytest.mark.parametrize(
         ("options", "message"),
@@ -333,7 +333,7 @@ class TestEvaluate:
             assert result.exit_code == 0, result.output
             figures.append(json.loads((tmp_path / f"{spacing}.json").read_text())["rows"][0]["mre_mm"])
         assert figures[1] == pytest.approx(2 * figures[0])
-        assert "--pixel-spacing 12 is not the size of a pixel" in one_line(
+        assert "--pixel-spacing 12 cannot be the size of a pixel" in one_line(
             run("evaluate", tmp_path, "--pixel-spacing", "12")
         )
 
@@ -388,7 +388,7 @@ class TestPhantom:
         (tmp_path / name).write_text("mine")
         result = run("phantom", tmp_path, "--count", "2")
         assert result.exit_code == 2
-        assert one_line(result) == f"{tmp_path / name} is there already; give another folder"
+        assert one_line(result) == f"{tmp_path / name} exists already. Choose another folder"
         assert [path.name for path in tmp_path.iterdir()] == [name]
         assert (tmp_path / name).read_text() == "mine"
 
@@ -430,7 +430,7 @@ class TestTemplate:
         assert [film.name for film in folder(tmp_path / "clinic")] == ["1.png", "2.png", "b/3.png"]
 
     def test_a_folder_without_films(self, tmp_path: Path) -> None:
-        assert one_line(run("template", tmp_path)) == f"{tmp_path}: no film in it"
+        assert one_line(run("template", tmp_path)) == f"{tmp_path}: contains no film"
 
     def test_a_name_with_a_comma(self, tmp_path: Path) -> None:
         save_grey(tmp_path / "a,b.png", np.zeros((20, 20)))

@@ -179,10 +179,10 @@ def test_a_token_from_the_environment(guarded: str, tmp_path: Path, monkeypatch:
         ((), "nothing to do: name films, folders, or an archive with --from"),
         (("--from", "dicomweb://127.0.0.1:9/rs"), "the URL has no condition"),
         (("--from", "dicomweb+http://127.0.0.1:9/rs?StudyDate=20260101"), "127.0.0.1:9: no answer"),
-        (("--from", "dicom://PACS@127.0.0.1:104"), "C-MOVE sends to a node"),
+        (("--from", "dicom://PACS@127.0.0.1:104"), "For C-MOVE a node must run"),
         (("--from", "s3://bucket"), "not the URL of an archive"),
         (("films", "--to", "127.0.0.1:104"), "not the URL of an archive"),
-        (("films", "--to", "dicomweb://h/rs", "--deidentify"), "--deidentify and --to exclude each other"),
+        (("films", "--to", "dicomweb://h/rs", "--deidentify"), "--deidentify and --to cannot be used together"),
     ],
 )
 def test_mistakes(tmp_path: Path, options: tuple[str, ...], said: str) -> None:
