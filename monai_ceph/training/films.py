@@ -72,7 +72,7 @@ def training_films(
         CephError: if phantoms are asked for and lack a landmark, or a landmark is named twice.
     """
     if twice := {symbol for symbol in landmarks if list(landmarks).count(symbol) > 1}:
-        raise CephError(f"landmarks: {min(twice)} is named twice")
+        raise CephError(f"landmarks: {min(twice)} is listed twice")
     if dataset_dir is None:
         logger.warning(
             "NO DATASET: training on %d SYNTHETIC phantoms. The weights will not work on patients. "

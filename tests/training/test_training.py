@@ -146,7 +146,7 @@ class TestFilmsThatShowNothing:
 
 
 def test_a_landmark_that_is_named_twice(dataset: Path) -> None:
-    with pytest.raises(CephError, match="landmarks: S is named twice"):
+    with pytest.raises(CephError, match="landmarks: S is listed twice"):
         training_films(str(dataset), "unused", "mean", 0, 3, 0, phantoms=0, landmarks=["S", "N", "S"])
 
 
