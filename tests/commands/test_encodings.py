@@ -1,4 +1,4 @@
-"""Names of any letters under a locale that has none of them: nothing ends with a traceback."""
+"""File names with characters that the locale lacks: no command ends with a traceback."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(place: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-    """Run a command as a job without a locale does, with Python's own remedy turned off."""
+    """Run a command without a locale, as in a cron job, and with Python's own workaround turned off."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG", "PYTHON"))}
     environment |= {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     words = [sys.executable, "-m", "monai_ceph", *arguments]
@@ -36,7 +36,7 @@ def said(done: subprocess.CompletedProcess[bytes], code: int = 0) -> str:
 
 @pytest.fixture(scope="module")
 def films(place: Path) -> Path:
-    """Two phantoms, one of which has a name that the locale lacks."""
+    """Two phantoms, one of them with a name that the locale cannot encode."""
     said(command(place, "phantom", NAME, "--count", "2", "--format", "png"))
     folder = place / NAME
     (folder / "001.png").rename(folder / f"{NAME}.png")
@@ -83,7 +83,7 @@ def test_evaluate(films: Path, place: Path) -> None:
     ],
     ids=lambda words: " ".join(words).encode("ascii", "backslashreplace").decode(),
 )
-def test_mistakes_are_sentences(place: Path, arguments: tuple[str, ...]) -> None:
+def test_errors_are_readable_in_any_encoding(place: Path, arguments: tuple[str, ...]) -> None:
     (place / "ü").mkdir(exist_ok=True)
     (place / "ü" / "ü.png").touch()
     said(command(place, *arguments), 2)
