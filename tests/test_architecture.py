@@ -97,7 +97,7 @@ def test_all_kinds_of_imports_are_seen(source: str, rooms: set[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("graph", "said"),
+    ("graph", "message"),
     [
         ({"archives": {"pacs": "archives/x.py"}}, ["archives/x.py imports pacs"]),
         ({"readers": {"work": "readers/x.py"}}, ["readers/x.py imports work"]),
@@ -106,10 +106,10 @@ def test_all_kinds_of_imports_are_seen(source: str, rooms: set[str]) -> None:
         ({"commands": {"pacs": "commands/x.py"}, "pacs": {"work": "pacs/x.py"}}, []),
     ],
 )
-def test_imports_that_point_up_are_found(graph: dict[str, dict[str, str]], said: list[str]) -> None:
-    assert faults(graph) == said
+def test_imports_that_point_up_are_found(graph: dict[str, dict[str, str]], message: list[str]) -> None:
+    assert faults(graph) == message
 
 
 def test_circular_imports_are_found() -> None:
-    (said,) = faults({"work": {"archives": "work/x.py"}, "archives": {"work": "archives/x.py"}})
-    assert said.startswith("circle: ")
+    (message,) = faults({"work": {"archives": "work/x.py"}, "archives": {"work": "archives/x.py"}})
+    assert message.startswith("circle: ")

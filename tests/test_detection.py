@@ -225,9 +225,9 @@ class TestAnatomyInAPartOfTheRange:
         assert not found.inverted
         assert np.median(moved) < 0.5
         assert moved.max() < 4
-        (said,) = [warning for warning in found.warnings if self.CLIPPED in warning]
+        (message,) = [warning for warning in found.warnings if self.CLIPPED in warning]
         share = np.mean(marked == 2**bits - 1)
-        assert float(said.split(" %")[0]) == pytest.approx(100 * share, abs=3)
+        assert float(message.split(" %")[0]) == pytest.approx(100 * share, abs=3)
 
 
 class TestTheSameFilm:
@@ -287,8 +287,8 @@ class TestDetection:
         assert all(mark.x_mm is None and mark.y_mm is None for mark in found.landmarks)
         sella, nasion = found.points()[:2]
         length = float(np.linalg.norm(sella - nasion)) * stated
-        said = f"(given by the user) was ignored: S-N is {length:.1f} mm long, outside 45 to 95 mm."
-        assert sum(warning.endswith(said) for warning in found.warnings) == 1
+        message = f"(given by the user) was ignored: S-N is {length:.1f} mm long, outside 45 to 95 mm."
+        assert sum(warning.endswith(message) for warning in found.warnings) == 1
 
     def test_status_follows_the_score(self, detect: Detect, film: Path) -> None:
         for mark in detect(film).landmarks:
@@ -345,8 +345,8 @@ class TestRefused:
         with pytest.raises(RejectedError, match=r"noise\.png: no lateral cephalogram: "):
             detector(path, stage="global")
         found = detector(path, force=True, stage="global")
-        (said,) = [warning for warning in found.warnings if warning.startswith("Kept by force: ")]
-        assert said.endswith(".")
+        (message,) = [warning for warning in found.warnings if warning.startswith("Kept by force: ")]
+        assert message.endswith(".")
         assert found.state == "uncertain"
 
     def test_options_of_a_call_are_part_of_the_recipe(

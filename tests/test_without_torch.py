@@ -33,8 +33,8 @@ def run(*arguments: object, code: int = 0) -> tuple[str, str]:
     command = [sys.executable, "-c", PROGRAM, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stdout + done.stderr
-    said, _, imported = done.stdout.rpartition("imported ")
-    return said, imported.strip()
+    output, _, imported = done.stdout.rpartition("imported ")
+    return output, imported.strip()
 
 
 @pytest.mark.parametrize("module", ["monai_ceph.readers", "monai_ceph.datasets"])
@@ -48,14 +48,14 @@ def test_imports_are_light(module: str) -> None:
 
 @pytest.mark.parametrize("arguments", ["--help", "--version", "schema", "template", "detect --help", "evaluate --help"])
 def test_commands_that_only_print_do_not_import_torch(arguments: str) -> None:
-    said, imported = run(*arguments.split())
-    assert said
+    output, imported = run(*arguments.split())
+    assert output
     assert imported == "[]"
 
 
 def test_phantom_does_not_import_torch(tmp_path: Path) -> None:
-    said, imported = run("phantom", tmp_path, "--count", 1, "--format", "png")
-    assert "1 phantoms and landmarks.csv" in said
+    output, imported = run("phantom", tmp_path, "--count", 1, "--format", "png")
+    assert "1 phantoms and landmarks.csv" in output
     assert imported == "[]"
 
 
@@ -92,8 +92,8 @@ def test_a_run_with_nothing_to_do_does_not_import_torch(command: list[str], opti
     if "ray" in options:
         # another engine may have another model: its first run asks
         run(*command, *options)
-    said, imported = run(*command, *options)
-    assert "1 of them were done before." in said
+    output, imported = run(*command, *options)
+    assert "1 of them were done before." in output
     assert imported == "[]"
 
 

@@ -87,8 +87,8 @@ def test_a_run_goes_on_after_an_image_with_an_invalid_uid(tmp_path: Path, uid: s
         )
         summary = run(tmp_path, source(archive))
     assert (summary.states, names(tmp_path)) == ({"done": 1}, ["1.2.3.2.3"])
-    (said,) = summary.not_listed
-    assert said.startswith(f"{named(archive)}: an answer whose SOPInstanceUID is not a UID")
+    (message,) = summary.not_listed
+    assert message.startswith(f"{named(archive)}: an answer whose SOPInstanceUID is not a UID")
 
 
 def not_images(number: int) -> dict[str, bytes]:
@@ -136,12 +136,12 @@ def test_a_run_goes_on_after_an_archive_with_unusable_answers(tmp_path: Path) ->
     save_film(tmp_path / "films" / "a.dcm", 7)
     with serving(archive_of(1)) as good, serving(archive_of(2)) as bad:
         bad.raw["/studies"] = {}, b"<html>Sorry</html>"
-        said = f"{named(bad)}: the answer is not DICOMweb (JSONDecodeError)"
+        message = f"{named(bad)}: the answer is not DICOMweb (JSONDecodeError)"
         summary = run(tmp_path / "out", source(bad), source(good), tmp_path / "films")
-        assert (summary.states, summary.not_listed) == ({"done": 2}, [said])
+        assert (summary.states, summary.not_listed) == ({"done": 2}, [message])
         with pytest.raises(CephError) as error:
             run(tmp_path / "nothing", source(bad))
-        assert str(error.value) == said
+        assert str(error.value) == message
         bad.raw.clear()
         again = run(tmp_path / "out", source(bad), source(good), tmp_path / "films")
     assert (again.states, again.before, again.not_listed) == ({"done": 3}, 2, [])
@@ -171,7 +171,7 @@ def test_the_command_prints_the_cause_without_a_traceback(tmp_path: Path, dicom:
 
 
 @pytest.mark.parametrize(
-    ("failed", "said"),
+    ("failed", "message"),
     [
         ({"vr": "SQ", "Value": [{"00081197": {"vr": "US", "Value": [272]}}]}, "failure reason 0110"),
         ({"vr": "SQ", "Value": [{"00081197": {"vr": "US"}}]}, "failed, without a reason"),
@@ -180,11 +180,11 @@ def test_the_command_prints_the_cause_without_a_traceback(tmp_path: Path, dicom:
     ],
     ids=["reason", "no reason", "text", "number"],
 )
-def test_objects_with_an_unusable_answer_count_as_not_sent(tmp_path: Path, failed: Any, said: str) -> None:
+def test_objects_with_an_unusable_answer_count_as_not_sent(tmp_path: Path, failed: Any, message: str) -> None:
     with serving(archive_of(1, 2)) as archive:
         body = json.dumps({"00081198": failed}).encode()
         archive.stowed = lambda sent: (200, {"Content-Type": "application/dicom+json"}, body)
         url = f"dicomweb+http://{named(archive)}"
         summary = run(tmp_path, source(archive), senders=senders_of([url]))
     assert summary.states == {"done": 2}
-    assert summary.not_sent == [f"1.2.3.{number}.3 (sr) to {url}: {said}" for number in (1, 2)]
+    assert summary.not_sent == [f"1.2.3.{number}.3 (sr) to {url}: {message}" for number in (1, 2)]

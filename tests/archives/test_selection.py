@@ -42,7 +42,7 @@ def test_cephalograms_are_selected(values: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.88.33"}, "Comprehensive SR Storage is not an image class"),
         (
@@ -60,10 +60,10 @@ def test_cephalograms_are_selected(values: dict[str, object]) -> None:
         ({"NumberOfFrames": "200"}, "more than 4 frames"),
     ],
 )
-def test_other_images_are_not_selected(values: dict[str, object], said: str) -> None:
+def test_other_images_are_not_selected(values: dict[str, object], message: str) -> None:
     answer = refusal(**values)
     assert answer is not None
-    assert said in answer
+    assert message in answer
     assert "Doe" not in answer
 
 

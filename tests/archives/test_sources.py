@@ -75,10 +75,10 @@ def found_before_the_error(images: Iterator[Found]) -> tuple[list[str], str]:
 def test_other_studies_are_fetched_if_one_answer_is_unusable(odd: Any) -> None:
     with serving(Archive(1, 2)) as archive:
         archive.studies.insert(1, odd)
-        uids, said = found_before_the_error(find(archive))
+        uids, message = found_before_the_error(find(archive))
     assert uids == ["1.2.3.1.3", "1.2.3.2.3"]
-    assert said.startswith("pacs: ")
-    assert said.endswith("(1 of its answers could not be used)")
+    assert message.startswith("pacs: ")
+    assert message.endswith("(1 of its answers could not be used)")
 
 
 @pytest.mark.parametrize("uid", ["no uid", "", "..", "1.2/../1", "1.2?x=1", "1" * 65, "*", ["1.2", "1.3"]], ids=str)
@@ -96,12 +96,12 @@ def test_other_films_are_fetched_if_one_uid_is_invalid(level: str, uid: Any) -> 
             return status, kind, body
 
         archive.answer = odd  # type: ignore[method-assign]
-        uids, said = found_before_the_error(find(archive))
+        uids, message = found_before_the_error(find(archive))
         assert all(re.fullmatch(r"/studies(/[0-9.]+/series(/[0-9.]+/instances)?)?", path) for path in archive.asked)
     assert uids == ["1.2.3.1.3", "1.2.3.2.3"]
     what = {"series": "SeriesInstanceUID", "instances": "SOPInstanceUID"}[level]
     what = f"whose {what} is not a UID" if uid else f"without {what}"
-    assert said == f"pacs: an answer {what} (1 of its answers could not be used)"
+    assert message == f"pacs: an answer {what} (1 of its answers could not be used)"
 
 
 @pytest.mark.parametrize(
@@ -121,10 +121,10 @@ def test_other_studies_are_fetched_if_an_answer_is_not_a_list_of_data_sets(
 ) -> None:
     with serving(Archive(1, 2)) as archive:
         archive.raw["/studies/1.2.3.1.1/series"] = headers, body
-        uids, said = found_before_the_error(find(archive))
+        uids, message = found_before_the_error(find(archive))
         assert uids == ["1.2.3.2.3"]
         what = f"pacs: the answer is not DICOMweb ({cause})"
-        assert said == f"{what} (1 of its answers could not be used)"
+        assert message == f"{what} (1 of its answers could not be used)"
         archive.raw["/studies"] = headers, body
         assert found_before_the_error(find(archive)) == ([], what)
 
@@ -157,8 +157,11 @@ def test_an_archive_that_repeats_its_answers_is_not_read_forever(monkeypatch: py
         archive.knows_offset = False
         assert [image.uid for image in find(archive)] == ["1.2.3.1.3", "1.2.3.2.3", "1.2.3.3.3"]
         monkeypatch.setattr(dicomweb_source, "_PAGE", 2)
-        uids, said = found_before_the_error(image for image, _ in zip(find(archive), range(9), strict=False))
-    assert (uids, said) == (["1.2.3.1.3", "1.2.3.2.3"], "pacs: repeats the same 2 answers, so that some may be missing")
+        uids, message = found_before_the_error(image for image, _ in zip(find(archive), range(9), strict=False))
+    assert (uids, message) == (
+        ["1.2.3.1.3", "1.2.3.2.3"],
+        "pacs: repeats the same 2 answers, so that some may be missing",
+    )
 
 
 @pytest.mark.parametrize(
@@ -204,8 +207,8 @@ def test_the_ca_in_the_configuration_overrides_the_environment(
     with serving(Archive(1), certificates) as archive:
         file = None if ca is None else str(certificates / f"{ca}.pem")
         service = DicomWebService.model_validate({"name": "pacs", "url": archive.url, "ca": file})
-        uids, said = found_before_the_error(DicomWebArchive(service).find(Query(patient="P1"), SELECTION))
-    assert (uids == ["1.2.3.1.3"], "an untrusted certificate" in said) == (trusted, not trusted)
+        uids, message = found_before_the_error(DicomWebArchive(service).find(Query(patient="P1"), SELECTION))
+    assert (uids == ["1.2.3.1.3"], "an untrusted certificate" in message) == (trusted, not trusted)
 
 
 def test_the_proxy_variables_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -347,8 +350,8 @@ def test_other_films_are_moved_if_a_c_find_answer_has_no_uids() -> None:
 
     with answering(find) as archive:
         answer = found_before_the_error(archive.find(Query(date="20260101"), SELECTION))
-    said = "pacs: an answer without SeriesInstanceUID (2 of its answers could not be used)"
-    assert answer == (["1.2.3.2.3"], said)
+    message = "pacs: an answer without SeriesInstanceUID (2 of its answers could not be used)"
+    assert answer == (["1.2.3.2.3"], message)
 
 
 def test_other_films_are_moved_if_a_c_find_answer_cannot_be_decoded() -> None:
@@ -372,8 +375,8 @@ def test_other_films_are_moved_if_a_c_find_answer_cannot_be_decoded() -> None:
 
     with answering(find) as archive:
         answer = found_before_the_error(archive.find(Query(date="20260101"), SELECTION))
-    said = "pacs: an answer without SOPInstanceUID (5 of its answers could not be used)"
-    assert answer == (["1.2.3.1.3", "1.2.3.2.3"], said)
+    message = "pacs: an answer without SOPInstanceUID (5 of its answers could not be used)"
+    assert answer == (["1.2.3.1.3", "1.2.3.2.3"], message)
 
 
 @pytest.mark.parametrize(("calling", "seen"), [(None, "CEPH"), ("ASKS", "ASKS")])
@@ -406,6 +409,6 @@ def test_a_c_move_that_sent_nothing_is_an_error() -> None:
         yield "127.0.0.1", free_port(), {"contexts": []}
         yield 0
 
-    said = "did not move the film to CEPH: 0 objects moved"
-    with answering(find, move) as archive, pytest.raises(SourceError, match=said):
+    message = "did not move the film to CEPH: 0 objects moved"
+    with answering(find, move) as archive, pytest.raises(SourceError, match=message):
         archive.fetch(Found("1.2", "1.3", "1.4"), lambda film: None)

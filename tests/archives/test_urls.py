@@ -46,7 +46,7 @@ def test_the_levels_of_dicomweb(study: str, series: str, image: str, patient: st
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "message"),
     [
         ("http://pacs/rs", "Such URLs begin with dicomweb://, dicomweb+http://"),
         ("dicomweb://", "not the URL of an archive"),
@@ -58,10 +58,10 @@ def test_the_levels_of_dicomweb(study: str, series: str, image: str, patient: st
         ("dicomweb://pacs/rs/studies/1.2?StudyInstanceUID=1.3", "names two studies"),
     ],
 )
-def test_invalid_source_urls_are_refused(url: str, said: str) -> None:
+def test_invalid_source_urls_are_refused(url: str, message: str) -> None:
     with pytest.raises(CephError) as error:
         place_of(url)
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert "secret" not in str(error.value)
     assert "DOE" not in str(error.value)
 
@@ -77,7 +77,7 @@ def test_target_urls_become_senders() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "message"),
     [
         ("dicom://host:104", "not an application entity"),
         ("dicom://PACS@host", "not an application entity"),
@@ -89,8 +89,8 @@ def test_target_urls_become_senders() -> None:
         ("s3://bucket", "Such URLs begin with dicomweb://, dicomweb+http://, dicom://"),
     ],
 )
-def test_invalid_target_urls_are_refused(url: str, said: str) -> None:
-    with pytest.raises(CephError, match=said.replace("+", r"\+")):
+def test_invalid_target_urls_are_refused(url: str, message: str) -> None:
+    with pytest.raises(CephError, match=message.replace("+", r"\+")):
         senders_of([url])
 
 

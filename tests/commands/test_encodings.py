@@ -27,7 +27,7 @@ def command(place: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(words, cwd=place, env=environment, capture_output=True, timeout=600, check=False)
 
 
-def said(done: subprocess.CompletedProcess[bytes], code: int = 0) -> str:
+def output_of(done: subprocess.CompletedProcess[bytes], code: int = 0) -> str:
     text = (done.stdout + done.stderr).decode("ascii")
     assert done.returncode == code, text
     assert "Traceback" not in text
@@ -37,7 +37,7 @@ def said(done: subprocess.CompletedProcess[bytes], code: int = 0) -> str:
 @pytest.fixture(scope="module")
 def films(place: Path) -> Path:
     """Two phantoms, one of them with a name that the locale cannot encode."""
-    said(command(place, "phantom", NAME, "--count", "2", "--format", "png"))
+    output_of(command(place, "phantom", NAME, "--count", "2", "--format", "png"))
     folder = place / NAME
     (folder / "001.png").rename(folder / f"{NAME}.png")
     table = folder / "landmarks.csv"
@@ -52,7 +52,7 @@ def test_phantom(films: Path) -> None:
 def test_detect(films: Path, place: Path) -> None:
     (films / f"{NAME}.zip").write_bytes(b"PK\x03\x04 and more")
     command_line = ("detect", NAME, f"{NAME}.dcm", "--out", f"{NAME} out", "--device", "cpu", "--formats", "csv,json")
-    text = said(command(place, *command_line), 1)
+    text = output_of(command(place, *command_line), 1)
     out = place / f"{NAME} out"
     assert {path.name for path in (out / "json").iterdir()} == {"002.png.json", f"{NAME}.png.json"}
     with (out / "landmarks.csv").open(encoding="utf-8", newline="") as stream:
@@ -69,7 +69,7 @@ def test_detect(films: Path, place: Path) -> None:
 def test_evaluate(films: Path, place: Path) -> None:
     figures = f"{NAME}.json"
     done = command(place, "evaluate", NAME, "--method", "global", "--device", "cpu", "--json", figures)
-    assert "all 2 films" in said(done)
+    assert "all 2 films" in output_of(done)
     assert (place / figures).is_file()
 
 
@@ -86,4 +86,4 @@ def test_evaluate(films: Path, place: Path) -> None:
 def test_errors_are_readable_in_any_encoding(place: Path, arguments: tuple[str, ...]) -> None:
     (place / "ü").mkdir(exist_ok=True)
     (place / "ü" / "ü.png").touch()
-    said(command(place, *arguments), 2)
+    output_of(command(place, *arguments), 2)

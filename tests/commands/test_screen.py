@@ -166,7 +166,7 @@ def test_a_log_shows_the_progress(tmp_path: Path) -> None:
         process.stdin.flush()
         lines += process.stderr.readlines()
         assert process.wait() == 0
-    said = [line.strip() for line in lines[1:] if not re.match(r"\d+ (of \d+ )?films", line)]
-    assert said[:3] == ["looking for films", "loading the model", "detecting"]
-    assert said[3].endswith(": rejected: no lateral cephalogram: every pixel has the same value")
-    assert len(said) == 4
+    printed_lines = [line.strip() for line in lines[1:] if not re.match(r"\d+ (of \d+ )?films", line)]
+    assert printed_lines[:3] == ["looking for films", "loading the model", "detecting"]
+    assert printed_lines[3].endswith(": rejected: no lateral cephalogram: every pixel has the same value")
+    assert len(printed_lines) == 4

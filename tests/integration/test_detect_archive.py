@@ -48,7 +48,7 @@ def run(source: str, out: Path, *targets: str, workers: int = 1) -> Summary:
 
 
 @needs_orthanc
-def test_what_may_be_a_cephalogram_is_fetched(tmp_path: Path, archive: Orthanc) -> None:
+def test_possible_cephalograms_are_fetched(tmp_path: Path, archive: Orthanc) -> None:
     datasets = [
         film(1, **CEPH),
         film(2, **{**CEPH, "PatientID": "P2", "StudyDate": "20260207"}),
@@ -97,7 +97,7 @@ def test_what_may_be_a_cephalogram_is_fetched(tmp_path: Path, archive: Orthanc) 
 
 
 @needs_orthanc
-def test_the_command(tmp_path: Path, archive: Orthanc, dicom: Path) -> None:
+def test_the_command_detects_and_sends_results_back(tmp_path: Path, archive: Orthanc, dicom: Path) -> None:
     """A phantom in, its report and its presentation state back, by what docs/how-to/archive.md says."""
     study = archive.post("/instances", dicom.read_bytes())["ParentStudy"]
     place = url(archive)
@@ -110,7 +110,7 @@ def test_the_command(tmp_path: Path, archive: Orthanc, dicom: Path) -> None:
 
 
 @needs_orthanc
-def test_an_image_that_the_archive_lost(tmp_path: Path, archive: Orthanc) -> None:
+def test_an_image_that_the_archive_lost_fails(tmp_path: Path, archive: Orthanc) -> None:
     """It ends as failed with the archive's answer, and the run goes on."""
     for number in (1, 2):
         buffer = BytesIO()
@@ -155,7 +155,7 @@ def guarded() -> Iterator[str]:
     server.server_close()
 
 
-def test_a_password_from_netrc(guarded: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_password_in_netrc_is_used(guarded: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CephError, match="HTTP 401"):
         run(guarded, tmp_path / "out")
     netrc = tmp_path / "netrc"
@@ -166,7 +166,7 @@ def test_a_password_from_netrc(guarded: str, tmp_path: Path, monkeypatch: pytest
         run(guarded, tmp_path / "out")
 
 
-def test_a_token_from_the_environment(guarded: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_token_in_the_environment_is_used(guarded: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_NeedsLogin, "wanted", "Bearer abc")
     monkeypatch.setenv("MONAI_CEPH_FROM_TOKEN", "abc")
     with pytest.raises(CephError, match="no film in"):
@@ -174,7 +174,7 @@ def test_a_token_from_the_environment(guarded: str, tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ((), "nothing to do: name films, folders, or an archive with --from"),
         (("--from", "dicomweb://127.0.0.1:9/rs"), "the URL has no condition"),
@@ -185,7 +185,7 @@ def test_a_token_from_the_environment(guarded: str, tmp_path: Path, monkeypatch:
         (("films", "--to", "dicomweb://h/rs", "--deidentify"), "--deidentify and --to cannot be used together"),
     ],
 )
-def test_mistakes(tmp_path: Path, options: tuple[str, ...], said: str) -> None:
+def test_invalid_options_are_refused(tmp_path: Path, options: tuple[str, ...], message: str) -> None:
     done = CliRunner().invoke(app, ["detect", *options, "--out", str(tmp_path / "out"), "--device", "cpu"])
     assert done.exit_code == 2
-    assert said in done.output
+    assert message in done.output

@@ -132,13 +132,13 @@ def refusal(call: Any, *arguments: Any) -> str:
 
 
 class TestAuthentication:
-    def test_without_a_token(self, url: str) -> None:
+    def test_without_a_token_everything_is_refused(self, url: str) -> None:
         client = MONAILabelClient(url)
         assert client.auth_enabled()
         for ask in ((client.info,), (client.datastore,), (client.infer, MODEL, "x", {})):
             assert refusal(*ask).startswith("Status: 401")
 
-    def test_with_a_token_of_somebody_else(self, url: str) -> None:
+    def test_an_unsigned_token_is_refused(self, url: str) -> None:
         client = MONAILabelClient(url)
         client.update_auth({"token_type": "Bearer", "access_token": "eyJhbGciOiJub25lIn0.e30."})
         assert refusal(client.info).startswith("Status: 401")
@@ -150,13 +150,13 @@ class TestAuthentication:
         assert refusal(guest.save_label, series_of(films["dx"]), __file__, "final").startswith("Status: 403")
         assert refusal(client.train_start, MODEL, {}).startswith("Status: 403")
 
-    def test_a_viewer_that_was_allowed_and_another_one(self, url: str, client: MONAILabelClient) -> None:
+    def test_only_the_allowed_viewer_gets_a_cors_header(self, url: str, client: MONAILabelClient) -> None:
         token = client._headers["Authorization"]
         for origin, allowed in ((VIEWER, VIEWER), ("http://elsewhere.example", None)):
             status, _, headers = call(url, "GET", "/info/", Origin=origin, Authorization=token)
             assert (status, headers.get("access-control-allow-origin")) == (200, allowed)
 
-    def test_the_proxy_reads_studies_and_keeps_within_them(
+    def test_the_proxy_reads_only_studies(
         self, url: str, client: MONAILabelClient, pacs: str, films: dict[str, Path]
     ) -> None:
         token = client._headers["Authorization"]
@@ -179,7 +179,7 @@ class TestAuthentication:
 
 
 class TestFilms:
-    def test_dx_and_cr_are_found_and_nothing_else(self, client: MONAILabelClient, films: dict[str, Path]) -> None:
+    def test_only_dx_and_cr_are_listed(self, client: MONAILabelClient, films: dict[str, Path]) -> None:
         expected = {series_of(films["dx"]), series_of(films["cr"]), "2.25.72/2.25.731", "2.25.72/2.25.732"}
         assert set(client.datastore()["objects"]) == expected
 
@@ -195,13 +195,13 @@ class TestFilms:
         assert copy.file_meta.TransferSyntaxUID == header.file_meta.TransferSyntaxUID
 
     def test_a_series_with_two_images_names_them(self, client: MONAILabelClient) -> None:
-        said = refusal(client.infer, MODEL, "2.25.72", {})
-        assert said.startswith("Status: 404")
-        assert "2.25.72/2.25.731, 2.25.72/2.25.732" in said
+        message = refusal(client.infer, MODEL, "2.25.72", {})
+        assert message.startswith("Status: 404")
+        assert "2.25.72/2.25.731, 2.25.72/2.25.732" in message
         _, params = client.infer(MODEL, "2.25.72/2.25.732", {})
         assert params["image_uid"] == "2.25.732"
 
-    def test_what_is_not_in_the_pacs(self, client: MONAILabelClient, films: dict[str, Path]) -> None:
+    def test_a_film_that_is_not_in_the_pacs_is_404(self, client: MONAILabelClient, films: dict[str, Path]) -> None:
         for name in ("2.25.1", series_of(films["ct"]), "../../etc/passwd"):
             assert refusal(client.infer, MODEL, name, {}).startswith("Status: 404")
 
@@ -249,7 +249,7 @@ class TestLabels:
         for points in (here, elsewhere.points(series)):
             np.testing.assert_allclose(points, expected, atol=1e-3, equal_nan=True)
 
-    def test_a_label_of_one_of_two_images_is_that_ones(
+    def test_a_label_belongs_to_one_image_of_the_series(
         self, client: MONAILabelClient, pacs: str, tmp_path: Path
     ) -> None:
         file, _ = client.infer(MODEL, "2.25.72/2.25.731", {})
@@ -258,7 +258,7 @@ class TestLabels:
         assert "2.25.72/2.25.731" in elsewhere.get_labeled_images()
         assert "2.25.72/2.25.732" in elsewhere.get_unlabeled_images()
 
-    def test_a_label_of_another_tag_stays_here(
+    def test_a_label_with_another_tag_is_not_sent_to_the_pacs(
         self, client: MONAILabelClient, infer: Infer, pacs: str, films: dict[str, Path]
     ) -> None:
         before = len(self.reports(pacs))
@@ -273,9 +273,9 @@ class TestLabels:
         before = len(self.reports(pacs))
         marks = [{"label": "S", "position": [-3.0, 5.0, 0.0]}]
         (tmp_path / "label.json").write_text(json.dumps({"markups": [{"controlPoints": marks}]}))
-        said = refusal(client.save_label, series_of(films["dx"]), str(tmp_path / "label.json"), "final")
-        assert "Status: 422" in said
-        assert "Sella lies outside the film" in said
+        message = refusal(client.save_label, series_of(films["dx"]), str(tmp_path / "label.json"), "final")
+        assert "Status: 422" in message
+        assert "Sella lies outside the film" in message
         assert len(self.reports(pacs)) == before
 
     @staticmethod
@@ -290,7 +290,7 @@ class TestLabels:
         ]
 
 
-def test_a_pacs_that_is_down_is_a_sentence(tmp_path: Path) -> None:
+def test_the_error_about_a_pacs_that_is_down_is_readable(tmp_path: Path) -> None:
     from servers import free_port
 
     from monai_ceph.errors import CephError

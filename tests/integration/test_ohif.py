@@ -159,7 +159,7 @@ def opened(browser: Chrome, url: str, detection: Detection) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("which", ["all", "two without a point"])
-def test_every_point_is_drawn_at_its_place(
+def test_every_point_is_drawn_at_its_position(
     browser: Chrome, ohif: str, studies: dict[str, tuple[Path, Path, Detection]], which: str
 ) -> None:
     detection = studies[which][2]

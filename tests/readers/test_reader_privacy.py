@@ -60,15 +60,15 @@ def nothing_is_said(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixtu
 
 def messages(path: Path) -> list[str]:
     """Return the messages of reading a file: its warnings or its error."""
-    said = []
+    texts = []
     for read in (read_radiograph, count_frames):
         try:
             found = read(path)
         except ReadError as error:
-            said += [str(error), "".join(traceback.format_exception(error))]
+            texts += [str(error), "".join(traceback.format_exception(error))]
         else:
-            said += getattr(found, "warnings", ())
-    return said
+            texts += getattr(found, "warnings", ())
+    return texts
 
 
 def encoded(tag: BaseTag) -> bytes:

@@ -67,14 +67,14 @@ def test_a_later_minor_version_is_read_and_the_current_one_is_written(
 @pytest.mark.parametrize("version", ["3.0", "1.1", "20.0"])
 def test_another_major_version_is_refused_in_one_sentence(detection: Detection, version: str) -> None:
     values = {**json.loads(detection.model_dump_json()), "schema_version": version}
-    said = (
+    message = (
         f"the result has schema version {version}, and monai-ceph {__version__} reads 2.x: "
         "use the version of monai-ceph that wrote it, or detect again"
     )
     for read in (lambda: Detection.model_validate_json(json.dumps(values)), lambda: Detection.model_validate(values)):
         with pytest.raises(CephError) as refused:
             read()
-        assert str(refused.value) == said
+        assert str(refused.value) == message
 
 
 @pytest.mark.parametrize("change", [{}, {"schema_version": 2.0}, {"schema_version": "2"}, {"schema_version": "2.x"}])

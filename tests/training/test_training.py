@@ -73,7 +73,7 @@ def test_a_folder_that_is_not_a_dataset_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("scaled", "said"),
+    ("scaled", "message"),
     [
         (range(6), ""),
         ((), "no validation film has a pixel_spacing"),
@@ -81,7 +81,7 @@ def test_a_folder_that_is_not_a_dataset_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_films_without_a_scale_to_validate_on(
-    dataset: Path, caplog: pytest.LogCaptureFixture, scaled: Iterable[int], said: str
+    dataset: Path, caplog: pytest.LogCaptureFixture, scaled: Iterable[int], message: str
 ) -> None:
     rows = ["file,symbol,x,y,pixel_spacing"]
     for number in range(6):
@@ -91,8 +91,8 @@ def test_films_without_a_scale_to_validate_on(
     with caplog.at_level(logging.WARNING):
         found = [run(dataset, fold) for fold in range(3)]
     assert all(len(each["validate"]) == 2 for each in found)
-    if said:
-        assert said in caplog.text
+    if message:
+        assert message in caplog.text
     else:
         assert "pixel_spacing" not in caplog.text
 
@@ -178,15 +178,15 @@ def test_no_checkpoint(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("iteration", "said"), [(120, "after epoch 10: "), (125, "after epoch 10 and 5 of 12 iterations: ")]
+    ("iteration", "message"), [(120, "after epoch 10: "), (125, "after epoch 10 and 5 of 12 iterations: ")]
 )
 def test_a_resumed_run_logs_how_far_its_checkpoint_is(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, iteration: int, said: str
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, iteration: int, message: str
 ) -> None:
     path = save_checkpoint(tmp_path, iteration)
     with caplog.at_level(logging.WARNING):
         assert latest_checkpoint(str(tmp_path), 11) == str(path)
-    assert said + str(path) in caplog.text
+    assert message + str(path) in caplog.text
 
 
 @pytest.mark.parametrize("max_epochs", [9, 10])
