@@ -1,6 +1,6 @@
 """Converts pixels to LPS coordinates and back. ITK decides where a film is, because 3D Slicer reads films with it.
 
-ITK has rules of its own: for DICOM films it prefers ImagerPixelSpacing, the scale at the detector, to a calibrated
+ITK has its own rules: for DICOM films it prefers ImagerPixelSpacing, the scale at the detector, to a calibrated
 PixelSpacing, and it takes the print resolution of JPEG and TIFF files for a scale. Points appear on the film only if
 they follow the same rules. Never use this spacing to measure; a detection has its own scale.
 """

@@ -135,7 +135,7 @@ def _prepare(work: Path) -> None:
 
 def _set_environment(options: ServerOptions, work: Path) -> None:
     """Set environment variables for MONAI Label and the processes that it starts."""
-    # uploads get a folder of their own: the app opens no other files for a client
+    # uploads get a separate folder: the app opens no other files for a client
     os.environ["TMPDIR"] = str(work / "tmp")
     tempfile.tempdir = None
     os.environ["MONAI_LABEL_SESSION_PATH"] = str(work / "sessions")

@@ -41,7 +41,7 @@ def url(archive: Orthanc, rest: str = "") -> str:
 
 
 def run(source: str, out: Path, *targets: str, workers: int = 1) -> Summary:
-    # objects are made for who is to get them: an SR takes as long as ten other files
+    # write SR and GSPS only if they are sent: an SR takes as long as ten other files
     formats = {"csv", "json", "sr", "gsps"} if targets else {"csv", "json"}
     options = Options(formats=frozenset(formats), workers=workers)
     return detect_films([Path(source)], out, FakeDetector, options, senders=senders_of(list(targets)))
@@ -82,7 +82,7 @@ def test_possible_cephalograms_are_fetched(tmp_path: Path, archive: Orthanc) -> 
     assert names("out") == ["1.2.3.1.3", "1.2.3.2.3"]
     assert summary.sending is not None
     assert (summary.sending.sent, summary.not_sent) == (8, [])
-    # by both ways the same objects: each is there once, in the study of its film
+    # both targets got the same objects: each is there once, in the study of its film
     held = archive.instances()
     assert len(held["PR"]) == 2
     assert len(held["SR"]) == 3  # one was there before
@@ -98,7 +98,7 @@ def test_possible_cephalograms_are_fetched(tmp_path: Path, archive: Orthanc) -> 
 
 @needs_orthanc
 def test_the_command_detects_and_sends_results_back(tmp_path: Path, archive: Orthanc, dicom: Path) -> None:
-    """A phantom in, its report and its presentation state back, by what docs/how-to/archive.md says."""
+    """The command of docs/how-to/archive.md, on a phantom."""
     study = archive.post("/instances", dicom.read_bytes())["ParentStudy"]
     place = url(archive)
     command = ["detect", "--from", f"{place}?StudyDate=19000101-", "--to", place, "--out", str(tmp_path / "out")]
@@ -111,14 +111,14 @@ def test_the_command_detects_and_sends_results_back(tmp_path: Path, archive: Ort
 
 @needs_orthanc
 def test_an_image_that_the_archive_lost_fails(tmp_path: Path, archive: Orthanc) -> None:
-    """It ends as failed with the archive's answer, and the run goes on."""
+    """Its cause is the archive's answer, and the run goes on."""
     for number in (1, 2):
         buffer = BytesIO()
         film(number, **CEPH).save_as(buffer, enforce_file_format=True)
         archive.post("/instances", buffer.getvalue())
     source = url(archive, "?StudyDate=20260105")
     assert len(list(iter_films(Path(source)))) == 2
-    # it keeps what it read last in memory, too
+    # Orthanc also keeps the image that it read last in memory
     archive.kill()
     for stored in (tmp_path / "orthanc" / "storage").rglob("*"):
         if stored.is_file() and b"1.2.3.1.3" in stored.read_bytes() and not stored.name.startswith("index"):
@@ -131,7 +131,7 @@ def test_an_image_that_the_archive_lost_fails(tmp_path: Path, archive: Orthanc) 
 
 
 class _NeedsLogin(BaseHTTPRequestHandler):
-    """An empty archive that answers who logs in."""
+    """An empty archive that answers only requests with the right login."""
 
     wanted = "Basic " + base64.b64encode(b"ceph:secret").decode()
 

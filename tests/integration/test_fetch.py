@@ -55,7 +55,7 @@ def pacs(values: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 def fetch(node: RunningNode, *options: str) -> Result:
-    """Run the command in this process; in one of its own it runs in tests/pacs/test_sources.py."""
+    """Run the command in this process; tests/archives/test_sources.py runs it with a fake archive."""
     return CliRunner().invoke(app, ["fetch", "--config", str(node.config), *options])
 
 

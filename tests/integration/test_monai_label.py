@@ -74,7 +74,7 @@ Infer = Callable[[str], tuple[str, dict[str, Any]]]
 
 @pytest.fixture(scope="module")
 def infer(client: MONAILabelClient) -> Infer:
-    """Plain inference, once per film: the file and the params that the client got."""
+    """Detect with default options, once per film; return the file and the params that the client got."""
     return cache(lambda film: client.infer(MODEL, film, {}))
 
 
@@ -170,7 +170,7 @@ def parts_of(answer: requests.Response) -> dict[str, bytes]:
 def test_the_answer_of_infer_can_be_saved_as_a_label(
     url: str, studies: Path, film: str, query: str, params: dict[str, Any], part: str, name: str
 ) -> None:
-    """POST /infer, then PUT /datastore/label with what came, unchanged."""
+    """POST /infer, then PUT /datastore/label with the unchanged answer."""
     data = {"params": json.dumps(params)}
     answer = requests.post(f"{url}/infer/{MODEL}?image={film}&{query}", data=data, timeout=120)
     parts = parts_of(answer)
@@ -236,7 +236,7 @@ def test_a_session_gets_landmarks(client: MONAILabelClient, studies: Path) -> No
 
 
 def test_a_session_takes_no_archive(url: str, place: Path) -> None:
-    """A member of an archive may lead out of the folder in which MONAI Label unpacks it."""
+    """A file in an archive might be unpacked outside MONAI Label's folder."""
     archive = BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         member = tarfile.TarInfo("../../outside.txt")
@@ -315,7 +315,7 @@ def test_invalid_weights_are_refused_and_inference_still_works(url: str, client:
 
 
 def moved(file: str, by: dict[str, list[float]]) -> str:
-    """What a person does in Slicer: move points, and save the list under another name."""
+    """Move points and save the list under another name, as a person does in Slicer."""
     content = json.loads(Path(file).read_text())
     for point in content["markups"][0]["controlPoints"]:
         offset = by.get(point["label"], [0.0, 0.0])

@@ -39,7 +39,7 @@ VIEWER = "http://viewer.example:3000"
 
 
 def variant(film: Path, target: Path, *, compressed: bool = False, **changes: Any) -> Path:
-    """A copy of a film with UIDs of its own, unless they are among the changes."""
+    """Return a copy of a film with new UIDs, unless they are among the changes."""
     dataset = pydicom.dcmread(film)
     for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
         setattr(dataset, name, generate_uid(entropy_srcs=[target.name, name]))
@@ -121,7 +121,7 @@ Infer = Callable[[str], tuple[str, dict[str, Any]]]
 
 @pytest.fixture(scope="module")
 def infer(client: MONAILabelClient) -> Infer:
-    """Plain inference, once per film: the file and the params that the client got."""
+    """Detect with default options, once per film; return the file and the params that the client got."""
     return cache(lambda film: client.infer(MODEL, film, {}))
 
 
@@ -161,7 +161,7 @@ class TestAuthentication:
     ) -> None:
         token = client._headers["Authorization"]
         study = pydicom.dcmread(films["dx"], stop_before_pixels=True).StudyInstanceUID
-        # the PACS packs its answer, and the proxy hands it on as it is
+        # the PACS compresses its answer, and the proxy passes it on unchanged
         series = f"{url}/proxy/dicom/qido/studies/{study}/series"
         answer = requests.get(series, headers={"Authorization": token}, timeout=60)
         assert (answer.status_code, series_of(films["dx"]) in answer.text) == (200, True)
@@ -235,11 +235,11 @@ class TestLabels:
             assert report.VerificationFlag == "UNVERIFIED"
             assert report.PatientID == pydicom.dcmread(films["cr"], stop_before_pixels=True).PatientID
             observers = [str(item.PersonName) for item in report.ContentSequence if item.get("ValueType") == "PNAME"]
-            # the token says who it was, whatever the client says
+            # the observer is the user of the token, not the one that the client names
             assert observers == ["Doe^Jane"]
             assert "lgorithm" not in str(report)
 
-        # the newest counts, for this server and for one that never saw the film
+        # the newest review counts, also for a server that has never seen the film
         placement = placement_of(films["cr"])
         expected = np.array([(mark["y"], mark["x"]) for mark in params["landmarks"]], dtype=float)
         expected[0, 1] += 3.0 / placement.spacing[1]

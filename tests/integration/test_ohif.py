@@ -1,4 +1,4 @@
-"""Our SR in the real OHIF viewer: every landmark is drawn at its place, whichever others are missing."""
+"""Our SR in the real OHIF viewer: every landmark is drawn at its position, also if others are missing."""
 
 from __future__ import annotations
 

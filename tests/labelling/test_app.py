@@ -1,4 +1,4 @@
-"""What the app does with requests, with a detector that answers at once."""
+"""Requests to the app, with a fake detector that answers at once."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_landmarks_of_the_model_are_not_saved_under_a_persons_tag(app: Cephalome
     request: dict[str, Any] = {"model": MODEL, "image": "a.png", "save_label": True, "label_tag": tag}
     with pytest.raises(RefusedError, match="the model's landmarks are saved as 'original'"):
         app.infer(request)
-    # with several films, MONAI Label's batch hides what an inference raised
+    # with several films, MONAI Label's batch hides errors of single inferences
     with pytest.raises(RefusedError, match="the model's landmarks are saved as 'original'"):
         app.batch_infer({"model": MODEL, "images": ["a.png", "b.png"], "label_tag": tag})
     assert labels(app) == {}
@@ -93,7 +93,7 @@ def test_a_batch_runs_on_the_servers_device(app: CephalometricApp, detectors: Fa
     request = {"model": MODEL, "images": ["a.png"], "max_workers": 1}
     detectors.device = "meta"
     app._batch_infer = app.init_batch_infer()
-    # the second is what MONAI Label fills in
+    # the second has MONAI Label's defaults
     for more in ({}, {"device": "cuda", "multi_gpu": True, "gpus": "all"}, {"device": "cpu"}):
         app.batch_infer({**request, **more})
     assert detectors.devices == ["meta", "meta", "cpu"]

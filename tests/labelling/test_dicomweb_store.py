@@ -1,4 +1,4 @@
-"""What happens while a PACS fails; tests/integration has a real one that works."""
+"""The store with a PACS that fails; tests/integration uses a real PACS."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from monai_ceph.reports.reviewed_report import review_series_uid
 
 
 class Pacs(Archive):
-    """A DICOMweb service with films, which keeps the reports that are stored in it.
+    """A DICOMweb service with films, which keeps the reports that it receives.
 
     Attributes:
-        films: in the order in which they are listed.
-        reports: that were stored.
-        searches: the conditions of searches for series.
-        extra: answers, as JSON, before those of a path.
-        status: of all answers to searches.
-        fails_after_store: if set, it answers nothing once a report was stored.
+        films: the films, in the order in which they are listed.
+        reports: the reports that were stored.
+        searches: the conditions of all searches for series.
+        extra: for each path, further items (JSON) that come first in its answer.
+        status: HTTP status of all answers to searches.
+        fails_after_store: if True, searches fail once a report was stored.
     """
 
     def __init__(self, film: Path) -> None:
@@ -130,7 +130,7 @@ def test_a_bad_series_is_logged_and_the_other_films_are_listed(
     (line,) = {record.getMessage() for record in caplog.records}
     assert line.startswith("not listed: PACS: an answer ")
     caplog.clear()
-    # said once, although every listing has it
+    # logged once, although the bad item is in every list
     store._list(fresh=True)
     assert caplog.records == []
 
@@ -167,7 +167,7 @@ def test_a_label_counts_as_saved_once_it_is_in_the_pacs(
     pacs.fails_after_store = True
     assert store.save_label(name, str(tmp_path / "label.json"), "final", {}) == name
     assert [report.SeriesInstanceUID for report in pacs.reports] == [review_series_uid(name)]
-    # the list that was made before the store does not count any more
+    # the list from before the store is not used any more
     with pytest.raises(CephError, match=r"^PACS: HTTP 503$"):
         store.labelled()
     pacs.fails_after_store = False

@@ -28,7 +28,7 @@ from monai_ceph.readers import read_radiograph
 
 @pytest.fixture
 def root(tmp_path: Path, dicom_film: Path) -> Path:
-    """Films of every kind, and what is none."""
+    """A folder with films of every kind, and other files."""
     root = tmp_path / "studies"
     (root / "clinic-b" / ".hidden").mkdir(parents=True)
     for name in ("a.png", "b.jpg", "c.BMP", "twice.png", "clinic-b/d.png", "clinic-b/.hidden/e.png"):
@@ -252,7 +252,7 @@ def test_the_archive_is_a_dataset_folder(store: FolderStore, label: Path, points
 def test_films_of_an_archive_never_share_a_file(
     store: FolderStore, root: Path, label: Path, points: np.ndarray, tmp_path: Path
 ) -> None:
-    """Films whose names differ by a suffix that one of them lacks, and one whose pixels are in another file."""
+    """Two films whose names differ only in a missing suffix, and one whose pixels are in another file."""
     write_markups(tmp_path / "dicom.json", as_markups(points, placement_of(root / "IM0001"), millimetres=True))
     shutil.copy(root / "IM0001", root / "IM0001.dcm")
     itk.imwrite(itk.image_from_array(noise(240, 200)), str(root / "clinic-b" / "head.mhd"))

@@ -1,4 +1,4 @@
-"""What the guards let through to an application that notes it, as uvicorn would decode the paths."""
+"""Which requests the guards let through. Paths are decoded as uvicorn does it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Ask = Callable[..., tuple[int, str]]
 
 
 def ask(app: Any, method: str, path: str, **headers: str) -> tuple[int, str]:
-    """One request to an ASGI application: status and text."""
+    """Send one request to an ASGI application; return status and text."""
     said: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
@@ -45,7 +45,7 @@ def ask(app: Any, method: str, path: str, **headers: str) -> tuple[int, str]:
 
 @pytest.fixture
 def seen() -> list[str]:
-    """The paths that came through."""
+    """The paths of the requests that the guards let through."""
     return []
 
 

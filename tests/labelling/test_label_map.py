@@ -73,7 +73,7 @@ def test_an_empty_map_is_refused(plane: Placement, tmp_path: Path) -> None:
 
 
 def slicer_map(points: np.ndarray, plane: Placement, target: Path) -> list[dict[str, object]]:
-    """What Slicer submits: the segments that there are, numbered from 1 on, and their names."""
+    """Write a map as Slicer does: the existing segments, numbered from 1. Return their names."""
     present = [index for index, point in enumerate(points) if np.isfinite(point).all()]
     packed = np.full_like(points, np.nan)
     packed[: len(present)] = points[present]

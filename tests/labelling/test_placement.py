@@ -1,4 +1,4 @@
-"""Points lie on the film where ITK, and so 3D Slicer, puts its pixels."""
+"""Points are placed on the film by the same rules as in ITK, and so in 3D Slicer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ POINTS = np.array([[0.0, 0.0], [10.25, 3.5], [100.75, 7.0], [np.nan, np.nan]])
 
 
 def by_itk(path: Path, point: np.ndarray) -> list[float]:
-    """Where ITK puts (row, column) of the image that it reads from the file."""
+    """Return where ITK places (row, column) of the image that it reads from the file."""
     image = itk.imread(str(path))
     index = itk.ContinuousIndex[itk.D, image.GetImageDimension()]()
     index.Fill(0.0)

@@ -28,7 +28,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[Namespace]:
-    """What MONAI Label would be started with; it is not."""
+    """The arguments with which MONAI Label would be started; it is not started."""
     pytest.importorskip("monailabel", reason="MONAI Label is not installed (make label)")
     from monai_ceph.labelling import shims  # noqa: F401
 
@@ -74,7 +74,7 @@ def test_on_other_addresses_it_warns_without_authentication(
 
     monkeypatch.setattr(settings, "MONAI_LABEL_AUTH_ENABLE", authentication)
     said: list[str] = []
-    # the port is looked at and not listened on
+    # the port is only checked, nothing listens on it
     serve(ServerOptions(str(tmp_path), host="0.0.0.0", port=free_port(), work=tmp_path / "w"), said.append)
     assert ["authentication is off" in text for text in said] == ([] if authentication else [True])
     assert os.environ["MONAI_CEPH_LABEL_HOSTS"] == ""

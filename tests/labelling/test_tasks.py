@@ -1,4 +1,4 @@
-"""The tasks with a detector that answers at once; tests/integration has the real ones."""
+"""The tasks with a fake detector that answers at once; tests/integration uses the real one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person holds in Python is read as a film, or refused in one sentence."""
+"""Arrays, tensors, PIL images and data sets are read as films, or refused with a one-sentence error."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LUMA = np.array([0.299, 0.587, 0.114]) @ COLOUR.reshape(-1, 3).T
 
 
 def with_pixels(**changes: Any) -> Dataset:
-    """Return a data set that no file has held: 400 x 300, 12 bits."""
+    """Return a data set that was never in a file: 400 x 300, 12 bits."""
     dataset = dicom_film(**changes)
     dataset.PixelData = (noise(400, 300).astype(np.uint16) * 16).tobytes()
     return dataset

@@ -1,4 +1,4 @@
-"""No message contains a patient's name, whatever is wrong with a file and wherever the name is."""
+"""No message contains a patient's name, for any damage of a file and any position of the name."""
 
 from __future__ import annotations
 
