@@ -12,7 +12,7 @@ __all__ = ["DEFINITIONS"]
 
 
 def _z_angle(face: Face) -> Number:
-    # the profile line touches one of both lips
+    # the profile line touches one of the two lips
     return np.minimum(face.angle("Or-Po", "UL-Pog'"), face.angle("Or-Po", "LL-Pog'"))
 
 

@@ -84,7 +84,7 @@ def measure(
     measurer = _Measurer(chosen, sex.value if sex else None, age, pixel_spacing, force, make, failed)
     films = (film for source in sources for film in measurer.measured(source))
     try:
-        # a file of before is not replaced by one without films
+        # if nothing was measured, an existing file stays as it is
         first = next(films, None)
         if first is not None:
             _write(chain([first], films), out, wide)
@@ -175,7 +175,6 @@ class _Measurer:
 
     def _of_detection(self, detection: Detection) -> FilmMeasurements:
         from monai_ceph.analysis.scale import rescaled
-        from monai_ceph.reports.measurement_table import FilmMeasurements
 
         if self._pixel_spacing is not None:
             places = {
@@ -186,7 +185,7 @@ class _Measurer:
             spacing, source = rescaled(places, (self._pixel_spacing, self._pixel_spacing))
             update = {"pixel_spacing": spacing, "spacing_source": source}
             detection = detection.model_copy(update=update)
-        return FilmMeasurements.of(detection, self._norms, self._sex, self._age)
+        return self._film(detection)
 
     def _of_table(self, table: Path) -> Iterator[FilmMeasurements]:
         from monai_ceph.analysis import measure as measured
@@ -228,9 +227,9 @@ class _Measurer:
             force=self._force,
             on_error=lambda error: self._failed.append(str(error)),
         )
-        yield from map(self._of_detection_as_it_is, found)
+        yield from map(self._film, found)
 
-    def _of_detection_as_it_is(self, detection: Detection) -> FilmMeasurements:
+    def _film(self, detection: Detection) -> FilmMeasurements:
         from monai_ceph.reports.measurement_table import FilmMeasurements
 
         return FilmMeasurements.of(detection, self._norms, self._sex, self._age)
