@@ -175,8 +175,11 @@ class _Measurer:
 
     def _of_detection(self, detection: Detection) -> FilmMeasurements:
         from monai_ceph.analysis.scale import rescaled
+        from monai_ceph.readers.radiograph import NOT_SQUARE
 
         if self._pixel_spacing is not None:
+            if any(warning.startswith(NOT_SQUARE) for warning in detection.warnings):
+                raise CephError(_needs_square(detection.file))
             places = {
                 mark.symbol: (mark.x, mark.y)
                 for mark in detection.landmarks
@@ -191,12 +194,15 @@ class _Measurer:
         from monai_ceph.analysis import measure as measured
         from monai_ceph.analysis.scale import rescaled
         from monai_ceph.datasets.points import read_points
-        from monai_ceph.readers.radiograph import SpacingSource
+        from monai_ceph.readers.radiograph import SpacingSource, square_spacing
         from monai_ceph.reports.measurement_table import FilmMeasurements
 
         for film in read_points(table):
             spacing, source = film.pixel_spacing, film.spacing_source
             if self._pixel_spacing is not None:
+                if spacing is not None and square_spacing(spacing) is None:
+                    self._failed.append(f"{table}: {_needs_square(film.film)}")
+                    continue
                 spacing, source = (self._pixel_spacing, self._pixel_spacing), SpacingSource.USER
             if spacing is not None:
                 spacing, source = rescaled(film.places, spacing, source)
@@ -233,6 +239,10 @@ class _Measurer:
         from monai_ceph.reports.measurement_table import FilmMeasurements
 
         return FilmMeasurements.of(detection, self._norms, self._sex, self._age)
+
+
+def _needs_square(film: str) -> str:
+    return f"{film}: its pixels are not square, so one --pixel-spacing for rows and columns would be wrong"
 
 
 def _write(films: Iterable[FilmMeasurements], out: Path | None, wide: bool) -> None:
