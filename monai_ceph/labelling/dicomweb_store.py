@@ -215,10 +215,20 @@ class DicomWebStore(FilmStore):
             raise UnusableAnswerError(f"{skipped[0]} (series {series})")
         return instances
 
-    def _save_points(self, name: str, film: Path, points: np.ndarray, info: dict[str, Any], tag: str) -> None:
+    def _save_points(
+        self,
+        name: str,
+        film: Path,
+        points: np.ndarray,
+        info: dict[str, Any],
+        tag: str,
+        extra: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
         if tag != FINAL:
-            super()._save_points(name, film, points, info, tag)
+            super()._save_points(name, film, points, info, tag, extra)
             return
+        if extra:
+            logger.warning("%s: the report has no place for %s; only the label here keeps them", name, " ".join(extra))
         source = self._current_header(name, film)
         rows, columns = placement_of(film).size
         review = Review(
@@ -235,7 +245,9 @@ class DicomWebStore(FilmStore):
         # the report is in the PACS now. If anything below fails, the next list shows it
         self._last_list.time = float("-inf")
         try:
-            super()._save_points(name, film, points, {**info, "sop_instance_uid": str(report.SOPInstanceUID)}, tag)
+            super()._save_points(
+                name, film, points, {**info, "sop_instance_uid": str(report.SOPInstanceUID)}, tag, extra
+            )
             self._list(fresh=True)
         except (CephError, OSError) as error:
             logger.warning("the report of %s is in the PACS, but not listed here yet: %s", name, error)
