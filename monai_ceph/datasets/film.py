@@ -41,9 +41,11 @@ class Film:
     def annotators(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Return what both annotators marked, (N, 2) each, (row, column) in pixels: the senior one, then the junior.
 
-        NaN for a landmark with one annotation. None if the film has one annotator, or the landmarks are those of one.
+        NaN for a landmark with one annotation. None if no landmark has two, or they are those of one annotator.
         """
-        return None if self.spread is None else (self.landmarks - self.spread, self.landmarks + self.spread)
+        if self.spread is None or np.isnan(self.spread).all():
+            return None
+        return self.landmarks - self.spread, self.landmarks + self.spread
 
 
 def as_dictionaries(films: list[Film]) -> list[dict[str, Any]]:
