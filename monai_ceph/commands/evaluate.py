@@ -120,7 +120,7 @@ def evaluate(
         rows.append(result.total(f"without the {len(doubles)} doubled", doubles))
     doctors = None
     if study.doctor_errors is not None:
-        label = "junior against senior" if layout in _TWO_DOCTORS else "one annotator, other"
+        label = "junior against senior" if layout in _TWO_DOCTORS else "between two annotators"
         doctors = error_row(label, study.doctor_errors)
     landmarks = result.per_landmark()
     title = f"{truth}, {method.value}"

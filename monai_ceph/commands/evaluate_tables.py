@@ -114,9 +114,7 @@ def confusion_table(title: str, results: Iterable[ClassAgreement]) -> Table:
     """Return the confusion matrices of the eight measures, one under the other, each row in per cent."""
     from monai_ceph.analysis.challenge import MEASURES
 
-    caption = (
-        "each row in % of its films; FHI and FMA: a row is a class that the model found, as in the challenge's code"
-    )
+    caption = "each row in % of its films; FHI and FMA: a row is a class that was found, as in the challenge's code"
     table = _table(title, caption, ("", "row", ""), ("films", "1", "2", "3", "4"))
     for measure, result in zip(MEASURES, results, strict=True):
         who = "found" if result.exchanged else "truth"

@@ -221,6 +221,6 @@ def _panel(axes: Axes, label: str, found: np.ndarray, truth: np.ndarray) -> None
         if math.isfinite(value):
             axes.axhline(value, color=_DOCTORS, linewidth=1, linestyle=style)
             axes.annotate(
-                f"{value:.2f}", (1, value), xycoords=("axes fraction", "data"), fontsize=7, ha="right", va="bottom"
+                f"{value:.3g}", (1, value), xycoords=("axes fraction", "data"), fontsize=7, ha="right", va="bottom"
             )
     axes.tick_params(labelsize=7)
