@@ -29,7 +29,10 @@ LEDGER = "run.sqlite"
 
 ERRORS = "errors.csv"
 DUPLICATES = "duplicates.csv"
-TABLES = {"csv": "landmarks.csv", "parquet": "landmarks.parquet"}
+TABLES = {
+    "csv": ("landmarks.csv", "measurements.csv"),
+    "parquet": ("landmarks.parquet", "measurements.parquet"),
+}
 _PER_FILM = {"json": ("json", ".json"), "overlay": ("overlays", ".png"), "sr": ("sr", ".dcm"), "gsps": ("gsps", ".dcm")}
 
 FORMATS = (*TABLES, *_PER_FILM)
@@ -126,7 +129,7 @@ def film_files(out: Path, stem: str, formats: Collection[str] = FORMATS) -> dict
 
 def tables_of(formats: Collection[str]) -> list[str]:
     """Return the names of the tables that a run with these formats writes."""
-    return [*(name for key, name in TABLES.items() if key in formats), ERRORS, DUPLICATES]
+    return [*(name for key, names in TABLES.items() if key in formats for name in names), ERRORS, DUPLICATES]
 
 
 def film_folders(out: Path) -> list[Path]:
