@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from samples import save_grey
+from samples import as_aariz, save_grey
 from typer.testing import CliRunner
 
 import monai_ceph
@@ -271,26 +271,6 @@ class TestDetect:
         errors = [row["error"].partition(":")[0] for row in table(tmp_path / "out" / "errors.csv")]
         assert errors == ["clash", "clash"]
         assert len({row["film"] for row in table(tmp_path / "out" / "landmarks.csv")}) == 2
-
-
-def as_aariz(phantoms: Path, root: Path) -> None:
-    """Put phantoms into the layout of Aariz, as its split ``test``. The junior's points are 30 pixels to the right."""
-    theirs = {"UI": "UIT", "LI": "LIT", "UL": "Ls", "LL": "Li", "Pog'": "Pog`"}
-    marks = root / "test" / "Annotations" / "Cephalometric Landmarks"
-    (root / "test" / "Cephalograms").mkdir(parents=True)
-    sizes = ["cephalogram_id,pixel_size"]
-    for film in folder(phantoms):
-        name = Path(film.name).stem
-        (root / "test" / "Cephalograms" / film.name).write_bytes(film.image.read_bytes())
-        sizes.append(f"{name},{film.pixel_spacing}")
-        for doctor, offset in (("Senior Orthodontists", 0), ("Junior Orthodontists", 30)):
-            (marks / doctor).mkdir(parents=True, exist_ok=True)
-            points = [
-                {"symbol": theirs.get(symbol, symbol), "value": {"x": x + offset, "y": y}}
-                for symbol, (y, x) in zip(SYMBOLS, film.landmarks.tolist(), strict=True)
-            ]
-            (marks / doctor / f"{name}.json").write_text(json.dumps({"landmarks": points}))
-    (root / "cephalogram_machine_mappings.csv").write_text("\n".join(sizes) + "\n")
 
 
 class TestEvaluate:
