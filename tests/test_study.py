@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
+from rich.table import Table
 
 from monai_ceph.analysis import measure
+from monai_ceph.commands.evaluate_tables import confusion_table, landmark_table, measurement_table, rate_table
 from monai_ceph.datasets import Film
 from monai_ceph.datasets.phantom import draw_phantom
 from monai_ceph.errors import CephError
@@ -257,3 +261,40 @@ class TestFigures:
         heights = [bar.get_height() for bar in rates.axes[0].patches]
         assert heights == pytest.approx([100 * 56 / 57] * 4 + [100 * 2 / 3] * 4)
         assert bland.axes[0].get_title() == "SNA, degree (n = 3)"
+
+
+class TestPrinted:
+    """What the command line prints of a study."""
+
+    @staticmethod
+    def lines(table: Table) -> list[str]:
+        console = Console(width=200, record=True, file=io.StringIO())
+        console.print(table)
+        return [line.rstrip() for line in console.export_text().splitlines()]
+
+    def test_80_columns_hold_every_table(self, study: Study) -> None:
+        exact, corrected = study.class_agreement(True), study.class_agreement(False)
+        tables = [
+            landmark_table("agreement", study.landmark_agreement()),
+            measurement_table("measurements", study.measurement_agreement(), "junior against senior"),
+            rate_table("classes", exact, corrected, "junior against senior"),
+            confusion_table("confusion", exact.model),
+        ]
+        for table in tables:
+            assert max(len(line) for line in self.lines(table)) <= 80
+
+    def test_rows_say_what_is_missing_and_by_how_much(self, study: Study) -> None:
+        rows = [line.split() for line in self.lines(landmark_table("agreement", study.landmark_agreement()))]
+        assert ["1", "Sella", "0/3", "0.400", "0.533"] in [row[:5] for row in rows]
+        assert ["4", "Porion", "1/3", "0.450", "0.600"] in [row[:5] for row in rows]
+        printed = self.lines(measurement_table("measurements", study.measurement_agreement(), None))
+        assert ["FMA", "degree", "1/3"] in [line.split()[:3] for line in printed]
+
+    def test_the_mean_of_the_rates_is_below_them(self, study: Study) -> None:
+        exact, corrected = study.class_agreement(True), study.class_agreement(False)
+        rows = [line.split() for line in self.lines(rate_table("classes", exact, corrected, None))]
+        [mean] = [row for row in rows if row[:1] == ["mean"]]
+        assert mean[1] == "2/24"
+        assert mean[2] == f"{np.mean([each.rate for each in exact.model]):.2f}"
+        odi = next(row for row in rows if row[:1] == ["ODI"])
+        assert odi[1] == "1/3"

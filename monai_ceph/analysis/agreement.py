@@ -4,12 +4,13 @@ A reading is one number per film, such as SNA by the model and by a doctor. NaN 
 part, and is counted.
 
 - Dahlberg's error: sqrt(sum d^2 / 2n) of the n differences d. Dahlberg 1940, *Statistical Methods for Medical and
-  Biological Students* (not read; as in Galvao et al. 2012, Dental Press J Orthod 17(1):115). It is the standard
-  deviation of one reading if both have the same error and no bias; a bias between them makes it larger.
+  Biological Students* (not read; the formula is from secondary texts). It is the standard deviation of one reading if
+  both have the same error and no bias; a bias between them makes it larger.
 - ICC(2,1): two-way random effects, absolute agreement, one reading. Shrout and Fleiss 1979, Psychol Bull 86:420 (not
-  read; as in the documentation of the R package psych). It depends on how much the films differ: with films that are
-  alike it is low even if the readings are close.
-- Limits of agreement: mean difference +- 1.96 standard deviations. Bland and Altman 1986, Lancet 1:307 (not read).
+  read; the formula is that in the documentation of the R package DescTools, ICC2). It depends on how much the films
+  differ: with films that are alike it is low even if the readings are close.
+- Limits of agreement: mean difference +- 1.96 standard deviations. Bland and Altman 1999, Stat Methods Med Res 8:135
+  (abstract read); first in Lancet 1986;1:307 (not read).
 """
 
 from __future__ import annotations

@@ -91,11 +91,11 @@ def evaluate(
 
     _check_targets(json_file, out, figures, measurements, challenge)
     check_spacing(pixel_spacing)
-    layout = layout_of(dataset)
-    part = split or _DEFAULT_SPLIT.get(layout, Split.TRAIN)
     bundles = files("monai_ceph") / "bundles"
     overlays = [str(bundles / "overlays" / "no_expansion.json")] if method is Method.NO_EXPANSION else []
     try:
+        layout = layout_of(dataset)
+        part = split or _DEFAULT_SPLIT.get(layout, Split.TRAIN)
         films, annotated = _films(dataset, layout, part, ground_truth, pixel_spacing)
         with Progress(messages) as progress:
             progress.step("loading the model")

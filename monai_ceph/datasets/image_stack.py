@@ -56,7 +56,7 @@ def films_of_stack(stack: Path) -> list[Path]:
     """Return the films of a stack as files, the first one first.
 
     They are written once, as PNG without their padding, into a folder beside the stack that has its name and
-    ``.films``, such as ``train_stack.films/001.png``. Later calls find them there.
+    ``.films``, such as ``train_stack.films/001.png``. Later calls find them there, unless the stack is newer.
 
     Args:
         stack: a MetaImage file with 8-bit pixels, (film, row, column) with 1 or 3 channels, compressed or not.
@@ -68,11 +68,11 @@ def films_of_stack(stack: Path) -> list[Path]:
     folder = stack.with_suffix(".films")
     names = [f"{number:0{max(3, len(str(shape.films)))}d}.png" for number in range(1, shape.films + 1)]
     try:
-        if not _all_there(folder, names):
+        if not all(_there(folder / name, stack) for name in names):
             folder.mkdir(exist_ok=True)
             # if several processes train together, the first one writes and the others wait
             with FileLock(folder / ".lock"):
-                if not _all_there(folder, names):
+                if not all(_there(folder / name, stack) for name in names):
                     logger.info("%s: writing its %d films into %s, once", stack, shape.films, folder)
                     _write(stack, shape, folder, names)
     except DatasetError:
@@ -82,14 +82,14 @@ def films_of_stack(stack: Path) -> list[Path]:
     return [folder / name for name in names]
 
 
-def _all_there(folder: Path, names: list[str]) -> bool:
-    return all((folder / name).is_file() for name in names)
+def _there(film: Path, stack: Path) -> bool:
+    return film.is_file() and film.stat().st_mtime_ns >= stack.stat().st_mtime_ns
 
 
 def _write(stack: Path, shape: _Stack, folder: Path, names: list[str]) -> None:
     files = WrittenFiles(folder)
     for name, pixels in zip(names, _films(stack, shape), strict=True):
-        if (folder / name).is_file():
+        if _there(folder / name, stack):
             continue
         film = without_padding(pixels)
         if film.shape[2] == 1 or (film[..., 0:1] == film).all():

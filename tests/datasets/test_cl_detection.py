@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import zlib
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,15 @@ class TestStack:
         after = [film.stat().st_mtime_ns for film in films]
         assert (after[0], after[2]) == (before[0], before[2])
         assert films[1].is_file()
+
+    def test_films_of_a_newer_stack_are_written_again(self, tmp_path: Path) -> None:
+        path = write_stack(tmp_path / "a.mha", stack_of_films())
+        films = films_of_stack(path)
+        write_stack(path, 255 - stack_of_films())
+        later = films[0].stat().st_mtime_ns + 10**9
+        os.utime(path, ns=(later, later))
+        with Image.open(films_of_stack(path)[0]) as image:
+            assert np.asarray(image.convert("RGB"))[0, 0].tolist() == (255 - stack_of_films())[0, 0, 0].tolist()
 
     def test_a_film_of_zeros_is_kept(self) -> None:
         assert without_padding(np.zeros((3, 4), dtype=np.uint8)).shape == (3, 4)
