@@ -66,10 +66,13 @@ def evaluate(
         Path, typer.Argument(help="Folder of ISBI 2015, Aariz or CL-Detection, or a folder with landmarks.csv.")
     ],
     split: Annotated[
-        Split | None, typer.Option(help="Of ISBI 2015 (test1 if nothing is said) and Aariz (test).", show_default=False)
+        Split | None,
+        typer.Option(help="Part of ISBI 2015 (default test1) or Aariz (default test).", show_default=False),
     ] = None,
-    ground_truth: Annotated[GroundTruth, typer.Option(help="Of ISBI 2015 and Aariz.")] = GroundTruth.MEAN,
-    method: Annotated[Method, typer.Option(help="Both stages, without expansion, or the first alone.")] = Method.FULL,
+    ground_truth: Annotated[GroundTruth, typer.Option(help="Annotations of ISBI 2015 or Aariz.")] = GroundTruth.MEAN,
+    method: Annotated[
+        Method, typer.Option(help="Both stages, both without expansion, or only the first.")
+    ] = Method.FULL,
     measurements: Annotated[
         bool, typer.Option("--measurements", help="Also the agreement of angles, ratios, lengths and classes.")
     ] = False,
@@ -77,13 +80,13 @@ def evaluate(
         bool, typer.Option("--challenge", help="Also the ISBI 2015 challenge's classes and their success rates.")
     ] = False,
     pixel_spacing: Annotated[float | None, typer.Option(help="mm per pixel; replaces what the dataset says.")] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Where the figures go as JSON.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="JSON file for the figures.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for tables, such as the errors on each film.")] = None,
     figures: Annotated[Path | None, typer.Option(help="Folder for plots; needs the extra figures.")] = None,
     device: Device = None,
     config: Overlay = None,
 ) -> None:
-    """Print the paper's row (MRE, SD, SDR), the table per landmark and their agreement on an annotated dataset."""
+    """Detect on an annotated dataset, and print MRE, SD and SDR, in total and per landmark, and the agreement."""
     from importlib.resources import files
 
     from monai_ceph.datasets import SPLITS, layout_of
