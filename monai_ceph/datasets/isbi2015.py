@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 
 from monai_ceph.datasets.annotation_checks import check_on_film, without_placeholders
-from monai_ceph.datasets.film import Film
+from monai_ceph.datasets.film import Film, GroundTruth, Split
 from monai_ceph.errors import DatasetError
 from monai_ceph.landmarks import NUM_LANDMARKS, SYMBOLS, index_of
 
@@ -18,6 +18,7 @@ __all__ = [
     "DOUBLES_IN_TEST1",
     "DOUBLES_OF_TRAINING",
     "PIXEL_SPACING",
+    "SPLITS",
     "GroundTruth",
     "Split",
     "first_scan",
@@ -26,9 +27,6 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
-
-Split = Literal["train", "test1", "test2", "all"]
-GroundTruth = Literal["mean", "senior", "junior"]
 
 # mm per pixel, by the challenge's convention; the true scale of the films is unknown
 PIXEL_SPACING = 0.1
@@ -39,6 +37,8 @@ _FOLDERS: dict[str, tuple[str, range]] = {
     "test2": ("Test2Data", range(301, 401)),
 }
 _SUFFIXES = (".bmp", ".png", ".jpg", ".jpeg")
+
+SPLITS: tuple[Split, ...] = ("train", "test1", "test2", "all")
 
 # training film: Test1 film that is a second scan of it, found by comparing pixels and annotations
 DOUBLES_OF_TRAINING: dict[str, str] = {
@@ -110,7 +110,7 @@ def isbi2015(
     if unknown := [symbol for symbol in symbols if symbol not in SYMBOLS]:
         raise DatasetError(f"{root}: the ISBI 2015 films have no landmark {' '.join(unknown)}")
     channels = [index_of(symbol) for symbol in symbols]
-    if split not in get_args(Split) or ground_truth not in get_args(GroundTruth):
+    if split not in SPLITS or ground_truth not in get_args(GroundTruth):
         raise DatasetError(f"no split {split!r} with ground truth {ground_truth!r} in the ISBI 2015 films")
     images = root / "RawImage"
     folders = list(_FOLDERS.values()) if split == "all" else [_FOLDERS[split]]
