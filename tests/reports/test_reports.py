@@ -12,9 +12,6 @@ from monai_ceph.reports.tables import LANDMARK_COLUMNS, landmark_rows, write_lan
 from monai_ceph.result import Detection
 from monai_ceph.storage.atomic import folder_written_beside, written_beside
 
-GREEN, ORANGE = (80, 220, 100), (255, 170, 30)
-Drawn = tuple[str, tuple[float, float, float, float]]
-
 
 def rows_of(path: Path) -> list[list[str]]:
     with path.open(newline="", encoding="utf-8") as stream:
