@@ -86,7 +86,7 @@ class TestCopies:
         assert run.seen() == ["a.dcm"]
         assert found(run.out) == [uid]
         assert written(run.out) == {f"{f}/{uid}.{s}" for f, s in {"json": "json", "overlays": "png"}.items()} | {
-            f"{folder}/{uid}.dcm" for folder in ("sr", "gsps")
+            f"{folder}/{uid}.dcm" for folder in ("sr", "gsps", "sc")
         }
         assert len(table(run.out / "duplicates.csv")) == 1
         assert ledger(run.out, "stem, duplicate_of") == [(uid, None), (None, 1)]
