@@ -55,13 +55,7 @@ class Node:
     def __init__(self, config: NodeConfig, make_detector: MakeDetector) -> None:
         self.config = config
         self.spool, self.ledger = open_folder(config)
-        by_target = [
-            *(target.objects for target in config.targets.dicom),
-            *(target.objects for target in config.targets.dicomweb),
-        ]
-        # no object that no target gets
-        wanted: frozenset[str] = frozenset(kind for kinds in by_target for kind in kinds)
-        options = Options(wanted, force=config.detect.force)
+        options = Options(config.targets.objects, force=config.detect.force)
         make_worker = partial(_make_worker, make_detector, self.spool.objects, options)
         self._error: BaseException | None = None
         self._ended = threading.Event()
