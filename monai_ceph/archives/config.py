@@ -30,7 +30,7 @@ __all__ = [
     "TargetConfig",
 ]
 
-ObjectName = Literal["sr", "gsps"]
+ObjectName = Literal["sr", "gsps", "sc"]
 
 
 def _ae_title(value: str) -> str:
@@ -236,3 +236,9 @@ class TargetConfig(Section):
             raise ValueError("at least one target under dicom or dicomweb")
         _check_names("targets", *names)
         return self
+
+    @property
+    def objects(self) -> frozenset[str]:
+        """The kinds of objects that any target gets."""
+        kinds = [*(target.objects for target in self.dicom), *(target.objects for target in self.dicomweb)]
+        return frozenset(kind for each in kinds for kind in each)

@@ -76,6 +76,12 @@ def test_target_urls_become_senders() -> None:
     assert web._config.url == "https://pacs/rs"
 
 
+def test_objects_of_targets() -> None:
+    urls = ["dicom://PACS@host:104", "dicomweb://pacs/rs"]
+    assert {sender.objects for sender in senders_of(urls).values()} == {("gsps", "sr")}
+    assert {sender.objects for sender in senders_of(urls, {"sr", "sc"}).values()} == {("sc", "sr")}
+
+
 @pytest.mark.parametrize(
     ("url", "message"),
     [

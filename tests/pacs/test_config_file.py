@@ -38,6 +38,15 @@ def test_defaults(tmp_path: Path) -> None:
     assert config.targets.dicom[0].objects == ("sr", "gsps")
 
 
+def test_objects_of_targets(tmp_path: Path) -> None:
+    text = GOOD + "      objects: [sc]\n  dicomweb: [{name: web, url: 'http://a', objects: [sr, sc]}]\n"
+    config = read(tmp_path, text)
+    assert config.targets.dicom[0].objects == ("sc",)
+    assert config.targets.objects == {"sr", "sc"}
+    with pytest.raises(CephError, match=r"targets\.dicom\.0\.objects\.0: Input should be 'sr', 'gsps' or 'sc'"):
+        read(tmp_path, GOOD + "      objects: [dcm]\n")
+
+
 def test_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     (tmp_path / "home").mkdir()
