@@ -1,0 +1,112 @@
+"""A report of one film, and the page of a batch, as HTML that works offline: one file, nothing from the network.
+
+A policy in every page allows no other script than the one inside, so text from a film cannot become one even if a
+template forgot to escape it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from monai_ceph.reports.overlay import NOTICE
+from monai_ceph.reports.report_content import CHART_LIMIT, FilmReport, signed_number
+from monai_ceph.version import __version__
+
+__all__ = ["BatchEntry", "Layer", "batch_html", "report_html"]
+
+Layer = tuple[str, str, bool]
+"""ID of a group in the tracing, its name for people, and whether it is shown at first."""
+
+
+@dataclass(frozen=True)
+class BatchEntry:
+    """A film on the page of a batch.
+
+    Attributes:
+        film: what it is called.
+        link: address of its report, relative to the page.
+        summary: what a person should know before opening it, in a few words.
+        urgency: higher is looked at earlier; 0 if nothing stood out.
+        thumbnail: a small PNG; None if there is no picture.
+        pdf: address of the PDF; None without one.
+    """
+
+    film: str
+    link: str
+    summary: str
+    urgency: float
+    thumbnail: bytes | None = None
+    pdf: str | None = None
+
+
+def report_html(
+    report: FilmReport, tracing: str, layers: Sequence[Layer], tracing_note: str = "", index: str | None = None
+) -> str:
+    """Return the report of one film as a page.
+
+    Args:
+        report: what it says.
+        tracing: the figure, a whole SVG from :func:`monai_ceph.reports.tracing.tracing_svg`.
+        layers: its groups that can be switched.
+        tracing_note: a sentence on what the figure does not show.
+        index: address of the batch's page; None without one.
+    """
+    return _render(
+        "report.html",
+        report=report,
+        tracing=Markup(tracing),
+        layers=layers,
+        tracing_note=tracing_note,
+        index=index,
+        limit=CHART_LIMIT,
+    )
+
+
+def batch_html(entries: Sequence[BatchEntry], failures: Sequence[tuple[str, str]]) -> str:
+    """Return the page of a batch: first what needs a person, then what has no report and why, then the others.
+
+    Args:
+        entries: a film each, in any order.
+        failures: film and reason.
+    """
+    films = f"{len(entries)} film{'' if len(entries) == 1 else 's'} with a report"
+    encoded = sorted(entries, key=lambda entry: (-entry.urgency, entry.film))
+    shown = [
+        {**vars(entry), "thumbnail": base64.b64encode(entry.thumbnail).decode() if entry.thumbnail else None}
+        for entry in encoded
+    ]
+    return _render(
+        "batch.html",
+        counts=f"{films}, {len(failures)} without. Every report is a draft until a named person has signed it.",
+        first=[entry for entry in shown if entry["urgency"] > 0],
+        others=[entry for entry in shown if entry["urgency"] <= 0],
+        failures=failures,
+    )
+
+
+def _render(template: str, **values: Any) -> str:
+    environment, script = _environment()
+    return environment.get_template(template).render(values, notice=NOTICE, script=script)
+
+
+@cache
+def _environment() -> tuple[Environment, Markup]:
+    loader = PackageLoader("monai_ceph.reports", "templates")
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    style, script = (Markup(loader.get_source(environment, name)[0]) for name in ("report.css", "report.js"))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    environment.globals.update(
+        style=style, script_hash=f"sha256-{digest}", software=f"monai-ceph {__version__}", signed=signed_number
+    )
+    return environment, script
+
