@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Box", "Label", "place_labels"]
+__all__ = ["Box", "Label", "place_labels", "place_name"]
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom."""
@@ -68,6 +68,42 @@ def place_labels(
         if cost < _WRONG_POINT:
             break
     return labels
+
+
+def place_name(
+    line: tuple[tuple[float, float], tuple[float, float]],
+    width: float,
+    height: float,
+    size: tuple[int, int],
+    taken: Sequence[Box],
+) -> Box | None:
+    """Return a free place for the name of a line at one of its ends, None if there is none.
+
+    Args:
+        line: both ends, (x, y), pixel centres at integers. The second end is tried first.
+        width: of the name.
+        height: of the name.
+        size: (columns, rows) of the film, which the name does not leave.
+        taken: boxes that the name does not cover.
+    """
+    half = np.array([width / 2 + height / 4, height / 2])
+    for end, start in (line[::-1], line):
+        way = np.array(end) - np.array(start)
+        way /= max(float(np.hypot(*way)), 1e-9)
+        side = np.array([-way[1], way[0]])
+        # as far along the line as half the box reaches in its direction, then beside it, ever farther inside
+        along = float((1 / np.maximum(np.abs(way) / half, 1e-9)).min())
+        across = float((1 / np.maximum(np.abs(side) / half, 1e-9)).min())
+        shifts = [along * way, *(s * across * side - back * height * way for back in (0, 1, 2, 3, 4) for s in (1, -1))]
+        for shift in shifts:
+            centre = np.array(end) + shift
+            low, high = centre - half, centre + half
+            if (low < -0.5).any() or (high > np.array(size) - 0.5).any():
+                continue
+            box = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
+            if not _overlap(np.array([box]), np.array(taken).reshape(-1, 4)).any():
+                return box
+    return None
 
 
 def _best(candidates: Sequence[_Candidates]) -> tuple[float, list[int]]:
