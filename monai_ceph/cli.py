@@ -13,6 +13,7 @@ from monai_ceph.commands.evaluate import evaluate
 from monai_ceph.commands.label import label
 from monai_ceph.commands.node import fetch, node
 from monai_ceph.commands.phantom import phantom
+from monai_ceph.commands.report import report
 from monai_ceph.commands.schema import schema
 from monai_ceph.commands.template import template
 from monai_ceph.version import __version__
@@ -45,7 +46,7 @@ def main(
     print_any_text()
 
 
-for command in (detect, evaluate, phantom, schema, template, bundle, label, fetch):
+for command in (detect, report, evaluate, phantom, schema, template, bundle, label, fetch):
     app.command()(command)
 app.add_typer(node, name="node")
 

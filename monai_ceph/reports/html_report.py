@@ -18,12 +18,10 @@ from markupsafe import Markup
 
 from monai_ceph.reports.overlay import NOTICE
 from monai_ceph.reports.report_content import CHART_LIMIT, FilmReport, signed_number
+from monai_ceph.reports.report_figure import Figure
 from monai_ceph.version import __version__
 
-__all__ = ["BatchEntry", "Layer", "batch_html", "report_html"]
-
-Layer = tuple[str, str, bool]
-"""ID of a group in the tracing, its name for people, and whether it is shown at first."""
+__all__ = ["BatchEntry", "batch_html", "report_html"]
 
 
 @dataclass(frozen=True)
@@ -47,27 +45,16 @@ class BatchEntry:
     pdf: str | None = None
 
 
-def report_html(
-    report: FilmReport, tracing: str, layers: Sequence[Layer], tracing_note: str = "", index: str | None = None
-) -> str:
+def report_html(report: FilmReport, figure: Figure, index: str | None = None) -> str:
     """Return the report of one film as a page.
 
     Args:
         report: what it says.
-        tracing: the figure, a whole SVG from :func:`monai_ceph.reports.tracing.tracing_svg`.
-        layers: its groups that can be switched.
-        tracing_note: a sentence on what the figure does not show.
+        figure: the film and its tracing.
         index: address of the batch's page; None without one.
     """
-    return _render(
-        "report.html",
-        report=report,
-        tracing=Markup(tracing),
-        layers=layers,
-        tracing_note=tracing_note,
-        index=index,
-        limit=CHART_LIMIT,
-    )
+    svg, switches = Markup(figure.svg()), figure.switches()
+    return _render("report.html", report=report, tracing=svg, switches=switches, note=figure.note, index=index)
 
 
 def batch_html(entries: Sequence[BatchEntry], failures: Sequence[tuple[str, str]]) -> str:
@@ -85,7 +72,7 @@ def batch_html(entries: Sequence[BatchEntry], failures: Sequence[tuple[str, str]
     ]
     return _render(
         "batch.html",
-        counts=f"{films}, {len(failures)} without. Every report is a draft until a named person has signed it.",
+        counts=f"{films}, {len(failures)} with an error. Every report is a draft until a named person has signed it.",
         first=[entry for entry in shown if entry["urgency"] > 0],
         others=[entry for entry in shown if entry["urgency"] <= 0],
         failures=failures,
@@ -106,7 +93,7 @@ def _environment() -> tuple[Environment, Markup]:
     style, script = (Markup(loader.get_source(environment, name)[0]) for name in ("report.css", "report.js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment.globals.update(
-        style=style, script_hash=f"sha256-{digest}", software=f"monai-ceph {__version__}", signed=signed_number
+        style=style, script_hash=f"sha256-{digest}", software=f"monai-ceph {__version__}", signed=signed_number, limit=CHART_LIMIT
     )
     return environment, script
 

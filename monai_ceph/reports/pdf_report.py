@@ -1,14 +1,13 @@
 """A report of one film as PDF: vector tracing over the film, chart and tables on A4, fonts inside the file.
 
 The same report gives the same bytes. ReportLab draws it, the extra ``report``. Its font, Bitstream Vera, has Latin
-letters; other letters appear as their code points, such as ``\\u5c71``.
+letters; others appear as their code points, such as ``\\u5c71``.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -17,13 +16,14 @@ from xml.sax.saxutils import escape
 from monai_ceph.errors import CephError
 from monai_ceph.reports.overlay import NOTICE
 from monai_ceph.reports.report_content import CHART_LIMIT, FilmReport, MeasurementRow, signed_number
-from monai_ceph.reports.shapes import Circle, Layer, Line, Shape, Words, width_of
+from monai_ceph.reports.report_figure import Figure
+from monai_ceph.reports.shapes import Circle, Line, Shape, Words, width_of
 from monai_ceph.version import __version__
 
 if TYPE_CHECKING:
     from reportlab.pdfgen.canvas import Canvas
 
-__all__ = ["Figure", "PdfPage", "pdf_report"]
+__all__ = ["PdfPage", "pdf_report"]
 
 _MM = 72 / 25.4
 _WIDTH, _HEIGHT = 210 * _MM, 297 * _MM
@@ -35,23 +35,6 @@ _FIGURE_HEIGHT = 110 * _MM
 _SMALL, _LEADING = 6.2, 7.5
 _INK, _SOFT, _LINE, _BLUE, _WARN, _BAND = "#1a1a1a", "#555555", "#d0d0d0", "#1f4e9c", "#8a3b00", "#e3ebf7"
 _PLAIN, _BOLD = "Vera", "VeraBd"
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A film with its tracing.
-
-    Attributes:
-        layers: shapes in source pixels, pixel centres at integers.
-        size: (columns, rows) of the film.
-        halo: colour around lines and letters.
-        film: the picture of the whole film, as PNG; None for the tracing alone.
-    """
-
-    layers: tuple[Layer, ...]
-    size: tuple[int, int]
-    halo: str
-    film: bytes | None = None
 
 
 def pdf_report(report: FilmReport, figure: Figure) -> bytes:
@@ -75,12 +58,12 @@ def pdf_report(report: FilmReport, figure: Figure) -> bytes:
     for warning in report.warnings:
         page.text(f"Warning: {warning}", colour=_WARN)
     page.side_by_side(figure, report.chart)
-    page.text(report.landmarks)
+    page.text(f"{report.landmarks} {figure.note}")
     if report.chart:
         page.text("Chart: deviation from the norm in SD. Dot: value; bar: 95 % interval of the method's error.", colour=_SOFT)
     page.measurements(report)
-    for reason, symbols in report.absent:
-        page.text(f"Not measured, {reason}: {symbols}")
+    if report.absent:
+        page.text("Not measured: " + "; ".join(f"{symbols} ({reason})" for reason, symbols in report.absent) + ".")
     norms = f"Norms: {'; '.join(report.norms)}." if report.norms else "No norms are used."
     page.text(
         "Interval: the error of the points found by the model, not that of the film. Not certain: the interval crosses "
@@ -185,22 +168,21 @@ class PdfPage:
 
     def side_by_side(self, figure: Figure, chart: Sequence[MeasurementRow]) -> None:
         """Draw the film with its tracing, and the chart of deviations to the right of it."""
-        columns, rows = figure.size
-        scale = min(_COLUMN / columns, _FIGURE_HEIGHT / rows)
-        height = rows * scale
+        columns, height = figure.size[0], figure.shapes.height
+        scale = min(_COLUMN / columns, _FIGURE_HEIGHT / height)
+        height *= scale
         self._need(height + 4)
         top = self._y - 2
         self.figure(figure, _MARGIN, top, scale)
+        left = _MARGIN + _COLUMN + _GAP
         if chart:
-            self._chart(chart, _MARGIN + _COLUMN + _GAP, top, _COLUMN, min(height, 11.0 * (len(chart) + 2)))
+            self._chart(chart, left, top, _COLUMN, min(height, 11.0 * (len(chart) + 2)))
         else:
-            self._write(
-                "No measurement of this film has a norm.", _MARGIN + _COLUMN + _GAP, top - 8, _PLAIN, _SMALL, _SOFT
-            )
+            self._write("No measurement of this film has a norm.", left, top - 8, _PLAIN, _SMALL, _SOFT)
         self._y = top - height - 4
 
     def figure(self, figure: Figure, left: float, top: float, scale: float) -> None:
-        """Draw a film and its tracing.
+        """Draw a film with its tracing and legend.
 
         Args:
             figure: what to draw.
@@ -210,22 +192,26 @@ class PdfPage:
         """
         from reportlab.lib.utils import ImageReader
 
-        canvas, (columns, rows) = self.canvas, figure.size
-        canvas.saveState()
-        box = canvas.beginPath()
-        box.rect(left, top - rows * scale, columns * scale, rows * scale)
-        canvas.clipPath(box, stroke=0, fill=0)
-        if figure.film is not None:
-            picture = ImageReader(io.BytesIO(figure.film))
-            canvas.drawImage(picture, left, top - rows * scale, columns * scale, rows * scale)
-        pen = _Pen(canvas, left, top, scale, figure.halo)
-        for layer in figure.layers:
-            for shape in layer.all_shapes():
-                pen.draw(shape)
-        canvas.restoreState()
+        canvas, shapes, (columns, rows) = self.canvas, figure.shapes, figure.size
+        width, height, whole = columns * scale, rows * scale, shapes.height * scale
+        canvas.setFillColor(shapes.paper)
+        canvas.rect(left, top - whole, width, whole, stroke=0, fill=1)
+        if figure.film_png is not None:
+            picture = ImageReader(io.BytesIO(figure.film_png))
+            canvas.drawImage(picture, left, top - height, width, height)
+        pen = _Pen(canvas, left, top, scale, shapes.halo)
+        for layers, bottom in ((shapes.layers, top - height), (shapes.legend, top - whole)):
+            canvas.saveState()
+            box = canvas.beginPath()
+            box.rect(left, bottom, width, top - bottom)
+            canvas.clipPath(box, stroke=0, fill=0)
+            for layer in layers:
+                for shape in layer.all_shapes():
+                    pen.draw(shape)
+            canvas.restoreState()
         canvas.setStrokeColor(_LINE)
         canvas.setLineWidth(0.5)
-        canvas.rect(left, top - rows * scale, columns * scale, rows * scale, stroke=1, fill=0)
+        canvas.rect(left, top - whole, width, whole, stroke=1, fill=0)
 
     def _chart(self, rows: Sequence[MeasurementRow], left: float, top: float, width: float, height: float) -> None:
         canvas, limit = self.canvas, CHART_LIMIT

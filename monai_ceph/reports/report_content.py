@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from monai_ceph.analysis import Measurement
+from monai_ceph.analysis import Measurement, Norm
 from monai_ceph.readers.radiograph import in_mm
 from monai_ceph.result import Detection
 
@@ -61,7 +61,7 @@ class MeasurementRow:
         value: with its unit; empty if there is none.
         reason: why there is no value.
         interval: the 95 % interval, in the unit of the value.
-        norm: mean and SD of the norm, in the unit of the value.
+        norm: mean and SD of the norm, or its limits, in the unit of the value.
         deviation: in SD of the norm; None without a norm.
         deviation_interval: the 95 % interval in SD of the norm; None without one.
         verdict: ``within``, ``above`` or ``below`` the norm, or ``not certain`` if the interval crosses its limit.
@@ -190,20 +190,29 @@ def film_report(
 def _row(measurement: Measurement) -> MeasurementRow:
     assert measurement.value is not None
     unit, norm, interval = measurement.unit, measurement.norm, measurement.interval
-    in_sd = None if norm is None or interval is None else tuple((end - norm.mean) / norm.sd for end in interval)
+    in_sd = None
+    if norm is not None and norm.mean is not None and norm.sd is not None and interval is not None:
+        in_sd = (interval[0] - norm.mean) / norm.sd, (interval[1] - norm.mean) / norm.sd
     return MeasurementRow(
         symbol=measurement.symbol,
         name=measurement.name,
         value=quantity(measurement.value, unit),
         reason="",
         interval="" if interval is None else span(*interval, unit),
-        norm="" if norm is None else f"{_bare(norm.mean, unit)} ± {_bare(norm.sd, unit)}",
+        norm="" if norm is None else _norm(norm, unit),
         deviation=measurement.deviation,
-        deviation_interval=None if in_sd is None else (in_sd[0], in_sd[1]),
+        deviation_interval=in_sd,
         verdict=_verdict(measurement),
         uncertain=", ".join(measurement.uncertain),
         explanation=" ".join(_explanation(measurement)),
     )
+
+
+def _norm(norm: Norm, unit: str) -> str:
+    """Return mean and SD, or the limits of a norm that has no mean."""
+    if norm.mean is None or norm.sd is None:
+        return span(*norm.limits, unit)
+    return f"{_bare(norm.mean, unit)} ± {_bare(norm.sd, unit)}"
 
 
 def _verdict(measurement: Measurement) -> str:
