@@ -271,4 +271,6 @@ def _facts(detection: Detection) -> Iterable[tuple[str, str]]:
     yield "weights SHA-256", model.weights_sha256
     yield "recipe SHA-256", model.recipe_sha256
     yield "software", model.software
-    yield "detected", f"{detection.created.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
+    # what is de-identified has no time
+    if detection.created.timestamp():
+        yield "detected", f"{detection.created.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
