@@ -1,4 +1,4 @@
-"""The vocabulary: the 19 landmarks of the ISBI 2015 challenge, in its order.
+"""The vocabulary: the 19 landmarks of the ISBI 2015 challenge, in its order, and those that only people place.
 
 Only this module defines the order: use :data:`SYMBOLS`, :data:`NAMES` or :func:`index_of`. Configs for other landmarks
 list them in the key ``landmarks`` (docs/how-to/own-landmarks.md).
@@ -34,7 +34,7 @@ class Landmark:
     """One anatomical landmark.
 
     Attributes:
-        number: 1-based number in the ISBI 2015 annotation files.
+        number: 1-based number in the ISBI 2015 annotation files; the extra landmarks continue it.
         symbol: the usual short form, unique, ASCII.
         name: the usual English name.
         definition: its position, in a sentence.
@@ -69,6 +69,12 @@ _NOSE = Code("113179006", "SCT", "Skin of nose")
 _CHIN = Code("23747009", "SCT", "Skin of chin")
 _PALATINE = Code("51283005", "SCT", "Palatine bone")
 _JOINT = Code("53620006", "SCT", "Temporomandibular joint")
+_TOOTH = Code("38199008", "SCT", "Tooth")
+_OCCIPITAL = Code("31640002", "SCT", "Occipital bone")
+_SPHENOID = Code("73117003", "SCT", "Sphenoid bone")
+_NOSE_TIP = Code("79283007", "SCT", "Skin of tip of nose")
+_FOREHEAD = Code("68698007", "SCT", "Skin of forehead")
+_NECK = Code("43081002", "SCT", "Skin of neck")
 
 LANDMARKS: tuple[Landmark, ...] = tuple(
     Landmark(number, symbol, name, definition, code, site)
@@ -164,16 +170,157 @@ LANDMARKS: tuple[Landmark, ...] = tuple(
     )
 )
 
+EXTRA_LANDMARKS: tuple[Landmark, ...] = tuple(
+    Landmark(number, symbol, name, definition, code, site)
+    for number, (symbol, name, definition, code, site) in enumerate(
+        (
+            (
+                "U1A",
+                "Upper incisor apex",
+                "apex of the root of the most prominent upper incisor",
+                _own("UpperIncisorApex", "Upper incisor apex"),
+                _UPPER_INCISORS,
+            ),
+            (
+                "L1A",
+                "Lower incisor apex",
+                "apex of the root of the most prominent lower incisor",
+                _own("LowerIncisorApex", "Lower incisor apex"),
+                _LOWER_INCISORS,
+            ),
+            (
+                "U6",
+                "Upper first molar",
+                "tip of the mesiobuccal cusp of the upper first molar",
+                _own("UpperFirstMolar", "Upper first molar"),
+                _TOOTH,
+            ),
+            (
+                "L6",
+                "Lower first molar",
+                "tip of the mesiobuccal cusp of the lower first molar",
+                _own("LowerFirstMolar", "Lower first molar"),
+                _TOOTH,
+            ),
+            ("Prn", "Pronasale", "most anterior point of the nose", _own("Pronasale"), _NOSE_TIP),
+            (
+                "Cm",
+                "Columella",
+                "most anterior point of the columella of the nose",
+                _own("Columella"),
+                _NOSE,
+            ),
+            (
+                "N'",
+                "Soft tissue nasion",
+                "deepest point of the soft tissue between forehead and nose",
+                _own("SoftNasion", "Soft tissue nasion"),
+                _NOSE,
+            ),
+            (
+                "G'",
+                "Soft tissue glabella",
+                "most anterior point of the forehead",
+                _own("SoftGlabella", "Soft tissue glabella"),
+                _FOREHEAD,
+            ),
+            (
+                "Gn'",
+                "Soft tissue gnathion",
+                "point of the soft tissue of the chin over Gnathion",
+                _own("SoftGnathion", "Soft tissue gnathion"),
+                _CHIN,
+            ),
+            (
+                "Me'",
+                "Soft tissue menton",
+                "lowest point of the soft tissue of the chin",
+                _own("SoftMenton", "Soft tissue menton"),
+                _CHIN,
+            ),
+            (
+                "C",
+                "Cervical point",
+                "innermost point between the soft tissue of the chin and the neck",
+                _own("CervicalPoint", "Cervical point"),
+                _NECK,
+            ),
+            (
+                "Co",
+                "Condylion",
+                "most posterior-superior point of the head of the mandible",
+                _own("Condylion"),
+                _JOINT,
+            ),
+            ("Ba", "Basion", "lowest point of the anterior margin of the foramen magnum", _own("Basion"), _OCCIPITAL),
+            ("Bo", "Bolton point", "highest point behind the occipital condyle", _own("BoltonPoint"), _OCCIPITAL),
+            (
+                "PT",
+                "Pterygoid point",
+                "lower border of the foramen rotundum on the posterior wall of the pterygomaxillary fissure",
+                _own("PterygoidPoint", "Pterygoid point"),
+                _SPHENOID,
+            ),
+            (
+                "Ptm",
+                "Pterygomaxillary fissure",
+                "lowest point of the pterygomaxillary fissure",
+                _own("Ptm", "Pterygomaxillary fissure"),
+                _SPHENOID,
+            ),
+            ("D", "D point", "centre of the mandibular symphysis", _own("DPoint", "D point"), _MANDIBLE),
+            (
+                "UMT",
+                "Upper molar cusp tip",
+                "tip of a cusp of the upper molar, as the Aariz data set names it",
+                _own("UpperMolarCusp", "Upper molar cusp tip"),
+                _TOOTH,
+            ),
+            (
+                "LMT",
+                "Lower molar cusp tip",
+                "tip of a cusp of the lower molar, as the Aariz data set names it",
+                _own("LowerMolarCusp", "Lower molar cusp tip"),
+                _TOOTH,
+            ),
+            (
+                "UPM",
+                "Upper premolar cusp tip",
+                "tip of a cusp of the upper second premolar",
+                _own("UpperPremolar", "Upper premolar cusp tip"),
+                _TOOTH,
+            ),
+            (
+                "LPM",
+                "Lower premolar cusp tip",
+                "tip of a cusp of the lower second premolar",
+                _own("LowerPremolar", "Lower premolar cusp tip"),
+                _TOOTH,
+            ),
+        ),
+        start=len(LANDMARKS) + 1,
+    )
+)
+"""Landmarks that the model does not find and a person may place; they make more measurements possible."""
+
 SYMBOLS: tuple[str, ...] = tuple(landmark.symbol for landmark in LANDMARKS)
 NAMES: tuple[str, ...] = tuple(landmark.name for landmark in LANDMARKS)
 NUM_LANDMARKS = len(LANDMARKS)
 
+EXTRA_SYMBOLS: tuple[str, ...] = tuple(landmark.symbol for landmark in EXTRA_LANDMARKS)
+
 _INDEX = {symbol: index for index, symbol in enumerate(SYMBOLS)}
+_BY_SYMBOL = {landmark.symbol: landmark for landmark in (*LANDMARKS, *EXTRA_LANDMARKS)}
+
+
+def landmark_of(symbol: str) -> Landmark | None:
+    """Return a landmark of the vocabulary, with the extra ones, or None if no landmark has this symbol."""
+    return _BY_SYMBOL.get(symbol)
 
 
 def name_of(symbol: str) -> str:
     """Return the name of a landmark, or the symbol itself if it is not in this vocabulary."""
-    return NAMES[_INDEX[symbol]] if symbol in _INDEX else symbol
+    return _BY_SYMBOL[symbol].name if symbol in _BY_SYMBOL else symbol
 
 
 def index_of(symbol: str) -> int:

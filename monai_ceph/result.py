@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
+from monai_ceph.analysis import Measurement, Norms, Sex, measure
 from monai_ceph.errors import CephError
 from monai_ceph.landmarks import name_of
 from monai_ceph.readers.radiograph import SpacingSource, in_mm, square_spacing
@@ -35,7 +36,7 @@ __all__ = [
     "film_state",
 ]
 
-SCHEMA_VERSION: Literal["2.0"] = "2.0"
+SCHEMA_VERSION: Literal["2.1"] = "2.1"
 """Version of the JSON that is written. A reader of 2.x reads every 2.y, since a minor version only adds fields.
 Anything else that changes makes it 3.0, such as a field that goes, or a new value of a field with listed values."""
 
@@ -124,7 +125,7 @@ def film_state(landmarks: Sequence[DetectedLandmark], uncertain_above: float, fo
 class Detection(_Record):
     """The landmarks of one film. Coordinates: x right, y down, pixel centres at integers, source pixels."""
 
-    schema_version: Literal["2.0"] = SCHEMA_VERSION
+    schema_version: Literal["2.1"] = SCHEMA_VERSION
     file: str = Field(description="path or name of the film")
     frame: int | None = Field(default=None, ge=1, description="frame number in a multi-frame image, from 1; else null")
     study_uid: str | None = Field(default=None, description="DICOM Study Instance UID")
@@ -177,6 +178,18 @@ class Detection(_Record):
             [(np.nan, np.nan) if mark.x is None else (mark.x, mark.y) for mark in self.landmarks],
             dtype=np.float64,
         )
+
+    def measure(
+        self, norms: Norms | None = None, sex: Sex | None = None, age: float | None = None
+    ) -> tuple[Measurement, ...]:
+        """Return the angles, ratios and lengths of the film, as :func:`monai_ceph.analysis.measure` does.
+
+        Args:
+            norms: to compare with; None: those that were read in their primary source.
+            sex: F or M, for norms of one sex; None if not known.
+            age: in years, for norms of an age; None if not known.
+        """
+        return measure(self, norms=norms, sex=sex, age=age)
 
     def __getitem__(self, key: str) -> DetectedLandmark:
         """Return a landmark by its symbol or its name, such as ``detection["S"]`` or ``detection["Sella"]``.

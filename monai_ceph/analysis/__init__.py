@@ -1,6 +1,19 @@
-"""Angles, ratios and lengths of a detection, as docs/reference/measurements.md lists them."""
+"""Measurements of a film, by analysis, with intervals and norms, as docs/reference/measurements.md lists them."""
 
-from monai_ceph.analysis.definitions import DEFINITIONS, Definition
+from monai_ceph.analysis.definition import ANALYSES, Analysis, Definition, Unit
+from monai_ceph.analysis.definitions import DEFINITIONS
 from monai_ceph.analysis.measurement import Measurement, measure
+from monai_ceph.analysis.norms import Norm, Norms, Sex
 
-__all__ = ["DEFINITIONS", "Definition", "Measurement", "measure"]
+__all__ = [
+    "ANALYSES",
+    "DEFINITIONS",
+    "Analysis",
+    "Definition",
+    "Measurement",
+    "Norm",
+    "Norms",
+    "Sex",
+    "Unit",
+    "measure",
+]

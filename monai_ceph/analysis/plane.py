@@ -1,57 +1,94 @@
-"""Angles and lengths on an upright film that faces right. Points are complex numbers, x right + i y down.
+"""Angles, lengths and positions on an upright face that looks right. Points are complex numbers, x right + i y down.
 
-With y down, positive angles are clockwise.
+A direction is written as textbooks write a line: ``"S-N"`` points from S to N. With y down, positive angles are
+clockwise. Every point may also be an array of positions: then the result is an array, one value per position.
 """
 
 from __future__ import annotations
 
-import cmath
-import math
 from collections.abc import Mapping
+from typing import TypeAlias
 
-__all__ = ["Face", "angle", "distance", "inside", "turn"]
+import numpy as np
+from numpy.typing import NDArray
 
-Face = Mapping[str, complex]
-"""Positions of the landmarks by symbol, in mm, or in pixels if the scale is unknown."""
+__all__ = ["Face", "Line", "Number", "Point"]
 
+Number: TypeAlias = "NDArray[np.float64]"
+"""A value for each position of the points; 0-dimensional for a single face."""
 
-def turn(face: Face, first: tuple[str, str], second: tuple[str, str]) -> float:
-    """Return the signed angle from one direction to another in degrees, -180 to 180, clockwise positive.
+Point: TypeAlias = "NDArray[np.complex128]"
 
-    Args:
-        face: the landmarks.
-        first: symbols of the start and the end of the first direction.
-        second: symbols of the start and the end of the second direction.
-
-    Raises:
-        ZeroDivisionError: two landmarks coincide, so that a direction is undefined.
-    """
-    one, two = (face[end] - face[start] for start, end in (first, second))
-    if two == 0:
-        raise ZeroDivisionError
-    return math.degrees(cmath.phase(two / one))
+Line: TypeAlias = "str | Point"
+"""``"S-N"``, or a direction as complex numbers, such as that of the occlusal plane."""
 
 
-def angle(face: Face, first: tuple[str, str], second: tuple[str, str]) -> float:
-    """Return the angle between two directions in degrees, 0 to 180. Arguments and errors as in :func:`turn`."""
-    return abs(turn(face, first, second))
-
-
-def inside(face: Face, before: str, at: str, after: str) -> float:
-    """Return the angle inside the polygon N-S-Ar-Go-Me at one of its corners in degrees, 0 to 360.
+class Face:
+    """The landmarks of one face.
 
     Args:
-        face: the landmarks.
-        before: symbol of the previous corner, in the order of the polygon's name.
-        at: symbol of the corner.
-        after: symbol of the next corner.
-
-    Raises:
-        ZeroDivisionError: two landmarks coincide.
+        points: positions by symbol, in mm, or in pixels if the scale is unknown.
     """
-    return turn(face, (at, before), (at, after)) % 360
 
+    def __init__(self, points: Mapping[str, complex | Point]) -> None:
+        self._points = points
 
-def distance(face: Face, start: str, end: str) -> float:
-    """Return the distance between two landmarks, in the unit of the coordinates."""
-    return abs(face[end] - face[start])
+    def __getitem__(self, symbol: str) -> Point:
+        """Return the position of a landmark.
+
+        Raises:
+            KeyError: if the face does not have it.
+        """
+        return np.asarray(self._points[symbol], dtype=np.complex128)
+
+    def direction(self, line: Line) -> Point:
+        """Return the vector of a line from its start to its end; NaN if both coincide."""
+        if isinstance(line, str):
+            start, end = line.split("-")
+            line = self[end] - self[start]
+        return np.where(line == 0, complex(np.nan, np.nan), line)
+
+    def unit(self, line: Line) -> Point:
+        """Return the vector of a line with the length 1."""
+        vector = self.direction(line)
+        return vector / np.abs(vector)
+
+    def middle(self, one: str, other: str) -> Point:
+        """Return the point halfway between two landmarks."""
+        return (self[one] + self[other]) / 2
+
+    def turn(self, first: Line, second: Line) -> Number:
+        """Return the angle from one direction to another in degrees, -180 to 180, clockwise positive."""
+        return np.degrees(np.angle(self.direction(second) * self.direction(first).conj()))
+
+    def angle(self, first: Line, second: Line) -> Number:
+        """Return the angle between two directions in degrees, 0 to 180."""
+        return np.abs(self.turn(first, second))
+
+    def corner(self, polygon: str) -> Number:
+        """Return the angle at the middle one of three landmarks, such as ``"N-S-Ar"``, in degrees, 0 to 360.
+
+        It is the one inside the polygon N-S-Ar-Go-Me, if the landmarks are named in this order.
+        """
+        before, at, after = polygon.split("-")
+        return self.turn(f"{at}-{before}", f"{at}-{after}") % 360
+
+    def distance(self, line: str) -> Number:
+        """Return the distance between two landmarks, in the unit of the coordinates."""
+        start, end = line.split("-")
+        return np.abs(self[end] - self[start])
+
+    def along(self, move: str, line: Line) -> Number:
+        """Return how far the way from one landmark to another leads along a line, which gives the direction."""
+        start, end = move.split("-")
+        return ((self[end] - self[start]) * self.unit(line).conj()).real
+
+    def below(self, move: str, line: Line) -> Number:
+        """Return how far the way from one landmark to another leads down, seen along a line that points ahead."""
+        start, end = move.split("-")
+        return ((self[end] - self[start]) * self.unit(line).conj()).imag
+
+    def ahead(self, symbol: str, line: str) -> Number:
+        """Return the distance of a landmark from a line that points down, such as ``"N-A"``; positive if ahead."""
+        start, _ = line.split("-")
+        return -self.below(f"{start}-{symbol}", line)

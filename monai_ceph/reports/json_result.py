@@ -7,20 +7,37 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from pydantic import ConfigDict, Field
+
+from monai_ceph.analysis import Measurement
 from monai_ceph.result import Detection
 from monai_ceph.storage.atomic import written_beside
 
-__all__ = ["may_replace", "result_schema", "save_json"]
+__all__ = ["may_replace", "result_json", "result_schema", "save_json"]
+
+
+class _FilmResult(Detection):
+    """What is written: a detection and what follows from it. A reader of detections drops the measurements."""
+
+    model_config = ConfigDict(title="Detection")
+
+    measurements: tuple[Measurement, ...] = Field(description="angles, ratios and lengths, with the norms of the run")
 
 
 def save_json(target: Path, detection: Detection) -> None:
-    """Write the detection of one film, atomically.
+    """Write the detection of one film and its measurements, atomically.
 
     Raises:
         OSError: if the file cannot be written.
     """
     with written_beside(target) as part:
-        part.write_text(detection.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        part.write_text(result_json(detection), encoding="utf-8")
+
+
+def result_json(detection: Detection) -> str:
+    """Return the text that :func:`save_json` writes: the detection and its measurements."""
+    result = _FilmResult.model_construct(**dict(detection), measurements=detection.measure())
+    return result.model_dump_json(indent=2) + "\n"
 
 
 def may_replace(target: Path, keys: Iterable[str]) -> bool:
@@ -44,6 +61,6 @@ def result_schema() -> str:
     """Return the JSON Schema (draft 2020-12) of a detection, the text in ``docs/reference/schema``."""
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **Detection.model_json_schema(mode="serialization"),
+        **_FilmResult.model_json_schema(mode="serialization"),
     }
     return json.dumps(schema, indent=2) + "\n"

@@ -11,10 +11,11 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker, ValidationError
 from typer.testing import CliRunner
 
+from monai_ceph.analysis import DEFINITIONS
 from monai_ceph.cli import app
 from monai_ceph.errors import CephError
 from monai_ceph.readers import SpacingSource
-from monai_ceph.reports.json_result import result_schema, save_json
+from monai_ceph.reports.json_result import result_json, result_schema, save_json
 from monai_ceph.result import SCHEMA_VERSION, Detection
 from monai_ceph.version import __version__
 
@@ -47,7 +48,8 @@ def test_saved_and_read_it_is_the_same(detection: Detection, tmp_path: Path) -> 
     save_json(tmp_path / "a.json", named)
     text = (tmp_path / "a.json").read_text(encoding="utf-8")
     assert Detection.model_validate_json(text) == named
-    assert text.startswith('{\n  "schema_version": "2.0",\n')
+    assert [each["symbol"] for each in json.loads(text)["measurements"]] == [each.symbol for each in DEFINITIONS]
+    assert text.startswith('{\n  "schema_version": "2.1",\n')
     assert text.endswith("}\n")
 
 
@@ -61,7 +63,7 @@ def test_a_later_minor_version_is_read_and_the_present_one_is_written(
     for found in (Detection.model_validate_json(json.dumps(later)), Detection.model_validate(later)):
         assert found == detection
         assert json.loads(found.model_dump_json()) == values
-        schema.validate(json.loads(found.model_dump_json()))
+        schema.validate(json.loads(result_json(found)))
 
 
 @pytest.mark.parametrize("version", ["3.0", "1.1", "20.0"])
@@ -81,7 +83,7 @@ def test_another_major_version_is_refused_in_one_sentence(detection: Detection, 
 def test_what_has_no_version_is_no_result(detection: Detection, change: dict[str, Any]) -> None:
     values = json.loads(detection.model_dump_json())
     del values["schema_version"]
-    with pytest.raises(CephError, match=r"^not a result of monai-ceph: it has no schema_version such as 2\.0$"):
+    with pytest.raises(CephError, match=r"^not a result of monai-ceph: it has no schema_version such as 2\.1$"):
         Detection.model_validate_json(json.dumps({**values, **change}))
 
 
@@ -103,7 +105,7 @@ def test_machines_get_words_without_blanks(detect: Callable[[Path], Detection], 
 @pytest.mark.parametrize(
     "change",
     [
-        {"schema_version": "2.1"},
+        {"schema_version": "2.0"},
         {"schema_version": "1.1"},
         {"state": "perhaps"},
         {"turned": 45},
@@ -113,5 +115,7 @@ def test_machines_get_words_without_blanks(detect: Callable[[Path], Detection], 
     ],
 )
 def test_what_is_no_result(change: dict[str, Any], detection: Detection, schema: Draft202012Validator) -> None:
+    values = json.loads(result_json(detection))
+    schema.validate(values)
     with pytest.raises(ValidationError):
-        schema.validate({**json.loads(detection.model_dump_json()), **change})
+        schema.validate({**values, **change})

@@ -1,0 +1,85 @@
+"""How far off landmarks are, and what that does to a measurement.
+
+The error of a landmark is taken as an isotropic Gaussian, independent of the other landmarks, with a standard deviation
+per axis that is in proportion to the head on the film. It says nothing of a bias that all films of a place have.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+
+import numpy as np
+
+from monai_ceph import weights
+from monai_ceph.landmarks import SYMBOLS
+
+__all__ = ["COVERAGE", "head_size", "is_mirrored", "landmark_errors", "quarter_turns"]
+
+COVERAGE = 1.959964
+"""Standard deviations on each side of a value that make an interval of 95 %."""
+
+
+@cache
+def landmark_errors() -> Mapping[str, float]:
+    """Return the standard deviation per axis of each landmark, as a share of the distance S-N.
+
+    Those that the model finds: a radial error with mean m and standard deviation s has the mean square m^2 + s^2, half
+    of it per axis. Those that a person places: the mean distance d of two markings is sqrt(pi) times the standard
+    deviation per axis of one. A landmark without a figure is not in the result.
+    """
+    figures = json.loads(resources.files(__package__).joinpath("landmark_errors.json").read_text(encoding="utf-8"))
+    errors = {symbol: math.sqrt((mean**2 + sd**2) / 2) for symbol, (mean, sd) in figures["detected"].items()}
+    errors |= {symbol: distance / math.sqrt(math.pi) for symbol, distance in figures["repeated"].items()}
+    return {symbol: error / figures["sella_nasion"] for symbol, error in errors.items()}
+
+
+@cache
+def _mean_shape() -> Mapping[str, complex]:
+    """Return the mean shape of the model's landmarks, x + iy, upright and facing right, with S-N of length 1."""
+    shape = {symbol: complex(x, y) for symbol, (y, x) in zip(SYMBOLS, weights.mean_shape(), strict=True)}
+    length = abs(shape["N"] - shape["S"])
+    return {symbol: point / length for symbol, point in shape.items()}
+
+
+def _compare(points: Mapping[str, complex]) -> tuple[complex, complex, float] | None:
+    """Return the products of the landmarks with the mean shape, as it is and mirrored, and its squared size."""
+    shape = _mean_shape()
+    symbols = [symbol for symbol in shape if symbol in points]
+    if len(symbols) < 2:
+        return None
+    own, mean = (np.array([places[symbol] for symbol in symbols]) for places in (points, shape))
+    own, mean = own - own.mean(), mean - mean.mean()
+    return complex((own * mean.conj()).sum()), complex((own * mean).sum()), float((np.abs(mean) ** 2).sum())
+
+
+def head_size(points: Mapping[str, complex]) -> float | None:
+    """Return the distance S-N that a mean head of the size of these landmarks has, in their unit.
+
+    Args:
+        points: x + iy by symbol; any two of the model's 19 landmarks will do. With fewer the size is not known: None.
+    """
+    compared = _compare(points)
+    if compared is None:
+        return None
+    straight, mirrored, size = compared
+    return max(abs(straight), abs(mirrored)) / size or None
+
+
+def is_mirrored(points: Mapping[str, complex]) -> bool:
+    """Return whether the head faces left once it is upright; False with fewer than three of the model's landmarks."""
+    compared = _compare(points)
+    return compared is not None and abs(compared[1]) > abs(compared[0]) * (1 + 1e-9)
+
+
+def quarter_turns(points: Mapping[str, complex], mirrored: bool) -> int:
+    """Return the degrees counterclockwise, 0, 90, 180 or 270, that bring a head upright as nearly as can be."""
+    compared = _compare(points)
+    if compared is None:
+        return 0
+    # upright and mirrored, a point x + iy of the mean shape is at -x + iy
+    turn = -compared[1] if mirrored else compared[0]
+    return round(math.degrees(math.atan2(turn.imag, turn.real)) / 90) * 90 % 360
