@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from monai_ceph.commands.bundle import bundle
+from monai_ceph.commands.compare import compare
 from monai_ceph.commands.console import console, print_any_text
 from monai_ceph.commands.detect import detect
 from monai_ceph.commands.evaluate import evaluate
@@ -46,7 +47,7 @@ def main(
     print_any_text()
 
 
-for command in (detect, report, evaluate, phantom, schema, template, bundle, label, fetch):
+for command in (detect, report, compare, evaluate, phantom, schema, template, bundle, label, fetch):
     app.command()(command)
 app.add_typer(node, name="node")
 

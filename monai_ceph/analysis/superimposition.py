@@ -73,25 +73,24 @@ class Change:
 
 @dataclass(frozen=True)
 class Superimposition:
-    """The second film's landmarks on the first film.
+    """The landmarks of both films, upright and facing right.
 
     Attributes:
         registration: what they are laid on each other by.
-        points: of the second film, (x, y) in source pixels of the first, by symbol.
-        in_mm: both films have a scale, so that growth shows. Otherwise the second tracing is enlarged or reduced until
-            the distance between both landmarks of the registration is that of the first film.
+        first: landmarks of the first film by symbol, (x, y): x right, y down, in mm or in pixels of the first film.
+        second: landmarks of the second film, likewise.
+        in_mm: both films have a scale, and coordinates are in mm: growth shows. Otherwise the second tracing is
+            enlarged or reduced until both landmarks of the registration are as far apart as on the first film.
     """
 
     registration: Registration
-    points: dict[str, tuple[float, float]]
+    first: dict[str, tuple[float, float]]
+    second: dict[str, tuple[float, float]]
     in_mm: bool
 
 
 def superimpose(first: Detection, second: Detection, registration: Registration) -> Superimposition | str:
-    """Lay the landmarks of one film on another.
-
-    Both films may lie or face differently: landmarks are brought upright and facing right, moved, and brought back to
-    how the first film lies.
+    """Lay the landmarks of one film on those of another. Both films may lie or face differently.
 
     Args:
         first: the film that stays as it is.
@@ -113,8 +112,14 @@ def superimpose(first: Detection, second: Detection, registration: Registration)
     if in_mm:
         turn /= abs(turn)
     start, goal = two[registration.at], one[registration.at]
-    points = {symbol: _on_film(goal + (place - start) * turn, first) for symbol, place in two.items()}
-    return Superimposition(registration, points, in_mm)
+    moved = {symbol: goal + (place - start) * turn for symbol, place in two.items()}
+    if first.pixel_spacing is not None and not in_mm:
+        # back to pixels, whose columns are the unit
+        one, moved = (
+            {symbol: place / first.pixel_spacing[1] for symbol, place in each.items()} for each in (one, moved)
+        )
+    pairs = [{symbol: (place.real, place.imag) for symbol, place in each.items()} for each in (one, moved)]
+    return Superimposition(registration, pairs[0], pairs[1], in_mm)
 
 
 def changes(
@@ -140,6 +145,8 @@ def _change(first: Measurement, second: Measurement, scales: tuple[bool, bool]) 
         for which, each in (("first", first), ("second", second))
         if each.value is None and each.reason
     ]
+    if first.reason == second.reason and len(reasons) > 1:
+        reasons = [f"both films: {first.reason}"]
     if first.unit == "mm" and not all(scales):
         which = "neither film" if not any(scales) else "the first film" if scales[1] else "the second film"
         reasons = [f"{which} has a known scale" if not any(scales) else f"{which} has no known scale"]
@@ -177,9 +184,3 @@ def _face(detection: Detection) -> dict[str, complex]:
     }
     return {symbol: -place.conjugate() for symbol, place in face.items()} if detection.mirrored else face
 
-
-def _on_film(place: complex, detection: Detection) -> tuple[float, float]:
-    """Return a place on an upright face that looks right in source pixels: the inverse of :func:`_face`."""
-    row, column = detection.pixel_spacing or (1.0, 1.0)
-    place = (-place.conjugate() if detection.mirrored else place) / _TURNS[detection.turned]
-    return place.real / column, place.imag / row

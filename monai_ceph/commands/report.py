@@ -25,7 +25,7 @@ from monai_ceph.errors import CephError
 if TYPE_CHECKING:
     from monai_ceph.batch.reports import ReportFormat
 
-__all__ = ["report"]
+__all__ = ["report", "report_formats"]
 
 _RESULTS = "results"
 
@@ -59,7 +59,7 @@ def report(
     Given films, it first does what detect does, into the folder results in --out. Exit code: 0 if every film has a
     report, 1 if some have none, 2 if nothing could be done, 3 if detection stopped early, 130 if it was interrupted.
     """
-    wanted = _formats(formats or [])
+    wanted = report_formats(formats or [])
     check_spacing(pixel_spacing)
     if "pdf" in wanted:
         need_extra("report", "reportlab")
@@ -103,7 +103,8 @@ def report(
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
-def _formats(words: list[str]) -> frozenset[ReportFormat]:
+def report_formats(words: list[str]) -> frozenset[ReportFormat]:
+    """Return the kinds of report that an option names; stop the command for a word that is none."""
     names = {name.strip().lower() for word in words for name in word.split(",") if name.strip()}
     if unknown := sorted(names - {"html", "pdf"}):
         stop(f"--formats {', '.join(unknown)}: no such format; there are html, pdf")

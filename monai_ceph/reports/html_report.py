@@ -1,4 +1,4 @@
-"""A report of one film, and the page of a batch, as HTML that works offline: one file, nothing from the network.
+"""Reports as HTML that works offline: of one film, of a batch, of two films. One file each, nothing from the network.
 
 A policy in every page allows no other script than the one inside, so text from a film cannot become one even if a
 template forgot to escape it.
@@ -16,12 +16,13 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from monai_ceph.reports.comparison import Comparison
 from monai_ceph.reports.overlay import NOTICE
 from monai_ceph.reports.report_content import CHART_LIMIT, FilmReport, signed_number
 from monai_ceph.reports.report_figure import Figure
 from monai_ceph.version import __version__
 
-__all__ = ["BatchEntry", "batch_html", "report_html"]
+__all__ = ["BatchEntry", "batch_html", "comparison_html", "report_html"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,15 @@ def report_html(report: FilmReport, figure: Figure, index: str | None = None) ->
         index: address of the batch's page; None without one.
     """
     svg, switches = Markup(figure.svg()), figure.switches()
-    return _render("report.html", report=report, tracing=svg, switches=switches, note=figure.note, index=index)
+    film = figure.film_png is not None
+    return _render(
+        "report.html", report=report, tracing=svg, switches=switches, note=figure.note, film=film, index=index
+    )
+
+
+def comparison_html(compared: Comparison) -> str:
+    """Return the comparison of two films as a page."""
+    return _render("compare.html", comparison=compared)
 
 
 def batch_html(entries: Sequence[BatchEntry], failures: Sequence[tuple[str, str]]) -> str:

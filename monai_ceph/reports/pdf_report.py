@@ -1,40 +1,16 @@
-"""A report of one film as PDF: vector tracing over the film, chart and tables on A4, fonts inside the file.
-
-The same report gives the same bytes. ReportLab draws it, the extra ``report``. Its font, Bitstream Vera, has Latin
-letters; others appear as their code points, such as ``\\u5c71``.
-"""
+"""Reports as PDF: of one film, and of two films of one patient."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator, Sequence
-from functools import cache
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
-from xml.sax.saxutils import escape
-
-from monai_ceph.errors import CephError
+from monai_ceph.reports.comparison import Comparison
 from monai_ceph.reports.overlay import NOTICE
-from monai_ceph.reports.report_content import CHART_LIMIT, FilmReport, MeasurementRow, signed_number
+from monai_ceph.reports.pdf_page import SOFT, STRONG, WARN, PdfPage, TableLine
+from monai_ceph.reports.report_content import FilmReport, MeasurementRow, signed_number
 from monai_ceph.reports.report_figure import Figure
-from monai_ceph.reports.shapes import Circle, Line, Shape, Words, width_of
-from monai_ceph.version import __version__
 
-if TYPE_CHECKING:
-    from reportlab.pdfgen.canvas import Canvas
+__all__ = ["pdf_comparison", "pdf_report"]
 
-__all__ = ["PdfPage", "pdf_report"]
-
-_MM = 72 / 25.4
-_WIDTH, _HEIGHT = 210 * _MM, 297 * _MM
-_MARGIN, _BOTTOM = 10 * _MM, 16 * _MM
-_GAP = 4 * _MM
-_INNER = _WIDTH - 2 * _MARGIN
-_COLUMN = (_INNER - _GAP) / 2
-_FIGURE_HEIGHT = 110 * _MM
-_SMALL, _LEADING = 6.2, 7.5
-_INK, _SOFT, _LINE, _BLUE, _WARN, _BAND = "#1a1a1a", "#555555", "#d0d0d0", "#1f4e9c", "#8a3b00", "#e3ebf7"
-_PLAIN, _BOLD = "Vera", "VeraBd"
+_DOUBT = "#7a0000"
 
 
 def pdf_report(report: FilmReport, figure: Figure) -> bytes:
@@ -47,356 +23,80 @@ def pdf_report(report: FilmReport, figure: Figure) -> bytes:
     Raises:
         CephError: ReportLab is not installed.
     """
-    page = PdfPage(f"Cephalometric report: {report.film}", report.standing)
-    page.heading(f"Cephalometric report: {report.film}")
+    title = f"Cephalometric report: {report.film}"
+    page = PdfPage(title, report.standing)
+    page.heading(title)
     if report.image_uid and report.image_uid != report.film:
-        page.text(f"Image UID {report.image_uid}", colour=_SOFT)
+        page.text(f"Image UID {report.image_uid}", colour=SOFT)
     page.badge(report.standing, signed=report.signed)
     if report.uncertain:
-        page.text("The film as a whole is uncertain. Look at every point before you use a figure.", _BOLD, "#7a0000")
-    page.text(NOTICE, _BOLD)
+        page.text("The film as a whole is uncertain. Look at every point before you use a figure.", STRONG, _DOUBT)
+    page.text(NOTICE, STRONG)
     for warning in report.warnings:
-        page.text(f"Warning: {warning}", colour=_WARN)
-    page.side_by_side(figure, report.chart)
+        page.text(f"Warning: {warning}", colour=WARN)
+    facts = [f"{name}: {value}" for name, value in report.facts]
+    page.beside(page.figures([figure]), report.chart, ["No measurement of this film has a norm.", *facts])
     page.text(f"{report.landmarks} {figure.note}")
     if report.chart:
-        page.text("Chart: deviation from the norm in SD. Dot: value; bar: 95 % interval of the method's error.", colour=_SOFT)
-    page.measurements(report)
+        page.text("Chart: deviation from the norm in SD. Dot: value; bar: 95 % interval of the method's error.", colour=SOFT)
+    titles, shares = ("measurement", "value, 95 % interval"), (0.3, 0.7)
+    if report.norms:
+        titles, shares = (*titles, "norm", "SD"), (0.24, 0.38, 0.18, 0.2)
+    lines: list[TableLine] = []
+    for group in report.groups:
+        lines.append(TableLine((group.title,)))
+        lines += [_line(row, bool(report.norms)) for row in group.rows]
+    page.table(lines, titles, shares)
+    if not lines:
+        page.text("Nothing could be measured.", STRONG)
     if report.absent:
         page.text("Not measured: " + "; ".join(f"{symbols} ({reason})" for reason, symbols in report.absent) + ".")
-    norms = f"Norms: {'; '.join(report.norms)}." if report.norms else "No norms are used."
-    page.text(
-        "Interval: the error of the points found by the model, not that of the film. Not certain: the interval crosses "
-        f"a limit of the norm. {norms}",
-        colour=_SOFT,
-    )
-    page.text("; ".join(f"{name}: {value}" for name, value in report.facts), colour=_SOFT)
+    page.text(" ".join(report.explanations), colour=SOFT)
+    if report.chart:
+        page.text("; ".join(facts), colour=SOFT)
     return page.finish()
 
 
-def _reportlab() -> ModuleType:
-    """Return ReportLab with its fonts registered; they are embedded as far as letters are used."""
-    try:
-        import reportlab
-        from reportlab.pdfbase import pdfmetrics
-        from reportlab.pdfbase.ttfonts import TTFont
-    except ImportError as error:
-        raise CephError("PDF reports need ReportLab: pip install 'monai-ceph[report]'") from error
-    for name in (_PLAIN, _BOLD):
-        if name not in pdfmetrics.getRegisteredFontNames():
-            pdfmetrics.registerFont(TTFont(name, f"{name}.ttf"))
-    return reportlab
-
-
-@cache
-def _letters() -> frozenset[int]:
-    from reportlab.pdfbase import pdfmetrics
-
-    return frozenset(pdfmetrics.getFont(_PLAIN).face.charToGlyph) & frozenset(
-        pdfmetrics.getFont(_BOLD).face.charToGlyph
+def _line(row: MeasurementRow, normed: bool) -> TableLine:
+    unsure = f" ({row.uncertain} uncertain)" if row.uncertain else ""
+    value = row.value + (f" ({row.interval})" if row.interval else "") + unsure
+    if not normed:
+        return TableLine((row.symbol, value))
+    deviation = "" if row.deviation is None else signed_number(row.deviation)
+    return TableLine(
+        (row.symbol, value, row.norm, f"{deviation} {row.verdict}".strip()), row.verdict not in ("", "within")
     )
 
 
-def printable(text: str) -> str:
-    """Return text with the code points of letters that the font lacks, so that none is lost without a trace."""
-    return "".join(
-        sign if ord(sign) in _letters() else sign.encode("ascii", "backslashreplace").decode() for sign in text
-    )
-
-
-class PdfPage:
-    """An A4 page that is filled from top to bottom, and the pages after it.
-
-    Args:
-        title: of the document, also at the foot of every page.
-        standing: draft or signature, at the foot of every page.
+def pdf_comparison(compared: Comparison) -> bytes:
+    """Return the comparison of two films as a PDF.
 
     Raises:
         CephError: ReportLab is not installed.
     """
-
-    def __init__(self, title: str, standing: str) -> None:
-        _reportlab()
-        from reportlab.pdfgen.canvas import Canvas
-
-        self._file = io.BytesIO()
-        self.canvas: Canvas = Canvas(
-            self._file, pagesize=(_WIDTH, _HEIGHT), invariant=1, pageCompression=1, initialFontName=_PLAIN, lang="en"
-        )
-        self.canvas.setTitle(title)
-        self.canvas.setCreator(f"monai-ceph {__version__}")
-        self._foot = f"{standing}. {NOTICE} {title}"
-        self._y = _HEIGHT - _MARGIN
-
-    def finish(self) -> bytes:
-        """Return the document."""
-        self._end_page()
-        self.canvas.save()
-        return self._file.getvalue()
-
-    def heading(self, text: str) -> None:
-        """Write the title."""
-        self.text(text, _BOLD, size=11)
-
-    def text(self, text: str, font: str = _PLAIN, colour: str = _INK, size: float = _SMALL) -> None:
-        """Write a paragraph over the whole width."""
-        from reportlab.lib.colors import HexColor
-        from reportlab.lib.styles import ParagraphStyle
-        from reportlab.platypus import Paragraph
-
-        style = ParagraphStyle(
-            "", fontName=font, fontSize=size, leading=1.2 * size, textColor=HexColor(colour), splitLongWords=1
-        )
-        paragraph = Paragraph(escape(printable(text)), style)
-        _, height = paragraph.wrap(_INNER, _HEIGHT)
-        self._need(height)
-        paragraph.drawOn(self.canvas, _MARGIN, self._y - height)
-        self._y -= height + 1.5
-
-    def badge(self, text: str, signed: bool) -> None:
-        """Write a framed line that says whether anybody reviewed the report."""
-        size, pad = 8.5, 3.0
-        text = printable(text)
-        width, height = self.canvas.stringWidth(text, _BOLD, size) + 2 * pad, size + 2 * pad
-        self._need(height)
-        self.canvas.setFillColor("#e2f2e5" if signed else "#fff3cd")
-        self.canvas.setStrokeColor("#14501f" if signed else "#5c3d00")
-        self.canvas.setLineWidth(1)
-        self.canvas.rect(_MARGIN, self._y - height, width, height, stroke=1, fill=1)
-        self._write(text, _MARGIN + pad, self._y - height + pad + 1.5, _BOLD, size, "#14501f" if signed else "#5c3d00")
-        self._y -= height + 3
-
-    def side_by_side(self, figure: Figure, chart: Sequence[MeasurementRow]) -> None:
-        """Draw the film with its tracing, and the chart of deviations to the right of it."""
-        columns, height = figure.size[0], figure.shapes.height
-        scale = min(_COLUMN / columns, _FIGURE_HEIGHT / height)
-        height *= scale
-        self._need(height + 4)
-        top = self._y - 2
-        self.figure(figure, _MARGIN, top, scale)
-        left = _MARGIN + _COLUMN + _GAP
-        if chart:
-            self._chart(chart, left, top, _COLUMN, min(height, 11.0 * (len(chart) + 2)))
-        else:
-            self._write("No measurement of this film has a norm.", left, top - 8, _PLAIN, _SMALL, _SOFT)
-        self._y = top - height - 4
-
-    def figure(self, figure: Figure, left: float, top: float, scale: float) -> None:
-        """Draw a film with its tracing and legend.
-
-        Args:
-            figure: what to draw.
-            left: of the page, in points.
-            top: of the page, in points from its bottom.
-            scale: points per source pixel.
-        """
-        from reportlab.lib.utils import ImageReader
-
-        canvas, shapes, (columns, rows) = self.canvas, figure.shapes, figure.size
-        width, height, whole = columns * scale, rows * scale, shapes.height * scale
-        canvas.setFillColor(shapes.paper)
-        canvas.rect(left, top - whole, width, whole, stroke=0, fill=1)
-        if figure.film_png is not None:
-            picture = ImageReader(io.BytesIO(figure.film_png))
-            canvas.drawImage(picture, left, top - height, width, height)
-        pen = _Pen(canvas, left, top, scale, shapes.halo)
-        for layers, bottom in ((shapes.layers, top - height), (shapes.legend, top - whole)):
-            canvas.saveState()
-            box = canvas.beginPath()
-            box.rect(left, bottom, width, top - bottom)
-            canvas.clipPath(box, stroke=0, fill=0)
-            for layer in layers:
-                for shape in layer.all_shapes():
-                    pen.draw(shape)
-            canvas.restoreState()
-        canvas.setStrokeColor(_LINE)
-        canvas.setLineWidth(0.5)
-        canvas.rect(left, top - whole, width, whole, stroke=1, fill=0)
-
-    def _chart(self, rows: Sequence[MeasurementRow], left: float, top: float, width: float, height: float) -> None:
-        canvas, limit = self.canvas, CHART_LIMIT
-        low, high = left + 0.27 * width, left + 0.84 * width
-        step = height / (len(rows) + 1)
-        middle, unit = (low + high) / 2, (high - low) / 2 / limit
-        bottom = top - height
-
-        def at(deviation: float) -> float:
-            return middle + max(-limit, min(limit, deviation)) * unit
-
-        canvas.setFillColor(_BAND)
-        canvas.rect(at(-1), bottom, 2 * unit, height - step, stroke=0, fill=1)
-        for sd in range(-int(limit), int(limit) + 1):
-            canvas.setStrokeColor(_SOFT if sd == 0 else _LINE)
-            canvas.setLineWidth(0.7 if sd == 0 else 0.4)
-            canvas.line(at(sd), bottom, at(sd), top - step)
-            label = signed_number(sd, 0) if sd else "norm"
-            self._write(label, at(sd), top - step + 3, _PLAIN, 5.5, _SOFT, "centre")
-        places = [(at(row.deviation or 0.0), top - step * (index + 1.5)) for index, row in enumerate(rows)]
-        size = min(6.2, 0.8 * step)
-        for row, (_, y) in zip(rows, places, strict=True):
-            if row.deviation_interval is not None:
-                canvas.setStrokeColor("#7a92b8")
-                canvas.setLineWidth(1.8)
-                canvas.line(at(row.deviation_interval[0]), y, at(row.deviation_interval[1]), y)
-            self._write(row.symbol, low - 4, y - 0.35 * size, _PLAIN, size, _INK, "right")
-            colour = _SOFT if row.verdict == "within" else _WARN
-            self._write(row.value, high + 4, y - 0.35 * size, _PLAIN, size, colour)
-        canvas.setStrokeColor(_BLUE)
-        canvas.setLineWidth(0.7)
-        for (x0, y0), (x1, y1) in zip(places, places[1:], strict=False):
-            canvas.line(x0, y0, x1, y1)
-        for row, (x, y) in zip(rows, places, strict=True):
-            canvas.setFillColor(_BLUE if row.verdict == "within" else _WARN)
-            if abs(row.deviation or 0.0) > limit:
-                back = -4 if x > middle else 4
-                arrow = canvas.beginPath()
-                arrow.moveTo(x, y)
-                arrow.lineTo(x + back, y + 2.5)
-                arrow.lineTo(x + back, y - 2.5)
-                arrow.close()
-                canvas.drawPath(arrow, stroke=0, fill=1)
-            else:
-                canvas.circle(x, y, 1.8, stroke=0, fill=1)
-
-    def measurements(self, report: FilmReport) -> None:
-        """Write the measurements in two columns, each analysis under its title."""
-        lines: list[tuple[str, ...]] = []
-        for group in report.groups:
-            lines.append((group.title,))
-            lines += [_cells(row) for row in group.rows]
-        if not lines:
-            self.text("Nothing could be measured.", _BOLD)
-        widths = [_COLUMN * share for share in (0.22, 0.40, 0.22, 0.16)]
-        self.table(lines, ("measurement", "value, 95 % interval", "norm", "SD"), widths)
-
-    def table(
-        self, lines: Sequence[tuple[str, ...]], titles: Sequence[str], widths: Sequence[float], columns: int = 2
-    ) -> None:
-        """Write lines of cells in columns side by side.
-
-        Args:
-            lines: of cells; one with a single cell is the title of those below it.
-            titles: of the cells, above every column.
-            widths: of the cells in points.
-            columns: side by side.
-        """
-        rest = list(lines)
-        while rest:
-            self._need(4 * _LEADING)
-            room = int((self._y - _BOTTOM) // _LEADING) - 1
-            each = min(room, -(-len(rest) // columns))
-            for column in range(columns):
-                count = min(each, len(rest))
-                # a title does not stand alone at the end of a column
-                while 1 < count < len(rest) and len(rest[count - 1]) == 1 and column < columns - 1:
-                    count -= 1
-                part, rest = rest[:count], rest[count:]
-                if part:
-                    self._column([tuple(titles), *part], widths, _MARGIN + column * (_COLUMN + _GAP))
-            self._y -= (each + 1) * _LEADING + 3
-
-    def _column(self, lines: Sequence[tuple[str, ...]], widths: Sequence[float], left: float) -> None:
-        for number, cells in enumerate(lines):
-            y = self._y - (number + 1) * _LEADING
-            if len(cells) == 1:
-                self._write(printable(cells[0]), left, y + 1.8, _BOLD, _SMALL + 0.3, _INK)
-                continue
-            x = left
-            for cell, width in zip(cells, widths, strict=True):
-                colour = _SOFT if number == 0 else _WARN if cell.endswith(("above", "below", "not certain", "yes")) else _INK
-                text = printable(cell)
-                wide = self.canvas.stringWidth(text, _PLAIN, _SMALL)
-                size = _SMALL * min(1.0, (width - 2) / wide) if wide else _SMALL
-                self._write(text, x, y + 1.8, _PLAIN, size, colour)
-                x += width
-            self.canvas.setStrokeColor(_LINE)
-            self.canvas.setLineWidth(0.3)
-            self.canvas.line(left, y, left + sum(widths), y)
-
-    def _write(
-        self, text: str, x: float, y: float, font: str, size: float, colour: str, align: str = "left"
-    ) -> None:
-        self.canvas.setFillColor(colour)
-        self.canvas.setFont(font, size)
-        text = printable(text)
-        write = {"left": self.canvas.drawString, "right": self.canvas.drawRightString}.get(
-            align, self.canvas.drawCentredString
-        )
-        write(x, y, text)
-
-    def _need(self, height: float) -> None:
-        if self._y - height < _BOTTOM and self._y < _HEIGHT - _MARGIN:
-            self._end_page()
-            self._y = _HEIGHT - _MARGIN
-
-    def _end_page(self) -> None:
-        number = f"page {self.canvas.getPageNumber()}"
-        foot = printable(self._foot)
-        wide = self.canvas.stringWidth(foot, _PLAIN, 6)
-        self._write(foot, _MARGIN, 9 * _MM, _PLAIN, 6 * min(1.0, (_INNER - 50) / wide), _SOFT)
-        self._write(number, _WIDTH - _MARGIN, 9 * _MM, _PLAIN, 6, _SOFT, "right")
-        self.canvas.showPage()
-
-
-def _cells(row: MeasurementRow) -> tuple[str, ...]:
-    unsure = " (uncertain points)" if row.uncertain else ""
-    interval = f" ({row.interval})" if row.interval else ""
-    deviation = "" if row.deviation is None else f"{signed_number(row.deviation)} {row.verdict}"
-    return row.symbol, row.value + interval + unsure, row.norm, deviation
-
-
-class _Pen:
-    """Draws shapes in source pixels on a part of a page."""
-
-    def __init__(self, canvas: Any, left: float, top: float, scale: float, halo: str) -> None:
-        self._canvas, self._left, self._top, self._scale, self._halo = canvas, left, top, scale, halo
-
-    def draw(self, shape: Shape) -> None:
-        if isinstance(shape, Words):
-            self._words(shape)
-            return
-        for colour, width in self._strokes(shape):
-            self._canvas.setStrokeColor(colour)
-            self._canvas.setLineWidth(width * self._scale)
-            self._canvas.setLineCap(1)
-            self._canvas.setLineJoin(1)
-            self._canvas.setDash([5 * shape.width * self._scale, 4 * shape.width * self._scale] if _dashed(shape) else [])
-            if isinstance(shape, Circle):
-                self._canvas.circle(*self._place(shape.centre), shape.radius * self._scale, stroke=1, fill=0)
-            else:
-                path = self._canvas.beginPath()
-                path.moveTo(*self._place(shape.points[0]))
-                for point in shape.points[1:]:
-                    path.lineTo(*self._place(point))
-                self._canvas.drawPath(path, stroke=1, fill=0)
-        self._canvas.setDash([])
-
-    def _strokes(self, shape: Line | Circle) -> Iterator[tuple[str, float]]:
-        yield self._halo, 2 * shape.width
-        yield shape.colour, shape.width
-
-    def _place(self, point: tuple[float, float]) -> tuple[float, float]:
-        # pixel centres are at integers, the corner of the film is half a pixel before
-        return self._left + (point[0] + 0.5) * self._scale, self._top - (point[1] + 0.5) * self._scale
-
-    def _words(self, words: Words) -> None:
-        text = printable(words.text)
-        size = words.size * self._scale
-        wide = self._canvas.stringWidth(text, _PLAIN, size)
-        if not wide:
-            return
-        for mode, colour in ((1, self._halo), (0, words.colour)):
-            block = self._canvas.beginText(*self._place(words.start))
-            block.setFont(_PLAIN, size)
-            # the width that places were measured for
-            block.setHorizScale(100 * width_of(words.text, words.size) * self._scale / wide)
-            block.setTextRenderMode(mode)
-            block.setFillColor(colour)
-            block.setStrokeColor(colour)
-            self._canvas.setLineWidth(size / 6)
-            block.textOut(text)
-            self._canvas.drawText(block)
-
-
-def _dashed(shape: Line | Circle) -> bool:
-    return isinstance(shape, Line) and shape.dashed
+    page = PdfPage(compared.title, compared.standing)
+    page.heading(compared.title)
+    page.badge(compared.standing, signed=False)
+    page.text(NOTICE, STRONG)
+    for film in compared.films:
+        uid = f", image UID {film.image_uid}" if film.image_uid and film.image_uid != film.name else ""
+        page.text(f"{film.role}: {film.name}{uid}. {film.facts}", colour=film.colour)
+    for warning in compared.warnings:
+        page.text(f"Warning: {warning}", colour=WARN)
+    if compared.overlays:
+        page.figures(compared.overlays)
+    lines: list[TableLine] = []
+    for group in compared.groups:
+        lines.append(TableLine((group.title,)))
+        for row in group.rows:
+            interval = f" ({row.interval})" if row.interval else ""
+            cells = (row.symbol, f"{row.first}, {row.second}", row.change + interval, row.verdict)
+            lines.append(TableLine(cells, row.verdict == "more than the error"))
+    titles = ("measurement", "first, second", "change, 95 % interval", "method's error")
+    page.table(lines, titles, (0.22, 0.26, 0.31, 0.21))
+    if not lines:
+        page.text("No measurement can be compared.", STRONG)
+    if compared.absent:
+        page.text("Not compared: " + "; ".join(f"{symbols} ({reason})" for reason, symbols in compared.absent) + ".")
+    page.text(" ".join(compared.explanations), colour=SOFT)
+    return page.finish()

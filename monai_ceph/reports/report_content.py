@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
@@ -104,6 +104,7 @@ class FilmReport:
         absent: reason and symbols of those that have none.
         chart: the rows that have a norm, in the order of the groups.
         norms: populations and sources of the norms that are used.
+        explanations: what intervals, verdicts and norms mean, in sentences.
         landmarks: a sentence on how many landmarks are ok, uncertain and missing, with their symbols.
         warnings: sentences for the person who reviews the result.
         facts: names and values: scale, model, hashes, software, time.
@@ -118,6 +119,7 @@ class FilmReport:
     absent: tuple[tuple[str, str], ...]
     chart: tuple[MeasurementRow, ...]
     norms: tuple[str, ...]
+    explanations: tuple[str, ...]
     landmarks: str
     warnings: tuple[str, ...]
     facts: tuple[tuple[str, str], ...]
@@ -181,10 +183,20 @@ def film_report(
         absent=tuple((reason, ", ".join(symbols)) for reason, symbols in absent.items()),
         chart=tuple(row for group in found for row in group.rows if row.deviation is not None),
         norms=tuple(norms),
+        explanations=tuple(_explanations(tuple(norms))),
         landmarks=_landmarks(detection),
         warnings=detection.warnings,
         facts=tuple(_facts(detection)),
     )
+
+
+def _explanations(norms: Sequence[str]) -> Iterator[str]:
+    yield "Interval: the error of points that the model finds, as known from films with known points."
+    if norms:
+        yield "Not certain: the interval crosses a limit of the norm."
+        yield f"Norms: {'; '.join(norms)}."
+    else:
+        yield "No norms are used."
 
 
 def _row(measurement: Measurement) -> MeasurementRow:
@@ -223,7 +235,7 @@ def _verdict(measurement: Measurement) -> str:
     return measurement.flag or "within"
 
 
-def _explanation(measurement: Measurement) -> Iterable[str]:
+def _explanation(measurement: Measurement) -> Iterator[str]:
     yield f"{measurement.name}: {measurement.definition}."
     if len(measurement.analyses) > 1:
         yield f"Also in: {', '.join(measurement.analyses[1:])}."
@@ -255,7 +267,7 @@ def _signed(signature: Signature) -> str:
     return f"Reviewed and signed by {signature.name}, {moment:%Y-%m-%d %H:%M} UTC"
 
 
-def _facts(detection: Detection) -> Iterable[tuple[str, str]]:
+def _facts(detection: Detection) -> Iterator[tuple[str, str]]:
     model = detection.model
     if detection.frame is not None:
         yield "frame", str(detection.frame)
