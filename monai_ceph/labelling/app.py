@@ -35,7 +35,7 @@ from monai_ceph.labelling.scoring import RadialError
 from monai_ceph.labelling.store import ORIGINAL, FilmStore, plain_tag
 from monai_ceph.labelling.strategy import LowestScore
 from monai_ceph.labelling.train import FineTune
-from monai_ceph.reports.overlay import NOTICE
+from monai_ceph.reports.notes import NOTICE
 from monai_ceph.version import __version__
 
 __all__ = ["MARKUPS_MODEL", "MODEL", "CephalometricApp"]

@@ -20,7 +20,7 @@ from monai_ceph.labelling.label_map import LABELS, SUFFIXES, write_label_map
 from monai_ceph.labelling.markups import SUFFIX, as_markups, write_markups
 from monai_ceph.labelling.placement import Placement, placement_of, refuse_format
 from monai_ceph.labelling.scores import ScoreBook
-from monai_ceph.reports.overlay import NOTICE
+from monai_ceph.reports.notes import NOTICE
 from monai_ceph.result import Detection
 
 __all__ = ["InferLandmarks", "as_params"]

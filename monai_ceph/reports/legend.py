@@ -60,13 +60,17 @@ def legend_below(
     left, right = _EDGE * letters - 0.5, columns - 0.5 - _EDGE * letters
     x, y = left, rows - 0.5 + _STEP * letters
     shapes: list[Shape] = []
+    indent = (_SWATCH + _BESIDE) * letters
     for entry in entries:
-        width = (_SWATCH + _BESIDE) * letters + width_of(entry.text, letters)
-        if x > left and x + width > right:
+        first, *more = _wrapped(entry.text, right - left - indent, letters)
+        if x > left and (more or x + indent + width_of(first, letters) > right):
             x, y = left, y + _STEP * letters
         shapes += _swatch(entry, x, y, letters)
-        shapes.append(Words(entry.text, (x + (_SWATCH + _BESIDE) * letters, y), letters, entry.colour))
-        x += width + _APART * letters
+        shapes.append(Words(first, (x + indent, y), letters, entry.colour))
+        for text in more:
+            y += _STEP * letters
+            shapes.append(Words(text, (left + indent, y), letters, entry.colour))
+        x = right if more else x + indent + width_of(first, letters) + _APART * letters
     if not entries:
         y -= _STEP * letters
     for note, colour in notes:

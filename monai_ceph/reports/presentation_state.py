@@ -21,7 +21,7 @@ from monai_ceph.reports.dicom_objects import building, complete, identification,
 from monai_ceph.reports.dicom_source import image_reference
 from monai_ceph.reports.dicom_uids import tracking_uid
 from monai_ceph.reports.labels import Label, place_labels
-from monai_ceph.reports.overlay import NOTICE, scale_line
+from monai_ceph.reports.notes import NOTICE, scale_line
 from monai_ceph.reports.structured_report import image_position
 from monai_ceph.result import DetectedLandmark, Detection
 

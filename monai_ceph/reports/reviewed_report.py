@@ -23,7 +23,7 @@ from monai_ceph.reports.dicom_codes import concept
 from monai_ceph.reports.dicom_objects import MANUFACTURER, building, complete
 from monai_ceph.reports.dicom_source import header_warnings, image_reference
 from monai_ceph.reports.dicom_uids import derived_uid, tracking_uid
-from monai_ceph.reports.overlay import NOTICE
+from monai_ceph.reports.notes import NOTICE
 from monai_ceph.version import __version__
 
 __all__ = ["Review", "read_points", "review_series_uid", "reviewed_report"]

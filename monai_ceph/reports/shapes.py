@@ -152,10 +152,9 @@ def svg_layers(layers: Iterable[Layer], halo: str, prefix: str = "") -> Iterator
 def _halos_first(shapes: Sequence[Shape], halo: str) -> Iterator[Shape]:
     """Return the shapes with their halos below all of them, so that no halo cuts another line; words are on top."""
     lines = [shape for shape in shapes if not isinstance(shape, Words)]
-    for line in lines:
-        yield replace(
-            line, colour=halo, width=2 * line.width, **({} if isinstance(line, Circle) else {"dashed": False})
-        )
+    for shape in lines:
+        below = replace(shape, colour=halo, width=2 * shape.width)
+        yield replace(below, dashed=False) if isinstance(below, Line) else below
     yield from lines
     yield from (shape for shape in shapes if isinstance(shape, Words))
 
@@ -183,32 +182,37 @@ def _number(value: float) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
-def draw_shapes(picture: Image.Image, layers: Iterable[Layer], halo: str, scale: float) -> Image.Image:
-    """Return a picture with the shapes of the layers on it.
+def draw_shapes(picture: Image.Image, layers: Iterable[Layer], halo: str, scale: float, top: float = -0.5) -> None:
+    """Draw the shapes of layers on a picture.
 
     Args:
-        picture: RGB.
+        picture: RGB; it is changed.
         layers: drawn in this order.
         halo: colour around lines and letters.
         scale: pixels of the picture per source pixel.
+        top: y of the picture's upper edge, in source pixels.
     """
     fine = Image.new("RGBA", (picture.width * _FINER, picture.height * _FINER))
-    pen = _Pen(ImageDraw.Draw(fine), scale * _FINER, halo)
+    pen = _Pen(ImageDraw.Draw(fine), scale * _FINER, top)
     for layer in layers:
         for shape in _halos_first(list(layer.all_shapes()), halo):
-            pen.draw(shape)
+            pen.draw(shape, halo)
+    if (drawn := fine.getbbox()) is None:
+        return
+    left, upper, right, lower = drawn[0] // _FINER, drawn[1] // _FINER, -(-drawn[2] // _FINER), -(-drawn[3] // _FINER)
+    part = fine.crop((left * _FINER, upper * _FINER, right * _FINER, lower * _FINER))
     # colours that are weighted by their opacity do not darken where lines end
-    smooth = fine.convert("RGBa").reduce(_FINER).convert("RGBA")
-    return Image.alpha_composite(picture.convert("RGBA"), smooth).convert("RGB")
+    smooth = part.convert("RGBa").reduce(_FINER).convert("RGBA")
+    picture.paste(smooth, (left, upper), smooth)
 
 
 class _Pen:
-    """Draws shapes on a picture with ``scale`` of its pixels per source pixel."""
+    """Draws shapes on a picture with ``scale`` of its pixels per source pixel, from the y of its upper edge on."""
 
-    def __init__(self, draw: ImageDraw.ImageDraw, scale: float, halo: str) -> None:
-        self._draw, self._scale, self._halo = draw, scale, halo
+    def __init__(self, draw: ImageDraw.ImageDraw, scale: float, top: float) -> None:
+        self._draw, self._scale, self._top = draw, scale, top
 
-    def draw(self, shape: Shape) -> None:
+    def draw(self, shape: Shape, halo: str) -> None:
         if isinstance(shape, Words):
             size = shape.size * self._scale
             self._draw.text(
@@ -218,7 +222,7 @@ class _Pen:
                 font=_font(size),
                 anchor="ls",
                 stroke_width=size / 12,
-                stroke_fill=self._halo,
+                stroke_fill=halo,
             )
             return
         if isinstance(shape, Circle):
@@ -228,7 +232,7 @@ class _Pen:
                 self._line(part, shape)
 
     def _place(self, point: tuple[float, float]) -> tuple[float, float]:
-        return (point[0] + 0.5) * self._scale - 0.5, (point[1] + 0.5) * self._scale - 0.5
+        return (point[0] + 0.5) * self._scale - 0.5, (point[1] - self._top) * self._scale - 0.5
 
     def _line(self, points: Sequence[tuple[float, float]], shape: Line) -> None:
         thick = max(1, round(shape.width * self._scale))

@@ -21,7 +21,7 @@ from monai_ceph.reports.dicom_objects import MANUFACTURER, building, complete, i
 from monai_ceph.reports.dicom_source import header_warnings, image_reference
 from monai_ceph.reports.dicom_uids import device_uid, tracking_uid
 from monai_ceph.reports.image_library import image_library
-from monai_ceph.reports.overlay import NOTICE
+from monai_ceph.reports.notes import NOTICE
 from monai_ceph.result import DetectedLandmark, Detection
 
 __all__ = ["image_position", "save_sr", "structured_report"]

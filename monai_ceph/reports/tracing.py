@@ -74,6 +74,7 @@ class _Ground:
         text: of notes and outlines.
         ok: of landmarks and their symbols.
         uncertain: of landmarks that are uncertain.
+        alert: of text that must not be missed.
         planes: by name.
     """
 
@@ -82,13 +83,14 @@ class _Ground:
     text: str
     ok: str
     uncertain: str
+    alert: str
     planes: Mapping[str, str]
 
 
 # told apart also by people who do not see red or green: the hues of Okabe and Ito, lighter or darker than the ground
 _NAMES = [plane.name for plane in PLANES]
 _ON_FILM = _Ground(
-    *("#000000", "#000000", "#f0f0f0", "#50dc64", "#ffaa1e"),
+    *("#000000", "#000000", "#f0f0f0", "#50dc64", "#ffaa1e", "#ff6464"),
     dict(
         zip(
             _NAMES,
@@ -101,7 +103,7 @@ _ON_FILM = _Ground(
     ),
 )
 _ON_PAPER = _Ground(
-    *("#ffffff", "#ffffff", "#303030", "#00702a", "#a85a00"),
+    *("#ffffff", "#ffffff", "#303030", "#00702a", "#a85a00", "#c00000"),
     dict(
         zip(
             _NAMES,
@@ -123,6 +125,7 @@ def tracing_svg(
     film_png: bytes | None = None,
     uncertainty: Mapping[str, float] | None = None,
     uncertain: Collection[str] = (),
+    alerts: Sequence[str] = (),
     notes: Sequence[str] = (),
     id_prefix: str = "",
 ) -> str:
@@ -139,17 +142,19 @@ def tracing_svg(
         film_png: the whole film as PNG of any size, under the drawing. Without it, the ground is white.
         uncertainty: radius of a circle around a landmark in source pixels, by symbol.
         uncertain: symbols of the landmarks that are drawn as uncertain.
-        notes: lines of text below the legend.
+        alerts: lines of text below the legend, in red.
+        notes: lines of text below these.
         id_prefix: before each id, so that one page can hold several tracings.
 
     Raises:
         ValueError: no such layer, or a size that no film has.
     """
-    drawing = _Drawing(points, size, layers, film_png is not None, uncertainty or {}, uncertain, notes)
+    drawing = _Drawing(points, size, layers, film_png is not None, uncertainty or {}, uncertain)
+    legend, band = drawing.legend(alerts, notes)
     columns, rows = size
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:inkscape="http://www.inkscape.org/namespaces/inkscape" '
-        f'viewBox="-0.5 -0.5 {columns} {rows + drawing.band:g}" width="{columns}" height="{rows + drawing.band:g}" '
+        f'viewBox="-0.5 -0.5 {columns} {rows + band:g}" width="{columns}" height="{rows + band:g}" '
         f'role="img" aria-label="Cephalometric tracing">',
         f'<rect x="-0.5" y="-0.5" width="100%" height="100%" fill="{drawing.ground.paper}"/>',
         # what lies off the film is not drawn
@@ -163,7 +168,7 @@ def tracing_svg(
         ]
     parts += svg_layers(drawing.layers, drawing.ground.halo, id_prefix)
     parts.append("</svg>")
-    parts += svg_layers(drawing.legend, drawing.ground.halo, id_prefix)
+    parts += svg_layers(legend, drawing.ground.halo, id_prefix)
     return "\n".join([*parts, "</svg>\n"])
 
 
@@ -175,6 +180,7 @@ def tracing_png(
     film_png: bytes | None = None,
     uncertainty: Mapping[str, float] | None = None,
     uncertain: Collection[str] = (),
+    alerts: Sequence[str] = (),
     notes: Sequence[str] = (),
 ) -> bytes:
     """Return the same tracing as the bytes of a PNG file; the longest side of the film has 1000 to 1400 pixels.
@@ -189,6 +195,7 @@ def tracing_png(
         film=film,
         uncertainty=uncertainty,
         uncertain=uncertain,
+        alerts=alerts,
         notes=notes,
     ).save(file, format="PNG", compress_level=6)
     return file.getvalue()
@@ -202,22 +209,29 @@ def tracing_picture(
     film: Image.Image | None = None,
     uncertainty: Mapping[str, float] | None = None,
     uncertain: Collection[str] = (),
+    alerts: Sequence[str] = (),
     notes: Sequence[str] = (),
 ) -> Image.Image:
     """Return the same tracing as an RGB picture.
 
     Arguments and errors are those of :func:`tracing_svg`, but the film is a picture.
     """
-    drawing = _Drawing(points, size, layers, film is not None, uncertainty or {}, uncertain, notes)
+    drawing = _Drawing(points, size, layers, film is not None, uncertainty or {}, uncertain)
+    legend, band = drawing.legend(alerts, notes)
     scale = picture_scale(size)
     columns, rows = (max(1, round(scale * length)) for length in size)
-    ground = Image.new("RGB", (columns, rows), drawing.ground.paper)
+    paper, halo = drawing.ground.paper, drawing.ground.halo
+    picture = Image.new("RGB", (columns, rows), paper)
     if film is not None and "film" in drawing.names:
-        ground.paste(film.convert("RGB").resize((columns, rows)))
-    picture = Image.new("RGB", (columns, rows + round(scale * drawing.band)), drawing.ground.paper)
-    # what lies off the film is not drawn
-    picture.paste(draw_shapes(ground, drawing.layers, drawing.ground.halo, scale))
-    return draw_shapes(picture, drawing.legend, drawing.ground.halo, scale)
+        picture.paste(film.convert("RGB").resize((columns, rows)))
+    draw_shapes(picture, drawing.layers, halo, scale)
+    # a picture of its own, since what lies off the film is not drawn
+    below = Image.new("RGB", (columns, round(scale * band)), paper)
+    draw_shapes(below, legend, halo, scale, top=size[1] - 0.5)
+    whole = Image.new("RGB", (columns, rows + below.height), paper)
+    whole.paste(picture)
+    whole.paste(below, (0, rows))
+    return whole
 
 
 @dataclass(frozen=True)
@@ -261,14 +275,12 @@ def tracing_shapes(
 
 
 class _Drawing:
-    """The layers of a tracing with the place of everything. A layer that is left out leaves the others as they are.
+    """The layers of a tracing with the place of everything.
 
     Attributes:
         ground: the colours.
         names: of the layers that are drawn.
         layers: over the film.
-        legend: the layer below it, if there is one.
-        band: height of the legend in source pixels.
     """
 
     def __init__(
@@ -279,7 +291,6 @@ class _Drawing:
         film: bool,
         uncertainty: Mapping[str, float],
         uncertain: Collection[str],
-        notes: Sequence[str],
     ) -> None:
         if min(size) < 1:
             raise ValueError(f"a film has at least one column and one row, not {size}")
@@ -306,11 +317,15 @@ class _Drawing:
             Layer("labels", LAYERS["labels"], tuple(self._labels([each for layer in planes for each in layer.shapes]))),
         ]
         self.layers = [shown for layer in drawn if (shown := self._shown(layer)) is not None]
-        self.legend, self.band = [], 0.0
-        if "legend" in self.names:
-            entries = list(self._entries({layer.name for layer in self.layers}, planes))
-            legend = legend_below(entries, [(note, self.ground.text) for note in notes], size, self._letters)
-            self.legend, self.band = [Layer("legend", LAYERS["legend"], legend.shapes)], legend.height
+        self._entries = list(self._legend({layer.name for layer in self.layers}, planes))
+
+    def legend(self, alerts: Sequence[str], notes: Sequence[str]) -> tuple[list[Layer], float]:
+        """Return the layer of the legend, if it is drawn, and the height of its band in source pixels."""
+        if "legend" not in self.names:
+            return [], 0.0
+        lines = [*((text, self.ground.alert) for text in alerts), *((text, self.ground.text) for text in notes)]
+        legend = legend_below(self._entries, lines, self._size, self._letters)
+        return [Layer("legend", LAYERS["legend"], legend.shapes)], legend.height
 
     def _shown(self, layer: Layer) -> Layer | None:
         """Return what is drawn of a layer; None if that is nothing."""
@@ -337,7 +352,7 @@ class _Drawing:
         marks = _arms(np.array(list(self._on_film.values())).reshape(-1, 2), _ARM * self._unit)
         taken = [(left, top, right, bottom) for left, top, right, bottom in marks.tolist()]
         for plane in PLANES:
-            ends = plane_ends(plane, self._known)
+            ends = plane_ends(plane, self._known) if plane.name in self.names else None
             line = None if ends is None else part_on_film(ends, self._size)
             if line is None:
                 continue
@@ -381,7 +396,7 @@ class _Drawing:
             left, top, right, bottom = (edge - 0.5 for edge in place.box)
             yield Words.within(symbol, (left, top, right, bottom), self._letters, self._colour(symbol))
 
-    def _entries(self, drawn: Collection[str], planes: Sequence[Layer]) -> Iterator[Entry]:
+    def _legend(self, drawn: Collection[str], planes: Sequence[Layer]) -> Iterator[Entry]:
         if "points" in drawn or "labels" in drawn:
             uncertain = self._uncertain & self._on_film.keys()
             if self._on_film.keys() - uncertain:
@@ -391,8 +406,7 @@ class _Drawing:
         if "uncertainty" in drawn:
             yield Entry("circle", LAYERS["uncertainty"], self.ground.ok)
         for layer in planes:
-            if layer.name in self.names:
-                yield Entry("line", layer.title, self.ground.planes[layer.name])
+            yield Entry("line", layer.title, self.ground.planes[layer.name])
         if "outlines" in drawn:
             yield Entry("dashes", NOT_ANATOMY, self.ground.text)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from label_faults import label_faults
 
 from monai_ceph import weights
 from monai_ceph.datasets import isbi2015
@@ -26,29 +26,7 @@ MEAN = np.array(weights.model()["mean_shape"])[:, ::-1] * 430 * 1400 / 2400 + np
 
 
 def faults(points: np.ndarray, labels: list[Label], taken: tuple[Box, ...] = (), arm: float = ARM) -> list[str]:
-    """Return what is wrong with the places of labels, in words."""
-    boxes = np.array([label.box for label in labels])
-    found = []
-    for index, box in enumerate(boxes):
-        name = SYMBOLS[index]
-        others = np.delete(points, index, axis=0)
-        for what, distance in (
-            ("centre", lambda places, box=box: np.linalg.norm(places - (box[:2] + box[2:]) / 2, axis=1)),
-            ("box", lambda places, box=box: np.linalg.norm(places - np.clip(places, box[:2], box[2:]), axis=1)),
-        ):
-            if len(others) and distance(others).min() <= distance(points[index : index + 1])[0]:
-                found.append(f"{name}: another point is as near to its {what}")
-        if (np.abs(points - np.clip(points, box[:2], box[2:])).max(axis=1) < arm - 1e-6).any():
-            found.append(f"{name} covers a cross")
-        if (box[:2] < -1e-6).any() or (box[2:] > np.array(PICTURE) + 1e-6).any():
-            found.append(f"{name} leaves the picture")
-        found += [f"{name} covers a line of text" for line in taken if overlap(box, np.array(line))]
-    pairs = combinations(range(len(boxes)), 2)
-    return found + [f"{SYMBOLS[i]} covers {SYMBOLS[j]}" for i, j in pairs if overlap(boxes[i], boxes[j])]
-
-
-def overlap(one: np.ndarray, other: np.ndarray) -> bool:
-    return bool((np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2]) > 1e-6).all())
+    return label_faults(points, [label.box for label in labels], PICTURE, arm, taken)
 
 
 @given(st.lists(st.tuples(st.floats(-2, 2), st.floats(-2, 2)), min_size=NUM_LANDMARKS, max_size=NUM_LANDMARKS))

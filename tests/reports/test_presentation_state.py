@@ -30,7 +30,7 @@ from monai_ceph.landmarks import NUM_LANDMARKS, SYMBOLS
 from monai_ceph.readers import SpacingSource
 from monai_ceph.reports.dicom_source import source_header
 from monai_ceph.reports.dicom_uids import tracking_uid
-from monai_ceph.reports.overlay import NOTICE
+from monai_ceph.reports.notes import NOTICE
 from monai_ceph.reports.presentation_state import save_gsps
 from monai_ceph.result import Detection
 

@@ -16,7 +16,7 @@ from monai_ceph.landmarks import CODING_SCHEME, LANDMARKS, NAMES, NUM_LANDMARKS,
 from monai_ceph.readers import SpacingSource
 from monai_ceph.reports import dicom_codes as codes
 from monai_ceph.reports.dicom_uids import tracking_uid
-from monai_ceph.reports.overlay import NOTICE
+from monai_ceph.reports.notes import NOTICE
 from monai_ceph.reports.structured_report import image_position, save_sr
 from monai_ceph.result import Detection
 

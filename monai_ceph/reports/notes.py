@@ -1,0 +1,42 @@
+"""What every picture of a film says in words, and the landmarks that it shows."""
+
+from __future__ import annotations
+
+from monai_ceph.result import DetectedLandmark, Detection
+
+__all__ = ["NOTICE", "absent_lines", "note_lines", "points_by_symbol", "scale_line", "uncertain_symbols"]
+
+NOTICE = "Research use, not a medical device. A trained person reviews every result."
+
+
+def scale_line(detection: Detection) -> str:
+    """Return the line for pictures that says where the scale came from."""
+    return f"scale: {detection.spacing_source.label}"
+
+
+def note_lines(detection: Detection) -> list[str]:
+    """Return the lines that stand below every picture."""
+    return [scale_line(detection), NOTICE]
+
+
+def absent_lines(detection: Detection) -> list[str]:
+    """Return a line that names the landmarks that are missing, and one for those outside the film."""
+    missing = [mark.symbol for mark in detection.landmarks if mark.x is None or mark.y is None]
+    outside = [mark.symbol for mark in detection.landmarks if _is_outside(mark, detection)]
+    return [f"{word}: {', '.join(each)}" for word, each in (("missing", missing), ("outside", outside)) if each]
+
+
+def points_by_symbol(detection: Detection) -> dict[str, tuple[float, float]]:
+    """Return (x, y) in source pixels of every landmark that was found."""
+    return {mark.symbol: (mark.x, mark.y) for mark in detection.landmarks if mark.x is not None and mark.y is not None}
+
+
+def uncertain_symbols(detection: Detection) -> list[str]:
+    """Return the symbols of the landmarks whose status is uncertain."""
+    return [mark.symbol for mark in detection.landmarks if mark.status == "uncertain"]
+
+
+def _is_outside(mark: DetectedLandmark, detection: Detection) -> bool:
+    if mark.x is None or mark.y is None:
+        return False
+    return not (-0.5 <= mark.x <= detection.columns - 0.5 and -0.5 <= mark.y <= detection.rows - 0.5)
