@@ -48,7 +48,7 @@ def compare(
     from monai_ceph.analysis import measure
     from monai_ceph.reports.comparison import comparison
     from monai_ceph.reports.html_report import comparison_html
-    from monai_ceph.reports.overlay import NOTICE
+    from monai_ceph.reports.notes import NOTICE
     from monai_ceph.storage.written_files import WrittenFiles
 
     try:

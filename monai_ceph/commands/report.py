@@ -68,7 +68,7 @@ def report(
     from monai_ceph.analysis import measure
     from monai_ceph.batch.reports import INDEX, Films, is_results, write_reports
     from monai_ceph.commands.progress import Progress
-    from monai_ceph.reports.overlay import NOTICE
+    from monai_ceph.reports.notes import NOTICE
 
     found = [path for path in paths if path.suffix.lower() == ".json" or is_results(path)]
     to_detect = [path for path in paths if path not in found]

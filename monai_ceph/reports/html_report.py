@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from monai_ceph.reports.comparison import Comparison
-from monai_ceph.reports.overlay import NOTICE
+from monai_ceph.reports.notes import NOTICE
 from monai_ceph.reports.report_content import CHART_LIMIT, FilmReport, signed_number
 from monai_ceph.reports.report_figure import Figure
 from monai_ceph.version import __version__

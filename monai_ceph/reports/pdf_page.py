@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from xml.sax.saxutils import escape
 
 from monai_ceph.errors import CephError
-from monai_ceph.reports.overlay import NOTICE
+from monai_ceph.reports.notes import NOTICE
 from monai_ceph.reports.report_content import CHART_LIMIT, MeasurementRow, signed_number
 from monai_ceph.reports.shapes import Circle, Line, Shape, Words, width_of
 from monai_ceph.reports.tracing import TracingShapes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monai_ceph.reports.comparison import Comparison
-from monai_ceph.reports.overlay import NOTICE
+from monai_ceph.reports.notes import NOTICE
 from monai_ceph.reports.pdf_page import SOFT, STRONG, WARN, PdfPage, TableLine
 from monai_ceph.reports.report_content import FilmReport, MeasurementRow, signed_number
 from monai_ceph.reports.report_figure import Figure

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from monai_ceph.analysis.uncertainty import head_size, landmark_errors
+from monai_ceph.reports.notes import points_by_symbol, uncertain_symbols
 from monai_ceph.reports.shapes import Layer
 from monai_ceph.reports.tracing import TracingShapes, tracing_shapes, tracing_svg
 from monai_ceph.result import Detection
@@ -90,13 +91,12 @@ def film_figure(detection: Detection, film_png: bytes | None) -> Figure:
         film_png: the picture of the whole film, from :func:`monai_ceph.reports.film_picture.film_png`; None if the film
             is not at hand.
     """
-    marks = [(mark.symbol, (mark.x, mark.y), mark.status) for mark in detection.landmarks]
     return Figure(
-        points={symbol: (x, y) for symbol, (x, y), _ in marks if x is not None and y is not None},
+        points=points_by_symbol(detection),
         size=(detection.columns, detection.rows),
         film_png=film_png,
         radii=uncertainty_radii(detection),
-        uncertain=tuple(symbol for symbol, _, status in marks if status == "uncertain"),
+        uncertain=tuple(uncertain_symbols(detection)),
     )
 
 
@@ -106,11 +106,7 @@ def uncertainty_radii(detection: Detection) -> dict[str, float]:
     It is that of :func:`monai_ceph.analysis.uncertainty.landmark_errors`, in proportion to the head on the film. Pixels
     count as square. A landmark whose error is not known has none.
     """
-    places = {
-        mark.symbol: complex(mark.x, mark.y)
-        for mark in detection.landmarks
-        if mark.x is not None and mark.y is not None
-    }
+    places = {symbol: complex(x, y) for symbol, (x, y) in points_by_symbol(detection).items()}
     size = head_size(places)
     errors = landmark_errors()
     return {} if size is None else {each: _RADIUS_95 * errors[each] * size for each in places if each in errors}

@@ -31,15 +31,7 @@ from monai_ceph.reports.shapes import (
 )
 from monai_ceph.reports.tracing_lines import OUTLINES, PLANES, outline_points, part_on_film, plane_ends
 
-__all__ = [
-    "LAYERS",
-    "NOT_ANATOMY",
-    "TracingShapes",
-    "tracing_picture",
-    "tracing_png",
-    "tracing_shapes",
-    "tracing_svg",
-]
+__all__ = ["LAYERS", "NOT_ANATOMY", "tracing_picture", "tracing_png", "tracing_svg"]
 
 NOT_ANATOMY = "outlines join landmarks; between them they show no anatomy"
 """What the legend says of the outlines."""
@@ -232,46 +224,6 @@ def tracing_picture(
     whole.paste(picture)
     whole.paste(below, (0, rows))
     return whole
-
-
-@dataclass(frozen=True)
-class TracingShapes:
-    """What a tracing draws, for writers of other kinds of file.
-
-    Attributes:
-        layers: over the film, from the lowest; what lies off the film must be cut.
-        legend: below the film.
-        halo: colour around lines and letters.
-        paper: colour of the ground.
-        height: of film and legend together, in source pixels.
-    """
-
-    layers: tuple[Layer, ...]
-    legend: tuple[Layer, ...]
-    halo: str
-    paper: str
-    height: float
-
-
-def tracing_shapes(
-    points: Points,
-    size: tuple[int, int],
-    *,
-    layers: Sequence[str] | None = None,
-    on_film: bool,
-    uncertainty: Mapping[str, float] | None = None,
-    uncertain: Collection[str] = (),
-    notes: Sequence[str] = (),
-) -> TracingShapes:
-    """Return the shapes of the same tracing.
-
-    Arguments and errors are those of :func:`tracing_svg`; ``on_film`` chooses the colours for a film or for paper.
-    """
-    drawing = _Drawing(points, size, layers, on_film, uncertainty or {}, uncertain, notes)
-    ground = drawing.ground
-    return TracingShapes(
-        tuple(drawing.layers), tuple(drawing.legend), ground.halo, ground.paper, size[1] + drawing.band
-    )
 
 
 class _Drawing:
