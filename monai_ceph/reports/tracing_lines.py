@@ -163,7 +163,7 @@ def part_on_film(
     first, last = 0.0, 1.0
     for at, step, length in zip(start, way, size, strict=True):
         low, high = -0.5 - at, length - 0.5 - at
-        if step == 0:
+        if abs(step) < 1e-9:
             if not low <= 0 <= high:
                 return None
             continue
