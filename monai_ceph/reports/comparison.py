@@ -16,7 +16,7 @@ from monai_ceph.reports.legend import Entry, legend_below
 from monai_ceph.reports.report_content import DRAFT, quantity, span
 from monai_ceph.reports.report_figure import Switch
 from monai_ceph.reports.shapes import Circle, Layer, Line, Shape, Words, ink_height, svg_layers, width_of
-from monai_ceph.reports.tracing import TracingShapes
+from monai_ceph.reports.tracing_layout import TracingShapes
 from monai_ceph.reports.tracing_lines import OUTLINES, PLANES, outline_points, part_on_film, plane_ends
 from monai_ceph.result import Detection
 
@@ -194,7 +194,7 @@ def _film(role: str, detection: Detection, colour: str) -> ComparedFilm:
 
 
 def _row(change: Change, by: float) -> ChangeRow:
-    said = {True: "more than the error", False: "within the error", None: ""}[change.exceeds]
+    said = {True: "exceeded", False: "within", None: ""}[change.exceeds]
     return ChangeRow(
         symbol=change.symbol,
         name=change.name,

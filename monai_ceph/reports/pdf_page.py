@@ -17,7 +17,7 @@ from monai_ceph.errors import CephError
 from monai_ceph.reports.notes import NOTICE
 from monai_ceph.reports.report_content import CHART_LIMIT, MeasurementRow, signed_number
 from monai_ceph.reports.shapes import Circle, Line, Shape, Words, width_of
-from monai_ceph.reports.tracing import TracingShapes
+from monai_ceph.reports.tracing_layout import TracingShapes
 from monai_ceph.version import __version__
 
 if TYPE_CHECKING:

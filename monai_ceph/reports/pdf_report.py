@@ -91,7 +91,7 @@ def pdf_comparison(compared: Comparison) -> bytes:
         for row in group.rows:
             interval = f" ({row.interval})" if row.interval else ""
             cells = (row.symbol, f"{row.first}, {row.second}", row.change + interval, row.verdict)
-            lines.append(TableLine(cells, row.verdict == "more than the error"))
+            lines.append(TableLine(cells, row.verdict == "exceeded"))
     titles = ("measurement", "first, second", "change, 95 % interval", "method's error")
     page.table(lines, titles, (0.22, 0.26, 0.31, 0.21))
     if not lines:

@@ -10,7 +10,8 @@ from functools import cached_property
 from monai_ceph.analysis.uncertainty import head_size, landmark_errors
 from monai_ceph.reports.notes import points_by_symbol, uncertain_symbols
 from monai_ceph.reports.shapes import Layer
-from monai_ceph.reports.tracing import TracingShapes, tracing_shapes, tracing_svg
+from monai_ceph.reports.tracing import tracing_svg
+from monai_ceph.reports.tracing_layout import TracingShapes, tracing_shapes
 from monai_ceph.result import Detection
 
 __all__ = ["Figure", "Switch", "film_figure", "uncertainty_radii"]
