@@ -183,4 +183,3 @@ def _face(detection: Detection) -> dict[str, complex]:
         if mark.x is not None and mark.y is not None
     }
     return {symbol: -place.conjugate() for symbol, place in face.items()} if detection.mirrored else face
-

@@ -195,7 +195,9 @@ def _write(
         picture.thumbnail((_THUMBNAIL, _THUMBNAIL))
         thumbnail = _png(picture)
     urgency, said = _urgency(detection)
-    return BatchEntry(report.film, f"{stem}.html", said, urgency, thumbnail, f"{stem}.pdf" if "pdf" in formats else None)
+    return BatchEntry(
+        report.film, f"{stem}.html", said, urgency, thumbnail, f"{stem}.pdf" if "pdf" in formats else None
+    )
 
 
 def _png(picture: Image.Image) -> bytes:

@@ -46,7 +46,9 @@ def report(
     formats: Annotated[
         list[str] | None, typer.Option(help="Of html, pdf; html if nothing is said. PDF needs the extra report.")
     ] = None,
-    names: Annotated[Names, typer.Option(help="Call films as the results do, or DICOM films by their UID.")] = Names.PATH,
+    names: Annotated[
+        Names, typer.Option(help="Call films as the results do, or DICOM films by their UID.")
+    ] = Names.PATH,
     pixel_spacing: Annotated[
         float | None, typer.Option(help="mm per pixel of films; replaces what the files say.")
     ] = None,

@@ -231,10 +231,10 @@ def _overlay(name: str, found: Superimposition) -> Overlay:
         Entry("circle", f"superimposed {found.registration.title}", _GREY),
     ]
     unit_note = "both in mm" if found.in_mm else "second film scaled to the first"
-    legend = legend_below(entries, [(f"{unit_note}; outlines join landmarks, they show no anatomy", _GREY)], size, 1.2 * _LETTERS)
-    shapes = TracingShapes(
-        layers, (Layer("legend", "legend", legend.shapes),), _PAPER, _PAPER, height + legend.height
+    legend = legend_below(
+        entries, [(f"{unit_note}; outlines join landmarks, they show no anatomy", _GREY)], size, 1.2 * _LETTERS
     )
+    shapes = TracingShapes(layers, (Layer("legend", "legend", legend.shapes),), _PAPER, _PAPER, height + legend.height)
     return Overlay(name, found.registration.title, size, shapes)
 
 

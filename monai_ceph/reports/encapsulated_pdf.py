@@ -45,9 +45,7 @@ def encapsulated_pdf(
     with building("PDF", detection):
         reference = image_reference(source, detection)
         name = str(reference.SOPInstanceUID) + ("" if detection.frame is None else f"#{detection.frame}")
-        shown = detection.model_copy(
-            update={"file": name, "warnings": (*detection.warnings, *header_warnings(source))}
-        )
+        shown = detection.model_copy(update={"file": name, "warnings": (*detection.warnings, *header_warnings(source))})
         document = pdf_report(film_report(shown, measurements), film_figure(shown, film_png))
         result = SOPClass(
             study_instance_uid=reference.StudyInstanceUID,

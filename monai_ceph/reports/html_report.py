@@ -102,7 +102,10 @@ def _environment() -> tuple[Environment, Markup]:
     style, script = (Markup(loader.get_source(environment, name)[0]) for name in ("report.css", "report.js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment.globals.update(
-        style=style, script_hash=f"sha256-{digest}", software=f"monai-ceph {__version__}", signed=signed_number, limit=CHART_LIMIT
+        style=style,
+        script_hash=f"sha256-{digest}",
+        software=f"monai-ceph {__version__}",
+        signed=signed_number,
+        limit=CHART_LIMIT,
     )
     return environment, script
-

@@ -10,6 +10,7 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
 from xml.sax.saxutils import escape
 
@@ -251,7 +252,7 @@ class PdfPage:
             self._write(row.value, high + 4, y - 0.35 * size, _PLAIN, size, colour)
         canvas.setStrokeColor(_BLUE)
         canvas.setLineWidth(0.7)
-        for (x0, y0), (x1, y1) in zip(places, places[1:], strict=False):
+        for (x0, y0), (x1, y1) in pairwise(places):
             canvas.line(x0, y0, x1, y1)
         for row, (x, y) in zip(rows, places, strict=True):
             canvas.setFillColor(_BLUE if row.verdict == "within" else WARN)
@@ -290,9 +291,7 @@ class PdfPage:
             # what a title moved from the left may leave a line over
             self._y -= (each + 1) * _LEADING + 3
 
-    def _column(
-        self, lines: Sequence[TableLine], titles: Sequence[str], shares: Sequence[float], left: float
-    ) -> None:
+    def _column(self, lines: Sequence[TableLine], titles: Sequence[str], shares: Sequence[float], left: float) -> None:
         for number, line in enumerate((TableLine(tuple(titles)), *lines)):
             y = self._y - (number + 1) * _LEADING
             if len(line.cells) == 1:
@@ -311,9 +310,7 @@ class PdfPage:
             self.canvas.setLineWidth(0.3)
             self.canvas.line(left, y, left + COLUMN, y)
 
-    def _write(
-        self, text: str, x: float, y: float, font: str, size: float, colour: str, align: str = "left"
-    ) -> None:
+    def _write(self, text: str, x: float, y: float, font: str, size: float, colour: str, align: str = "left") -> None:
         self.canvas.setFillColor(colour)
         self.canvas.setFont(font, size)
         text = printable(text)
@@ -351,7 +348,9 @@ class _Pen:
             self._canvas.setLineWidth(width * self._scale)
             self._canvas.setLineCap(1)
             self._canvas.setLineJoin(1)
-            self._canvas.setDash([5 * shape.width * self._scale, 4 * shape.width * self._scale] if _dashed(shape) else [])
+            self._canvas.setDash(
+                [5 * shape.width * self._scale, 4 * shape.width * self._scale] if _dashed(shape) else []
+            )
             if isinstance(shape, Circle):
                 self._canvas.circle(*self._place(shape.centre), shape.radius * self._scale, stroke=1, fill=0)
             else:

@@ -38,10 +38,9 @@ def pdf_report(report: FilmReport, figure: Figure) -> bytes:
     page.beside(page.figures([figure]), report.chart, ["No measurement of this film has a norm.", *facts])
     page.text(f"{report.landmarks} {figure.note}")
     if report.chart:
-        page.text("Chart: deviation from the norm in SD. Dot: value; bar: 95 % interval of the method's error.", colour=SOFT)
-    titles, shares = ("measurement", "value, 95 % interval"), (0.3, 0.7)
-    if report.norms:
-        titles, shares = (*titles, "norm", "SD"), (0.24, 0.38, 0.18, 0.2)
+        page.text("Chart: deviation from the norm in SD. Dot: value; bar: 95 % interval.", colour=SOFT)
+    titles = ["measurement", "value, 95 % interval", *(["norm", "SD"] if report.norms else [])]
+    shares = [0.24, 0.38, 0.18, 0.2] if report.norms else [0.3, 0.7]
     lines: list[TableLine] = []
     for group in report.groups:
         lines.append(TableLine((group.title,)))

@@ -19,7 +19,9 @@ __all__ = ["Figure", "Switch", "film_figure", "uncertainty_radii"]
 # radius that holds 95 % of an isotropic Gaussian in the plane, in its standard deviations per axis
 _RADIUS_95 = math.sqrt(-2 * math.log(0.05))
 _NO_FILM = "The film was not at hand, so the tracing is on white."
-_CIRCLES = "Circles: 95 % of the errors of this landmark on films with known points; they do not say how sure this one is."
+_CIRCLES = (
+    "Circles: 95 % of the errors of this landmark on films with known points; they do not say how sure this one is."
+)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import pytest
 from dicom_films import CREATED, without
 from hypothesis import given
 from hypothesis import strategies as st
+from made_measurements import measurement
 
 from monai_ceph.analysis import Measurement
 from monai_ceph.analysis.superimposition import REGISTRATIONS, Change, Superimposition, changes, superimpose
@@ -104,14 +105,6 @@ def test_a_landmark_that_is_missing_is_named() -> None:
     assert gone.second.keys() == set(SYMBOLS) - {"Go"}
 
 
-def measurement(symbol: str, value: float | None, half: float | None = None, **values: Any) -> Measurement:
-    unit = values.pop("unit", "degree")
-    interval = None if half is None or value is None else (value - half, value + half)
-    return Measurement.model_construct(
-        symbol=symbol, name=symbol, analyses=("Steiner",), value=value, unit=unit, interval=interval, **{"reason": None, **values}
-    )
-
-
 def only(first: Measurement, second: Measurement, scales: tuple[bool, bool] = (True, True)) -> Change:
     (change,) = changes([first], [second], scales)
     return change
@@ -119,14 +112,14 @@ def only(first: Measurement, second: Measurement, scales: tuple[bool, bool] = (T
 
 class TestChanges:
     def test_errors_of_both_films_add_as_squares(self) -> None:
-        change = only(measurement("SNA", 80.0, 3.0), measurement("SNA", 84.0, 4.0))
+        change = only(measurement("SNA", 80.0, half=3.0), measurement("SNA", 84.0, half=4.0))
         assert change.change == pytest.approx(4.0)
         assert change.interval == pytest.approx((-1.0, 9.0))
         assert change.exceeds is False
-        assert only(measurement("SNA", 80.0, 3.0), measurement("SNA", 74.9, 4.0)).exceeds is True
+        assert only(measurement("SNA", 80.0, half=3.0), measurement("SNA", 74.9, half=4.0)).exceeds is True
 
     def test_without_an_interval_nothing_is_said_of_the_error(self) -> None:
-        change = only(measurement("SNA", 80.0, 3.0), measurement("SNA", 90.0))
+        change = only(measurement("SNA", 80.0, half=3.0), measurement("SNA", 90.0))
         assert (change.change, change.interval, change.exceeds) == (10.0, None, None)
 
     def test_an_angle_goes_the_short_way_round(self) -> None:
@@ -142,7 +135,9 @@ class TestChanges:
     )
     def test_lengths_need_a_scale_in_both(self, scales: tuple[bool, bool], reason: str) -> None:
         values = [70.0 if scale else None for scale in scales]
-        pair = [measurement("S-N", value, 1.0, unit="mm", reason=None if value else "no scale") for value in values]
+        pair = [
+            measurement("S-N", value, half=1.0, unit="mm", reason=None if value else "no scale") for value in values
+        ]
         change = only(pair[0], pair[1], scales)
         assert (change.change, change.reason) == (None, reason)
         ratio = only(measurement("FHI", 0.6, unit="ratio"), measurement("FHI", 0.7, unit="ratio"), scales)
