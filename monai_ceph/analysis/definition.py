@@ -63,6 +63,7 @@ class Definition:
         formula: returns the value on an upright face that looks right; NaN if landmarks that it needs coincide.
         text: the definition, in a sentence.
         citation: source of the definition. ``not read`` marks one that was not at hand, and is cited from others.
+        smooth: a little change of a landmark changes the value a little. Otherwise the value has no interval.
     """
 
     symbol: str
@@ -72,6 +73,7 @@ class Definition:
     formula: Formula
     text: str
     citation: str
+    smooth: bool = True
 
     @cached_property
     def landmarks(self) -> tuple[str, ...]:

@@ -35,5 +35,6 @@ DEFINITIONS: tuple[Definition, ...] = (
         "distance between the tips of the lower and the upper incisor, negative if the upper one is behind the lower "
         "one along the rows of the upright film; it is no Wits appraisal",
         sources.CHALLENGE,
+        smooth=False,
     ),
 )

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from monai_ceph.analysis.definition import Definition, Unit
 from monai_ceph.analysis.definitions import DEFINITIONS
 from monai_ceph.analysis.norms import Norm, Norms, Sex
+from monai_ceph.analysis.norms.files import default_norms
 from monai_ceph.analysis.plane import Face
 from monai_ceph.analysis.uncertainty import COVERAGE, head_size, is_mirrored, landmark_errors, quarter_turns
 from monai_ceph.landmarks import SYMBOLS
@@ -132,7 +133,7 @@ def measure(
         turned: degrees counterclockwise that bring the film upright: 0, 90, 180 or 270. None: that of the detection,
             otherwise from the shape of the landmarks.
         mirrored: the head faces left once the film is upright. None: as for ``turned``.
-        norms: to compare with; None: :func:`~monai_ceph.analysis.norms.default_norms`. ``Norms()`` is none.
+        norms: to compare with; None: :func:`~monai_ceph.analysis.norms.files.default_norms`. ``Norms()`` is none.
         sex: F or M, for norms of one sex; None if not known.
         age: in years, for norms of an age; None if not known.
         spacing_source: where ``spacing`` came from.
@@ -149,11 +150,6 @@ def measure(
         _measurement(definition, film, face, value, error, norms.find(definition.symbol, sex, age))
         for definition, value, error in zip(DEFINITIONS, values, errors, strict=True)
     )
-
-
-def default_norms() -> Norms:
-    """Return the norms that were read in their primary source."""
-    return Norms()
 
 
 def _film(
@@ -213,7 +209,6 @@ def _values(face: Mapping[str, complex]) -> tuple[list[float], list[float]]:
     moved = {symbol: np.full(1 + 4 * len(face), point, dtype=np.complex128) for symbol, point in face.items()}
     for index, symbol in enumerate(face):
         moved[symbol][1 + 4 * index : 5 + 4 * index] += moves
-    # variance of each coordinate, in the order of the landmarks
     sigmas = np.array([errors.get(symbol, math.nan) * (size or math.nan) for symbol in face])
     order = {symbol: index for index, symbol in enumerate(face)}
     whole = Face(moved)
@@ -223,16 +218,17 @@ def _values(face: Mapping[str, complex]) -> tuple[list[float], list[float]]:
             values.append(math.nan)
             deviations.append(math.nan)
             continue
+        used = [order[symbol] for symbol in definition.landmarks]
+        # landmarks that coincide have no direction
         with np.errstate(divide="ignore", invalid="ignore"):
             result = definition.formula(whole)
-        values.append(float(result[0]))
-        used = [order[symbol] for symbol in definition.landmarks]
-        pairs = result[1:].reshape(len(face), 2, 2)[used]
-        change = pairs[..., 0] - pairs[..., 1]
+            pairs = result[1:].reshape(len(face), 2, 2)[used]
+            change = pairs[..., 0] - pairs[..., 1]
         if definition.unit == "degree":
-            # both sides of a full turn
+            # the two values may be on both sides of a full turn
             change = (change + 180) % 360 - 180
         slopes = change / (2 * step)
+        values.append(float(result[0]))
         deviations.append(float(np.sqrt((slopes**2 * sigmas[used, None] ** 2).sum())))
     return values, deviations
 
@@ -246,7 +242,7 @@ def _measurement(
     found: dict[str, Any] = {}
     if reason is None:
         interval = None
-        if math.isfinite(error):
+        if math.isfinite(error) and definition.smooth:
             interval = (value - COVERAGE * error, value + COVERAGE * error)
         found = {"interval": interval, **_compared(value, interval, norm)}
     return Measurement(

@@ -15,7 +15,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         ("Ricketts", "McNamara"),
         lambda face: face.angle("N-Ba", "PT-Gn"),
         "lower inner angle between Ba-N and PT-Gn",
-        sources.RICKETTS_1981,
+        f"{sources.RICKETTS_1981}; {sources.RICKETTS_TERMS}",
     ),
     Definition(
         "Maxillary depth",
@@ -33,7 +33,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         ("Ricketts",),
         lambda face: face.ahead("A", "N-Pog"),
         "distance of A from the facial plane N-Pog, positive in front of it",
-        f"{sources.RICKETTS_1961}; {sources.RICKETTS_1981}",
+        f"{sources.RICKETTS_1961}; {sources.RICKETTS_TERMS}",
     ),
     Definition(
         "L1-APog (mm)",
@@ -42,7 +42,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         ("Ricketts", "McNamara"),
         lambda face: face.ahead("LI", "A-Pog"),
         "distance of LI from the line A-Pog, positive in front of it",
-        f"{sources.RICKETTS_1961}; {sources.MCNAMARA_1984}",
+        f"{sources.RICKETTS_1961}; {sources.MCNAMARA_1984}; {sources.RICKETTS_TERMS}",
     ),
     Definition(
         "L1-APog (deg)",

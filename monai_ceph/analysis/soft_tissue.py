@@ -12,10 +12,8 @@ __all__ = ["DEFINITIONS"]
 
 
 def _z_angle(face: Face) -> Number:
-    # the profile line touches the lip that is further ahead, seen along the Frankfort plane
-    ahead = face.along("Pog'-UL", "Po-Or") >= face.along("Pog'-LL", "Po-Or")
-    upper, lower = face.angle("Or-Po", "UL-Pog'"), face.angle("Or-Po", "LL-Pog'")
-    return np.where(ahead, upper, lower)
+    # the profile line touches one of both lips
+    return np.minimum(face.angle("Or-Po", "UL-Pog'"), face.angle("Or-Po", "LL-Pog'"))
 
 
 DEFINITIONS: tuple[Definition, ...] = (
@@ -79,8 +77,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         "degree",
         ("Soft tissue",),
         _z_angle,
-        "lower inner angle between the Frankfort plane and the line from Pog' to UL or LL, whichever is further ahead "
-        "along Po-Or",
+        "lower inner angle between the Frankfort plane and the line from Pog' to UL or LL, whichever is smaller",
         sources.MERRIFIELD_1966,
     ),
     Definition(

@@ -31,7 +31,6 @@ JACOBSON_1975 = _unread("Jacobson, Am J Orthod 1975;67:125-138, doi:10.1016/0002
 HALL_SCOTT_1994 = _unread("Hall-Scott, Am J Orthod Dentofacial Orthop 1994;105:583-591")
 NANDA_1994 = _unread("Nanda and Merrill, Am J Orthod Dentofacial Orthop 1994;105:328-344")
 KIM_1974 = _unread("Kim, Am J Orthod 1974;65:586-611, doi:10.1016/0002-9416(74)90255-3")
-KIM_1978 = _unread("Kim and Vietas, Am J Orthod 1978;73:619-633, doi:10.1016/0002-9416(78)90223-3")
 HOLDAWAY_1983 = _unread("Holdaway, Am J Orthod 1983;84:1-28, doi:10.1016/0002-9416(83)90144-6")
 BURSTONE_1967 = _unread("Burstone, Am J Orthod 1967;53:262-284")
 LEGAN_1980 = _unread("Legan and Burstone, J Oral Surg 1980;38:744-751")
@@ -39,6 +38,8 @@ MERRIFIELD_1966 = _unread("Merrifield, Am J Orthod 1966;52:804-822")
 JACOBSON_2006 = _unread("Jacobson and Jacobson, Radiographic Cephalometry, 2nd edition, Quintessence 2006")
 
 # these were read
+KIM_1978 = "Kim and Vietas, Am J Orthod 1978;73:619-633, doi:10.1016/0002-9416(78)90223-3, abstract"
+RICKETTS_TERMS = "doi:10.1186/s40510-014-0044-y, Table 3"
 CHALLENGE = "ISBI 2015 challenge, evaluation code, angle.py"
 SIGNS = "doi:10.1186/s40510-016-0147-8, Table 2"
 PLANES = "doi:10.1186/s12903-022-02131-3, Table 1"

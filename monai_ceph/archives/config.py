@@ -30,7 +30,7 @@ __all__ = [
     "TargetConfig",
 ]
 
-ObjectName = Literal["sr", "gsps"]
+ObjectName = Literal["sr", "gsps", "sc"]
 
 
 def _ae_title(value: str) -> str:

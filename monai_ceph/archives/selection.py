@@ -16,6 +16,7 @@ from pydicom.uid import UID
 from monai_ceph.archives.config import SelectionConfig
 from monai_ceph.readers.dicom_elements import first_term, first_value, positive_number
 from monai_ceph.readers.dicom_file import RADIOGRAPH_CLASSES, is_unknown_modality
+from monai_ceph.readers.own_pictures import is_own_picture
 
 __all__ = ["IMAGE_CLASSES", "Selection"]
 
@@ -52,6 +53,8 @@ class Selection:
         Args:
             header: of a file, or from a query's answer about an instance or series. Absent elements never refuse it.
         """
+        if is_own_picture(header):
+            return "it is a picture that monai-ceph made of a film"
         kind = str(first_value(header, "SOPClassUID") or "")
         if kind and kind not in IMAGE_CLASSES:
             return f"{_class_name(kind)} is not an image class for cephalograms"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
@@ -77,27 +78,33 @@ def place_of(url: str) -> ArchivePlace:
     return ArchivePlace(service, query, series, image)
 
 
-def senders_of(urls: list[str]) -> dict[str, Sender]:
+def senders_of(urls: list[str], objects: Iterable[str] = ("sr", "gsps")) -> dict[str, Sender]:
     """Return senders by URL: ``dicomweb://HOST/ROOT``, or ``dicom://AE_TITLE@HOST:PORT[?calling=AE_TITLE]``.
+
+    Args:
+        urls: of the archives.
+        objects: kinds of objects that each gets: ``sr``, ``gsps``, ``sc``.
 
     Raises:
         CephError: one of them is not such a URL.
     """
-    return {url: _sender(url) for url in urls}
+    return {url: _sender(url, sorted(objects)) for url in urls}
 
 
-def _sender(url: str) -> Sender:
+def _sender(url: str, objects: Sequence[str]) -> Sender:
     parts = _split(url, "dicom")
     if parts.scheme != "dicom":
         if parts.query or re.search(r"/studies(/|$)", parts.path):
             raise CephError(f"{_shown(parts)}: a target is a whole service. Leave out studies and conditions")
-        return DicomWebSender(_made(DicomWebTarget, parts, _service(parts, parts.path, _TO_TOKEN)))
+        values = {**_service(parts, parts.path, _TO_TOKEN), "objects": objects}
+        return DicomWebSender(_made(DicomWebTarget, parts, values))
     conditions = dict(parse_qsl(parts.query))
     if not parts.username or parts.port is None or parts.path.strip("/") or conditions.keys() - {"calling"}:
         raise CephError(f"{url}: not an application entity such as dicom://AE_TITLE@HOST:PORT?calling=AE_TITLE")
     # urlsplit lowers the host's letters, and keeps those of the AE title
-    peer = {"ae_title": unquote(parts.username), "host": parts.hostname, "port": parts.port}
-    return DicomSender(_made(DicomTarget, parts, peer | {"calling_ae_title": conditions.get("calling")}), AE_TITLE)
+    peer: dict[str, Any] = {"ae_title": unquote(parts.username), "host": parts.hostname, "port": parts.port}
+    peer |= {"calling_ae_title": conditions.get("calling"), "objects": objects}
+    return DicomSender(_made(DicomTarget, parts, peer), AE_TITLE)
 
 
 def _split(url: str, *others: str) -> SplitResult:

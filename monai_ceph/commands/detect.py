@@ -23,7 +23,7 @@ from monai_ceph.commands.options import Device, Overlay, check_spacing
 from monai_ceph.errors import CephError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from monai_ceph.archives.targets import Sender
     from monai_ceph.work.executors import MakeExecutor
@@ -56,11 +56,16 @@ def detect(
     ] = None,
     targets: Annotated[
         list[str] | None,
-        typer.Option("--to", help="Archive that gets SR and GSPS: dicomweb://HOST/ROOT or dicom://AE_TITLE@HOST:PORT"),
+        typer.Option(
+            "--to", help="Archive that gets the DICOM objects: dicomweb://HOST/ROOT or dicom://AE_TITLE@HOST:PORT"
+        ),
     ] = None,
     formats: Annotated[
         list[str] | None,
-        typer.Option(help="Of csv, parquet, json, overlay, sr, gsps, all; csv,json,overlay if nothing is said."),
+        typer.Option(
+            help="Of csv, parquet, json, overlay, tracing, tracing-png, sr, gsps, sc, all; csv,json,overlay if nothing "
+            "is said."
+        ),
     ] = None,
     workers: Annotated[
         int | None,
@@ -124,9 +129,11 @@ def detect(
     from monai_ceph.work.remote import url_of
 
     try:
-        senders, wanted = _archives(archives or [], targets or []), batch.parse_formats(formats or ())
+        wanted = batch.parse_formats(formats or ())
+        objects = wanted & batch.OBJECT_FORMATS | batch.DEFAULT_OBJECTS
+        senders = _archives(archives or [], targets or [], objects)
         if senders and wanted.isdisjoint(batch.OBJECT_FORMATS):
-            wanted |= batch.OBJECT_FORMATS
+            wanted |= batch.DEFAULT_OBJECTS
         options = batch.Options(
             formats=wanted,
             workers=workers or 1,
@@ -178,7 +185,7 @@ def detect(
         raise typer.Exit(EXIT_SOME_FAILED if summary.with_landmarks else EXIT_NOTHING_DONE)
 
 
-def _archives(sources: list[str], targets: list[str]) -> Mapping[str, Sender]:
+def _archives(sources: list[str], targets: list[str], objects: Collection[str]) -> Mapping[str, Sender]:
     """Check what archives films come from and results go to; return the ways to the latter."""
     if not sources and not targets:
         return {}
@@ -189,4 +196,4 @@ def _archives(sources: list[str], targets: list[str]) -> Mapping[str, Sender]:
         if url.startswith("dicom://"):
             stop(f"--from {url}: C-MOVE sends to a node, see monai-ceph fetch; DICOMweb is dicomweb://HOST/ROOT")
         place_of(url)
-    return senders_of(targets)
+    return senders_of(targets, objects)

@@ -39,7 +39,7 @@ class Film:
 
 @dataclass(frozen=True)
 class MadeObject:
-    """An object made from a film: its kind (``sr`` or ``gsps``), file name without suffix, and SOP Instance UID."""
+    """An object made from a film: its kind, such as ``sr``, file name without suffix, and SOP Instance UID."""
 
     kind: str
     stem: str

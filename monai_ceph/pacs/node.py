@@ -31,7 +31,7 @@ from monai_ceph.pacs.receiver import Arrivals, Receiver
 from monai_ceph.pacs.spool import instance_uid_of
 from monai_ceph.readers import read_radiograph
 from monai_ceph.work.film import MakeDetector
-from monai_ceph.work.options import OBJECT_FORMATS, Options
+from monai_ceph.work.options import Options
 from monai_ceph.work.processes import ProcessExecutor, WorkerLostError
 
 if TYPE_CHECKING:
@@ -55,7 +55,13 @@ class Node:
     def __init__(self, config: NodeConfig, make_detector: MakeDetector) -> None:
         self.config = config
         self.spool, self.ledger = open_folder(config)
-        options = Options(OBJECT_FORMATS, force=config.detect.force)
+        by_target = [
+            *(target.objects for target in config.targets.dicom),
+            *(target.objects for target in config.targets.dicomweb),
+        ]
+        # no object that no target gets
+        wanted: frozenset[str] = frozenset(kind for kinds in by_target for kind in kinds)
+        options = Options(wanted, force=config.detect.force)
         make_worker = partial(_make_worker, make_detector, self.spool.objects, options)
         self._error: BaseException | None = None
         self._ended = threading.Event()

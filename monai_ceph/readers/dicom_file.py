@@ -19,11 +19,13 @@ from typing import Any
 
 from monai_ceph.errors import ReadError
 from monai_ceph.readers.dicom_elements import integer, term, uid
+from monai_ceph.readers.own_pictures import is_own_picture
 from monai_ceph.readers.pixels import check_size
 from monai_ceph.readers.quiet_pydicom import quiet
 
 ELEMENTS = (
     *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality"),
+    *("ImageType", "Manufacturer", "SeriesDescription"),
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit"),
     *("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence", "PresentationLUTShape"),
@@ -300,6 +302,8 @@ def _check_content(dataset: Any, has_pixels: bool, ends_early: bool, foreign: bo
             raise ReadError("truncated: the DICOM file ends before its pixel data")
         doubt = ", perhaps truncated" if modality and modality in MODALITIES else ""
         raise ReadError(f"a DICOM file without pixel data (Modality {_shown(modality)}){doubt}")
+    if sop_class == _SECONDARY_CAPTURE and is_own_picture(dataset):
+        raise ReadError("a picture that monai-ceph made of a film: detect on the film itself")
     if modality in MODALITIES or sop_class.startswith(_SECONDARY_CAPTURE):
         return []
     if not (is_unknown_modality(modality) and sop_class in RADIOGRAPH_CLASSES):

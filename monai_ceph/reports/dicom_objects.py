@@ -1,4 +1,4 @@
-"""Common parts of SR documents and presentation states: equipment, times, patient, and writing the file."""
+"""Common parts of all DICOM objects: equipment, times, patient, and writing the file."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pydicom.valuerep import PersonName
 
 from monai_ceph.errors import CephError
 from monai_ceph.readers.dicom_elements import positive_number
+from monai_ceph.readers.own_pictures import MANUFACTURER, SERIES_DESCRIPTION
 from monai_ceph.readers.pixels import cause
 from monai_ceph.readers.quiet_pydicom import quiet
 from monai_ceph.reports.dicom_source import (
@@ -31,10 +32,9 @@ from monai_ceph.storage.atomic import written_beside
 
 __all__ = ["MANUFACTURER", "building", "complete", "identification", "write_object"]
 
-MANUFACTURER = "monai-ceph"
 _LONG_STRING = 64
 # higher than the numbers that devices give, so that the results are last in a list of series
-_SERIES_NUMBERS: dict[ObjectKind, int] = {"SR": 9001, "PR": 9002, "DOC": 9005}
+_SERIES_NUMBERS: dict[ObjectKind, int] = {"SR": 9001, "PR": 9002, "SC": 9004, "DOC": 9005}
 
 
 def identification(kind: ObjectKind, reference: Dataset, source: Dataset, detection: Detection) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def identification(kind: ObjectKind, reference: Dataset, source: Dataset, detect
         "series_number": _SERIES_NUMBERS[kind],
         "sop_instance_uid": instance_uid(kind, reference.SOPInstanceUID, detection),
         "instance_number": detection.frame or positive_number(source, "InstanceNumber"),
-        "series_description": "Cephalometric landmarks, unreviewed",
+        "series_description": SERIES_DESCRIPTION,
         "manufacturer": MANUFACTURER,
         "manufacturer_model_name": model.name[:_LONG_STRING],
         "software_versions": model.software[:_LONG_STRING],

@@ -16,12 +16,13 @@ from pydicom import Dataset
 from monai_ceph.errors import CephError, ReadError, RejectedError, StoppedError
 from monai_ceph.readers import Radiograph
 from monai_ceph.reports.dicom_source import header_warnings, source_header
+from monai_ceph.reports.film_tracing import save_tracing
 from monai_ceph.reports.json_result import save_json
 from monai_ceph.reports.overlay import save_overlay
 from monai_ceph.result import Detection, ModelIdentity
 from monai_ceph.work.image_digest import image_digest
 from monai_ceph.work.names import without_identity
-from monai_ceph.work.options import Options, film_files
+from monai_ceph.work.options import OBJECT_FORMATS, PICTURE_FORMATS, Options, film_files
 from monai_ceph.work.remote import local_copy
 
 __all__ = [
@@ -38,9 +39,6 @@ __all__ = [
     "make_detector",
     "read_film",
 ]
-
-
-_OBJECTS = ("sr", "gsps")
 
 
 State = Literal["done", "uncertain", "rejected", "failed"]
@@ -230,49 +228,57 @@ class FilmWorker:
         """Write the film's files; return the detection as it was written, with a warning for what could not be."""
         files = film_files(self._out, job.stem, self._options.formats)
         source = None
-        if job.dicom and (self._options.deidentify or not files.keys().isdisjoint(_OBJECTS)):
+        if job.dicom and (self._options.deidentify or not files.keys().isdisjoint(OBJECT_FORMATS)):
             with local_copy(job.path) as path:
                 source = source_header(path)
         notes: list[str] = []
-        picture = files.pop("overlay", None)
         if self._options.deidentify:
             from monai_ceph.reports import deidentify
 
             detection = deidentify.deidentified_detection(detection)
             reason = deidentify.may_show_identity(source if source is not None else Dataset())
             source = deidentify.deidentified(source) if source is not None else None
-            if picture is not None and reason is not None:
+            if reason is not None and not files.keys().isdisjoint(PICTURE_FORMATS):
                 notes.append(f"No picture: {reason}")
-                picture = None
+                files = {name: file for name, file in files.items() if name not in PICTURE_FORMATS}
         if source is not None:
             notes += header_warnings(source)
         detection = detection.model_copy(update={"file": job.name})
-        if picture is not None:
-            with _written(picture):
-                save_overlay(picture, radiograph, detection)
-        for kind in _OBJECTS:
-            if source is not None and (target := files.get(kind)) is not None:
+        for kind, target in files.items():
+            if kind in PICTURE_FORMATS and kind not in OBJECT_FORMATS:
+                with _written(target):
+                    save = save_overlay if kind == "overlay" else save_tracing
+                    save(target, radiograph, detection)
+            elif kind in OBJECT_FORMATS and source is not None:
                 try:
                     with _written(target):
-                        _save_object(kind, target, detection, source)
+                        _save_object(kind, target, detection, source, radiograph)
                 except StoppedError:
                     raise
                 except CephError as error:  # such as a film without UIDs, which no object can refer to
                     notes.append(f"No {kind.upper()}: {str(error).removeprefix(f'{job.name}: ')}")
         # last, so that it holds all warnings
         detection = detection.model_copy(update={"warnings": (*detection.warnings, *notes)})
-        if target := files.get("json"):
-            with _written(target):
-                save_json(target, detection)
+        if result := files.get("json"):
+            with _written(result):
+                save_json(result, detection)
         return detection
 
 
-def _save_object(kind: str, target: Path, detection: Detection, source: Dataset) -> None:
+def _save_object(kind: str, target: Path, detection: Detection, source: Dataset, radiograph: Radiograph) -> None:
+    # imported only here: highdicom takes a second
     if kind == "sr":
-        from monai_ceph.reports.structured_report import save_sr as save
+        from monai_ceph.reports.structured_report import save_sr
+
+        save_sr(target, detection, source)
+    elif kind == "gsps":
+        from monai_ceph.reports.presentation_state import save_gsps
+
+        save_gsps(target, detection, source)
     else:
-        from monai_ceph.reports.presentation_state import save_gsps as save
-    save(target, detection, source)
+        from monai_ceph.reports.secondary_capture import save_sc
+
+        save_sc(target, detection, source, radiograph)
 
 
 @contextmanager

@@ -15,9 +15,11 @@ from monai_ceph.result import ModelIdentity
 
 __all__ = [
     "DEFAULT_FORMATS",
+    "DEFAULT_OBJECTS",
     "FORMATS",
     "LEDGER",
     "OBJECT_FORMATS",
+    "PICTURE_FORMATS",
     "FilmNames",
     "Options",
     "film_files",
@@ -30,13 +32,21 @@ LEDGER = "run.sqlite"
 ERRORS = "errors.csv"
 DUPLICATES = "duplicates.csv"
 TABLES = {"csv": "landmarks.csv", "parquet": "landmarks.parquet"}
-_PER_FILM = {"json": ("json", ".json"), "overlay": ("overlays", ".png"), "sr": ("sr", ".dcm"), "gsps": ("gsps", ".dcm")}
+_PICTURES = {"overlay": ("overlays", ".png"), "tracing": ("tracings", ".svg"), "tracing-png": ("tracings", ".png")}
+_OBJECTS = {name: (name, ".dcm") for name in ("sr", "gsps", "sc")}
+_PER_FILM = {"json": ("json", ".json"), **_PICTURES, **_OBJECTS}
 
 FORMATS = (*TABLES, *_PER_FILM)
 """What can be written: tables of all films, then one file per film."""
 
-OBJECT_FORMATS = frozenset({"sr", "gsps"})
+OBJECT_FORMATS = frozenset(_OBJECTS)
 """Those that are DICOM objects, which archives take."""
+
+DEFAULT_OBJECTS = frozenset({"sr", "gsps"})
+"""Those that archives get if nothing is said."""
+
+PICTURE_FORMATS = frozenset({*_PICTURES, "sc"})
+"""Those that show the film, and so what is burned into it."""
 
 DEFAULT_FORMATS = frozenset({"csv", "json", "overlay"})
 

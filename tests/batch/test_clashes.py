@@ -19,7 +19,7 @@ from monai_ceph.batch import Outcome, clashes
 from monai_ceph.batch.clashes import CLASH_WARNING
 from monai_ceph.work.names import key_of
 
-FORMATS = frozenset({"csv", "json", "overlay", "sr", "gsps"})
+FORMATS = frozenset({"csv", "json", "overlay", "sr", "gsps", "sc"})
 
 
 def film(path: Path, seed: int = 1, patient: str | None = None, uid_of_seed: int = 1, **options: Any) -> Path:

@@ -99,9 +99,9 @@ def said(studies: Path) -> dict[str, str]:
 @pytest.mark.parametrize("options", OPTIONS)
 def test_no_trace_of_the_patient(studies: Path, said: dict[str, str], options: str) -> None:
     out = studies.parent / f"out{options}"
-    objects = {out / "sr", out / "gsps"} if options == BY_UID else set()
+    objects = {out / "sr", out / "gsps", out / "sc"} if options == BY_UID else set()
     files = [file for file in out.rglob("*") if file.is_file() and file.parent not in objects]
-    assert {file.suffix for file in files} >= {".csv", ".json", ".png", ".parquet", ".sqlite"}
+    assert {file.suffix for file in files} >= {".csv", ".json", ".png", ".svg", ".parquet", ".sqlite"}
     traces = [MARK, MARK.upper(), MARK.encode().hex(), "19470823"]
     # a person has to find what has no readable UID, so it is called by its place below the folder that was named
     folder = f"{MARK}^Anna 19470823"

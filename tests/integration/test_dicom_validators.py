@@ -18,18 +18,19 @@ from pydicom import DataElement, Dataset, config
 from samples import changed, row_column
 
 from monai_ceph.landmarks import SYMBOLS
-from monai_ceph.readers import SpacingSource
+from monai_ceph.readers import Radiograph, SpacingSource
 from monai_ceph.reports.deidentify import deidentified, deidentified_detection
 from monai_ceph.reports.dicom_objects import write_object
 from monai_ceph.reports.dicom_source import INHERITED, source_header
 from monai_ceph.reports.presentation_state import save_gsps
 from monai_ceph.reports.reviewed_report import Review, reviewed_report
+from monai_ceph.reports.secondary_capture import save_sc
 from monai_ceph.reports.structured_report import save_sr
 from monai_ceph.result import Detection
 
 # docs/reference/dicom-objects.md says why each of them stays
 KNOWN = (
-    r"(ComprehensiveSR|GrayscaleSoftcopyPresentationState|ColorSoftcopyPresentationState)",
+    r"(ComprehensiveSR|SCImage|GrayscaleSoftcopyPresentationState|ColorSoftcopyPresentationState)",
     r"Warning - Unrecognized defined term <99MONAICEPH> for value 1 of attribute <Coding Scheme Designator>",
     r"Warning - is only permitted to be empty when actually unknown; .* attribute <Laterality>",
     r"Warning - Missing attribute or value that would be needed to build DICOMDIR - .*",
@@ -91,23 +92,27 @@ def with_pixels(dataset: Dataset) -> Dataset:
 
 
 @pytest.fixture(scope="module", params=VARIANTS)
-def objects(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path, Path]:
-    """Return the variant's name, its SR and its presentation state: to make them takes longer than to validate them."""
+def objects(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path, Path, Path]:
+    """Return the variant's name, its SR, its presentation state and its secondary capture.
+
+    To make them takes longer than to validate them.
+    """
     dataset, detection = VARIANTS[request.param]
     folder = tmp_path_factory.mktemp("objects")
     source = source_header(saved(dataset, folder / "film.dcm"))
-    report, state = folder / "sr.dcm", folder / "pr.dcm"
+    report, state, capture = (folder / name for name in ("sr.dcm", "pr.dcm", "sc.dcm"))
     save_sr(report, detection, source)
     save_gsps(state, detection, source)
-    return request.param, report, state
+    save_sc(capture, detection, source, Radiograph(np.zeros((400, 300), np.float32), Path("film.dcm")))
+    return request.param, report, state, capture
 
 
 class TestValidators:
-    def test_dciodvfy(self, objects: tuple[str, Path, Path]) -> None:
-        _, report, state = objects
-        assert unknown(remarks("dciodvfy", report) + remarks("dciodvfy", state)) == []
+    def test_dciodvfy(self, objects: tuple[str, Path, Path, Path]) -> None:
+        _, *files = objects
+        assert unknown([line for file in files for line in remarks("dciodvfy", file)]) == []
 
-    def test_dsrdump(self, objects: tuple[str, Path, Path]) -> None:
+    def test_dsrdump(self, objects: tuple[str, Path, Path, Path]) -> None:
         assert unknown(remarks("dsrdump", objects[1])) == []
 
     @pytest.mark.parametrize("save", [save_sr, save_gsps])
@@ -135,8 +140,8 @@ class TestValidators:
         said = remarks("dciodvfy", tmp_path / "sr.dcm") + remarks("dsrdump", tmp_path / "sr.dcm")
         assert unknown(said, NAME_WITHOUT_DELIMITER) == []
 
-    def test_dcmpschk(self, objects: tuple[str, Path, Path]) -> None:
-        name, _, state = objects
+    def test_dcmpschk(self, objects: tuple[str, Path, Path, Path]) -> None:
+        name, _, state, _ = objects
         expected: list[str] = []
         if name == "unicode":
             # it takes the bytes 80 to 9F of UTF-8 for control characters, also in a state that DCMTK made
