@@ -15,7 +15,7 @@ from monai_ceph.errors import CephError
 if TYPE_CHECKING:
     from monai_ceph.result import Detection
 
-__all__ = ["compare"]
+__all__ = ["compare", "same_patient"]
 
 _NAME = "comparison"
 
@@ -52,7 +52,7 @@ def compare(
     from monai_ceph.storage.written_files import WrittenFiles
 
     try:
-        warnings = _same_patient(first, second, force)
+        warnings = same_patient(first, second, force)
         one, two = _detections((first, second), pixel_spacing, force, device, config)
         if one.image_uid is not None and (one.image_uid, one.frame) == (two.image_uid, two.frame):
             stop(f"{second}: the same image as {first}; give two films")
@@ -77,7 +77,7 @@ def compare(
     console.print(NOTICE, style="dim")
 
 
-def _same_patient(first: Path, second: Path, force: bool) -> list[str]:
+def same_patient(first: Path, second: Path, force: bool) -> list[str]:
     """Return warnings about whose films they are.
 
     Raises:

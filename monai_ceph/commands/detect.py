@@ -63,8 +63,8 @@ def detect(
     formats: Annotated[
         list[str] | None,
         typer.Option(
-            help="Of csv, parquet, json, overlay, tracing, tracing-png, sr, gsps, sc, all; csv,json,overlay if nothing "
-            "is said."
+            help="Of csv, parquet, json, overlay, tracing, tracing-png, sr, gsps, sc, pdf, all; csv,json,overlay if "
+            "nothing is said."
         ),
     ] = None,
     workers: Annotated[
@@ -130,6 +130,8 @@ def detect(
 
     try:
         wanted = batch.parse_formats(formats or ())
+        if "pdf" in wanted:
+            need_extra("report", "reportlab")
         objects = wanted & batch.OBJECT_FORMATS | batch.DEFAULT_OBJECTS
         senders = _archives(archives or [], targets or [], objects)
         if senders and wanted.isdisjoint(batch.OBJECT_FORMATS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -30,6 +31,13 @@ __all__ = ["report", "report_formats"]
 _RESULTS = "results"
 
 
+class PersonSex(str, Enum):
+    """For norms of one sex."""
+
+    F = "F"
+    M = "M"
+
+
 def report(
     paths: Annotated[
         list[Path],
@@ -53,6 +61,15 @@ def report(
         float | None, typer.Option(help="mm per pixel of films; replaces what the files say.")
     ] = None,
     force: Annotated[bool, typer.Option(help="Keep films that do not look like a cephalogram.")] = False,
+    norms: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Set of norms, or YAML file, to compare with; several go in order of preference; none: no norms. "
+            "Without it, the norms that were read in their source."
+        ),
+    ] = None,
+    sex: Annotated[PersonSex | None, typer.Option(help="Of the patients, for norms of one sex.")] = None,
+    age: Annotated[float | None, typer.Option(min=0, max=130, help="In years, for norms of an age.")] = None,
     device: Device = None,
     config: Overlay = None,
 ) -> None:
@@ -67,11 +84,16 @@ def report(
         need_extra("report", "reportlab")
     if missing := [path for path in (*paths, *(films or ())) if not path.exists()]:
         stop(f"{missing[0]}: no such file or folder")
-    from monai_ceph.analysis import measure
+    from monai_ceph.analysis import load_norms, measure
     from monai_ceph.batch.reports import INDEX, Films, is_results, write_reports
     from monai_ceph.commands.progress import Progress
     from monai_ceph.reports.notes import NOTICE
 
+    try:
+        chosen = None if norms is None else load_norms(name for name in norms if name != "none")
+    except CephError as error:
+        stop(error)
+    measured = partial(measure, norms=chosen, sex=None if sex is None else sex.value, age=age)
     found = [path for path in paths if path.suffix.lower() == ".json" or is_results(path)]
     to_detect = [path for path in paths if path not in found]
     results, pictures = list(found), list(films or ())
@@ -83,7 +105,7 @@ def report(
         with Progress(messages) as progress:
             progress.step("writing reports")
             summary = write_reports(
-                *(results, Films(pictures), out, wanted, measure),
+                *(results, Films(pictures), out, wanted, measured),
                 by_uid=names is Names.UID,
                 on_film=progress.advance,
             )

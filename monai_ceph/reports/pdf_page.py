@@ -176,7 +176,7 @@ class PdfPage:
         return height
 
     def beside(self, height: float, chart: Sequence[MeasurementRow], text: Sequence[str]) -> None:
-        """Fill the space to the right of a figure that was drawn last: a chart or, without one, paragraphs.
+        """Fill the space to the right of a figure that was drawn last: a chart, then paragraphs.
 
         Args:
             height: of the figure, in points.
@@ -185,8 +185,9 @@ class PdfPage:
         """
         left, top = _MARGIN + COLUMN + _GAP, self._y + height + 4
         if chart:
-            self._chart(chart, left, top, COLUMN, min(height, 11.0 * (len(chart) + 2)))
-            return
+            chart_height = min(height, 11.0 * (len(chart) + 2))
+            self._chart(chart, left, top, COLUMN, chart_height)
+            top -= chart_height + 8
         for each in text:
             top -= self._paragraph(each, left, top, COLUMN, _PLAIN, SOFT, _SMALL) + 2
 

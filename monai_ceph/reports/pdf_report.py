@@ -35,7 +35,8 @@ def pdf_report(report: FilmReport, figure: Figure) -> bytes:
     for warning in report.warnings:
         page.text(f"Warning: {warning}", colour=WARN)
     facts = [f"{name}: {value}" for name, value in report.facts]
-    page.beside(page.figures([figure]), report.chart, ["No measurement of this film has a norm.", *facts])
+    norms = [] if report.chart else ["No measurement of this film has a norm."]
+    page.beside(page.figures([figure]), report.chart, [*norms, *(facts if report.facts_beside else [])])
     page.text(f"{report.landmarks} {figure.note}")
     if report.chart:
         page.text("Chart: deviation from the norm in SD. Dot: value; bar: 95 % interval.", colour=SOFT)
@@ -51,7 +52,7 @@ def pdf_report(report: FilmReport, figure: Figure) -> bytes:
     if report.absent:
         page.text("Not measured: " + "; ".join(f"{symbols} ({reason})" for reason, symbols in report.absent) + ".")
     page.text(" ".join(report.explanations), colour=SOFT)
-    if report.chart:
+    if not report.facts_beside:
         page.text("; ".join(facts), colour=SOFT)
     return page.finish()
 

@@ -34,6 +34,8 @@ DRAFT = "DRAFT: not reviewed"
 CHART_LIMIT = 4.0
 """Ends of the deviation chart in SD; what lies beyond is drawn at the end, as an arrow."""
 
+# rows of the chart that leave room below it
+_FEW_ROWS = 15
 _DIGITS = {"degree": 1, "mm": 1, "percent": 1, "ratio": 3}
 _SIGNS = {"degree": "°", "mm": " mm", "percent": " %", "ratio": ""}
 
@@ -123,6 +125,11 @@ class FilmReport:
     landmarks: str
     warnings: tuple[str, ...]
     facts: tuple[tuple[str, str], ...]
+
+    @property
+    def facts_beside(self) -> bool:
+        """There is room for the facts below the chart, beside the figure."""
+        return len(self.chart) <= _FEW_ROWS
 
 
 def quantity(value: float, unit: str, signed: bool = False) -> str:
@@ -249,8 +256,9 @@ def _explanation(measurement: Measurement) -> Iterator[str]:
 def _norm_source(measurement: Measurement) -> str:
     norm = measurement.norm
     assert norm is not None
-    read = "" if norm.verified else " (not read in the primary source)"
-    return f"{norm.population}: {norm.citation}{read}"
+    read = "" if norm.verified or "not read" in norm.citation else " (not read in the primary source)"
+    people = "" if norm.population == "not stated" else f"{norm.population}: "
+    return f"{people}{norm.citation}{read}"
 
 
 def _landmarks(detection: Detection) -> str:

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -33,7 +34,7 @@ ERRORS = "errors.csv"
 DUPLICATES = "duplicates.csv"
 TABLES = {"csv": "landmarks.csv", "parquet": "landmarks.parquet"}
 _PICTURES = {"overlay": ("overlays", ".png"), "tracing": ("tracings", ".svg"), "tracing-png": ("tracings", ".png")}
-_OBJECTS = {name: (name, ".dcm") for name in ("sr", "gsps", "sc")}
+_OBJECTS = {name: (name, ".dcm") for name in ("sr", "gsps", "sc", "pdf")}
 _PER_FILM = {"json": ("json", ".json"), **_PICTURES, **_OBJECTS}
 
 FORMATS = (*TABLES, *_PER_FILM)
@@ -45,7 +46,7 @@ OBJECT_FORMATS = frozenset(_OBJECTS)
 DEFAULT_OBJECTS = frozenset({"sr", "gsps"})
 """Those that archives get if nothing is said."""
 
-PICTURE_FORMATS = frozenset({*_PICTURES, "sc"})
+PICTURE_FORMATS = frozenset({*_PICTURES, "sc", "pdf"})
 """Those that show the film, and so what is burned into it."""
 
 DEFAULT_FORMATS = frozenset({"csv", "json", "overlay"})
@@ -114,6 +115,8 @@ class Options:
 def parse_formats(words: Iterable[str]) -> frozenset[str]:
     """Return the formats of words such as ``["csv,json", "sr"]``; ``all`` is every format, nothing the default.
 
+    Without the extra ``report``, ``all`` has no ``pdf``.
+
     Raises:
         CephError: for a word that is no format.
     """
@@ -122,7 +125,9 @@ def parse_formats(words: Iterable[str]) -> frozenset[str]:
         raise CephError(f"--formats {', '.join(unknown)}: no such format; there are {', '.join(FORMATS)}, and all")
     if not names:
         return DEFAULT_FORMATS
-    return frozenset(FORMATS if "all" in names else names)
+    if "all" not in names:
+        return frozenset(names)
+    return frozenset(name for name in FORMATS if name != "pdf" or name in names or find_spec("reportlab") is not None)
 
 
 def film_files(out: Path, stem: str, formats: Collection[str] = FORMATS) -> dict[str, Path]:
