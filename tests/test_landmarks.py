@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydicom.sr.codedict import codes
 
-from monai_ceph.landmarks import CODING_SCHEME, LANDMARKS, Code
+from monai_ceph.landmarks import CODING_SCHEME, EXTRA_LANDMARKS, LANDMARKS, Code, Landmark, landmark_of, name_of
 from monai_ceph.readers import SpacingSource
 from monai_ceph.reports import dicom_codes
 
@@ -38,13 +38,28 @@ def meanings(code: Code) -> set[str]:
 
 
 class TestCodes:
-    def test_the_page_has_the_landmarks(self) -> None:
+    @pytest.mark.parametrize(
+        ("heading", "marks"), [("Landmarks", LANDMARKS), ("Landmarks that people place", EXTRA_LANDMARKS)]
+    )
+    def test_the_page_has_the_landmarks(self, heading: str, marks: tuple[Landmark, ...]) -> None:
         expected = [
             [mark.symbol, mark.name, code.scheme, code.value, code.meaning, site.value, site.meaning]
-            for mark in LANDMARKS
+            for mark in marks
             for code, site in [(mark.code, mark.site)]
         ]
-        assert table("Landmarks") == expected
+        assert table(heading) == expected
+
+    def test_extra_landmarks_continue_the_others(self) -> None:
+        every = (*LANDMARKS, *EXTRA_LANDMARKS)
+        assert [mark.number for mark in every] == list(range(1, len(every) + 1))
+        assert (
+            len({mark.symbol.casefold() for mark in every})
+            == len({mark.name.casefold() for mark in every})
+            == len(every)
+        )
+        assert [landmark_of(mark.symbol) for mark in every] == list(every)
+        assert {mark.symbol: name_of(mark.symbol) for mark in every} == {mark.symbol: mark.name for mark in every}
+        assert (landmark_of("X"), name_of("X")) == (None, "X")
 
     def test_the_page_has_the_other_private_codes(self) -> None:
         rows = table("Other private codes")
@@ -53,7 +68,14 @@ class TestCodes:
 
     @pytest.mark.parametrize(
         "code",
-        sorted({code for mark in LANDMARKS for code in (mark.code, mark.site) if code.scheme != CODING_SCHEME})
+        sorted(
+            {
+                code
+                for mark in (*LANDMARKS, *EXTRA_LANDMARKS)
+                for code in (mark.code, mark.site)
+                if code.scheme != CODING_SCHEME
+            }
+        )
         + list(STANDARD),
         ids=lambda code: code.value,
     )
@@ -61,14 +83,14 @@ class TestCodes:
         assert code.meaning in meanings(code)
 
     def test_sites_are_snomed_codes(self) -> None:
-        assert {mark.site.scheme for mark in LANDMARKS} == {"SCT"}
+        assert {mark.site.scheme for mark in (*LANDMARKS, *EXTRA_LANDMARKS)} == {"SCT"}
 
     def test_codes_are_unique(self) -> None:
-        private = [mark.code for mark in LANDMARKS] + list(dicom_codes.PRIVATE_CODES)
+        private = [mark.code for mark in (*LANDMARKS, *EXTRA_LANDMARKS)] + list(dicom_codes.PRIVATE_CODES)
         assert len({(code.scheme, code.value.upper()) for code in private}) == len(private)
 
     def test_private_codes_fit_their_types(self) -> None:
-        for code in [mark.code for mark in LANDMARKS] + list(dicom_codes.PRIVATE_CODES):
+        for code in [mark.code for mark in (*LANDMARKS, *EXTRA_LANDMARKS)] + list(dicom_codes.PRIVATE_CODES):
             # SH and LO, and no sign that a table or a URL needs to escape
             assert re.fullmatch(r"[A-Za-z0-9]{1,16}", code.value)
             assert len(code.meaning) <= 64

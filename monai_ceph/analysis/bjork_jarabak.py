@@ -16,7 +16,7 @@ def _corner(symbol: str, name: str, polygon: str) -> Definition:
         ("Björk-Jarabak",),
         lambda face: face.corner(polygon),
         f"angle {polygon}, inside the polygon N-S-Ar-Go-Me",
-        f"{sources.BJORK_1969}; {sources.JARABAK_1972}",
+        f"{sources.BJORK_1969}; {sources.JARABAK_1972}; {sources.JARABAK_TERMS}",
     )
 
 

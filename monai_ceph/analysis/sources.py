@@ -24,21 +24,22 @@ RICKETTS_1961 = _unread("Ricketts, Angle Orthod 1961;31:141-156")
 RICKETTS_1968 = _unread("Ricketts, Am J Orthod 1968;54:272-289")
 RICKETTS_1981 = _unread("Ricketts, Angle Orthod 1981;51:115-150")
 MCNAMARA_1984 = _unread("McNamara, Am J Orthod 1984;86:449-469, doi:10.1016/S0002-9416(84)90352-X")
-BJORK_1969 = _unread("Björk, Am J Orthod 1969;55:585-599, doi:10.1016/0002-9416(69)90036-0")
+BJORK_1969 = _unread("Björk, Am J Orthod 1969;55:585-599")
 JARABAK_1972 = _unread("Jarabak and Fizzell, Technique and Treatment with Light-Wire Edgewise Appliances, Mosby 1972")
 MILLS_1982 = _unread("Mills, Principles and Practice of Orthodontics, Churchill Livingstone 1982")
-JACOBSON_1975 = _unread("Jacobson, Am J Orthod 1975;67:125-138, doi:10.1016/0002-9416(75)90065-2")
 HALL_SCOTT_1994 = _unread("Hall-Scott, Am J Orthod Dentofacial Orthop 1994;105:583-591")
 NANDA_1994 = _unread("Nanda and Merrill, Am J Orthod Dentofacial Orthop 1994;105:328-344")
-KIM_1974 = _unread("Kim, Am J Orthod 1974;65:586-611, doi:10.1016/0002-9416(74)90255-3")
-HOLDAWAY_1983 = _unread("Holdaway, Am J Orthod 1983;84:1-28, doi:10.1016/0002-9416(83)90144-6")
+KIM_1974 = _unread("Kim, Am J Orthod 1974;65:586-611")
+HOLDAWAY_1983 = _unread("Holdaway, Am J Orthod 1983;84:1-28")
 BURSTONE_1967 = _unread("Burstone, Am J Orthod 1967;53:262-284")
 LEGAN_1980 = _unread("Legan and Burstone, J Oral Surg 1980;38:744-751")
 MERRIFIELD_1966 = _unread("Merrifield, Am J Orthod 1966;52:804-822")
 JACOBSON_2006 = _unread("Jacobson and Jacobson, Radiographic Cephalometry, 2nd edition, Quintessence 2006")
 
 # these were read
+JACOBSON_1975 = "Jacobson, Am J Orthod 1975;67:125-138, doi:10.1016/0002-9416(75)90065-2, abstract"
 KIM_1978 = "Kim and Vietas, Am J Orthod 1978;73:619-633, doi:10.1016/0002-9416(78)90223-3, abstract"
+JARABAK_TERMS = "analyzeceph.com/roth-jarabak-analysis"
 RICKETTS_TERMS = "doi:10.1186/s40510-014-0044-y, Table 3"
 CHALLENGE = "ISBI 2015 challenge, evaluation code, angle.py"
 SIGNS = "doi:10.1186/s40510-016-0147-8, Table 2"

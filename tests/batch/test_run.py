@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import pydicom
 import pytest
 from fakes import FakeDetector, dies_of_loading, no_weights, save_film
@@ -14,8 +16,10 @@ from PIL import Image
 from runs import Runs, found, ledger, table, uid_of, written
 from samples import noise, save_grey
 
+from monai_ceph.analysis import DEFINITIONS
 from monai_ceph.batch import FORMATS, Options, detect_films, parse_formats
 from monai_ceph.errors import CephError, StoppedError
+from monai_ceph.result import Detection
 
 
 class TestStates:
@@ -45,9 +49,10 @@ class TestStates:
         save_film(run.films / "a.dcm", 1)
         run()
         ((detection,),) = ledger(run.out, "detection")
-        assert json.loads(detection) == json.loads(
-            (run.out / "json" / f"{uid_of(run.films / 'a.dcm')}.json").read_text()
-        )
+        written = json.loads((run.out / "json" / f"{uid_of(run.films / 'a.dcm')}.json").read_text())
+        # the measurements follow from the rest
+        assert written.pop("measurements")
+        assert json.loads(detection) == written
         assert json.loads(detection)["seconds"].keys() == {"reading", "stage_1"}
 
     def test_a_device_that_breaks_stops_the_run_and_then_costs_its_film(self, run: Runs) -> None:
@@ -256,3 +261,23 @@ def small_disk(tmp_path: Path) -> Any:
 
     yield disk, resize
     subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_measurements_of_every_film_with_landmarks(run: Runs) -> None:
+    save_film(run.films / "a.dcm", 1)
+    save_film(run.films / "doubt.dcm", 2)
+    (run.films / "text.dcm").write_text("no film")
+    run(formats=frozenset({"csv", "parquet", "json"}))
+    rows = table(run.out / "measurements.csv")
+    names = [row["film"] for row in rows]
+    assert names == [name for name in found(run.out) for _ in DEFINITIONS]
+    for name in found(run.out):
+        detection = Detection.model_validate_json((run.out / "json" / f"{name}.json").read_bytes())
+        own = [row for row in rows if row["film"] == name]
+        for row, each in zip(own, detection.measure(), strict=True):
+            assert (row["symbol"], row["reason"], row["image_uid"]) == (each.symbol, each.reason or "", name)
+            assert float(row["value"] or "nan") == pytest.approx(
+                math.nan if each.value is None else each.value, abs=6e-4, nan_ok=True
+            )
+    typed = pyarrow.parquet.read_table(run.out / "measurements.parquet").to_pylist()
+    assert [(row["film"], row["symbol"]) for row in typed] == [(row["film"], row["symbol"]) for row in rows]
