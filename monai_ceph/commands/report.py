@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -20,6 +19,7 @@ from monai_ceph.commands.console import (
     stop,
 )
 from monai_ceph.commands.detect import Names
+from monai_ceph.commands.measure import PersonSex
 from monai_ceph.commands.options import Device, Overlay, check_spacing
 from monai_ceph.errors import CephError
 
@@ -29,13 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["report", "report_formats"]
 
 _RESULTS = "results"
-
-
-class PersonSex(str, Enum):
-    """For norms of one sex."""
-
-    F = "F"
-    M = "M"
 
 
 def report(
