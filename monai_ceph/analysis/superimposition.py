@@ -11,8 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from monai_ceph.analysis.measurement import Measurement
-from monai_ceph.result import Detection
+from monai_ceph.analysis.measurement import Detected, Measurement
 
 __all__ = ["REGISTRATIONS", "Change", "Registration", "Superimposition", "changes", "superimpose"]
 
@@ -89,7 +88,7 @@ class Superimposition:
     in_mm: bool
 
 
-def superimpose(first: Detection, second: Detection, registration: Registration) -> Superimposition | str:
+def superimpose(first: Detected, second: Detected, registration: Registration) -> Superimposition | str:
     """Lay the landmarks of one film on those of another. Both films may lie or face differently.
 
     Args:
@@ -174,7 +173,7 @@ def _change(first: Measurement, second: Measurement, scales: tuple[bool, bool]) 
     )
 
 
-def _face(detection: Detection) -> dict[str, complex]:
+def _face(detection: Detected) -> dict[str, complex]:
     """Return the landmarks upright and facing right, in mm, or in pixels that count as square."""
     row, column = detection.pixel_spacing or (1.0, 1.0)
     face = {
