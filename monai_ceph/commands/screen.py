@@ -99,7 +99,7 @@ class Screen:
         if summary.sending is not None:
             taken = f"{summary.sending.sent} sent, {summary.sending.before} sent before"
             self._line(f"Reports and presentation states: {taken}, {len(summary.not_sent)} not sent.")
-        folders = [f"{file.parent.name}/" for file in film_files(Path(), "", options.formats).values()]
+        folders = dict.fromkeys(f"{file.parent.name}/" for file in film_files(Path(), "", options.formats).values())
         self._line(f"Written to {out}: {', '.join([*tables_of(options.formats), *folders, LEDGER])}.")
         self._console.print("Research use, not a medical device; a trained person reviews every result.", style="dim")
 

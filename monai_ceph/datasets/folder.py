@@ -16,7 +16,7 @@ from monai_ceph.datasets.film import Film
 from monai_ceph.datasets.film_finder import FilmFinder
 from monai_ceph.datasets.table import number, rows
 from monai_ceph.errors import DatasetError
-from monai_ceph.landmarks import SYMBOLS, name_of
+from monai_ceph.landmarks import SYMBOLS, landmark_of, name_of
 
 __all__ = ["TABLE", "folder", "template"]
 
@@ -84,7 +84,7 @@ def folder(root: str | Path, symbols: Sequence[str] = SYMBOLS) -> list[Film]:
             # under two names a film could be in both training and validation
             if (known := names.setdefault(os.path.realpath(image), file)) != file:
                 raise DatasetError(f"{where}: {file!r} is the same file as {known!r}; use one name")
-        if symbol not in order and symbol not in SYMBOLS:
+        if symbol not in order and landmark_of(symbol) is None:
             raise DatasetError(
                 f"{where}: no landmark has the symbol {symbol!r}; the landmarks are {' '.join(symbols)}. Landmarks of "
                 "your own belong in the config key landmarks"

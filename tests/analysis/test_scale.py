@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples import radiograph
 
-from monai_ceph.analysis.scale import check_scale, scale_problem
+from monai_ceph.analysis.scale import check_scale, rescaled, scale_problem
 from monai_ceph.landmarks import NUM_LANDMARKS, index_of
 from monai_ceph.readers import Radiograph, SpacingSource
 
@@ -108,3 +108,13 @@ def test_the_path_and_the_pixels_stay() -> None:
     checked = check_scale(given_film, points())
     assert checked.path == Path("film.png")
     assert checked.pixels is given_film.pixels
+
+
+def test_the_scale_of_points_without_a_film() -> None:
+    upright = {"S": (100.0, 100.0), "N": (100.0, 600.0), "U1A": (0.0, 0.0)}
+    assert rescaled(upright, (0.14, 0.3)) == ((0.14, 0.3), SpacingSource.USER)
+    assert rescaled(upright, (0.14, 0.3), CAL) == ((0.14, 0.3), CAL)
+    assert rescaled(upright, (0.3, 0.14), CAL) == (None, SpacingSource.IMPLAUSIBLE)
+    # without S-N nothing is checked
+    assert rescaled({"S": (100.0, 100.0)}, (0.3, 0.3), CAL) == ((0.3, 0.3), CAL)
+    assert rescaled({}, (0.3, 0.3)) == ((0.3, 0.3), SpacingSource.USER)

@@ -86,7 +86,7 @@ class TestCopies:
         assert run.seen() == ["a.dcm"]
         assert found(run.out) == [uid]
         assert written(run.out) == {f"{f}/{uid}.{s}" for f, s in {"json": "json", "overlays": "png"}.items()} | {
-            f"{folder}/{uid}.dcm" for folder in ("sr", "gsps")
+            f"{folder}/{uid}.dcm" for folder in ("sr", "gsps", "sc")
         }
         assert len(table(run.out / "duplicates.csv")) == 1
         assert ledger(run.out, "stem, duplicate_of") == [(uid, None), (None, 1)]
@@ -243,7 +243,7 @@ class TestClashes:
         film(run.films / "reject.dcm", seed=2)
         summary = run(formats=FORMATS)
         assert (summary.states, summary.clashes) == ({"done": 1, "rejected": 1}, 2)
-        assert not [name for name in written(run.out) if name.startswith(("sr", "gsps"))]
+        assert not [name for name in written(run.out) if name.startswith(("sr", "gsps", "sc"))]
         assert [row["error"].partition(":")[0] for row in table(run.out / "errors.csv")] == [
             "clash",
             "clash",
@@ -277,7 +277,7 @@ class TestFrames:
         assert (summary.films, summary.duplicates, summary.clashes) == (6, 2, 4)
         names = [f"{name}#{frame}" for name, frame in zip(names_of(run, *["a.dcm"] * 3, "b.dcm"), "1232", strict=True)]
         assert found(run.out) == names
-        assert not [name for name in written(run.out) if name.startswith(("sr", "gsps"))]
+        assert not [name for name in written(run.out) if name.startswith(("sr", "gsps", "sc"))]
         assert run(formats=FORMATS).before == 6
 
     def test_of_a_file_with_one_and_a_file_with_several(self, run: Runs) -> None:

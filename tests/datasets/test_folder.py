@@ -50,6 +50,14 @@ def test_rows_in_any_order_and_x_y_become_row_column(root: Path) -> None:
     assert (a.pixel_spacing, b.pixel_spacing) == (0.1, 0.2)
 
 
+def test_a_landmark_that_only_people_place_may_be_in_the_table(root: Path) -> None:
+    text = HEADER + "a.png,S,10,20,\na.png,U1A,30,40,\n"
+    (film,) = folder(write(root, text))
+    assert np.isfinite(film.landmarks).all(axis=1).sum() == 1
+    (film,) = folder(root, ("S", "U1A"))
+    assert film.landmarks.tolist() == [[20, 10], [40, 30]]
+
+
 def test_spread_between_two_annotators(root: Path) -> None:
     header = HEADER.replace("\n", ",spread_x,spread_y\n")
     [film] = folder(write(root, header + "a.png,S,10,20,,1.5,-2\na.png,N,3,4,,,\n"))
