@@ -14,7 +14,7 @@ endif
 .PHONY: help setup label optional demo test paper docs lint types clean
 
 help:
-	@echo "make demo      set up, draw synthetic DICOM cephalograms in demo/, detect on them, print the error"
+	@echo "make demo      set up, draw synthetic DICOM cephalograms in demo/, detect on them, print the error, write reports"
 	@echo "make test      set up, lint, check types, run the tests; tests skip if something that they need is missing"
 	@echo "make optional  set up, with every extra that tests need and MONAI Label: make test then runs their tests too"
 	@echo "make label     set up, with MONAI Label, for monai-ceph label"
@@ -43,14 +43,15 @@ $(VENV)/.label: $(VENV)/.installed requirements/label.txt
 
 # torch is named again wherever pip resolves: in a conflict elsewhere it may look for another one
 optional: label
-	$(PIP) install "$(TORCH)" -e ".[ray,s3-tests,onnx,pacs,node-tests,pretrained,docs]"
+	$(PIP) install "$(TORCH)" -e ".[ray,s3-tests,onnx,pacs,node-tests,pretrained,docs,report]"
 
 demo: setup
 # the table comes last: without it, an earlier demo was interrupted, and phantom would refuse its folder
 	test -e demo/films/landmarks.csv || { rm -rf demo/films && $(BIN)/monai-ceph phantom demo/films --count 4 --seed 2026; }
 	$(BIN)/monai-ceph detect demo/films --out demo/results
 	$(BIN)/monai-ceph evaluate demo/films
-	@echo "Look at the pictures in demo/results/overlays. The table above is the error against demo/films/landmarks.csv:"
+	$(BIN)/monai-ceph report demo/results --films demo/films --out demo/report
+	@echo "Open demo/report/index.html in a browser. The table above is the error against demo/films/landmarks.csv:"
 	@echo "synthetic films say nothing about patients, and a point that is called ok can be wrong."
 
 lint: setup

@@ -20,7 +20,13 @@ TESTS = sorted(path for path in (ROOT / "tests").rglob("*.py") if path.name.star
 # tests import each other's helpers, and scripts of benchmarks, by their bare names
 HELPERS = {path.stem: path for folder in ("benchmarks", "tests") for path in (ROOT / folder).rglob("*.py")}
 # the extra that a file needs if it skips without this module
-GUARDS = {"pynetdicom": "pacs", "monailabel": "label", "selenium": "node-tests", "schemathesis": "node-tests"}
+GUARDS = {
+    "pynetdicom": "pacs",
+    "monailabel": "label",
+    "selenium": "node-tests",
+    "reportlab": "report",
+    "schemathesis": "node-tests",
+}
 
 
 @cache

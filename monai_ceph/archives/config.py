@@ -30,7 +30,7 @@ __all__ = [
     "TargetConfig",
 ]
 
-ObjectName = Literal["sr", "gsps", "sc"]
+ObjectName = Literal["sr", "gsps", "sc", "pdf"]
 
 
 def _ae_title(value: str) -> str:

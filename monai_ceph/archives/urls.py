@@ -83,7 +83,7 @@ def senders_of(urls: list[str], objects: Iterable[str] = ("sr", "gsps")) -> dict
 
     Args:
         urls: of the archives.
-        objects: kinds of objects that each gets: ``sr``, ``gsps``, ``sc``.
+        objects: kinds of objects that each gets: ``sr``, ``gsps``, ``sc``, ``pdf``.
 
     Raises:
         CephError: one of them is not such a URL.

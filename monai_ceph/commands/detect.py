@@ -63,7 +63,7 @@ def detect(
     formats: Annotated[
         list[str] | None,
         typer.Option(
-            help="csv, parquet, json, overlay, tracing, tracing-png, sr, gsps, sc or all, with commas. "
+            help="csv, parquet, json, overlay, tracing, tracing-png, sr, gsps, sc, pdf or all, with commas. "
             "Default: csv,json,overlay."
         ),
     ] = None,
@@ -130,6 +130,8 @@ def detect(
 
     try:
         wanted = batch.parse_formats(formats or ())
+        if "pdf" in wanted:
+            need_extra("report", "reportlab")
         objects = wanted & batch.OBJECT_FORMATS | batch.DEFAULT_OBJECTS
         senders = _archives(archives or [], targets or [], objects)
         if senders and wanted.isdisjoint(batch.OBJECT_FORMATS):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import ssl
+from importlib.util import find_spec
 from pathlib import Path
 
 from monai_ceph.archives.client_tls import client_tls
@@ -28,6 +29,9 @@ def check_node(config: NodeConfig) -> None:
     check_folder(config.folder)
     if config.http is not None and config.http.port == config.port:
         raise CephError(f"http.port and port are both {config.port}")
+    dicom = any("pdf" in target.objects for target in config.targets.dicom)
+    if (dicom or any("pdf" in target.objects for target in config.targets.dicomweb)) and find_spec("reportlab") is None:
+        raise CephError("a target gets pdf, and reportlab is not installed: pip install 'monai-ceph[report]'")
     if (config.detect.device or "").startswith("cuda"):
         import torch
 

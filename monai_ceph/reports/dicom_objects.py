@@ -34,7 +34,7 @@ __all__ = ["MANUFACTURER", "building", "complete", "identification", "write_obje
 
 _LONG_STRING = 64
 # higher than the numbers that devices give, so that the results are last in a list of series
-_SERIES_NUMBERS: dict[ObjectKind, int] = {"SR": 9001, "PR": 9002, "SC": 9004}
+_SERIES_NUMBERS: dict[ObjectKind, int] = {"SR": 9001, "PR": 9002, "SC": 9004, "DOC": 9005}
 
 
 def identification(kind: ObjectKind, reference: Dataset, source: Dataset, detection: Detection) -> dict[str, Any]:

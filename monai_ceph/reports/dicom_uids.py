@@ -17,7 +17,7 @@ __all__ = ["NAMESPACE", "ObjectKind", "derived_uid", "device_uid", "instance_uid
 NAMESPACE = uuid.UUID("afafd9b5-8fa6-4106-a2c3-27676ddcae90")
 """The namespace of all derived UIDs."""
 
-ObjectKind = Literal["SR", "PR", "SC"]
+ObjectKind = Literal["SR", "PR", "SC", "DOC"]
 
 
 def derived_uid(*parts: str | int | float | None) -> str:

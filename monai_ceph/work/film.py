@@ -300,10 +300,16 @@ def _save_object(kind: str, target: Path, detection: Detection, source: Dataset,
         from monai_ceph.reports.presentation_state import save_gsps
 
         save_gsps(target, detection, source)
-    else:
+    elif kind == "sc":
         from monai_ceph.reports.secondary_capture import save_sc
 
         save_sc(target, detection, source, radiograph)
+    else:
+        from monai_ceph.analysis import measure
+        from monai_ceph.reports.encapsulated_pdf import save_pdf
+        from monai_ceph.reports.film_picture import film_png
+
+        save_pdf(target, detection, source, measure(detection), film_png(radiograph))
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -36,7 +37,7 @@ TABLES = {
     "parquet": ("landmarks.parquet", "measurements.parquet"),
 }
 _PICTURES = {"overlay": ("overlays", ".png"), "tracing": ("tracings", ".svg"), "tracing-png": ("tracings", ".png")}
-_OBJECTS = {name: (name, ".dcm") for name in ("sr", "gsps", "sc")}
+_OBJECTS = {name: (name, ".dcm") for name in ("sr", "gsps", "sc", "pdf")}
 _PER_FILM = {"json": ("json", ".json"), **_PICTURES, **_OBJECTS}
 
 FORMATS = (*TABLES, *_PER_FILM)
@@ -48,7 +49,7 @@ OBJECT_FORMATS = frozenset(_OBJECTS)
 DEFAULT_OBJECTS = frozenset({"sr", "gsps"})
 """Those that archives get if nothing is said."""
 
-PICTURE_FORMATS = frozenset({*_PICTURES, "sc"})
+PICTURE_FORMATS = frozenset({*_PICTURES, "sc", "pdf"})
 """Those that show the film, and so what is burned into it."""
 
 DEFAULT_FORMATS = frozenset({"csv", "json", "overlay"})
@@ -117,6 +118,8 @@ class Options:
 def parse_formats(words: Iterable[str]) -> frozenset[str]:
     """Return the formats in words such as ``["csv,json", "sr"]``. ``all`` means every format, no word the default.
 
+    Without the extra ``report``, ``all`` has no ``pdf``.
+
     Raises:
         CephError: if a word is not a format.
     """
@@ -125,7 +128,9 @@ def parse_formats(words: Iterable[str]) -> frozenset[str]:
         raise CephError(f"--formats {', '.join(unknown)}: no such format; there are {', '.join(FORMATS)}, and all")
     if not names:
         return DEFAULT_FORMATS
-    return frozenset(FORMATS if "all" in names else names)
+    if "all" not in names:
+        return frozenset(names)
+    return frozenset(name for name in FORMATS if name != "pdf" or name in names or find_spec("reportlab") is not None)
 
 
 def film_files(out: Path, stem: str, formats: Collection[str] = FORMATS) -> dict[str, Path]:

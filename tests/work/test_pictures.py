@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -14,6 +15,9 @@ from monai_ceph.batch import Options, detect_films, parse_formats
 
 FORMATS = parse_formats(["json,overlay,tracing,tracing-png,sr,gsps,sc"])
 PICTURES = {"overlays/.png", "tracings/.svg", "tracings/.png", "sc/.dcm"}
+if find_spec("reportlab") is not None:
+    FORMATS |= {"pdf"}
+    PICTURES |= {"pdf/.dcm"}
 
 
 @pytest.fixture

@@ -1,0 +1,264 @@
+"""Reports of many films, from the results of a run: a page each, and one that says which film needs a person first."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from PIL import Image
+from pydantic import ValidationError
+
+from monai_ceph.analysis import Measurement
+from monai_ceph.errors import CephError, ReadError
+from monai_ceph.readers import Radiograph, SpacingSource, iter_radiographs, read_radiograph
+from monai_ceph.readers.quiet_pydicom import quiet
+from monai_ceph.reports.film_picture import film_picture
+from monai_ceph.reports.html_report import BatchEntry, batch_html, report_html
+from monai_ceph.reports.pdf_report import pdf_report
+from monai_ceph.reports.report_content import film_report
+from monai_ceph.reports.report_figure import film_figure
+from monai_ceph.result import Detection
+from monai_ceph.storage.written_files import WrittenFiles
+from monai_ceph.work.names import film_name, key_of, readable
+from monai_ceph.work.options import ERRORS
+
+__all__ = ["INDEX", "Films", "ReportFormat", "ReportSummary", "is_results", "read_detection", "write_reports"]
+
+ReportFormat = Literal["html", "pdf"]
+
+INDEX = "index.html"
+"""The page of the batch."""
+
+_THUMBNAIL = 220
+_FOREIGN = "the film of this name is another image, so its picture was left out"
+
+
+@dataclass
+class ReportSummary:
+    """What became of the reports.
+
+    Attributes:
+        written: films with a report.
+        failures: film and reason, for each without one.
+        notes: sentences on reports that lack something.
+    """
+
+    written: int = 0
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+class Films:
+    """Finds the file of a film again by what the results call it, or by its SOP Instance UID.
+
+    Args:
+        paths: files, and folders that are searched to any depth.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._files: list[Path] = []
+        self._named: dict[str, Path] = {}
+        for root in paths:
+            for path in iter_radiographs([root]):
+                self._files.append(path)
+                names = [readable(path)]
+                if root.is_dir():
+                    names.append(readable(path.relative_to(root) if path.is_relative_to(root) else path))
+                for name in names:
+                    self._named.setdefault(name, path)
+
+    @cached_property
+    def _by_uid(self) -> dict[str, Path | None]:
+        """Files by UID; None for a UID that two files have, since they may be different images."""
+        from pydicom import dcmread
+
+        found: dict[str, Path | None] = {}
+        for path in self._files:
+            try:
+                with quiet():
+                    uid = dcmread(path, stop_before_pixels=True, specific_tags=["SOPInstanceUID"]).get("SOPInstanceUID")
+            except Exception:  # no DICOM file, or one that cannot be read, has no UID
+                continue
+            if uid:
+                found[str(uid)] = None if str(uid) in found else path
+        return found
+
+    def find(self, detection: Detection) -> Path | None:
+        """Return the file of a film, or None if it is not among these."""
+        name = detection.file
+        if detection.frame is not None:
+            name = name.removesuffix(f"#{detection.frame}")
+        if (path := self._named.get(name)) is not None or detection.image_uid is None:
+            return path
+        return self._by_uid.get(detection.image_uid)
+
+
+def is_results(path: Path) -> bool:
+    """Return whether a folder holds the results of ``monai-ceph detect`` as JSON."""
+    return (path / "json").is_dir()
+
+
+def read_detection(path: Path) -> Detection:
+    """Read the JSON of a film.
+
+    Raises:
+        CephError: it cannot be read, or is no result of this package; the message names the file.
+    """
+    try:
+        return Detection.model_validate_json(path.read_bytes())
+    except CephError as error:
+        raise CephError(f"{path}: {error}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise CephError(f"{path}: not a result of monai-ceph: {place + ': ' if place else ''}{first['msg']}") from error
+    except OSError as error:
+        raise CephError(f"{path}: {error.strerror or error}") from error
+
+
+def write_reports(
+    results: Sequence[Path],
+    films: Films,
+    out: Path,
+    formats: Iterable[ReportFormat],
+    measured: Callable[[Detection], Sequence[Measurement]],
+    by_uid: bool = False,
+    on_film: Callable[[], None] = lambda: None,
+) -> ReportSummary:
+    """Write a report per film, and the page of the batch. Files of another origin are not replaced.
+
+    Args:
+        results: folders of results, and single JSON files.
+        films: where the pictures are; a report without its film has the tracing alone.
+        out: folder of the reports.
+        formats: html, pdf or both.
+        measured: returns the measurements of a detection.
+        by_uid: call DICOM films by their SOP Instance UID, whatever the results call them.
+        on_film: called after each film.
+
+    Raises:
+        CephError: PDF is wanted and ReportLab is not installed, or the page of the batch cannot be replaced.
+        OSError: if a file cannot be written.
+    """
+    summary, entries = ReportSummary(), []
+    files, formats = WrittenFiles(out), frozenset(formats)
+    taken = {INDEX.removesuffix(".html")}
+    for source in _json_files(results):
+        name = source.stem
+        try:
+            detection = read_detection(source)
+            if by_uid and detection.image_uid:
+                named = film_name(key_of(source), None, detection.image_uid, detection.frame)
+                detection = detection.model_copy(update={"file": named})
+            name = detection.file
+            radiograph, note = _radiograph(films, detection)
+            if note:
+                summary.notes.append(f"{name}: {note}")
+            stem = _free(source.stem if not by_uid else detection.file.replace("#", "_"), taken)
+            entries.append(_write(files, stem, formats, detection, measured(detection), radiograph))
+            summary.written += 1
+        except CephError as error:
+            summary.failures.append((name, str(error).removeprefix(f"{name}: ")))
+        on_film()
+    summary.failures += [row for folder in results if folder.is_dir() for row in _errors(folder)]
+    if entries and "html" in formats:
+        with files.writing(INDEX) as part:
+            part.write_text(batch_html(entries, summary.failures), encoding="utf-8")
+    return summary
+
+
+def _write(
+    files: WrittenFiles,
+    stem: str,
+    formats: frozenset[ReportFormat],
+    detection: Detection,
+    measurements: Sequence[Measurement],
+    radiograph: Radiograph | None,
+) -> BatchEntry:
+    picture = None if radiograph is None else film_picture(radiograph)
+    report = film_report(detection, measurements)
+    figure = film_figure(detection, None if picture is None else _png(picture))
+    if "html" in formats:
+        with files.writing(f"{stem}.html") as part:
+            part.write_text(report_html(report, figure, INDEX), encoding="utf-8", errors="backslashreplace")
+    if "pdf" in formats:
+        with files.writing(f"{stem}.pdf") as part:
+            part.write_bytes(pdf_report(report, figure))
+    thumbnail = None
+    if picture is not None:
+        picture.thumbnail((_THUMBNAIL, _THUMBNAIL))
+        thumbnail = _png(picture)
+    urgency, said = _urgency(detection)
+    return BatchEntry(
+        report.film, f"{stem}.html", said, urgency, thumbnail, f"{stem}.pdf" if "pdf" in formats else None
+    )
+
+
+def _png(picture: Image.Image) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, format="PNG", compress_level=6)
+    return file.getvalue()
+
+
+def _urgency(detection: Detection) -> tuple[float, str]:
+    """Return how much a film needs a person, 0 for one where nothing stood out, and why."""
+    symbols = {
+        status: [mark.symbol for mark in detection.landmarks if mark.status == status]
+        for status in ("missing", "uncertain")
+    }
+    said = ["the film as a whole is uncertain"] if detection.state == "uncertain" else []
+    said += [f"{status}: {', '.join(found)}" for status, found in symbols.items() if found]
+    implausible = detection.spacing_source is SpacingSource.IMPLAUSIBLE
+    said += ["the stated scale is implausible"] if implausible else []
+    urgency = 1000 * (detection.state == "uncertain") + 10 * len(symbols["missing"]) + len(symbols["uncertain"])
+    return urgency + 5 * implausible, "; ".join(said) or "all landmarks ok"
+
+
+def _json_files(results: Sequence[Path]) -> Iterator[Path]:
+    for path in results:
+        yield from sorted((path / "json").glob("*.json")) if path.is_dir() else [path]
+
+
+def _errors(folder: Path) -> list[tuple[str, str]]:
+    """Return film and reason for each that a run could not do, except films in a clash, which have landmarks."""
+    table = folder / ERRORS
+    try:
+        with table.open(newline="", encoding="utf-8") as stream:
+            rows = [(row["film"], row["error"]) for row in csv.DictReader(stream)]
+    except FileNotFoundError:
+        return []
+    except (OSError, KeyError, ValueError, csv.Error) as error:
+        raise CephError(f"{table}: not the table that a run wrote: {error}") from error
+    return rows
+
+
+def _radiograph(films: Films, detection: Detection) -> tuple[Radiograph | None, str | None]:
+    """Return the film of a detection, or None and why its picture is left out."""
+    path = films.find(detection)
+    if path is None:
+        return None, None
+    try:
+        radiograph = read_radiograph(path, frame=detection.frame)
+    except ReadError as error:
+        return None, str(error)
+    same = radiograph.pixels.shape == (detection.rows, detection.columns)
+    if not same or (detection.image_uid or None) != (radiograph.image_uid or None):
+        return None, _FOREIGN
+    return radiograph, None
+
+
+def _free(stem: str, taken: set[str]) -> str:
+    """Return a file name that no other film of this batch has; file systems may not tell upper from lower case."""
+    stem = os.fsdecode(stem.encode("utf-8", "surrogateescape"))
+    name, count = stem, 1
+    while name.lower() in taken:
+        count += 1
+        name = f"{stem}.{count}"
+    taken.add(name.lower())
+    return name

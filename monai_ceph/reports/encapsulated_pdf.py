@@ -1,0 +1,91 @@
+"""The report of a film as a DICOM Encapsulated PDF (PS3.3 A.45.1), for viewers that show no SR.
+
+The document calls the film by its SOP Instance UID, not by its file's name, and holds no data of the patient; the
+header has those of the film, as in the other objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from highdicom.base import SOPClass
+from pydicom import Dataset
+from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
+
+from monai_ceph.analysis import Measurement
+from monai_ceph.reports.dicom_objects import building, complete, identification, write_object
+from monai_ceph.reports.dicom_source import header_warnings, image_reference
+from monai_ceph.reports.pdf_report import pdf_report
+from monai_ceph.reports.report_content import film_report
+from monai_ceph.reports.report_figure import film_figure
+from monai_ceph.result import Detection
+
+__all__ = ["encapsulated_pdf", "save_pdf"]
+
+_TITLE = "Cephalometric report, not reviewed"
+
+
+def encapsulated_pdf(
+    detection: Detection, source: Dataset, measurements: Sequence[Measurement], film_png: bytes | None
+) -> Dataset:
+    """Return the Encapsulated PDF of one film: a draft, unverified.
+
+    Burned In Annotation is NO only if the film's header says that for the film: its picture is part of the document.
+
+    Args:
+        detection: result for the film or one of its frames.
+        source: the film's header, from :func:`monai_ceph.reports.dicom_source.source_header`.
+        measurements: of the detection.
+        film_png: the picture of the whole film, as PNG; None for the tracing alone.
+
+    Raises:
+        CephError: the film has no valid UIDs, is not the film of the detection, or ReportLab is not installed.
+    """
+    with building("PDF", detection):
+        reference = image_reference(source, detection)
+        name = str(reference.SOPInstanceUID) + ("" if detection.frame is None else f"#{detection.frame}")
+        shown = detection.model_copy(update={"file": name, "warnings": (*detection.warnings, *header_warnings(source))})
+        document = pdf_report(film_report(shown, measurements), film_figure(shown, film_png))
+        result = SOPClass(
+            study_instance_uid=reference.StudyInstanceUID,
+            sop_class_uid=EncapsulatedPDFStorage,
+            modality="DOC",
+            transfer_syntax_uid=ExplicitVRLittleEndian,
+            **identification("DOC", reference, source, detection),
+        )
+        result.ConversionType = "WSD"
+        result.AcquisitionDateTime = None
+        clean = film_png is None or str(source.get("BurnedInAnnotation") or "").strip().upper() == "NO"
+        result.BurnedInAnnotation = "NO" if clean else "YES"
+        result.SourceInstanceSequence = [_reference(reference)]
+        result.DocumentTitle = _TITLE
+        result.ConceptNameCodeSequence = []
+        result.VerificationFlag = "UNVERIFIED"
+        result.MIMETypeOfEncapsulatedDocument = "application/pdf"
+        result.EncapsulatedDocumentLength = len(document)
+        # values of OB have an even length
+        result.EncapsulatedDocument = document + b"\0" * (len(document) % 2)
+        complete(result, source, detection)
+    return result
+
+
+def save_pdf(
+    target: Path, detection: Detection, source: Dataset, measurements: Sequence[Measurement], film_png: bytes | None
+) -> None:
+    """Write the Encapsulated PDF of one film, atomically. The same detection gives the same bytes.
+
+    Arguments are those of :func:`encapsulated_pdf`, and the file to write.
+
+    Raises:
+        CephError: as :func:`encapsulated_pdf`.
+        OSError: if the file cannot be written.
+    """
+    write_object(target, encapsulated_pdf(detection, source, measurements, film_png))
+
+
+def _reference(reference: Dataset) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID = reference.SOPClassUID
+    item.ReferencedSOPInstanceUID = reference.SOPInstanceUID
+    return item
