@@ -1,17 +1,16 @@
 """How fast `monai-ceph detect` processes many files, where the time goes, and how much memory it takes.
 
-``python benchmarks/batch.py`` draws a few DICOM phantoms of 1935 x 2400 pixels and makes ``--files`` DICOM headers with
-UIDs of their own, whose pixels are those of the phantoms: 10,000 whole copies would take 93 GB. It runs each engine
-with each number of workers over all of them, and prints films per second, their ratio to the first run, the processor
-time of a film, which other work on the machine changes little, the share of each part of the work, and the largest
-memory of the first process and of a worker. ``--engine ray`` starts a cluster on
-this machine; films per second do not hold its start, nor that of any worker. Phantoms are read from the disk cache: a
-slow disk or network is not measured.
+``python benchmarks/batch.py`` draws a few DICOM phantoms of 1935 x 2400 pixels, and writes ``--files`` DICOM headers
+with different UIDs. Their pixels are those of the phantoms, because 10,000 whole copies would take 93 GB. It runs each
+engine with each number of workers on all files. It prints films per second, their ratio to the first run, processor
+time per film (which other work on the machine changes little), the share of each part of the work, and the peak memory
+of the first process and of a worker. ``--engine ray`` starts a cluster on this machine. Films per second do not include
+the start of the cluster or of workers. Phantoms are read from the disk cache: a slow disk or network is not measured.
 
-``--points`` prints how much memory the first process holds at as many points of each run.
+``--points N`` also prints the memory of the first process at N points of each run.
 
-``--fake`` puts a reader and a detector that answer at once in the place of the real ones: it shows the walk, the ledger
-and the tables alone, and that their memory does not grow.
+``--fake`` replaces the reader and the detector by ones that answer at once. This measures only the search for files,
+the ledger and the tables, and shows that their memory does not grow.
 """
 
 from __future__ import annotations
@@ -91,7 +90,7 @@ class Pixels:
 
 
 def headers(phantom: Path, folder: Path, count: int) -> None:
-    """Write headers with UIDs of their own, 1000 to a folder."""
+    """Write headers with different UIDs, 1000 to a folder."""
     dataset = pydicom.dcmread(phantom)
     del dataset.PixelData
     for number in range(count):
@@ -102,11 +101,11 @@ def headers(phantom: Path, folder: Path, count: int) -> None:
 
 
 class Watch:
-    """Notes what a run takes while it goes on.
+    """Records the memory and processor time of a run.
 
     Attributes:
-        rows: at some points, the films that ended, and the memory of this process in MiB, now and at its largest.
-        cpu: processor seconds of this process and all below it between the first film and the last.
+        rows: at some points, the number of finished films, and the current and peak memory of this process in MiB.
+        cpu: processor seconds of this process and its descendants between the first film and the last.
     """
 
     def __init__(self, points: int, films: int) -> None:
@@ -116,7 +115,7 @@ class Watch:
         self.cpu = 0.0
 
     def __call__(self, name: str, outcome: Outcome | None) -> None:
-        """Take a film that ended."""
+        """Count a finished film."""
         self._ended += 1
         if self._ended in self._at:
             self.rows.append((self._ended, memory("VmRSS"), memory("VmHWM")))
@@ -127,7 +126,7 @@ class Watch:
 
 
 def processor_seconds() -> float:
-    """Return what this process and those that it started, and they in turn, have used of processors."""
+    """Return the processor seconds of this process and all its descendants."""
     parents, used = {}, {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -144,14 +143,14 @@ def processor_seconds() -> float:
 
 
 def memory(which: str) -> float:
-    """Return the memory of this process in MiB: VmRSS is what it holds now, VmHWM the most it held."""
-    # not getrusage, whose maximum holds that of the process which started this one
+    """Return the memory of this process in MiB: VmRSS is the current one, VmHWM the peak."""
+    # not getrusage: its maximum includes that of the parent process
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{which}:")) / 2**10
 
 
 def measure(films: Path, options: argparse.Namespace) -> None:
-    """Run over the films and print the figures as JSON; in a separate process, to measure its memory."""
+    """Run on the films and print the figures as JSON. This runs in a separate process, to measure its memory."""
     fake, workers = options.fake, options.workers[0]
     if fake:
         make, read = Instant, Pixels([])
@@ -172,9 +171,9 @@ def measure(films: Path, options: argparse.Namespace) -> None:
         settings = Options(formats=parse_formats([options.formats]), workers=workers, force=True)
         summary = detect_films([films], Path(out), make, settings, read=read, on_film=watch, make_executor=executor)
         whole = time.perf_counter() - begun
-        most = memory("VmHWM")  # with the tables, and without the list of files below
+        most = memory("VmHWM")  # includes the tables, but not the list of files below
         disk = sum(file.stat().st_size for file in Path(out).rglob("*") if file.is_file())
-    # the workers of Ray are no children of this process
+    # Ray's workers are not children of this process
     children = workers > 1 and executor is None
     result = {
         "landmarks": summary.with_landmarks,
@@ -211,7 +210,9 @@ def row(engine: str, workers: int, result: dict[str, Any], first: float) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--files", type=int, nargs="+", default=[10_000], help="how many films; each a run of its own")
+    parser.add_argument(
+        "--files", type=int, nargs="+", default=[10_000], help="number of films; several values give several runs"
+    )
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], help="how many processes; each a run")
     parser.add_argument(
         "--engine", choices=("local", "ray"), nargs="+", default=["local"], help="where the workers are; each a run"

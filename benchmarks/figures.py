@@ -1,8 +1,8 @@
-"""Draw the figures of benchmarks/JOURNAL.md from what benchmarks/accuracy.py measured.
+"""Draw the figures of docs/explanation/accuracy.md from the output of benchmarks/accuracy.py.
 
-``python benchmarks/figures.py accuracy.json docs/images`` writes the mean error of every landmark (the paper's figure
-4) and the best, the median and the worst films as error vectors on the mean shape. No film and no annotation is drawn:
-the landmarks' places are those of the mean shape, and the vectors are errors in mm.
+``python benchmarks/figures.py accuracy.json docs/images`` draws the mean error of every landmark (as in the paper's
+figure 4), and error vectors on the mean shape for the best, the median and the worst film. Neither films nor
+annotations are drawn: points have the positions of the mean shape, and vectors are errors in mm.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ENLARGED = 4
 
 
 def per_landmark(methods: dict[str, Any], target: Path) -> None:
-    """Bars of the mean radial error of every landmark with its standard deviation, one colour per method."""
+    """Draw the mean radial error of every landmark and its standard deviation as bars, one colour per method."""
     figure, axes = plt.subplots(figsize=(10, 4), layout="constrained")
     width = 0.8 / len(methods)
     for index, (name, method) in enumerate(methods.items()):
@@ -48,7 +48,7 @@ def per_landmark(methods: dict[str, Any], target: Path) -> None:
 
 
 def cases(method: dict[str, Any], size_mm: float, target: Path) -> None:
-    """Error vectors, enlarged, of the best, the median and the worst film on the mean shape."""
+    """Draw the enlarged error vectors of the best, the median and the worst film on the mean shape."""
     shape = np.array(weights.model()["mean_shape"]) * size_mm
     offsets = np.array([[(np.nan, np.nan) if mark is None else mark for mark in film] for film in method["offsets"]])
     mean = np.nanmean(np.linalg.norm(offsets, axis=2), axis=1)

@@ -1,9 +1,9 @@
-"""What the readers do with damaged files: crashes, hangs, errors other than ReadError, and memory use.
+"""Reads damaged files, and reports crashes, hangs, errors other than ReadError, and excessive memory use.
 
 ``python benchmarks/fuzz.py`` writes small valid files of every kind, damages copies of them (flipped bits, other
-bytes, cuts, insertions, doubled and swapped blocks, changed lengths) and reads them in a child process with a limit of
-time and memory per file. It prints what happened per kind, and how to repeat each finding. The exit code is 1 if there
-is one. The same seed gives the same files.
+bytes, cuts, insertions, doubled and swapped blocks, changed lengths), and reads them in a child process with limits of
+time and memory per file. It prints the outcomes per kind, and how to repeat each finding. The exit code is 1 if there
+is a finding. The same seed gives the same files.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def _write_volumes(folder: Path, word: np.ndarray) -> list[Path]:
 
 
 def damaged(data: bytes, rng: random.Random) -> bytes:
-    """Return a copy with one to eight damages, half of them in the first part, where the header is."""
+    """Return a copy with one to eight changes, half of them in the first part, where the header is."""
     changed = bytearray(data)
     for _ in range(rng.choice((1, 1, 1, 2, 3, 8))):
         if len(changed) < 16:

@@ -1,9 +1,8 @@
-"""Damaged files through `monai-ceph detect`: each ends in one state, and each that is refused has a clear row.
+"""Runs `monai-ceph detect` on damaged files: each must get one state, and each refused file a clear row in errors.csv.
 
 ``python benchmarks/fuzz_detect.py`` damages ``--count`` small valid files of every kind, as `fuzz.py` does, and runs
-the whole batch over them, with a detector that answers at once in the place of the real one. It prints how many films
-ended in which state, and every row of errors.csv that is not clear: several lines, no kind of trouble, no cause, or a
-path.
+a batch on them, with a detector that answers at once instead of the real one. It prints how many films got each state,
+and every row of errors.csv that is not clear: one with several lines, without a kind or cause, or with a path.
 """
 
 from __future__ import annotations
@@ -26,23 +25,23 @@ _CLEAR = re.compile(r"(unreadable|failed): [^\n]{5,300}\.")
 
 
 def fuzz_detect(count: int, seed: int, folder: Path, workers: int = 1) -> tuple[Counter[str], list[str]]:
-    """Run over damaged files.
+    """Run a batch on damaged files.
 
     Args:
-        count: of the files.
-        seed: of the damage.
-        folder: an empty one, for films and results.
-        workers: processes.
+        count: number of files.
+        seed: seed of the damage.
+        folder: an empty folder, for films and results.
+        workers: number of processes.
 
     Returns:
-        How many films ended in which state, and what is not as it has to be.
+        How many films got each state, and a list of faults.
     """
     (folder / "samples").mkdir()
     (folder / "films").mkdir()
     samples = sorted(write_samples(folder / "samples"))
     for number in range(count):
         _, suffix, content = damaged_file(samples, seed, number)
-        # a UID for each, as long as the one of all samples: otherwise they are the same image
+        # a different UID for each, of the same length: otherwise all would be the same image
         content = content.replace(UID.encode(), f"{UID[:-5]}{10_000 + number % 90_000}".encode())
         (folder / "films" / f"{number:06}.{suffix}").write_bytes(content)
     ended: list[str] = []

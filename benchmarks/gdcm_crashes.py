@@ -1,8 +1,8 @@
-"""What GDCM does with damaged frames: why it runs in a separate process.
+"""Counts how often GDCM crashes on damaged frames. This is why it runs in a separate process.
 
 ``python benchmarks/gdcm_crashes.py`` compresses a small picture with every codec that GDCM decodes here, damages
-copies, and counts how often the process of the decoder ends with a signal. Frames that the readers refuse before they
-come to a decoder are counted apart.
+copies, and counts how often the decoder's process is killed by a signal. Frames that the readers refuse before decoding
+are counted separately.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def outcome(kind: str, frame: bytes) -> str:
-    """Decode one frame as the readers do, and say how it ended."""
+    """Decode one frame as the readers do, and return the outcome as text."""
     try:
         header = codestream_header(frame)
     except ReadError:

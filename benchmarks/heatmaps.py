@@ -1,4 +1,4 @@
-"""LandmarksToHeatmaps against MONAI's GenerateHeatmap: seconds, and what decoding gives back.
+"""LandmarksToHeatmaps against MONAI's GenerateHeatmap: speed, and error of the decoded landmarks.
 
 Prints the markdown tables of benchmarks/JOURNAL.md: ``python benchmarks/heatmaps.py --threads 1``.
 
@@ -51,7 +51,7 @@ def time_both(side: int, sigma: float, repeats: int, generator: torch.Generator)
     for repeat in range(repeats + 2):
         points = torch.rand((NUM_LANDMARKS, 2), generator=generator) * (side - 1)
         pair = seconds(partial(ours, points, (side, side))), seconds(partial(theirs, points))
-        # the first two calls pay for what is set up once
+        # the first two calls also set things up
         if repeat >= 2:
             times[0].append(pair[0])
             times[1].append(pair[1])
@@ -59,7 +59,7 @@ def time_both(side: int, sigma: float, repeats: int, generator: torch.Generator)
 
 
 def apart(side: int, sigma: float, generator: torch.Generator) -> torch.Tensor:
-    """Return random landmarks that are 6 sigma from each other (or side / 8) and 4 sigma from the border."""
+    """Return random landmarks at least 6 sigma (or side / 8) from each other and 4 sigma from the border."""
     margin, gap, points = 4 * sigma, min(6 * sigma, side / 8), torch.empty((0, 2))
     while len(points) < NUM_LANDMARKS:
         candidate = margin + torch.rand((1, 2), generator=generator) * (side - 1 - 2 * margin)
@@ -70,7 +70,7 @@ def apart(side: int, sigma: float, generator: torch.Generator) -> torch.Tensor:
 
 def head(side: int, generator: torch.Generator) -> torch.Tensor:
     """Return the landmarks of a random phantom in the paper's frame, where some are close enough to overlap."""
-    # a small film is drawn fast, and has its landmarks at the same places to a fraction of a pixel
+    # a small film is drawn fast, and its landmarks are at the same positions up to a fraction of a pixel
     phantom = draw_phantom(int(torch.randint(2**31, (), generator=generator)), height=160, width=128)
     film = SquareFilm(side)(MetaTensor(torch.zeros((1, 160, 128)), affine=torch.eye(3)))
     return landmarks_to_grid(torch.from_numpy(phantom.landmarks), affine_of(film)).float()

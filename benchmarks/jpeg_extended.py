@@ -1,7 +1,7 @@
-"""A JPEG encoder for 12 bits (process 4, ITU-T T.81), since neither Pillow nor GDCM has one that works.
+"""A JPEG encoder for 12 bits (process 4, ITU-T T.81), because neither Pillow nor GDCM has one that works.
 
-Nothing is quantised beyond the rounding of the DCT, and the Huffman codes all have the same length: the result is
-large, valid, and within 1 of what went in.
+DCT coefficients are only rounded, and all Huffman codes have the same length: the result is large, valid, and decodes
+to within 1 of the input.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Films whose anatomy fills only a small part of the grey values, as DICOM files: how far the landmarks get worse.
+"""Accuracy on DICOM films whose anatomy fills only a small part of the grey values.
 
-``python benchmarks/narrow_range.py ISBI2015/`` writes training films as DICOM files in a temporary folder, with the
-anatomy in the lowest ``1/f`` of the range and 3 % of the area at the highest value: a block in a corner, a strip at the
-border or lead markers beside the head, in turn. A window over the anatomy says what to show. It prints a row per kind
-of file. ``--set KEY=VALUE`` changes the detector: ``--set 'pose#intensity#max_gap=null'`` scales by percentiles alone.
-The shipped weights, which are the default, saw these films: compare rows with one another only.
+``python benchmarks/narrow_range.py ISBI2015/`` writes training films as DICOM files to a temporary folder. The anatomy
+is in the lowest ``1/f`` of the range, and 3 % of the area is at the highest value: a block in a corner, a strip at the
+border or lead markers beside the head, in turn. The header has a window over the anatomy. It prints a row per kind of
+file. ``--set KEY=VALUE`` changes the detector: ``--set 'pose#intensity#max_gap=null'`` scales by percentiles only. The
+shipped weights, which are the default, were trained on these films: only compare the rows with each other.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from monai_ceph.detection import CephalogramDetector
 from monai_ceph.errors import RejectedError
 from monai_ceph.readers import read_radiograph
 
-# of the film's area
+# share of the film's area
 AREA = 0.03
 # below this share of the range there is no tissue
 AIR = 0.05
@@ -37,10 +37,10 @@ class Kind:
     """How a film is stored.
 
     Attributes:
-        bits: stored.
+        bits: stored bits.
         divisor: f: the anatomy fills the values up to the highest one over f.
-        blur: px, standard deviation of the edges of what is at the highest value.
-        window: a window over the anatomy stands in the header.
+        blur: standard deviation of the blur at the edges of areas at the highest value, in pixels.
+        window: the header has a window over the anatomy.
         monochrome1: inverted, with the air at the highest value instead of 3 % of the area.
     """
 
@@ -67,7 +67,7 @@ KINDS = {
 
 
 def _bright(shape: tuple[int, int], landmarks: np.ndarray, number: int) -> np.ndarray:
-    """Return where a film is at the highest value, 0..1."""
+    """Return where a film is set to the highest value, 0..1."""
     rows, columns = shape
     mask = np.zeros(shape, np.float32)
     match number % 3:
@@ -91,8 +91,8 @@ def stored(pixels: np.ndarray, landmarks: np.ndarray, number: int, kind: Kind) -
     Args:
         pixels: 0..1.
         landmarks: (N, 2), (row, column).
-        number: of the film; it chooses what is at the highest value.
-        kind: of the file.
+        number: number of the film; it chooses which area is at the highest value.
+        kind: kind of the file.
     """
     highest = 2**kind.bits - 1
     anatomy = (1 - pixels if kind.monochrome1 else pixels) * (highest / kind.divisor)
@@ -123,7 +123,7 @@ def save(path: Path, values: np.ndarray, kind: Kind) -> None:
 
 @dataclass
 class Found:
-    """What became of one film: errors in mm (infinite if missing), and whether it was rejected."""
+    """The result on one film: errors in mm (infinite if missing), and whether it was rejected."""
 
     errors: np.ndarray
     rejected: bool

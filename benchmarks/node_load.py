@@ -2,10 +2,10 @@
 
 ``python benchmarks/node_load.py --films 200`` pushes DICOM phantoms of 1935 x 2400 pixels (9.3 MB) over ten
 associations as fast as the sender can, into a node with the real detector, on the loopback interface. It prints films
-taken and answered per second, the largest memory of the process that listens, and the time from the answer to C-STORE
-to the report in the target: with one film at a time (``--alone`` of them), then with all at once.
+accepted and reported per second, the peak memory of the listening process, and the time from the answer to C-STORE
+until the report is in the target: first for ``--alone`` films one at a time, then for all at once.
 
-The target takes objects and looks at nothing. Memory is that of the process alone, without the workers.
+The target accepts all objects without reading them. Memory is that of the listening process, without the workers.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SENDERS = 10
 
 @contextmanager
 def sink(port: int, arrived: dict[str, float]) -> Iterator[None]:
-    """Listen for reports; note when that of each film came."""
+    """Listen for reports, and record when the report of each film arrived."""
 
     def take(event: evt.Event) -> int:
         if event.request.AffectedSOPClassUID == SR:
@@ -55,14 +55,14 @@ def sink(port: int, arrived: dict[str, float]) -> Iterator[None]:
 
 
 def resident_mb(node: RunningNode) -> float:
-    """Return the largest memory that the process that listens ever had, in MB."""
+    """Return the peak memory of the listening process, in MB."""
     assert node.process is not None
     text = Path(f"/proc/{node.process.pid}/status").read_text()
     return int(text.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def numbered(film: Dataset, number: int) -> Dataset:
-    """Return a film with UIDs of its own."""
+    """Return a film with its own UIDs."""
     result = copy.deepcopy(film)
     result.SOPInstanceUID = result.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{number}.3"
     result.StudyInstanceUID, result.SeriesInstanceUID = f"1.2.3.{number}.1", f"1.2.3.{number}.2"

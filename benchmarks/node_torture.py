@@ -1,14 +1,14 @@
-"""Nothing is lost: a real node and a real Orthanc on the loopback interface, films, and what can go wrong.
+"""Checks that a node loses no film: a real node and a real Orthanc on the loopback interface, with random failures.
 
-``python benchmarks/node_torture.py --films 400 --minutes 20`` sends films over ten associations at once, each until it
-is answered with success, while at random moments the node is killed (SIGKILL), Orthanc is killed, Orthanc stops
-answering, connections from the node to Orthanc are cut amid what is sent, and the disk of the node is full to the last
-byte (a small file system in memory, where this process may mount one). Some films are no cephalograms, some end the
-process that works on them, and some are sent twice. In the end everything runs undisturbed until the node has no
-work, and what Orthanc and the folder of dead letters hold is counted: every film has either one report and one
-presentation state, or one dead letter.
+``python benchmarks/node_torture.py --films 400 --minutes 20`` sends films over ten associations at once, each until the
+node answers with success. Meanwhile, at random moments, the node is killed (SIGKILL), Orthanc is killed or stops
+answering, connections from the node to Orthanc are cut during a transfer, and the node's disk becomes full (a small
+file system in memory, if this process may mount one). Some films are not cephalograms, some kill the process that
+works on them, and some are sent twice. At the end everything runs without failures until the node has no work left.
+Then the objects in Orthanc and in the folder of dead letters are counted: every film must have either one report and
+one presentation state, or one dead letter.
 
-The detector is a stand-in that takes no time: this measures what is lost, not what is found.
+The detector is a fake that takes no time: this measures what is lost, not what is found.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ DISK_MB = 64
 
 
 class Cutter:
-    """A way to a port that ends connections after a random number of bytes, as often as it is told.
+    """A proxy that cuts connections to a port after a random number of bytes, as often as it is told to.
 
     Args:
-        to: the port behind it.
-        chance: decides.
+        to: the port behind the proxy.
+        chance: the random generator.
     """
 
     def __init__(self, to: int, chance: random.Random) -> None:
@@ -78,22 +78,22 @@ class Cutter:
             each.close()
 
     def close(self) -> None:
-        """Take no more connections."""
+        """Accept no more connections."""
         self._server.close()
 
 
 @dataclass
 class Tally:
-    """What was counted.
+    """The counts.
 
     Attributes:
-        sent: films that were answered with success.
+        sent: films that the node answered with success.
         answered: films with one report and one presentation state in Orthanc, and nothing else.
         dead: films with a dead letter.
         lost: films with neither.
         double: films with more than one of anything.
-        disturbances: what was done, and how often.
-        seconds: how long it took.
+        disturbances: how often each kind of failure was caused.
+        seconds: duration of the run.
     """
 
     sent: set[str] = field(default_factory=set)
@@ -109,11 +109,11 @@ def torture(folder: Path, films: int, seconds: float, seed: int, pause: float = 
     """Run it.
 
     Args:
-        folder: for the node and Orthanc.
-        films: how many are sent; every 20th is no cephalogram, every 50th ends its process.
-        seconds: how long it is disturbed at least; longer if not all films are taken by then.
-        seed: of the moments and kinds of disturbances.
-        pause: mean seconds between two.
+        folder: folder for the node and Orthanc.
+        films: number of films; every 20th is not a cephalogram, every 50th kills its process.
+        seconds: failures are caused for at least this long, and until all films are accepted.
+        seed: seed of the times and kinds of failures.
+        pause: mean seconds between two failures.
     """
     chance, tally, start = random.Random(seed), Tally(), time.monotonic()
     values = settings(folder)
@@ -166,7 +166,7 @@ def _send_and_disturb(
                 return
             level = DEADLY if number % 50 == 0 else REJECTED if number % 20 == 0 else None
             dataset = film(number, level)
-            # as a PACS does that was not sure; spread over the whole time
+            # as a PACS that is not sure sends a film again; spread over the whole run
             for _ in range(2 if number % 7 == 0 else 1):
                 while send(node.port, dataset) != [0]:
                     time.sleep(0.2)
@@ -180,7 +180,7 @@ def _send_and_disturb(
     while time.monotonic() < end or any(thread.is_alive() for thread in threads):
         time.sleep(chance.expovariate(1 / pause))
         kinds = ("node killed", "node killed", "Orthanc killed", "Orthanc silent")
-        # the short form is to have a kill at least
+        # a short run must also have at least one kill
         kind = (
             chance.choice(kinds if disk is None else (*kinds, "disk full", "node killed on a full disk"))
             if tally.disturbances
@@ -220,7 +220,7 @@ def _idle(node: RunningNode) -> bool:
 
 
 def _count(node: RunningNode, pacs: Orthanc, tally: Tally) -> None:
-    """Count by what the archive and the folder hold, and by nothing that the node says."""
+    """Count only what is in the archive and the folder, not what the node reports."""
     found: dict[str, list[str]] = {}
     for series in pacs.get("/series?expand"):
         for instance in series["Instances"]:

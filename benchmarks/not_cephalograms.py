@@ -1,4 +1,4 @@
-"""Images that are no lateral cephalograms: drawn here, and what installed packages ship; used by rejection.py."""
+"""Images that are not lateral cephalograms, for rejection.py: drawn here, or shipped with installed packages."""
 
 from __future__ import annotations
 

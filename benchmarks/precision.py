@@ -1,8 +1,8 @@
-"""How far points in bfloat16 are from those in single precision, on the films that a fold holds out.
+"""Distance between points in bfloat16 and in single precision, on the films that a fold holds out.
 
-``python benchmarks/precision.py ISBI2015/ --global-weights G --local-weights L --context-weights C``, in mm at 0.1 mm
-per pixel. No ground truth is needed; give networks that have not seen the fold: they are as
-unsure there as on other films.
+``python benchmarks/precision.py ISBI2015/ --global-weights G --local-weights L --context-weights C`` prints it in mm,
+at 0.1 mm per pixel. No ground truth is needed. Give networks that were not trained on the fold: they are then as
+uncertain as on any other film.
 """
 
 from __future__ import annotations

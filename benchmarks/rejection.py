@@ -1,8 +1,8 @@
-"""What is rejected: images that are no cephalograms should be, films should not.
+"""Counts which images are rejected: images that are not cephalograms should be, films should not.
 
-``python benchmarks/rejection.py ISBI2015/`` judges drawn images, images that installed packages ship (more with
+``python benchmarks/rejection.py ISBI2015/`` runs on drawn images, images shipped with installed packages (more with
 ``pip install scikit-image scikit-learn imageio``), and the films of a fold, or of the whole training split with
-``--all``. Test films are not touched. The shipped weights have seen the films: give networks that have not.
+``--all``. Test films are not used. The shipped weights were trained on these films: give networks that were not.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FILMS = "films"
 
 
 def judge(detector: CephalogramDetector, images: Iterable[Radiograph]) -> dict[str, list[str]]:
-    """Return per kind why each image was rejected; an empty text if it was not."""
+    """Return the reason for rejecting each image, by kind; an empty string if it was not rejected."""
     verdicts: dict[str, list[str]] = defaultdict(list)
     for image in images:
         kind = image.path.parts[0]

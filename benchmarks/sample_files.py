@@ -1,7 +1,7 @@
 """Small valid files of every kind that the readers know, for the fuzzer and the tests.
 
-Pixels are a smooth picture with some noise, as a film is, so that lossy codecs stay close to it. GDCM, Pillow and
-pydicom compress.
+Pixels are a smooth picture with some noise, like a film, so that lossy codecs change them little. GDCM, Pillow and
+pydicom compress them.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def picture(rows: int = 64, columns: int = 80, bits: int = 12, seed: int = 0, sa
 
 
 def dicom(stored: np.ndarray, bits: int, syntax: str = uids.ExplicitVRLittleEndian, **elements: Any) -> pydicom.Dataset:
-    """Return a DX with (row, column) or (row, column, 3) pixels; an element that is None is taken away."""
+    """Return a DX with (row, column) or (row, column, 3) pixels; an element given as None is removed."""
     dataset = pydicom.Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = uids.UID(syntax)
@@ -112,7 +112,7 @@ def encode(kind: str, frame: np.ndarray, bits: int) -> bytes:
 
 
 def _encode_with_gdcm(kind: str, frame: np.ndarray, bits: int) -> bytes:
-    # An image of one's own is freed twice once it was the input of a filter
+    # an image that was created here is freed twice if it was the input of a filter
     writer = gdcm.ImageWriter()
     image = writer.GetImage()
     colour = gdcm.PhotometricInterpretation.RGB if frame.ndim == 3 else gdcm.PhotometricInterpretation.MONOCHROME2

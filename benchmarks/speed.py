@@ -1,7 +1,7 @@
 """Seconds per film of every part of a detection, start-up time and peak memory.
 
 Prints a markdown table: ``python benchmarks/speed.py --threads 2`` draws synthetic DICOM films of 1935 x 2400 pixels;
-films and folders of your own can be named instead. The first film warms up and is not counted.
+your own films and folders can be named instead. The first film is for warming up and is not counted.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def peak_memory() -> float:
 
 
 def page_faults() -> int:
-    """Return how often this process took a page of memory so far."""
+    """Return how many pages of memory this process has requested so far."""
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -54,7 +54,7 @@ def main() -> None:
     if options.films < 1:
         parser.error("--films must be 1 or more")
 
-    # a process of its own draws the films: what that takes is no part of the figures
+    # another process draws the films, so that the figures do not include its time and memory
     with tempfile.TemporaryDirectory() as folder:
         paths = options.paths
         if not paths:
@@ -71,7 +71,7 @@ def main() -> None:
         from monai_ceph.work.memory import keep_freed_memory
 
         if not options.give_back:
-            # as the command line does
+            # the command line does the same
             keep_freed_memory()
         imported = time.perf_counter()
         detector = CephalogramDetector(options.device, overlays=options.config)

@@ -1,8 +1,8 @@
-"""Where the time of a training step goes: data pipeline and network, per bundle.
+"""Time of a training step, for the data pipeline and the network.
 
-``python benchmarks/steps.py ISBI2015/ --config bundles/local.json --config bundles/overlays/accurate.json`` takes the
-films of the bundle's own training (the first ``--films`` of them, cached as in training) and prints seconds per
-step. Nothing is saved.
+``python benchmarks/steps.py ISBI2015/ --config bundles/local.json --config bundles/overlays/accurate.json`` uses the
+films that the bundle would train on (the first ``--films`` of them, cached as in training) and prints seconds per step.
+Nothing is saved.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main() -> None:
     config.read_config(args.config)
     with TemporaryDirectory() as folder:
         films = training_films(str(args.dataset), folder, "mean", 0, 5, 0, 0)["train"][: args.films]
-    # the films are no config: an expression fetches them
+    # films cannot be written in a config, so an expression fetches them
     _FILMS.update(train=films, validate=films[:1])
     config["films"] = "$__import__('sys').modules['__main__']._FILMS"
     config["dataset_dir"] = str(args.dataset)

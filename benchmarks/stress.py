@@ -1,9 +1,9 @@
-"""Films from elsewhere: what each change of the held-out films costs, and what the scores are worth.
+"""Accuracy on changed films, like those of other devices, and how well the scores tell wrong landmarks.
 
 ``python benchmarks/stress.py ISBI2015/ --global-weights G --local-weights L --context-weights C`` changes the films of
-a fold in many ways (stresses.py) and prints a row per change. Test films are not touched. The shipped weights have
-seen the fold: give networks that have not. Errors are in mm of the untouched film, over the visible landmarks.
-``--hide`` blanks and crops each landmark's surroundings instead, and counts who still claims to see it.
+a fold in many ways (stresses.py) and prints a row per change. Test films are not used. The shipped weights were trained
+on the fold: give networks that were not. Errors are in mm of the unchanged film, over the visible landmarks. With
+``--hide``, the surroundings of each landmark are blanked or cropped instead, and points on hidden ones are counted.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def hide(detector: CephalogramDetector, films: list[Film]) -> None:
             status = detect(detector, film, Sample(pixels, sample.landmarks, sample.to_source))[2]
             called.append(status[index] == "missing")
             others.extend(status[far] == "missing")
-            # the side of the film to which the landmark is nearest is cut off
+            # crop the side of the film that is nearest to the landmark
             rows, columns = sample.pixels.shape
             sides = {"top": row, "bottom": rows - row, "left": column, "right": columns - column}
             pixels = sample.pixels.copy()

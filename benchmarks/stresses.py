@@ -1,4 +1,4 @@
-"""What films from elsewhere look like, made from films at hand; used by stress.py."""
+"""Changes films so that they look like films of other devices; used by stress.py."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["STRESSES", "Sample"]
 
 @dataclass(frozen=True)
 class Sample:
-    """A film and where its landmarks are.
+    """A film and its landmarks.
 
     Attributes:
         pixels: (row, column), float32, 0..1.
@@ -47,7 +47,7 @@ def _matrix(rows: list[list[float]]) -> torch.Tensor:
 
 
 def size(factor: float) -> Stress:
-    """More or fewer pixels for the same film."""
+    """Resample the film to more or fewer pixels."""
 
     def change(sample: Sample, rng: np.random.Generator) -> Sample:
         rows, columns = (round(length * factor) for length in sample.pixels.shape)
@@ -58,7 +58,7 @@ def size(factor: float) -> Stress:
 
 
 def tilt(degrees: float) -> Stress:
-    """The head tilted about the film's centre; black comes in at the corners."""
+    """Tilt the head about the film's centre; the corners become black."""
 
     def change(sample: Sample, rng: np.random.Generator) -> Sample:
         rows, columns = sample.pixels.shape
@@ -76,7 +76,7 @@ def mirrored(sample: Sample, rng: np.random.Generator) -> Sample:
 
 
 def turned(quarters: int) -> Stress:
-    """Counterclockwise quarter turns."""
+    """Rotate by counterclockwise quarter turns."""
 
     def change(sample: Sample, rng: np.random.Generator) -> Sample:
         for _ in range(quarters):

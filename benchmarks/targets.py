@@ -1,10 +1,11 @@
-"""A copy of a fold's training films with other landmarks to train on: moved along what networks find there.
+"""Copies a fold's training films with moved landmarks, to train on these targets.
 
 ``python benchmarks/targets.py ISBI2015/ OUT --folds 2 --fold 0 --share -0.5 --global-weights G --local-weights L
---context-weights C`` writes a dataset folder with links to the films. With a share of 1 a landmark is where networks
-find it that were trained on these very films: what they have learnt of the labels, without the rest. Below 0 it lies
-beyond the annotation, on the side that the networks fell short of. A landmark that they do not find stays. The films
-that the fold holds out are not in the folder: train with ``--dataset_dir OUT --fold '$None'``.
+--context-weights C`` writes a dataset folder with links to the films. Each landmark is moved along the line from its
+annotation to the point that the networks find; these were trained on the same films. With ``--share 1`` the target is
+the networks' point. Below 0 it is beyond the annotation, on the side away from that point. A landmark that the networks
+do not find is not moved. The films that the fold holds out are not in the folder: train with ``--dataset_dir OUT
+--fold '$None'``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Evidence of the right view of a film and of the wrong ones, by which its limits were chosen.
+"""The evidence of the right view of each film and of the wrong views. Its limits were chosen from these figures.
 
-``python benchmarks/views.py ISBI2015/ --global-weights G`` looks at the films of a fold in all 16 ways. Test films are
-not touched. The shipped weights have seen the fold: give a network that has not.
+``python benchmarks/views.py ISBI2015/ --global-weights G`` tries all 16 views of the films of a fold. Test films are
+not used. The shipped weights were trained on the fold: give a network that was not.
 """
 
 from __future__ import annotations

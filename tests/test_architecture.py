@@ -21,14 +21,14 @@ MODULE = re.compile(r"monai_ceph\.(\w+)(?:\.\w+)*")
 
 
 def modules() -> Iterator[tuple[str, Path]]:
-    """Every module of the package with its room; transforms and bundles are links to folders beside it."""
+    """Return every module of the package with its room; transforms and bundles are links to other folders."""
     for entry in sorted(PACKAGE.iterdir()):
         files = sorted(entry.rglob("*.py")) if entry.is_dir() else [entry] if entry.suffix == ".py" else []
         yield from ((entry.stem, file) for file in files)
 
 
 def imported(source: str, rooms: set[str]) -> set[str]:
-    """The rooms that a module imports, also within functions, for types only, or by a string with a module's name."""
+    """Return the rooms that a module imports: also inside functions, only for types, or by a module's name as text."""
     found = set()
     for node in ast.walk(ast.parse(source)):
         names: list[str] = []
@@ -44,7 +44,7 @@ def imported(source: str, rooms: set[str]) -> set[str]:
 
 
 def arrows() -> dict[str, dict[str, str]]:
-    """Which rooms each room imports, and a file that does."""
+    """Return which rooms each room imports, each with a file that does."""
     rooms = {room for room, _ in modules()}
     result: dict[str, dict[str, str]] = {room: {} for room in rooms}
     for room, file in modules():
@@ -58,7 +58,7 @@ def layer(room: str) -> int:
 
 
 def faults(graph: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """Arrows that run back, and a circle if there is one."""
+    """Return imports that point up, and a circle if there is one."""
     result = [
         f"{file} imports {other}"
         for room, others in graph.items()
@@ -72,9 +72,9 @@ def faults(graph: Mapping[str, Mapping[str, str]]) -> list[str]:
     return result
 
 
-def test_no_arrow_runs_back() -> None:
+def test_imports_point_down_only() -> None:
     graph = arrows()
-    # the package was read: these arrows are known
+    # the package was really read: these imports are known to exist
     assert {"archives", "work"} <= graph["pacs"].keys()
     assert "archives" in graph["labelling"]
     assert "readers" in graph["transforms"]
@@ -92,12 +92,12 @@ def test_no_arrow_runs_back() -> None:
         ("'''It calls monai_ceph.pacs.ledger.'''\nimport numpy", set()),
     ],
 )
-def test_imports_that_are_seen(source: str, rooms: set[str]) -> None:
+def test_all_kinds_of_imports_are_seen(source: str, rooms: set[str]) -> None:
     assert imported(source, {"archives", "batch", "pacs", "weights"}) == rooms
 
 
 @pytest.mark.parametrize(
-    ("graph", "said"),
+    ("graph", "message"),
     [
         ({"archives": {"pacs": "archives/x.py"}}, ["archives/x.py imports pacs"]),
         ({"readers": {"work": "readers/x.py"}}, ["readers/x.py imports work"]),
@@ -106,10 +106,10 @@ def test_imports_that_are_seen(source: str, rooms: set[str]) -> None:
         ({"commands": {"pacs": "commands/x.py"}, "pacs": {"work": "pacs/x.py"}}, []),
     ],
 )
-def test_arrows_that_run_back(graph: dict[str, dict[str, str]], said: list[str]) -> None:
-    assert faults(graph) == said
+def test_imports_that_point_up_are_found(graph: dict[str, dict[str, str]], message: list[str]) -> None:
+    assert faults(graph) == message
 
 
-def test_a_circle() -> None:
-    (said,) = faults({"work": {"archives": "work/x.py"}, "archives": {"work": "archives/x.py"}})
-    assert said.startswith("circle: ")
+def test_circular_imports_are_found() -> None:
+    (message,) = faults({"work": {"archives": "work/x.py"}, "archives": {"work": "archives/x.py"}})
+    assert message.startswith("circle: ")

@@ -88,7 +88,7 @@ def leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
 
 class TestFiles:
     @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-    def test_json_without_a_key_twice(self, path: Path) -> None:
+    def test_no_key_is_in_a_file_twice(self, path: Path) -> None:
         def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             keys = [key for key, _ in pairs]
             assert len(keys) == len(set(keys)), f"twice in {path.name}: {sorted(keys)}"
@@ -103,7 +103,7 @@ class TestFiles:
             *((name, (overlay,)) for overlay, names in OVERLAYS.items() for name in names),
         ],
     )
-    def test_every_reference_leads_somewhere(self, name: str, overlays: tuple[str, ...]) -> None:
+    def test_every_reference_can_be_resolved(self, name: str, overlays: tuple[str, ...]) -> None:
         config = merged(name, *overlays)
         for reference in references(config):
             place: Any = config
@@ -119,7 +119,7 @@ class TestFiles:
         ("name", "run"),
         [("global", "training"), ("local", "training"), ("evaluate", "evaluating"), ("inference", "inferring")],
     )
-    def test_the_key_run_is_the_run_that_the_file_is_for(self, name: str, run: str) -> None:
+    def test_the_key_run_is_the_purpose_of_the_file(self, name: str, run: str) -> None:
         config = ConfigParser()
         config.read_config([str(config_file(each)) for each in RUNS[name]])
         assert isinstance(config[run], list)
@@ -133,7 +133,7 @@ class TestFiles:
             *((overlay, base) for overlay, bases in OVERLAYS.items() for base in bases),
         ],
     )
-    def test_overlays_change_what_is_there_or_what_they_need_themselves(self, overlay: str, base: str) -> None:
+    def test_overlays_change_only_keys_that_exist_or_that_they_use(self, overlay: str, base: str) -> None:
         keys = {key.lstrip("+").partition("#")[0] for key in raw(overlay)} - {"description", "finalize", "evaluating"}
         assert keys <= set(merged(base)) | set(references(raw(overlay)))
 
@@ -145,7 +145,7 @@ class TestFiles:
         below = dict(leaves(merged(base)))
         assert not {place for place, value in leaves(raw(overlay)) if place in below and below[place] == value}
 
-    def test_what_a_file_is_shows_in_its_folder(self) -> None:
+    def test_the_folder_shows_which_files_are_overlays(self) -> None:
         assert {path.stem for path in BUNDLES.glob("*.json")} == {"local", "inference", "metadata"}
         overlays = {path.stem for path in (BUNDLES / "overlays").glob("*.json")}
         assert overlays == {"global", "evaluate", *OVERLAYS}
@@ -164,7 +164,7 @@ class TestFiles:
         assert config["tensorboard"] == "$distributed.rank() == 0"
 
     @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-    def test_nothing_is_addressed_by_its_place_in_a_list(self, path: Path) -> None:
+    def test_no_config_addresses_a_list_by_index(self, path: Path) -> None:
         assert not re.findall(r"#\d", path.read_text(encoding="utf-8"))
 
     def test_no_expansion_is_a_patch_as_trained_on(self) -> None:
@@ -262,7 +262,7 @@ def test_the_device_decides_whether_a_recipe_trains_in_bfloat16(
 
 
 class TestPaper:
-    """The values of Zhong et al. 2019 stand in the JSON."""
+    """The configs have the values of Zhong et al. 2019."""
 
     @pytest.mark.parametrize(("stage", "scale", "side"), [("global", 0.15, 290), ("local", 0.5, 968)])
     def test_grid(self, stage: str, scale: float, side: int) -> None:
@@ -304,7 +304,7 @@ class TestPaper:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The working folder of all runs: not that of the bundles, and a name that a shell must quote."""
+    """The working folder of all runs: not the folder of the bundles, and with a name that a shell must quote."""
     return tmp_path_factory.mktemp("a folder")
 
 
@@ -312,7 +312,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def logs(folder: Path) -> dict[str, str]:
     """The output of every run, by name."""
     tiny = {stage: {**TINY, **TINY_STAGE[stage]} for stage in STAGES}
-    # as the README has it, in a process of its own
+    # the command from the README, in another process
     first = execute(["-m", "monai.bundle", *command("training", "local", max_epochs=2, **tiny["local"])], folder)
     weights = {f"{stage}_weights": folder / "runs" / stage / "final.pt" for stage in STAGES}
     weights["context_weights"] = folder / "runs" / "context" / "final.pt"
@@ -395,7 +395,7 @@ class TestRuns:
         assert not re.search(r"\b(ERROR|CRITICAL)\b", logs[name]), logs[name]
 
     @pytest.mark.parametrize("name", FINE)
-    def test_no_dataset_is_said_loudly(self, logs: dict[str, str], name: str) -> None:
+    def test_training_without_a_dataset_warns(self, logs: dict[str, str], name: str) -> None:
         (line,) = [line for line in logs[name].splitlines() if "NO DATASET" in line]
         assert "WARNING" in line
         assert "SYNTHETIC" in line
@@ -404,7 +404,7 @@ class TestRuns:
     @pytest.mark.parametrize(
         ("run", "epochs"), {"local": 3, "global": 2, "robust": 1, "accurate": 1, "context": 1}.items()
     )
-    def test_training_leaves_what_goes_on_and_what_is_used(
+    def test_training_writes_a_checkpoint_and_weights(
         self, logs: dict[str, str], folder: Path, run: str, epochs: int
     ) -> None:
         out = folder / "runs" / run
@@ -436,7 +436,7 @@ class TestRuns:
             assert losses, run
             assert all(math.isfinite(loss) for loss in losses)
 
-    def test_a_second_call_goes_on(self, logs: dict[str, str]) -> None:
+    def test_the_same_command_resumes_the_training(self, logs: dict[str, str]) -> None:
         log = logs["local, further"]
         assert "resuming after epoch 2: " in log
         assert "Restored all variables from " in log
@@ -446,7 +446,7 @@ class TestRuns:
         ("run", "log", "stage"),
         [("robust", "robust", "global"), ("accurate", "accurate", "local"), ("further", "context, further", "context")],
     )
-    def test_an_overlay_goes_on_with_the_weights_that_it_is_given(
+    def test_an_overlay_starts_from_the_given_weights(
         self, logs: dict[str, str], folder: Path, run: str, log: str, stage: str
     ) -> None:
         assert f"Restored all variables from {folder / 'runs' / stage / 'final.pt'}" in logs[log]
@@ -454,28 +454,30 @@ class TestRuns:
         assert before.keys() == after.keys()
         assert any(not torch.equal(before[key], after[key]) for key in before)
 
-    def test_the_context_network_goes_on_behind_its_stem(self, logs: dict[str, str], folder: Path) -> None:
+    def test_the_stem_of_the_context_network_is_not_trained(self, logs: dict[str, str], folder: Path) -> None:
         before, after = (
             torch.load(folder / "runs" / each / "final.pt", weights_only=True) for each in ("context", "further")
         )
         stem = ("unet.encoder._conv_stem", "unet.encoder._bn0", "unet.encoder._blocks.0.")
         assert all(torch.equal(before[key], after[key]) for key in before if key.startswith(stem))
 
-    def test_a_finished_run_says_what_to_do(self, logs: dict[str, str]) -> None:
+    def test_a_finished_run_names_the_options_to_continue(self, logs: dict[str, str]) -> None:
         line = error_line(logs["local, finished"])
         assert "runs/local/checkpoint.pt" in line
         assert "already has 3 of 3 epochs" in line
         assert "--max_epochs" in line
         assert "--output_dir" in line
 
-    def test_a_run_on_other_films_does_not_go_on(self, logs: dict[str, str], folder: Path) -> None:
+    def test_a_run_on_other_films_is_not_resumed(self, logs: dict[str, str], folder: Path) -> None:
         line = error_line(logs["other films"])
         assert "holds a training run on other films" in line
         assert "--output_dir" in line
         assert "--resume False" in line
         assert (folder / "runs" / "local" / "checkpoint.pt").is_file()
 
-    def test_fine_tuning_begins_with_the_shipped_network_in_its_pose(self, logs: dict[str, str], folder: Path) -> None:
+    def test_fine_tuning_starts_from_the_shipped_network_and_mean_shape(
+        self, logs: dict[str, str], folder: Path
+    ) -> None:
         assert f"Restored all variables from {shipped.path('local')}" in logs["finetune"]
         landmarks = json.loads((folder / "runs" / "finetune" / "landmarks.json").read_text())
         assert landmarks["mean_shape"] == shipped.mean_shape()
@@ -484,7 +486,7 @@ class TestRuns:
         assert "nowhere: no such folder" in error_line(logs["no dataset folder"])
 
     @pytest.mark.parametrize("run", ["inference", "paper"])
-    def test_inferring_and_the_detector_are_one(self, logs: dict[str, str], folder: Path, run: str) -> None:
+    def test_the_inference_bundle_and_the_detector_agree(self, logs: dict[str, str], folder: Path, run: str) -> None:
         detector = detector_like(folder, paper=run == "paper")
         assert (detector.inferer.pose is None) == (run == "paper")
         films = sorted((folder / "runs" / run / "phantoms").rglob("*.png"))
@@ -520,7 +522,7 @@ class TestRuns:
         assert f"weights: global: {files[0]}; local: {files[1]}; context: {context}" in logs[run]
         assert "were chosen for the shipped weights" in logs[run]
 
-    def test_evaluating_and_the_detector_agree(self, logs: dict[str, str], folder: Path) -> None:
+    def test_the_evaluation_bundle_and_the_detector_agree(self, logs: dict[str, str], folder: Path) -> None:
         detector = detector_like(folder)
         (table,) = (folder / "runs" / "evaluate" / "phantoms").rglob("landmarks.csv")
         row = evaluate(dataset(table.parent), detector).total("all")

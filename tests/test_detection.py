@@ -49,27 +49,27 @@ def test_a_part_ends_when_the_gpu_has_done_it(
 
 
 class TestWithTrainedWeights:
-    """These hold for weights that were trained to the end; a first epoch does not pass them."""
+    """These tests need fully trained weights."""
 
-    def test_landmarks_lie_where_the_phantom_has_them(
+    def test_landmarks_of_a_phantom_are_found(
         self, detect: Detect, film: Path, truth: np.ndarray, spacing: float
     ) -> None:
         errors = distances(row_column(detect(film)), truth) * spacing
         assert np.mean(errors) < 2.0
         assert np.median(errors) < 1.5
 
-    def test_the_phantom_is_taken_for_a_head(self, detect: Detect, film: Path, dicom: Path) -> None:
+    def test_a_phantom_is_not_rejected(self, detect: Detect, film: Path, dicom: Path) -> None:
         for path in (film, dicom):
             assert not detect(path).warnings
             assert [mark.status for mark in detect(path).landmarks].count("ok") >= 15
 
-    def test_the_first_stage_alone_comes_close(
+    def test_the_global_stage_alone_is_roughly_right(
         self, detector: CephalogramDetector, film: Path, truth: np.ndarray, spacing: float
     ) -> None:
         errors = distances(row_column(detector(film, stage="global")), truth) * spacing
         assert np.mean(errors) < 4.0
 
-    def test_eight_bits_do(self, detect: Detect, film: Path, dicom: Path) -> None:
+    def test_films_with_eight_bits_work(self, detect: Detect, film: Path, dicom: Path) -> None:
         moved = distances(detect(film).points(), detect(dicom).points())
         assert np.median(moved) < 0.5
         assert np.percentile(moved, 90) < 2
@@ -87,7 +87,9 @@ class TestWithTrainedWeights:
         assert np.percentile(moved, 90) < 8
 
     @pytest.mark.parametrize("kind", ["noise", "ramp"])
-    def test_what_is_no_head_is_rejected(self, detector: CephalogramDetector, tmp_path: Path, kind: str) -> None:
+    def test_an_image_without_a_head_is_rejected(
+        self, detector: CephalogramDetector, tmp_path: Path, kind: str
+    ) -> None:
         images = {"noise": noise(HEIGHT, WIDTH), "ramp": np.tile(np.linspace(0, 255, WIDTH), (HEIGHT, 1))}
         path = save_grey(tmp_path / f"{kind}.png", images[kind])
         with pytest.raises(RejectedError) as caught:
@@ -96,7 +98,7 @@ class TestWithTrainedWeights:
 
 
 class TestFilmsFromElsewhere:
-    """Turned, mirrored, inverted, cropped, framed: the same landmarks, in the pixels of what was given."""
+    """Rotated, mirrored, inverted, cropped or framed films give the same landmarks, in their own pixels."""
 
     @pytest.mark.parametrize(
         ("quarters", "mirrored", "inverted"),
@@ -106,7 +108,7 @@ class TestFilmsFromElsewhere:
         self, detector: CephalogramDetector, detect: Detect, film: Path, quarters: int, mirrored: bool, inverted: bool
     ) -> None:
         upright, image = row_column(detect(film)), read_radiograph(film)
-        # the head is mirrored first and turned with the clock then, so that the turn against the clock undoes it
+        # the head is first mirrored and then turned clockwise, so that the counterclockwise turn undoes it
         pixels = image.pixels[:, ::-1] if mirrored else image.pixels
         pixels = np.rot90(pixels, -quarters)
         pixels = 255 - pixels if inverted else pixels
@@ -130,7 +132,7 @@ class TestFilmsFromElsewhere:
             (("L", "F"), False, ("PatientOrientation L\\F does not describe a lateral film of the head.",)),
         ],
     )
-    def test_what_the_header_says_of_it_is_compared(
+    def test_patient_orientation_is_compared_with_the_film(
         self,
         detector: CephalogramDetector,
         dicom: Path,
@@ -157,7 +159,7 @@ class TestFilmsFromElsewhere:
         assert moved.max() < 0.5
 
     @pytest.mark.parametrize("name", ["Sella", "Menton", "Upper lip"])
-    def test_what_is_covered_is_missing(
+    def test_covered_landmarks_are_missing(
         self, detector: CephalogramDetector, film: Path, truth: np.ndarray, spacing: float, name: str
     ) -> None:
         index, image = NAMES.index(name), read_radiograph(film)
@@ -223,9 +225,9 @@ class TestAnatomyInAPartOfTheRange:
         assert not found.inverted
         assert np.median(moved) < 0.5
         assert moved.max() < 4
-        (said,) = [warning for warning in found.warnings if self.CLIPPED in warning]
+        (message,) = [warning for warning in found.warnings if self.CLIPPED in warning]
         share = np.mean(marked == 2**bits - 1)
-        assert float(said.split(" %")[0]) == pytest.approx(100 * share, abs=3)
+        assert float(message.split(" %")[0]) == pytest.approx(100 * share, abs=3)
 
 
 class TestTheSameFilm:
@@ -253,7 +255,7 @@ class TestDetection:
         assert found.points().shape == (NUM_LANDMARKS, 2)
         assert all((mark.x, mark.y) == (x, y) for mark, (x, y) in zip(found.landmarks, found.points(), strict=True))
 
-    def test_what_it_says_of_a_png(self, detect: Detect, film: Path) -> None:
+    def test_the_result_of_a_png(self, detect: Detect, film: Path) -> None:
         found = detect(film)
         assert found.file == str(film)
         assert (found.rows, found.columns) == (HEIGHT, WIDTH)
@@ -263,7 +265,7 @@ class TestDetection:
         assert set(found.seconds) == {"reading", "framing", "stage_1", "stage_2", "decoding"}
         assert all(value >= 0 for value in found.seconds.values())
 
-    def test_what_it_says_of_a_dicom_film(self, detect: Detect, dicom: Path, spacing: float) -> None:
+    def test_the_result_of_a_dicom_film(self, detect: Detect, dicom: Path, spacing: float) -> None:
         found = detect(dicom)
         assert found.image_uid == pydicom.dcmread(dicom, stop_before_pixels=True).SOPInstanceUID
         assert found.pixel_spacing == pytest.approx((spacing, spacing), rel=1e-3)
@@ -285,20 +287,20 @@ class TestDetection:
         assert all(mark.x_mm is None and mark.y_mm is None for mark in found.landmarks)
         sella, nasion = found.points()[:2]
         length = float(np.linalg.norm(sella - nasion)) * stated
-        said = f"(given by the user) was ignored: S-N is {length:.1f} mm long, outside 45 to 95 mm."
-        assert sum(warning.endswith(said) for warning in found.warnings) == 1
+        message = f"(given by the user) was ignored: S-N is {length:.1f} mm long, outside 45 to 95 mm."
+        assert sum(warning.endswith(message) for warning in found.warnings) == 1
 
     def test_status_follows_the_score(self, detect: Detect, film: Path) -> None:
         for mark in detect(film).landmarks:
             assert 0 <= mark.score <= 1
             assert mark.status == ("missing" if mark.x is None else "uncertain" if mark.score < 0.2 else "ok")
 
-    def test_json_there_and_back(self, detect: Detect, dicom: Path) -> None:
+    def test_a_result_survives_a_json_round_trip(self, detect: Detect, dicom: Path) -> None:
         found = detect(dicom)
         assert monai_ceph.Detection.model_validate_json(found.model_dump_json()) == found
         assert json.loads(found.model_dump_json())["landmarks"][0]["symbol"] == "S"
 
-    def test_a_missing_landmark_there_and_back(self, detection: monai_ceph.Detection) -> None:
+    def test_a_missing_landmark_survives_a_json_round_trip(self, detection: monai_ceph.Detection) -> None:
         gone = detection.landmarks[2].model_copy(update={"x": None, "y": None, "score": 0.0, "status": "missing"})
         found = detection.model_copy(update={"landmarks": (*detection.landmarks[:2], gone, *detection.landmarks[3:])})
         assert monai_ceph.Detection.model_validate_json(found.model_dump_json()) == found
@@ -343,14 +345,14 @@ class TestRefused:
         with pytest.raises(RejectedError, match=r"noise\.png: no lateral cephalogram: "):
             detector(path, stage="global")
         found = detector(path, force=True, stage="global")
-        (said,) = [warning for warning in found.warnings if warning.startswith("Kept by force: ")]
-        assert said.endswith(".")
+        (message,) = [warning for warning in found.warnings if warning.startswith("Kept by force: ")]
+        assert message.endswith(".")
         assert found.state == "uncertain"
 
-    def test_what_a_call_asks_for_is_of_the_recipe(
+    def test_options_of_a_call_are_part_of_the_recipe(
         self, detector: CephalogramDetector, detect: Detect, film: Path, tmp_path: Path
     ) -> None:
-        """So that no two different results share the UIDs of their DICOM objects."""
+        """Otherwise two different results would share the UIDs of their DICOM objects."""
         path = save_grey(tmp_path / "noise.png", noise(400, 320))
         found = [
             detect(film),
@@ -361,7 +363,7 @@ class TestRefused:
         assert found[0].model == detector.identity
         assert len({instance_uid("SR", "1.2", each) for each in found}) == 4
         assert len({each.model.weights_sha256 for each in found}) == 1
-        # what force did not have to keep is what it would be without
+        # for a film that is accepted anyway, force changes nothing
         assert detector(film, force=True, stage="global").model == found[1].model
 
     def test_a_file_that_cannot_be_read(self, detector: CephalogramDetector, tmp_path: Path) -> None:
@@ -405,13 +407,13 @@ class TestConfigs:
         assert detector.network.mixed_precision == native
         assert detector.identity == (mixed if native else single).identity
 
-    def test_a_precision_that_is_none(self) -> None:
+    def test_an_unknown_precision_is_refused(self) -> None:
         with pytest.raises(CephError, match="mixed_precision must be true or false, got 'bf16'"):
             CephalogramDetector("cpu", overrides={"mixed_precision": "bf16"})
 
-    def test_the_configs_mean_shape_is_the_one_that_films_are_judged_by(self, film: Path) -> None:
+    def test_films_are_checked_against_the_mean_shape_in_the_config(self, film: Path) -> None:
         paper = Path(monai_ceph.__file__).parent / "bundles" / "overlays" / "paper.json"
-        # the paper's inference has no pose, so that only the judgement uses the shape
+        # the paper's inference has no pose, so only the check of the landmarks uses the shape
         assert CephalogramDetector("cpu", overlays=[paper])(film, stage="global")
         long = [[4 * row, column] for row, column in weights.mean_shape()]
         other = CephalogramDetector("cpu", overlays=[paper], overrides={"mean_shape": long})
@@ -424,7 +426,7 @@ class TestConfigs:
         with pytest.raises(CephError, match="mean_shape must be 19 pairs of numbers"):
             CephalogramDetector("cpu", overlays=[paper], overrides={"mean_shape": shape})
 
-    def test_weights_that_give_no_number(self, film: Path, tmp_path: Path) -> None:
+    def test_weights_that_give_nan_find_no_landmark(self, film: Path, tmp_path: Path) -> None:
         state = torch.load(weights.path("local"), weights_only=True)
         state = {k: torch.full_like(v, math.nan) if v.is_floating_point() else v for k, v in state.items()}
         torch.save(state, tmp_path / "mine.pt")
@@ -437,12 +439,12 @@ class TestConfigs:
         assert {mark.score for mark in found.landmarks} == {0.0}
 
     @pytest.mark.parametrize("key", ["local_weights", "global_weights"])
-    def test_weights_that_are_not_there(self, tmp_path: Path, key: str) -> None:
+    def test_missing_weights_are_an_error(self, tmp_path: Path, key: str) -> None:
         with pytest.raises(CephError, match=r"none\.pt: not weights of this network: No such file"):
             CephalogramDetector("cpu", overrides={key: str(tmp_path / "none.pt")})
 
     @pytest.mark.parametrize("device", ["gpu0", "cuda:99"])
-    def test_a_device_that_is_not_there(self, device: str) -> None:
+    def test_a_missing_device_is_an_error(self, device: str) -> None:
         with pytest.raises(CephError, match=f"device {device} cannot be used: ."):
             CephalogramDetector(device)
 
@@ -464,7 +466,7 @@ class TestConfigs:
         with pytest.raises(CephError, match=f"{name}: cannot be read as a config: (.|\n)*{why}"):
             CephalogramDetector("cpu", overlays=[tmp_path / name])
 
-    def test_a_config_that_makes_no_sense(self) -> None:
+    def test_an_invalid_config_is_an_error(self) -> None:
         with pytest.raises(CephError, match=r"expansion must be in 1\.\.2"):
             CephalogramDetector("cpu", overrides={"expansion": 9})
 
@@ -486,7 +488,7 @@ class TestConfigs:
             ("guide#sd", 1, r"the config has no such key \(.*guide"),
         ],
     )
-    def test_a_key_or_a_value_that_would_do_something_else(self, key: str, value: Any, message: str) -> None:
+    def test_misspelled_keys_and_invalid_values_are_refused(self, key: str, value: Any, message: str) -> None:
         with pytest.raises(CephError, match=message):
             CephalogramDetector("cpu", overrides={key: value})
 

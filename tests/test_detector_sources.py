@@ -1,4 +1,4 @@
-"""The detector takes what a person holds: the same landmarks from each, and several films in their order."""
+"""The detector accepts paths, arrays, tensors, PIL images and data sets, and several films at once."""
 
 from __future__ import annotations
 
@@ -100,14 +100,14 @@ def test_a_film_that_fails_among_several(detector: CephalogramDetector, film: Pa
 
 
 @pytest.mark.parametrize("wrong", [None, 3, b"film.png", {"image": "film.png"}])
-def test_another_type_says_what_is_accepted(detector: CephalogramDetector, wrong: Any) -> None:
-    said = f"a film must be {ACCEPTED}, not {type(wrong).__name__}"
+def test_the_error_for_another_type_lists_what_is_accepted(detector: CephalogramDetector, wrong: Any) -> None:
+    message = f"a film must be {ACCEPTED}, not {type(wrong).__name__}"
     with pytest.raises(TypeError) as refused:
         detector(wrong)
-    assert str(refused.value) == said
+    assert str(refused.value) == message
     with pytest.raises(TypeError) as refused:
         list(detector([wrong]))
-    assert str(refused.value) == said
+    assert str(refused.value) == message
 
 
 def test_options_for_several_films(detector: CephalogramDetector, film: Path) -> None:

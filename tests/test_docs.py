@@ -1,4 +1,4 @@
-"""What the pages tell people to type is understood."""
+"""The commands in the pages exist, with all their options."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = (ROOT / "README.md", *sorted(DOCS.rglob("*.md")))
 BATCH = (DOCS / "how-to" / "detect-a-folder.md").read_text()
-# of a block of commands, of cron and of systemd
+# lines in blocks of commands, for cron and for systemd
 COMMAND = re.compile(r"^(?:ExecStart=/\S*/|[-*\d ,/]+  )?monai-ceph (.*)$", re.MULTILINE)
 
 
@@ -29,13 +29,13 @@ def block(kind: str, text: str) -> str:
 
 
 def commands() -> list[tuple[str, str]]:
-    """The page and the arguments of every command in a block."""
+    """Yield the page and the arguments of every command in a block."""
     blocks = [(page, text) for page in PAGES for text in re.findall(r"```.*?```", page.read_text(), re.DOTALL)]
     return [(page.name, line) for page, text in blocks for line in COMMAND.findall(text)]
 
 
 @pytest.mark.parametrize(("page", "line"), commands())
-def test_commands_are_understood(page: str, line: str) -> None:
+def test_commands_and_options_in_the_pages_exist(page: str, line: str) -> None:
     words = shlex.split(re.split(r" [>|] | >> | &$", line)[0], comments=True)
     command = typer.main.get_command(app)
     while isinstance(command, typer.core.TyperGroup):
@@ -45,7 +45,7 @@ def test_commands_are_understood(page: str, line: str) -> None:
     command.make_context(name, words)
 
 
-def test_every_kind_of_line_was_found() -> None:
+def test_the_test_finds_every_kind_of_command() -> None:
     found = commands()
     assert len(found) >= 12
     assert [line for page, line in found if page == "detect-a-folder.md" and "/data/" in line] == [
@@ -95,7 +95,7 @@ def test_the_site_builds(tmp_path: Path) -> None:
     assert "CephalogramDetector" in (tmp_path / "site" / "reference" / "python-api.html").read_text()
 
 
-def test_the_service_is_one_for_systemd(tmp_path: Path) -> None:
+def test_the_service_file_is_valid_for_systemd(tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd is not installed")
     unit = tmp_path / "monai-ceph.service"
@@ -110,7 +110,7 @@ def test_the_service_is_one_for_systemd(tmp_path: Path) -> None:
 
 
 def test_the_service_takes_the_exit_codes_as_documented() -> None:
-    """0, 1 and 130 end it, 2 is no reason to start it again, all others are."""
+    """systemd does not start the service again after 0, 1, 2 and 130, but after all other codes."""
     unit = block("ini", BATCH)
     assert "SuccessExitStatus=0 1 130\n" in unit
     assert "RestartPreventExitStatus=2\n" in unit

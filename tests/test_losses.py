@@ -81,7 +81,7 @@ def test_gradient_is_that_of_finite_differences(focal: float) -> None:
 
 
 @pytest.mark.parametrize("focal", [0.0, 1.0])
-def test_a_missing_landmark_neither_gains_nor_loses(focal: float) -> None:
+def test_a_missing_landmark_does_not_change_the_loss(focal: float) -> None:
     logits, target = example(2)
     target[1, 2] = torch.nan
     loss = HeatmapRegressionLoss(focal_weight=focal)
@@ -102,7 +102,7 @@ def test_a_missing_landmark_neither_gains_nor_loses(focal: float) -> None:
     assert gradient.isfinite().all()
     assert (gradient[1, 2] == 0).all()
     assert (gradient[0, 2] != 0).any()
-    # and the film counts as if the channel had never been
+    # the loss is the same as without that channel
     channels = [0, 1, 3]
     alone = loss(logits[1:, channels], target[1:, channels])
     assert ((loss(logits[:1], target[:1]) + alone) / 2).item() == pytest.approx(value.item())

@@ -70,7 +70,7 @@ def test_the_boundary_counts_in_wherever_the_landmark_lies(row: int, column: int
 
 
 @pytest.mark.filterwarnings("error")
-def test_nothing_annotated_is_nan_and_not_0() -> None:
+def test_without_annotations_the_measures_are_nan() -> None:
     errors = torch.full((4,), NAN, dtype=torch.float64)
     assert math.isnan(mean_radial_error(errors))
     assert math.isnan(radial_error_sd(errors))

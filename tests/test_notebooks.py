@@ -1,4 +1,4 @@
-"""The notebooks in docs/ run, and show what is stored in them."""
+"""The notebooks in docs/ run, and give the output that is stored in them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_it_runs_and_shows_what_is_stored(path: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
-def test_it_is_small_and_knows_no_machine(path: Path) -> None:
+def test_the_notebook_is_small_and_contains_no_local_paths(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert len(text) < 200_000
     assert not any(place in text for place in ("/tmp/", "/home/", "/root/", "Traceback"))

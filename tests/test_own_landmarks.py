@@ -1,4 +1,4 @@
-"""Another task: seven landmarks that are not in the vocabulary, by the same configs, without a change of code."""
+"""Training on seven landmarks of one's own, with the same configs and without a change of code."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from monai_ceph.errors import CephError
 from monai_ceph.landmarks import SYMBOLS
 
 OWN = tuple(f"own-{number}" for number in range(1, 8))
-# what they are on a phantom
+# the landmarks of a phantom that they stand for
 PLACES = ("Me", "S", "N", "Go", "PNS", "A", "Ar")
 FLAG = str(list(OWN))
 OF_TRANSFER = Path("runs", "transfer", "final.pt")
@@ -43,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def body_of_the_shipped_network(folder: Path) -> Path:
-    """Do what the page says."""
+    """Run the commands of the page."""
     page = (Path(__file__).parents[1] / "docs" / "how-to" / "own-landmarks.md").read_text()
     (code,) = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
     exec(code.replace('"body.pt"', repr(str(folder / "body.pt"))), {})
@@ -84,7 +84,7 @@ def logs(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("run", ["global", "local", "evaluate", "inference", "posed", "transfer"])
-def test_every_run_ends_well(logs: dict[str, str], run: str) -> None:
+def test_every_command_of_the_page_succeeds(logs: dict[str, str], run: str) -> None:
     assert "Traceback" not in logs[run], logs[run]
     assert not re.search(r"\b(ERROR|CRITICAL)\b", logs[run]), logs[run]
 
@@ -98,7 +98,7 @@ def test_the_networks_have_a_channel_per_landmark_and_the_background(
 
 
 @pytest.mark.parametrize("stage", ["global", "local"])
-def test_a_run_says_which_landmarks_it_trained(logs: dict[str, str], folder: Path, stage: str) -> None:
+def test_a_run_records_its_landmarks(logs: dict[str, str], folder: Path, stage: str) -> None:
     overlay = json.loads((folder / "runs" / stage / "landmarks.json").read_text())
     assert tuple(overlay["landmarks"]) == OWN
     assert np.shape(overlay["mean_shape"]) == (len(OWN), 2)
@@ -123,7 +123,7 @@ def test_inferring_writes_these_landmarks(logs: dict[str, str], folder: Path, ru
         assert any(row["x"] for row in rows)
 
 
-def test_the_shipped_weights_but_for_the_last_layer(logs: dict[str, str], folder: Path) -> None:
+def test_training_starts_from_the_shipped_weights_except_the_last_layer(logs: dict[str, str], folder: Path) -> None:
     assert f"Restored all variables from {folder / 'body.pt'}" in logs["transfer"]
     shipped, own = (torch.load(file, weights_only=True) for file in (weights.path("local"), folder / OF_TRANSFER))
     (first, *_), (*_, last) = shipped, shipped
@@ -146,7 +146,7 @@ def test_the_shipped_weights_are_for_other_landmarks(logs: dict[str, str]) -> No
     assert "for these 7 landmarks" in error_line(logs["no weights"])
 
 
-def test_detect_knows_the_vocabulary_only(logs: dict[str, str], folder: Path) -> None:
+def test_detect_refuses_other_landmarks(logs: dict[str, str], folder: Path) -> None:
     with pytest.raises(CephError, match=r"inference\.json"):
         CephalogramDetector("cpu", overlays=[folder / "runs" / "global" / "landmarks.json"])
 

@@ -74,7 +74,7 @@ def rows(out: Path, name: str) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize(("name", "source"), NO_MM.items())
-def test_no_mm_anywhere(results: Path, name: str, source: SpacingSource) -> None:
+def test_without_a_scale_no_file_contains_mm(results: Path, name: str, source: SpacingSource) -> None:
     found = details(results, name)
     assert (found["pixel_spacing"], found["spacing_source"]) == (None, source.value)
     assert found["stated_spacing"] == ([0.3, 0.3] if name == "too large" else None)
@@ -96,7 +96,7 @@ def test_no_mm_anywhere(results: Path, name: str, source: SpacingSource) -> None
     assert (results / "overlays" / f"{name}.dcm.png").is_file()
 
 
-def test_each_says_why(results: Path) -> None:
+def test_each_file_says_why_it_has_no_scale(results: Path) -> None:
     unknown, micrometres, large, rounded = (details(results, name)["warnings"] for name in FILMS)
     assert unknown == ["PixelSpacing is exactly 1 x 1 and was ignored: programs write that for an unknown spacing."]
     assert micrometres == ["PixelSpacing 148 x 148 mm was ignored: it looks like micrometres."]
@@ -141,6 +141,6 @@ def test_micrometres_given_by_hand(films: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2
     assert result.stderr.splitlines() == [
-        "monai-ceph: --pixel-spacing 148 is not the size of a pixel: give mm, from 0.01 to 2"
+        "monai-ceph: --pixel-spacing 148 cannot be the size of a pixel. Give mm, from 0.01 to 2"
     ]
     assert not (tmp_path / "out").exists()

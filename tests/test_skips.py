@@ -1,4 +1,4 @@
-"""What a machine lacks makes tests skip instead of fail, and the end of the run says so."""
+"""Tests skip, and do not fail, if the machine lacks what they need, and the end of the run says so."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ distributions = cache(packages_distributions)
 
 
 def is_there(module: str, guards: set[str]) -> bool:
-    """Whether a module can be imported where those that guard the file can, whatever this machine has."""
+    """Return whether a module can be imported on a machine that has the modules that the file checks for."""
     names = {canonicalize_name(name) for name in distributions().get(module, ())}
     extras = sorted(GUARDS[guard] for guard in guards if guard in GUARDS)
     # where it is not installed, the end of this file's collection shows whether the guard is the right one
@@ -55,7 +55,7 @@ def is_there(module: str, guards: set[str]) -> bool:
 
 
 def source_of(module: str) -> Path | None:
-    """Our own file of a module, or None."""
+    """Return our own file that defines a module, or None."""
     base = ROOT.joinpath(*module.split("."))
     files = (base.with_suffix(".py"), base / "__init__.py", HELPERS.get(module, base))
     return next((file for file in files if file.is_file()), None)

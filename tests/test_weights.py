@@ -94,7 +94,7 @@ def test_no_weights(tmp_path: Path, kind: str) -> None:
     assert not message.endswith(": ")
 
 
-def test_the_message_says_what_does_not_fit(tmp_path: Path) -> None:
+def test_the_error_names_the_parameters_that_do_not_fit(tmp_path: Path) -> None:
     with pytest.raises(CephError, match=r"size mismatch|Missing key"):
         weights.load(small(), str(broken(tmp_path / "w.pt", "other network")))
 
@@ -123,7 +123,7 @@ def test_values_that_half_precision_cannot_hold(tmp_path: Path, value: float) ->
     assert not (tmp_path / "b.pt").exists()
 
 
-def test_a_model_that_has_a_name_and_a_mean_shape() -> None:
+def test_the_model_has_a_name_and_a_mean_shape() -> None:
     model = weights.model()
     assert model["name"]
     assert model["version"]

@@ -1,4 +1,4 @@
-"""Importing torch and MONAI takes seconds: what needs neither does not import them."""
+"""Importing torch and MONAI takes seconds, so commands that do not need them do not import them."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ finally:
 
 
 def run(*arguments: object, code: int = 0) -> tuple[str, str]:
-    """What a command prints in a process of its own, and what it imported."""
+    """Run a command in another process; return its output, and which of these modules it imported."""
     command = [sys.executable, "-c", PROGRAM, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stdout + done.stderr
-    said, _, imported = done.stdout.rpartition("imported ")
-    return said, imported.strip()
+    output, _, imported = done.stdout.rpartition("imported ")
+    return output, imported.strip()
 
 
 @pytest.mark.parametrize("module", ["monai_ceph.readers", "monai_ceph.datasets"])
@@ -47,15 +47,15 @@ def test_imports_are_light(module: str) -> None:
 
 
 @pytest.mark.parametrize("arguments", ["--help", "--version", "schema", "template", "detect --help", "evaluate --help"])
-def test_what_only_prints(arguments: str) -> None:
-    said, imported = run(*arguments.split())
-    assert said
+def test_commands_that_only_print_do_not_import_torch(arguments: str) -> None:
+    output, imported = run(*arguments.split())
+    assert output
     assert imported == "[]"
 
 
-def test_phantoms(tmp_path: Path) -> None:
-    said, imported = run("phantom", tmp_path, "--count", 1, "--format", "png")
-    assert "1 phantoms and landmarks.csv" in said
+def test_phantom_does_not_import_torch(tmp_path: Path) -> None:
+    output, imported = run("phantom", tmp_path, "--count", 1, "--format", "png")
+    assert "1 phantoms and landmarks.csv" in output
     assert imported == "[]"
 
 
@@ -66,7 +66,7 @@ def detect(films: Path, out: Path, overlay: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def command(film: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """One that has run, with weights of its own."""
+    """A command that has run once, with its own copy of the weights."""
     root = tmp_path_factory.mktemp("run")
     (root / "final.pt").write_bytes(Path(weights.path("local")).read_bytes())
     (root / "mine.json").write_text(json.dumps({"local_weights": str(root / "final.pt")}))
@@ -88,12 +88,12 @@ def command(film: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         ),
     ],
 )
-def test_a_run_that_has_nothing_to_do(command: list[str], options: tuple[str, ...]) -> None:
+def test_a_run_with_nothing_to_do_does_not_import_torch(command: list[str], options: tuple[str, ...]) -> None:
     if "ray" in options:
         # another engine may have another model: its first run asks
         run(*command, *options)
-    said, imported = run(*command, *options)
-    assert "1 of them were done before." in said
+    output, imported = run(*command, *options)
+    assert "1 of them were done before." in output
     assert imported == "[]"
 
 

@@ -1,4 +1,4 @@
-"""Exact resampling and the two ways between source and grid coordinates, shared by the spatial transforms.
+"""Exact resampling, and conversion between source and grid coordinates, for all spatial transforms.
 
 A film keeps a 3x3 ``affine`` that maps homogeneous (row, column, 1) of its current grid to (row, column) of the
 source image, pixel centres at integers. Landmarks always stay in source coordinates: moving the pixels means
@@ -61,7 +61,7 @@ def widened(pixels: torch.Tensor) -> torch.Tensor:
 
 
 def narrowed(sampled: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
-    """Return resampled pixels in the type of the original ones; integers give float32, as in MONAI."""
+    """Return resampled pixels in the type of the original ones; integers become float32, as in MONAI."""
     return sampled.to(pixels.dtype) if pixels.is_floating_point() else sampled
 
 
@@ -72,7 +72,7 @@ def apply(matrix: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
 
 def on_cpu(points: torch.Tensor) -> torch.Tensor:
     """Return points or matrices as a plain float64 tensor on the CPU, where the transforms compute with them."""
-    # in this order: other devices may have no double precision
+    # move to the CPU first: other devices may have no double precision
     here = points.cpu() if isinstance(points, torch.Tensor) else points
     return torch.as_tensor(here, dtype=torch.float64).as_subclass(torch.Tensor)
 
@@ -90,11 +90,11 @@ def landmarks_to_source(landmarks: torch.Tensor, affine: torch.Tensor) -> torch.
 def resample(
     image: NdarrayOrTensor, matrix: torch.Tensor, size: tuple[int, int], *, antialias: bool = False
 ) -> MetaTensor:
-    """Sample a film on a new grid: bilinear, 0 outside. Halves give halves, integers float32.
+    """Sample a film on a new grid: bilinear, 0 outside. Half precision is kept; integers become float32.
 
     Args:
         image: (channel, row, column).
-        matrix: 3x3, maps (row, column, 1) of the new grid to (row, column) of the present one.
+        matrix: 3x3, maps (row, column, 1) of the new grid to (row, column) of the current one.
         size: rows and columns of the new grid.
         antialias: shrink a film that is finer than the new grid with an area filter first.
     """
@@ -112,7 +112,7 @@ def resample(
 
 
 def _shrunk(pixels: torch.Tensor, matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return a film with pixels about as large as those of the new grid, and the map to the present grid."""
+    """Return a film with pixels about as large as those of the new grid, and the map to the current grid."""
     step = float(torch.linalg.det(matrix[:2, :2]).abs().sqrt())
     old = (pixels.shape[-2], pixels.shape[-1])
     if step <= 1:
@@ -129,7 +129,7 @@ def _shrunk(pixels: torch.Tensor, matrix: torch.Tensor) -> tuple[torch.Tensor, t
 def fit_similarity(
     model: torch.Tensor, found: torch.Tensor, *, mirrored: bool = False, weights: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Return the 3x3 similarity map (turn, size, shift) from ``model`` to ``found`` by least squares.
+    """Return the 3x3 similarity map (rotation, scale, shift) from ``model`` to ``found`` by least squares.
 
     (Umeyama 1991, Least-squares estimation of transformation parameters between two point patterns.)
 
@@ -145,7 +145,7 @@ def fit_similarity(
     model, found = on_cpu(model), on_cpu(found)
     known = ~found.isnan().any(dim=1)
     flip = torch.tensor([1.0, -1.0 if mirrored else 1.0], dtype=torch.float64)
-    # with complex numbers, turn and magnification are one factor
+    # with complex numbers, rotation and scale are one factor
     source = torch.view_as_complex((model[known] * flip).contiguous())
     target = torch.view_as_complex(found[known].contiguous())
     share = torch.ones(len(source), dtype=torch.float64) if weights is None else on_cpu(weights)[known]

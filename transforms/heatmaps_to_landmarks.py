@@ -1,4 +1,4 @@
-"""Heatmaps back to landmarks: the maximum, and the paper's threshold and mean."""
+"""From heatmaps to landmarks: by the maximum, or by the paper's threshold and mean."""
 
 from __future__ import annotations
 
@@ -35,11 +35,12 @@ class HeatmapsToLandmarks(Transform):
 
     Args:
         method: ``argmax`` or ``mean``.
-        threshold: for ``mean``, as a share of the channel's maximum.
-        refine: for ``argmax``; False gives whole pixels.
+        threshold: used by ``mean``: the threshold as a share of the channel's maximum.
+        refine: used by ``argmax``: False gives whole pixels.
         min_peak: lowest maximum of a channel with a landmark.
-        power: for ``mean``: with 0, as in the paper, all pixels left have equal weight; 1 gives their centre of mass. A
-            geometric mean of two networks is the root of their product: 2 gives where the product expects the landmark.
+        power: used by ``mean``: with 0, as in the paper, all pixels that are left have equal weight; 1 gives their
+            centre of mass. The geometric mean of two heatmaps is the square root of their product; with 2, the
+            weights are the product itself.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Landmarks to heatmaps: equations 1 and 2 of the paper."""
+"""From landmarks to heatmaps: equations 1 and 2 of the paper."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class LandmarksToHeatmaps(Transform):
 
     Args:
         sigma: standard deviation of the Gaussians, in pixels of the grid.
-        dtype: of the heatmaps.
+        dtype: data type of the heatmaps.
 
     Examples:
         >>> LandmarksToHeatmaps(sigma=2.0)(torch.tensor([[3.0, 4.5]]), (8, 8)).shape

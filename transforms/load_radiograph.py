@@ -21,8 +21,8 @@ class LoadRadiograph(LoadImage):
     """Read a film as (1, row, column) float32 with a 3x3 identity affine.
 
     This is :class:`~monai.transforms.LoadImage` with :class:`~monai_ceph.readers.monai_reader.RadiographReader`,
-    but a file that this reader refuses is an error. LoadImage itself goes on to its other readers then, which
-    return columns first, all colours, and no rule for the scale.
+    but a file that this reader refuses is an error. LoadImage would then try its other readers, which return columns
+    first and all colours, and have no rule for the scale.
 
     Raises:
         RuntimeError: if the file cannot be read; it names file and cause.

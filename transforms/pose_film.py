@@ -1,4 +1,4 @@
-"""The film in the pose of the mean head: turned, scaled and moved to fit its landmarks to the mean shape."""
+"""Resample a film to the mean pose: rotated, scaled and shifted so that its landmarks fit the mean shape."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class PoseFilm(Transform):
     Args:
         size: rows and columns of the result.
         mean_shape: (N, 2) landmarks, (row, column), in any unit.
-        centre: of the mean shape, (row, column), as a share of ``size``.
+        centre: centre of the mean shape, (row, column), as a share of ``size``.
         radius: root mean square distance of the mean shape from its centre, as a share of ``size``.
     """
 

@@ -1,4 +1,4 @@
-"""Targets between two annotators."""
+"""Draw training targets between the points of two annotators."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["RandAnnotation", "RandAnnotationd"]
 
 
 class RandAnnotation(Randomizable):
-    """Move each landmark to a random place on the line between its two annotators.
+    """Move each landmark to a random position on the line between the points of its two annotators.
 
     Args:
-        amount: largest share of the way from the middle to either annotator; 0 leaves every landmark in the middle.
+        amount: how far a landmark may move, as a share of the way to either point; 0 leaves it in the middle.
     """
 
     def __init__(self, amount: float = 1.0) -> None:
@@ -28,15 +28,15 @@ class RandAnnotation(Randomizable):
         self.shares = np.zeros((0, 1))
 
     def randomize(self, data: int) -> None:
-        """Draw the places of ``data`` landmarks, uniformly and independently."""
+        """Draw the positions of ``data`` landmarks, uniformly and independently."""
         self.shares = self.R.uniform(-self.amount, self.amount, (data, 1)) if self.amount else np.zeros((data, 1))
 
     def __call__(self, landmarks: torch.Tensor, spread: torch.Tensor) -> torch.Tensor:
         """Return (N, 2) landmarks, on the CPU.
 
         Args:
-            landmarks: (N, 2) midway between the annotators, (row, column).
-            spread: (N, 2) from there to one of them; NaN where there is one annotation only.
+            landmarks: (N, 2) midway between the two points, (row, column).
+            spread: (N, 2) offset from there to one of the points; NaN where there is only one annotation.
         """
         self.randomize(len(landmarks))
         return on_cpu(landmarks) + torch.from_numpy(self.shares) * torch.nan_to_num(on_cpu(spread), nan=0.0)
@@ -47,7 +47,7 @@ class RandAnnotationd(Randomizable, MapTransform):
 
     Args:
         keys: landmarks, (N, 2), (row, column) in the source image.
-        spread_key: from there to one of the annotators, (N, 2).
+        spread_key: offset from each landmark to the point of one annotator, (N, 2).
         amount: see :class:`RandAnnotation`.
     """
 

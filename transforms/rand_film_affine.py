@@ -17,18 +17,18 @@ __all__ = ["RandFilmAffine", "RandFilmAffined"]
 
 
 class RandFilmAffine(RandomizableTransform):
-    """Turn, scale and move a film about its centre, at random, and cut it to ``size``.
+    """Rotate, scale and shift a film about its centre at random, and crop it to ``size``.
 
     Draws are normal: the angle with standard deviation ``rotate_sd``, the logarithm of the size with ``scale_sd``,
-    the shift in rows and in columns with ``shift_sd``; each is cut at 3 standard deviations. With probability
-    1 - ``prob`` the film is only cut. The exact map enters the affine of the result, so that landmarks, which stay
-    in source coordinates, lie under the same pixels as before.
+    the shift in rows and in columns with ``shift_sd``; each is limited to 3 standard deviations. With probability
+    1 - ``prob`` the film is only cropped. The affine of the result contains the exact map, so that landmarks, which
+    stay in source coordinates, belong to the same pixels as before.
 
     Args:
         prob: probability of a random map.
-        rotate_sd: degrees.
-        scale_sd: of the natural logarithm of the magnification; 0.1 is about 10 %.
-        shift_sd: pixels of the grid.
+        rotate_sd: standard deviation of the angle in degrees.
+        scale_sd: standard deviation of the natural logarithm of the magnification; 0.1 is about 10 %.
+        shift_sd: standard deviation of the shift in pixels of the grid.
         size: rows and columns of the result, centred on the film; None keeps the film's own.
     """
 
@@ -52,7 +52,7 @@ class RandFilmAffine(RandomizableTransform):
         self.draw = np.clip(self.R.normal(size=4), -3, 3) if self._do_transform else np.zeros(4)
 
     def matrix(self, old: tuple[int, int], new: tuple[int, int]) -> torch.Tensor:
-        """Return the 3x3 map from the result's grid to the film's grid for the present draw."""
+        """Return the 3x3 map from the result's grid to the film's grid for the current draw."""
         angle = math.radians(self.rotate_sd * self.draw[0])
         shrink = math.exp(-self.scale_sd * self.draw[1])
         cosine, sine = shrink * math.cos(angle), shrink * math.sin(angle)

@@ -23,7 +23,7 @@ class RandFilmOcclusion(RandomizableTransform):
 
     A landmark under a rectangle moves far outside the film, so that its heatmap is 0 and networks learn to find nothing
     instead of guessing. A landmark near the border of a rectangle, where either answer is right, becomes NaN (not
-    annotated). Rectangles may hang over the border of the film. Each has one grey value in 0..1, so films
+    annotated). Rectangles may extend beyond the film. Each has one grey value in 0..1, so films
     must have been scaled to 0..1 (:class:`~monai_ceph.transforms.ScaleFilmIntensity`).
 
     Args:
@@ -59,14 +59,14 @@ class RandFilmOcclusion(RandomizableTransform):
             self.values.append(float(self.R.choice([0.0, 1.0, self.R.uniform()], p=[0.5, 0.2, 0.3])))
 
     def cover(self, image: NdarrayOrTensor) -> MetaTensor:
-        """Return the film, intensities in 0..1, with the present rectangles."""
+        """Return the film, intensities in 0..1, with the current rectangles."""
         pixels = pixels_of(image).clone()
         for (top, left, bottom, right), value in zip(self.rectangles, self.values, strict=True):
             pixels[..., max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = value
         return with_affine(pixels, image, affine_of(image))
 
     def hide(self, landmarks: torch.Tensor, affine: torch.Tensor) -> torch.Tensor:
-        """Return (N, 2) landmarks, in source coordinates, after the present rectangles."""
+        """Return (N, 2) landmarks, in source coordinates, after the current rectangles."""
         landmarks = on_cpu(landmarks).clone()
         rows, columns = landmarks_to_grid(landmarks, affine).unbind(dim=1)
         for top, left, bottom, right in self.rectangles:

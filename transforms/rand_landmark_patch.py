@@ -33,10 +33,10 @@ class RandLandmarkPatch(Randomizable, MultiSampleTrait):
     """Cut square patches around randomly chosen landmarks.
 
     Zhong et al. 2019, section 3: "randomly sampling an image patch (100 x 100 px) around one landmark a time".
-    Each patch takes one of the annotated landmarks, all equally likely, and puts it at a uniformly random place
-    at most ``max_offset`` pixels, in rows and in columns, from the patch's centre. A patch may hang over the
-    border of the film, where it is 0. Its affine leads to the source, so that the targets are those of the whole
-    film, with the tails of landmarks outside the patch.
+    Each patch shows one of the annotated landmarks, all equally likely. The landmark is at a uniformly random
+    position, at most ``max_offset`` pixels in rows and in columns from the patch's centre. A patch may extend beyond
+    the film and is 0 there. Its affine maps to the source, so the targets are those of the whole film, including the
+    tails of landmarks outside the patch.
 
     Args:
         size: rows and columns of a patch, in pixels of the grid.

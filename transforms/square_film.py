@@ -20,8 +20,9 @@ class SquareFilm(Transform):
 
     On a film of the ISBI 2015 challenge (2400 rows x 1935 columns) this is the crop of Zhong et al. 2019,
     section 3: rows 465 to 2400, then x 0.15 (290 px) or x 0.5 (968 px). A film that is wider than high is padded
-    with 0 above. Shrinking is antialiased. Halves give halves, integers float32. The affine of the result maps its
-    grid to the source pixels: source = (grid + 0.5) * width / size - 0.5, plus the first row of the crop.
+    with 0 above. Shrinking is antialiased. Half precision is kept; integers become float32. The affine of
+    the result maps its grid to the source pixels: source = (grid + 0.5) * width / size - 0.5, plus the first row of
+    the crop.
 
     Args:
         size: rows and columns of the result.

@@ -17,7 +17,7 @@ __all__ = ["WholeFilm", "WholeFilmd"]
 class WholeFilm(Transform):
     """Scale a film so that its longer side has ``size`` pixels, and centre it in a square that is 0 elsewhere.
 
-    Shrinking is antialiased. Halves give halves, integers float32. Nothing of the film is cut off;
+    Shrinking is antialiased. Half precision is kept; integers become float32. Nothing of the film is cut off;
     compare :class:`~monai_ceph.transforms.SquareFilm`, the paper's crop for films of one kind.
 
     Args:

@@ -1,1 +1,1 @@
-"""The commands of ``monai-ceph``, one file each, and what they print with."""
+"""The commands of ``monai-ceph``, one file each, and the code that prints their output."""

@@ -1,4 +1,4 @@
-"""``monai-ceph bundle``: a function that the command line takes as a command."""
+"""``monai-ceph bundle``: writes the model as a MONAI Bundle."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ __all__ = ["bundle"]
 
 
 def bundle(
-    out: Annotated[Path, typer.Argument(help="Folder that takes the bundle; made if it is not there.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the bundle; created if necessary.")],
     config: Annotated[
         list[Path] | None, typer.Option("--config", help="Bundle config that changes single keys, such as weights.")
     ] = None,
     files_url: Annotated[
-        str | None, typer.Option(help="Where files over 25 MB will lie; large_files.yml says so.")
+        str | None, typer.Option(help="URL where files over 25 MB will be; it is written to large_files.yml.")
     ] = None,
-    torchscript: Annotated[bool, typer.Option(help="Export models/model.ts, too.")] = True,
+    torchscript: Annotated[bool, typer.Option(help="Also export models/model.ts.")] = True,
 ) -> None:
-    """Write the model as a MONAI Bundle that stands alone, in the form of the MONAI Model Zoo."""
+    """Write the model as a MONAI Bundle for the MONAI Model Zoo. It contains everything that it needs."""
     say("loading the model")
     from monai_ceph.zoo.bundle import write_bundle
 
@@ -34,8 +34,8 @@ def bundle(
     console.print(str(written.folder), markup=False, highlight=False, soft_wrap=True)
     if written.large and files_url is None:
         messages.print(
-            f"{', '.join(written.large)}: over 25 MB, which the model zoo takes from a URL only; "
-            "--files-url URL writes large_files.yml",
+            f"{', '.join(written.large)}: over 25 MB. The model zoo downloads such files from a URL: "
+            "use --files-url URL to write large_files.yml",
             markup=False,
             highlight=False,
             soft_wrap=True,

@@ -1,4 +1,4 @@
-"""Where the command line prints, and how it ends when something is wrong."""
+"""Prints the output of commands, and ends a command after an error."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ __all__ = [
     "stop",
 ]
 
-# what a shell script can rely on; documented in docs/reference/run-results.md
+# scripts rely on these numbers; docs/reference/run-results.md lists them
 EXIT_SOME_FAILED = 1
 EXIT_NOTHING_DONE = 2
 EXIT_STOPPED = 3
 EXIT_INTERRUPTED = 130
 
-# rich breaks lines at 80 columns where it sees no terminal: a file and a pipe have no width
+# without a terminal, rich would break lines at 80 columns, but a file or pipe has no width
 _UNLIMITED = 1_000_000
 
 console = Console(width=None if sys.stdout is not None and sys.stdout.isatty() else _UNLIMITED)
@@ -37,7 +37,7 @@ messages = Console(stderr=True)
 
 
 def print_any_text() -> None:
-    """Have letters printed as escapes that the locale's encoding lacks: a name must not end a run."""
+    """Print characters that the locale's encoding lacks as escapes, so that no name of a file can end a run."""
     codecs.register_error("monai-ceph-escape", _escaped)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -45,7 +45,7 @@ def print_any_text() -> None:
 
 
 def _escaped(error: UnicodeError) -> tuple[str, int]:
-    """Escape letters, and bytes of a file name that Python could not decode (PEP 383), alike."""
+    """Escape characters, and bytes of a file name that Python could not decode (PEP 383)."""
     assert isinstance(error, UnicodeEncodeError)
     text = error.object[error.start : error.end]
     name = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
@@ -53,26 +53,26 @@ def _escaped(error: UnicodeError) -> tuple[str, int]:
 
 
 def say(text: str) -> None:
-    """Print what a command begins with, before it is silent for seconds."""
+    """Print what a command is doing. Used before a step of several seconds without output."""
     messages.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
 def stop(error: Exception | str, code: int = EXIT_NOTHING_DONE) -> NoReturn:
-    """Print why the command ends, and end it with an exit code."""
+    """Print the error, and end the command with an exit code."""
     text = _reason(error) if isinstance(error, Exception) else error
     messages.print(f"monai-ceph: {text}", style="bold red", markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(code)
 
 
 def _reason(error: Exception) -> str:
-    """The message, with the file first where the operating system refused one."""
+    """Return the message. If the operating system refused a file, its name comes first."""
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{error.filename}: {error.strerror}"
     return str(error)
 
 
 def need_extra(extra: str, *modules: str) -> None:
-    """Stop with the command that installs what is missing, if a module of an optional extra is."""
+    """If a module of an optional extra is missing, stop with the command that installs it."""
     from importlib.util import find_spec
 
     if missing := [module for module in modules if find_spec(module) is None]:

@@ -32,14 +32,14 @@ __all__ = ["detect"]
 
 
 class Engine(str, Enum):
-    """Where the workers of a run are."""
+    """Where the workers of a run are: on this machine or on a Ray cluster."""
 
     LOCAL = "local"
     RAY = "ray"
 
 
 class Names(str, Enum):
-    """What films are called in the results."""
+    """How films are named in the results."""
 
     PATH = "path"
     UID = "uid"
@@ -60,27 +60,27 @@ def detect(
     ] = None,
     formats: Annotated[
         list[str] | None,
-        typer.Option(help="Of csv, parquet, json, overlay, sr, gsps, all; csv,json,overlay if nothing is said."),
+        typer.Option(help="csv, parquet, json, overlay, sr, gsps or all, with commas. Default: csv,json,overlay."),
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Processes that each hold the model: 1; on Ray as many as there is room for."),
+        typer.Option(min=1, help="Processes that detect. Default: 1; on Ray, as many as the cluster has room for."),
     ] = None,
     film_timeout: Annotated[
         float | None,
-        typer.Option(min=0.001, max=86400, help="Seconds that a film may take; without it as long as it needs."),
+        typer.Option(min=0.001, max=86400, help="Seconds that a film may take. Default: no limit."),
     ] = None,
     engine: Annotated[
-        Engine, typer.Option(help="Where they are: on this machine, or on a Ray cluster.")
+        Engine, typer.Option(help="Where the workers are: on this machine, or on a Ray cluster.")
     ] = Engine.LOCAL,
     ray_address: Annotated[
-        str | None, typer.Option(help="Of the cluster; RAY_ADDRESS or, without it, this machine alone.")
+        str | None, typer.Option(help="Address of the cluster. Default: RAY_ADDRESS, else a cluster on this machine.")
     ] = None,
-    ray_cpus: Annotated[int, typer.Option(min=1, help="Of a worker without a GPU, on Ray.")] = 4,
+    ray_cpus: Annotated[int, typer.Option(min=1, help="CPUs of a Ray worker without a GPU.")] = 4,
     restart: Annotated[
         bool, typer.Option("--restart", help="Delete the results of earlier runs in --out, and detect on all films.")
     ] = False,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Do again what failed before.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try films again that failed before.")] = False,
     names: Annotated[
         Names | None,
         typer.Option(
@@ -93,11 +93,11 @@ def detect(
         bool, typer.Option("--deidentify", help="Write results without identity; UIDs are replaced.")
     ] = False,
     pixel_spacing: Annotated[float | None, typer.Option(help="mm per pixel; replaces what the files say.")] = None,
-    force: Annotated[bool, typer.Option(help="Keep what does not look like a cephalogram.")] = False,
+    force: Annotated[bool, typer.Option(help="Accept images that do not look like a cephalogram.")] = False,
     device: Device = None,
     config: Overlay = None,
 ) -> None:
-    """Find the 19 landmarks on every film. The same command goes on where an interrupted run stopped.
+    """Find the 19 landmarks on every film. To continue an interrupted run, give the same command again.
 
     Exit code: 0 if every film is done or uncertain, 1 if some are rejected, failed, not listed, not sent, or share a
     UID with another image, 2 if nothing could be done, 3 if the run stopped before its end, such as on a full disk, 130
@@ -106,14 +106,14 @@ def detect(
     if not paths and not archives:
         stop("nothing to do: name films, folders, or an archive with --from")
     if deidentify and targets:
-        stop("--deidentify and --to exclude each other: results without identity belong to no patient's study")
+        stop("--deidentify and --to cannot be used together: results without identity belong to no patient's study")
     check_spacing(pixel_spacing)
     if out.exists() and not out.is_dir():
         stop(f"--out {out} is a file, and must be a folder")
     if ray_address is not None and engine is not Engine.RAY:
         stop("--ray-address needs --engine ray")
     if deidentify and names is Names.PATH:
-        stop("--names path and --deidentify exclude each other: paths may name patients")
+        stop("--names path and --deidentify cannot be used together: paths may name patients")
     from functools import partial
 
     from monai_ceph import batch
@@ -164,13 +164,13 @@ def detect(
                 interrupted=interrupted,
                 make_executor=make_executor,
                 senders=senders,
-                # only the nodes of a cluster know what their model is
+                # on another cluster, only its nodes know which model they have
                 fingerprint=None if elsewhere else partial(model_fingerprint, device, overlays, engine.value),
             )
     except KeyboardInterrupt:
-        stop(f"interrupted; what was done stands in {out}, and the same command goes on", EXIT_INTERRUPTED)
+        stop(f"interrupted. The results so far are in {out}; the same command continues the run", EXIT_INTERRUPTED)
     except StoppedError as error:
-        stop(f"{error}. What was done stands, and the same command goes on", EXIT_STOPPED)
+        stop(f"{error}. The results so far are kept; the same command continues the run", EXIT_STOPPED)
     except (CephError, OSError) as error:
         stop(error)
     screen.end(summary, out, options)
@@ -179,7 +179,7 @@ def detect(
 
 
 def _archives(sources: list[str], targets: list[str]) -> Mapping[str, Sender]:
-    """Check what archives films come from and results go to; return the ways to the latter."""
+    """Check the archives that films come from and results go to; return a sender for each of the latter."""
     if not sources and not targets:
         return {}
     need_extra("pacs", "pynetdicom", "dicomweb_client")
@@ -187,6 +187,6 @@ def _archives(sources: list[str], targets: list[str]) -> Mapping[str, Sender]:
 
     for url in sources:
         if url.startswith("dicom://"):
-            stop(f"--from {url}: C-MOVE sends to a node, see monai-ceph fetch; DICOMweb is dicomweb://HOST/ROOT")
+            stop(f"--from {url}: use dicomweb://HOST/ROOT. For C-MOVE a node must run, see monai-ceph fetch")
         place_of(url)
     return senders_of(targets)

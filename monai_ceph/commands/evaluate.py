@@ -50,15 +50,17 @@ class Method(str, Enum):
 
 def evaluate(
     dataset: Annotated[Path, typer.Argument(help="ISBI 2015 folder, or a folder with landmarks.csv.")],
-    split: Annotated[Split, typer.Option(help="Of ISBI 2015.")] = Split.TEST1,
-    ground_truth: Annotated[GroundTruth, typer.Option(help="Of ISBI 2015.")] = GroundTruth.MEAN,
-    method: Annotated[Method, typer.Option(help="Both stages, without expansion, or the first alone.")] = Method.FULL,
+    split: Annotated[Split, typer.Option(help="Part of ISBI 2015 to evaluate.")] = Split.TEST1,
+    ground_truth: Annotated[GroundTruth, typer.Option(help="Annotations of ISBI 2015.")] = GroundTruth.MEAN,
+    method: Annotated[
+        Method, typer.Option(help="Both stages, both without expansion, or only the first.")
+    ] = Method.FULL,
     pixel_spacing: Annotated[float | None, typer.Option(help="mm per pixel; replaces what the dataset says.")] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Where the figures go as JSON.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="JSON file for the figures.")] = None,
     device: Device = None,
     config: Overlay = None,
 ) -> None:
-    """Print the paper's row (MRE, SD, SDR) and the table per landmark on an annotated dataset."""
+    """Detect on an annotated dataset, and print MRE, SD and SDR, in total and per landmark."""
     from dataclasses import replace
     from importlib.resources import files
 

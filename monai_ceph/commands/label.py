@@ -15,17 +15,20 @@ __all__ = ["label"]
 
 def label(
     studies: Annotated[str, typer.Option(help="Folder with films, or the URL of a DICOMweb server.")],
-    host: Annotated[str, typer.Option(help="Address to listen on; this machine alone by default.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="To listen on.")] = 8000,
+    host: Annotated[str, typer.Option(help="Address to listen on; by default only this machine.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
     work: Annotated[
         Path | None, typer.Option(help="Folder for weights, runs and copies from a PACS; one per --studies by default.")
     ] = None,
-    modality: Annotated[list[str] | None, typer.Option(help="Of series in a PACS: DX and CR by default.")] = None,
+    modality: Annotated[
+        list[str] | None, typer.Option(help="Modality of the series to list from a PACS; DX and CR by default.")
+    ] = None,
     allow_origin: Annotated[
-        list[str] | None, typer.Option(help="Web page that may use the server, such as http://localhost:3000.")
+        list[str] | None,
+        typer.Option(help="Origin whose web pages may use the server, such as http://localhost:3000."),
     ] = None,
     ssl_certfile: Annotated[Path | None, typer.Option(help="Certificate for HTTPS.")] = None,
-    ssl_keyfile: Annotated[Path | None, typer.Option(help="Its key.")] = None,
+    ssl_keyfile: Annotated[Path | None, typer.Option(help="Key of the certificate.")] = None,
     device: Annotated[
         str | None, typer.Option(help="Torch device, such as cpu or cuda:0; the GPU if there is one.")
     ] = None,

@@ -1,4 +1,4 @@
-"""``monai-ceph node ...`` and ``monai-ceph fetch``. What needs the extra ``pacs`` is imported when a command runs."""
+"""``monai-ceph node ...`` and ``monai-ceph fetch``. Modules of the extra ``pacs`` are imported when a command runs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["fetch", "node"]
 
 _MODULES = ("pynetdicom", "dicomweb_client", "fastapi", "uvicorn", "jinja2", "prometheus_client")
 
-# the node's files hold patient data, so only its own user may read them, whatever umask the shell or service has
+# the node's files contain patient data: only its own user may read them, whatever umask the shell or service has
 _OWNER_ONLY = 0o077
 
 Config = Annotated[Path, typer.Option(help="YAML file of the node; start from deploy/node.yaml.")]
@@ -58,9 +58,9 @@ def run(config: Config) -> None:
 
 @node.command()
 def check(config: Config) -> None:
-    """Check the configuration, its certificates, the folder, the ports and the device. Nothing is started.
+    """Check the configuration, its certificates, the folder, the ports and the device, without starting a node.
 
-    Exit code: 0 if a node can run with it, 2 if not.
+    Exit code: 0 if a node can run with this configuration, 2 if not.
     """
     with _settings(config) as settings:
         from monai_ceph.pacs.check import open_to_others
@@ -103,7 +103,7 @@ def retry(config: Config) -> None:
 
 @contextmanager
 def _settings(config: Path, owner: bool = False) -> Iterator[NodeConfig]:
-    """Give the checked settings of the node, and turn errors into exit codes.
+    """Read and check the settings of the node, and turn errors into exit codes.
 
     Args:
         config: the YAML file.
@@ -133,11 +133,9 @@ def fetch(
     patient: Annotated[str | None, typer.Option(help="Patient ID.")] = None,
     date: Annotated[str | None, typer.Option(help="Study date: 20260131, or 20260101-20260131.")] = None,
     modality: Annotated[str | None, typer.Option(help="Modality of the series, such as DX.")] = None,
-    only_list: Annotated[
-        bool, typer.Option("--list", help="Print the UIDs of the films that match, and fetch nothing.")
-    ] = False,
+    only_list: Annotated[bool, typer.Option("--list", help="Only print the UIDs of the films that match.")] = False,
 ) -> None:
-    """Fetch films from an archive for the node: those that match and whose headers allow a cephalogram.
+    """Fetch films from an archive for the node. They must match the query, and be cephalograms by their headers.
 
     Exit code: 0 if the node has every film found, 1 if it lacks some, 2 if it has none or the archive did not answer.
     """

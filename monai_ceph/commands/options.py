@@ -16,11 +16,11 @@ Overlay = Annotated[list[Path] | None, typer.Option("--config", help="Bundle con
 
 
 def check_spacing(pixel_spacing: float | None) -> None:
-    """Stop the command if a given pixel spacing is not one."""
+    """Stop the command if ``--pixel-spacing`` cannot be the size of a pixel."""
     if pixel_spacing is None:
         return
     from monai_ceph.readers.radiograph import LARGEST_PIXEL, SMALLEST_PIXEL, plausible_spacing
 
     if not plausible_spacing(pixel_spacing, pixel_spacing):
         limits = f"{SMALLEST_PIXEL:g} to {LARGEST_PIXEL:g}"
-        stop(f"--pixel-spacing {pixel_spacing:g} is not the size of a pixel: give mm, from {limits}")
+        stop(f"--pixel-spacing {pixel_spacing:g} cannot be the size of a pixel. Give mm, from {limits}")

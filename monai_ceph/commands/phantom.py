@@ -23,18 +23,20 @@ class FileFormat(str, Enum):
 
 
 def phantom(
-    out: Annotated[Path, typer.Argument(help="Folder; made if it is not there.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the films; created if necessary.")],
     count: Annotated[int, typer.Option(min=1, help="How many films.")] = 5,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of the first film.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="Seed of the first film; the next ones count up.")
+    ] = 0,
     file_format: Annotated[FileFormat, typer.Option("--format", help="DICOM DX or PNG.")] = FileFormat.DICOM,
 ) -> None:
-    """Draw synthetic cephalograms with exactly known landmarks: films, and landmarks.csv. Nothing is replaced."""
+    """Draw synthetic cephalograms with exactly known landmarks: films and landmarks.csv. No file is replaced."""
     from monai_ceph.datasets.phantom import phantom_names, write_phantoms
 
     try:
         for name in phantom_names(count, file_format.value):
             if (out / name).exists():
-                stop(f"{out / name} is there already; give another folder")
+                stop(f"{out / name} exists already. Choose another folder")
         with Progress(messages) as progress:
             progress.step("drawing")
             progress.total(count)

@@ -1,4 +1,4 @@
-"""How far a long command is: a bar on a terminal; lines in a file, a pipe or the log of a service."""
+"""Shows the progress of a long command: as a bar on a terminal, else as lines."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class _Rate(ProgressColumn):
 
 
 def progress_line(count: int, total: int | None, worked: int, seconds: float) -> str:
-    """Return how far a command is, such as ``37 of 150 films, 0.61 films/s, about 3 min left``.
+    """Return a line of progress, such as ``37 of 150 films, 0.61 films/s, about 3 min left``.
 
     Args:
-        count: films that ended.
-        total: of all films; None if it is not known yet.
-        worked: films that ended and needed work: the others take no time.
-        seconds: that these took.
+        count: films that are finished.
+        total: number of all films; None if it is not known yet.
+        worked: finished films that needed work. Films done by an earlier run take no time.
+        seconds: time that the films with work took.
     """
     parts = [f"{count} films" if total is None else f"{count} of {total} films"]
     if worked and seconds > 0:
@@ -53,16 +53,16 @@ def _rounded(seconds: float) -> str:
 
 
 class Progress:
-    """Shows how many films a command has done, while it is entered as a context.
+    """Shows how many films a command has finished. Use it as a context manager.
 
     Args:
-        console: on standard error.
-        every: seconds between two lines where there is no terminal.
+        console: console on standard error.
+        every: seconds between two lines, if there is no terminal.
     """
 
     def __init__(self, console: Console, every: float = 10.0) -> None:
         self._console, self._every = console, every
-        # FORCE_COLOR makes rich take a pipe for a terminal, and a bar needs a real one
+        # with FORCE_COLOR rich takes a pipe for a terminal, but a bar needs a real one
         on_terminal = console.is_terminal and console.file.isatty() and not console.is_dumb_terminal
         self._bar: Bar | None = None
         if on_terminal:
@@ -99,7 +99,7 @@ class Progress:
             self._thread.join()
 
     def step(self, text: str) -> None:
-        """Say at once what the command does from here on. The rate counts from here."""
+        """Show what the command does next. The rate is measured from here on."""
         self._since, self._worked = time.monotonic(), 0
         if self._bar is not None:
             self._bar.update(self._task, description=text)
@@ -107,13 +107,13 @@ class Progress:
             self._print(text)
 
     def total(self, count: int) -> None:
-        """Take the number of films, from any thread."""
+        """Set the number of films. May be called from any thread."""
         self._total = count
         if self._bar is not None:
             self._bar.update(self._task, total=count)
 
     def advance(self, worked: bool = True) -> None:
-        """Count a film; ``worked``: it took some work."""
+        """Count a finished film. ``worked`` is False if an earlier run did it."""
         self._count += 1
         self._worked += worked
         if self._bar is not None:

@@ -6,7 +6,7 @@ __all__ = ["schema"]
 
 
 def schema() -> None:
-    """Print the JSON Schema of a result, the files in json/."""
+    """Print the JSON Schema of a result, as in the files in json/."""
     from monai_ceph.reports.json_result import result_schema
 
     print(result_schema(), end="")

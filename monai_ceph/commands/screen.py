@@ -1,4 +1,4 @@
-"""What a run says while it goes on: how far it is, a line per film in trouble, counts at the end."""
+"""The output of a run: its progress, a line for each film with a problem, and counts at the end."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from monai_ceph.work.options import ERRORS, LEDGER, Options, film_files, tables_
 
 __all__ = ["Screen", "shortened"]
 
-# films in the table on the screen; the files hold them all
+# number of films in the table on the screen; the files list all
 _SHOWN = 20
 
 
 def shortened(name: str, width: int) -> str:
-    """Return a name that takes ``width`` columns of a terminal at most.
+    """Return a name that takes at most ``width`` columns of a terminal.
 
-    What is too long loses its middle: the end of a path or a UID tells films apart.
+    A longer name loses its middle, because paths and UIDs differ most at the end.
     """
     if cell_len(name) <= width:
         return name
@@ -40,12 +40,12 @@ def shortened(name: str, width: int) -> str:
 
 
 class Screen:
-    """Shows a run.
+    """Prints the output of a run.
 
     Args:
-        console: for the results.
-        messages: for what happens on the way.
-        every: seconds between two lines of progress where there is no terminal.
+        console: console for the results.
+        messages: console for progress and problems.
+        every: seconds between two lines of progress, if there is no terminal.
     """
 
     def __init__(self, console: Console, messages: Console, every: float = 10.0) -> None:
@@ -55,7 +55,7 @@ class Screen:
         self._with_landmarks = 0
 
     def on_film(self, name: str, outcome: Outcome | None) -> None:
-        """Take a film that ended."""
+        """Show a film that is finished. ``outcome`` is None if an earlier run did it."""
         self.progress.advance(worked=outcome is not None)
         if outcome is None:
             return
@@ -71,7 +71,7 @@ class Screen:
                 self._detections.append(Detection.model_validate_json(outcome.detection))
 
     def end(self, summary: Summary, out: Path, options: Options) -> None:
-        """Print the first films, the counts, and where everything is."""
+        """Print the first films, the counts, and where the results are."""
         if self._detections:
             self._print_films()
         if self._with_landmarks > len(self._detections):
@@ -87,11 +87,11 @@ class Screen:
         if summary.films > summary.before:
             self._line(f"{summary.films_per_second:.2f} films per second, {summary.seconds:.0f} s.")
         if summary.left_behind:
-            self._line(f"{summary.left_behind} films of an earlier run never ended, and were not found in this one.")
+            self._line(f"{summary.left_behind} films of an earlier run were never finished and not found in this one.")
         for cause in summary.not_listed:
-            self._say(f"not all was found: {cause}", "yellow")
+            self._say(f"not all films could be listed: {cause}", "yellow")
         if summary.skipped:
-            self._say(f"{len(summary.skipped)} files were skipped that may hold films:", "yellow")
+            self._say(f"{len(summary.skipped)} files that may contain films were skipped:", "yellow")
         for skipped in summary.skipped:
             self._say(f"skipped: {skipped}", "yellow")
         for cause in summary.not_sent:
@@ -110,7 +110,7 @@ class Screen:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _print_films(self) -> None:
-        """Print a table; where its names are too wide for the terminal, two lines per film."""
+        """Print a table, or two lines per film if its names are too wide for the terminal."""
         rows = [(_printable(each.file), *_figures(each)) for each in self._detections]
         table = Table(Column("film", no_wrap=True), *_FIGURES, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
         for name, *figures in rows:
@@ -121,8 +121,8 @@ class Screen:
             return
         for name, state, *figures in rows:
             self._line(shortened(name, self._console.width))
-            said = ", ".join(f"{title} {figure}" for title, figure in zip(_FIGURES[1:], figures, strict=True))
-            self._line(f"    {state:<9}  {said}")
+            text = ", ".join(f"{title} {figure}" for title, figure in zip(_FIGURES[1:], figures, strict=True))
+            self._line(f"    {state:<9}  {text}")
         self._line("")
 
 
@@ -130,7 +130,7 @@ _FIGURES = ("state", "ok", "uncertain", "missing", "mean score", "seconds")
 
 
 def _figures(detection: Detection) -> tuple[str, ...]:
-    """Return what the table says of a film: :data:`_FIGURES`."""
+    """Return a film's values for the columns :data:`_FIGURES`."""
     status = [mark.status for mark in detection.landmarks]
     counts = [str(status.count(name)) for name in ("ok", "uncertain", "missing")]
     score = sum(mark.score for mark in detection.landmarks) / len(detection.landmarks)
@@ -139,7 +139,7 @@ def _figures(detection: Detection) -> tuple[str, ...]:
 
 
 def _printable(name: str) -> str:
-    """Return a name on one line: a file may be called anything, such as two lines or the codes of a terminal."""
+    """Return a name with control characters escaped: a file name may contain line breaks or terminal codes."""
     return "".join(each.encode("unicode_escape").decode() if _is_control(each) else each for each in name)
 
 

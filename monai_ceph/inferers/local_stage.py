@@ -1,4 +1,4 @@
-"""The inferer of the local stage that the config's keys choose."""
+"""Creates the inferer of the local stage that the config asks for."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def local_inferer(
         patch_size: see :class:`ExpansiveExplorationInferer`.
         expansion: see :class:`ExpansiveExplorationInferer`.
         arrangement: see :class:`ExpansiveExplorationInferer`.
-        batch_size: patches per forward pass; without effect on shared pixels.
+        batch_size: patches per forward pass; ignored by :class:`SharedWindowsInferer`.
         margin: see :class:`ExpansiveExplorationInferer`.
         shared_pixels: True for :class:`SharedWindowsInferer`, False for :class:`ExpansiveExplorationInferer`.
         guide_sd: see :class:`ExpansiveExplorationInferer`.

@@ -1,4 +1,4 @@
-"""Does an image look like a lateral cephalogram, judged by its pixels and by the landmarks found on it."""
+"""Checks whether an image looks like a lateral cephalogram, by its pixels and by the landmarks found on it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def shape_residual(points: np.ndarray, mean_shape: np.ndarray) -> float:
     """Return the distance of landmarks from the mean shape after the best similarity map, relative to its size.
 
     This is the root mean square distance of (N, 2) points, without NaN, over the root mean square distance of the
-    mapped mean shape from its centre. The map (turn, size, shift, no mirror) is the least-squares one.
+    mapped mean shape from its centre. The map (rotation, scale and shift, no mirror) is the least-squares fit.
     Infinity for fewer than three points.
     """
     known = torch.from_numpy(np.isfinite(points).all(axis=1))
@@ -63,8 +63,8 @@ def check_landmarks(
     Args:
         points: (19, 2), (row, column) on a film that is upright and faces right; NaN where missing.
         scores: (19,)
-        evidence: of the pose; None if the pose was not searched.
-        mean_shape: (19, 2), (row, column), in any unit: the one that the config names.
+        evidence: evidence of the pose; None if the pose was not searched.
+        mean_shape: (19, 2), (row, column), in any unit: the mean shape in the config.
         max_shape_residual: see :func:`shape_residual`.
         min_mean_score: lowest mean score of the landmarks that are not missing.
         min_evidence: see :class:`monai_ceph.inferers.pose.Pose`.

@@ -1,4 +1,4 @@
-"""Where the head is on a film of any size, direction and polarity, found by the global network."""
+"""Finds the head on a film of any size, direction and polarity, with the global network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from monai_ceph.transforms.whole_film import WholeFilm
 
 __all__ = ["UPRIGHT", "Pose", "PoseFinder", "View", "stated_view"]
 
-# in units of the mean shape's radius: a landmark at this distance from its place has half the weight
+# a landmark this far from its position in the mean shape has half the weight; in units of the mean shape's radius
 _HALF_WEIGHT_DISTANCE = 0.15
 _REWEIGHTINGS = 6
 

@@ -1,4 +1,4 @@
-"""The local stage with every shared pixel computed once, as a MONAI inferer."""
+"""The local stage as a MONAI inferer that computes pixels shared by several patches only once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PIXELS_PER_BATCH = 400_000
 
 
 class SharedWindowsInferer(WindowInferer):
-    """Run the local network once on the rectangle that holds all windows, and read each window from the result.
+    """Run the local network once on the rectangle that contains all windows, and read each window from the result.
 
     The patches of Expansive Exploration cover the same pixels many times. This inferer is many times faster, and gives
     the same heatmaps for a network that was trained on patches far larger than its receptive field
@@ -28,9 +28,9 @@ class SharedWindowsInferer(WindowInferer):
         side: rows and columns of a window, in pixels of the grid.
         margin: see :class:`WindowInferer`.
         guide_sd: see :class:`WindowInferer`.
-        shifts: the network runs on one rectangle per shift, which starts so many pixels further up and left, and the
-            heatmaps are averaged. The output of a network with strides changes a little when the film moves by less
-            than the stride.
+        shifts: the network runs once per shift, on a rectangle that starts this many pixels further up and left, and
+            the heatmaps are averaged. This helps because the output of a network with strides changes a little when
+            the film moves by less than the stride.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -45,11 +45,12 @@ class SharedWindowsInferer(WindowInferer):
         """Return the windows of one film (1, row, column) around its guide (N, 2), (row, column) in its pixels.
 
         Args:
-            film: on the grid in which ``side`` and ``guide_sd`` are given, or on a scaled copy of it.
+            film: the film on the inferer's grid, which defines the unit of ``side`` and ``guide_sd``, or on a scaled
+                copy of it.
             guide: NaN gives a heatmap of 0.
             network: returns logits with N landmark channels and the background, last.
-            scale: of such a copy, its pixels per pixel of the grid. Windows of a copy are a pixel larger on every side,
-                so that they can be resampled to the grid.
+            scale: None for the inferer's grid. For a scaled copy, its pixels per pixel of the grid. Windows are then a
+                pixel larger on every side, so that they can be resampled to the grid.
         """
         if scale is None:
             return super().explore(film, guide, network)
@@ -86,7 +87,7 @@ class SharedWindowsInferer(WindowInferer):
         return heatmaps / len(self.shifts)
 
     def _rectangle(self, starts: torch.Tensor, side: int, size: tuple[int, int]) -> tuple[slice, slice] | None:
-        """Return the rows and columns of the film that hold all windows with their margins; None outside the film."""
+        """Return the rows and columns of the film that contain all windows and margins; None outside the film."""
         first = (starts - self.margin).clamp(min=0)
         last = torch.minimum(starts + side + self.margin, torch.tensor(size))
         inside = (last > first).all(dim=1)
@@ -109,7 +110,7 @@ def _parts(
 
 
 def check_shifts(name: str, shifts: Sequence[int]) -> None:
-    """Raise a ValueError if these are not shifts: whole numbers, not negative, at least one."""
+    """Raise a ValueError unless ``shifts`` is a list of one or more whole numbers that are not negative."""
     if not shifts or not all(isinstance(shift, int) for shift in shifts) or min(shifts) < 0:
         raise ValueError(f"{name} must be whole numbers that are not negative, at least one, got {shifts}")
 

@@ -1,4 +1,5 @@
-"""The MONAI Label app: films from a folder or a PACS, landmarks to clients, corrections back as training data.
+"""The MONAI Label app. It reads films from a folder or a PACS, sends landmarks to clients and saves corrections.
 
-``monai-ceph label`` starts it. Markups, label maps and stores need no MONAI Label; the rest imports it on use.
+``monai-ceph label`` starts it. Corrections can be used for training. Importing this package, its markups or its label
+maps does not import MONAI Label.
 """

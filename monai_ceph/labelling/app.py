@@ -1,4 +1,4 @@
-"""The MONAI Label app. The server imports it from a ``main.py`` in its working folder, and so do its workers."""
+"""The MONAI Label app. The server and its workers import it from a ``main.py`` in the working folder."""
 
 from __future__ import annotations
 
@@ -45,16 +45,15 @@ logger = logging.getLogger(__name__)
 MODEL = "cephalometric"
 MARKUPS_MODEL = "cephalometric_markups"
 
-
 # MONAI Label's default device for a batch
-_FILLED_IN = "cuda"
-# longer than any request takes
+_DEFAULT_DEVICE = "cuda"
+# age at which an upload was certainly left behind: longer than any request takes
 _UPLOAD_SECONDS = 600
 
 
 @contextmanager
 def _removed_on_error(upload: Path) -> Iterator[None]:
-    """Remove an upload after an error, which MONAI Label does not do."""
+    """Remove an upload after an error. MONAI Label would leave it behind."""
     try:
         yield
     except BaseException:
@@ -67,21 +66,21 @@ def _tag_of_the_model(request: dict[str, Any]) -> str:
     """Return the tag for the model's landmarks, which is always ``original``.
 
     Raises:
-        RefusedError: the client asks for another tag, such as that of labels saved by persons.
+        RefusedError: the client asks for another tag, such as ``final``, which is for labels saved by people.
     """
     tag = plain_tag(request.get("label_tag") or ORIGINAL)
     if tag != ORIGINAL:
         raise RefusedError(
-            f"landmarks of the model are saved as {ORIGINAL!r}, not as {tag!r}. Send landmarks that a person "
-            "reviewed to PUT /datastore/label"
+            f"the model's landmarks are saved as {ORIGINAL!r}, not as {tag!r}. Save landmarks that a person reviewed "
+            "with PUT /datastore/label"
         )
     return tag
 
 
 def _save(store: FilmStore, name: str, tag: str, info: dict[str, Any]) -> str:
-    """Save the landmarks of the params in ``info``, and return the film's name.
+    """Save the landmarks from the params in ``info``, and return the film's name.
 
-    The client's file is not used: it may be a label map, which is less exact, or may not exist.
+    The file for the client is not used: there may be none, or it may be a label map, which is less exact.
     """
     with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
         json.dump(info["params"], file)
@@ -90,49 +89,50 @@ def _save(store: FilmStore, name: str, tag: str, info: dict[str, Any]) -> str:
 
 
 class _BatchInfer(BatchInferTask):
-    """MONAI Label's batch inference, on a device that exists: the original divides by the number of GPUs.
+    """MONAI Label's batch inference, but also without a GPU: the original divides by the number of GPUs.
 
     Args:
-        device: of the server. It is used unless the client names another one than ``cuda``, which MONAI Label fills in
-            by default.
+        device: the server's torch device. It is used unless the client names a device. ``cuda`` does not count as
+            named, because MONAI Label fills it in by default.
     """
 
     def __init__(self, device: str | None) -> None:
         self._device = device
 
     def __call__(self, request: dict[str, Any], datastore: Any, infer: Any) -> dict[str, Any]:
-        """Infer film by film. A film without landmarks has an ``error`` instead, a sentence.
+        """Detect film by film. A film without landmarks has the key ``error`` instead, with the cause.
 
         Raises:
             RefusedError: the client asks to save the results under another tag than ``original``.
         """
         _tag_of_the_model(request)
 
-        def infer_or_say(one: dict[str, Any], store: Any) -> dict[str, Any]:
-            """Infer; a film that cannot be read or is not a cephalogram does not end the batch."""
+        def infer_or_report(film: dict[str, Any], store: Any) -> dict[str, Any]:
+            """Detect on one film. If it cannot be read or is not a cephalogram, the batch goes on."""
             try:
-                answer: dict[str, Any] = infer(one, store)
+                answer: dict[str, Any] = infer(film, store)
             except RefusedError:
                 raise
             except CephError as error:
-                logger.warning("%s has no landmarks: %s", one.get("image"), error)
+                logger.warning("%s has no landmarks: %s", film.get("image"), error)
                 return {"error": str(error)}
             return answer
 
-        plain = {key: value for key, value in request.items() if key not in ("multi_gpu", "gpus", "device")}
+        others = {key: value for key, value in request.items() if key not in ("multi_gpu", "gpus", "device")}
         device = str(request.get("device") or "")
-        if device in ("", _FILLED_IN):
+        if device in ("", _DEFAULT_DEVICE):
             device = self._device or device
-        return super().__call__({**plain, "multi_gpu": False, "device": device}, datastore, infer_or_say)
+        return super().__call__({**others, "multi_gpu": False, "device": device}, datastore, infer_or_report)
 
 
 class CephalometricApp(MONAILabelApp):
     """Landmarks on lateral cephalograms for MONAI Label's clients.
 
     Args:
-        app_dir: the working folder of the server, for weights, runs, scores and copies from a PACS.
+        app_dir: working folder of the server, for weights, runs, scores and copies of films from a PACS.
         studies: a folder with films, or the URL of a DICOMweb server.
-        conf: ``device``, ``modalities`` and ``overlays`` (separated by commas and path separators), all optional.
+        conf: ``device``, ``modalities`` (separated by commas) and ``overlays`` (bundle configs, separated by
+            ``os.pathsep``). All are optional.
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
@@ -152,7 +152,7 @@ class CephalometricApp(MONAILabelApp):
         )
 
     def init_datastore(self) -> FilmStore:
-        """Return the store of the folder or of the DICOMweb server."""
+        """Return the store for the folder or the DICOMweb server."""
         if not self.studies.startswith(("http://", "https://")):
             return FolderStore(Path(self.studies))
         user, password = settings.MONAI_LABEL_DICOMWEB_USERNAME, settings.MONAI_LABEL_DICOMWEB_PASSWORD
@@ -192,7 +192,7 @@ class CephalometricApp(MONAILabelApp):
         return _BatchInfer(self._detectors.device)
 
     def on_init_complete(self) -> None:
-        """Load the model before the first client asks."""
+        """Load the model now, so that the first request does not wait for it."""
         self._detectors.load_or_set_aside()
         super().on_init_complete()
 
@@ -201,7 +201,7 @@ class CephalometricApp(MONAILabelApp):
 
         Raises:
             NotThereError: there is no such model.
-            CephError: the file does not hold weights of the local network. The old weights stay.
+            CephError: the file does not contain weights of the local network. The old weights stay.
         """
         self._infer_task(model)
         self._detectors.replace(file)
@@ -215,7 +215,7 @@ class CephalometricApp(MONAILabelApp):
         return task
 
     def infer(self, request: dict[str, Any], datastore: Any = None) -> dict[str, Any]:
-        """Detect on a film of the store, on an upload or on a session's image.
+        """Detect on a film from the store, an upload or the image of a session.
 
         Raises:
             NotThereError: there is no such model or film.
@@ -225,7 +225,7 @@ class CephalometricApp(MONAILabelApp):
         task = self._infer_task(request.get("model"))
         store: FilmStore = datastore or self.datastore()
         request, image = copy.copy(request), str(request.get("image") or "")
-        # only the store decides under which name a score is kept
+        # the store decides under which name a score is kept, never the client
         request.pop("image_id", None)
         tag = _tag_of_the_model(request) if request.get("save_label") else ORIGINAL
         if not image:
@@ -240,12 +240,12 @@ class CephalometricApp(MONAILabelApp):
         label = file
         if request.get("save_label"):
             saved = _save(store, request["image_id"], tag, {"model": request["model"], "params": params})
-            # without a file MONAI Label would send, and then remove, the file of the label
+            # if the client wants no file, return none: MONAI Label would send the label's file and then remove it
             label = saved if file else None
         return {"label": label, "tag": ORIGINAL, "file": file, "params": params}
 
     def _is_upload(self, image: str) -> bool:
-        """Return whether the server itself created a path, so that clients cannot read other files through it."""
+        """Return whether the server itself created this file: clients must not read other files of the machine."""
         places = [tempfile.gettempdir()]
         if self.sessions() is not None:
             places.append(self.sessions().store_path)
@@ -253,7 +253,7 @@ class CephalometricApp(MONAILabelApp):
         return path.is_file() and any(path.is_relative_to(Path(place).resolve()) for place in places)
 
     def cleanup_sessions(self) -> None:
-        """Remove expired sessions, and the files of refused uploads, which MONAI Label leaves behind."""
+        """Remove expired sessions, and files of refused uploads that MONAI Label left behind."""
         if self.sessions() is not None:
             self._remove_expired_sessions()
         for file in (self._work / "tmp").glob("*"):
@@ -262,7 +262,7 @@ class CephalometricApp(MONAILabelApp):
                     file.unlink()
 
     def _remove_expired_sessions(self) -> None:
-        """Remove expired sessions. MONAI Label's check skips those from before a restart, and stops at damaged ones."""
+        """Remove expired sessions. MONAI Label forgets those from before a restart, and stops at a damaged one."""
         for folder in Path(self.sessions().store_path).glob("*"):
             with suppress(OSError, ValueError):
                 info = self.sessions().get_session(folder.name, update_ts=False, fetch_cache=False)
@@ -271,7 +271,7 @@ class CephalometricApp(MONAILabelApp):
                     self.sessions().remove_session(folder.name)
 
     def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Return the next film by a strategy, empty if no film is left.
+        """Return the film that a strategy chooses, an empty dictionary if none is left.
 
         Raises:
             NotThereError: there is no such strategy.
@@ -285,7 +285,7 @@ class CephalometricApp(MONAILabelApp):
         return {**found, "path": self.datastore().get_image_uri(found["id"])} if found else {}
 
     def train(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Fine-tune.
+        """Fine-tune on the films with final labels.
 
         Raises:
             NotThereError: there is no such model.
@@ -296,7 +296,7 @@ class CephalometricApp(MONAILabelApp):
         return task(copy.copy(request), self.datastore())
 
     def scoring(self, request: dict[str, Any], datastore: Any = None) -> dict[str, Any]:
-        """Score.
+        """Score the model against the final labels.
 
         Raises:
             NotThereError: there is no such method.

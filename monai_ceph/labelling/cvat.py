@@ -1,4 +1,4 @@
-"""Landmarks for CVAT's MONAI Label detector. It only takes polygons, so each landmark is a small diamond."""
+"""Landmarks for CVAT's MONAI Label detector, which accepts only polygons: each landmark becomes a small diamond."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from monai_ceph.landmarks import NAMES
 
 __all__ = ["as_annotations", "detector_labels"]
 
-# of the film's height, as the discs of a label map
+# half the diamond's width as a share of the film's height: the radius of the discs in a label map
 _RADIUS = 1 / 240
+# pixels
 _MIN_RADIUS = 2
 
 
 def as_annotations(points: np.ndarray, rows: int) -> list[dict[str, Any]]:
-    """Return what MONAI Label's ``plugins/cvat/detector.py`` reads under ``annotations``.
+    """Return the value of ``annotations`` for MONAI Label's ``plugins/cvat/detector.py``.
 
     Args:
-        points: (19, 2), (row, column) in source pixels; a missing landmark (NaN) has no element.
-        rows: of the film.
+        points: (19, 2), (row, column) in source pixels. A missing landmark (NaN) gets no polygon.
+        rows: height of the film in pixels.
     """
     radius = max(_MIN_RADIUS, round(_RADIUS * rows))
     elements = []
@@ -34,5 +35,5 @@ def as_annotations(points: np.ndarray, rows: int) -> list[dict[str, Any]]:
 
 
 def detector_labels() -> list[dict[str, Any]]:
-    """Return the labels of the function's ``spec`` in CVAT."""
+    """Return the labels for the ``spec`` of the CVAT function: ``id`` (1 to 19) and ``name``."""
     return [{"id": value, "name": name} for value, name in enumerate(NAMES, start=1)]

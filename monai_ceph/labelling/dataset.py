@@ -1,4 +1,4 @@
-"""Saved labels as a dataset folder, the layout that the training bundles read."""
+"""Writes saved labels as a dataset folder, which the training bundles read."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ __all__ = ["LabelledFilms", "write_dataset"]
 
 logger = logging.getLogger(__name__)
 
-# a pose needs two points, and a film with fewer is of little use
+# finding the pose of a film takes two points, and fewer are of little use anyway
 _MIN_LANDMARKS = 2
 
 
 class LabelledFilms(Protocol):
-    """The source of a dataset: names of films with final labels, their files and points."""
+    """Where the dataset comes from: the names of films with final labels, their files and points."""
 
     def get_labeled_images(self) -> list[str]:
         """Return the names."""
@@ -51,15 +51,15 @@ def write_dataset(
 ) -> list[str]:
     """Write ``landmarks.csv`` for the labelled films, and return their names.
 
-    A film that cannot be read, whose label was damaged, or with fewer than two landmarks is left out, with a line in
-    the log; and so is a landmark that is off its film.
+    A film is left out if it or its label cannot be read, or if it has fewer than two landmarks. A landmark outside its
+    film is left out, too. The log names both.
 
     Args:
-        films: of a store.
-        folder: of the dataset; an earlier table in it is replaced.
-        copies: copy the films into the folder; else the table refers to them where they are.
-        limit: at most so many films.
-        without: films to leave out.
+        films: the store.
+        folder: folder of the dataset. A table that is already in it is replaced.
+        copies: copy the films into the folder. Otherwise the table refers to the original files.
+        limit: maximum number of films; None for all.
+        without: names of films to leave out.
     """
     rows: list[tuple[str, ...]] = []
     names: list[str] = []
@@ -74,10 +74,10 @@ def write_dataset(
         except CephError as error:
             logger.warning("%s is left out of the dataset: %s", name, error)
             continue
-        if (off := off_film(points, film.pixels.shape)).any():
-            symbols = " ".join(mark.symbol for mark, beyond in zip(LANDMARKS, off, strict=True) if beyond)
-            logger.warning("%s: %s left out of the dataset: off the film", name, symbols)
-            points = np.where(off[:, None], np.nan, points)
+        if (outside := off_film(points, film.pixels.shape)).any():
+            symbols = " ".join(mark.symbol for mark, is_outside in zip(LANDMARKS, outside, strict=True) if is_outside)
+            logger.warning("%s: %s left out of the dataset: outside the film", name, symbols)
+            points = np.where(outside[:, None], np.nan, points)
         spacing = film.pixel_spacing
         if np.isfinite(points).all(axis=1).sum() < _MIN_LANDMARKS:
             logger.warning("%s is left out of the dataset: fewer than %d landmarks", name, _MIN_LANDMARKS)
@@ -90,7 +90,7 @@ def write_dataset(
         else:
             file = os.path.relpath(path, folder)
         names.append(name)
-        # the layout has one spacing for both directions
+        # the table has one spacing for both directions
         scale = f"{spacing[0]:.8g}" if spacing and abs(spacing[0] / spacing[1] - 1) < 1e-3 else ""
         for mark, (row, column) in zip(LANDMARKS, points.tolist(), strict=True):
             place = ("", "") if np.isnan(row + column) else (f"{column:.4f}", f"{row:.4f}")
@@ -103,18 +103,18 @@ def write_dataset(
 
 
 def _file_name(name: str, names: set[str]) -> str:
-    """Return a film's name with a suffix that programs know, unless another film has that name."""
+    """Return a film's name with .dcm added if it has no known suffix, unless another film has that name."""
     if name.lower().endswith(SUFFIXES) or f"{name}.dcm" in names:
         return name
     return f"{name}.dcm"
 
 
 def _files(film: Path, target: Path) -> Iterator[tuple[Path, Path]]:
-    """Yield a film's file and its target, and for a MetaImage header the file with its pixels, too."""
+    """Yield a film's file and its target; for a MetaImage header, also the file with the pixels."""
     yield film, target
     if film.suffix.lower() == ".mhd":
         fields = (line.decode("latin-1").partition("=")[::2] for line in film.read_bytes().split(b"\n"))
-        # the film was read, so the name leads to a file in its folder
+        # the reader accepted the film, so this names a file in the same folder
         raw = next(value.strip() for name, value in fields if name.strip() == "ElementDataFile")
         if raw.upper() != "LOCAL":
             yield film.parent / raw, target.parent / raw

@@ -23,10 +23,10 @@ Weights = Literal["latest", "shipped"]
 
 
 class Detectors:
-    """Creates each detector once, and the fine-tuned one again when its file changes. Safe for use by several threads.
+    """Creates each detector once, and the fine-tuned one again when its file changes. Several threads may use it.
 
     Args:
-        tuned: the file of the fine-tuned weights of the local network, which may not exist yet.
+        tuned: file of the local network's fine-tuned weights, which may not exist yet.
         device: a torch device; by default the GPU if there is one.
         overlays: further bundle configs, see :class:`~monai_ceph.CephalogramDetector`.
     """
@@ -42,8 +42,8 @@ class Detectors:
         """Return a detector.
 
         Args:
-            weights: ``latest`` for the fine-tuned ones if they exist, ``shipped`` for those of the package.
-            device: instead of the server's.
+            weights: ``latest`` for the fine-tuned weights if there are any, ``shipped`` for those of the package.
+            device: torch device to use instead of the server's.
 
         Raises:
             CephError: the weights or the device cannot be used.
@@ -72,7 +72,7 @@ class Detectors:
             return self.get(weights, device)(film, force=force)
 
     def replace(self, weights: Path) -> None:
-        """Replace the fine-tuned weights by a file, once it could be loaded into the network.
+        """Replace the fine-tuned weights by a file, after loading it into the network as a check.
 
         Raises:
             CephError: the file does not hold weights of this network. The old weights stay.

@@ -1,4 +1,4 @@
-"""Films in a PACS, over DICOMweb. A person's landmarks go back into it as a structured report, and are found there."""
+"""Films in a PACS, over DICOMweb. A person's landmarks are stored there as structured reports, and read from them."""
 
 from __future__ import annotations
 
@@ -35,14 +35,20 @@ __all__ = ["MODALITIES", "DicomWebStore", "PacsFilm"]
 logger = logging.getLogger(__name__)
 
 MODALITIES = ("DX", "CR")
-"""The modalities under which cephalograms are usually stored. Some archives have OT, PX or RG."""
+"""The usual modalities of cephalograms. Some archives store them as OT, PX or RG."""
 
 _REFRESH_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class PacsFilm:
-    """One image in the PACS, by its UIDs. The instance is None if it is the only one of its series."""
+    """The UIDs of an image in the PACS.
+
+    Attributes:
+        study: Study Instance UID.
+        series: Series Instance UID.
+        instance: SOP Instance UID, or None if the series has only one image.
+    """
 
     study: str
     series: str
@@ -50,34 +56,35 @@ class PacsFilm:
 
 
 @dataclass
-class _Listing:
-    """The latest answer of the PACS, and its time (monotonic seconds).
+class _PacsList:
+    """What the PACS listed last.
 
     Attributes:
-        films: by name.
-        reviews: UIDs of the series of reports.
-        labels: by film, the path of its newest review as markups, empty if it has none; filled on demand.
+        films: each film by its name.
+        report_series: UIDs of all series of reports.
+        labels: for each film, the path of its newest review as markups, or "" if it has none. Filled when needed.
+        time: when the PACS was asked, in monotonic seconds.
     """
 
     films: dict[str, PacsFilm] = field(default_factory=dict)
-    reviews: set[str] = field(default_factory=set)
+    report_series: set[str] = field(default_factory=set)
     labels: dict[str, str] = field(default_factory=dict)
-    asked: float = float("-inf")
+    time: float = float("-inf")
 
 
 class DicomWebStore(FilmStore):
     """The DX and CR films of a DICOMweb server (PS3.18: QIDO-RS, WADO-RS, STOW-RS).
 
-    A film's name is its Series Instance UID, which is what OHIF asks for; in a series with several images it is
-    ``series/instance``. The list is at most five seconds old. A study or series whose answer cannot be used is left out
-    of it, with a warning in the log. Films are fetched when they are needed, and kept in ``cache``. Labels of the tag
-    ``final`` are in the PACS; those of other tags stay here.
+    A film's name is its Series Instance UID, because OHIF asks for films by series. In a series with several images,
+    the name is ``series/instance``. The list of films is at most five seconds old. If an answer about a study or series
+    cannot be used, that study or series is left out and the log has a warning. Films are fetched when needed and kept
+    in ``cache``. Labels with the tag ``final`` are stored in the PACS, all others in ``cache``.
 
     Args:
-        service: address and login of the server. Its name begins the error messages.
-        cache: a folder for films and labels. They name patients: only its owner should have access to it.
-        modalities: of the series to list.
-        prefixes: of the server's URLs, see :func:`monai_ceph.archives.dicomweb.dicomweb`.
+        service: address and login of the server. Error messages start with its name.
+        cache: folder for films and labels. It contains patients' names, so only its owner gets access.
+        modalities: which series to list.
+        prefixes: path prefixes of the server's URLs, see :func:`monai_ceph.archives.dicomweb.dicomweb`.
     """
 
     def __init__(
@@ -90,17 +97,17 @@ class DicomWebStore(FilmStore):
         super().__init__(cache / "labels")
         self._service, self._prefixes = service, prefixes
         self._archive = DicomWebArchive(service, prefixes)
-        self._films, self._reviews = cache / "films", cache / "reports"
+        self._films, self._reports = cache / "films", cache / "reports"
         cache.mkdir(parents=True, exist_ok=True)
         cache.chmod(0o700)
         self._modalities = tuple(modalities)
-        self._listing = _Listing()
+        self._last_list = _PacsList()
         self._skipped: list[str] = []
         self._lock = threading.RLock()
         self._title = service.url
 
     def list_images(self) -> list[str]:
-        """Return the names of all films of the modalities."""
+        """Return the names of all films with these modalities."""
         return list(self._list().films)
 
     def canonical(self, image_id: str) -> str:
@@ -108,7 +115,7 @@ class DicomWebStore(FilmStore):
         return self._found(image_id)[0]
 
     def film(self, image_id: str) -> tuple[str, Path]:
-        """Return a film's name and its file in the cache, which is fetched first if it is not there."""
+        """Return a film's name and its file in the cache. The film is fetched if it is not in the cache yet."""
         name, found = self._found(image_id)
         path = self._films / f"{name}.dcm"
         with self._lock:
@@ -122,13 +129,13 @@ class DicomWebStore(FilmStore):
             self._find_series(name.partition("/")[0])
         found = self._list().films.get(name)
         if found is None:
-            several = [other for other in self._list().films if other.startswith(f"{name}/")]
-            more = f"; the series has several images: {', '.join(several)}" if several else ""
-            raise NotThereError(f"the PACS has no film {name!r} of modality {' or '.join(self._modalities)}{more}")
+            images = [other for other in self._list().films if other.startswith(f"{name}/")]
+            hint = f"; the series has several images: {', '.join(images)}" if images else ""
+            raise NotThereError(f"the PACS has no film {name!r} of modality {' or '.join(self._modalities)}{hint}")
         return name, found
 
     def _find_series(self, series: str) -> None:
-        """Search for one series, which may have arrived since the last listing."""
+        """Search for one series, which may have arrived since the PACS was last asked."""
         if not is_uid(series):
             return
         with self._lock:
@@ -137,27 +144,27 @@ class DicomWebStore(FilmStore):
                 found = self._search(search, skipped, series)
             if skipped and not found:
                 raise CephError(skipped[0])
-            self._listing.films = {**self._listing.films, **found}
+            self._last_list.films = {**self._last_list.films, **found}
 
-    def _list(self, fresh: bool = False) -> _Listing:
+    def _list(self, fresh: bool = False) -> _PacsList:
         with self._lock:
-            if fresh or time.monotonic() - self._listing.asked > _REFRESH_SECONDS:
+            if fresh or time.monotonic() - self._last_list.time > _REFRESH_SECONDS:
                 skipped: list[str] = []
                 with self._archive.searching() as search:
                     films = self._search(search, skipped)
-                    reports = set()
+                    report_series = set()
                     for item in search("SERIES", {}, {"Modality": "SR"}):
                         with skipping(self._archive.name, skipped):
-                            reports.add(uid_of(self._archive.name, item, "SeriesInstanceUID"))
-                # once, and not every five seconds
+                            report_series.add(uid_of(self._archive.name, item, "SeriesInstanceUID"))
+                # warn once, not every five seconds
                 for text in sorted(set(skipped) - set(self._skipped)):
                     logger.warning("not listed: %s", text)
                 self._skipped = skipped
-                self._listing = _Listing(films, reports, {}, time.monotonic())
-            return self._listing
+                self._last_list = _PacsList(films, report_series, {}, time.monotonic())
+            return self._last_list
 
     def _search(self, search: Search, skipped: list[str], series: str | None = None) -> dict[str, PacsFilm]:
-        """Return the films of the modalities, or of one series if it has one of them."""
+        """Return the films with these modalities, from all series or from one."""
         films: dict[str, PacsFilm] = {}
         only = {"SeriesInstanceUID": series} if series else {}
         for modality in self._modalities:
@@ -173,7 +180,7 @@ class DicomWebStore(FilmStore):
         reasons: list[str] = []
         instances = self._instances(search, study, series, reasons)
         skipped.extend(f"{reason} (series {series})" for reason in reasons)
-        # an image whose answer cannot be used is in the series, too
+        # images for which the PACS gave an unusable answer are in the series, too
         single = len(instances) == 1 and not reasons
         return {series if single else f"{series}/{each}": PacsFilm(study, series, each) for each in instances}
 
@@ -188,11 +195,11 @@ class DicomWebStore(FilmStore):
     def _fetch(self, film: PacsFilm, path: Path) -> None:
         instance = film.instance or self._only_instance(film)
 
-        def keep(dataset: Dataset) -> None:
+        def save(dataset: Dataset) -> None:
             with written_beside(path) as part:
                 dataset.save_as(part, enforce_file_format=True)
 
-        self._archive.fetch(Found(film.study, film.series, instance), keep)
+        self._archive.fetch(Found(film.study, film.series, instance), save)
 
     def _only_instance(self, film: PacsFilm) -> str:
         instances = self._all_instances(film.study, film.series)
@@ -208,7 +215,7 @@ class DicomWebStore(FilmStore):
             raise UnusableAnswerError(f"{skipped[0]} (series {series})")
         return instances
 
-    def _keep(
+    def _save_points(
         self,
         name: str,
         film: Path,
@@ -218,7 +225,7 @@ class DicomWebStore(FilmStore):
         extra: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         if tag != FINAL:
-            super()._keep(name, film, points, info, tag, extra)
+            super()._save_points(name, film, points, info, tag, extra)
             return
         if extra:
             logger.warning("%s: the report has no place for %s; only the label here keeps them", name, " ".join(extra))
@@ -233,20 +240,22 @@ class DicomWebStore(FilmStore):
             observer=observer(info),
             created=datetime.now(timezone.utc),
         )
-        document = reviewed_report(review, source)
-        self._store(name, document)
-        # the label is saved; if anything fails from here on, the next listing finds it
-        self._listing.asked = float("-inf")
+        report = reviewed_report(review, source)
+        self._store(name, report)
+        # the report is in the PACS now. If anything below fails, the next list shows it
+        self._last_list.time = float("-inf")
         try:
-            super()._keep(name, film, points, {**info, "sop_instance_uid": str(document.SOPInstanceUID)}, tag, extra)
+            super()._save_points(
+                name, film, points, {**info, "sop_instance_uid": str(report.SOPInstanceUID)}, tag, extra
+            )
             self._list(fresh=True)
         except (CephError, OSError) as error:
             logger.warning("the report of %s is in the PACS, but not listed here yet: %s", name, error)
 
-    def _store(self, name: str, document: Dataset) -> None:
+    def _store(self, name: str, report: Dataset) -> None:
         try:
             with dicomweb(self._service, self._prefixes) as client:
-                answer = stow(client, document)
+                answer = stow(client, report)
         except TargetError as error:
             raise CephError(f"the PACS did not store the report of {name}: {error}") from error
         if not answer.taken:
@@ -255,30 +264,32 @@ class DicomWebStore(FilmStore):
             logger.warning("the report of %s: %s", name, answer.text)
 
     def _current_header(self, name: str, film: Path) -> Dataset:
-        """Fetch a film again and return its header, so that a report has the patient's name as corrected since.
+        """Fetch a film again and return its header: the patient's name may have been corrected meanwhile.
 
         Raises:
             CephError: the PACS does not answer, or now has another image under this name.
         """
-        placed_on = source_header(film).SOPInstanceUID
+        labelled_image = source_header(film).SOPInstanceUID
         with self._lock:
             self._list(fresh=True)
             self._fetch(self._found(name)[1], film)
         source = source_header(film)
-        if source.SOPInstanceUID != placed_on:
+        if source.SOPInstanceUID != labelled_image:
             raise CephError(f"the PACS now has another image for {name}. Open it again and place its landmarks there")
         return source
 
     def labelled(self, tag: str = FINAL) -> set[str]:
-        """Return the names of the films with a label; for ``final``, those with a review in the PACS."""
+        """Return the names of the films with a label. With the tag ``final``, these have a review in the PACS."""
         if plain_tag(tag) != FINAL:
             return super().labelled(tag)
-        listing = self._list()
-        reviewed = [name for name, film in listing.films.items() if review_series_uid(film.series) in listing.reviews]
-        return {name for name in reviewed if self._has_review(name)}
+        listed = self._list()
+        candidates = [
+            name for name, film in listed.films.items() if review_series_uid(film.series) in listed.report_series
+        ]
+        return {name for name in candidates if self._has_review(name)}
 
     def _has_review(self, name: str) -> bool:
-        """Tell whether a film has a review, if its series has: it may be a review of another image there."""
+        """Return whether a film has a review, given that its series has one: it may be of another image."""
         try:
             return "/" not in name or bool(self.get_label_uri(name, FINAL))
         except UnusableAnswerError as error:
@@ -286,22 +297,22 @@ class DicomWebStore(FilmStore):
             return False
 
     def tags(self) -> list[str]:
-        """Return the tags that may have labels."""
+        """Return the tags under which labels are saved, and ``final``."""
         return sorted({*super().tags(), FINAL})
 
     def get_label_uri(self, label_id: str, label_tag: str) -> str:
-        """Return the path of a label's markups, empty if there is none; for ``final``, of the newest review."""
+        """Return the path of a label's markups, or "" without one. With the tag ``final``, it is the newest review."""
         if plain_tag(label_tag) != FINAL:
             return super().get_label_uri(label_id, label_tag)
         name, path = self.film(label_id)
-        listing = self._list()
+        listed = self._list()
         with self._lock:
-            if name not in listing.labels:
-                listing.labels[name] = self._newest_review(name, listing, path)
-            return listing.labels[name]
+            if name not in listed.labels:
+                listed.labels[name] = self._newest_review(name, listed, path)
+            return listed.labels[name]
 
     def remove_label(self, label_id: str, label_tag: str) -> None:
-        """Remove a label that is not in the PACS.
+        """Remove a label with another tag than ``final``.
 
         Raises:
             RefusedError: the label is a report in the PACS.
@@ -310,29 +321,29 @@ class DicomWebStore(FilmStore):
             raise RefusedError("the label is a report in the PACS, and this server removes nothing there")
         super().remove_label(label_id, label_tag)
 
-    def _newest_review(self, name: str, listing: _Listing, path: Path) -> str:
-        film = listing.films[name]
+    def _newest_review(self, name: str, listed: _PacsList, path: Path) -> str:
+        film = listed.films[name]
         series = review_series_uid(film.series)
-        if series not in listing.reviews:
+        if series not in listed.report_series:
             return ""
         image = str(source_header(path).SOPInstanceUID)
-        found: dict[tuple[str, str], tuple[str, np.ndarray]] = {}
-        for report in self._reports(film.study, series):
+        reviews: dict[tuple[str, str], tuple[str, np.ndarray]] = {}
+        for report in self._reports_in(film.study, series):
             if (points := read_points(report).get(image)) is not None:
-                said = str(report.get("ContentDate", "")), str(report.get("ContentTime", ""))
-                found[said] = str(report.SOPInstanceUID), points
-        if not found:
+                content_time = str(report.get("ContentDate", "")), str(report.get("ContentTime", ""))
+                reviews[content_time] = str(report.SOPInstanceUID), points
+        if not reviews:
             return ""
-        uid, points = found[max(found)]
+        uid, points = reviews[max(reviews)]
         target = self._file(name, FINAL)
         if not target.is_file() or self._read_info(target).get("sop_instance_uid") != uid:
-            super()._keep(name, path, points, {"sop_instance_uid": uid}, FINAL)
+            super()._save_points(name, path, points, {"sop_instance_uid": uid}, FINAL)
         return str(target)
 
-    def _reports(self, study: str, series: str) -> Iterator[Dataset]:
-        """Yield the documents of a series; each is fetched once."""
+    def _reports_in(self, study: str, series: str) -> Iterator[Dataset]:
+        """Yield the reports of a series. A report that is in the cache is not fetched again."""
         for instance in self._all_instances(study, series):
-            file = self._reviews / f"{instance}.dcm"
+            file = self._reports / f"{instance}.dcm"
             if not file.is_file():
                 self._archive.fetch(Found(study, series, instance), partial(write_object, file))
             yield dcmread(file)

@@ -12,19 +12,19 @@ __all__ = ["NotThereError", "RefusedError", "named"]
 
 
 class NotThereError(CephError):
-    """There is no such film, label, model or method: status 404."""
+    """The film, label, model or method does not exist: status 404."""
 
 
 class RefusedError(CephError):
-    """The server never does this, for any user: status 403."""
+    """The server does this for no user: status 403."""
 
 
 @contextmanager
 def named(path: Path, name: str) -> Iterator[None]:
-    """Replace a file's path in errors by the client's name for it: clients must not see the server's paths.
+    """Replace a file's path in errors by the name that the client uses: clients must not see the server's paths.
 
     Raises:
-        CephError: of the same class, with the name instead of the path.
+        CephError: the error that was raised, of the same class, with the name instead of the path.
     """
     try:
         yield

@@ -25,8 +25,9 @@ logger = logging.getLogger(__name__)
 class FolderStore(FilmStore):
     """A folder with films: DICOM with or without suffix, PNG, JPEG, BMP, TIFF, MetaImage.
 
-    Labels are saved in its folder ``labels``. Clients may leave out a film's suffix if the rest is unique. NIfTI files
-    are not listed: they may store a film rotated, so that clients and server would disagree on its pixels.
+    Labels are saved in its subfolder ``labels``. Clients may leave out a film's suffix if no other film has the same
+    name without it. NIfTI files are not listed: a film may be stored rotated in them, and client and server would then
+    not agree on its pixels.
 
     Args:
         root: the folder.
@@ -36,16 +37,16 @@ class FolderStore(FilmStore):
         super().__init__(root / "labels")
         self._root = root
         self._title = root.name
-        self._nameless: set[str] = set()
+        self._not_utf8: set[str] = set()
 
     def list_images(self) -> list[str]:
-        """Return the current names of all films. Names that are not UTF-8 do not fit into JSON and are left out."""
+        """Return the current names of all films, except names that are not UTF-8: JSON cannot hold them."""
         names = [path.relative_to(self._root).as_posix() for path in iter_radiographs([self._root]) if _is_film(path)]
-        nameless = {name for name in names if not _is_utf8(name)}
-        for name in sorted(nameless - self._nameless):
+        not_utf8 = {name for name in names if not _is_utf8(name)}
+        for name in sorted(not_utf8 - self._not_utf8):
             logger.warning("%r is left out: its name is not UTF-8", name)
-        self._nameless = nameless
-        return [name for name in names if name not in nameless]
+        self._not_utf8 = not_utf8
+        return [name for name in names if name not in not_utf8]
 
     def film(self, image_id: str) -> tuple[str, Path]:
         """Return a film's name and path, see :meth:`FilmStore.film`."""
@@ -54,8 +55,8 @@ class FolderStore(FilmStore):
             with named(path, image_id):
                 refuse_format(path)
             return image_id, path
-        beside = path.parent.iterdir() if path.parent.is_dir() else iter(())
-        found = [other for other in beside if other.stem == path.name and _is_film(other)]
+        siblings = path.parent.iterdir() if path.parent.is_dir() else iter(())
+        found = [other for other in siblings if other.stem == path.name and _is_film(other)]
         if len(found) == 1:
             return found[0].relative_to(self._root).as_posix(), found[0]
         if found:
@@ -64,13 +65,13 @@ class FolderStore(FilmStore):
         raise NotThereError(f"no film is called {image_id!r}; GET /datastore/?output=all lists them")
 
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
-        """Copy a new film into the folder, under a name by which it is listed.
+        """Copy a new film into the folder.
 
         Raises:
             NotThereError: the name leads out of the folder.
-            RefusedError: there is such a film already, or films of this name are not listed: a hidden one, or one
-                among the labels.
-            ReadError: it is no film that can be read.
+            RefusedError: a film has this name already, or it would never be listed: the name is hidden or in the
+                folder of labels.
+            ReadError: the file cannot be read as a film.
         """
         source = Path(image_filename)
         suffix = next((end for end in SUFFIXES if source.name.lower().endswith(end)), "")
@@ -83,7 +84,7 @@ class FolderStore(FilmStore):
         if target.exists():
             raise RefusedError(f"a film called {name!r} exists, and films are never replaced. Choose another name")
         with tempfile.TemporaryDirectory() as folder:
-            # the name decides how it is read and whether it is listed, so it is tried under that name
+            # whether a file is listed, and how it is read, depends on its name, so it is checked under that name
             trial = Path(folder) / target.name
             shutil.copyfile(source, trial)
             with named(trial, name):

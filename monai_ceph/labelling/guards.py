@@ -14,8 +14,8 @@ __all__ = ["OwnPages", "ReadingProxy"]
 _Messages = Callable[..., Awaitable[Any]]
 _App = Callable[[MutableMapping[str, Any], _Messages, _Messages], Awaitable[None]]
 
-# OHIF's requests: a resource below studies with plain segments. A percent sign here was encoded twice, and the proxy's
-# own client would decode it
+# OHIF requests resources below studies, without special characters. A percent sign that is left here was encoded
+# twice, and the proxy's own client would decode it
 _RESOURCE = re.compile(r"/dicom/(?:(?:qido|wado)/)?studies(?:/(?!\.+(?:/|$))[\w.,-]+)*/?", re.ASCII)
 _HARMLESS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -23,12 +23,12 @@ _HARMLESS = frozenset({"GET", "HEAD", "OPTIONS"})
 class ReadingProxy:
     """Limits MONAI Label's proxy to reading ``studies`` of the PACS.
 
-    The proxy forwards any path to the PACS with the server's credentials, by GET and POST, for everyone who may see
-    films: ``..`` leaves the DICOMweb root, and a POST stores or deletes.
+    Without this limit, anybody who may see films could send a GET or POST for any path to the PACS with the server's
+    credentials: ``..`` leads out of the DICOMweb root, and a POST can store or delete.
 
     Args:
         app: the next application.
-        prefix: of MONAI Label's paths.
+        prefix: prefix of MONAI Label's paths.
     """
 
     def __init__(self, app: _App, prefix: str = "") -> None:
@@ -50,12 +50,12 @@ class ReadingProxy:
 class OwnPages:
     """Refuses requests that another site's web page makes a visitor's browser send.
 
-    Without CORS headers the page cannot read the answer, but the browser still sends its forms and plain POST requests,
-    and the server would obey them. Clients other than browsers send no origin.
+    Without CORS headers the page cannot read the answers. But the browser still sends its forms and plain POST
+    requests, and the server would carry them out. Clients other than browsers send no origin.
 
     Args:
         app: the next application.
-        allowed: further origins, such as ``http://localhost:3000``.
+        allowed: other origins whose pages may send requests, such as ``http://localhost:3000``.
     """
 
     def __init__(self, app: _App, allowed: Collection[str] = ()) -> None:
@@ -75,9 +75,9 @@ class OwnPages:
     def _is_own(self, headers: dict[bytes, str]) -> bool:
         origin = headers.get(b"origin")
         if origin is None:
-            # browsers that omit the origin still send this
+            # browsers that leave out the origin still send this header
             return headers.get(b"sec-fetch-site") not in ("cross-site", "same-site")
-        # only the host: behind a proxy that ends HTTPS, the scheme differs
+        # compare the host only: behind a proxy that ends HTTPS, the scheme differs
         return origin in self._allowed or urlsplit(origin).netloc == headers.get(b"host", "")
 
 

@@ -29,13 +29,14 @@ __all__ = ["InferLandmarks", "as_params"]
 class InferLandmarks(InferTask):
     """Detects the landmarks of one film.
 
-    The answer is Slicer's markups by default. With ``result_extension`` .nrrd, .nii.gz, .nii or .mha in the request it
-    is a label map, and with ``output`` json there is no file. The params hold everything else, see :func:`as_params`.
+    The answer is a file and params. The file holds Slicer's markups by default, or a label map if the request has
+    ``result_extension`` .nrrd, .nii.gz, .nii or .mha. With ``output`` json there is no file. :func:`as_params`
+    describes the params.
 
     Args:
-        detectors: of the server.
+        detectors: the server's detectors.
         scores: where the scores of the store's films are kept.
-        markups_only: always answer with markups. Slicer's plugin always asks for .nrrd, but accepts markups from
+        markups_only: always answer with markups. Slicer's plugin asks for .nrrd in any case, but accepts markups from
             models of the type detection.
     """
 
@@ -52,21 +53,21 @@ class InferLandmarks(InferTask):
         self._markups_only = markups_only
 
     def is_valid(self) -> bool:
-        """Return True: the weights are part of the package."""
+        """Return True, because the weights are part of the package."""
         return True
 
     def get_path(self, validate: bool = True) -> str | None:
-        """Return the file of the fine-tuned weights. Clients with that role may download and replace it."""
+        """Return the file of the fine-tuned weights. Clients with the right role may download and replace it."""
         tuned = self._detectors.tuned
         return str(tuned) if tuned.is_file() or not validate else None
 
     def __call__(self, request: dict[str, Any], callbacks: Any = None) -> tuple[str | None, dict[str, Any]]:
-        """Return the file for the client, None with ``output`` json, and the params.
+        """Return the file for the client (None with ``output`` json) and the params.
 
         Args:
-            request: ``image`` is the film's path, ``image_id`` its name in the store if it comes from there. Options:
-                ``weights``, ``force``, ``device``, ``result_extension``, ``output``.
-            callbacks: of MONAI Label's pipelines; not used.
+            request: ``image`` is the path of the film. ``image_id`` is its name in the store; an upload has none.
+                Options are ``weights``, ``force``, ``device``, ``result_extension`` and ``output``.
+            callbacks: not used; MONAI Label's own pipelines take them.
 
         Raises:
             ReadError: the file cannot be read as a radiograph, or is a NIfTI file.
@@ -110,15 +111,15 @@ class InferLandmarks(InferTask):
 
 
 def _write(extension: str, detection: Detection, placement: Placement) -> tuple[str, dict[str, int]]:
-    """Return the file, and the landmarks in it with their values."""
+    """Write the file, and return its path and the value of each landmark that is in it."""
     with tempfile.NamedTemporaryFile(suffix=extension, delete=False) as file:
         target = Path(file.name)
     points = _rows_and_columns(detection)
     if extension == SUFFIX:
-        remarks = [f"score {mark.score:.2f}, {mark.status}" for mark in detection.landmarks]
-        scaled = detection.pixel_spacing is not None
-        write_markups(target, as_markups(points, placement, millimetres=scaled, remarks=remarks))
-        return str(target), _found(detection)
+        descriptions = [f"score {mark.score:.2f}, {mark.status}" for mark in detection.landmarks]
+        has_scale = detection.pixel_spacing is not None
+        write_markups(target, as_markups(points, placement, millimetres=has_scale, descriptions=descriptions))
+        return str(target), _found_landmarks(detection)
     return str(target), write_label_map(target, points, placement)
 
 
@@ -127,32 +128,33 @@ def _rows_and_columns(detection: Detection) -> np.ndarray:
     return detection.points()[:, ::-1].copy()
 
 
-def _found(detection: Detection) -> dict[str, int]:
+def _found_landmarks(detection: Detection) -> dict[str, int]:
     return {mark.name: LABELS[mark.name] for mark in detection.landmarks if mark.x is not None}
 
 
 def as_params(detection: Detection, placement: Placement) -> dict[str, Any]:
-    """Return the params that go with the file: the whole detection, and notes on the markups.
+    """Return the params that are sent with the file.
 
-    ``markups`` says in which unit the markups' coordinates are, ``annotations`` is CVAT's, ``label_names`` names the
-    values of the landmarks that were found. ``measurements`` are those of :func:`monai_ceph.analysis.measure`.
+    They are the fields of the detection and these: ``measurements`` (:func:`monai_ceph.analysis.measure`), ``notice``,
+    ``markups`` (the unit of the markups' coordinates), ``annotations`` (for CVAT), and ``label_names`` (each landmark
+    that was found, with its value in a label map).
     """
     return {
         **detection.model_dump(mode="json", exclude={"seconds"}),
         "measurements": [measurement.model_dump(mode="json") for measurement in measure(detection)],
         "notice": NOTICE,
-        "markups": _unit(detection, placement),
+        "markups": _unit_of_markups(detection, placement),
         "annotations": as_annotations(_rows_and_columns(detection), detection.rows),
-        "label_names": _found(detection),
+        "label_names": _found_landmarks(detection),
     }
 
 
-def _unit(detection: Detection, placement: Placement) -> dict[str, Any]:
+def _unit_of_markups(detection: Detection, placement: Placement) -> dict[str, Any]:
     spacing = [round(value, 8) for value in placement.spacing]
     scale = detection.pixel_spacing
     if scale is None:
         unit = "pixel" if spacing == [1.0, 1.0] else "unknown"
-        note = "The film has no known scale: distances between the markups are no millimetres."
+        note = "The film has no known scale: distances between the markups are not in millimetres."
     elif all(abs(own / other - 1) < 1e-3 for own, other in zip(scale, spacing, strict=True)):
         unit, note = (
             "mm",
@@ -161,8 +163,8 @@ def _unit(detection: Detection, placement: Placement) -> dict[str, Any]:
     else:
         unit = "mm"
         note = (
-            f"The markups lie on the film as ITK and Slicer place it, at {spacing[0]:g} x {spacing[1]:g} mm per pixel. "
-            f"The scale of the film is {scale[0]:g} x {scale[1]:g} mm ({detection.spacing_source.label}): distances "
-            "between the markups are not those in the patient. Take x_mm and y_mm."
+            f"ITK and Slicer place the film, and so the markups, at {spacing[0]:g} x {spacing[1]:g} mm per pixel. "
+            f"The scale of the film is {scale[0]:g} x {scale[1]:g} mm ({detection.spacing_source.label}), so distances "
+            "between the markups are not those in the patient. Use x_mm and y_mm instead."
         )
     return {"coordinate_system": "LPS", "unit": unit, "spacing": spacing, "note": note}

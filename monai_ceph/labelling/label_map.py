@@ -1,4 +1,4 @@
-"""Landmarks as a label map of small discs, for clients that ask for an image, and back from one."""
+"""Writes landmarks as a label map of small discs, for clients that ask for an image, and reads such maps."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ LABELS: dict[str, int] = {name: value for value, name in enumerate(NAMES, start=
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".seg.nrrd", ".mha")
 
-# of the film's height: 10 px on a film of 2400 rows, about 1 mm
+# radius as a share of the film's height: 10 px on a film of 2400 rows, about 1 mm
 _RADIUS = 1 / 240
+# pixels
 _MIN_RADIUS = 2.0
 
 
 def discs(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Return the label map (rows, columns), uint8. Where discs overlap, a pixel belongs to the nearest landmark.
 
-    The pixel in which a landmark lies is always its own, so that none gets lost among others; if two lie in the same
-    one, it is that of the later.
+    The pixel that contains a landmark always belongs to it, so that no landmark disappears under others. If two
+    landmarks are in the same pixel, it belongs to the later one.
 
     Args:
         points: (19, 2), (row, column) in source pixels; NaN where missing.
-        size: of the film, (rows, columns).
+        size: size of the film, (rows, columns).
     """
     labels = np.zeros(size, dtype=np.uint8)
     nearest = np.full(size, np.inf)
@@ -58,13 +59,13 @@ def discs(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def write_label_map(target: Path, points: np.ndarray, placement: Placement) -> dict[str, int]:
-    """Write the discs as an image of one slice, placed like the film. The suffix gives the format.
+    """Write the discs as an image with one slice, at the film's position. The suffix of ``target`` chooses the format.
 
     Returns:
-        The landmarks that are in the map, with their values: those of :data:`LABELS`, without a missing one.
+        The landmarks that are in the map, with their values from :data:`LABELS`. Missing landmarks are not listed.
 
     Raises:
-        CephError: ITK writes no such format.
+        CephError: ITK cannot write this format.
     """
     with WORKING_FOLDER:
         import itk
@@ -84,12 +85,12 @@ def write_label_map(target: Path, points: np.ndarray, placement: Placement) -> d
 
 
 def names_of_values(label_info: Any) -> dict[int, str]:
-    """Return the name of each value, as 3D Slicer sends it with a map: ``[{"name": "Sella", "idx": 1}, ...]``.
+    """Return the name of each value from the list that 3D Slicer sends: ``[{"name": "Sella", "idx": 1}, ...]``.
 
-    Slicer numbers the segments that there are from 1 on, so that a missing landmark shifts all values behind it.
+    The list is needed because Slicer renumbers the segments from 1. After a missing landmark all values are shifted.
 
     Raises:
-        CephError: it is no such list, or gives two names to a value.
+        CephError: ``label_info`` has another form, or gives two names to a value.
     """
     names: dict[int, str] = {}
     try:
@@ -106,13 +107,13 @@ def read_label_map(path: Path, size: tuple[int, int], names: Mapping[int, str] |
     """Return the centres of the labels: (19, 2), (row, column) in source pixels, NaN where a value does not occur.
 
     Args:
-        path: of an image on the grid of the film.
-        size: of the film, (rows, columns).
-        names: of the values, each a landmark's name or symbol; without them the values are those of :data:`LABELS`.
+        path: the label map, an image with the film's grid.
+        size: size of the film, (rows, columns).
+        names: name or symbol of the landmark for each value; by default the values are those of :data:`LABELS`.
 
     Raises:
-        CephError: the image cannot be read, is on another grid, or holds no landmark; or a name is none of a landmark,
-            stands for two values that occur, or a value that occurs has no name.
+        CephError: the image cannot be read, has another size than the film, or contains no landmark; a name is not a
+            landmark's, or belongs to two values in the map; or a value in the map has no name.
     """
     with WORKING_FOLDER:
         import itk
@@ -124,8 +125,8 @@ def read_label_map(path: Path, size: tuple[int, int], names: Mapping[int, str] |
     if labels.shape != size:
         raise CephError(f"the label map has the shape {labels.shape}, but the film {size}. It belongs to another film")
     indices = {value: landmark_index(name) for value, name in (names or dict(enumerate(NAMES, start=1))).items()}
-    if names and (nameless := sorted(set(np.unique(labels).tolist()) - {0, *indices})):
-        raise CephError(f"the label map contains the value {nameless[0]}, which label_info does not name")
+    if names and (unnamed := sorted(set(np.unique(labels).tolist()) - {0, *indices})):
+        raise CephError(f"the label map contains the value {unnamed[0]}, which label_info does not name")
     points = np.full((NUM_LANDMARKS, 2), np.nan)
     for value, index in indices.items():
         if (places := np.argwhere(labels == value)).size:
@@ -133,6 +134,6 @@ def read_label_map(path: Path, size: tuple[int, int], names: Mapping[int, str] |
                 raise CephError(f"{NAMES[index]} is in the label map twice")
             points[index] = places.mean(axis=0)
     if np.isnan(points).all():
-        wanted = "that label_info names" if names else f"1 to {NUM_LANDMARKS}"
-        raise CephError(f"the label map contains none of the values {wanted}")
+        expected = "that label_info names" if names else f"1 to {NUM_LANDMARKS}"
+        raise CephError(f"the label map contains none of the values {expected}")
     return points

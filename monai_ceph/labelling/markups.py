@@ -1,4 +1,4 @@
-"""Landmarks as 3D Slicer's markups (schema 1.0.3), and back from a label that a person corrected."""
+"""Writes landmarks as 3D Slicer's markups (schema 1.0.3), and reads labels that people saved."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from monai_ceph.storage.atomic import written_beside
 __all__ = ["SUFFIX", "as_markups", "landmark_index", "read_extra_landmarks", "read_label_json", "write_markups"]
 
 SUFFIX = ".mrk.json"
-# the identifier that Slicer itself writes; it names the version and is not fetched
+# the identifier that Slicer writes. It only names the version; nobody fetches it
 _SCHEMA = (
     "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
     "markups-schema-v1.0.3.json#"
 )
-# Slicer's own for a list of points
+# what Slicer writes for a list of points
 _ORIENTATION = [-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0]
-# fraction of the film, for points that a person placed beyond its border
-_BEYOND = 0.1
+# how far outside the film a person may place a point, as a share of its size
+_MARGIN = 0.1
 _INDEX = {name.casefold(): index for index, mark in enumerate(LANDMARKS) for name in (mark.name, mark.symbol)}
 _EXTRA = {name.casefold(): mark.symbol for mark in EXTRA_LANDMARKS for name in (mark.name, mark.symbol)}
 
@@ -36,23 +36,23 @@ def as_markups(
     placement: Placement,
     *,
     millimetres: bool,
-    remarks: Sequence[str] = (),
+    descriptions: Sequence[str] = (),
     extra: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, Any]:
     """Return fiducial markups of one film. A missing landmark has no point.
 
     Args:
         points: (19, 2), (row, column) in source pixels; NaN where missing.
-        placement: of the film.
-        millimetres: whether the film has a scale. Without one no unit is named: Slicer refuses any but mm, and mm
-            would be wrong.
-        remarks: a description for each landmark.
+        placement: position of the film.
+        millimetres: True if the film has a known scale. Otherwise the markups name no unit: Slicer accepts only mm,
+            which would be wrong.
+        descriptions: a description for each landmark.
         extra: landmarks of the vocabulary that the model does not find, (row, column) by symbol.
     """
     added = [(mark, extra[mark.symbol]) for mark in EXTRA_LANDMARKS if extra and mark.symbol in extra]
     marks = (*LANDMARKS, *(mark for mark, _ in added))
     positions = placement.to_lps(np.concatenate([points, *(place[None] for _, place in added)]))
-    texts = [*(remarks or [""] * NUM_LANDMARKS), *[""] * len(added)]
+    texts = [*(descriptions or [""] * NUM_LANDMARKS), *[""] * len(added)]
     control_points = [
         {
             "id": str(mark.number),
@@ -97,10 +97,10 @@ def write_markups(target: Path, markups: dict[str, Any]) -> None:
 
 
 def landmark_index(label: Any) -> int:
-    """Return the index, 0..18, of the landmark of a name or symbol, in any case.
+    """Return the index (0 to 18) of a landmark from its name or symbol, in upper or lower case.
 
     Raises:
-        CephError: no landmark is called so.
+        CephError: no landmark has this name or symbol.
     """
     index = _INDEX.get(str(label).strip().casefold())
     if index is None:
@@ -113,21 +113,22 @@ def read_label_json(path: Path, placement: Placement, image_uid: str | None = No
 
     Landmarks of the vocabulary that the model does not find are left out; :func:`read_extra_landmarks` has them.
 
-    It holds one of these:
+    The file contains one of these:
 
-    * Slicer's markups: a list ``markups``. Labels are the landmarks' names or symbols, in any case.
-    * the params of an inference, as ``output=json`` gives them: ``landmarks`` with ``symbol``, ``x`` and ``y``. Their
-      ``markups`` is no list, it tells the unit of the markups.
+    * Slicer's markups: a list ``markups``. Labels are the landmarks' names or symbols, in upper or lower case.
+    * the params of an inference, as ``output=json`` returns them: ``landmarks`` with ``symbol``, ``x`` and ``y``. Their
+      ``markups`` is not a list; it describes the unit of the markups.
     * the params below the key ``params``: the answer for one film of a batch, or the info of a saved label.
 
     Args:
-        path: of the file.
-        placement: of the film.
-        image_uid: SOP Instance UID of the film, None if it has none. Markups name no film, a detection does.
+        path: the file.
+        placement: position of the film.
+        image_uid: SOP Instance UID of the film, None if it has none. A detection must have the same one; markups name
+            no film.
 
     Raises:
-        CephError: the file is no such JSON, is a detection of another film, names something that is no landmark or one
-            twice, holds no landmark at all, or puts one far from the film.
+        CephError: the file is not JSON in one of these forms, is of another film, has an unknown landmark or the same
+            one twice, has no landmark at all, or has one far outside the film.
     """
     found = [(label, point) for label, point in _read(path, placement, image_uid) if _extra_symbol(label) is None]
     points = np.full((NUM_LANDMARKS, 2), np.nan)
@@ -177,13 +178,13 @@ def _read(path: Path, placement: Placement, image_uid: str | None) -> list[tuple
 
 
 def _found(content: dict[str, Any], placement: Placement, image_uid: str | None) -> list[tuple[Any, np.ndarray]]:
-    """Return the names and places, (row, column) in source pixels, of all points in a label."""
+    """Return the name and position, (row, column) in source pixels, of each point in a label."""
     if isinstance(content.get("params"), dict):
         content = content["params"]
     if isinstance(content.get("markups"), list):
         return _control_points(content["markups"], placement)
     if "landmarks" in content:
-        _check_of_film(content, placement, image_uid)
+        _check_same_film(content, placement, image_uid)
         return _detected(content["landmarks"])
     raise CephError(
         "the label is neither Slicer's markups, with a list 'markups', nor the params of an inference, with 'landmarks'"
@@ -194,7 +195,7 @@ def _control_points(markups: Any, placement: Placement) -> list[tuple[Any, np.nd
     found = []
     try:
         for markup in markups:
-            # LPS is the schema's default; RAS turns the first two axes round
+            # the schema's default is LPS. In RAS the first two axes point the other way
             sign = np.array([-1.0, -1.0, 1.0] if markup.get("coordinateSystem") == "RAS" else [1.0, 1.0, 1.0])
             for point in markup.get("controlPoints") or ():
                 if point.get("positionStatus", "defined") != "defined":
@@ -202,7 +203,7 @@ def _control_points(markups: Any, placement: Placement) -> list[tuple[Any, np.nd
                 position = np.asarray(point["position"], dtype=np.float64).reshape(1, 3) * sign
                 found.append((point.get("label", ""), placement.to_pixels(position)[0]))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise CephError(f"the markups are not those of Slicer's schema 1.0: {error!r}") from error
+        raise CephError(f"the markups do not follow Slicer's schema 1.0: {error!r}") from error
     return found
 
 
@@ -217,17 +218,17 @@ def _detected(landmarks: Any) -> list[tuple[Any, np.ndarray]]:
         raise CephError(f"the landmarks are not those of a detection, with symbol, x and y: {error!r}") from error
 
 
-def _check_of_film(detection: dict[str, Any], placement: Placement, image_uid: str | None) -> None:
+def _check_same_film(detection: dict[str, Any], placement: Placement, image_uid: str | None) -> None:
     size = tuple(detection.get(key) or own for key, own in zip(("rows", "columns"), placement.size, strict=True))
     if size != placement.size:
-        raise CephError(f"the label is of another film: that has the shape {size}, this one {placement.size}")
+        raise CephError(f"the label is of another film: its shape is {size}, this film's is {placement.size}")
     if detection.get("image_uid") not in (None, image_uid):
-        raise CephError(f"the label is of another film: that has the SOP Instance UID {detection['image_uid']}")
+        raise CephError(f"the label is of another film: its SOP Instance UID is {detection['image_uid']}")
 
 
 def _check_on_film(points: np.ndarray, names: Sequence[str], placement: Placement) -> None:
     size = np.array(placement.size, dtype=np.float64)
-    far = np.nan_to_num((points < -_BEYOND * size) | (points > (1 + _BEYOND) * size)).any(axis=1)
+    far = np.nan_to_num((points < -_MARGIN * size) | (points > (1 + _MARGIN) * size)).any(axis=1)
     if far.any():
         index = int(np.flatnonzero(far)[0])
         row, column = points[index]

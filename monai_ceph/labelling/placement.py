@@ -1,8 +1,8 @@
-"""A film's position in the world: pixels to LPS and back, as ITK and 3D Slicer place the file.
+"""Converts pixels to LPS coordinates and back. ITK decides where a film is, because 3D Slicer reads films with it.
 
-Slicer reads films with ITK. For DICOM films ITK prefers ImagerPixelSpacing, the scale at the detector, to a calibrated
-PixelSpacing, and takes the print resolution of JPEG and TIFF for a scale. Points lie on the film only if they are
-placed by the same rules, so ITK itself is asked. That is no statement on lengths: the scale of a detection is another.
+ITK has its own rules: for DICOM films it prefers ImagerPixelSpacing, the scale at the detector, to a calibrated
+PixelSpacing, and it takes the print resolution of JPEG and TIFF files for a scale. Points appear on the film only if
+they follow the same rules. Never use this spacing to measure; a detection has its own scale.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Placement:
 
     Attributes:
         origin: (3,), the centre of the first pixel.
-        steps: (3, 2), the step from a pixel to the next, along a row (x) and down a column (y).
+        steps: (3, 2), the step from one pixel to the next, along a row (x) and down a column (y).
         size: (rows, columns).
     """
 
@@ -41,11 +41,11 @@ class Placement:
         return down, along_row
 
     def to_lps(self, points: np.ndarray) -> np.ndarray:
-        """Return (N, 3) LPS positions of (N, 2) points, (row, column), pixel centres at integers. NaN stays."""
+        """Return (N, 3) LPS positions of (N, 2) points, (row, column), pixel centres at integers. NaN stays NaN."""
         return self.origin + np.asarray(points, dtype=np.float64)[:, ::-1] @ self.steps.T
 
     def to_pixels(self, positions: np.ndarray) -> np.ndarray:
-        """Return (N, 2) points, (row, column), of (N, 3) LPS positions; those off the film's plane are projected."""
+        """Return (N, 2) points, (row, column), from (N, 3) LPS positions, projected on the plane of the film."""
         across = np.linalg.pinv(self.steps)
         return ((np.asarray(positions, dtype=np.float64) - self.origin) @ across.T)[:, ::-1]
 
@@ -53,19 +53,20 @@ class Placement:
 def refuse_format(path: str | Path) -> None:
     """Refuse files that clients display differently from this package's reader, or not at all.
 
-    The package's reader turns NIfTI upright by its affine, Slicer does not. ITK reads neither WebP nor JPEG 2000.
+    For NIfTI, the package's reader rotates the film by the file's affine, and Slicer does not. ITK reads neither WebP
+    nor JPEG 2000.
 
     Raises:
-        ReadError: the file is called like one of these.
+        ReadError: the suffix is one of these formats.
     """
     if str(path).lower().endswith(PILLOW_SUFFIXES):
         raise ReadError(
-            f"{path}: a film in this format cannot be labelled, since viewers do not read it. Store it as PNG."
+            f"{path}: a film in this format cannot be labelled, because viewers cannot read it. Save it as PNG."
         )
     if str(path).lower().endswith(NIFTI_SUFFIXES):
         raise ReadError(
-            f"{path}: a film in a NIfTI file cannot be labelled: it may be stored mirrored or turned, so that client "
-            "and server would not agree on its pixels. Store it as DICOM or PNG."
+            f"{path}: a film in a NIfTI file cannot be labelled: it may be stored mirrored or rotated, so that client "
+            "and server would not agree on its pixels. Save it as DICOM or PNG."
         )
 
 
@@ -73,12 +74,12 @@ def placement_of(path: str | Path) -> Placement:
     """Return where ITK places a film. Only its header is read.
 
     Raises:
-        ReadError: ITK cannot read the file, or places its pixels elsewhere than the package's reader (NIfTI).
+        ReadError: ITK cannot read the file, or :func:`refuse_format` refuses it.
     """
     refuse_format(path)
-    # ITK loads its parts on first use, so the lock covers all calls
+    # ITK loads its modules on first use, so the lock covers all calls
     with WORKING_FOLDER:
-        import itk  # takes seconds on the first use, so not at import time
+        import itk  # takes seconds on first use, so not at the top of the file
 
         try:
             io = itk.ImageIOFactory.CreateImageIO(str(path), itk.CommonEnums.IOFileMode_ReadMode)

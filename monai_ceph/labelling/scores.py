@@ -1,4 +1,4 @@
-"""The scores of each film, kept for the active-learning strategy."""
+"""The scores of each film, stored for the active-learning strategy and for training."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class FilmScore:
     """The scores of one model on one film.
 
     Attributes:
-        mean: of the scores of the 19 landmarks, 0 to 1; None if the film was rejected or cannot be read.
+        mean: mean score of the 19 landmarks, 0 to 1; None if the film was rejected or cannot be read.
         lowest: the lowest of these scores.
-        upright: the film is neither mirrored nor inverted.
+        upright: True if the film is neither mirrored nor inverted.
     """
 
     mean: float | None
@@ -55,7 +55,7 @@ class ScoreBook:
         self._put(image, detection.model, FilmScore(sum(scores) / len(scores), min(scores), upright))
 
     def note_failure(self, image: str, model: ModelIdentity) -> None:
-        """Store that a film cannot be read or is not a cephalogram. What is known of its view stays."""
+        """Store that a film cannot be read or is not a cephalogram. An earlier ``upright`` is kept."""
         with self._open() as database:
             database.execute(
                 "INSERT INTO scores VALUES (?, ?, NULL, NULL, 1) "
@@ -75,8 +75,8 @@ class ScoreBook:
             rows = database.execute(query, (_key(model),)).fetchall()
         return {image: FilmScore(mean, lowest, bool(upright)) for image, mean, lowest, upright in rows}
 
-    def looked_at(self) -> frozenset[str]:
-        """Return the films that any model has detected on: the films that :meth:`mirrored_or_inverted` covers."""
+    def films_with_view(self) -> frozenset[str]:
+        """Return the films on which a model has detected, so that it is known whether they are mirrored or inverted."""
         with self._open() as database:
             rows = database.execute("SELECT image FROM scores WHERE mean IS NOT NULL OR NOT upright")
             return frozenset(row[0] for row in rows)

@@ -1,4 +1,4 @@
-"""The distance of the model's landmarks from the labels that persons saved."""
+"""Scores the model against the labels that people saved."""
 
 from __future__ import annotations
 
@@ -31,12 +31,14 @@ logger = logging.getLogger(__name__)
 class RadialError(ScoringMethod):
     """MRE, SD and SDR against the final labels.
 
-    The present model detects on every labelled film; with ``y_pred`` in the request, the label of that tag stands for
-    the detection. Films without a known scale count in pixels alone. These labels often began as the model's own
-    landmarks: the figures tell how much persons moved, not how well the model does on films it never saw.
+    The current model detects on every labelled film. If the request has ``y_pred``, saved labels with that tag are
+    scored instead. Films without a known scale count in pixels only.
+
+    People often start from the model's own landmarks. The figures then show how far they moved them, not how well the
+    model does on films that it has never seen.
 
     Args:
-        detectors: of the server.
+        detectors: the server's detectors.
     """
 
     def __init__(self, detectors: Detectors) -> None:
@@ -44,7 +46,7 @@ class RadialError(ScoringMethod):
         self._detectors = detectors
 
     def __call__(self, request: dict[str, Any], datastore: FilmStore) -> dict[str, Any]:
-        """Return the figures over all films, and write each film's MRE into the info of its label."""
+        """Return the figures over all films, and add each film's MRE to the info of its label."""
         pixels, millimetres, failed = [], [], []
         tag = request.get("y_pred")
         for name in datastore.get_labeled_images():
@@ -52,19 +54,19 @@ class RadialError(ScoringMethod):
                 truth = torch.from_numpy(datastore.points(name, FINAL))
                 film = check_scale(read_radiograph(datastore.film(name)[1]), truth.numpy())
                 if tag:
-                    found = datastore.points(name, str(tag))
+                    predicted = datastore.points(name, str(tag))
                 else:
                     # (x, y) to (row, column), as the labels are
-                    found = self._detectors.detect(datastore.film(name)[1], force=True).points()[:, ::-1].copy()
+                    predicted = self._detectors.detect(datastore.film(name)[1], force=True).points()[:, ::-1].copy()
             except CephError as error:
                 logger.warning("%s is not scored: %s", name, error)
                 failed.append(name)
                 continue
-            errors = radial_errors(torch.from_numpy(found), truth)
+            errors = radial_errors(torch.from_numpy(predicted), truth)
             pixels.append(errors)
             if film.pixel_spacing:
                 scale = torch.tensor(film.pixel_spacing, dtype=torch.float64)
-                errors = radial_errors(torch.from_numpy(found) * scale, truth * scale)
+                errors = radial_errors(torch.from_numpy(predicted) * scale, truth * scale)
                 millimetres.append(errors)
             unit = "mre_mm" if film.pixel_spacing else "mre_px"
             datastore.update_label_info(
@@ -74,23 +76,23 @@ class RadialError(ScoringMethod):
             "films": len(pixels),
             "films_with_scale": len(millimetres),
             "not_scored": failed,
-            "annotated": int((~_all(pixels).isnan()).sum()),
-            "missing": missing_landmarks(_all(pixels)),
-            "mre_px": _finite(mean_radial_error(_all(pixels))),
-            **_in_mm(_all(millimetres)),
+            "annotated": int((~_concatenated(pixels).isnan()).sum()),
+            "missing": missing_landmarks(_concatenated(pixels)),
+            "mre_px": _finite(mean_radial_error(_concatenated(pixels))),
+            **_figures_in_mm(_concatenated(millimetres)),
         }
 
 
-def _all(errors: list[torch.Tensor]) -> torch.Tensor:
+def _concatenated(errors: list[torch.Tensor]) -> torch.Tensor:
     return torch.cat(errors) if errors else torch.empty(0, dtype=torch.float64)
 
 
-def _in_mm(errors: torch.Tensor) -> dict[str, float | None]:
+def _figures_in_mm(errors: torch.Tensor) -> dict[str, float | None]:
     figures = {"mre_mm": mean_radial_error(errors), "sd_mm": radial_error_sd(errors)}
     rates = {f"sdr_{limit:g}mm": successful_detection_rate(errors, limit) for limit in SDR_THRESHOLDS}
     return {key: _finite(value) for key, value in {**figures, **rates}.items()}
 
 
 def _finite(value: float) -> float | None:
-    """Replace NaN, which JSON does not have, by None."""
+    """Return the value, or None for NaN: JSON has no NaN."""
     return value if math.isfinite(value) else None

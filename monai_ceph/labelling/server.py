@@ -1,4 +1,4 @@
-"""Starts MONAI Label's server with the app: on loopback by default, with private folders."""
+"""Starts MONAI Label's server with the app. By default only this machine can reach it. Its folders are private."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class ServerOptions:
     Attributes:
         studies: a folder, or the URL of a DICOMweb server.
         host: address to listen on.
-        port: to listen on.
-        work: the working folder; by default one below the user's cache for each ``studies``.
-        modalities: of series in a PACS; empty: DX and CR.
-        origins: of web pages that may use the server.
-        certificate: file for HTTPS.
-        key: file of the certificate's key.
+        port: port to listen on.
+        work: the working folder; by default a folder in the user's cache, one for each ``studies``.
+        modalities: modalities to list from a PACS; DX and CR if it is empty.
+        origins: origins of web pages that may use the server.
+        certificate: certificate file for HTTPS.
+        key: file with the certificate's key.
         device: a torch device.
         overlays: bundle configs that change single keys.
     """
@@ -67,7 +67,7 @@ class ServerOptions:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether an address can be reached only from this machine. Of all names only localhost counts."""
+    """Return whether an address can be reached only from this machine. The only name that counts is localhost."""
     if host == "localhost":
         return True
     try:
@@ -80,7 +80,7 @@ def serve(options: ServerOptions, warn: Callable[[str], None]) -> None:
     """Run the server until it is stopped.
 
     Args:
-        options: of the server.
+        options: options of the server.
         warn: shows a warning to the user who starts the server.
 
     Raises:
@@ -100,7 +100,7 @@ def serve(options: ServerOptions, warn: Callable[[str], None]) -> None:
 
 
 def _check_free(host: str, port: int) -> None:
-    # uvicorn reports it only after the model was loaded
+    # uvicorn would report a port in use only after the model was loaded
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind) as probe:
@@ -111,13 +111,13 @@ def _check_free(host: str, port: int) -> None:
 
 
 def _prepare(work: Path) -> None:
-    """Create the working folder, readable only by its owner: uploads and copies from a PACS name patients.
+    """Create the working folder. Only its owner can read it: uploads and films from a PACS contain patients' names.
 
     Raises:
         CephError: the folder contains other files with the names that the server needs.
     """
     main = work / "main.py"
-    # if the text of this file changes, accept the earlier versions here
+    # if _MAIN changes, earlier texts must be accepted here, too
     if os.path.lexists(main):
         if not main.is_file() or main.read_text(encoding="utf-8", errors="replace") != _MAIN:
             raise CephError(f"{main}: not written by monai-ceph label. Choose another folder with --work")
@@ -126,20 +126,20 @@ def _prepare(work: Path) -> None:
     for folder in (work, work / "tmp", work / "sessions"):
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
-    for left in (work / "tmp").iterdir():
-        if left.is_file():
-            left.unlink()
+    for leftover in (work / "tmp").iterdir():
+        if leftover.is_file():
+            leftover.unlink()
     with written_beside(main) as part:
         part.write_text(_MAIN, encoding="utf-8")
 
 
 def _set_environment(options: ServerOptions, work: Path) -> None:
     """Set environment variables for MONAI Label and the processes that it starts."""
-    # uploads get a folder of their own, since the app opens no client's file outside it
+    # uploads get a separate folder: the app opens no other files for a client
     os.environ["TMPDIR"] = str(work / "tmp")
     tempfile.tempdir = None
     os.environ["MONAI_LABEL_SESSION_PATH"] = str(work / "sessions")
-    # scoring runs the model on every labelled film, which is too much after every sample
+    # scoring runs the model on every labelled film, which takes too long after every saved label
     os.environ.setdefault("MONAI_LABEL_AUTO_UPDATE_SCORING", "false")
     os.environ["MONAI_CEPH_LABEL_ORIGINS"] = ",".join(options.origins)
     os.environ["MONAI_CEPH_LABEL_HOSTS"] = ",".join(_LOOPBACK_NAMES) if is_loopback(options.host) else ""

@@ -1,7 +1,7 @@
-"""What MONAI Label 0.8.5 needs to run beside pydicom 3 and PyJWT 2. Import this module before it.
+"""Makes MONAI Label 0.8.5 run with pydicom 3 and PyJWT 2. Import this module before MONAI Label.
 
-MONAI Label imports pydicom_seg, which cannot be imported with pydicom 3 (MONAILabel issue 1841) and serves DICOM SEG
-alone: an empty module takes its place.
+MONAI Label imports pydicom_seg, which cannot be imported with pydicom 3 (MONAILabel issue 1841). Only DICOM SEG needs
+it, so an empty module replaces it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ sys.modules.setdefault("pydicom_seg", types.ModuleType("pydicom_seg"))
 
 
 def name_token_algorithm() -> None:
-    """Name the algorithm of tokens, without which PyJWT 2 refuses all of them. Keycloak signs with RS256."""
+    """Tell PyJWT 2 which algorithm signs the tokens; otherwise it refuses all of them. Keycloak uses RS256."""
     import jwt
     from monailabel.endpoints.user import auth
 

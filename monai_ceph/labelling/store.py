@@ -1,7 +1,7 @@
-"""The base of film stores. Labels are files, and nothing about them is cached in memory.
+"""The base class of film stores. Labels are files, and none is cached in memory.
 
-MONAI Label's own local store lists one folder without DICOM, keeps an index that can get out of date, and confuses
-films whose names differ only by the suffix.
+MONAI Label's own local store does not fit: it lists no DICOM files and no subfolders, its index can get out of date,
+and it confuses films whose names differ only in the suffix.
 """
 
 from __future__ import annotations
@@ -40,28 +40,28 @@ FINAL, ORIGINAL = "final", "original"
 _TAG = re.compile(r"\w[\w.-]{0,63}")
 
 authenticated_user: ContextVar[str | None] = ContextVar("authenticated_user", default=None)
-"""The user who sent the current request, if MONAI Label checked a token."""
+"""The user who sent the current request; None unless MONAI Label checked a token."""
 
 
 def observer(info: dict[str, Any]) -> str | None:
-    """Return who placed the landmarks: the authenticated user, else the client's observer; None if unknown."""
+    """Return who placed the landmarks: the authenticated user, else the observer that the client named, else None."""
     return authenticated_user.get() or str(info.get("observer") or info.get("client_id") or "").strip() or None
 
 
 class FilmStore(Datastore):
-    """Films with names, and the landmarks that were saved for them under a tag.
+    """Films, and the landmarks saved for them. Each label has a tag.
 
-    ``final`` landmarks were saved by a person, ``original`` ones come from the model. A label is a file of Slicer's
-    markups with an info file beside it. A client's label is read before it is kept: if it is damaged or of another
-    film, it is refused and nothing changes.
+    A person saves labels as ``final``; the model's are ``original``. A label is a file with Slicer's markups, and an
+    info file beside it. A label is checked before it is saved: one that is damaged or belongs to another film is
+    refused, and nothing changes.
 
     Args:
-        labels: the folder of the labels, ``labels/<tag>/<film>.mrk.json``.
+        labels: folder of the labels. A label is ``<tag>/<film>.mrk.json`` in it.
     """
 
     def __init__(self, labels: Path) -> None:
         self._labels = labels
-        self._title, self._about = "films", ""
+        self._title, self._description = "films", ""
         self._image_info: dict[str, dict[str, Any]] = {}
 
     @abstractmethod
@@ -85,16 +85,16 @@ class FilmStore(Datastore):
         return self._title
 
     def set_name(self, name: str) -> None:
-        """Set the title, until the server stops."""
+        """Set the title. It is lost when the server stops."""
         self._title = name
 
     def description(self) -> str:
         """Return the description."""
-        return self._about
+        return self._description
 
     def set_description(self, description: str) -> None:
-        """Set the description, until the server stops."""
-        self._about = description
+        """Set the description. It is lost when the server stops."""
+        self._description = description
 
     def get_image_uri(self, image_id: str) -> str:
         """Return the path of a film."""
@@ -105,20 +105,20 @@ class FilmStore(Datastore):
         return io.BytesIO(self.film(image_id)[1].read_bytes())
 
     def get_image_info(self, image_id: str) -> dict[str, Any]:
-        """Return the film's name, and the notes of strategies since the server started."""
+        """Return the film's name, and the notes that strategies added since the server started."""
         name = self.canonical(image_id)
         return {"name": name, **self._image_info.get(name, {})}
 
     def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
-        """Add notes about a film, until the server stops."""
+        """Add notes about a film. They are lost when the server stops."""
         self._image_info.setdefault(self.canonical(image_id), {}).update(info)
 
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
-        """Refuse a new film; a folder overrides this."""
+        """Refuse to add a film. :class:`~monai_ceph.labelling.folder_store.FolderStore` overrides this."""
         raise RefusedError("films cannot be added through this server")
 
     def remove_image(self, image_id: str) -> None:
-        """Refuse: films are never changed or removed."""
+        """Refuse to remove a film: the server never does."""
         raise RefusedError("this server never removes films")
 
     def points(self, image_id: str, tag: str = FINAL) -> np.ndarray:
@@ -137,22 +137,22 @@ class FilmStore(Datastore):
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
         """Save a client's landmarks: markups, a detection as JSON, or a label map.
 
-        For a label map, ``label_info`` in the info names its values, see
+        With a label map, the key ``label_info`` of the argument ``label_info`` names the values, see
         :func:`monai_ceph.labelling.label_map.names_of_values`.
 
         Raises:
             NotThereError: there is no such film.
-            CephError: the file is not a label of this film. Nothing is saved.
+            CephError: the file is not a label for this film. Nothing is saved.
         """
         name, film = self.film(image_id)
         label, tag = Path(label_filename), plain_tag(label_tag)
         with named(film, name), named(label, "the label"):
-            points, extra = self._points_of(label, film, label_info or {})
-            self._keep(name, film, points, dict(label_info or {}), tag, extra)
+            points, extra = self._read_label(label, film, label_info or {})
+            self._save_points(name, film, points, dict(label_info or {}), tag, extra)
         return name
 
     @staticmethod
-    def _points_of(label: Path, film: Path, info: dict[str, Any]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    def _read_label(label: Path, film: Path, info: dict[str, Any]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Return the landmarks that the model also finds, and by symbol those that only people place."""
         placement = placement_of(film)
         if label.name.lower().endswith(SUFFIXES):
@@ -161,7 +161,7 @@ class FilmStore(Datastore):
         image_uid = read_radiograph(film).image_uid
         return read_label_json(label, placement, image_uid), read_extra_landmarks(label, placement, image_uid)
 
-    def _keep(
+    def _save_points(
         self,
         name: str,
         film: Path,
@@ -189,7 +189,7 @@ class FilmStore(Datastore):
         return self._folder(tag) / f"{safe_name(name)}{SUFFIX}"
 
     def _folder(self, tag: str) -> Path:
-        """Return the folder of a tag. Clients choose tags, so a tag must not lead to another folder."""
+        """Return the folder of a tag. Clients choose the tag, so it must not lead out of the folder of labels."""
         tag = plain_tag(tag)
         if not _TAG.fullmatch(tag):
             raise CephError(f"{tag!r} is not a valid tag. Use letters, digits, '.', '_' and '-'")
@@ -240,12 +240,12 @@ class FilmStore(Datastore):
         return {path.relative_to(folder).as_posix().removesuffix(SUFFIX) for path in folder.rglob(f"*{SUFFIX}")}
 
     def get_labels_by_image_id(self, image_id: str) -> dict[str, str]:
-        """Return the name of the film for every tag under which it has a label."""
+        """Return the film's name for every tag under which it has a label."""
         name = self.canonical(image_id)
         return {tag: name for tag in self.tags() if self.get_label_uri(name, tag)}
 
     def get_label_by_image_id(self, image_id: str, tag: str) -> str:
-        """Return the name of the film if it has this label, else an empty text."""
+        """Return the film's name if it has a label with this tag, else an empty string."""
         return self.get_labels_by_image_id(image_id).get(tag, "")
 
     def get_labeled_images(self, label_tag: str | None = None, labels: Sequence[str] | None = None) -> list[str]:
@@ -266,7 +266,7 @@ class FilmStore(Datastore):
         ]
 
     def get_dataset_archive(self, limit_cases: int | None) -> str:
-        """Return a ZIP file with the labelled films and their landmarks.csv, the layout of a dataset folder."""
+        """Return the path of a ZIP file with the labelled films and their landmarks.csv: a dataset folder."""
         with tempfile.TemporaryDirectory() as folder:
             written = write_dataset(self, Path(folder), copies=True, limit=limit_cases)
             if not written:
@@ -300,15 +300,15 @@ class FilmStore(Datastore):
 
 
 def plain_tag(tag: str) -> str:
-    """Return a tag as text: MONAI Label's own tags are members of an enumeration."""
+    """Return a tag as a string: MONAI Label's own tags are members of an enumeration."""
     return str(getattr(tag, "value", tag))
 
 
 def safe_name(name: str) -> str:
-    """Return a film's name if it can be a path below a folder.
+    """Return a film's name after checking that, as a path, it stays inside a folder.
 
     Raises:
-        NotThereError: the path would leave the folder.
+        NotThereError: the path would lead out of the folder.
     """
     path = PurePosixPath(name)
     if not name or path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:

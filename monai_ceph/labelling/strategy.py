@@ -1,4 +1,4 @@
-"""Which film a person should label next."""
+"""Chooses the film that a person should label next."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _MAX_FILMS = 20
 class LowestScore(Strategy):
     """Offers the film without a final label whose landmarks have the lowest mean score.
 
-    Scores of earlier detections count, for example from a batch inference. The model then runs on at most ``max_films``
-    (from the request, default 20) films that the current weights have not scored, so that a large store does not keep a
-    person waiting. Films that cannot be read or are not cephalograms are never offered.
+    Scores of earlier detections are used, for example from a batch inference. Films that the current weights have not
+    scored are detected on first, but at most ``max_films`` (from the request, default 20), so that nobody waits long
+    for an answer. Films that cannot be read or are not cephalograms are never offered.
 
     Args:
-        detectors: of the server.
-        scores: where scores are kept.
+        detectors: the server's detectors.
+        scores: where scores are stored.
     """
 
     def __init__(self, detectors: Detectors, scores: ScoreBook) -> None:

@@ -1,4 +1,4 @@
-"""Fine-tuning on labels that persons saved: the local bundle, starting from the shipped weights."""
+"""Fine-tunes the local network on the labels that people saved, starting from the shipped weights."""
 
 from __future__ import annotations
 
@@ -29,21 +29,22 @@ __all__ = ["FineTune", "configs"]
 logger = logging.getLogger(__name__)
 
 _MIN_FILMS = 2
-# with at least this many films, one of five groups is held out for validation
+# with at least this many films, one fifth of them is held out for validation
 _MIN_TO_HOLD_OUT = 10
 
 
 class FineTune(TrainTask):
     """Runs ``bundles/local.json`` with its overlays ``accurate.json`` and ``finetune.json`` on the labelled films.
 
-    It begins with the shipped weights, or with the fine-tuned ones (``initial_weights`` "latest" in the request). With
-    ten labelled films or more, a fifth of them validates. The result replaces the fine-tuned weights of this server,
-    and never the shipped ones; clients choose with ``weights``.
+    Training starts from the shipped weights, or from the fine-tuned ones if the request has ``initial_weights``
+    "latest". With ten labelled films or more, a fifth of them is held out for validation. The result replaces this
+    server's fine-tuned weights, never the shipped ones. In later requests, ``weights`` chooses between the two.
 
     Args:
-        folder: for datasets, runs and the state of the last one.
-        detectors: of the server; they name the file of the weights.
-        scores: of films, which tell those that are mirrored or inverted: the networks are trained on upright ones.
+        folder: where datasets, runs and the report of the last run are written.
+        detectors: the server's detectors, which know where the fine-tuned weights are.
+        scores: the scores of the films. They also say which films are mirrored or inverted; these are left out,
+            because the networks are trained on films that face right with dark air.
     """
 
     def __init__(self, folder: Path, detectors: Detectors, scores: ScoreBook) -> None:
@@ -53,7 +54,7 @@ class FineTune(TrainTask):
         self._scores = scores
 
     def config(self) -> dict[str, Any]:
-        """Return the options of a request, with their defaults first."""
+        """Return the options of a request with their defaults. In a list of choices, the first is the default."""
         return {"max_epochs": 20, "learning_rate": 0.0002, "initial_weights": ["shipped", "latest"], "device": ""}
 
     def stats(self) -> dict[str, Any]:
@@ -62,23 +63,23 @@ class FineTune(TrainTask):
         return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
     def __call__(self, request: dict[str, Any], datastore: FilmStore) -> dict[str, Any]:
-        """Train, and return the films, the folder of the run and the hash of the weights.
+        """Train, and return the number of films, the folder of the run and the hash of the weights.
 
         Raises:
-            CephError: fewer than two labelled films, an option that is none, or the bundle failed; it says why.
+            CephError: there are fewer than two labelled films, an option is not valid, or the bundle failed.
         """
         run = self._folder / time.strftime("%Y%m%d-%H%M%S")
-        self._look_at_new_films(datastore)
-        turned = self._scores.mirrored_or_inverted()
-        for name in sorted(turned & set(datastore.get_labeled_images())):
-            logger.warning("%s is left out: the networks learn from films that face right, air dark", name)
+        self._score_new_films(datastore)
+        excluded = self._scores.mirrored_or_inverted()
+        for name in sorted(excluded & set(datastore.get_labeled_images())):
+            logger.warning("%s is left out: the networks are trained on films that face right with dark air", name)
         try:
-            names = write_dataset(datastore, run / "dataset", without=turned)
+            names = write_dataset(datastore, run / "dataset", without=excluded)
             if len(names) < _MIN_FILMS:
                 raise CephError(f"training needs {_MIN_FILMS} films with final labels, but there are {len(names)}")
             overlay = self._overlay(request, run, len(names))
         except CephError:
-            # a run that never started leaves nothing behind
+            # training never started, so remove the folder of the run
             shutil.rmtree(run, ignore_errors=True)
             raise
         (run / "run.json").write_text(json.dumps(overlay, indent=1) + "\n", encoding="utf-8")
@@ -95,32 +96,32 @@ class FineTune(TrainTask):
             part.write_text(json.dumps(result), encoding="utf-8")
         return result
 
-    def _look_at_new_films(self, datastore: FilmStore) -> None:
+    def _score_new_films(self, datastore: FilmStore) -> None:
         """Detect on labelled films without a score: a client may save labels without asking for a detection."""
-        looked_at = self._scores.looked_at()
+        known = self._scores.films_with_view()
         for name in datastore.get_labeled_images():
-            if name not in looked_at:
+            if name not in known:
                 try:
-                    # it was labelled, so it is a cephalogram; the shipped weights were trained on more films
+                    # a person labelled the film, so it is a cephalogram. The shipped weights saw more films in training
                     detection = self._detectors.detect(datastore.film(name)[1], "shipped", force=True)
                 except CephError as error:
-                    logger.warning("whether %s faces right is not known: %s", name, error)
+                    logger.warning("cannot tell whether %s faces right: %s", name, error)
                 else:
                     self._scores.note(name, detection)
 
     def _overlay(self, request: dict[str, Any], run: Path, films: int) -> dict[str, Any]:
         defaults = self.config()
-        start = _choice(request, "initial_weights", defaults)
+        start = _option(request, "initial_weights", defaults)
         if start not in defaults["initial_weights"]:
             raise CephError(f"initial_weights must be 'shipped' or 'latest', not {start!r}")
         tuned = start == "latest" and self._detectors.tuned.is_file()
         try:
-            epochs, rate = (kind(_choice(request, key, defaults)) for key, kind in _NUMBERS.items())
+            epochs, rate = (kind(_option(request, key, defaults)) for key, kind in _NUMBERS.items())
         except (TypeError, ValueError) as error:
             raise CephError(f"max_epochs and learning_rate must be numbers: {error}") from error
         if epochs < 1 or not rate > 0:
             raise CephError(f"max_epochs must be at least 1 and learning_rate positive, not {epochs} and {rate}")
-        device = name_to_device(_choice(request, "device", defaults) or self._detectors.device)
+        device = name_to_device(_option(request, "device", defaults) or self._detectors.device)
         return {
             "dataset_dir": str(run / "dataset"),
             "output_dir": str(run),
@@ -137,8 +138,8 @@ class FineTune(TrainTask):
 _NUMBERS: dict[str, type[int] | type[float]] = {"max_epochs": int, "learning_rate": float}
 
 
-def _choice(request: dict[str, Any], key: str, defaults: dict[str, Any]) -> Any:
-    """Return an option of the request. From a list of choices, as clients show them, the first is the default."""
+def _option(request: dict[str, Any], key: str, defaults: dict[str, Any]) -> Any:
+    """Return an option of the request, else its default. Of a list of choices, return the first."""
     value = request.get(key)
     value = defaults[key] if value in (None, "") else value
     return value[0] if isinstance(value, list) else value
@@ -154,16 +155,14 @@ def configs(overlay: Path) -> list[str]:
 def _run_bundle(overlay: Path) -> None:
     bundles = files("monai_ceph") / "bundles"
     command = [sys.executable, "-m", "monai.bundle", "run", "training", "--config_file", str(configs(overlay))]
-    meta = [
-        *("--meta_file", str(bundles / "metadata.json"), "--logging_file", str(bundles / "logging.conf")),
-    ]
-    last: deque[str] = deque(maxlen=5)
+    meta = ["--meta_file", str(bundles / "metadata.json"), "--logging_file", str(bundles / "logging.conf")]
+    last_lines: deque[str] = deque(maxlen=5)
     with subprocess.Popen(
         [*command, *meta], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     ) as process:
         for line in process.stdout or ():
             if line.strip():
-                last.append(line.rstrip())
+                last_lines.append(line.rstrip())
                 logger.info("%s", line.rstrip())
     if process.returncode:
-        raise CephError(f"the training bundle failed (exit code {process.returncode}): {' | '.join(last)}")
+        raise CephError(f"the training bundle failed (exit code {process.returncode}): {' | '.join(last_lines)}")

@@ -1,4 +1,4 @@
-"""MONAI Label's web application with our answers to errors, fewer origins, and the name of the user.
+"""MONAI Label's web application, with our own error messages, fewer allowed origins, and the name of the user.
 
 ``uvicorn monai_ceph.labelling.web:app``; :mod:`monai_ceph.labelling.server` starts it.
 """
@@ -36,15 +36,15 @@ from monai_ceph.labelling.store import authenticated_user
 __all__ = ["ALLOWED_HOSTS", "ALLOWED_ORIGINS", "app"]
 
 ALLOWED_ORIGINS = "MONAI_CEPH_LABEL_ORIGINS"
-"""Variable with the origins of web pages that may use the server, separated by commas."""
+"""Environment variable: origins of web pages that may use the server, separated by commas."""
 
 ALLOWED_HOSTS = "MONAI_CEPH_LABEL_HOSTS"
-"""Variable with the host names by which the server may be called, separated by commas; all if it is empty."""
+"""Environment variable: host names by which the server may be called, separated by commas; empty for any."""
 
 shims.name_token_algorithm()
 
 
-def _sentence(status: int, text: str) -> JSONResponse:
+def _error_answer(status: int, text: str) -> JSONResponse:
     return JSONResponse({"detail": text}, status_code=status)
 
 
@@ -54,17 +54,17 @@ def _status(error: Exception) -> int:
 
 @app.exception_handler(CephError)
 async def _ceph_error(request: Request, error: CephError) -> JSONResponse:
-    return _sentence(_status(error), str(error))
+    return _error_answer(_status(error), str(error))
 
 
 @app.exception_handler(MONAILabelException)
 async def _monailabel_error(request: Request, error: MONAILabelException) -> JSONResponse:
-    return _sentence(404, str(error.msg))
+    return _error_answer(404, str(error.msg))
 
 
 @app.exception_handler(json.JSONDecodeError)
-async def _no_json(request: Request, error: json.JSONDecodeError) -> JSONResponse:
-    return _sentence(422, f"params is not JSON: {error}")
+async def _not_json(request: Request, error: json.JSONDecodeError) -> JSONResponse:
+    return _error_answer(422, f"params is not JSON: {error}")
 
 
 def _update_model(background_tasks: BackgroundTasks, model: str, file: UploadFile) -> dict[str, Any]:
@@ -86,7 +86,7 @@ _create_session = session_endpoint.create_session
 def _session_with_one_film(
     background_tasks: BackgroundTasks, uncompress: bool, expiry: int, files: list[UploadFile]
 ) -> Any:
-    """Create a session with one film. MONAI Label would unpack archives, whose members may leave the folder."""
+    """Create a session with one film. MONAI Label would unpack archives, and their files might leave the folder."""
     if uncompress or len(files) != 1:
         raise RefusedError("a session takes one film, not an archive")
     return _create_session(background_tasks, False, expiry, files)
@@ -96,7 +96,7 @@ session_endpoint.create_session = _session_with_one_film
 
 
 class _User:
-    """Keeps the name of the user who sent a request, for the labels that it saves."""
+    """Remembers the user who sent a request, for the labels that the request saves."""
 
     def __init__(self, next_app: Any) -> None:
         self._next = next_app
@@ -117,7 +117,7 @@ def _user(token: str) -> str | None:
     return user.name or user.username
 
 
-def _listed(variable: str) -> list[str]:
+def _values(variable: str) -> list[str]:
     return [value for value in os.environ.get(variable, "").split(",") if value]
 
 
@@ -125,14 +125,14 @@ def _listed(variable: str) -> list[str]:
 app.user_middleware = [kept for kept in app.user_middleware if kept.cls is not CORSMiddleware]
 app.add_middleware(_User)
 app.add_middleware(ReadingProxy, prefix=settings.MONAI_LABEL_API_STR)
-app.add_middleware(OwnPages, allowed=_listed(ALLOWED_ORIGINS))
-if _listed(ALLOWED_ORIGINS):
+app.add_middleware(OwnPages, allowed=_values(ALLOWED_ORIGINS))
+if _values(ALLOWED_ORIGINS):
     app.add_middleware(
         CORSMiddleware,
-        allow_origins=_listed(ALLOWED_ORIGINS),
+        allow_origins=_values(ALLOWED_ORIGINS),
         allow_credentials=True,
         allow_methods=["*"],
         allow_headers=["*"],
     )
-if _listed(ALLOWED_HOSTS):
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=_listed(ALLOWED_HOSTS))
+if _values(ALLOWED_HOSTS):
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=_values(ALLOWED_HOSTS))

@@ -1,4 +1,4 @@
-"""The networks: MONAI's UNet of both stages, a UNet on EfficientNet-Lite0, and their folding for inference."""
+"""The networks: MONAI's UNet for both stages, a UNet on EfficientNet-Lite0, and their folding for inference."""
 
 from monai_ceph.networks.efficientnet import EfficientNetHeatmapUNet, EfficientNetLite0Encoder, imagenet_weights
 from monai_ceph.networks.folding import FoldNetworks, fold

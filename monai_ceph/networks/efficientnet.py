@@ -166,7 +166,7 @@ class EfficientNetHeatmapUNet(PaddedNetwork):
 
     Args:
         num_landmarks: the output has one more channel, the background, last.
-        decoder_channels: from the smallest feature map to the full grid.
+        decoder_channels: channels of the decoder's levels, from the smallest feature map to the full grid.
         imagenet: start from ImageNet weights.
         frozen_stem: do not train the layers before the first feature map.
         mixed_precision: convolve in bfloat16, as in HeatmapUNet.
@@ -191,7 +191,7 @@ class EfficientNetHeatmapUNet(PaddedNetwork):
             module.requires_grad_(False)
 
     def _frozen(self) -> list[nn.Module]:
-        # looked up on each call: on several GPUs, normalisations are replaced by synchronised ones
+        # do not store these layers: training on several GPUs replaces normalisations by synchronised ones
         encoder = self.unet.get_submodule("encoder")
         assert isinstance(encoder, EfficientNetLite0Encoder)
         return encoder.stem() if self.frozen_stem else []

@@ -6,7 +6,7 @@ transfer syntax                              decoder
 uncompressed, deflated, RLE                  pydicom
 JPEG baseline, JPEG extended with 8 bits     Pillow (libjpeg-turbo)
 JPEG 2000                                    Pillow (OpenJPEG)
-JPEG extended with 12 bits, JPEG lossless,   GDCM, in a process of its own
+JPEG extended with 12 bits, JPEG lossless,   GDCM, in a separate process
 JPEG-LS
 ===========================================  ===========================================
 

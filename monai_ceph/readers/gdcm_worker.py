@@ -2,7 +2,7 @@
 
 It reads the frame from standard input and its description as JSON from the first argument, and writes the samples to
 standard output: colours interleaved, 8 or 16 bits each in native byte order. GDCM crashes on some damaged frames
-(benchmarks/gdcm_crashes.py), which is why it runs in a process of its own.
+(benchmarks/gdcm_crashes.py), which is why it runs in a separate process.
 """
 
 import json

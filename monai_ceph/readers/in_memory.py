@@ -1,4 +1,4 @@
-"""What a person holds in Python becomes a `Radiograph`: a path, an array, a tensor, a PIL image, a DICOM data set."""
+"""Turns a path, an array, a tensor, a PIL image or a DICOM data set into a `Radiograph`."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def _one_film(values: np.ndarray) -> np.ndarray:
     """Return (row, column) or (row, column, channel).
 
     Raises:
-        ReadError: these are no numbers, not one film, or it is too small or too large.
+        ReadError: the values are not numbers, or the array is not one film, or is too small or too large.
     """
     if values.dtype.kind not in "buif":
         raise ReadError(f"its values are {values.dtype}, and pixels must be whole or real numbers")

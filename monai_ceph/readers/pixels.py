@@ -1,4 +1,4 @@
-"""What all readers share: size limits, conversion of colours to grey, and short texts for decoder errors."""
+"""Code that all readers share: size limits, conversion of colours to grey, and short texts for decoder errors."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def training_films(
         CephError: if phantoms are asked for and lack a landmark, or a landmark is named twice.
     """
     if twice := {symbol for symbol in landmarks if list(landmarks).count(symbol) > 1}:
-        raise CephError(f"landmarks: {min(twice)} is named twice")
+        raise CephError(f"landmarks: {min(twice)} is listed twice")
     if dataset_dir is None:
         logger.warning(
             "NO DATASET: training on %d SYNTHETIC phantoms. The weights will not work on patients. "
@@ -139,7 +139,7 @@ def mean_shape(films: Sequence[Mapping[str, Any]]) -> list[list[float]]:
     shapes = [torch.as_tensor(film["landmarks"], dtype=torch.float64) for film in films]
     shapes = [shape for shape in shapes if not shape.isnan().any() and len(shape.unique(dim=0)) > 1]
     if not shapes:
-        raise CephError("there is no mean shape: no film has all its landmarks, at two places or more")
+        raise CephError("there is no mean shape: no film has all its landmarks, at two or more different points")
     mean = shapes[0]
     for _ in range(5):
         aligned = [apply(fit_similarity(shape, mean), shape) for shape in shapes]
@@ -161,7 +161,7 @@ def films(
     phantoms: int,
     landmarks: Sequence[str] = SYMBOLS,
 ) -> list[dict[str, Any]]:
-    """Return the films to evaluate on as dictionaries, or phantoms if there is no dataset.
+    """Return the films for evaluation as dictionaries, or phantoms if there is no dataset.
 
     Films without a pixel spacing have no errors in mm; a warning says how many there are.
     """

@@ -114,7 +114,7 @@ def _check_record(run: Path, films_of_run: Mapping[str, Any]) -> None:
         for key, names in known.items()
         if names != films_of_run[key]
     ]
-    # 0.10.0 wrote none of these keys, and 0.12.0 no spreads
+    # version 0.10.0 wrote none of these keys, and 0.12.0 wrote no spreads
     if record.get("annotations_sha256", films_of_run["annotations_sha256"]) != films_of_run["annotations_sha256"]:
         differences.append("films of the same names with other annotations")
     if record.get("spreads_sha256", films_of_run["spreads_sha256"]) != films_of_run["spreads_sha256"]:

@@ -1,4 +1,4 @@
-"""Angles, ratios and lengths, on points that were worked out by hand."""
+"""Angles, ratios and lengths, on points whose values were computed by hand."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from monai_ceph.result import Detection
 
 REAL = Path(os.environ.get("ISBI2015_DIR") or "/nonexistent")
 
-# x right, y down, the face looks right; a head that is drawn so that angles can be told
+# x right, y down, the face looks right; a head whose angles are easy to compute
 FACE = {
     "S": (0, 0), "N": (100, 0), "Po": (-30, 30), "Or": (70, 30), "A": (100, 100), "B": (80, 150), "Pog": (100, 200),
     "Me": (60, 210), "Gn": (90, 210), "Go": (0, 150), "LI": (97, 124), "UI": (100, 120), "UL": (130, 100),
@@ -72,7 +72,7 @@ def of_points(face: dict[str, tuple[float, float]], **more: Any) -> dict[str, Me
     return {measurement.symbol: measurement for measurement in measure(face, **more)}
 
 
-def test_values_of_a_face_drawn_on_squared_paper() -> None:
+def test_measurements_match_values_computed_by_hand() -> None:
     b, palate, mandible = degrees(20, 150), degrees(10, 80), degrees(60, 60)
     ab = degrees(20, 50)  # A to B runs back from the vertical facial plane
     upper, lower = degrees(10, 30), degrees(10, 30)  # incisors lean forward
@@ -217,7 +217,7 @@ def test_values_of_a_face_drawn_on_squared_paper() -> None:
         ("Soft convexity", {"Sn": (100, 90)}, -1),
     ],
 )
-def test_signs(symbol: str, moved: dict[str, tuple[float, float]], sign: int) -> None:
+def test_signs_follow_the_definitions(symbol: str, moved: dict[str, tuple[float, float]], sign: int) -> None:
     found = of_points(WHOLE | moved, spacing=0.1)[symbol].value
     assert np.sign(found) == sign
 
@@ -306,7 +306,7 @@ def test_the_modified_wits_of_a_turned_table(turned: int, mirrored: bool) -> Non
     mirrored=st.booleans(),
     spacing=st.tuples(st.floats(0.05, 0.5), st.floats(0.05, 0.5)),
 )
-def test_the_way_a_film_lies_and_its_pixels_change_nothing(
+def test_rotation_mirroring_and_pixel_size_change_nothing(
     detection: Detection, head: np.ndarray, turned: int, mirrored: bool, spacing: tuple[float, float]
 ) -> None:
     expected = values(on_film(detection, head, (1.0, 1.0)))
@@ -314,7 +314,7 @@ def test_the_way_a_film_lies_and_its_pixels_change_nothing(
     if mirrored:
         film[:, 0] = 300 - film[:, 0]
     for _ in range(turned // 90):
-        # a quarter turn with the clock, which a turn against it undoes
+        # a clockwise quarter turn, which a counterclockwise turn undoes
         film = np.stack([400 - film[:, 1], film[:, 0]], axis=1)
     pixels = film / np.array(spacing[::-1])
     assert values(on_film(detection, pixels, spacing, turned=turned, mirrored=mirrored)) == pytest.approx(expected)
@@ -322,7 +322,7 @@ def test_the_way_a_film_lies_and_its_pixels_change_nothing(
 
 @FAST
 @given(head=HEADS, tilt=st.floats(-np.pi, np.pi), scale=st.floats(0.1, 10), mirrored=st.booleans())
-def test_angles_and_ratios_are_those_of_the_shape(
+def test_angles_and_ratios_do_not_depend_on_rotation_scale_or_mirroring(
     detection: Detection, head: np.ndarray, tilt: float, scale: float, mirrored: bool
 ) -> None:
     turn = np.array([[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]])
@@ -385,7 +385,7 @@ def test_landmarks_that_coincide_have_no_direction(detection: Detection) -> None
 @pytest.mark.parametrize("definition", DEFINITIONS, ids=lambda definition: definition.symbol)
 def test_a_definition_names_what_it_uses(definition: Definition) -> None:
     places = {symbol: complex(*WHOLE[symbol]) for symbol in definition.landmarks}
-    definition.formula(Face(places))  # raises KeyError for one that it does not name
+    definition.formula(Face(places))  # raises KeyError for a landmark that it does not name
     for symbol in definition.landmarks:
         with pytest.raises(KeyError):
             definition.formula(Face({other: place for other, place in places.items() if other != symbol}))
@@ -431,7 +431,7 @@ def test_a_detection_measures_itself(detection: Detection) -> None:
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="ISBI2015_DIR does not name the folder of the challenge's films")
 def test_the_first_film_of_the_challenge(detection: Detection) -> None:
-    """All values were computed apart from this code."""
+    """All values were computed independently of this code."""
     film = isbi2015(REAL, "train", "senior")[0]
     found = values(on_film(detection, film.landmarks[:, ::-1], (0.1, 0.1)))
     expected = {

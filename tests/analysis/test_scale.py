@@ -1,4 +1,4 @@
-"""A scale that cannot be that of a head: the distance from Sella to Nasion gives it away."""
+"""The scale is checked by the distance from Sella to Nasion."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def film(spacing: tuple[float, float] | None, source: SpacingSource = CAL, *warn
 @pytest.mark.parametrize(
     ("spacing", "length"), [((0.3, 0.3), "150.0"), ((0.0898, 0.0898), "44.9"), ((0.1902, 0.1902), "95.1")]
 )
-def test_a_wrong_scale_is_taken_away_with_a_sentence(spacing: tuple[float, float], length: str) -> None:
+def test_a_wrong_scale_is_removed_with_a_warning(spacing: tuple[float, float], length: str) -> None:
     checked = check_scale(film(spacing), points())
     assert checked.pixel_spacing is None
     assert checked.spacing_source is SpacingSource.IMPLAUSIBLE
@@ -44,7 +44,7 @@ def test_a_wrong_scale_is_taken_away_with_a_sentence(spacing: tuple[float, float
 
 
 @pytest.mark.parametrize("spacing", [(0.09, 0.09), (0.19, 0.19), (0.3, 0.14), (0.03, 0.14)])
-def test_a_scale_that_can_be_right_stays(spacing: tuple[float, float]) -> None:
+def test_a_plausible_scale_is_kept(spacing: tuple[float, float]) -> None:
     given_film = film(spacing)
     assert check_scale(given_film, points()) is given_film
 
@@ -60,13 +60,13 @@ def test_rows_and_columns_have_their_own_spacing() -> None:
     )
 
 
-def test_the_word_of_a_person_is_checked_as_well() -> None:
+def test_a_scale_given_by_the_user_is_checked_too() -> None:
     checked = check_scale(film((0.3, 0.3), SpacingSource.USER), points())
     assert (checked.pixel_spacing, checked.spacing_source) == (None, SpacingSource.IMPLAUSIBLE)
     assert "(given by the user)" in checked.warnings[0]
 
 
-def test_what_the_lengths_mean_is_no_longer_said() -> None:
+def test_warnings_about_the_plane_of_a_removed_scale_are_removed() -> None:
     notes = ("The scale is that of the detector: lengths are magnified by an unknown factor.", "The film is dark.")
     checked = check_scale(film((0.3, 0.3), SpacingSource.IMAGER_MAGNIFIED, *notes), points())
     assert len(checked.warnings) == 2
@@ -87,7 +87,7 @@ def test_no_scale_needs_no_check() -> None:
     assert check_scale(given_film, np.full((NUM_LANDMARKS, 2), math.nan)) is given_film
 
 
-def test_landmarks_of_ones_own() -> None:
+def test_own_landmarks_are_checked_only_with_sella_and_nasion() -> None:
     assert scale_problem(np.zeros((2, 2)), (0.3, 0.3), ("S", "tip")) == (False, None)
     assert scale_problem(np.array([[0.0, 500.0], [1.0, 1.0], [0.0, 0.0]]), (0.3, 0.3), ("N", "tip", "S"))[0]
 
@@ -103,7 +103,7 @@ def test_the_limits_are_45_and_95_mm(row: float, column: float, angle: float, pi
         assert bool(why) == wrong
 
 
-def test_the_path_and_the_pixels_stay() -> None:
+def test_path_and_pixels_are_kept() -> None:
     given_film = film((0.3, 0.3))
     checked = check_scale(given_film, points())
     assert checked.path == Path("film.png")

@@ -1,4 +1,4 @@
-"""A batch run over archives that answer oddly: real servers on the loopback interface."""
+"""Batch runs on archives with unusable answers. The archives are real servers on the loopback interface."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from monai_ceph.errors import CephError
 
 
 def sent(number: int) -> bytes:
-    """Return what an archive sends that has the film."""
+    """Return the answer of an archive that has the film."""
     buffer = BytesIO()
     film(number).save_as(buffer, enforce_file_format=True)
     return multipart(buffer.getvalue())
@@ -45,7 +45,7 @@ def source(archive: Archive) -> Path:
 
 
 def run(out: Path, *paths: Path, workers: int = 1, **options: Any) -> Summary:
-    # an SR is made for who is to get it: it takes as long as ten other files
+    # write an SR only if it is sent: it takes as long as ten other files
     formats = {"json", "sr"} if "senders" in options else {"json"}
     return detect_films(list(paths), out, FakeDetector, Options(frozenset(formats), workers=workers), **options)
 
@@ -67,7 +67,7 @@ def errors(out: Path) -> list[tuple[str, ...]]:
     ],
     ids=["null", "no UID"],
 )
-def test_an_odd_study_costs_no_other(tmp_path: Path, odd: Any, cause: str) -> None:
+def test_a_run_goes_on_after_a_study_with_an_unusable_answer(tmp_path: Path, odd: Any, cause: str) -> None:
     totals: list[int] = []
     with serving(archive_of(1, 2)) as archive:
         archive.studies.insert(1, odd)
@@ -78,8 +78,8 @@ def test_an_odd_study_costs_no_other(tmp_path: Path, odd: Any, cause: str) -> No
 
 
 @pytest.mark.parametrize("uid", ["no uid", "../1.2", "1" * 65], ids=["no UID", "path", "long"])
-def test_an_image_with_an_odd_uid_costs_no_other(tmp_path: Path, uid: str) -> None:
-    """It was taken for a folder."""
+def test_a_run_goes_on_after_an_image_with_an_invalid_uid(tmp_path: Path, uid: str) -> None:
+    """Such a UID was once taken for a folder."""
     with serving(archive_of(1, 2)) as archive:
         archive.raw["/studies/1.2.3.1.1/series/1.2.3.1.2/instances"] = (
             {},
@@ -87,12 +87,12 @@ def test_an_image_with_an_odd_uid_costs_no_other(tmp_path: Path, uid: str) -> No
         )
         summary = run(tmp_path, source(archive))
     assert (summary.states, names(tmp_path)) == ({"done": 1}, ["1.2.3.2.3"])
-    (said,) = summary.not_listed
-    assert said.startswith(f"{named(archive)}: an answer whose SOPInstanceUID is not a UID")
+    (message,) = summary.not_listed
+    assert message.startswith(f"{named(archive)}: an answer whose SOPInstanceUID is not a UID")
 
 
-def no_image(number: int) -> dict[str, bytes]:
-    """Return what is sent in place of a film."""
+def not_images(number: int) -> dict[str, bytes]:
+    """Return bodies that are sent instead of a film."""
     return {
         "no DICOM": multipart(b"no DICOM at all" * 20),
         "no part": multipart(),
@@ -103,8 +103,8 @@ def no_image(number: int) -> dict[str, bytes]:
     }
 
 
-def cost_no_other(out: Path, bodies: list[bytes], workers: int) -> None:
-    """Run on films with these bodies, and on one that is whole."""
+def check_the_others_are_done(out: Path, bodies: list[bytes], workers: int) -> None:
+    """Run on films with these bodies and on one good film."""
     *bad, good = range(1, len(bodies) + 2)
     with serving(archive_of(*bad, good)) as archive:
         archive.bodies.update({f"1.2.3.{number}.3": body for number, body in zip(bad, bodies, strict=True)})
@@ -118,34 +118,36 @@ def cost_no_other(out: Path, bodies: list[bytes], workers: int) -> None:
     assert summary.not_listed == []
 
 
-@pytest.mark.parametrize("kind", no_image(1))
-def test_an_image_that_is_none_costs_no_other(tmp_path: Path, kind: str) -> None:
-    cost_no_other(tmp_path, [no_image(1)[kind]], workers=1)
+@pytest.mark.parametrize("kind", not_images(1))
+def test_a_run_goes_on_after_a_fetched_file_that_is_not_an_image(tmp_path: Path, kind: str) -> None:
+    check_the_others_are_done(tmp_path, [not_images(1)[kind]], workers=1)
 
 
-def test_images_that_are_none_cost_no_other_in_processes(tmp_path: Path) -> None:
-    """All kinds in one run: to start its processes takes longer."""
-    kinds = list(no_image(1))
-    cost_no_other(tmp_path, [no_image(number)[kind] for number, kind in enumerate(kinds, start=1)], workers=2)
+def test_workers_go_on_after_fetched_files_that_are_not_images(tmp_path: Path) -> None:
+    """All kinds in one run, because starting the processes takes longer."""
+    kinds = list(not_images(1))
+    check_the_others_are_done(
+        tmp_path, [not_images(number)[kind] for number, kind in enumerate(kinds, start=1)], workers=2
+    )
 
 
-def test_an_archive_that_makes_no_sense_costs_no_other(tmp_path: Path) -> None:
+def test_a_run_goes_on_after_an_archive_with_unusable_answers(tmp_path: Path) -> None:
     (tmp_path / "films").mkdir()
     save_film(tmp_path / "films" / "a.dcm", 7)
     with serving(archive_of(1)) as good, serving(archive_of(2)) as bad:
         bad.raw["/studies"] = {}, b"<html>Sorry</html>"
-        said = f"{named(bad)}: the answer is not DICOMweb (JSONDecodeError)"
+        message = f"{named(bad)}: the answer is not DICOMweb (JSONDecodeError)"
         summary = run(tmp_path / "out", source(bad), source(good), tmp_path / "films")
-        assert (summary.states, summary.not_listed) == ({"done": 2}, [said])
+        assert (summary.states, summary.not_listed) == ({"done": 2}, [message])
         with pytest.raises(CephError) as error:
             run(tmp_path / "nothing", source(bad))
-        assert str(error.value) == said
+        assert str(error.value) == message
         bad.raw.clear()
         again = run(tmp_path / "out", source(bad), source(good), tmp_path / "films")
     assert (again.states, again.before, again.not_listed) == ({"done": 3}, 2, [])
 
 
-def test_the_command_says_it_without_a_traceback(tmp_path: Path, dicom: Path) -> None:
+def test_the_command_prints_the_cause_without_a_traceback(tmp_path: Path, dicom: Path) -> None:
     phantom = pydicom.dcmread(dicom)
     phantom.SOPInstanceUID = phantom.file_meta.MediaStorageSOPInstanceUID = "1.2.3.1.3"
     buffer = BytesIO()
@@ -157,19 +159,19 @@ def test_the_command_says_it_without_a_traceback(tmp_path: Path, dicom: Path) ->
         done = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "out")])
         assert (done.exit_code, done.exception.__class__) == (1, SystemExit), done.output
         cause = f"{named(archive)}: the answer is not DICOMweb (JSONDecodeError)"
-        assert f"not all was found: {cause} (1 of its answers could not be used)" in done.output
+        assert f"not all films could be listed: {cause} (1 of its answers could not be used)" in done.output
         assert "1 films: 1 done" in done.output
         archive.raw["/studies"] = {}, b"<html>Sorry</html>"
-        # the same question was just answered
+        # the archive has just answered this request
         command[2] += "&PatientID=P1"
         done = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "nothing")])
     assert (done.exit_code, done.exception.__class__) == (2, SystemExit)
-    # a slow machine shows the progress, too
+    # on a slow machine there are lines of progress, too
     assert done.output.strip().splitlines()[-1] == f"monai-ceph: {cause}"
 
 
 @pytest.mark.parametrize(
-    ("failed", "said"),
+    ("failed", "message"),
     [
         ({"vr": "SQ", "Value": [{"00081197": {"vr": "US", "Value": [272]}}]}, "failure reason 0110"),
         ({"vr": "SQ", "Value": [{"00081197": {"vr": "US"}}]}, "failed, without a reason"),
@@ -178,11 +180,11 @@ def test_the_command_says_it_without_a_traceback(tmp_path: Path, dicom: Path) ->
     ],
     ids=["reason", "no reason", "text", "number"],
 )
-def test_an_odd_answer_to_what_is_sent_costs_that_object(tmp_path: Path, failed: Any, said: str) -> None:
+def test_objects_with_an_unusable_answer_count_as_not_sent(tmp_path: Path, failed: Any, message: str) -> None:
     with serving(archive_of(1, 2)) as archive:
         body = json.dumps({"00081198": failed}).encode()
         archive.stowed = lambda sent: (200, {"Content-Type": "application/dicom+json"}, body)
         url = f"dicomweb+http://{named(archive)}"
         summary = run(tmp_path, source(archive), senders=senders_of([url]))
     assert summary.states == {"done": 2}
-    assert summary.not_sent == [f"1.2.3.{number}.3 (sr) to {url}: {said}" for number in (1, 2)]
+    assert summary.not_sent == [f"1.2.3.{number}.3 (sr) to {url}: {message}" for number in (1, 2)]

@@ -28,7 +28,7 @@ def refusal(rules: dict[str, object] | None = None, **values: object) -> str | N
         {"SeriesDescription": "Ceph lateral"},
         {"StudyDescription": "Fernröntgenseitenbild", "BodyPartExamined": "CHEST"},
         {"SeriesDescription": "Télécrâne, téléradiographie de profil"},
-        # of both, the one that names it counts
+        # it is enough if one of two descriptions or terms names a cephalogram
         {"StudyDescription": "Panoramic and cephalometric", "Modality": "PX"},
         {"Modality": "", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"},
         {"Modality": "CEPH"},
@@ -37,12 +37,12 @@ def refusal(rules: dict[str, object] | None = None, **values: object) -> str | N
         {"NumberOfFrames": "1"},
     ],
 )
-def test_taken(values: dict[str, object]) -> None:
+def test_cephalograms_are_selected(values: dict[str, object]) -> None:
     assert refusal(**values) is None
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.88.33"}, "Comprehensive SR Storage is not an image class"),
         (
@@ -60,14 +60,14 @@ def test_taken(values: dict[str, object]) -> None:
         ({"NumberOfFrames": "200"}, "more than 4 frames"),
     ],
 )
-def test_not_taken(values: dict[str, object], said: str) -> None:
+def test_other_images_are_not_selected(values: dict[str, object], message: str) -> None:
     answer = refusal(**values)
     assert answer is not None
-    assert said in answer
+    assert message in answer
     assert "Doe" not in answer
 
 
-def test_rules_of_the_configuration() -> None:
+def test_the_configuration_changes_the_selection() -> None:
     assert refusal({"modalities": ["XC"]}, Modality="XC") is None
     assert refusal({"modalities": [" xc"], "body_parts": ["hand "]}, Modality="XC", BodyPartExamined="HAND") is None
     assert "only_included" in str(refusal({"only_included": True}))
@@ -75,7 +75,7 @@ def test_rules_of_the_configuration() -> None:
     assert refusal({"exclude": "^$"}, SeriesDescription="OPG") is None
 
 
-def test_the_code_of_a_view_is_a_description() -> None:
+def test_the_meaning_of_a_view_code_counts_as_a_description() -> None:
     view = Dataset()
     view.CodeMeaning = "Cephalometric lateral"
     assert refusal({"only_included": True}, ViewCodeSequence=[view]) is None
@@ -85,7 +85,7 @@ def test_the_code_of_a_view_is_a_description() -> None:
     ("kind", "value"), [("LO", "Lateral"), ("LO", ["a", "b"]), ("US", 7), ("FD", 1.5), ("OB", b"ab")]
 )
 @pytest.mark.parametrize("name", ["ViewCodeSequence", "AnatomicRegionSequence"])
-def test_a_sequence_that_is_none_says_nothing(name: str, kind: str, value: object) -> None:
+def test_a_value_instead_of_a_sequence_is_ignored(name: str, kind: str, value: object) -> None:
     header = Dataset()
     header.Modality = "DX"
     header[name] = DataElement(name, kind, value)

@@ -1,4 +1,4 @@
-"""Archives that answer oddly: real servers on the loopback interface, which say what no archive should."""
+"""Archives with unusable answers. They are real servers on the loopback interface."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def find(archive: Archive) -> Iterator[Found]:
 
 
 def found_before_the_error(images: Iterator[Found]) -> tuple[list[str], str]:
-    """Return the UIDs that come, and what is said in the end."""
+    """Return the UIDs that are found, and the message of the error at the end."""
     uids: list[str] = []
     try:
         for image in images:
@@ -72,19 +72,19 @@ def found_before_the_error(images: Iterator[Found]) -> tuple[list[str], str]:
     ],
     ids=["null", "text", "nothing", "no list", "no UID", "two", "path", "long", "null element"],
 )
-def test_an_odd_study_costs_no_other(odd: Any) -> None:
+def test_other_studies_are_fetched_if_one_answer_is_unusable(odd: Any) -> None:
     with serving(Archive(1, 2)) as archive:
         archive.studies.insert(1, odd)
-        uids, said = found_before_the_error(find(archive))
+        uids, message = found_before_the_error(find(archive))
     assert uids == ["1.2.3.1.3", "1.2.3.2.3"]
-    assert said.startswith("pacs: ")
-    assert said.endswith("(1 of its answers could not be used)")
+    assert message.startswith("pacs: ")
+    assert message.endswith("(1 of its answers could not be used)")
 
 
 @pytest.mark.parametrize("uid", ["no uid", "", "..", "1.2/../1", "1.2?x=1", "1" * 65, "*", ["1.2", "1.3"]], ids=str)
 @pytest.mark.parametrize("level", ["series", "instances"])
-def test_an_answer_with_an_odd_uid_costs_no_other(level: str, uid: Any) -> None:
-    """It becomes no part of a request."""
+def test_other_films_are_fetched_if_one_uid_is_invalid(level: str, uid: Any) -> None:
+    """An invalid UID never becomes part of a request."""
     with serving(Archive(1, 2)) as archive:
         answer, tag = archive.answer, {"series": "0020000E", "instances": "00080018"}[level]
 
@@ -96,12 +96,12 @@ def test_an_answer_with_an_odd_uid_costs_no_other(level: str, uid: Any) -> None:
             return status, kind, body
 
         archive.answer = odd  # type: ignore[method-assign]
-        uids, said = found_before_the_error(find(archive))
+        uids, message = found_before_the_error(find(archive))
         assert all(re.fullmatch(r"/studies(/[0-9.]+/series(/[0-9.]+/instances)?)?", path) for path in archive.asked)
     assert uids == ["1.2.3.1.3", "1.2.3.2.3"]
     what = {"series": "SeriesInstanceUID", "instances": "SOPInstanceUID"}[level]
     what = f"whose {what} is not a UID" if uid else f"without {what}"
-    assert said == f"pacs: an answer {what} (1 of its answers could not be used)"
+    assert message == f"pacs: an answer {what} (1 of its answers could not be used)"
 
 
 @pytest.mark.parametrize(
@@ -116,27 +116,27 @@ def test_an_answer_with_an_odd_uid_costs_no_other(level: str, uid: Any) -> None:
     ],
     ids=["HTML", "deep", "null", "text", "no gzip", "cut off"],
 )
-def test_an_answer_that_is_no_list_of_data_sets_costs_no_other_study(
+def test_other_studies_are_fetched_if_an_answer_is_not_a_list_of_data_sets(
     headers: dict[str, str], body: bytes, cause: str
 ) -> None:
     with serving(Archive(1, 2)) as archive:
         archive.raw["/studies/1.2.3.1.1/series"] = headers, body
-        uids, said = found_before_the_error(find(archive))
+        uids, message = found_before_the_error(find(archive))
         assert uids == ["1.2.3.2.3"]
         what = f"pacs: the answer is not DICOMweb ({cause})"
-        assert said == f"{what} (1 of its answers could not be used)"
+        assert message == f"{what} (1 of its answers could not be used)"
         archive.raw["/studies"] = headers, body
         assert found_before_the_error(find(archive)) == ([], what)
 
 
-def test_a_study_that_the_archive_fails_at_costs_no_other() -> None:
+def test_other_studies_are_fetched_if_the_archive_fails_for_one() -> None:
     with serving(Archive(1, 2, 3)) as archive:
         archive.broken = {"1.2.3.1.1", "1.2.3.2.1"}
         answer = found_before_the_error(find(archive))
     assert answer == (["1.2.3.3.3"], "pacs: HTTP 500 (2 of its answers could not be used)")
 
 
-def test_who_does_not_answer_any_more_is_not_asked_for_every_study() -> None:
+def test_a_search_ends_once_the_archive_stops_answering() -> None:
     with serving(Archive(1, 2, 3)) as archive:
         images = find(archive)
         assert next(images).uid == "1.2.3.1.3"
@@ -145,26 +145,29 @@ def test_who_does_not_answer_any_more_is_not_asked_for_every_study() -> None:
             list(images)
 
 
-def test_a_service_that_gives_less_at_once_than_it_is_asked_for() -> None:
+def test_smaller_pages_than_requested_are_all_read() -> None:
     with serving(Archive(1, 2, 3, 4, 5)) as archive:
         archive.page = 2
         assert [image.uid for image in find(archive)] == [f"1.2.3.{number}.3" for number in range(1, 6)]
 
 
-def test_a_service_that_ignores_the_offset(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is not asked for ever, and what it does not give is no secret."""
+def test_an_archive_that_repeats_its_answers_is_not_read_forever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The search ends, and the error says that films may be missing."""
     with serving(Archive(1, 2, 3)) as archive:
         archive.knows_offset = False
         assert [image.uid for image in find(archive)] == ["1.2.3.1.3", "1.2.3.2.3", "1.2.3.3.3"]
         monkeypatch.setattr(dicomweb_source, "_PAGE", 2)
-        uids, said = found_before_the_error(image for image, _ in zip(find(archive), range(9), strict=False))
-    assert (uids, said) == (["1.2.3.1.3", "1.2.3.2.3"], "pacs: repeats the same 2 answers, so that some may be missing")
+        uids, message = found_before_the_error(image for image, _ in zip(find(archive), range(9), strict=False))
+    assert (uids, message) == (
+        ["1.2.3.1.3", "1.2.3.2.3"],
+        "pacs: repeats the same 2 answers, so that some may be missing",
+    )
 
 
 @pytest.mark.parametrize(
     "body", [multipart(b"no DICOM at all" * 20), multipart(), b""], ids=["no DICOM", "no part", "nothing"]
 )
-def test_an_image_that_is_none_is_an_error_of_the_source(body: bytes) -> None:
+def test_a_fetched_file_that_is_not_an_image_is_an_error(body: bytes) -> None:
     with serving(Archive(1)) as archive:
         archive.body = body
         (image,) = find(archive)
@@ -182,7 +185,7 @@ def test_an_image_that_is_none_is_an_error_of_the_source(body: bytes) -> None:
     ],
     ids=["token", "password", "netrc"],
 )
-def test_the_login_of_the_configuration_goes_before_netrc(
+def test_the_login_in_the_configuration_overrides_netrc(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, login: dict[str, str], shown: str
 ) -> None:
     (tmp_path / "netrc").write_text("machine localhost login net password rc\n")
@@ -197,18 +200,18 @@ def test_the_login_of_the_configuration_goes_before_netrc(
     ("ca", "in_environment", "trusted"),
     [("node", "stranger", True), ("stranger", "node", False), (None, "node", True), (None, "stranger", False)],
 )
-def test_the_ca_of_the_configuration_goes_before_the_environment(
+def test_the_ca_in_the_configuration_overrides_the_environment(
     certificates: Path, monkeypatch: pytest.MonkeyPatch, ca: str | None, in_environment: str, trusted: bool
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificates / f"{in_environment}.pem"))
     with serving(Archive(1), certificates) as archive:
         file = None if ca is None else str(certificates / f"{ca}.pem")
         service = DicomWebService.model_validate({"name": "pacs", "url": archive.url, "ca": file})
-        uids, said = found_before_the_error(DicomWebArchive(service).find(Query(patient="P1"), SELECTION))
-    assert (uids == ["1.2.3.1.3"], "an untrusted certificate" in said) == (trusted, not trusted)
+        uids, message = found_before_the_error(DicomWebArchive(service).find(Query(patient="P1"), SELECTION))
+    assert (uids == ["1.2.3.1.3"], "an untrusted certificate" in message) == (trusted, not trusted)
 
 
-def test_a_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_proxy_variables_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(Archive(1)) as proxy:
         for name in ("http_proxy", "no_proxy"):
             monkeypatch.delenv(name.upper(), raising=False)
@@ -222,7 +225,7 @@ def test_a_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     }
 
 
-def test_the_command_says_what_it_could_not_fetch(tmp_path: Path) -> None:
+def test_the_command_lists_what_it_could_not_fetch(tmp_path: Path) -> None:
     with serving(Archive(1)) as archive:
         archive.body = multipart(b"no DICOM at all" * 20)
         values = settings(tmp_path, sources={"dicomweb": [{"name": "web", "url": archive.url}]})
@@ -242,7 +245,7 @@ def test_the_command_says_what_it_could_not_fetch(tmp_path: Path) -> None:
         assert "1 found, 1 with the node" in done.output
 
 
-def test_what_is_fetched_is_for_the_owner_alone(tmp_path: Path) -> None:
+def test_only_the_owner_can_read_fetched_films(tmp_path: Path) -> None:
     buffer = BytesIO()
     film(1).save_as(buffer, enforce_file_format=True)
     with serving(Archive(1)) as archive:
@@ -255,7 +258,7 @@ def test_what_is_fetched_is_for_the_owner_alone(tmp_path: Path) -> None:
     assert fetched.stat().st_mode & 0o777 == 0o600
 
 
-def test_the_command_leaves_room_on_the_disk(tmp_path: Path) -> None:
+def test_the_command_stops_before_the_disk_is_full(tmp_path: Path) -> None:
     with serving(Archive(1, 2)) as archive:
         spool = {"min_free_mb": 10**9}
         values = settings(tmp_path, sources={"dicomweb": [{"name": "web", "url": archive.url}]}, spool=spool)
@@ -269,7 +272,7 @@ def test_the_command_leaves_room_on_the_disk(tmp_path: Path) -> None:
 
 
 def round_of(archive: Archive, ledger: NodeLedger, deliver: Callable[[Dataset], None]) -> PollingLoop:
-    """Return the loop after it asked once."""
+    """Return the loop after one query."""
     config = DicomWebSource.model_validate({"name": "pacs", "url": archive.url, "every_s": 1, "timeout_s": 10})
     ended = threading.Event()
     loop = PollingLoop(DicomWebArchive(config), config, ledger, SELECTION, deliver, lambda: None)
@@ -284,12 +287,12 @@ def round_of(archive: Archive, ledger: NodeLedger, deliver: Callable[[Dataset], 
     return loop
 
 
-def test_a_round_with_odd_answers_is_a_failure_and_is_asked_for_again(tmp_path: Path) -> None:
+def test_a_query_with_unusable_answers_fails_and_is_repeated(tmp_path: Path) -> None:
     buffer, taken = BytesIO(), []
     film(2).save_as(buffer, enforce_file_format=True)
     with serving(Archive(1, 2)) as archive, closing(NodeLedger(tmp_path / "node.sqlite")) as ledger:
         archive.studies.insert(0, None)
-        # the image of the first study is another one than that which was asked for
+        # for the image of the first study, the archive sends another one
         archive.body = multipart(buffer.getvalue())
         loop = round_of(archive, ledger, lambda dataset: taken.append(str(dataset.SOPInstanceUID)))
         assert (taken, loop.failures, ledger.cursor("pacs")) == (["1.2.3.2.3"], 1, None)
@@ -299,7 +302,7 @@ def test_a_round_with_odd_answers_is_a_failure_and_is_asked_for_again(tmp_path: 
         assert (loop.failures, ledger.cursor("pacs") is None) == (0, False)
 
 
-def test_a_film_that_cannot_be_written_ends_no_round(tmp_path: Path) -> None:
+def test_a_query_goes_on_after_a_film_that_cannot_be_written(tmp_path: Path) -> None:
     buffer = BytesIO()
     film(1).save_as(buffer, enforce_file_format=True)
 
@@ -316,7 +319,7 @@ def test_a_film_that_cannot_be_written_ends_no_round(tmp_path: Path) -> None:
 def answering(
     find: Callable[[evt.Event], Iterator[Any]], move: Callable[[evt.Event], Iterator[Any]] | None = None, **options: Any
 ) -> Iterator[DicomArchive]:
-    """Serve an application entity with these answers to C-FIND and C-MOVE, and yield the way to it."""
+    """Run an application entity with these answers to C-FIND and C-MOVE, and yield a client for it."""
     entity, port = AE("PACS"), free_port()
     for model in (StudyRootQueryRetrieveInformationModelFind, StudyRootQueryRetrieveInformationModelMove):
         entity.add_supported_context(model)
@@ -329,14 +332,14 @@ def answering(
         server.shutdown()
 
 
-def test_an_answer_to_c_find_without_uids_costs_no_other() -> None:
+def test_other_films_are_moved_if_a_c_find_answer_has_no_uids() -> None:
     def find(event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
         asked, series = event.identifier, str(event.identifier.get("SeriesInstanceUID", ""))
         number = str(asked.get("StudyInstanceUID", "")).split(".")[3:4]
         if asked.QueryRetrieveLevel == "STUDY":
             answers = [dataset(StudyInstanceUID=f"1.2.3.{each}.1") for each in (1, 2)]
         elif asked.QueryRetrieveLevel == "SERIES":
-            # that of the first study has none, and nothing
+            # the answer about the first study has no UID
             answers = [dataset(SeriesInstanceUID="1.2.3.2.2") if number == ["2"] else dataset(Modality="DX")]
         else:
             assert series == "1.2.3.2.2"
@@ -347,11 +350,11 @@ def test_an_answer_to_c_find_without_uids_costs_no_other() -> None:
 
     with answering(find) as archive:
         answer = found_before_the_error(archive.find(Query(date="20260101"), SELECTION))
-    said = "pacs: an answer without SeriesInstanceUID (2 of its answers could not be used)"
-    assert answer == (["1.2.3.2.3"], said)
+    message = "pacs: an answer without SeriesInstanceUID (2 of its answers could not be used)"
+    assert answer == (["1.2.3.2.3"], message)
 
 
-def test_an_answer_to_c_find_that_cannot_be_decoded_costs_no_other() -> None:
+def test_other_films_are_moved_if_a_c_find_answer_cannot_be_decoded() -> None:
     def find(event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
         level, number = event.identifier.QueryRetrieveLevel, str(event.identifier.get("StudyInstanceUID", ""))[6:7]
         broken = C_FIND()
@@ -372,12 +375,12 @@ def test_an_answer_to_c_find_that_cannot_be_decoded_costs_no_other() -> None:
 
     with answering(find) as archive:
         answer = found_before_the_error(archive.find(Query(date="20260101"), SELECTION))
-    said = "pacs: an answer without SOPInstanceUID (5 of its answers could not be used)"
-    assert answer == (["1.2.3.1.3", "1.2.3.2.3"], said)
+    message = "pacs: an answer without SOPInstanceUID (5 of its answers could not be used)"
+    assert answer == (["1.2.3.1.3", "1.2.3.2.3"], message)
 
 
 @pytest.mark.parametrize(("calling", "seen"), [(None, "CEPH"), ("ASKS", "ASKS")])
-def test_the_ae_title_that_asks_is_not_the_one_that_receives(calling: str | None, seen: str) -> None:
+def test_the_calling_ae_title_can_differ_from_the_receiving_one(calling: str | None, seen: str) -> None:
     callers: list[tuple[str, str]] = []
 
     def find(event: evt.Event) -> Iterator[tuple[int, None]]:
@@ -386,7 +389,7 @@ def test_the_ae_title_that_asks_is_not_the_one_that_receives(calling: str | None
 
     def move(event: evt.Event) -> Iterator[Any]:
         callers.append((str(event.move_destination), str(event.assoc.requestor.ae_title)))
-        # it knows nobody
+        # it does not know the receiver
         yield None, None
 
     with answering(find, move, calling_ae_title=calling) as archive:
@@ -396,7 +399,7 @@ def test_the_ae_title_that_asks_is_not_the_one_that_receives(calling: str | None
     assert callers == [("find", seen), ("CEPH", seen)]
 
 
-def test_a_move_of_nothing_is_no_move() -> None:
+def test_a_c_move_that_sent_nothing_is_an_error() -> None:
     """Status 0, and no sub-operation that was completed (PS3.4 C.4.2.1.5)."""
 
     def find(event: evt.Event) -> Iterator[tuple[int, None]]:
@@ -406,6 +409,6 @@ def test_a_move_of_nothing_is_no_move() -> None:
         yield "127.0.0.1", free_port(), {"contexts": []}
         yield 0
 
-    said = "did not move the film to CEPH: 0 objects moved"
-    with answering(find, move) as archive, pytest.raises(SourceError, match=said):
+    message = "did not move the film to CEPH: 0 objects moved"
+    with answering(find, move) as archive, pytest.raises(SourceError, match=message):
         archive.fetch(Found("1.2", "1.3", "1.4"), lambda film: None)

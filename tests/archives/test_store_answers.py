@@ -123,24 +123,24 @@ def stow(report: Path, stowed: Stowed) -> Answer:
 
 
 @pytest.mark.parametrize(("stowed", "text"), STORED.values(), ids=STORED)
-def test_an_answer_that_names_the_object_as_stored(report: Path, stowed: Stowed, text: str) -> None:
+def test_an_object_that_the_answer_names_counts_as_stored(report: Path, stowed: Stowed, text: str) -> None:
     assert stow(report, stowed) == Answer(True, text)
 
 
 @pytest.mark.parametrize(("stowed", "text"), NOT_STORED.values(), ids=NOT_STORED)
-def test_an_answer_that_does_not(report: Path, stowed: Stowed, text: str) -> None:
+def test_an_object_that_the_answer_does_not_name_is_not_stored(report: Path, stowed: Stowed, text: str) -> None:
     assert stow(report, stowed) == Answer(False, text)
 
 
 @pytest.mark.parametrize(("stowed", "text"), NO_ANSWER.values(), ids=NO_ANSWER)
-def test_an_answer_that_is_none(report: Path, stowed: Stowed, text: str) -> None:
+def test_an_unusable_answer_is_a_failure(report: Path, stowed: Stowed, text: str) -> None:
     with pytest.raises(TargetError, match=f"^{text}$"):
         stow(report, stowed)
 
 
 @contextmanager
 def delivering(folder: Path, url: str, hours: float) -> Iterator[NodeLedger]:
-    """The part of a node that sends, with one report that is to go to a DICOMweb service."""
+    """The sending part of a node, with one report for a DICOMweb service."""
     values = settings(folder, retry={"first_s": 0.05, "longest_s": 0.05, "give_up_after_h": hours})
     values["targets"] = {"dicomweb": [{"name": "web", "url": url}]}
     config = NodeConfig.model_validate(values)
@@ -192,7 +192,7 @@ def test_a_warning_is_in_the_audit(tmp_path: Path) -> None:
             assert [row["answer"] for row in ledger.audit_rows() if row["event"] == "sent"] == [text]
 
 
-def test_detect_says_what_was_not_stored(dicom: Path, tmp_path: Path) -> None:
+def test_detect_lists_objects_that_were_not_stored(dicom: Path, tmp_path: Path) -> None:
     """Exit code 1 until the archive names both objects; then each is sent once."""
     with serving(Archive()) as archive:
         url = archive.url.replace("http://", "dicomweb+http://")
@@ -217,7 +217,7 @@ def test_detect_says_what_was_not_stored(dicom: Path, tmp_path: Path) -> None:
     [(None, None), ("1.2.3.1.9", None), ("1.2.3.4", "the answer is about another object")],
     ids=["no UID", "its UID", "another UID"],
 )
-def test_the_object_that_a_c_store_answer_names(
+def test_a_c_store_answer_must_name_the_object(
     report: Path, uid: str | None, text: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send_msg = DIMSEServiceProvider.send_msg

@@ -1,4 +1,4 @@
-"""Archives that are named by a URL: what is understood, and what is refused before anything is asked."""
+"""URLs of archives: which are understood, and which are refused before any request."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PATIENT = st.text(st.characters(codec="utf-8", exclude_characters="*?\\", exclud
         ("dicomweb://pacs/rs/studies/1.2?StudyInstanceUID=1.2", "https://pacs/rs", Query("1.2")),
     ],
 )
-def test_what_a_url_names(url: str, service: str, query: Query) -> None:
+def test_the_parts_of_a_url_are_recognised(url: str, service: str, query: Query) -> None:
     place = place_of(url)
     assert (place.service.url, place.query, place.series, place.image) == (service, query, None, None)
 
@@ -46,7 +46,7 @@ def test_the_levels_of_dicomweb(study: str, series: str, image: str, patient: st
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "message"),
     [
         ("http://pacs/rs", "Such URLs begin with dicomweb://, dicomweb+http://"),
         ("dicomweb://", "not the URL of an archive"),
@@ -58,15 +58,15 @@ def test_the_levels_of_dicomweb(study: str, series: str, image: str, patient: st
         ("dicomweb://pacs/rs/studies/1.2?StudyInstanceUID=1.3", "names two studies"),
     ],
 )
-def test_what_is_no_archive(url: str, said: str) -> None:
+def test_invalid_source_urls_are_refused(url: str, message: str) -> None:
     with pytest.raises(CephError) as error:
         place_of(url)
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert "secret" not in str(error.value)
     assert "DOE" not in str(error.value)
 
 
-def test_targets() -> None:
+def test_target_urls_become_senders() -> None:
     senders = senders_of(["dicom://PACS%20A@host:104?calling=ME", "dicomweb://pacs/rs"])
     dimse, web = senders["dicom://PACS%20A@host:104?calling=ME"], senders["dicomweb://pacs/rs"]
     assert isinstance(dimse, DicomSender)
@@ -77,7 +77,7 @@ def test_targets() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "message"),
     [
         ("dicom://host:104", "not an application entity"),
         ("dicom://PACS@host", "not an application entity"),
@@ -89,13 +89,13 @@ def test_targets() -> None:
         ("s3://bucket", "Such URLs begin with dicomweb://, dicomweb+http://, dicom://"),
     ],
 )
-def test_what_is_no_target(url: str, said: str) -> None:
-    with pytest.raises(CephError, match=said.replace("+", r"\+")):
+def test_invalid_target_urls_are_refused(url: str, message: str) -> None:
+    with pytest.raises(CephError, match=message.replace("+", r"\+")):
         senders_of([url])
 
 
-def test_each_side_has_a_token_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What logs in to the archive that films come from is not shown to the one that results go to."""
+def test_sources_and_targets_have_different_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The token for the archive with the films is never sent to the archive that gets the results."""
     monkeypatch.setenv("MONAI_CEPH_FROM_TOKEN", "one")
     monkeypatch.delenv("MONAI_CEPH_TO_TOKEN", raising=False)
     token = place_of("dicomweb://a/rs").service.token

@@ -20,7 +20,7 @@ from monai_ceph.datasets import folder
 from monai_ceph.landmarks import NAMES, NUM_LANDMARKS, SYMBOLS
 from monai_ceph.reports.json_result import may_replace
 
-# one patch per landmark and not five: the same code in a fraction of the time
+# one patch per landmark instead of five: the same code in a fraction of the time
 OVERLAYS = Path(monai_ceph.__file__).parent / "bundles" / "overlays"
 QUICK = ("--device", "cpu", "--config", str(OVERLAYS / "no_expansion.json"))
 
@@ -37,7 +37,7 @@ def table(path: Path) -> list[dict[str, str]]:
 
 
 def one_line(result: Any, code: int = 2) -> str:
-    """What stopped a command: its exit code, one line after the steps, no traceback."""
+    """Check that a command ended with this exit code and one line, without a traceback; return that line."""
     assert result.exit_code == code, result.output
     assert isinstance(result.exception, SystemExit)
     (line,) = [line for line in result.stderr.splitlines() if line not in STEPS]
@@ -47,13 +47,13 @@ def one_line(result: Any, code: int = 2) -> str:
 
 @pytest.fixture
 def films(tmp_path: Path, film: Path, dicom: Path) -> Path:
-    """What a folder of films looks like: two good ones, and three that are none."""
+    """A folder with two good films and three other files."""
     root = tmp_path / "films"
     (root / "visit 2").mkdir(parents=True)
     (root / "good.dcm").write_bytes(dicom.read_bytes())
     (root / "visit 2" / "good.png").write_bytes(film.read_bytes())
     other = pydicom.dcmread(dicom)
-    # another film: a copy of the good one would be its duplicate
+    # not a copy of the first film, which would count as its duplicate
     other.SOPInstanceUID = other.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
     other.save_as(root / "truncated.dcm")
     os.truncate(root / "truncated.dcm", dicom.stat().st_size // 2)
@@ -73,7 +73,7 @@ class TestDetect:
         assert statuses.count("ok") >= 30
 
     def test_a_folder_with_films_and_others(self, films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """From a shell, in a process of its own; the weights' quality plays no part (--force)."""
+        """From a shell, in another process. With --force, so that the quality of the weights does not matter."""
         arguments = ["detect", "films", "--out", "out", "--force", *QUICK]
         command = [sys.executable, "-m", "monai_ceph", *arguments]
         result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
@@ -121,7 +121,7 @@ class TestDetect:
             "run.sqlite." in result.stdout
         )
         assert "reviews every result" in result.stdout
-        # what went wrong stands on the screen too, each with its file, and no traceback
+        # the screen shows the errors too, each with its file and without a traceback
         for name in causes:
             assert sum(line.startswith(f"{name}: ") for line in result.stderr.splitlines()) == 1
         assert "Traceback" not in result.stderr
@@ -148,10 +148,12 @@ class TestDetect:
             "unreadable: no such file.",
         ]
         assert table(tmp_path / "out" / "landmarks.csv") == []
-        # what was typed, since the name in the tables is none that anybody knows
+        # the path as typed, because nobody knows the name in the tables
         assert f"{tmp_path / 'nowhere.dcm'}: no such file or folder" in result.stderr.splitlines()
 
-    def test_names_with_brackets_are_names(self, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_brackets_in_names_are_not_markup(
+        self, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.chdir(tmp_path)
         Path("[a] film[1].png").write_bytes(film.read_bytes())
         result = run("detect", "[a] film[1].png", "--out", tmp_path / "[b]", "--force", "--formats", "csv", *QUICK)
@@ -159,10 +161,10 @@ class TestDetect:
         assert "[a] film[1].png" in result.stdout
         assert str(tmp_path / "[b]") in result.stdout
 
-    def test_paths_and_no_identity_exclude_each_other(self, films: Path, tmp_path: Path) -> None:
+    def test_names_path_and_deidentify_cannot_be_used_together(self, films: Path, tmp_path: Path) -> None:
         result = run("detect", films, "--out", tmp_path / "out", "--names", "path", "--deidentify")
         assert result.exit_code == 2
-        assert "--names path and --deidentify exclude each other" in result.output
+        assert "--names path and --deidentify cannot be used together" in result.output
 
     def test_restart_deletes_earlier_results(self, films: Path, tmp_path: Path) -> None:
         film = films / "visit 2" / "constant.png"
@@ -201,7 +203,7 @@ class TestDetect:
         (tmp_path / "out" / ".run.unfinished").write_text("a file")
         message = one_line(run("detect", film, "--out", tmp_path / "out", *QUICK), code=3)
         assert message.startswith(f"{tmp_path / 'out' / '.run.unfinished'}")
-        assert message.endswith(". What was done stands, and the same command goes on")
+        assert message.endswith(". The results so far are kept; the same command continues the run")
 
     @pytest.mark.parametrize(
         ("options", "message"),
@@ -222,12 +224,12 @@ class TestDetect:
         assert run("detect", film, "--out", tmp_path / "out", "--workers", "0").exit_code == 2
 
     @pytest.mark.parametrize("value", ["0", "-0.1", "nan", "inf", "100"])
-    def test_a_pixel_spacing_that_is_none(self, film: Path, tmp_path: Path, value: str) -> None:
+    def test_an_impossible_pixel_spacing_is_refused(self, film: Path, tmp_path: Path, value: str) -> None:
         message = one_line(run("detect", film, "--out", tmp_path / "out", f"--pixel-spacing={value}", *QUICK))
         assert message.startswith("--pixel-spacing ")
         assert "mm" in message
 
-    def test_a_pixel_spacing_in_words(self, film: Path, tmp_path: Path) -> None:
+    def test_a_pixel_spacing_that_is_not_a_number_is_refused(self, film: Path, tmp_path: Path) -> None:
         result = run("detect", film, "--out", tmp_path / "out", "--pixel-spacing", "0,1")
         assert result.exit_code == 2
         assert "--pixel-spacing" in result.stderr
@@ -296,7 +298,7 @@ class TestEvaluate:
     def test_the_overall_row_is_the_mean_of_the_landmarks(self, phantoms: Path, tmp_path: Path) -> None:
         result = run("evaluate", phantoms, "--method", "global", "--json", tmp_path / "a.json", "--device", "cpu")
         assert result.exit_code == 0, result.output
-        # the figures of before may be replaced
+        # figures of an earlier evaluation may be replaced
         assert may_replace(tmp_path / "a.json", ("dataset", "model", "rows", "landmarks"))
         figures = json.loads((tmp_path / "a.json").read_text())
         for key in ("mre_mm", "sdr_2mm", "sdr_4mm"):
@@ -334,7 +336,7 @@ class TestEvaluate:
             assert result.exit_code == 0, result.output
             figures.append(json.loads((tmp_path / f"{spacing}.json").read_text())["rows"][0]["mre_mm"])
         assert figures[1] == pytest.approx(2 * figures[0])
-        assert "--pixel-spacing 12 is not the size of a pixel" in one_line(
+        assert "--pixel-spacing 12 cannot be the size of a pixel" in one_line(
             run("evaluate", tmp_path, "--pixel-spacing", "12")
         )
 
@@ -359,14 +361,14 @@ class TestEvaluate:
         )
         assert (tmp_path / "mine.json").read_text() == text
 
-    def test_words_it_does_not_know(self, phantoms: Path) -> None:
+    def test_unknown_values_of_options_are_refused(self, phantoms: Path) -> None:
         result = run("evaluate", phantoms, "--split", "test3")
         assert result.exit_code == 2
         assert "test1" in result.stderr
 
 
 class TestPhantom:
-    def test_a_dataset_that_opens(self, tmp_path: Path) -> None:
+    def test_the_written_folder_is_a_dataset(self, tmp_path: Path) -> None:
         result = run("phantom", tmp_path / "new" / "films", "--count", "1", "--seed", "5")
         assert result.exit_code == 0, result.output
         assert str(tmp_path / "new" / "films") in result.stdout
@@ -385,11 +387,11 @@ class TestPhantom:
         assert not (tmp_path / "films").exists()
 
     @pytest.mark.parametrize("name", ["landmarks.csv", "002.dcm"])
-    def test_nothing_that_is_there_is_replaced(self, tmp_path: Path, name: str) -> None:
+    def test_no_existing_file_is_replaced(self, tmp_path: Path, name: str) -> None:
         (tmp_path / name).write_text("mine")
         result = run("phantom", tmp_path, "--count", "2")
         assert result.exit_code == 2
-        assert one_line(result) == f"{tmp_path / name} is there already; give another folder"
+        assert one_line(result) == f"{tmp_path / name} exists already. Choose another folder"
         assert [path.name for path in tmp_path.iterdir()] == [name]
         assert (tmp_path / name).read_text() == "mine"
 
@@ -399,7 +401,7 @@ class TestPhantom:
 
 
 class TestTemplate:
-    def test_filled_in_it_is_a_dataset(self, tmp_path: Path) -> None:
+    def test_a_completed_template_is_a_dataset(self, tmp_path: Path) -> None:
         result = run("template", "a.png")
         assert result.exit_code == 0
         save_grey(tmp_path / "a.png", np.zeros((20, 20)))
@@ -413,7 +415,7 @@ class TestTemplate:
         assert found.landmarks.tolist() == [[x + 1, x] for x in range(NUM_LANDMARKS)]
         assert found.pixel_spacing == 0.1
 
-    def test_a_landmark_set_of_ones_own(self) -> None:
+    def test_own_landmarks_in_the_template(self) -> None:
         lines = run("template", "a.png", "--landmarks", "tip,S").stdout.splitlines()
         assert lines[1:] == ["a.png,tip,tip,,,", "a.png,Sella,S,,,"]
         assert run("template", "a.png", "--landmarks", " tip, S").stdout.splitlines() == lines
@@ -431,7 +433,7 @@ class TestTemplate:
         assert [film.name for film in folder(tmp_path / "clinic")] == ["1.png", "2.png", "b/3.png"]
 
     def test_a_folder_without_films(self, tmp_path: Path) -> None:
-        assert one_line(run("template", tmp_path)) == f"{tmp_path}: no film in it"
+        assert one_line(run("template", tmp_path)) == f"{tmp_path}: contains no film"
 
     def test_a_name_with_a_comma(self, tmp_path: Path) -> None:
         save_grey(tmp_path / "a,b.png", np.zeros((20, 20)))
@@ -439,7 +441,7 @@ class TestTemplate:
         assert [film.name for film in folder(tmp_path)] == ["a,b.png"]
 
     @pytest.mark.parametrize("wrong", ["tip,,S", "tip,tip"])
-    def test_a_set_that_is_none(self, wrong: str) -> None:
+    def test_invalid_landmark_sets_are_refused(self, wrong: str) -> None:
         assert "--landmarks" in one_line(run("template", "--landmarks", wrong))
 
 
@@ -464,7 +466,7 @@ def test_version() -> None:
     assert run("--version").stdout == f"monai-ceph {monai_ceph.__version__}\n"
 
 
-def test_no_command_shows_what_there_is() -> None:
+def test_without_a_command_the_help_is_shown() -> None:
     output = run().output
     assert all(name in output for name in ("bundle", "detect", "evaluate", "phantom", "schema", "template"))
     assert "not a medical device" in output

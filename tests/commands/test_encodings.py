@@ -1,4 +1,4 @@
-"""Names of any letters under a locale that has none of them: nothing ends with a traceback."""
+"""File names with characters that the locale lacks: no command ends with a traceback."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(place: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-    """Run a command as a job without a locale does, with Python's own remedy turned off."""
+    """Run a command without a locale, as in a cron job, and with Python's own workaround turned off."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG", "PYTHON"))}
     environment |= {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     words = [sys.executable, "-m", "monai_ceph", *arguments]
     return subprocess.run(words, cwd=place, env=environment, capture_output=True, timeout=600, check=False)
 
 
-def said(done: subprocess.CompletedProcess[bytes], code: int = 0) -> str:
+def output_of(done: subprocess.CompletedProcess[bytes], code: int = 0) -> str:
     text = (done.stdout + done.stderr).decode("ascii")
     assert done.returncode == code, text
     assert "Traceback" not in text
@@ -36,8 +36,8 @@ def said(done: subprocess.CompletedProcess[bytes], code: int = 0) -> str:
 
 @pytest.fixture(scope="module")
 def films(place: Path) -> Path:
-    """Two phantoms, one of which has a name that the locale lacks."""
-    said(command(place, "phantom", NAME, "--count", "2", "--format", "png"))
+    """Two phantoms, one of them with a name that the locale cannot encode."""
+    output_of(command(place, "phantom", NAME, "--count", "2", "--format", "png"))
     folder = place / NAME
     (folder / "001.png").rename(folder / f"{NAME}.png")
     table = folder / "landmarks.csv"
@@ -52,7 +52,7 @@ def test_phantom(films: Path) -> None:
 def test_detect(films: Path, place: Path) -> None:
     (films / f"{NAME}.zip").write_bytes(b"PK\x03\x04 and more")
     command_line = ("detect", NAME, f"{NAME}.dcm", "--out", f"{NAME} out", "--device", "cpu", "--formats", "csv,json")
-    text = said(command(place, *command_line), 1)
+    text = output_of(command(place, *command_line), 1)
     out = place / f"{NAME} out"
     assert {path.name for path in (out / "json").iterdir()} == {"002.png.json", f"{NAME}.png.json"}
     with (out / "landmarks.csv").open(encoding="utf-8", newline="") as stream:
@@ -69,7 +69,7 @@ def test_detect(films: Path, place: Path) -> None:
 def test_evaluate(films: Path, place: Path) -> None:
     figures = f"{NAME}.json"
     done = command(place, "evaluate", NAME, "--method", "global", "--device", "cpu", "--json", figures)
-    assert "all 2 films" in said(done)
+    assert "all 2 films" in output_of(done)
     assert (place / figures).is_file()
 
 
@@ -83,7 +83,7 @@ def test_evaluate(films: Path, place: Path) -> None:
     ],
     ids=lambda words: " ".join(words).encode("ascii", "backslashreplace").decode(),
 )
-def test_mistakes_are_sentences(place: Path, arguments: tuple[str, ...]) -> None:
+def test_errors_are_readable_in_any_encoding(place: Path, arguments: tuple[str, ...]) -> None:
     (place / "ü").mkdir(exist_ok=True)
     (place / "ü" / "ü.png").touch()
-    said(command(place, *arguments), 2)
+    output_of(command(place, *arguments), 2)

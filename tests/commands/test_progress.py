@@ -35,12 +35,12 @@ class TestLine:
             (110, 150, 110, 110.0, "110 of 150 films, 1.00 films/s, about 40 s left"),
             (150, 150, 150, 100.0, "150 of 150 films, 1.50 films/s"),
             (1000, 10_000, 1000, 1000.0, "1000 of 10000 films, 1.00 films/s, about 2 h 30 min left"),
-            # films that were done before took no time, and say nothing of the rate
+            # films done by an earlier run took no time and do not count for the rate
             (100, 150, 10, 20.0, "100 of 150 films, 0.50 films/s, about 2 min left"),
             (100, 150, 0, 20.0, "100 of 150 films"),
         ],
     )
-    def test_says(self, count: int, total: int | None, worked: int, seconds: float, line: str) -> None:
+    def test_the_progress_line(self, count: int, total: int | None, worked: int, seconds: float, line: str) -> None:
         assert progress_line(count, total, worked, seconds) == line
 
 
@@ -53,7 +53,7 @@ def test_a_pipe_gets_lines_without_control_characters(colours: dict[str, str]) -
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stderr.readline() == "drawing\n"
-        # while nothing ends
+        # while no film is finished
         assert process.stderr.readline() == "0 of 3 films\n"
         for film in (1, 2, 3):
             process.stdin.write("\n")

@@ -24,7 +24,7 @@ KANJI = [f"/資料/頭部X線規格写真/{'患者の写真' * 12}/{number}枚�
 
 
 def printed(names: list[str], detection: Detection, width: int) -> list[str]:
-    """What a run over these films prints on a terminal, up to the counts."""
+    """Return what a run on these films prints on a terminal, up to the counts."""
     out = io.StringIO()
     screen = Screen(Console(file=out, width=width), Console(file=io.StringIO()))
     for number, name in enumerate(names):
@@ -49,26 +49,26 @@ class TestShortened:
             ("abcdef", 3, "..."),
         ],
     )
-    def test_in_the_middle(self, name: str, width: int, short: str) -> None:
+    def test_long_names_are_cut_in_the_middle(self, name: str, width: int, short: str) -> None:
         assert shortened(name, width) == short
         assert cell_len(short) <= width
 
 
 class TestTable:
-    def test_short_names_stand_in_a_table(self, detection: Detection) -> None:
+    def test_short_names_are_shown_in_a_table(self, detection: Detection) -> None:
         lines = printed(["films/001.png", "films/002.png"], detection, 80)
         assert lines[1].split() == ["film", "state", "ok", "uncertain", "missing", "mean", "score", "seconds"]
         assert [line.split() for line in lines[3:5]] == [
             [f"films/00{number}.png", "done", "19", "0", "0", "0.90", "0.10"] for number in (1, 2)
         ]
 
-    def test_uids_stand_whole_on_80_columns(self, detection: Detection) -> None:
+    def test_uids_are_complete_on_80_columns(self, detection: Detection) -> None:
         assert {len(uid) for uid in UIDS} == {64}
         lines = printed(UIDS, detection, 80)
         assert lines[::2] == [*UIDS, ""]
         assert set(lines[1::2]) == {"    done       ok 19, uncertain 0, missing 0, mean score 0.90, seconds 0.10"}
 
-    def test_and_in_the_table_on_120(self, detection: Detection) -> None:
+    def test_uids_are_in_the_table_on_120_columns(self, detection: Detection) -> None:
         lines = printed(UIDS, detection, 120)
         assert [line.split()[0] for line in lines[3:6]] == UIDS
 
@@ -87,7 +87,7 @@ class TestTable:
             assert Path(name).name in end
 
     @pytest.mark.parametrize("name", ["two\nlines.png", "a\x1b[31mred.png", "a\u202egnp.png", "a\u2028b.png"])
-    def test_what_would_move_the_cursor_is_shown(self, detection: Detection, name: str) -> None:
+    def test_control_characters_in_names_are_escaped(self, detection: Detection, name: str) -> None:
         (line,) = printed([name], detection, 80)[3:4]
         assert line.split()[0] == name.encode("unicode_escape").decode()
 
@@ -107,7 +107,7 @@ screen.end(Summary(), Path("out"), Options())
 """
 
 
-def test_a_pipe_gets_every_name_whole(detection: Detection) -> None:
+def test_names_are_complete_in_a_pipe(detection: Detection) -> None:
     names = [*UIDS, *PATHS, *KANJI]
     text = "".join(detection.model_copy(update={"file": name}).model_dump_json() + "\n" for name in names)
     command = [sys.executable, "-X", "utf8", "-c", SHOW]
@@ -119,7 +119,7 @@ def test_a_pipe_gets_every_name_whole(detection: Detection) -> None:
         assert sum(row.startswith(f"{name}{space}  done ") for row in rows) == 1
 
 
-# the second film ends once the parent has seen a line of progress
+# the second film is finished once the parent has seen a line of progress
 DETECT = """
 import sys
 from functools import partial
@@ -144,7 +144,7 @@ with screen.progress as progress:
 """
 
 
-def test_a_run_into_a_log_says_how_far_it_is(tmp_path: Path) -> None:
+def test_a_log_shows_the_progress(tmp_path: Path) -> None:
     for seed, name in enumerate(("a", "b", "reject")):
         save_film(tmp_path / "films" / f"{name}.dcm", seed)
     command = [sys.executable, "-c", DETECT, str(tmp_path / "films"), str(tmp_path / "out")]
@@ -166,7 +166,7 @@ def test_a_run_into_a_log_says_how_far_it_is(tmp_path: Path) -> None:
         process.stdin.flush()
         lines += process.stderr.readlines()
         assert process.wait() == 0
-    said = [line.strip() for line in lines[1:] if not re.match(r"\d+ (of \d+ )?films", line)]
-    assert said[:3] == ["looking for films", "loading the model", "detecting"]
-    assert said[3].endswith(": rejected: no lateral cephalogram: every pixel has the same value")
-    assert len(said) == 4
+    printed_lines = [line.strip() for line in lines[1:] if not re.match(r"\d+ (of \d+ )?films", line)]
+    assert printed_lines[:3] == ["looking for films", "loading the model", "detecting"]
+    assert printed_lines[3].endswith(": rejected: no lateral cephalogram: every pixel has the same value")
+    assert len(printed_lines) == 4

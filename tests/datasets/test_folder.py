@@ -236,7 +236,7 @@ class TestTableOfDetect:
         assert [film.image for film in films] == [root / "a.png", root / "below" / "a.png"]
 
     @pytest.mark.parametrize("name", ["films/../b.png", "x/..", "/b.png"])
-    def test_never_out_of_the_folder(self, root: Path, name: str) -> None:
+    def test_names_cannot_lead_out_of_the_folder(self, root: Path, name: str) -> None:
         with pytest.raises(DatasetError, match="is not a file in the folder"):
             folder(write(root / "below", HEADER + f"{name},S,1,2,\n"))
 

@@ -25,7 +25,7 @@ def test_folds_are_disjoint_complete_and_of_equal_size(count: int, folds: int, s
     assert sorted(held_out) == sorted(films)
 
 
-def test_the_seed_decides() -> None:
+def test_the_seed_determines_the_folds() -> None:
     films = list(range(40))
     assert split_fold(films, 1, 4, 5) == split_fold(films, 1, 4, 5)
     assert split_fold(films, 1, 4, 5) != split_fold(films, 1, 4, 6)
@@ -41,6 +41,6 @@ def test_without_a_fold_every_film_trains() -> None:
 
 
 @pytest.mark.parametrize(("fold", "folds"), [(0, 1), (0, 4), (-1, 2), (2, 2)])
-def test_wrong_folds(fold: int, folds: int) -> None:
+def test_invalid_folds_are_refused(fold: int, folds: int) -> None:
     with pytest.raises(DatasetError, match="fold"):
         split_fold([1, 2, 3], fold, folds, 0)

@@ -31,7 +31,7 @@ def shape(seed: int) -> Shape:
 
 
 class Head:
-    """Reads pixels at places given in the head's own frame: x along the Frankfort plane, in |SN|."""
+    """Reads pixels at positions given in the head's own frame: x along the Frankfort plane, in |SN|."""
 
     def __init__(self, film: Phantom) -> None:
         self.pixels = film.pixels.astype(float)
@@ -69,7 +69,7 @@ def head(request: pytest.FixtureRequest) -> Head:
     return Head(phantom(request.param))
 
 
-def test_form() -> None:
+def test_size_type_and_range_of_a_phantom() -> None:
     film = phantom(0)
     assert film.pixels.dtype == np.uint16
     assert film.pixels.shape == (HEIGHT, WIDTH)
@@ -119,7 +119,7 @@ def test_full_size_by_default() -> None:
 @pytest.mark.parametrize(
     ("seed", "height", "width"), [(-1, 240, 194), (0, 60, 40), (0, 100, 100)], ids=["seed", "small", "low"]
 )
-def test_refuses(seed: int, height: int, width: int) -> None:
+def test_invalid_arguments_are_refused(seed: int, height: int, width: int) -> None:
     with pytest.raises(ValueError, match=r"phantom needs|seed must"):
         draw_phantom(seed, height=height, width=width)
 
@@ -315,7 +315,7 @@ def test_dicom_is_valid(tmp_path: Path) -> None:
     assert [line for line in lines if line.startswith("Error")] == []
 
 
-def test_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(path: Path, *_: object) -> None:
         path.write_bytes(b"half")
         raise OSError("disk full")
@@ -326,7 +326,7 @@ def test_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_write_refuses(tmp_path: Path) -> None:
+def test_invalid_arguments_of_write_phantoms_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="file_format"):
         write_phantoms(tmp_path, 1, file_format="bmp")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="count"):

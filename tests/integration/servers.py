@@ -47,7 +47,7 @@ def answers(url: str) -> bool:
 def call(
     url: str, method: str, path: str, content: dict[str, Any] | None = None, **headers: str
 ) -> tuple[int, str, dict[str, str]]:
-    """What no client does: any request, with any header. Returns status, text and headers."""
+    """Send any request with any header, also ones that no client sends. Return status, text and headers."""
     connection = HTTPConnection(urlsplit(url).netloc, timeout=600)
     headers |= {} if content is None else {"Content-Type": "application/json"}
     connection.request(method, path, None if content is None else json.dumps(content), headers)
@@ -93,7 +93,7 @@ def label_server(studies: str, folder: Path, *options: str, **env: str) -> Itera
 
 @contextmanager
 def orthanc(folder: Path) -> Iterator[str]:
-    """Start Orthanc with DICOMweb and yield its URL. Strangers get status 403; its version cannot bind to loopback."""
+    """Start Orthanc with DICOMweb and yield its URL. It cannot bind to loopback, so other machines get 403."""
     port = free_port()
     config = {
         "Name": "test",

@@ -33,7 +33,7 @@ def film(path: Path, bits: int, signed: bool = False) -> np.ndarray:
     "command",
     ["dcmcjpeg +e1", *(f"dcmcjpeg +el +sv {predictor}" for predictor in range(1, 8)), "dcmcjpls +el", "dcmcrle"],
 )
-def test_lossless(tmp_path: Path, command: str, bits: int, signed: bool) -> None:
+def test_lossless_codecs_give_the_original_pixels(tmp_path: Path, command: str, bits: int, signed: bool) -> None:
     stored = film(tmp_path / "plain.dcm", bits, signed)
     subprocess.run([*command.split(), tmp_path / "plain.dcm", tmp_path / "a.dcm"], check=True)
     np.testing.assert_array_equal(read_radiograph(tmp_path / "a.dcm").pixels, stored)
@@ -61,7 +61,7 @@ def test_overlays_beside_the_stored_bits(tmp_path: Path, command: str, high_bit:
         ("dcmcjpls +en +md 3", "dcmdjpls", 12),
     ],
 )
-def test_lossy(tmp_path: Path, command: str, back: str, bits: int) -> None:
+def test_lossy_codecs_give_the_pixels_that_dcmtk_decodes(tmp_path: Path, command: str, back: str, bits: int) -> None:
     film(tmp_path / "plain.dcm", bits)
     subprocess.run([*command.split(), tmp_path / "plain.dcm", tmp_path / "a.dcm"], check=True)
     subprocess.run([back, tmp_path / "a.dcm", tmp_path / "b.dcm"], check=True)
@@ -72,7 +72,7 @@ def test_lossy(tmp_path: Path, command: str, back: str, bits: int) -> None:
 
 
 @pytest.mark.parametrize("syntax", ["+ti", "+te", "+tb", "+td"])
-def test_uncompressed(tmp_path: Path, syntax: str) -> None:
+def test_uncompressed_syntaxes_give_the_original_pixels(tmp_path: Path, syntax: str) -> None:
     stored = film(tmp_path / "plain.dcm", 12)
     subprocess.run(["dcmconv", syntax, tmp_path / "plain.dcm", tmp_path / "a.dcm"], check=True)
     np.testing.assert_array_equal(read_radiograph(tmp_path / "a.dcm").pixels, stored)

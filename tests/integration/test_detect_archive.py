@@ -41,14 +41,14 @@ def url(archive: Orthanc, rest: str = "") -> str:
 
 
 def run(source: str, out: Path, *targets: str, workers: int = 1) -> Summary:
-    # objects are made for who is to get them: an SR takes as long as ten other files
+    # write SR and GSPS only if they are sent: an SR takes as long as ten other files
     formats = {"csv", "json", "sr", "gsps"} if targets else {"csv", "json"}
     options = Options(formats=frozenset(formats), workers=workers)
     return detect_films([Path(source)], out, FakeDetector, options, senders=senders_of(list(targets)))
 
 
 @needs_orthanc
-def test_what_may_be_a_cephalogram_is_fetched(tmp_path: Path, archive: Orthanc) -> None:
+def test_possible_cephalograms_are_fetched(tmp_path: Path, archive: Orthanc) -> None:
     datasets = [
         film(1, **CEPH),
         film(2, **{**CEPH, "PatientID": "P2", "StudyDate": "20260207"}),
@@ -82,7 +82,7 @@ def test_what_may_be_a_cephalogram_is_fetched(tmp_path: Path, archive: Orthanc) 
     assert names("out") == ["1.2.3.1.3", "1.2.3.2.3"]
     assert summary.sending is not None
     assert (summary.sending.sent, summary.not_sent) == (8, [])
-    # by both ways the same objects: each is there once, in the study of its film
+    # both targets got the same objects: each is there once, in the study of its film
     held = archive.instances()
     assert len(held["PR"]) == 2
     assert len(held["SR"]) == 3  # one was there before
@@ -97,8 +97,8 @@ def test_what_may_be_a_cephalogram_is_fetched(tmp_path: Path, archive: Orthanc) 
 
 
 @needs_orthanc
-def test_the_command(tmp_path: Path, archive: Orthanc, dicom: Path) -> None:
-    """A phantom in, its report and its presentation state back, by what docs/how-to/archive.md says."""
+def test_the_command_detects_and_sends_results_back(tmp_path: Path, archive: Orthanc, dicom: Path) -> None:
+    """The command of docs/how-to/archive.md, on a phantom."""
     study = archive.post("/instances", dicom.read_bytes())["ParentStudy"]
     place = url(archive)
     command = ["detect", "--from", f"{place}?StudyDate=19000101-", "--to", place, "--out", str(tmp_path / "out")]
@@ -110,15 +110,15 @@ def test_the_command(tmp_path: Path, archive: Orthanc, dicom: Path) -> None:
 
 
 @needs_orthanc
-def test_an_image_that_the_archive_lost(tmp_path: Path, archive: Orthanc) -> None:
-    """It ends as failed with the archive's answer, and the run goes on."""
+def test_an_image_that_the_archive_lost_fails(tmp_path: Path, archive: Orthanc) -> None:
+    """Its cause is the archive's answer, and the run goes on."""
     for number in (1, 2):
         buffer = BytesIO()
         film(number, **CEPH).save_as(buffer, enforce_file_format=True)
         archive.post("/instances", buffer.getvalue())
     source = url(archive, "?StudyDate=20260105")
     assert len(list(iter_films(Path(source)))) == 2
-    # it keeps what it read last in memory, too
+    # Orthanc also keeps the image that it read last in memory
     archive.kill()
     for stored in (tmp_path / "orthanc" / "storage").rglob("*"):
         if stored.is_file() and b"1.2.3.1.3" in stored.read_bytes() and not stored.name.startswith("index"):
@@ -131,7 +131,7 @@ def test_an_image_that_the_archive_lost(tmp_path: Path, archive: Orthanc) -> Non
 
 
 class _NeedsLogin(BaseHTTPRequestHandler):
-    """An empty archive that answers who logs in."""
+    """An empty archive that answers only requests with the right login."""
 
     wanted = "Basic " + base64.b64encode(b"ceph:secret").decode()
 
@@ -155,7 +155,7 @@ def guarded() -> Iterator[str]:
     server.server_close()
 
 
-def test_a_password_from_netrc(guarded: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_password_in_netrc_is_used(guarded: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CephError, match="HTTP 401"):
         run(guarded, tmp_path / "out")
     netrc = tmp_path / "netrc"
@@ -166,7 +166,7 @@ def test_a_password_from_netrc(guarded: str, tmp_path: Path, monkeypatch: pytest
         run(guarded, tmp_path / "out")
 
 
-def test_a_token_from_the_environment(guarded: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_token_in_the_environment_is_used(guarded: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_NeedsLogin, "wanted", "Bearer abc")
     monkeypatch.setenv("MONAI_CEPH_FROM_TOKEN", "abc")
     with pytest.raises(CephError, match="no film in"):
@@ -174,18 +174,18 @@ def test_a_token_from_the_environment(guarded: str, tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ((), "nothing to do: name films, folders, or an archive with --from"),
         (("--from", "dicomweb://127.0.0.1:9/rs"), "the URL has no condition"),
         (("--from", "dicomweb+http://127.0.0.1:9/rs?StudyDate=20260101"), "127.0.0.1:9: no answer"),
-        (("--from", "dicom://PACS@127.0.0.1:104"), "C-MOVE sends to a node"),
+        (("--from", "dicom://PACS@127.0.0.1:104"), "For C-MOVE a node must run"),
         (("--from", "s3://bucket"), "not the URL of an archive"),
         (("films", "--to", "127.0.0.1:104"), "not the URL of an archive"),
-        (("films", "--to", "dicomweb://h/rs", "--deidentify"), "--deidentify and --to exclude each other"),
+        (("films", "--to", "dicomweb://h/rs", "--deidentify"), "--deidentify and --to cannot be used together"),
     ],
 )
-def test_mistakes(tmp_path: Path, options: tuple[str, ...], said: str) -> None:
+def test_invalid_options_are_refused(tmp_path: Path, options: tuple[str, ...], message: str) -> None:
     done = CliRunner().invoke(app, ["detect", *options, "--out", str(tmp_path / "out"), "--device", "cpu"])
     assert done.exit_code == 2
-    assert said in done.output
+    assert message in done.output

@@ -111,20 +111,20 @@ class TestValidators:
         assert unknown(remarks("dsrdump", objects[1])) == []
 
     @pytest.mark.parametrize("save", [save_sr, save_gsps])
-    def test_uids_of_the_film_with_leading_zeros(self, tmp_path: Path, save: Callable[..., None]) -> None:
+    def test_uids_with_leading_zeros_are_the_only_complaint(self, tmp_path: Path, save: Callable[..., None]) -> None:
         dataset = film()
         for name, uid in (("StudyInstanceUID", "1.2.03.1"), ("SOPInstanceUID", "1.2.03.3")):
             dataset.add(DataElement(name, "UI", uid, validation_mode=config.IGNORE))
         source = source_header(saved(dataset, tmp_path / "film.dcm"))
         save(tmp_path / "a.dcm", detection_on(image_uid="1.2.03.3"), source)
-        # it complains of these UIDs, and of nothing else
-        said = remarks("dciodvfy", tmp_path / "a.dcm", status=1)
+        # dciodvfy complains about these UIDs and nothing else
+        printed = remarks("dciodvfy", tmp_path / "a.dcm", status=1)
         leading = r"Error - Value invalid for this VR .*<1\.2\.03\.[13]> - Leading zeroes in embedded numeric .*"
         sums = r"Error - Dicom dataset contains invalid data values for Value Representations"
-        assert unknown(said, leading, sums) == []
+        assert unknown(printed, leading, sums) == []
 
     @pytest.mark.parametrize("observer", ["Doe^Jane", None])
-    def test_a_review_by_a_person(self, tmp_path: Path, observer: str | None) -> None:
+    def test_a_report_of_a_persons_landmarks_is_valid(self, tmp_path: Path, observer: str | None) -> None:
         detection = without(detection_on(), "S")
         source = source_header(saved(film(), tmp_path / "film.dcm"))
         review = Review(
@@ -132,8 +132,8 @@ class TestValidators:
             *(row_column(detection), observer, detection.created),
         )
         write_object(tmp_path / "sr.dcm", reviewed_report(review, source))
-        said = remarks("dciodvfy", tmp_path / "sr.dcm") + remarks("dsrdump", tmp_path / "sr.dcm")
-        assert unknown(said, NAME_WITHOUT_DELIMITER) == []
+        printed = remarks("dciodvfy", tmp_path / "sr.dcm") + remarks("dsrdump", tmp_path / "sr.dcm")
+        assert unknown(printed, NAME_WITHOUT_DELIMITER) == []
 
     def test_dcmpschk(self, objects: tuple[str, Path, Path]) -> None:
         name, _, state = objects

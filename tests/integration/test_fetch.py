@@ -55,12 +55,12 @@ def pacs(values: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 def fetch(node: RunningNode, *options: str) -> Result:
-    """Run the command in this process; in one of its own it runs in tests/pacs/test_sources.py."""
+    """Run the command in this process; tests/archives/test_sources.py runs it with a fake archive."""
     return CliRunner().invoke(app, ["fetch", "--config", str(node.config), *options])
 
 
 @pytest.mark.parametrize("source", ["web", "dimse"])
-def test_once(tmp_path: Path, values: dict[str, Any], pacs: Orthanc, source: str) -> None:
+def test_films_that_match_are_fetched_once(tmp_path: Path, values: dict[str, Any], pacs: Orthanc, source: str) -> None:
     with running(tmp_path, {**values, "folder": str(tmp_path / "node")}) as node:
         listed = fetch(node, "--source", source, "--date", "20260101-20261231", "--list")
         assert sorted(listed.stdout.split()) == ["1.2.3.1.3", "1.2.3.2.3"]
@@ -80,12 +80,12 @@ def test_once(tmp_path: Path, values: dict[str, Any], pacs: Orthanc, source: str
         assert len(pacs.instances()["PR"]) == 2
 
 
-def test_again_and_again(tmp_path: Path, values: dict[str, Any], pacs: Orthanc) -> None:
-    """A cursor in the ledger: after a restart only new films are fetched."""
+def test_after_a_restart_only_new_films_are_fetched(tmp_path: Path, values: dict[str, Any], pacs: Orthanc) -> None:
+    """The ledger keeps how far the query got."""
     source = {**values["sources"]["dicomweb"][0], "every_s": 1, "since": "2026-02-01"}
     changed = {**values, "folder": str(tmp_path / "node"), "sources": {"dicomweb": [source]}}
     with running(tmp_path, changed) as node:
-        # of February alone
+        # only the film of February
         assert node.wait_for("received")[0]["uid"] == "1.2.3.2.3"
         node.wait_for("fetched")
         node.kill()
@@ -100,7 +100,7 @@ def test_again_and_again(tmp_path: Path, values: dict[str, Any], pacs: Orthanc) 
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (("--source", "silent"), "no query: give --study"),
         (("--source", "nowhere", "--patient", "P1"), "no source nowhere in the configuration, only: deaf, silent"),
@@ -110,7 +110,7 @@ def test_again_and_again(tmp_path: Path, values: dict[str, Any], pacs: Orthanc) 
         (("--source", "deaf", "--patient", "P1"), "deaf: no association"),
     ],
 )
-def test_mistakes(tmp_path: Path, options: tuple[str, ...], said: str) -> None:
+def test_invalid_options_are_refused(tmp_path: Path, options: tuple[str, ...], message: str) -> None:
     nobody = free_port()
     values = settings(tmp_path)
     values["sources"] = {
@@ -120,4 +120,4 @@ def test_mistakes(tmp_path: Path, options: tuple[str, ...], said: str) -> None:
     node = RunningNode(tmp_path, values)
     done = fetch(node, *options)
     assert done.exit_code == 2
-    assert said in done.output
+    assert message in done.output

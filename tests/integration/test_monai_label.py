@@ -74,7 +74,7 @@ Infer = Callable[[str], tuple[str, dict[str, Any]]]
 
 @pytest.fixture(scope="module")
 def infer(client: MONAILabelClient) -> Infer:
-    """Plain inference, once per film: the file and the params that the client got."""
+    """Detect with default options, once per film; return the file and the params that the client got."""
     return cache(lambda film: client.infer(MODEL, film, {}))
 
 
@@ -89,7 +89,7 @@ def as_points(params: dict[str, Any]) -> np.ndarray:
     return np.array([(np.nan, np.nan) if y is None else (y, x) for y, x in places])
 
 
-def test_info_says_what_there_is_and_what_it_is_not(client: MONAILabelClient) -> None:
+def test_info_lists_models_and_contains_the_notice(client: MONAILabelClient) -> None:
     info = client.info()
     assert "Research use, not a medical device" in info["description"]
     assert sorted(info["models"]) == [MODEL, f"{MODEL}_markups"]
@@ -104,7 +104,7 @@ def test_films_of_every_format_are_listed(client: MONAILabelClient) -> None:
 
 
 @pytest.mark.parametrize("film", ["head.dcm", "001.png", "head.bmp", "head.jpg"])
-def test_markups_lie_on_the_film(infer: Infer, studies: Path, truth: np.ndarray, film: str) -> None:
+def test_markups_have_the_position_of_the_film(infer: Infer, studies: Path, truth: np.ndarray, film: str) -> None:
     file, params = infer(film)
     assert file.endswith(".mrk.json")
     content = json.loads(Path(file).read_text())["markups"][0]
@@ -116,7 +116,7 @@ def test_markups_lie_on_the_film(infer: Infer, studies: Path, truth: np.ndarray,
     assert np.nanmedian(np.linalg.norm(as_points(params) - truth, axis=1)) < 10
 
 
-def test_params_hold_the_scale_of_a_dicom_film(infer: Infer) -> None:
+def test_params_contain_the_scale_of_a_dicom_film(infer: Infer) -> None:
     _, params = infer("head.dcm")
     assert params["spacing_source"] == "pixel_spacing_calibrated"
     assert params["markups"]["unit"] == "mm"
@@ -136,7 +136,7 @@ def test_no_millimetres_without_a_scale(infer: Infer) -> None:
     assert "coordinateUnits" not in json.loads(Path(file).read_text())["markups"][0]
 
 
-def test_json_alone(url: str) -> None:
+def test_output_json_returns_no_file(url: str) -> None:
     status, text, headers = call(url, "POST", f"/infer/{MODEL}?image=001.png&output=json")
     assert (status, headers["content-type"]) == (200, "application/json")
     assert len(json.loads(text)["landmarks"]) == 19
@@ -167,10 +167,10 @@ def parts_of(answer: requests.Response) -> dict[str, bytes]:
         ("001.png", "", {"output": "json"}, "params", "answer.json"),
     ],
 )
-def test_what_infer_answers_is_a_label(
+def test_the_answer_of_infer_can_be_saved_as_a_label(
     url: str, studies: Path, film: str, query: str, params: dict[str, Any], part: str, name: str
 ) -> None:
-    """POST /infer, then PUT /datastore/label with what came, unchanged."""
+    """POST /infer, then PUT /datastore/label with the unchanged answer."""
     data = {"params": json.dumps(params)}
     answer = requests.post(f"{url}/infer/{MODEL}?image={film}&{query}", data=data, timeout=120)
     parts = parts_of(answer)
@@ -186,7 +186,7 @@ def test_what_infer_answers_is_a_label(
 
 
 @pytest.mark.parametrize("suffix", [".nrrd", ".nii.gz"])
-def test_a_label_map_for_who_asks_for_an_image(client: MONAILabelClient, studies: Path, suffix: str) -> None:
+def test_a_client_that_asks_for_an_image_gets_a_label_map(client: MONAILabelClient, studies: Path, suffix: str) -> None:
     file, params = client.infer(MODEL, "head.dcm", {"result_extension": suffix})
     assert file.endswith(suffix)
     centres = read_label_map(Path(file), placement_of(studies / "head.dcm").size)
@@ -224,19 +224,19 @@ def test_cvats_plugin_gets_polygons(url: str, studies: Path, monkeypatch: pytest
     assert {shape["type"] for shape in shapes} == {"polygon"}
 
 
-def test_an_uploaded_film(client: MONAILabelClient, dicom: Path) -> None:
+def test_an_uploaded_film_gets_landmarks(client: MONAILabelClient, dicom: Path) -> None:
     _, params = client.infer(MODEL, "", {}, file=str(dicom))
     assert params["file"] == "upload"
 
 
-def test_a_session(client: MONAILabelClient, studies: Path) -> None:
+def test_a_session_gets_landmarks(client: MONAILabelClient, studies: Path) -> None:
     session = client.create_session(str(studies / "001.png"))["session_id"]
     _, params = client.infer(MODEL, "", {}, session_id=session)
     assert len(params["landmarks"]) == 19
 
 
 def test_a_session_takes_no_archive(url: str, place: Path) -> None:
-    """A member of an archive may lead out of the folder in which MONAI Label unpacks it."""
+    """A file in an archive might be unpacked outside MONAI Label's folder."""
     archive = BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         member = tarfile.TarInfo("../../outside.txt")
@@ -259,7 +259,7 @@ def test_a_session_takes_no_archive(url: str, place: Path) -> None:
         (MODEL, "../app/main.py", {}, "no film is called"),
     ],
 )
-def test_what_is_not_there_is_404_with_a_sentence(
+def test_unknown_models_films_and_sessions_are_404_with_a_message(
     url: str, client: MONAILabelClient, model: str, image: str, params: dict[str, Any], sentence: str
 ) -> None:
     # the client needs a film, a file or a session, so the one without asks for a session that is not there
@@ -269,13 +269,13 @@ def test_what_is_not_there_is_404_with_a_sentence(
     assert sentence in refusal.value.msg
 
 
-def test_other_unknown_names(url: str) -> None:
+def test_other_unknown_names_are_404_with_a_message(url: str) -> None:
     for path in ("/activelearning/nothing", "/scoring/nothing?run_sync=true", "/train/nothing?run_sync=true"):
         status, text, _ = call(url, "POST", path)
         assert (status, "there is no" in text) == (404, True), text
 
 
-def test_what_is_no_cephalogram_is_422_with_a_sentence(client: MONAILabelClient, place: Path) -> None:
+def test_a_film_that_is_not_a_cephalogram_is_422_with_a_message(client: MONAILabelClient, place: Path) -> None:
     grey = place / "grey.png"
     Image.new("L", (400, 500), 90).save(grey)
     with pytest.raises(MONAILabelClientException) as refusal:
@@ -285,7 +285,7 @@ def test_what_is_no_cephalogram_is_422_with_a_sentence(client: MONAILabelClient,
     assert list((place / "app" / "tmp").glob("*.png")) == []
 
 
-def test_other_web_pages_and_other_names_get_nothing(url: str) -> None:
+def test_other_web_pages_and_host_names_are_refused(url: str) -> None:
     _, _, headers = call(url, "GET", "/info/", Origin="http://elsewhere.example")
     assert "access-control-allow-origin" not in headers
     assert call(url, "GET", "/info/", Host="elsewhere.example")[0] == 400
@@ -295,7 +295,7 @@ def test_other_web_pages_and_other_names_get_nothing(url: str) -> None:
     assert call(url, "POST", train, Origin=url)[0] == 422
 
 
-def test_a_label_that_is_none_is_refused(client: MONAILabelClient, place: Path) -> None:
+def test_a_damaged_label_is_refused(client: MONAILabelClient, place: Path) -> None:
     regions = place / "regions.json"
     regions.write_text('{"markups": []}')
     with pytest.raises(MONAILabelClientException) as refusal:
@@ -305,9 +305,7 @@ def test_a_label_that_is_none_is_refused(client: MONAILabelClient, place: Path) 
     assert client.info()["datastore"]["completed"] == 0
 
 
-def test_weights_that_are_none_are_refused_and_inference_goes_on(
-    url: str, client: MONAILabelClient, place: Path
-) -> None:
+def test_invalid_weights_are_refused_and_inference_still_works(url: str, client: MONAILabelClient, place: Path) -> None:
     files = {"file": ("local.pt", b"no weights")}
     answer = requests.put(f"{url}/model/{MODEL}", files=files, timeout=60)
     assert (answer.status_code, "not weights of this network" in answer.text) == (422, True)
@@ -317,7 +315,7 @@ def test_weights_that_are_none_are_refused_and_inference_goes_on(
 
 
 def moved(file: str, by: dict[str, list[float]]) -> str:
-    """What a person does in Slicer: move points, and save the list under another name."""
+    """Move points and save the list under another name, as a person does in Slicer."""
     content = json.loads(Path(file).read_text())
     for point in content["markups"][0]["controlPoints"]:
         offset = by.get(point["label"], [0.0, 0.0])
@@ -327,7 +325,9 @@ def moved(file: str, by: dict[str, list[float]]) -> str:
     return str(target)
 
 
-def test_round_trip(client: MONAILabelClient, infer: Infer, url: str, studies: Path, place: Path) -> None:
+def test_detect_correct_train_and_detect_again(
+    client: MONAILabelClient, infer: Infer, url: str, studies: Path, place: Path
+) -> None:
     """Infer, correct two points, save, score, train one epoch, infer."""
     first = client.next_sample("lowest_score", {})
     assert first["path"] == str(studies / first["id"])
@@ -396,7 +396,7 @@ def test_batch_inference_without_a_gpu(
         np.testing.assert_allclose(read_label_json(saved, placement), found, atol=1e-4, equal_nan=True)
 
 
-def test_working_folder_is_its_owners_and_keeps_no_upload(url: str, place: Path) -> None:
+def test_the_working_folder_is_private_and_keeps_no_upload(url: str, place: Path) -> None:
     for folder_ in (place / "app", place / "app" / "tmp", place / "app" / "sessions"):
         assert folder_.stat().st_mode & 0o077 == 0
     wait_until(lambda: not list((place / "app" / "tmp").glob("*.[dp][cn]*")), 20, "uploads are removed")

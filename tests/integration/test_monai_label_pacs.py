@@ -39,7 +39,7 @@ VIEWER = "http://viewer.example:3000"
 
 
 def variant(film: Path, target: Path, *, compressed: bool = False, **changes: Any) -> Path:
-    """A copy of a film with UIDs of its own, unless they are among the changes."""
+    """Return a copy of a film with new UIDs, unless they are among the changes."""
     dataset = pydicom.dcmread(film)
     for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
         setattr(dataset, name, generate_uid(entropy_srcs=[target.name, name]))
@@ -121,7 +121,7 @@ Infer = Callable[[str], tuple[str, dict[str, Any]]]
 
 @pytest.fixture(scope="module")
 def infer(client: MONAILabelClient) -> Infer:
-    """Plain inference, once per film: the file and the params that the client got."""
+    """Detect with default options, once per film; return the file and the params that the client got."""
     return cache(lambda film: client.infer(MODEL, film, {}))
 
 
@@ -132,13 +132,13 @@ def refusal(call: Any, *arguments: Any) -> str:
 
 
 class TestAuthentication:
-    def test_without_a_token(self, url: str) -> None:
+    def test_without_a_token_everything_is_refused(self, url: str) -> None:
         client = MONAILabelClient(url)
         assert client.auth_enabled()
         for ask in ((client.info,), (client.datastore,), (client.infer, MODEL, "x", {})):
             assert refusal(*ask).startswith("Status: 401")
 
-    def test_with_a_token_of_somebody_else(self, url: str) -> None:
+    def test_an_unsigned_token_is_refused(self, url: str) -> None:
         client = MONAILabelClient(url)
         client.update_auth({"token_type": "Bearer", "access_token": "eyJhbGciOiJub25lIn0.e30."})
         assert refusal(client.info).startswith("Status: 401")
@@ -150,18 +150,18 @@ class TestAuthentication:
         assert refusal(guest.save_label, series_of(films["dx"]), __file__, "final").startswith("Status: 403")
         assert refusal(client.train_start, MODEL, {}).startswith("Status: 403")
 
-    def test_a_viewer_that_was_allowed_and_another_one(self, url: str, client: MONAILabelClient) -> None:
+    def test_only_the_allowed_viewer_gets_a_cors_header(self, url: str, client: MONAILabelClient) -> None:
         token = client._headers["Authorization"]
         for origin, allowed in ((VIEWER, VIEWER), ("http://elsewhere.example", None)):
             status, _, headers = call(url, "GET", "/info/", Origin=origin, Authorization=token)
             assert (status, headers.get("access-control-allow-origin")) == (200, allowed)
 
-    def test_the_proxy_reads_studies_and_keeps_within_them(
+    def test_the_proxy_reads_only_studies(
         self, url: str, client: MONAILabelClient, pacs: str, films: dict[str, Path]
     ) -> None:
         token = client._headers["Authorization"]
         study = pydicom.dcmread(films["dx"], stop_before_pixels=True).StudyInstanceUID
-        # the PACS packs its answer, and the proxy hands it on as it is
+        # the PACS compresses its answer, and the proxy passes it on unchanged
         series = f"{url}/proxy/dicom/qido/studies/{study}/series"
         answer = requests.get(series, headers={"Authorization": token}, timeout=60)
         assert (answer.status_code, series_of(films["dx"]) in answer.text) == (200, True)
@@ -179,7 +179,7 @@ class TestAuthentication:
 
 
 class TestFilms:
-    def test_dx_and_cr_are_found_and_nothing_else(self, client: MONAILabelClient, films: dict[str, Path]) -> None:
+    def test_only_dx_and_cr_are_listed(self, client: MONAILabelClient, films: dict[str, Path]) -> None:
         expected = {series_of(films["dx"]), series_of(films["cr"]), "2.25.72/2.25.731", "2.25.72/2.25.732"}
         assert set(client.datastore()["objects"]) == expected
 
@@ -195,13 +195,13 @@ class TestFilms:
         assert copy.file_meta.TransferSyntaxUID == header.file_meta.TransferSyntaxUID
 
     def test_a_series_with_two_images_names_them(self, client: MONAILabelClient) -> None:
-        said = refusal(client.infer, MODEL, "2.25.72", {})
-        assert said.startswith("Status: 404")
-        assert "2.25.72/2.25.731, 2.25.72/2.25.732" in said
+        message = refusal(client.infer, MODEL, "2.25.72", {})
+        assert message.startswith("Status: 404")
+        assert "2.25.72/2.25.731, 2.25.72/2.25.732" in message
         _, params = client.infer(MODEL, "2.25.72/2.25.732", {})
         assert params["image_uid"] == "2.25.732"
 
-    def test_what_is_not_in_the_pacs(self, client: MONAILabelClient, films: dict[str, Path]) -> None:
+    def test_a_film_that_is_not_in_the_pacs_is_404(self, client: MONAILabelClient, films: dict[str, Path]) -> None:
         for name in ("2.25.1", series_of(films["ct"]), "../../etc/passwd"):
             assert refusal(client.infer, MODEL, name, {}).startswith("Status: 404")
 
@@ -235,11 +235,11 @@ class TestLabels:
             assert report.VerificationFlag == "UNVERIFIED"
             assert report.PatientID == pydicom.dcmread(films["cr"], stop_before_pixels=True).PatientID
             observers = [str(item.PersonName) for item in report.ContentSequence if item.get("ValueType") == "PNAME"]
-            # the token says who it was, whatever the client says
+            # the observer is the user of the token, not the one that the client names
             assert observers == ["Doe^Jane"]
             assert "lgorithm" not in str(report)
 
-        # the newest counts, for this server and for one that never saw the film
+        # the newest review counts, also for a server that has never seen the film
         placement = placement_of(films["cr"])
         expected = np.array([(mark["y"], mark["x"]) for mark in params["landmarks"]], dtype=float)
         expected[0, 1] += 3.0 / placement.spacing[1]
@@ -249,7 +249,7 @@ class TestLabels:
         for points in (here, elsewhere.points(series)):
             np.testing.assert_allclose(points, expected, atol=1e-3, equal_nan=True)
 
-    def test_a_label_of_one_of_two_images_is_that_ones(
+    def test_a_label_belongs_to_one_image_of_the_series(
         self, client: MONAILabelClient, pacs: str, tmp_path: Path
     ) -> None:
         file, _ = client.infer(MODEL, "2.25.72/2.25.731", {})
@@ -258,7 +258,7 @@ class TestLabels:
         assert "2.25.72/2.25.731" in elsewhere.get_labeled_images()
         assert "2.25.72/2.25.732" in elsewhere.get_unlabeled_images()
 
-    def test_a_label_of_another_tag_stays_here(
+    def test_a_label_with_another_tag_is_not_sent_to_the_pacs(
         self, client: MONAILabelClient, infer: Infer, pacs: str, films: dict[str, Path]
     ) -> None:
         before = len(self.reports(pacs))
@@ -273,9 +273,9 @@ class TestLabels:
         before = len(self.reports(pacs))
         marks = [{"label": "S", "position": [-3.0, 5.0, 0.0]}]
         (tmp_path / "label.json").write_text(json.dumps({"markups": [{"controlPoints": marks}]}))
-        said = refusal(client.save_label, series_of(films["dx"]), str(tmp_path / "label.json"), "final")
-        assert "Status: 422" in said
-        assert "Sella lies outside the film" in said
+        message = refusal(client.save_label, series_of(films["dx"]), str(tmp_path / "label.json"), "final")
+        assert "Status: 422" in message
+        assert "Sella lies outside the film" in message
         assert len(self.reports(pacs)) == before
 
     @staticmethod
@@ -290,7 +290,7 @@ class TestLabels:
         ]
 
 
-def test_a_pacs_that_is_down_is_a_sentence(tmp_path: Path) -> None:
+def test_the_error_about_a_pacs_that_is_down_is_readable(tmp_path: Path) -> None:
     from servers import free_port
 
     from monai_ceph.errors import CephError

@@ -199,11 +199,11 @@ def test_one_process_logs_and_saves(log: str, folder: Path) -> None:
     assert len(writers - {str(os.getpid())}) == 1
 
 
-def test_two_processes_go_on_with_a_run_of_one(log: str) -> None:
+def test_two_processes_resume_a_run_of_one(log: str) -> None:
     assert "resuming after epoch 1: runs/global/checkpoint.pt" in log
 
 
-def test_one_process_goes_on_with_a_run_of_two(log: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_process_resumes_a_run_of_two(log: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     shutil.copytree(folder / "runs" / "global", folder / "runs" / "further")
     further = single("local", "global", "robust", **{**GLOBAL, "output_dir": "runs/further", "max_epochs": 3})

@@ -68,7 +68,7 @@ def answered(pacs: Orthanc, count: int, seconds: float = 60) -> dict[str, list[s
 @pytest.mark.skipif(
     not PYTHON_PLUGIN.exists(), reason="orthanc-python is not installed (apt-get install orthanc-python)"
 )
-def test_the_recipe_with_orthanc(tmp_path: Path, dicom: Path) -> None:
+def test_the_setup_with_orthanc_in_the_documentation(tmp_path: Path, dicom: Path) -> None:
     """docs/how-to/node.md: a film goes to Orthanc by storescu, from there to the node, and is answered in its study."""
     values = yaml.safe_load((DEPLOY / "node.yaml").read_text())
     values.update(port=free_port(), folder=str(tmp_path / "node"))
@@ -120,7 +120,7 @@ def values(tmp_path: Path) -> dict[str, Any]:
 
 
 @with_orthanc
-def test_two_targets_one_by_stow(tmp_path: Path, values: dict[str, Any]) -> None:
+def test_results_go_to_a_dimse_and_a_dicomweb_target(tmp_path: Path, values: dict[str, Any]) -> None:
     with orthanc(tmp_path / "orthanc", values["port"]) as pacs:
         values["targets"]["dicom"][0].update(ae_title="ORTHANC", port=pacs.port, objects=["sr"])
         values["targets"]["dicomweb"] = [{"name": "web", "url": pacs.url}]
@@ -133,7 +133,7 @@ def test_two_targets_one_by_stow(tmp_path: Path, values: dict[str, Any]) -> None
 
 
 @with_orthanc
-def test_a_pacs_that_comes_back(tmp_path: Path, values: dict[str, Any]) -> None:
+def test_reports_are_sent_once_the_pacs_is_back(tmp_path: Path, values: dict[str, Any]) -> None:
     pacs = Orthanc(tmp_path / "orthanc", values["port"])
     values["targets"]["dicom"][0].update(ae_title="ORTHANC", port=pacs.port)
     with running(tmp_path, values) as node:
@@ -146,7 +146,7 @@ def test_a_pacs_that_comes_back(tmp_path: Path, values: dict[str, Any]) -> None:
             pacs.kill()
 
 
-def test_given_up_then_retried(tmp_path: Path, values: dict[str, Any]) -> None:
+def test_a_dead_letter_is_retried(tmp_path: Path, values: dict[str, Any]) -> None:
     """Without a PACS: the dead letter holds film, objects and reason; --retry begins it anew."""
     values["retry"]["give_up_after_h"] = 1 / 3600
     with running(tmp_path, values) as node:
@@ -206,7 +206,7 @@ def test_two_nodes_in_one_folder(tmp_path: Path, values: dict[str, Any]) -> None
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="processes are found in /proc")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_second_signal_ends_it_at_once(tmp_path: Path, values: dict[str, Any], number: signal.Signals) -> None:
+def test_a_second_signal_ends_the_node_at_once(tmp_path: Path, values: dict[str, Any], number: signal.Signals) -> None:
     """With its worker, amid a film that would take minutes; and another node may have the folder."""
     with running(tmp_path, values, seconds=600) as node:
         process = node.process

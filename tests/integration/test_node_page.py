@@ -134,7 +134,7 @@ def test_queue_films_and_failures(browser: Chrome, place: tuple[RunningNode, str
     assert browser.get_log("browser") == []
 
 
-def test_words_of_a_sender_are_no_html(browser: Chrome, place: tuple[RunningNode, str]) -> None:
+def test_text_from_a_sender_is_escaped(browser: Chrome, place: tuple[RunningNode, str]) -> None:
     browser.get(f"http://{place[1]}")
     assert SENDER in text(browser, "#last")
     assert TARGET in text(browser, "#targets")
@@ -143,7 +143,7 @@ def test_words_of_a_sender_are_no_html(browser: Chrome, place: tuple[RunningNode
     assert browser.get_log("browser") == []
 
 
-def test_the_button_begins_a_dead_letter_anew(browser: Chrome, place: tuple[RunningNode, str]) -> None:
+def test_the_button_retries_a_dead_letter(browser: Chrome, place: tuple[RunningNode, str]) -> None:
     node, address = place
     # a link alone does nothing, and the page does not say that it did
     browser.get(f"http://{address}?retried=2")
@@ -154,7 +154,7 @@ def test_the_button_begins_a_dead_letter_anew(browser: Chrome, place: tuple[Runn
 
 
 @pytest.mark.parametrize("width", [320, 400, 760])
-def test_no_scrolling_to_the_side(browser: Chrome, place: tuple[RunningNode, str], width: int) -> None:
+def test_the_page_does_not_scroll_sideways(browser: Chrome, place: tuple[RunningNode, str], width: int) -> None:
     node, address = place
     screen = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": True}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)

@@ -57,7 +57,9 @@ def ask_everything(folder: Path, url: str, token: str | None) -> set[tuple[str, 
 
 
 @pytest.mark.parametrize(("token", "logins"), [(None, [None]), (TOKEN, [None, TOKEN])], ids=["no token", "token"])
-def test_the_schema_says_what_the_node_answers(tmp_path: Path, token: str | None, logins: list[str | None]) -> None:
+def test_the_schema_describes_the_answers_of_the_node(
+    tmp_path: Path, token: str | None, logins: list[str | None]
+) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}/openapi.json"
     values = settings(tmp_path, http={"host": "127.0.0.1", "port": port, "token": token})

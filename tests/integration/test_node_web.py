@@ -85,7 +85,7 @@ def test_metrics(port: int) -> None:
     assert values["monai_ceph_spool_free_bytes",] > 0
 
 
-def test_the_page_names_films_by_their_uids_alone(port: int) -> None:
+def test_the_page_shows_only_uids_of_films(port: int) -> None:
     code, page = ask(port, "/")
     assert code == 200
     causes = ("rejected: no lateral cephalogram", "no association with PACS", "archive: no answer")
@@ -107,18 +107,18 @@ def test_retry(port: int, node: RunningNode) -> None:
     wait_until(lambda: json.loads(ask(port, "/status")[1])["counts"]["dead"] == 1)
 
 
-def test_a_retry_of_what_was_taken_away(port: int, node: RunningNode) -> None:
+def test_a_retry_of_a_removed_dead_letter_is_404(port: int, node: RunningNode) -> None:
     wait_until(lambda: list((node.folder / "dead").glob("*/film.dcm")))
     (letter,) = (node.folder / "dead").iterdir()
     shutil.rmtree(letter)
-    said = "the files of this dead letter were removed, so it cannot be retried"
+    message = "the files of this dead letter were removed, so it cannot be retried"
     answer = ask(port, "/films/1/retry", post=True)
-    assert answer == (404, json.dumps({"detail": said}, separators=(",", ":")))
+    assert answer == (404, json.dumps({"detail": message}, separators=(",", ":")))
     assert json.loads(ask(port, "/status")[1])["counts"]["dead"] == 1
     assert list((node.folder / "dead").iterdir()) == []
 
 
-def test_only_names_of_this_machine(port: int) -> None:
+def test_other_host_names_are_refused(port: int) -> None:
     assert ask(port, "/", host="evil.example")[0] == 400
 
 
@@ -151,10 +151,10 @@ def test_a_ledger_that_cannot_be_read(tmp_path: Path) -> None:
         connection = sqlite3.connect(node.folder / LEDGER, timeout=20)
         connection.execute("DROP TABLE films")
         connection.close()
-        said = "the ledger cannot be read or written"
-        assert ask(port, "/ready") == (503, json.dumps({"problems": [said]}, separators=(",", ":")))
+        message = "the ledger cannot be read or written"
+        assert ask(port, "/ready") == (503, json.dumps({"problems": [message]}, separators=(",", ":")))
         for path in ("/", "/status", "/metrics"):
-            assert ask(port, path) == (503, json.dumps({"detail": said}, separators=(",", ":")))
+            assert ask(port, path) == (503, json.dumps({"detail": message}, separators=(",", ":")))
         assert ask(port, "/films/1/retry", post=True)[0] == 503
         assert ask(port, "/health")[0] == 200
 

@@ -1,4 +1,4 @@
-"""Our SR in the real OHIF viewer: every landmark is drawn at its place, whichever others are missing."""
+"""Our SR in the real OHIF viewer: every landmark is drawn at its position, also if others are missing."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def opened(browser: Chrome, url: str, detection: Detection) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("which", ["all", "two without a point"])
-def test_every_point_is_drawn_at_its_place(
+def test_every_point_is_drawn_at_its_position(
     browser: Chrome, ohif: str, studies: dict[str, tuple[Path, Path, Detection]], which: str
 ) -> None:
     detection = studies[which][2]

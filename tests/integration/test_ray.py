@@ -74,7 +74,7 @@ def test_the_cluster_listens_on_the_loopback_interface_with_a_token(cluster: Any
     assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
 
 
-def test_films_end_as_on_this_machine(cluster: Any, tmp_path: Path) -> None:
+def test_results_are_the_same_as_on_this_machine(cluster: Any, tmp_path: Path) -> None:
     """Also those that kill their worker, once or always, and those behind a URL."""
     films, cloud = tmp_path / "films", tmp_path / "cloud"
     for seed, name in enumerate(("a", "doubt", "reject", "explode", "once", "die"), start=1):
@@ -135,7 +135,7 @@ def at_work() -> list[int]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="processes are found in /proc")
-def test_a_killed_actor_loses_nothing(cluster: Any, tmp_path: Path) -> None:
+def test_no_film_is_lost_if_an_actor_is_killed(cluster: Any, tmp_path: Path) -> None:
     films = tmp_path / "films"
     for index in range(8):
         save_film(films / f"{index}.dcm", index)

@@ -76,7 +76,7 @@ def results(out: Path) -> dict[str, Any]:
     return found
 
 
-def test_films_end_as_on_the_disk(s3: Any, tmp_path: Path) -> None:
+def test_results_are_the_same_as_from_disk(s3: Any, tmp_path: Path) -> None:
     films = tmp_path / "films"
     save_film(films / "2026" / "a film.dcm", 1)
     save_film(films / "2026" / "no-suffix", 2, frames=2)
@@ -95,7 +95,7 @@ def test_films_end_as_on_the_disk(s3: Any, tmp_path: Path) -> None:
     assert len(results(tmp_path / "s3")) == 9
 
 
-def test_a_run_goes_on_by_size_and_etag(s3: Any, tmp_path: Path) -> None:
+def test_a_run_continues_by_size_and_etag(s3: Any, tmp_path: Path) -> None:
     for number in (1, 2, 3):
         s3.put(str(save_film(tmp_path / f"{number}.dcm", number)), f"clinic/{number}.dcm")
     assert run("s3://clinic", tmp_path / "out").before == 0

@@ -14,7 +14,7 @@ from monai_ceph.labelling.scores import ScoreBook
 from monai_ceph.result import Detection
 
 if TYPE_CHECKING:
-    # it needs MONAI Label, and not every test here does
+    # this import needs MONAI Label, but not every test here does
     from monai_ceph.labelling.folder_store import FolderStore
 
 ROWS, COLUMNS = 240, 200
@@ -22,7 +22,7 @@ ROWS, COLUMNS = 240, 200
 
 @pytest.fixture
 def small_film(tmp_path: Path) -> Path:
-    """A PNG of noise, 240 x 200 pixels: enough for what does not look at the picture."""
+    """A PNG of noise, 240 x 200 pixels, for tests that do not need a real picture."""
     return save_grey(tmp_path / "film.png", noise(ROWS, COLUMNS))
 
 

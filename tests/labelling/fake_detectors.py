@@ -1,4 +1,4 @@
-"""A detector that answers at once; tests/integration has the real ones."""
+"""A fake detector that answers at once; tests/integration uses the real one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SCORES = {"a.png": 0.9, "b.png": 0.3, "c.png": 0.6}
 
 
 class FakeDetectors:
-    """Detects the same landmarks on every film, with scores by its name."""
+    """Detects the same landmarks on every film. The score depends on the film's name."""
 
     def __init__(self, detection: Detection, tuned: Path) -> None:
         self.detection, self.tuned = detection, tuned

@@ -1,4 +1,4 @@
-"""What the app does with requests, with a detector that answers at once."""
+"""Requests to the app, with a fake detector that answers at once."""
 
 from __future__ import annotations
 
@@ -43,24 +43,26 @@ def labels(app: CephalometricApp) -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("tag", ["final", "Final", "draft"])
-def test_the_models_landmarks_are_no_label_of_a_person(app: CephalometricApp, tag: str) -> None:
+def test_landmarks_of_the_model_are_not_saved_under_a_persons_tag(app: CephalometricApp, tag: str) -> None:
     request: dict[str, Any] = {"model": MODEL, "image": "a.png", "save_label": True, "label_tag": tag}
-    with pytest.raises(RefusedError, match="landmarks of the model are saved as 'original'"):
+    with pytest.raises(RefusedError, match="the model's landmarks are saved as 'original'"):
         app.infer(request)
-    # with several films, MONAI Label's batch hides what an inference raised
-    with pytest.raises(RefusedError, match="landmarks of the model are saved as 'original'"):
+    # with several films, MONAI Label's batch hides errors of single inferences
+    with pytest.raises(RefusedError, match="the model's landmarks are saved as 'original'"):
         app.batch_infer({"model": MODEL, "images": ["a.png", "b.png"], "label_tag": tag})
     assert labels(app) == {}
 
 
-def test_the_models_landmarks_are_saved_as_its_own(app: CephalometricApp) -> None:
+def test_landmarks_of_the_model_are_saved_as_original(app: CephalometricApp) -> None:
     app.infer({"model": MODEL, "image": "a.png", "save_label": True})
     app.batch_infer({"model": MODEL, "images": ["b.png"], "label_tag": "original", "max_workers": 1})
     assert labels(app) == {"original": {"a.png", "b.png"}}
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_film_that_is_no_cephalogram_ends_no_batch(app: CephalometricApp, store: FolderStore, workers: int) -> None:
+def test_a_batch_goes_on_after_a_film_that_is_not_a_cephalogram(
+    app: CephalometricApp, store: FolderStore, workers: int
+) -> None:
     (store.film("a.png")[1].parent / "broken.png").write_text("nothing")
     answers = app.batch_infer({"model": MODEL, "images": "all", "label_tag": "original", "max_workers": workers})
     assert set(answers) == {"a.png", "b.png", "broken.png", "c.png", "none.png"}
@@ -69,7 +71,7 @@ def test_a_film_that_is_no_cephalogram_ends_no_batch(app: CephalometricApp, stor
     assert answers["broken.png"]["error"].startswith("broken.png: ")
 
 
-def test_sessions_of_before_a_start_expire(app: CephalometricApp, store: FolderStore, tmp_path: Path) -> None:
+def test_sessions_from_before_a_restart_expire(app: CephalometricApp, store: FolderStore, tmp_path: Path) -> None:
     def session(expiry: int) -> str:
         upload = tmp_path / "tmp" / "film.png"
         shutil.copy(store.film("a.png")[1], upload)
@@ -91,13 +93,13 @@ def test_a_batch_runs_on_the_servers_device(app: CephalometricApp, detectors: Fa
     request = {"model": MODEL, "images": ["a.png"], "max_workers": 1}
     detectors.device = "meta"
     app._batch_infer = app.init_batch_infer()
-    # the second is what MONAI Label fills in
+    # the second has MONAI Label's defaults
     for more in ({}, {"device": "cuda", "multi_gpu": True, "gpus": "all"}, {"device": "cpu"}):
         app.batch_infer({**request, **more})
     assert detectors.devices == ["meta", "meta", "cpu"]
 
 
-def test_an_upload_is_no_film_of_the_store_whatever_it_is_called(app: CephalometricApp, store: FolderStore) -> None:
+def test_an_upload_is_never_taken_for_a_film_of_the_store(app: CephalometricApp, store: FolderStore) -> None:
     upload = Path(tempfile.gettempdir()) / "upload.png"
     shutil.copy(store.film("a.png")[1], upload)
     answer = app.infer({"model": MODEL, "image": str(upload), "image_id": "b.png", "output": "json"})

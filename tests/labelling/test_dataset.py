@@ -28,14 +28,14 @@ class OneFilm:
         return self.placed
 
 
-def test_a_landmark_off_the_film_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_landmark_outside_the_film_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     Image.fromarray(np.zeros((240, 200), dtype=np.uint8)).save(tmp_path / "film.png")
     points = np.arange(2.0 * NUM_LANDMARKS).reshape(-1, 2)
     points[index_of("Or")] = (-0.6, 50)
     points[index_of("Me")] = (239.6, 50)
     with caplog.at_level(logging.WARNING):
         assert write_dataset(OneFilm(tmp_path / "film.png", points), tmp_path / "out") == ["film.png"]
-    assert "film.png: Or Me left out of the dataset: off the film" in caplog.text
+    assert "film.png: Or Me left out of the dataset: outside the film" in caplog.text
     (film,) = folder(tmp_path / "out")
     points[[index_of("Or"), index_of("Me")]] = np.nan
     np.testing.assert_allclose(film.landmarks, points, equal_nan=True)

@@ -29,7 +29,7 @@ def upload(tmp_path: Path, kind: str) -> Path:
     return file
 
 
-def test_uploaded_weights_are_used_if_they_work(detectors: Detectors, tmp_path: Path) -> None:
+def test_uploaded_weights_are_used_if_they_can_be_loaded(detectors: Detectors, tmp_path: Path) -> None:
     file = upload(tmp_path, "shipped")
     detectors.replace(file)
     assert detectors.tuned.read_bytes() == file.read_bytes()
@@ -37,7 +37,7 @@ def test_uploaded_weights_are_used_if_they_work(detectors: Detectors, tmp_path: 
 
 
 @pytest.mark.parametrize("kind", ["no file of torch", "another network"])
-def test_an_upload_that_does_not_work_changes_nothing(detectors: Detectors, tmp_path: Path, kind: str) -> None:
+def test_weights_that_cannot_be_loaded_change_nothing(detectors: Detectors, tmp_path: Path, kind: str) -> None:
     detectors.tuned.parent.mkdir()
     detectors.tuned.write_bytes(b"before")
     with pytest.raises(CephError, match=r"^the upload: not weights of this network"):
@@ -46,7 +46,7 @@ def test_an_upload_that_does_not_work_changes_nothing(detectors: Detectors, tmp_
     assert [path.name for path in detectors.tuned.parent.iterdir()] == ["local.pt"]
 
 
-def test_the_server_starts_without_damaged_weights(detectors: Detectors, caplog: pytest.LogCaptureFixture) -> None:
+def test_damaged_weights_are_set_aside_at_the_start(detectors: Detectors, caplog: pytest.LogCaptureFixture) -> None:
     detectors.tuned.parent.mkdir()
     detectors.tuned.write_bytes(b"damaged")
     detectors.load_or_set_aside()
@@ -55,7 +55,7 @@ def test_the_server_starts_without_damaged_weights(detectors: Detectors, caplog:
     assert detectors.get().identity == detectors.get("shipped").identity
 
 
-def test_what_is_not_the_fault_of_the_weights_stops_the_start(tmp_path: Path) -> None:
+def test_an_error_with_another_cause_stops_the_start(tmp_path: Path) -> None:
     (tmp_path / "local.pt").write_bytes(b"damaged")
     with pytest.raises(CephError, match="device nothing cannot be used"):
         Detectors(tmp_path / "local.pt", "nothing").load_or_set_aside()

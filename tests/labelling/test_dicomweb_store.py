@@ -1,4 +1,4 @@
-"""What happens while a PACS fails; tests/integration has a real one that works."""
+"""The store with a PACS that fails; tests/integration uses a real PACS."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from monai_ceph.reports.reviewed_report import review_series_uid
 
 
 class Pacs(Archive):
-    """A DICOMweb service with films, which keeps the reports that are stored in it.
+    """A DICOMweb service with films, which keeps the reports that it receives.
 
     Attributes:
-        films: in the order in which they are listed.
-        reports: that were stored.
-        searches: the conditions of searches for series.
-        extra: answers, as JSON, before those of a path.
-        status: of all answers to searches.
-        fails_after_store: if set, it answers nothing once a report was stored.
+        films: the films, in the order in which they are listed.
+        reports: the reports that were stored.
+        searches: the conditions of all searches for series.
+        extra: for each path, further items (JSON) that come first in its answer.
+        status: HTTP status of all answers to searches.
+        fails_after_store: if True, searches fail once a report was stored.
     """
 
     def __init__(self, film: Path) -> None:
@@ -94,7 +94,7 @@ def store(pacs: Pacs, tmp_path: Path) -> DicomWebStore:
 
 
 @pytest.mark.parametrize("status", [408, 429, 503, 504])
-def test_a_busy_pacs_is_a_sentence(pacs: Pacs, store: DicomWebStore, status: int) -> None:
+def test_the_error_of_a_busy_pacs_is_readable(pacs: Pacs, store: DicomWebStore, status: int) -> None:
     pacs.status = status
     with pytest.raises(CephError, match=f"^PACS: HTTP {status}$"):
         store.list_images()
@@ -120,7 +120,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD.keys())
-def test_a_bad_series_costs_a_line_in_the_log_and_no_other_film(
+def test_a_bad_series_is_logged_and_the_other_films_are_listed(
     pacs: Pacs, store: DicomWebStore, dicom_film: Path, bad: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     pacs.films.append(another_film(dicom_film, SeriesInstanceUID="2.25.1", SOPInstanceUID="2.25.2"))
@@ -130,12 +130,12 @@ def test_a_bad_series_costs_a_line_in_the_log_and_no_other_film(
     (line,) = {record.getMessage() for record in caplog.records}
     assert line.startswith("not listed: PACS: an answer ")
     caplog.clear()
-    # said once, although every listing has it
+    # logged once, although the bad item is in every list
     store._list(fresh=True)
     assert caplog.records == []
 
 
-def test_a_series_whose_images_cannot_be_listed_costs_no_other_film(
+def test_films_are_listed_although_the_images_of_one_series_are_not(
     pacs: Pacs, store: DicomWebStore, dicom_film: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = pacs.films[0]
@@ -151,7 +151,7 @@ def test_a_series_whose_images_cannot_be_listed_costs_no_other_film(
     assert str(caught.value) == cause
 
 
-def test_a_bad_image_costs_no_other_of_its_series(pacs: Pacs, store: DicomWebStore) -> None:
+def test_the_other_images_of_a_series_with_a_bad_image_are_listed(pacs: Pacs, store: DicomWebStore) -> None:
     film = pacs.films[0]
     path = f"/studies/{film.StudyInstanceUID}/series/{film.SeriesInstanceUID}/instances"
     pacs.extra[path] = [{"00080018": {"vr": "UI", "Value": ["no uid"]}}]
@@ -159,7 +159,7 @@ def test_a_bad_image_costs_no_other_of_its_series(pacs: Pacs, store: DicomWebSto
     assert store.list_images() == [f"{film.SeriesInstanceUID}/{film.SOPInstanceUID}"]
 
 
-def test_a_label_that_is_in_the_pacs_is_saved_whatever_fails_then(
+def test_a_label_counts_as_saved_once_it_is_in_the_pacs(
     pacs: Pacs, store: DicomWebStore, dicom_film: Path, points: np.ndarray, tmp_path: Path
 ) -> None:
     (name,) = store.list_images()
@@ -167,7 +167,7 @@ def test_a_label_that_is_in_the_pacs_is_saved_whatever_fails_then(
     pacs.fails_after_store = True
     assert store.save_label(name, str(tmp_path / "label.json"), "final", {}) == name
     assert [report.SeriesInstanceUID for report in pacs.reports] == [review_series_uid(name)]
-    # the list that was made before the store does not count any more
+    # the list from before the store is not used any more
     with pytest.raises(CephError, match=r"^PACS: HTTP 503$"):
         store.labelled()
     pacs.fails_after_store = False
@@ -176,7 +176,7 @@ def test_a_label_that_is_in_the_pacs_is_saved_whatever_fails_then(
 
 
 @pytest.mark.parametrize("response", [None, {"ReferencedSOPInstanceUID": "1.2.3.4"}], ids=["nothing", "another object"])
-def test_a_label_that_the_pacs_does_not_name_as_stored_is_not_saved(
+def test_a_label_that_the_pacs_does_not_confirm_is_not_saved(
     pacs: Pacs,
     store: DicomWebStore,
     dicom_film: Path,
@@ -193,7 +193,7 @@ def test_a_label_that_the_pacs_does_not_name_as_stored_is_not_saved(
     assert list((tmp_path / "cache" / "labels").rglob("*.json")) == []
 
 
-def test_a_report_has_what_the_pacs_says_of_the_patient_now(
+def test_a_report_has_the_patients_current_name(
     pacs: Pacs, store: DicomWebStore, points: np.ndarray, tmp_path: Path
 ) -> None:
     (name,) = store.list_images()
@@ -204,7 +204,7 @@ def test_a_report_has_what_the_pacs_says_of_the_patient_now(
     assert (str(report.PatientName), report.PatientID) == ("Corrected^Name", "4711")
 
 
-def test_a_label_of_an_image_that_the_pacs_replaced_is_refused(
+def test_a_label_for_an_image_that_the_pacs_replaced_is_refused(
     pacs: Pacs, store: DicomWebStore, points: np.ndarray, tmp_path: Path
 ) -> None:
     (name,) = store.list_images()
@@ -217,9 +217,7 @@ def test_a_label_of_an_image_that_the_pacs_replaced_is_refused(
     assert dcmread(store.film(name)[1]).SOPInstanceUID == "1.2.3"
 
 
-def test_a_film_that_is_newer_than_the_list_is_looked_up_alone(
-    pacs: Pacs, store: DicomWebStore, dicom_film: Path
-) -> None:
+def test_only_the_series_of_a_new_film_is_searched(pacs: Pacs, store: DicomWebStore, dicom_film: Path) -> None:
     (old,) = store.list_images()
     pacs.films.append(another_film(dicom_film, SeriesInstanceUID="2.25.1", SOPInstanceUID="2.25.2"))
     pacs.searches.clear()

@@ -28,7 +28,7 @@ from monai_ceph.readers import read_radiograph
 
 @pytest.fixture
 def root(tmp_path: Path, dicom_film: Path) -> Path:
-    """Films of every kind, and what is none."""
+    """A folder with films of every kind, and other files."""
     root = tmp_path / "studies"
     (root / "clinic-b" / ".hidden").mkdir(parents=True)
     for name in ("a.png", "b.jpg", "c.BMP", "twice.png", "clinic-b/d.png", "clinic-b/.hidden/e.png"):
@@ -68,7 +68,7 @@ def test_films_of_every_kind_are_listed(store: FolderStore) -> None:
     ]
 
 
-def test_a_new_film_is_there_at_once(store: FolderStore, root: Path) -> None:
+def test_a_new_film_is_listed_at_once(store: FolderStore, root: Path) -> None:
     save_grey(root / "new.png", noise(240, 200))
     assert "new.png" in store.list_images()
 
@@ -77,18 +77,18 @@ def test_a_film_may_be_named_without_its_suffix(store: FolderStore, root: Path) 
     assert store.film("clinic-b/d") == ("clinic-b/d.png", root / "clinic-b" / "d.png")
 
 
-def test_a_name_that_fits_two_films(store: FolderStore) -> None:
+def test_a_name_without_suffix_that_fits_two_films_is_refused(store: FolderStore) -> None:
     with pytest.raises(NotThereError, match=r"several begin with that name: twice\.dcm, twice\.png"):
         store.film("twice")
 
 
 @pytest.mark.parametrize("name", ["", "..", "../film.png", "/etc/passwd", "a/../../b", "x\\y", "notes.txt", "clinic-b"])
-def test_what_is_no_film_of_the_folder(store: FolderStore, name: str) -> None:
+def test_names_that_are_not_films_of_the_folder_are_refused(store: FolderStore, name: str) -> None:
     with pytest.raises(NotThereError, match="no film"):
         store.film(name)
 
 
-def test_a_label_comes_back(store: FolderStore, label: Path, points: np.ndarray) -> None:
+def test_a_saved_label_can_be_read(store: FolderStore, label: Path, points: np.ndarray) -> None:
     assert store.save_label("a", str(label), "final", {"client_id": "me"}) == "a.png"
     np.testing.assert_allclose(store.points("a.png"), points, atol=1e-4, equal_nan=True)
     assert store.get_label_info("a.png", "final")["client_id"] == "me"
@@ -110,7 +110,7 @@ def test_a_landmark_that_the_model_does_not_find_stays_in_the_label(
     np.testing.assert_allclose(kept["U1A"], added["U1A"], atol=1e-4)
 
 
-def test_films_that_differ_by_suffix_have_labels_of_their_own(
+def test_films_that_differ_only_in_the_suffix_have_their_own_labels(
     store: FolderStore, root: Path, points: np.ndarray, tmp_path: Path
 ) -> None:
     markups = as_markups(points, placement_of(root / "twice.png"), millimetres=False)
@@ -119,13 +119,15 @@ def test_films_that_differ_by_suffix_have_labels_of_their_own(
     assert store.labelled() == {"twice.png"}
 
 
-def test_a_label_map_is_read_by_its_centres(store: FolderStore, root: Path, points: np.ndarray, tmp_path: Path) -> None:
+def test_points_are_the_centres_of_the_discs_in_a_label_map(
+    store: FolderStore, root: Path, points: np.ndarray, tmp_path: Path
+) -> None:
     write_label_map(tmp_path / "map.nrrd", points, placement_of(root / "IM0001"))
     store.save_label("IM0001", str(tmp_path / "map.nrrd"), "final", {})
     np.testing.assert_allclose(store.points("IM0001"), points, atol=0.5, equal_nan=True)
 
 
-def test_a_label_map_is_read_by_the_names_that_come_with_it(
+def test_names_sent_with_a_label_map_override_its_values(
     store: FolderStore, root: Path, points: np.ndarray, tmp_path: Path
 ) -> None:
     packed = np.full_like(points, np.nan)
@@ -154,7 +156,7 @@ def test_a_detection_of_another_dicom_film_is_refused(store: FolderStore, tmp_pa
         store.save_label("IM0001", str(label), "final", {})
 
 
-def test_a_refusal_names_no_path_of_the_server(store: FolderStore, root: Path, label: Path) -> None:
+def test_an_error_message_shows_no_path_of_the_server(store: FolderStore, root: Path, label: Path) -> None:
     (root / "a.png").write_bytes(b"damaged")
     with pytest.raises(CephError, match=r"^a\.png: ") as refusal:
         store.save_label("a.png", str(label), "final", {})
@@ -165,7 +167,7 @@ def test_a_refusal_names_no_path_of_the_server(store: FolderStore, root: Path, l
 
 
 @pytest.mark.parametrize("tag", ["..", "../x", "a/b", "", ".hidden"])
-def test_a_tag_leads_nowhere_else(store: FolderStore, label: Path, root: Path, tag: str) -> None:
+def test_a_tag_cannot_lead_out_of_the_folder_when_saving(store: FolderStore, label: Path, root: Path, tag: str) -> None:
     before = files(root.parent)
     with pytest.raises(CephError, match="is not a valid tag"):
         store.save_label("a.png", str(label), tag, {})
@@ -173,13 +175,13 @@ def test_a_tag_leads_nowhere_else(store: FolderStore, label: Path, root: Path, t
 
 
 @pytest.mark.parametrize("tag", ["/", "../..", "labels/final", ".hidden"])
-def test_who_asks_for_labels_looks_nowhere_else(store: FolderStore, root: Path, tag: str) -> None:
+def test_a_tag_cannot_lead_out_of_the_folder_when_listing(store: FolderStore, root: Path, tag: str) -> None:
     for ask in (store.labelled, store.get_labeled_images, store.get_unlabeled_images):
         with pytest.raises(CephError, match="is not a valid tag"):
             ask(tag)
 
 
-def test_a_name_that_is_no_utf8_is_left_out(store: FolderStore, root: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_name_that_is_not_utf8_is_left_out(store: FolderStore, root: Path, caplog: pytest.LogCaptureFixture) -> None:
     before = store.list_images()
     odd = Path(os.fsdecode(os.fsencode(root) + b"/M\xfcller.png"))
     shutil.copy(root / "a.png", odd)
@@ -205,7 +207,7 @@ def test_films_are_not_removed_or_replaced(store: FolderStore, root: Path) -> No
         store.add_image("a.png", str(root / "b.jpg"), {})
 
 
-def test_an_uploaded_film_joins_the_folder(store: FolderStore, root: Path, tmp_path: Path) -> None:
+def test_an_uploaded_film_is_added_to_the_folder(store: FolderStore, root: Path, tmp_path: Path) -> None:
     upload = save_grey(tmp_path / "tmp123.png", noise(240, 200))
     assert store.add_image("late", str(upload), {}) == "late.png"
     assert (root / "late.png").read_bytes() == upload.read_bytes()
@@ -213,7 +215,7 @@ def test_an_uploaded_film_joins_the_folder(store: FolderStore, root: Path, tmp_p
         store.add_image("../late", str(upload), {})
 
 
-def test_an_upload_that_is_no_film_stays_outside(store: FolderStore, root: Path, tmp_path: Path) -> None:
+def test_an_upload_that_is_not_a_film_is_not_added(store: FolderStore, root: Path, tmp_path: Path) -> None:
     before = files(root)
     for name, content in (("page.html", b"<html>"), ("late.png", b"no picture"), ("late", b"nothing")):
         upload = tmp_path / f"tmp-{name}"
@@ -225,7 +227,9 @@ def test_an_upload_that_is_no_film_stays_outside(store: FolderStore, root: Path,
 
 
 @pytest.mark.parametrize("name", [".late", "labels/final/late", "labels/late.png", ".hidden/late.png"])
-def test_an_upload_lands_where_films_are_listed(store: FolderStore, root: Path, tmp_path: Path, name: str) -> None:
+def test_an_upload_cannot_take_a_name_that_is_never_listed(
+    store: FolderStore, root: Path, tmp_path: Path, name: str
+) -> None:
     upload = save_grey(tmp_path / "tmp123.png", noise(240, 200))
     before = files(root)
     with pytest.raises(RefusedError, match="a film cannot be called"):
@@ -234,7 +238,7 @@ def test_an_upload_lands_where_films_are_listed(store: FolderStore, root: Path, 
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
-def test_nifti_is_refused_wherever_it_comes_in(store: FolderStore, root: Path, tmp_path: Path, suffix: str) -> None:
+def test_nifti_is_refused_everywhere(store: FolderStore, root: Path, tmp_path: Path, suffix: str) -> None:
     upload = tmp_path / f"tmp123{suffix}"
     nibabel.save(nibabel.Nifti1Image(noise(200, 240)[..., None], np.diag([-1, -1, 1, 1])), upload)
     with pytest.raises(ReadError, match="NIfTI file cannot be labelled"):
@@ -257,10 +261,10 @@ def test_the_archive_is_a_dataset_folder(store: FolderStore, label: Path, points
     np.testing.assert_allclose(film.landmarks, points, atol=1e-3, equal_nan=True)
 
 
-def test_every_film_of_an_archive_has_a_file_of_its_own(
+def test_films_of_an_archive_never_share_a_file(
     store: FolderStore, root: Path, label: Path, points: np.ndarray, tmp_path: Path
 ) -> None:
-    """Films whose names differ by a suffix that one of them lacks, and one whose pixels are in another file."""
+    """Two films whose names differ only in a missing suffix, and one whose pixels are in another file."""
     write_markups(tmp_path / "dicom.json", as_markups(points, placement_of(root / "IM0001"), millimetres=True))
     shutil.copy(root / "IM0001", root / "IM0001.dcm")
     itk.imwrite(itk.image_from_array(noise(240, 200)), str(root / "clinic-b" / "head.mhd"))
@@ -278,12 +282,12 @@ def test_every_film_of_an_archive_has_a_file_of_its_own(
     assert all(read_radiograph(film.image).pixels.size for film in films)
 
 
-def test_an_archive_of_nothing(store: FolderStore) -> None:
+def test_an_archive_without_labelled_films_is_refused(store: FolderStore) -> None:
     with pytest.raises(NotThereError, match="no film is labelled"):
         store.get_dataset_archive(None)
 
 
-def test_a_dataset_refers_to_films_and_leaves_out_what_teaches_nothing(
+def test_a_dataset_refers_to_the_films_and_leaves_out_unusable_ones(
     store: FolderStore, root: Path, label: Path, points: np.ndarray, tmp_path: Path
 ) -> None:
     from monai_ceph.labelling.dataset import write_dataset
@@ -319,7 +323,7 @@ def test_a_dataset_refers_to_films_and_leaves_out_what_teaches_nothing(
     assert np.isnan(folder(tmp_path / "out")[0].pixel_spacing)
 
 
-def test_what_strategies_note_of_a_film(store: FolderStore) -> None:
+def test_notes_about_a_film_are_kept(store: FolderStore) -> None:
     store.update_image_info("a", {"strategy": {"first": 1}})
     assert store.get_image_info("a.png") == {"name": "a.png", "strategy": {"first": 1}}
 

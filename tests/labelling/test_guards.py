@@ -1,4 +1,4 @@
-"""What the guards let through to an application that notes it, as uvicorn would decode the paths."""
+"""Which requests the guards let through. Paths are decoded as uvicorn does it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Ask = Callable[..., tuple[int, str]]
 
 
 def ask(app: Any, method: str, path: str, **headers: str) -> tuple[int, str]:
-    """One request to an ASGI application: status and text."""
+    """Send one request to an ASGI application; return status and text."""
     said: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
@@ -45,7 +45,7 @@ def ask(app: Any, method: str, path: str, **headers: str) -> tuple[int, str]:
 
 @pytest.fixture
 def seen() -> list[str]:
-    """The paths that came through."""
+    """The paths of the requests that the guards let through."""
     return []
 
 
@@ -91,14 +91,14 @@ def test_the_proxy_reads_studies(request_: Ask, seen: list[str], path: str) -> N
         "",
     ],
 )
-def test_the_proxy_reads_nothing_else(request_: Ask, seen: list[str], path: str) -> None:
+def test_the_proxy_refuses_other_paths(request_: Ask, seen: list[str], path: str) -> None:
     status, text = request_("GET", f"/proxy/dicom/{path}")
     assert (status, seen) == (403, [])
     assert "only reads studies" in json.loads(text)["detail"]
 
 
 @pytest.mark.parametrize("path", ["stow/studies", "studies", "qido/studies", "..%2ftools%2fbulk-delete"])
-def test_nobody_writes_through_the_proxy(request_: Ask, seen: list[str], path: str) -> None:
+def test_the_proxy_refuses_to_write(request_: Ask, seen: list[str], path: str) -> None:
     assert (request_("POST", f"/proxy/dicom/{path}")[0], seen) == (403, [])
 
 
@@ -113,7 +113,9 @@ def test_nobody_writes_through_the_proxy(request_: Ask, seen: list[str], path: s
     ],
 )
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
-def test_another_page_has_no_effect(request_: Ask, seen: list[str], headers: dict[str, str], method: str) -> None:
+def test_requests_from_pages_of_another_origin_are_refused(
+    request_: Ask, seen: list[str], headers: dict[str, str], method: str
+) -> None:
     assert request_(method, "/train/cephalometric", **headers)[0] == 403
     assert seen == []
 
@@ -122,11 +124,13 @@ def test_another_page_has_no_effect(request_: Ask, seen: list[str], headers: dic
     "headers",
     [{}, {"Origin": VIEWER}, {"Origin": "http://127.0.0.1:8000", "Sec_Fetch_Site": "same-origin"}],
 )
-def test_own_pages_allowed_ones_and_other_clients(request_: Ask, seen: list[str], headers: dict[str, str]) -> None:
+def test_own_pages_allowed_origins_and_other_clients_are_accepted(
+    request_: Ask, seen: list[str], headers: dict[str, str]
+) -> None:
     assert (request_("POST", "/train/cephalometric", **headers)[0], len(seen)) == (200, 1)
 
 
-def test_the_web_application_has_both() -> None:
+def test_the_web_application_has_both_guards() -> None:
     from monai_ceph.labelling.web import app
 
     assert ask(app, "POST", "/proxy/dicom/stow/studies")[0] == 403

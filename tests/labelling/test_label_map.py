@@ -16,7 +16,7 @@ from monai_ceph.landmarks import NAMES
 SIZE = (240, 200)
 
 
-def test_a_disc_for_each_landmark_that_is_there(points: np.ndarray) -> None:
+def test_every_landmark_except_missing_ones_has_a_disc(points: np.ndarray) -> None:
     labels = discs(points, SIZE)
     assert set(np.unique(labels)) == {0, *range(1, 20)} - {LABELS["Porion"], LABELS["Gonion"]}
     for value, point in enumerate(points, start=1):
@@ -24,7 +24,7 @@ def test_a_disc_for_each_landmark_that_is_there(points: np.ndarray) -> None:
             np.testing.assert_allclose(np.argwhere(labels == value).mean(axis=0), point, atol=0.5)
 
 
-def test_where_discs_meet_the_nearest_landmark_has_the_pixel() -> None:
+def test_overlapping_discs_are_divided_by_distance() -> None:
     points = np.full((19, 2), np.nan)
     points[7], points[8] = (50.0, 50.0), (50.0, 52.0)
     labels = discs(points, SIZE)
@@ -33,7 +33,7 @@ def test_where_discs_meet_the_nearest_landmark_has_the_pixel() -> None:
     assert labels[50, 53] == 9
 
 
-def test_at_the_border_a_disc_is_cut() -> None:
+def test_a_disc_is_cut_off_at_the_border() -> None:
     points = np.full((19, 2), np.nan)
     points[0], points[1] = (0.0, 0.0), (239.0, 199.0)
     labels = discs(points, SIZE)
@@ -41,7 +41,9 @@ def test_at_the_border_a_disc_is_cut() -> None:
 
 
 @pytest.mark.parametrize("suffix", [".nrrd", ".nii.gz", ".mha"])
-def test_the_map_lies_on_the_film(dicom_film: Path, points: np.ndarray, tmp_path: Path, suffix: str) -> None:
+def test_the_map_has_the_position_of_the_film(
+    dicom_film: Path, points: np.ndarray, tmp_path: Path, suffix: str
+) -> None:
     plane, target = placement_of(dicom_film), tmp_path / f"map{suffix}"
     write_label_map(target, points, plane)
     film, labels = itk.imread(str(dicom_film)), itk.imread(str(target))
@@ -52,26 +54,26 @@ def test_the_map_lies_on_the_film(dicom_film: Path, points: np.ndarray, tmp_path
     np.testing.assert_allclose(read_label_map(target, plane.size), points, atol=0.5, equal_nan=True)
 
 
-def test_nifti_is_what_others_read(plane: Placement, points: np.ndarray, tmp_path: Path) -> None:
+def test_nibabel_reads_the_nifti_map(plane: Placement, points: np.ndarray, tmp_path: Path) -> None:
     write_label_map(tmp_path / "map.nii.gz", points, plane)
     voxels = np.asarray(nibabel.load(tmp_path / "map.nii.gz").dataobj)[:, :, 0].T
     np.testing.assert_array_equal(voxels, discs(points, plane.size))
 
 
-def test_a_map_of_another_film(plane: Placement, points: np.ndarray, tmp_path: Path) -> None:
+def test_a_map_of_another_size_is_refused(plane: Placement, points: np.ndarray, tmp_path: Path) -> None:
     write_label_map(tmp_path / "map.nrrd", points, plane)
     with pytest.raises(CephError, match="It belongs to another film"):
         read_label_map(tmp_path / "map.nrrd", (241, 200))
 
 
-def test_an_empty_map(plane: Placement, tmp_path: Path) -> None:
+def test_an_empty_map_is_refused(plane: Placement, tmp_path: Path) -> None:
     write_label_map(tmp_path / "map.nrrd", np.full((19, 2), np.nan), plane)
     with pytest.raises(CephError, match="none of the values 1 to 19"):
         read_label_map(tmp_path / "map.nrrd", plane.size)
 
 
 def slicer_map(points: np.ndarray, plane: Placement, target: Path) -> list[dict[str, object]]:
-    """What Slicer submits: the segments that there are, numbered from 1 on, and their names."""
+    """Write a map as Slicer does: the existing segments, numbered from 1. Return their names."""
     present = [index for index, point in enumerate(points) if np.isfinite(point).all()]
     packed = np.full_like(points, np.nan)
     packed[: len(present)] = points[present]
@@ -79,7 +81,9 @@ def slicer_map(points: np.ndarray, plane: Placement, target: Path) -> list[dict[
     return [{"name": NAMES[index], "idx": value} for value, index in enumerate(present, start=1)]
 
 
-def test_slicers_names_count_and_not_its_numbers(plane: Placement, points: np.ndarray, tmp_path: Path) -> None:
+def test_names_from_slicer_override_the_numbers_in_its_map(
+    plane: Placement, points: np.ndarray, tmp_path: Path
+) -> None:
     points[9] = (150.5, 20.25)
     info = slicer_map(points, plane, tmp_path / "map.nrrd")
     assert len(info) == 18
@@ -97,7 +101,7 @@ def test_slicers_names_count_and_not_its_numbers(plane: Placement, points: np.nd
         ({"idx": "third"}, "must be a list of objects with name and idx"),
     ],
 )
-def test_names_that_do_not_fit_the_map(
+def test_names_that_do_not_fit_the_map_are_refused(
     plane: Placement, points: np.ndarray, tmp_path: Path, change: dict[str, object], message: str
 ) -> None:
     info = slicer_map(points, plane, tmp_path / "map.nrrd")
@@ -106,7 +110,7 @@ def test_names_that_do_not_fit_the_map(
         read_label_map(tmp_path / "map.nrrd", plane.size, names_of_values(info))
 
 
-def test_the_pixel_of_a_landmark_is_its_own(plane: Placement, tmp_path: Path) -> None:
+def test_the_pixel_that_contains_a_landmark_belongs_to_it(plane: Placement, tmp_path: Path) -> None:
     points = np.full((19, 2), np.nan)
     # the second lies in another pixel, and is nearer to the centre of the first one's
     points[:2] = (50.45, 50.45), (50.0, 50.51)
@@ -118,7 +122,7 @@ def test_the_pixel_of_a_landmark_is_its_own(plane: Placement, tmp_path: Path) ->
     assert np.linalg.norm(read - points, axis=1)[:4].max() < 2.0
 
 
-def test_what_is_no_map(tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_image_is_refused(tmp_path: Path) -> None:
     (tmp_path / "map.nrrd").write_text("nothing")
     with pytest.raises(CephError, match="cannot be read"):
         read_label_map(tmp_path / "map.nrrd", SIZE)
@@ -135,5 +139,5 @@ def test_cvat_gets_a_diamond_around_each_landmark(points: np.ndarray) -> None:
     assert len(corners) == 4
 
 
-def test_cvat_knows_the_same_names() -> None:
+def test_cvat_labels_have_the_names_of_the_landmarks() -> None:
     assert {label["name"]: label["id"] for label in detector_labels()} == LABELS

@@ -22,7 +22,7 @@ def control_points(points: np.ndarray, plane: Placement) -> list[dict[str, Any]]
     return as_markups(points, plane, millimetres=True)["markups"][0]["controlPoints"]
 
 
-def test_schema(points: np.ndarray, plane: Placement) -> None:
+def test_markups_follow_slicers_schema(points: np.ndarray, plane: Placement) -> None:
     content = as_markups(points, plane, millimetres=True)
     (markup,) = content["markups"]
     assert content["@schema"].endswith("markups-schema-v1.0.3.json#")
@@ -42,7 +42,7 @@ def test_without_a_scale_no_unit_is_named(points: np.ndarray, plane: Placement) 
     assert "coordinateUnits" not in as_markups(points, plane, millimetres=False)["markups"][0]
 
 
-def test_round_trip(points: np.ndarray, dicom_film: Path, tmp_path: Path) -> None:
+def test_points_survive_a_round_trip_through_markups(points: np.ndarray, dicom_film: Path, tmp_path: Path) -> None:
     plane = placement_of(dicom_film)
     write_markups(tmp_path / "a.mrk.json", as_markups(points, plane, millimetres=True))
     np.testing.assert_allclose(read_label_json(tmp_path / "a.mrk.json", plane), points, atol=1e-4)
@@ -80,7 +80,7 @@ def test_added_landmarks_that_cannot_be(
         read_extra_landmarks(saved(tmp_path / "a.json", content), plane)
 
 
-def test_ras_is_turned(points: np.ndarray, plane: Placement, tmp_path: Path) -> None:
+def test_ras_positions_are_converted_to_lps(points: np.ndarray, plane: Placement, tmp_path: Path) -> None:
     content = as_markups(points, plane, millimetres=True)
     content["markups"][0]["coordinateSystem"] = "RAS"
     for point in content["markups"][0]["controlPoints"]:
@@ -88,33 +88,33 @@ def test_ras_is_turned(points: np.ndarray, plane: Placement, tmp_path: Path) -> 
     np.testing.assert_allclose(read_label_json(saved(tmp_path / "a.json", content), plane), points, atol=1e-4)
 
 
-def test_a_point_that_was_unset_is_not_annotated(points: np.ndarray, plane: Placement, tmp_path: Path) -> None:
+def test_an_undefined_point_is_not_annotated(points: np.ndarray, plane: Placement, tmp_path: Path) -> None:
     content = as_markups(points, plane, millimetres=True)
     content["markups"][0]["controlPoints"][0]["positionStatus"] = "undefined"
     assert np.isnan(read_label_json(saved(tmp_path / "a.json", content), plane)[0]).all()
 
 
-def test_names_and_symbols_in_any_case(plane: Placement, tmp_path: Path) -> None:
+def test_names_and_symbols_are_accepted_in_upper_and_lower_case(plane: Placement, tmp_path: Path) -> None:
     marks = [{"label": label, "position": [1.0, 2.0, 0.0]} for label in (" sella", "n", "POG'", "Pog")]
     found = read_label_json(saved(tmp_path / "a.json", {"markups": [{"controlPoints": marks}]}), plane)
     placed = [mark.symbol for mark, point in zip(LANDMARKS, found, strict=True) if np.isfinite(point).all()]
     assert placed == ["S", "N", "Pog", "Pog'"]
 
 
-def test_a_detection_whose_points_were_moved(plane: Placement, tmp_path: Path) -> None:
+def test_moved_points_of_a_detection_are_read(plane: Placement, tmp_path: Path) -> None:
     marks = [{"symbol": "S", "x": 10.5, "y": 20.0}, {"symbol": "N", "x": None, "y": None}]
     found = read_label_json(saved(tmp_path / "a.json", {"landmarks": marks}), plane)
     np.testing.assert_array_equal(found[0], [20.0, 10.5])
     assert np.isnan(found[1:]).all()
 
 
-def test_a_detection_whose_point_was_removed(plane: Placement, tmp_path: Path) -> None:
+def test_a_point_removed_from_a_detection_is_missing(plane: Placement, tmp_path: Path) -> None:
     marks = [{"symbol": "S", "x": -1, "y": -1}, {"symbol": "N", "x": 30.0, "y": 40}]
     found = read_label_json(saved(tmp_path / "a.json", {"landmarks": marks}), plane)
     assert np.isfinite(found).all(axis=1).nonzero()[0].tolist() == [1]
 
 
-def test_params_of_an_inference_tell_the_unit_of_markups(plane: Placement, tmp_path: Path) -> None:
+def test_params_of_an_inference_are_read_although_they_have_markups(plane: Placement, tmp_path: Path) -> None:
     params = {"landmarks": [FOUND], "markups": {"unit": "mm", "spacing": [0.5, 0.25], "note": "..."}}
     for content in (params, {"label": None, "tag": "original", "params": params}, {"params": params, "ts": 1}):
         found = read_label_json(saved(tmp_path / "a.json", content), plane)
@@ -122,13 +122,13 @@ def test_params_of_an_inference_tell_the_unit_of_markups(plane: Placement, tmp_p
         assert np.isnan(found[1:]).all()
 
 
-def test_a_byte_order_mark(plane: Placement, tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_ignored(plane: Placement, tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text(json.dumps({"landmarks": [FOUND]}), encoding="utf-8-sig")
     np.testing.assert_array_equal(read_label_json(path, plane)[0], [20.0, 10.5])
 
 
-def test_a_detection_of_this_very_image(plane: Placement, tmp_path: Path) -> None:
+def test_a_detection_with_the_uid_of_the_film_is_accepted(plane: Placement, tmp_path: Path) -> None:
     content = {"image_uid": "2.25.1", "rows": 240, "columns": 200, "landmarks": [FOUND]}
     assert read_label_json(saved(tmp_path / "a.json", content), plane, "2.25.1")[0].tolist() == [20.0, 10.5]
     with pytest.raises(CephError, match="another film"):
@@ -147,17 +147,17 @@ WRONG = {
     "a name twice": ({"markups": [{"controlPoints": [MARK, {**MARK, "label": "S"}]}]}, "Sella is in the label twice"),
     "Slicer's regions": ({"markups": []}, "contains no landmark"),
     "all unset": ({"markups": [{"controlPoints": [{**MARK, "positionStatus": "undefined"}]}]}, "contains no landmark"),
-    "no position": ({"markups": [{"controlPoints": [{"label": "S"}]}]}, "not those of Slicer's schema"),
-    "two numbers": ({"markups": [{"controlPoints": [{**MARK, "position": [1, 2]}]}]}, "not those of Slicer's schema"),
+    "no position": ({"markups": [{"controlPoints": [{"label": "S"}]}]}, "do not follow Slicer's schema"),
+    "two numbers": ({"markups": [{"controlPoints": [{**MARK, "position": [1, 2]}]}]}, "do not follow Slicer's schema"),
     "far away": ({"markups": [{"controlPoints": [{**MARK, "position": [-500.0, 2.0, 0.0]}]}]}, "another film"),
-    "another size": ({"rows": 241, "columns": 200, "landmarks": [FOUND]}, "another film: that has the shape"),
-    "another image": ({"image_uid": "2.25.9", "landmarks": [FOUND]}, "another film: that has the SOP Instance UID"),
+    "another size": ({"rows": 241, "columns": 200, "landmarks": [FOUND]}, "another film: its shape"),
+    "another image": ({"image_uid": "2.25.9", "landmarks": [FOUND]}, "another film: its SOP Instance UID"),
     "no coordinates": ({"landmarks": [{"symbol": "S", "x": "a", "y": 1}]}, "not those of a detection"),
 }
 
 
 @pytest.mark.parametrize(("content", "message"), WRONG.values(), ids=WRONG.keys())
-def test_what_is_no_label(plane: Placement, tmp_path: Path, content: Any, message: str) -> None:
+def test_bad_labels_are_refused(plane: Placement, tmp_path: Path, content: Any, message: str) -> None:
     path = tmp_path / "a.json"
     path.write_text(content if isinstance(content, str) else json.dumps(content))
     with pytest.raises(CephError, match=message):

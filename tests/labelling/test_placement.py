@@ -1,4 +1,4 @@
-"""Points lie on the film where ITK, and so 3D Slicer, puts its pixels."""
+"""Points are placed on the film by the same rules as in ITK, and so in 3D Slicer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ POINTS = np.array([[0.0, 0.0], [10.25, 3.5], [100.75, 7.0], [np.nan, np.nan]])
 
 
 def by_itk(path: Path, point: np.ndarray) -> list[float]:
-    """Where ITK puts (row, column) of the image that it reads from the file."""
+    """Return where ITK places (row, column) of the image that it reads from the file."""
     image = itk.imread(str(path))
     index = itk.ContinuousIndex[itk.D, image.GetImageDimension()]()
     index.Fill(0.0)
@@ -56,7 +56,7 @@ DICOM_CASES = {
 
 
 @pytest.mark.parametrize("changes", DICOM_CASES.values(), ids=DICOM_CASES.keys())
-def test_dicom_films(dicom_film: Path, tmp_path: Path, changes: dict[str, object]) -> None:
+def test_dicom_films_are_placed_as_itk_does(dicom_film: Path, tmp_path: Path, changes: dict[str, object]) -> None:
     path = dicom(dicom_film, tmp_path / "film.dcm", **changes)
     found = placement_of(path).to_lps(POINTS)
     for place, point in zip(found[:3], POINTS[:3], strict=True):
@@ -66,7 +66,7 @@ def test_dicom_films(dicom_film: Path, tmp_path: Path, changes: dict[str, object
 
 @pytest.mark.parametrize("name", ["film.png", "film.jpg", "film.bmp", "film.tif"])
 @pytest.mark.parametrize("dpi", [None, 300])
-def test_raster_films(tmp_path: Path, name: str, dpi: int | None) -> None:
+def test_raster_films_are_placed_as_itk_does(tmp_path: Path, name: str, dpi: int | None) -> None:
     path = save_grey(tmp_path / name, noise(120, 90))
     if dpi:
         Image.open(path).save(path, dpi=(dpi, dpi))
@@ -76,7 +76,7 @@ def test_raster_films(tmp_path: Path, name: str, dpi: int | None) -> None:
         np.testing.assert_allclose(place, by_itk(path, point), atol=1e-9)
 
 
-def test_back_to_pixels(dicom_film: Path, tmp_path: Path) -> None:
+def test_lps_positions_convert_back_to_pixels(dicom_film: Path, tmp_path: Path) -> None:
     path = dicom(dicom_film, tmp_path / "film.dcm", **DICOM_CASES["with a place of its own"])
     placement = placement_of(path)
     np.testing.assert_allclose(placement.to_pixels(placement.to_lps(POINTS)), POINTS, atol=1e-9)
@@ -88,7 +88,7 @@ def test_points_off_the_plane_are_projected(dicom_film: Path) -> None:
     np.testing.assert_allclose(placement.to_pixels(lifted), POINTS[:3], atol=1e-9)
 
 
-def test_no_image(tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_image_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "film.png"
     path.write_text("no picture")
     with pytest.raises(ReadError, match=r"film\.png: ITK cannot read the file"):

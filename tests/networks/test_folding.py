@@ -28,7 +28,7 @@ def norms(network: nn.Module) -> int:
 
 @pytest.mark.parametrize("stage", weights.STAGES)
 class TestShippedNetworks:
-    def test_the_same_logits_without_a_normalisation(self, stage: str) -> None:
+    def test_a_folded_network_gives_the_same_logits(self, stage: str) -> None:
         network, film = shipped(stage), torch.rand(2, 1, 75, 90, generator=torch.Generator().manual_seed(1))
         assert norms(network) >= 8
         with torch.inference_mode():
@@ -39,7 +39,7 @@ class TestShippedNetworks:
         assert torch.allclose(found, expected, atol=1e-4 * float(expected.abs().max()))
 
     def test_heatmaps_in_bfloat16_are_those_of_single_precision(self, stage: str, film: Path) -> None:
-        """On a film, in the stage's scale: on noise every heatmap is empty, and any two are near each other."""
+        """On a film at the stage's scale: on noise all heatmaps would be empty, and so agree in any case."""
         side = {"global": 290, "local": 968, "context": 484}[stage]
         seen = Image.fromarray(read_radiograph(film).pixels).resize((side, side), Image.Resampling.BILINEAR)
         pixels = torch.from_numpy(np.array(seen, dtype=np.float32))[None, None, -320:, -320:] / 255
@@ -74,7 +74,7 @@ class _Twice(nn.Module):
     "network",
     [PaddedNetwork(_Twice(), 4, True), HeatmapUNet((4, 8), num_landmarks=2, norm="instance"), nn.Conv2d(1, 3, 3), None],
 )
-def test_what_cannot_be_folded_stays_as_it_is(network: nn.Module | None) -> None:
+def test_networks_that_cannot_be_folded_are_unchanged(network: nn.Module | None) -> None:
     unet = getattr(network, "unet", None)
     assert fold(network) == {}
     if network is not None:
@@ -101,7 +101,7 @@ class TestHandler:
         local, other = (HeatmapUNet((4, 8), num_landmarks=2, mixed_precision=True) for _ in range(2))
         return StageNetworks(local, global_network=other)
 
-    def test_folded_while_it_runs(self) -> None:
+    def test_the_handler_folds_only_while_the_engine_runs(self) -> None:
         networks = self.networks()
         before = {name: value.clone() for name, value in networks.state_dict().items()}
         seen = []

@@ -28,7 +28,7 @@ def test_padding_is_0_at_the_bottom_and_the_right_and_is_cut_away() -> None:
     with torch.no_grad():
         padded = network.unet(functional.pad(film, (0, 2, 0, 3)))
         assert torch.equal(network(film), padded[..., :13, :18])
-        # a grid that fits goes through as it is
+        # a grid that fits is not padded
         fitting = torch.rand(1, 1, 12, 16)
         assert torch.equal(network(fitting), network.unet(fitting))
 
@@ -51,7 +51,7 @@ def test_every_parameter_learns() -> None:
     assert sum(float(p.grad.abs().sum()) > 0 for p in network.parameters() if p.grad is not None) > 10
 
 
-def test_mixed_precision_is_near_and_answers_in_single_precision() -> None:
+def test_mixed_precision_gives_nearly_the_same_logits_in_single_precision() -> None:
     torch.manual_seed(0)
     exact = HeatmapUNet((4, 8, 16), num_landmarks=2).eval()
     mixed = HeatmapUNet((4, 8, 16), num_landmarks=2, mixed_precision=True).eval()
@@ -78,7 +78,7 @@ def test_torchscript_computes_in_single_precision_on_grids_of_any_size(mixed_pre
         assert torch.allclose(script(film), network(film), atol=1e-5)
 
 
-def test_the_callers_mixed_precision_stays() -> None:
+def test_the_callers_autocast_is_kept() -> None:
     torch.manual_seed(0)
     network = HeatmapUNet((4, 8, 16), num_landmarks=2).eval()
     film = torch.rand(1, 1, 16, 16)

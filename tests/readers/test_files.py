@@ -177,7 +177,7 @@ class TestDicomdir:
         assert find_radiographs([tmp_path / "DICOMDIR"]) == [tmp_path / "DICOMDIR"]
         assert find_radiographs([tmp_path]) == sorted(films)
 
-    def test_nothing_outside_its_folder(self, tmp_path: Path) -> None:
+    def test_a_dicomdir_cannot_lead_out_of_its_folder(self, tmp_path: Path) -> None:
         outside = save(dicom(), tmp_path / "IM000000")
         films = medium(tmp_path / "cd", 1)
         path = tmp_path / "cd" / "DICOMDIR"

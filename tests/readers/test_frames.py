@@ -122,7 +122,7 @@ def test_header_claims_more_frames_than_the_file_holds(tmp_path: Path) -> None:
         count_frames(save(dataset, tmp_path / "c.dcm"))
 
 
-def test_no_number_of_frames_is_one(tmp_path: Path) -> None:
+def test_without_a_number_of_frames_there_is_one(tmp_path: Path) -> None:
     for value in (0, None, ""):
         dataset = dicom()
         dataset.NumberOfFrames = value

@@ -28,7 +28,7 @@ def test_damaged_files_are_read_or_refused() -> None:
     assert sum(counts["refused"] for counts in outcomes.values()) > COUNT / 10
 
 
-def test_each_has_a_clear_row(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_each_refused_file_has_a_clear_row(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     states, wrong = fuzz_detect.fuzz_detect(COUNT, 7, tmp_path)
     assert wrong == []
     # messages of decoders in C are in the row or in a warning

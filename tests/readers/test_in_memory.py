@@ -1,4 +1,4 @@
-"""What a person holds in Python is read as a film, or refused in one sentence."""
+"""Arrays, tensors, PIL images and data sets are read as films, or refused with a one-sentence error."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LUMA = np.array([0.299, 0.587, 0.114]) @ COLOUR.reshape(-1, 3).T
 
 
 def with_pixels(**changes: Any) -> Dataset:
-    """Return a data set that no file has held: 400 x 300, 12 bits."""
+    """Return a data set that was never in a file: 400 x 300, 12 bits."""
     dataset = dicom_film(**changes)
     dataset.PixelData = (noise(400, 300).astype(np.uint16) * 16).tobytes()
     return dataset
@@ -96,7 +96,7 @@ SHAPES = (
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         (GREY[0], SHAPES.format("30,")),
         (np.zeros((5, 40, 30)), SHAPES.format("5, 40, 30")),
@@ -109,14 +109,14 @@ SHAPES = (
         (np.full((40, 30), None), "its values are object, and pixels must be whole or real numbers"),
     ],
 )
-def test_arrays_that_are_no_film(values: np.ndarray, said: str) -> None:
-    with pytest.raises(ReadError, match=rf"^array: {said}\.$"):
+def test_arrays_that_are_not_a_film_are_refused(values: np.ndarray, message: str) -> None:
+    with pytest.raises(ReadError, match=rf"^array: {message}\.$"):
         as_radiograph(values)
-    with pytest.raises(ReadError, match=rf"^array 3: {said}\.$"):
+    with pytest.raises(ReadError, match=rf"^array 3: {message}\.$"):
         as_radiograph(values, number=3)
 
 
-def test_pil_images_that_are_no_film(tmp_path: Path) -> None:
+def test_pil_images_that_are_not_a_film_are_refused(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     Image.fromarray(noise(200, 200)).save(buffer, "PNG")
     with (
@@ -161,7 +161,7 @@ def test_a_radiograph_has_its_own_spacing() -> None:
 
 class TestDataset:
     @pytest.mark.parametrize("compressed", [False, True])
-    def test_as_from_its_file(self, dicom: Path, compressed: bool, tmp_path: Path) -> None:
+    def test_a_data_set_gives_the_same_as_its_file(self, dicom: Path, compressed: bool, tmp_path: Path) -> None:
         path = dicom
         if compressed:
             path = tmp_path / "film.dcm"
@@ -193,7 +193,7 @@ class TestDataset:
         assert found.warnings[-1].endswith("replaces 0.2 x 0.2 mm (PixelSpacing, calibrated).")
 
     @pytest.mark.parametrize(
-        ("make", "said"),
+        ("make", "message"),
         [
             (Dataset, "DICOM data set: "),
             (dicom_film, "DICOM data set: a DICOM file without pixel data (Modality DX), perhaps truncated."),
@@ -202,10 +202,10 @@ class TestDataset:
             (unwritable, "DICOM data set: cannot be encoded as DICOM ("),
         ],
     )
-    def test_what_is_no_film(self, make: Callable[[], Dataset], said: str) -> None:
+    def test_data_sets_that_are_not_a_film_are_refused(self, make: Callable[[], Dataset], message: str) -> None:
         with pytest.raises(ReadError) as refused:
             as_radiograph(make())
-        assert str(refused.value).startswith(said)
+        assert str(refused.value).startswith(message)
         assert str(refused.value).count("\n") == 0
         assert "Doe" not in str(refused.value)
         assert "/" not in str(refused.value)
@@ -218,7 +218,7 @@ def test_another_type_is_named_with_what_is_accepted(wrong: Any) -> None:
     assert str(refused.value) == f"a film must be {ACCEPTED}, not {type(wrong).__name__}"
 
 
-def test_what_is_several_films() -> None:
+def test_iterables_of_films_are_recognised() -> None:
     assert all(map(is_several, ([], (), iter(()), {1}, (path for path in ()), range(3))))
     one = [
         "film.png",

@@ -109,7 +109,7 @@ def test_a_damaged_table(tmp_path: Path, table: dict[str, Any]) -> None:
     refuses(path, "damaged DICOM header: the Modality LUT cannot be applied")
 
 
-def test_a_damaged_voi_lut_leaves_the_window(tmp_path: Path) -> None:
+def test_with_a_damaged_voi_lut_the_window_is_used(tmp_path: Path) -> None:
     window = {"WindowCenter": "2000", "WindowWidth": "1500", "VOILUTFunction": "SIGMOID"}
     path = written(tmp_path, "VOILUTSequence", item((4096, 0, 17)), **window)
     same(path, 4095 / (1 + np.exp(-4 * (GREY12.astype(float) - 2000) / 1500)), atol=0.01)

@@ -134,7 +134,7 @@ def test_no_transfer_syntax(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", CODECS)
-def test_data_that_are_longer_compressed(tmp_path: Path, kind: str) -> None:
+def test_compressed_data_may_be_longer_than_uncompressed(tmp_path: Path, kind: str) -> None:
     # data at least as long as the pixels must not be taken for uncompressed ones
     bits = bits_of(kind)
     stored = picture(bits=bits)

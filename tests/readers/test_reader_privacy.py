@@ -1,4 +1,4 @@
-"""No message contains a patient's name, whatever is wrong with a file and wherever the name is."""
+"""No message contains a patient's name, for any damage of a file and any position of the name."""
 
 from __future__ import annotations
 
@@ -60,15 +60,15 @@ def nothing_is_said(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixtu
 
 def messages(path: Path) -> list[str]:
     """Return the messages of reading a file: its warnings or its error."""
-    said = []
+    texts = []
     for read in (read_radiograph, count_frames):
         try:
             found = read(path)
         except ReadError as error:
-            said += [str(error), "".join(traceback.format_exception(error))]
+            texts += [str(error), "".join(traceback.format_exception(error))]
         else:
-            said += getattr(found, "warnings", ())
-    return said
+            texts += getattr(found, "warnings", ())
+    return texts
 
 
 def encoded(tag: BaseTag) -> bytes:

@@ -74,9 +74,9 @@ class TestAsStored:
         self, tmp_path: Path, stored: np.ndarray, order: str, layout: dict[str, Any]
     ) -> None:
         bits, sign = stored.dtype.itemsize * 8, "signed " if stored.dtype.kind == "i" else ""
-        said = f"a TIFF that cannot be decoded exactly: WhiteIsZero with {bits} {sign}bits per sample"
+        message = f"a TIFF that cannot be decoded exactly: WhiteIsZero with {bits} {sign}bits per sample"
         for orientation in (1, 6):
-            refuses(write(tmp_path, stored, 0, orientation=orientation, order=order, **layout), said)
+            refuses(write(tmp_path, stored, 0, orientation=orientation, order=order, **layout), message)
 
     @pytest.mark.parametrize("photometric", [0, 1])
     @pytest.mark.parametrize("bits", [1, 2, 4])
@@ -98,7 +98,7 @@ class TestAsStored:
         for orientation in range(1, 9):
             check(write(tmp_path, stored, 2, orientation=orientation, **layout), luma(RGB8), orientation, atol=1e-3)
 
-    @pytest.mark.parametrize("extra", [0, 2], ids=["not said", "alpha"])
+    @pytest.mark.parametrize("extra", [0, 2], ids=["not stated", "alpha"])
     def test_grey_with_further_samples(self, tmp_path: Path, extra: int, layout: dict[str, Any]) -> None:
         stored = np.dstack([GREY8, GREY8[::-1]])
         for orientation in range(1, 9):

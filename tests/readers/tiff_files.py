@@ -28,14 +28,14 @@ def tiff(
 
     Args:
         pixels: as they are stored.
-        photometric: 0 white is zero, 1 black is zero, 2 RGB, None not said.
+        photometric: 0 white is zero, 1 black is zero, 2 RGB, None not stated.
         bits: per sample, where they are fewer than those of the type.
         tiles: in tiles of 16 x 16, otherwise in one strip.
         planes: every sample in a plane of its own.
         orientation: the tag 274.
         deflate: compressed.
         order: of bytes, "<" or ">".
-        extra: what a sample beyond those of the colours is: 0 not said, 2 alpha.
+        extra: what a sample beyond those of the colours is: 0 not stated, 2 alpha.
         big: BigTIFF.
     """
     samples = 1 if pixels.ndim == 2 else pixels.shape[2]

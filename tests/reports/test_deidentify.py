@@ -27,7 +27,7 @@ NEEDED = {
     *("ModalityLUTType", "LUTDescriptor", "LUTData", "PixelData", "WindowCenter", "WindowWidth"),
     *("RescaleSlope", "RescaleIntercept", "InstanceNumber"),
 }
-# of the source, to be found nowhere in what is made of it
+# texts of the source that must not be in any result
 TRACES = (
     MARKER.encode(),
     DATE.encode(),
@@ -59,7 +59,7 @@ def marked_value(vr: str) -> Any:
 
 
 def marked_elements() -> Iterator[DataElement]:
-    """Every element of DICOM's dictionary that can hold a marker and that no presentation of the film needs."""
+    """Return all elements of DICOM's dictionary that can hold a marker, except those needed to display the film."""
     for tag, (vr, _, _, _, keyword) in DicomDictionary.items():
         if tag >> 16 in (0x0000, 0x0002, 0xFFFE) or keyword in NEEDED or not keyword:
             continue
@@ -94,7 +94,7 @@ def lut() -> Dataset:
 
 class TestObjectsHoldNoIdentity:
     @pytest.mark.parametrize("make", [film, colour_film])
-    def test_no_marker_is_left(self, tmp_path: Path, make: Any) -> None:
+    def test_no_identifying_text_is_left(self, tmp_path: Path, make: Any) -> None:
         source = marked(make())
         source.VOILUTSequence = [lut()]
         header = source_header(saved(source, tmp_path / "film.dcm"))
@@ -108,13 +108,13 @@ class TestObjectsHoldNoIdentity:
             assert [trace for trace in TRACES if trace in content] == []
             assert CREATED.strftime("%Y%m%d").encode() not in content
 
-    def test_the_markers_would_be_found(self, tmp_path: Path) -> None:
-        # the same without de-identification: what the test above looks for is really there
+    def test_the_source_contains_the_identifying_text(self, tmp_path: Path) -> None:
+        # without de-identification, the texts that the test above looks for are there
         save_sr(tmp_path / "sr.dcm", detection_on(), marked(film()))
         content = (tmp_path / "sr.dcm").read_bytes()
         assert {trace for trace in TRACES if trace in content} >= {MARKER.encode(), DATE.encode(), STUDY.encode()}
 
-    def test_they_say_so(self, tmp_path: Path) -> None:
+    def test_objects_are_marked_as_deidentified(self, tmp_path: Path) -> None:
         for name, save in (("sr.dcm", save_sr), ("pr.dcm", save_gsps)):
             save(tmp_path / name, deidentified_detection(detection_on()), deidentified(film()))
             result = dcmread(tmp_path / name)
@@ -125,7 +125,7 @@ class TestObjectsHoldNoIdentity:
             assert not str(result.PatientName).strip("^")
             assert (result.PatientID, result.StudyDate) == ("", "")
 
-    def test_they_belong_together(self, tmp_path: Path) -> None:
+    def test_objects_of_a_film_share_their_new_uids(self, tmp_path: Path) -> None:
         detection, source = deidentified_detection(detection_on(), "k"), deidentified(film(), "k")
         save_sr(tmp_path / "sr.dcm", detection, source)
         save_gsps(tmp_path / "pr.dcm", detection, source)
@@ -183,12 +183,12 @@ class TestDeidentified:
 
 
 class TestUids:
-    def test_same_in_same_out(self) -> None:
+    def test_the_same_uid_is_replaced_the_same_way(self) -> None:
         assert deidentified_uid(STUDY) == deidentified_uid(STUDY) != STUDY
         assert deidentified_uid(STUDY) != deidentified_uid(SERIES)
         assert UID(deidentified_uid(STUDY)).is_valid
 
-    def test_another_key_gives_others(self) -> None:
+    def test_another_key_gives_other_uids(self) -> None:
         assert deidentified_uid(STUDY, "a") != deidentified_uid(STUDY, "b")
 
 
@@ -225,7 +225,7 @@ def test_pictures_may_show_identity(changes: dict[str, Any], word: str | None) -
     assert may_show_identity(deidentified(film(**changes))) == reason
 
 
-def test_every_vr_of_the_dictionary_is_thought_of() -> None:
+def test_every_vr_of_the_dictionary_is_handled() -> None:
     # numbers as bytes, tags and sequences hold no marker; everything else does
     rest = {dictionary_VR(tag) for tag in DicomDictionary if marked_value(dictionary_VR(tag).split(" or ")[0]) is None}
     assert rest <= {"AT", "FD", "FL", "NONE", "OD", "OF", "OL", "OV", "SL", "SQ", "SS", "SV", "UL", "US", "UV"} | {

@@ -71,7 +71,7 @@ class TestSourceHeader:
         assert str(read.PatientName) == text
         assert read.SpecificCharacterSet == character_set
 
-    def test_elements_that_resist_are_left_out(self, tmp_path: Path) -> None:
+    def test_elements_that_cannot_be_converted_are_left_out(self, tmp_path: Path) -> None:
         item = Dataset()
         item.BitsStored = 0x1234
         path = saved(film(InstanceNumber=12345678, OtherPatientIDsSequence=[item]), tmp_path / "film.dcm")
@@ -127,7 +127,7 @@ class TestInherited:
         assert inherited(source)[name].value == expected
 
     @given(st.dictionaries(st.sampled_from(MANDATORY), st.text(max_size=16)))
-    def test_whatever_a_file_says(self, values: dict[str, str]) -> None:
+    def test_any_values_in_a_file_give_a_valid_source(self, values: dict[str, str]) -> None:
         source = Dataset()
         for name, value in values.items():
             source.add(DataElement(name, dictionary_VR(name), value, validation_mode=config.IGNORE))
@@ -183,7 +183,7 @@ class TestImageReference:
             image_reference(film(**{name: None}), detection_on())
 
     @pytest.mark.parametrize("text", ["1.2.Doe", "1..2", ".1.2", "1.2.", "1.2." + "3" * 61, "1 2"])
-    def test_a_uid_that_is_none(self, text: str) -> None:
+    def test_an_invalid_uid_is_refused(self, text: str) -> None:
         source = film()
         source.add(DataElement("StudyInstanceUID", "UI", text, validation_mode=config.IGNORE))
         with pytest.raises(CephError, match="has an invalid Study Instance UID"):

@@ -43,7 +43,7 @@ def test_a_real_result_is_valid(
     schema.validate(json.loads((tmp_path / "new" / "a.json").read_text(encoding="utf-8")))
 
 
-def test_saved_and_read_it_is_the_same(detection: Detection, tmp_path: Path) -> None:
+def test_a_saved_result_can_be_read(detection: Detection, tmp_path: Path) -> None:
     named = detection.model_copy(update={"file": "Müller/山田.png", "state": "uncertain"})
     save_json(tmp_path / "a.json", named)
     text = (tmp_path / "a.json").read_text(encoding="utf-8")
@@ -53,7 +53,7 @@ def test_saved_and_read_it_is_the_same(detection: Detection, tmp_path: Path) -> 
     assert text.endswith("}\n")
 
 
-def test_a_later_minor_version_is_read_and_the_present_one_is_written(
+def test_a_later_minor_version_is_read_and_the_current_one_is_written(
     detection: Detection, schema: Draft202012Validator
 ) -> None:
     values = json.loads(detection.model_dump_json())
@@ -69,32 +69,32 @@ def test_a_later_minor_version_is_read_and_the_present_one_is_written(
 @pytest.mark.parametrize("version", ["3.0", "1.1", "20.0"])
 def test_another_major_version_is_refused_in_one_sentence(detection: Detection, version: str) -> None:
     values = {**json.loads(detection.model_dump_json()), "schema_version": version}
-    said = (
+    message = (
         f"the result has schema version {version}, and monai-ceph {__version__} reads 2.x: "
         "use the version of monai-ceph that wrote it, or detect again"
     )
     for read in (lambda: Detection.model_validate_json(json.dumps(values)), lambda: Detection.model_validate(values)):
         with pytest.raises(CephError) as refused:
             read()
-        assert str(refused.value) == said
+        assert str(refused.value) == message
 
 
 @pytest.mark.parametrize("change", [{}, {"schema_version": 2.0}, {"schema_version": "2"}, {"schema_version": "2.x"}])
-def test_what_has_no_version_is_no_result(detection: Detection, change: dict[str, Any]) -> None:
+def test_json_without_a_version_is_refused(detection: Detection, change: dict[str, Any]) -> None:
     values = json.loads(detection.model_dump_json())
     del values["schema_version"]
     with pytest.raises(CephError, match=r"^not a result of monai-ceph: it has no schema_version such as 2\.1$"):
         Detection.model_validate_json(json.dumps({**values, **change}))
 
 
-def test_a_result_without_its_software_does_not_get_that_of_today(detection: Detection) -> None:
+def test_a_result_without_software_does_not_get_the_current_version(detection: Detection) -> None:
     values = json.loads(detection.model_dump_json())
     del values["model"]["software"]
     with pytest.raises(pydantic.ValidationError, match=r"model\.software\n  Field required"):
         Detection.model_validate_json(json.dumps(values))
 
 
-def test_machines_get_words_without_blanks(detect: Callable[[Path], Detection], dicom: Path) -> None:
+def test_values_for_programs_have_no_spaces(detect: Callable[[Path], Detection], dicom: Path) -> None:
     values = json.loads(detect(dicom).model_dump_json())
     assert values["spacing_source"] == "pixel_spacing_calibrated"
     assert (values["model"]["software"], values["state"]) == (f"monai-ceph {__version__}", "ok")
@@ -114,7 +114,7 @@ def test_machines_get_words_without_blanks(detect: Callable[[Path], Detection], 
         {"rows": "many"},
     ],
 )
-def test_what_is_no_result(change: dict[str, Any], detection: Detection, schema: Draft202012Validator) -> None:
+def test_other_json_is_refused(change: dict[str, Any], detection: Detection, schema: Draft202012Validator) -> None:
     values = json.loads(result_json(detection))
     schema.validate(values)
     with pytest.raises(ValidationError):

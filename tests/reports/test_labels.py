@@ -1,4 +1,4 @@
-"""Symbols beside their landmarks, over the geometry of heads."""
+"""Symbols are placed beside their landmarks, for heads of all shapes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from monai_ceph.landmarks import NUM_LANDMARKS, SYMBOLS, index_of
 from monai_ceph.reports.labels import Box, Label, place_labels
 
 REAL = Path(os.environ.get("ISBI2015_DIR") or "/nonexistent")
-# of overlays, for a film of 1935 x 2400 pixels
+# size of the overlay of a film of 1935 x 2400 pixels
 PICTURE, ARM = (1129.0, 1400.0), 8.0
 SIZES = np.array([(12.0 * len(symbol) + 10, 24.0) for symbol in SYMBOLS])
 # mm of the challenge to pixels of the picture
@@ -26,7 +26,7 @@ MEAN = np.array(weights.model()["mean_shape"])[:, ::-1] * 430 * 1400 / 2400 + np
 
 
 def faults(points: np.ndarray, labels: list[Label], taken: tuple[Box, ...] = (), arm: float = ARM) -> list[str]:
-    """Return what is wrong with the places of labels, in words."""
+    """Return what is wrong with the positions of the labels, as text."""
     boxes = np.array([label.box for label in labels])
     found = []
     for index, box in enumerate(boxes):
@@ -101,7 +101,7 @@ def test_lines_of_text_are_left_free() -> None:
     assert all(label.leader for label in labels)
 
 
-def test_a_leader_leads_from_the_cross_to_the_label() -> None:
+def test_a_line_connects_the_cross_and_its_label() -> None:
     points = np.array([[500.0, 500.0] + 9 * np.array([index % 4, index // 4]) for index in range(16)])
     labels = place_labels(points, SIZES[:16], PICTURE, ARM)
     leaders = [(point, label) for point, label in zip(points, labels, strict=True) if label.leader]
@@ -115,7 +115,7 @@ def test_a_leader_leads_from_the_cross_to_the_label() -> None:
         assert np.cross(np.append(start - point, 0), np.append(end - start, 0)) == pytest.approx(np.zeros(3), abs=1e-6)
 
 
-def test_points_that_coincide_still_have_labels_apart() -> None:
+def test_labels_of_coinciding_points_do_not_overlap() -> None:
     points = np.full((NUM_LANDMARKS, 2), 600.0)
     assert not [fault for fault in faults(points, place_labels(points, SIZES, PICTURE, ARM)) if "near" not in fault]
 

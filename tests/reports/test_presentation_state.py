@@ -92,7 +92,7 @@ def lut(first: int = 0, signed: bool = False, words: bool = True) -> Dataset:
 
 
 class TestGraphics:
-    def test_every_landmark_comes_back(self, tmp_path: Path) -> None:
+    def test_every_landmark_can_be_read_from_the_presentation_state(self, tmp_path: Path) -> None:
         detection = detection_on()
         found = points(read_back(tmp_path, detection))
         assert found == {
@@ -171,7 +171,7 @@ class TestGraphics:
             apart = one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]
             assert apart
 
-    def test_letters_run_away_from_the_point(self, tmp_path: Path) -> None:
+    def test_text_starts_at_the_side_of_its_point(self, tmp_path: Path) -> None:
         sides = set()
         for item in texts(read_back(tmp_path, changed(heads_detection(), 1, x=298.0))):
             left, right = item.BoundingBoxTopLeftHandCorner[0], item.BoundingBoxBottomRightHandCorner[0]
@@ -246,7 +246,7 @@ class TestDisplay:
         source = film(PhotometricInterpretation=photometric, PresentationLUTShape=shape)
         assert read_back(tmp_path, detection_on(), source).PresentationLUTShape == expected
 
-    def test_the_first_window_without_what_somebody_wrote_beside_it(self, tmp_path: Path) -> None:
+    def test_the_first_window_is_copied_without_its_explanation(self, tmp_path: Path) -> None:
         (item,) = read_back(tmp_path, detection_on()).SoftcopyVOILUTSequence
         assert {element.keyword for element in item} == {"WindowCenter", "WindowWidth"}
         assert (item.WindowCenter, item.WindowWidth) == (2048, 4096)
@@ -282,7 +282,7 @@ class TestDisplay:
         assert "LUTExplanation" not in item.VOILUTSequence[0]
         assert "WindowCenter" not in item
 
-    def test_a_damaged_voi_lut_is_none(self, tmp_path: Path) -> None:
+    def test_a_damaged_voi_lut_is_ignored(self, tmp_path: Path) -> None:
         item = read_back(tmp_path, detection_on(), film(VOILUTSequence=[Dataset()])).SoftcopyVOILUTSequence[0]
         assert item.WindowCenter == 2048
 

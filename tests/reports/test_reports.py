@@ -100,13 +100,13 @@ class TestTables:
         assert rows[0][7:] == ["0.123", "-7.000", "pixel_spacing_calibrated", "", ""]
 
     @pytest.mark.parametrize(
-        ("spacing", "said"), [((0.125, 0.125), "0.125"), ((0.1, 0.10001), "0.1"), ((0.1, 0.2), ""), (None, "")]
+        ("spacing", "text"), [((0.125, 0.125), "0.125"), ((0.1, 0.10001), "0.1"), ((0.1, 0.2), ""), (None, "")]
     )
     def test_one_spacing_of_square_pixels(
-        self, detection: Detection, spacing: tuple[float, float] | None, said: str
+        self, detection: Detection, spacing: tuple[float, float] | None, text: str
     ) -> None:
         rows = landmark_rows(detection.model_copy(update={"pixel_spacing": spacing}))
-        assert {row[-2] for row in rows} == {said}
+        assert {row[-2] for row in rows} == {text}
 
     def test_the_uid_of_the_image(self, detection: Detection) -> None:
         rows = landmark_rows(detection.model_copy(update={"image_uid": "1.2.3"}))

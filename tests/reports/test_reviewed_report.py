@@ -1,4 +1,4 @@
-"""What a person placed is told from what the model found, and is found again."""
+"""Reports of a person's landmarks differ from the model's, and can be found and read again."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_no_group_names_an_algorithm_or_a_score(tmp_path: Path) -> None:
         assert not any("lgorithm" in meaning or "core" in meaning for meaning in meanings)
 
 
-def test_nobody_signed_it(tmp_path: Path) -> None:
+def test_the_report_is_unverified(tmp_path: Path) -> None:
     document = reviewed_report(review(), header(tmp_path))
     assert (document.VerificationFlag, document.CompletionFlag) == ("UNVERIFIED", "COMPLETE")
     assert "VerifyingObserverSequence" not in document
@@ -78,7 +78,7 @@ def test_names_of_observers(tmp_path: Path, given: str | None, written: str) -> 
     assert names(reviewed_report(review(observer=given), header(tmp_path)))["Person Observer Name"] == written
 
 
-def test_the_points_come_back(tmp_path: Path) -> None:
+def test_the_points_can_be_read_from_the_report(tmp_path: Path) -> None:
     write_object(tmp_path / "sr.dcm", reviewed_report(review(), header(tmp_path)))
     found = read_points(pydicom.dcmread(tmp_path / "sr.dcm"))
     assert list(found) == [IMAGE]
@@ -91,7 +91,7 @@ def test_points_of_the_model_are_read_too(tmp_path: Path) -> None:
     np.testing.assert_allclose(found[IMAGE], row_column(detection), atol=1e-4, equal_nan=True)
 
 
-def test_what_is_no_report(tmp_path: Path) -> None:
+def test_other_objects_have_no_points(tmp_path: Path) -> None:
     with pytest.raises(CephError, match="no report of landmarks"):
         read_points(header(tmp_path))
 
@@ -113,7 +113,7 @@ def test_every_review_is_an_object_of_its_own_in_a_series_that_can_be_found(tmp_
     assert again.SOPInstanceUID == first.SOPInstanceUID
 
 
-def test_its_series_is_not_the_models(tmp_path: Path) -> None:
+def test_its_series_differs_from_the_models(tmp_path: Path) -> None:
     model = structured_report(detection_on(), header(tmp_path))
     person = reviewed_report(review(), header(tmp_path))
     assert model.SeriesInstanceUID != person.SeriesInstanceUID

@@ -29,7 +29,7 @@ def read_back(folder: Path, detection: Detection, source: Dataset | None = None)
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> hd.sr.ComprehensiveSR:
-    """What stands in the SR of `detection_on()` and `film()`."""
+    """The SR of `detection_on()` and `film()`."""
     return read_back(tmp_path_factory.mktemp("plain"), detection_on())
 
 
@@ -56,7 +56,7 @@ def numbers(group: Any, name: Code) -> list[tuple[float, str]]:
 
 
 def value(item: Any) -> Any:
-    """Return what a content item says: a code, a number with its unit, or a text."""
+    """Return the value of a content item: a code, a number with its unit, or a text."""
     if item.ValueType == "NUM":
         return item.value, item.unit.value
     return triple(item.value) if item.ValueType == "CODE" else item.value
@@ -68,7 +68,7 @@ def section(document: Any, meaning: str) -> list[Any]:
 
 
 def without_point(document: Any) -> list[dict[str, Any]]:
-    """Return the landmarks among the qualitative evaluations: all that is said of each, by the name of the concept."""
+    """Return the landmarks among the qualitative evaluations: the values of each, by the name of the concept."""
     (container,) = section(document, "Qualitative Evaluations")
     found = [item for item in container.ContentSequence if item.name.value == codes.LANDMARK_STATUS.value]
     parts = [[item, *item.ContentSequence, *item.ContentSequence[2].ContentSequence] for item in found]
@@ -110,7 +110,7 @@ class TestImagePosition:
 
 
 class TestLandmarks:
-    def test_every_landmark_comes_back(self, plain: hd.sr.ComprehensiveSR) -> None:
+    def test_every_landmark_can_be_read_from_the_report(self, plain: hd.sr.ComprehensiveSR) -> None:
         detection = detection_on()
         groups = planar(plain)
         assert len(groups) == NUM_LANDMARKS
@@ -214,12 +214,12 @@ class TestFilm:
             ("Source of the scale", codes.SCALE_SOURCES[SpacingSource.NONE]),
         ]
 
-    def test_the_library_stands_before_the_measurements(self, plain: hd.sr.ComprehensiveSR) -> None:
+    def test_the_image_library_comes_before_the_measurements(self, plain: hd.sr.ComprehensiveSR) -> None:
         parts = [item.name.meaning for item in plain.content[0].ContentSequence if item.ValueType == "CONTAINER"]
         assert parts == ["Image Library", "Imaging Measurements", "Qualitative Evaluations"]
 
     @pytest.mark.parametrize("state", ["ok", "uncertain"])
-    def test_the_state(self, tmp_path: Path, state: Any) -> None:
+    def test_the_report_contains_the_state(self, tmp_path: Path, state: Any) -> None:
         document = read_back(tmp_path, detection_on(state=state))
         (item,) = hd.sr.utils.find_content_items(document, name=codes.concept(codes.FILM_STATE), recursive=True)
         assert triple(item.value) == codes.FILM_STATES[state]
@@ -230,7 +230,7 @@ class TestDocument:
         assert texts(plain, codes.NOTICE) == [NOTICE]
         assert texts(plain, codes.WARNING) == ["The head is turned.", "The scale is magnified."]
 
-    def test_what_nobody_checked_is_unverified(self, plain: hd.sr.ComprehensiveSR) -> None:
+    def test_the_report_is_unverified(self, plain: hd.sr.ComprehensiveSR) -> None:
         assert (plain.CompletionFlag, plain.VerificationFlag) == ("COMPLETE", "UNVERIFIED")
         assert plain.PreliminaryFlag == "PRELIMINARY"
         assert plain.SOPClassUID == "1.2.840.10008.5.1.4.1.1.88.33"
@@ -279,7 +279,7 @@ class TestDocument:
         moment = datetime.strptime(document.ObservationDateTime, "%Y%m%d%H%M%S%z")
         assert moment == detection_on().created
 
-    def test_a_film_in_a_study_of_somebody(self, tmp_path: Path) -> None:
+    def test_patient_and_study_are_copied_from_the_film(self, tmp_path: Path) -> None:
         document = read_back(tmp_path, detection_on(), header(tmp_path))
         for name in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "AccessionNumber"):
             assert document[name].value == film()[name].value

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import distributed
 
-# a group whose other members answer nothing: enough for what each process decides by itself
+# a process group whose other members never answer: enough for what each process decides by itself
 from torch.testing._internal.distributed import fake_pg  # noqa: F401
 
 from monai_ceph.errors import CephError
@@ -40,7 +40,7 @@ def test_shares_in_order_are_all_films(films: int, count: int) -> None:
     assert [item for own in counted for item in own] == items
     assert max(map(len, counted)) - min(map(len, counted)) <= 1
     if films:
-        # what is not counted is there so that no process is idle
+        # films that do not count are there so that no process is idle
         assert all(len(each) == max(1, len(own)) for each, own in zip(shares, counted, strict=True))
         assert {item["name"] for each in shares for item in each if math.isnan(item["pixel_spacing"])} <= {"0"}
     assert all(item["pixel_spacing"] == 0.1 for item in items)

@@ -67,13 +67,13 @@ def test_all_films_train_without_a_fold(dataset: Path) -> None:
     assert item["pixel_spacing"] == 0.1
 
 
-def test_a_folder_that_is_no_dataset(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_dataset_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no such file"):
         run(tmp_path, 0)
 
 
 @pytest.mark.parametrize(
-    ("scaled", "said"),
+    ("scaled", "message"),
     [
         (range(6), ""),
         ((), "no validation film has a pixel_spacing"),
@@ -81,7 +81,7 @@ def test_a_folder_that_is_no_dataset(tmp_path: Path) -> None:
     ],
 )
 def test_films_without_a_scale_to_validate_on(
-    dataset: Path, caplog: pytest.LogCaptureFixture, scaled: Iterable[int], said: str
+    dataset: Path, caplog: pytest.LogCaptureFixture, scaled: Iterable[int], message: str
 ) -> None:
     rows = ["file,symbol,x,y,pixel_spacing"]
     for number in range(6):
@@ -91,8 +91,8 @@ def test_films_without_a_scale_to_validate_on(
     with caplog.at_level(logging.WARNING):
         found = [run(dataset, fold) for fold in range(3)]
     assert all(len(each["validate"]) == 2 for each in found)
-    if said:
-        assert said in caplog.text
+    if message:
+        assert message in caplog.text
     else:
         assert "pixel_spacing" not in caplog.text
 
@@ -116,7 +116,7 @@ def test_films_without_a_scale_are_counted_before_an_evaluation(
 
 
 class TestFilmsThatShowNothing:
-    """Their rows are there, and still empty."""
+    """The table has rows for these films, but they are still empty."""
 
     def empty(self, dataset: Path, *numbers: int) -> None:
         table = dataset / "landmarks.csv"
@@ -146,7 +146,7 @@ class TestFilmsThatShowNothing:
 
 
 def test_a_landmark_that_is_named_twice(dataset: Path) -> None:
-    with pytest.raises(CephError, match="landmarks: S is named twice"):
+    with pytest.raises(CephError, match="landmarks: S is listed twice"):
         training_films(str(dataset), "unused", "mean", 0, 3, 0, phantoms=0, landmarks=["S", "N", "S"])
 
 
@@ -164,7 +164,7 @@ def test_a_batch_of_another_size_than_asked_for(batch_size: int, loads: int) -> 
 
 
 def save_checkpoint(folder: Path, iteration: int, epoch_length: int = 12) -> Path:
-    """Write the part of a checkpoint that says how far a run is."""
+    """Write the part of a checkpoint that contains the progress of the run."""
     folder.mkdir(exist_ok=True)
     torch.save({"trainer": {"iteration": iteration, "epoch_length": epoch_length}}, folder / "checkpoint.pt")
     return folder / "checkpoint.pt"
@@ -178,15 +178,15 @@ def test_no_checkpoint(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("iteration", "said"), [(120, "after epoch 10: "), (125, "after epoch 10 and 5 of 12 iterations: ")]
+    ("iteration", "message"), [(120, "after epoch 10: "), (125, "after epoch 10 and 5 of 12 iterations: ")]
 )
-def test_a_checkpoint_says_how_far_the_run_is(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, iteration: int, said: str
+def test_a_resumed_run_logs_how_far_its_checkpoint_is(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, iteration: int, message: str
 ) -> None:
     path = save_checkpoint(tmp_path, iteration)
     with caplog.at_level(logging.WARNING):
         assert latest_checkpoint(str(tmp_path), 11) == str(path)
-    assert said + str(path) in caplog.text
+    assert message + str(path) in caplog.text
 
 
 @pytest.mark.parametrize("max_epochs", [9, 10])
@@ -238,7 +238,7 @@ class TestTimedCheckpointSaver:
     ) -> None:
         assert self.saved(tmp_path, monkeypatch, 600) == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
 
-    def test_half_a_file_of_a_killed_run_goes(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_partial_file_of_a_killed_run_is_removed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / ".checkpoint.pt.71.part").write_bytes(b"half")
         self.saved(tmp_path, monkeypatch, 1)
         assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
@@ -250,7 +250,7 @@ class TestTimedCheckpointSaver:
 
 
 class TestRecord:
-    """What a run is of, and that it goes on from its own checkpoint alone."""
+    """A run records its films and landmarks, and resumes only its own checkpoint."""
 
     @pytest.fixture
     def film_names(self) -> list[str]:
@@ -288,7 +288,7 @@ class TestRecord:
         record_run(str(tmp_path), ("S", "N"), [{"name": "1", "landmarks": np.eye(2)}], [], shape, True, 1)
         assert json.loads((tmp_path / "landmarks.json").read_text())["mean_shape"] == shape
 
-    def test_the_same_films_go_on(self, tmp_path: Path, film_names: list[str]) -> None:
+    def test_a_run_on_the_same_films_is_resumed(self, tmp_path: Path, film_names: list[str]) -> None:
         self.record(tmp_path, film_names, resume=True)
         save_checkpoint(tmp_path, 24)
         self.record(tmp_path, film_names, resume=True)
@@ -303,7 +303,7 @@ class TestRecord:
             (["1.png", "2.png", "3.png"], ("S", "Po"), r"other landmarks \(2 then, 2 now; 'N' then and not now\)"),
         ],
     )
-    def test_others_do_not(
+    def test_a_run_on_other_films_is_not_resumed(
         self, tmp_path: Path, film_names: list[str], train: list[str], symbols: tuple[str, ...], message: str
     ) -> None:
         self.record(tmp_path, film_names, resume=True)
@@ -321,7 +321,7 @@ class TestRecord:
             ({"epoch_length": 24}, "epochs of 12 iterations, not 24, as with another batch_size"),
         ],
     )
-    def test_nor_do_others_of_the_same_names(
+    def test_a_run_on_films_with_the_same_names_but_other_points_is_not_resumed(
         self, tmp_path: Path, film_names: list[str], change: dict[str, Any], message: str
     ) -> None:
         self.record(tmp_path, film_names, resume=True)
@@ -340,7 +340,7 @@ class TestRecord:
         with pytest.raises(CephError, match="resume must be True or False, got 'false'"):
             self.record(tmp_path, ["1.png"], resume="false")  # type: ignore[arg-type]
 
-    def test_a_run_that_left_no_checkpoint_is_in_nobodys_way(self, tmp_path: Path, film_names: list[str]) -> None:
+    def test_a_run_without_a_checkpoint_does_not_block_a_new_one(self, tmp_path: Path, film_names: list[str]) -> None:
         self.record(tmp_path, film_names, resume=True)
         self.record(tmp_path, film_names[1:], resume=True)
         assert json.loads((tmp_path / "films.json").read_text())["train"] == film_names[1:]
@@ -350,7 +350,7 @@ class TestRecord:
         self.record(tmp_path, film_names, resume=True)
         assert latest_checkpoint(str(tmp_path), 5) is not None
 
-    def test_starting_over_leaves_nothing_to_resume(self, tmp_path: Path, film_names: list[str]) -> None:
+    def test_starting_over_renames_the_old_checkpoint(self, tmp_path: Path, film_names: list[str]) -> None:
         self.record(tmp_path, film_names, resume=True)
         (tmp_path / "checkpoint.pt").write_bytes(b"seven")
         self.record(tmp_path, film_names[1:], resume=False)
@@ -358,7 +358,7 @@ class TestRecord:
         assert (tmp_path / "checkpoint.pt.old").read_bytes() == b"seven"
 
     @pytest.mark.parametrize("content", ["{", "[]", '{"train": 3}'])
-    def test_a_record_that_is_none(self, tmp_path: Path, film_names: list[str], content: str) -> None:
+    def test_a_damaged_record_is_an_error(self, tmp_path: Path, film_names: list[str], content: str) -> None:
         (tmp_path / "films.json").write_text(content)
         save_checkpoint(tmp_path, 84)
         with pytest.raises(CephError, match=r"films\.json: not the record of a training run"):
@@ -412,7 +412,7 @@ class TestMeanShape:
         wide, narrow = SHAPE * (1, 1.2), SHAPE * (1, 0.8)
         assert np.allclose(mean_shape(heads(wide, 50 * narrow)), mean_shape(heads(50 * wide, narrow)), atol=2e-4)
 
-    def test_films_with_a_landmark_that_is_not_annotated_take_no_part(self) -> None:
+    def test_films_with_missing_landmarks_are_not_used_for_the_mean_shape(self) -> None:
         gap = np.random.default_rng(1).normal(0, 9, SHAPE.shape)
         gap[3] = np.nan
         found = mean_shape(heads(gap, SHAPE, turned(SHAPE, 20), gap))

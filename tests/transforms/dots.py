@@ -1,4 +1,4 @@
-"""Films whose landmarks can be seen: channel i is a bright dot at landmark i, and nothing else."""
+"""Films whose landmarks can be seen: channel i has a bright dot at landmark i and is dark elsewhere."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def film_with_dots(landmarks: torch.Tensor, size: tuple[int, int], sigma: float)
 
 def seen(film: torch.Tensor) -> torch.Tensor:
     """Return the dots' centres of mass, (row, column) in pixels of the film's grid."""
-    # the cube looks at the tip of a dot: a deformation bends its foot, and with it the centre of the whole
+    # the cube gives weight to the tip of a dot only: a deformation moves the centre of the outer part
     mass = film.as_subclass(torch.Tensor).double() ** 3
     total = mass.sum(dim=(1, 2))
     rows = mass.sum(dim=2) @ torch.arange(mass.shape[1], dtype=torch.float64) / total

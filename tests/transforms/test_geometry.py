@@ -65,7 +65,7 @@ def test_resample_composes_affines() -> None:
 
 @pytest.mark.parametrize("antialias", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.uint8, torch.int16, torch.float64])
-def test_places_are_exact_in_any_type(dtype: torch.dtype, antialias: bool) -> None:
+def test_coordinates_are_exact_in_any_type(dtype: torch.dtype, antialias: bool) -> None:
     film = torch.zeros(1, 600, 500)
     film[:, 100:110, 200:210] = 1
     # twice as fine, or half as fine
@@ -78,7 +78,7 @@ def test_places_are_exact_in_any_type(dtype: torch.dtype, antialias: bool) -> No
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_places_of_many_images_are_exact_in_half_precision(dtype: torch.dtype) -> None:
+def test_coordinates_of_many_images_are_exact_in_half_precision(dtype: torch.dtype) -> None:
     images = torch.zeros(2, 600, 500)
     images[:, 301:311, 401:411] = 1
     matrices = torch.tensor([[[1.0, 0, 290], [0, 1, 390], [0, 0, 1]], [[0.5, 0, 299], [0, 0.5, 399], [0, 0, 1]]])
@@ -151,7 +151,7 @@ class TestAntialias:
         assert (values[beyond > scale] == 0).all()
 
     @pytest.mark.parametrize("step", [4, 5, 7.5])
-    def test_what_is_finer_than_the_new_grid_is_averaged(self, step: float) -> None:
+    def test_details_finer_than_the_new_grid_are_averaged(self, step: float) -> None:
         board = torch.tensor([[0.0, 1.0], [1.0, 0.0]]).repeat(60, 60)[None]
         matrix = similarity(0.4, step, (0, 0))
         matrix[:2, 2] = 60 - matrix[:2, :2] @ torch.tensor([4.0, 4.0]).double()
@@ -175,7 +175,7 @@ class TestAntialias:
         assert torch.equal(affine_of(plain), affine_of(smooth))
         assert plain.meta["file"] == smooth.meta["file"] == "a.png"
 
-    def test_a_straight_line_stays_one(self) -> None:
+    def test_a_linear_gradient_stays_linear(self) -> None:
         # four pixels become one; the filter looks at eight, which the film's border cuts
         film = torch.arange(40.0)[:, None] + 100 * torch.arange(32.0)[None]
         matrix = torch.tensor([[4.0, 0, 1.5], [0, 4, 1.5], [0, 0, 1]])
@@ -231,7 +231,7 @@ class TestFitSimilarity:
         fitted = fit_similarity(model, found, weights=weights)
         assert torch.allclose(fitted, fit_similarity(model[known], found[known], weights=weights[known]))
 
-    def test_only_the_ratio_of_weights_counts_and_0_is_as_not_known(self) -> None:
+    def test_only_ratios_of_weights_matter_and_weight_0_leaves_out_a_point(self) -> None:
         model, found = cloud(0, 6), cloud(1, 6)
         weights = torch.tensor([1.0, 2, 0, 3, 1, 5])
         fitted = fit_similarity(model, found, weights=weights)
@@ -245,7 +245,7 @@ class TestFitSimilarity:
         assert torch.allclose(apply(fit_similarity(model, mirrored, mirrored=True), model), mirrored)
         assert (apply(fit_similarity(model, mirrored), model) - mirrored).abs().max() > 0.3
 
-    def test_the_arguments_are_left_alone(self) -> None:
+    def test_the_arguments_are_not_changed(self) -> None:
         model, found, weights = cloud(0, 5), cloud(1, 5), torch.ones(5)
         before = model.clone(), found.clone(), weights.clone()
         fit_similarity(model, found, mirrored=True, weights=weights)

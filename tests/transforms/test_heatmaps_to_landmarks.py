@@ -79,7 +79,7 @@ def test_mean_by_hand() -> None:
     assert HeatmapsToLandmarks("mean", 0.5)(heatmap)[0].tolist() == pytest.approx([2.0, 3.0])
 
 
-def test_what_is_left_counts_with_its_power() -> None:
+def test_the_remaining_pixels_are_weighted_by_the_power() -> None:
     heatmap = torch.zeros(1, 6, 8)
     heatmap[0, 1, 2], heatmap[0, 4, 2], heatmap[0, 1, 7] = 0.2, 0.1, 0.0199
     # 0.0199 is below a tenth of 0.2; the two others count 1 to 1, 2 to 1, 4 to 1
@@ -104,7 +104,7 @@ def test_the_geometric_mean_of_two_networks_squared_is_their_product(centres: li
 
 
 @pytest.mark.parametrize("method", ["argmax", "mean"])
-def test_without_evidence_there_is_no_landmark(method: Literal["argmax", "mean"]) -> None:
+def test_a_heatmap_without_a_maximum_gives_no_landmark(method: Literal["argmax", "mean"]) -> None:
     maps = torch.zeros(5, 12, 12)
     maps[1, 3, 4] = math.nan
     maps[1, 5, 5] = 1
@@ -118,7 +118,7 @@ def test_without_evidence_there_is_no_landmark(method: Literal["argmax", "mean"]
 
 
 @pytest.mark.parametrize("method", ["argmax", "mean"])
-def test_a_maximum_that_is_too_low_is_no_landmark(method: Literal["argmax", "mean"]) -> None:
+def test_a_maximum_below_min_peak_gives_no_landmark(method: Literal["argmax", "mean"]) -> None:
     maps = torch.zeros(4, 12, 12)
     maps[0, 6, 7], maps[1, 6, 7], maps[2, 6, 7], maps[3, 6, 7] = 0.2499, 0.25, 0.9, math.nan
     found = HeatmapsToLandmarks(method, min_peak=0.25)(maps)
@@ -128,7 +128,7 @@ def test_a_maximum_that_is_too_low_is_no_landmark(method: Literal["argmax", "mea
     assert torch.equal(data["found"].isnan(), found.isnan())
 
 
-def test_heatmaps_are_left_alone() -> None:
+def test_heatmaps_are_not_changed() -> None:
     maps = torch.rand(3, 8, 8)
     before = maps.clone()
     HeatmapsToLandmarks("mean")(maps)

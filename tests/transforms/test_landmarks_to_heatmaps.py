@@ -55,14 +55,14 @@ def test_gaussians_that_overlap_above_1_share_the_pixel_in_proportion() -> None:
     assert heatmaps[0, 10, 10].item() == pytest.approx(1 / (1 + other))
     assert heatmaps[1, 10, 10].item() == pytest.approx(other / (1 + other))
     assert heatmaps[2, 10, 10] == 0
-    # where they sum to less than 1 equation 2 stands as it is
+    # where they sum to less than 1, equation 2 is not changed
     own, far = math.exp(-100 / 18), math.exp(-169 / 18)
     assert heatmaps[:, 10, 0].tolist() == pytest.approx([own, far, 1 - own - far])
 
 
 @given(points=landmarks, start=st.tuples(st.integers(-8, 20), st.integers(-8, 20)))
 @settings(max_examples=40)
-def test_heatmaps_of_a_part_are_the_part_of_the_heatmaps(
+def test_heatmaps_of_a_crop_are_the_crop_of_the_heatmaps(
     points: list[tuple[float, float]], start: tuple[int, int]
 ) -> None:
     """So the tail of a landmark outside is kept."""

@@ -35,7 +35,7 @@ USES: dict[str, Callable] = {
 
 
 @pytest.mark.parametrize("use", USES)
-def test_an_array_is_as_a_film_without_an_affine(use: str) -> None:
+def test_an_array_gives_the_same_as_a_film_without_an_affine(use: str) -> None:
     before = PIXELS.copy()
     found, expected = USES[use](PIXELS), USES[use](torch.from_numpy(PIXELS))
     assert isinstance(found, MetaTensor)
@@ -46,7 +46,7 @@ def test_an_array_is_as_a_film_without_an_affine(use: str) -> None:
 
 @pytest.mark.parametrize("use", USES)
 def test_an_array_of_another_order_and_type(use: str) -> None:
-    """Turned as PIL's images are, and in the type of most DICOM files, which torch hardly knows."""
+    """Transposed like PIL's images, and in the type of most DICOM files, which torch supports only in part."""
     pixels = np.round(60000 * PIXELS).astype(np.uint16)[:, ::-1].swapaxes(1, 2)
     plain = torch.from_numpy(np.ascontiguousarray(pixels).astype(np.int32))
     assert torch.equal(USES[use](pixels).as_subclass(torch.Tensor), USES[use](plain).as_subclass(torch.Tensor))

@@ -25,7 +25,7 @@ def lying(angle: float, scale: float, centre: tuple[float, float]) -> torch.Tens
 
 @given(size=st.integers(1, 1000), unit=st.floats(1e-3, 1e3), shift=st.floats(-1e3, 1e3))
 @settings(max_examples=40)
-def test_place_and_size_of_the_mean_shape(size: int, unit: float, shift: float) -> None:
+def test_position_and_size_of_the_mean_shape(size: int, unit: float, shift: float) -> None:
     pose = PoseFilm(size, (unit * SHAPE + shift).tolist(), centre=(0.4, 0.7), radius=0.2)
     # as shares of the square, whose edge is half a pixel before the first centre
     share = (pose.model + 0.5) / size
@@ -34,7 +34,7 @@ def test_place_and_size_of_the_mean_shape(size: int, unit: float, shift: float) 
     assert torch.allclose(pose.model, PoseFilm(size, SHAPE, (0.4, 0.7), 0.2).model, rtol=1e-6)
 
 
-def test_trained_networks_know_one_place_and_one_size() -> None:
+def test_position_and_size_are_those_that_the_networks_were_trained_with() -> None:
     pose = PoseFilm(968, SHAPE)
     assert (pose.model + 0.5).mean(dim=0).tolist() == pytest.approx([0.578 * 968, 0.638 * 968])
     assert pose.model.std(dim=0, correction=0).norm().item() == pytest.approx(0.2238 * 968)
@@ -76,7 +76,7 @@ def test_landmarks_in_source_coordinates_of_a_film_that_was_cut_before() -> None
     assert miss(square, points, margin=5) < 0.15
 
 
-def test_what_is_not_annotated_does_not_count() -> None:
+def test_landmarks_without_annotation_are_ignored() -> None:
     points = lying(15, 20, (60.0, 60.0))
     points[2] = NAN
     points[4, 0] = NAN

@@ -26,7 +26,7 @@ def test_every_landmark_lies_on_the_line_between_its_annotators(seed: int, amoun
     assert moved[3].tolist() == [0, 0]
 
 
-def test_places_are_uniform_and_of_each_landmark() -> None:
+def test_positions_are_uniform_and_independent_for_each_landmark() -> None:
     points, spread = torch.zeros(20000, 2), torch.tensor([[0.0, 10.0]]).expand(20000, 2)
     moved = RandAnnotation().set_random_state(0)(points, spread)
     assert moved[:, 0].abs().max() == 0
@@ -50,6 +50,6 @@ def test_dictionary_form() -> None:
 
 
 @pytest.mark.parametrize("amount", [-0.1, math.inf, math.nan])
-def test_amounts_that_are_none(amount: float) -> None:
+def test_invalid_amounts_are_refused(amount: float) -> None:
     with pytest.raises(ValueError, match="amount"):
         RandAnnotation(amount)

@@ -48,7 +48,7 @@ def eroded(mask: torch.Tensor, margin: int, *, outside: bool) -> torch.Tensor:
 
 @given(seed=seeds, margin=st.integers(0, 6), count=st.integers(1, 4))
 @settings(max_examples=60)
-def test_landmarks_are_taken_away_where_pixels_are(seed: int, margin: int, count: int) -> None:
+def test_landmarks_under_a_rectangle_are_removed(seed: int, margin: int, count: int) -> None:
     """A landmark on every pixel of the film."""
     cover = RandFilmOcclusion(1.0, count, (0.1, 0.8), margin).set_random_state(seed)
     film, landmarks = cover(FILM, EVERYWHERE)
@@ -114,7 +114,7 @@ def test_by_hand(place: tuple[float, float], fate: str) -> None:
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_what_one_rectangle_hides_no_other_brings_back(order: int) -> None:
+def test_a_landmark_hidden_by_one_rectangle_stays_hidden(order: int) -> None:
     # the landmark lies in the middle of one and at the border of the other
     rectangles = [(0, 0, 30, 30), (14, 14, 35, 35)][::order]
     cover = drawn(RandFilmOcclusion(1.0, 2, (0.1, 0.1), margin=4), *rectangles)
@@ -122,7 +122,7 @@ def test_what_one_rectangle_hides_no_other_brings_back(order: int) -> None:
     assert cover.hide(point, affine_of(FILM)).tolist() == [[OUT_OF_SIGHT] * 2]
 
 
-def test_what_is_not_annotated_stays_so() -> None:
+def test_landmarks_without_annotation_stay_nan() -> None:
     cover = drawn(RandFilmOcclusion(1.0, 1, (0.1, 0.1), margin=0), (0, 0, 37, 52))
     assert cover.hide(torch.tensor([[math.nan, math.nan]]), affine_of(FILM)).isnan().all()
 
@@ -204,7 +204,7 @@ def test_data_without_a_film_stay_as_they_are() -> None:
         RandFilmOcclusiond("image", "landmarks", 1.0, 3, (0.2, 0.6), 2.0)(data)
 
 
-def test_patches_of_one_film_are_covered_each_in_its_own_way() -> None:
+def test_each_patch_of_a_film_gets_its_own_rectangles() -> None:
     chain = Compose(
         [
             RandLandmarkPatchd("image", "landmarks", 24, 0.0, 4),

@@ -17,7 +17,7 @@ AFFINE = torch.tensor([[2.0, 0, 1], [0, 2, 3], [0, 0, 1]]).double()
 
 @given(seed=st.integers(0, 99), lower=st.floats(0, 20), upper=st.floats(60, 100))
 @settings(max_examples=30)
-def test_of_all_pixels_it_is_monais(seed: int, lower: float, upper: float) -> None:
+def test_with_step_1_it_equals_monais_transform(seed: int, lower: float, upper: float) -> None:
     film = torch.from_numpy(np.random.RandomState(seed).normal(100, 30, (1, 23, 31))).float()
     monais = ScaleIntensityRangePercentiles(lower, upper, b_min=0, b_max=1, clip=True)
     ours = ScaleFilmIntensity(lower, upper, step=1)(film)
@@ -48,7 +48,9 @@ def test_a_constant_film_becomes_0() -> None:
 
 @pytest.mark.parametrize(("odd", "becomes"), [(math.nan, 0.0), (math.inf, 1.0), (-math.inf, 0.0)])
 @pytest.mark.parametrize("place", [(0, 0), (3, 2)])
-def test_a_pixel_that_is_not_finite_leaves_the_others_alone(odd: float, becomes: float, place: tuple[int, int]) -> None:
+def test_a_pixel_that_is_not_finite_does_not_change_the_others(
+    odd: float, becomes: float, place: tuple[int, int]
+) -> None:
     """One that is sampled, and one that is not."""
     film = torch.full((1, 9, 9), 50.0)
     film[:, ::4, ::4] = torch.tensor([[50.0, 10, 20], [30, 40, 50], [60, 70, 90]])

@@ -13,7 +13,7 @@ FILM = torch.rand(1, 47, 90, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("shape", [(2400, 1935), (1935, 2400), (968, 968), (100, 80), (150, 450)])
-def test_the_longer_side_fills_the_square_and_the_other_lies_in_the_middle(shape: tuple[int, int]) -> None:
+def test_the_longer_side_fills_the_square_and_the_shorter_is_centred(shape: tuple[int, int]) -> None:
     whole = WholeFilm(290)(MetaTensor(torch.zeros(1, *shape), affine=torch.eye(3)))
     assert whole.shape == (1, 290, 290)
     # the film's edges, half a pixel outside the centres

@@ -1,4 +1,4 @@
-"""The bundle that `monai-ceph bundle` writes, by the checks that the CI of the MONAI Model Zoo makes."""
+"""The bundle that `monai-ceph bundle` writes passes the checks of the MONAI Model Zoo's CI."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def metadata_of(bundle: Path) -> dict[str, Any]:
 
 
 def files_of(bundle: Path) -> dict[str, str]:
-    """What the command line of monai.bundle takes."""
+    """Return the options with the config files for the command line of monai.bundle."""
     return {
         "meta_file": str(bundle / "configs" / "metadata.json"),
         "config_file": str(bundle / "configs" / "inference.json"),
@@ -54,7 +54,7 @@ def files_of(bundle: Path) -> dict[str, str]:
 
 
 class TestDirectory:
-    def test_files(self, bundle: Path) -> None:
+    def test_the_bundle_has_all_files_of_the_zoos_layout(self, bundle: Path) -> None:
         found = {path.relative_to(bundle).as_posix() for path in bundle.rglob("*") if path.is_file()}
         assert {
             *("LICENSE", "docs/README.md", "docs/data_license.txt", "models/model.pt", "models/model.ts"),
@@ -96,7 +96,7 @@ class TestDirectory:
         assert [section for section in sections if section in expected] == list(expected)
         assert not re.search(r"\$(?! )", text)
 
-    def test_what_the_readme_runs_is_there(self, bundle: Path) -> None:
+    def test_files_named_in_the_readmes_commands_exist(self, bundle: Path) -> None:
         text = (bundle / "docs" / "README.md").read_text()
         assert all((bundle / name).is_file() for name in re.findall(r"configs/[\w/]+\.json", text))
 
@@ -189,7 +189,7 @@ def test_fine_tuning_keeps_the_pose_of_the_model(bundle: Path) -> None:
     assert overlay["mean_shape"] == inference["mean_shape"] == weights.mean_shape()
 
 
-def test_an_overlay_that_goes_without_a_network(bundle: Path) -> None:
+def test_an_overlay_without_the_context_network(bundle: Path) -> None:
     config = ConfigParser()
     config.read_config([str(bundle / "configs" / f"{name}.json") for name in ("inference", "overlays/paper")])
     config["bundle_root"] = str(bundle)
@@ -198,7 +198,7 @@ def test_an_overlay_that_goes_without_a_network(bundle: Path) -> None:
 
 
 class TestRuns:
-    """From inside the bundle, with nothing but the installed package."""
+    """Runs in the folder of the bundle, with only the package installed."""
 
     @pytest.fixture(scope="class")
     def logs(self, bundle: Path, film: Path) -> dict[str, str]:
@@ -241,7 +241,7 @@ class TestRuns:
     @pytest.mark.parametrize(
         ("run", "overrides"), [("inference", {}), ("ts", {"mixed_precision": False})], ids=["inferring", "torchscript"]
     )
-    def test_landmarks_are_those_of_detect(
+    def test_the_bundle_finds_the_same_landmarks_as_detect(
         self, logs: dict[str, str], bundle: Path, film: Path, run: str, overrides: dict[str, bool]
     ) -> None:
         """TorchScript computes in single precision."""
@@ -256,7 +256,7 @@ class TestRuns:
             assert float(ours[5]) == pytest.approx(float(theirs[5]), abs=0.002)
 
     @pytest.mark.parametrize(("run", "stage"), [("training", "local"), ("training of the context network", "context")])
-    def test_training_goes_on_from_the_model_and_its_result_takes_the_stages_place(
+    def test_training_starts_from_the_model_and_its_weights_replace_the_stage(
         self, logs: dict[str, str], bundle: Path, run: str, stage: str
     ) -> None:
         assert re.search(r"Restored all variables from (\./)?models/model\.pt", logs[run])
@@ -353,7 +353,7 @@ class TestModelOfTheUser:
         written = write_bundle(tmp_path, [tmp_path / "own.json"], torchscript=False).folder
         assert not (written / "configs" / "overlays" / "context.json").exists()
 
-    def test_documents_claim_nothing_of_it(self, own: Path) -> None:
+    def test_documents_make_no_claim_about_other_weights(self, own: Path) -> None:
         assert "Not measured" in (own / "docs" / "README.md").read_text()
         for file in ("docs/README.md", "docs/data_license.txt"):
             assert "ISBI" not in (own / file).read_text()

@@ -12,7 +12,7 @@ CHEEK_TEETH = (0.02, 0.14, 0.27, 0.41, 0.63, 0.90)
 
 
 def _behind(point: np.ndarray, start: np.ndarray, end: np.ndarray, depth: float) -> np.ndarray:
-    """Push ``point`` back until it lies at least ``depth`` behind the chord and within its middle part."""
+    """Push ``point`` back until it is at least ``depth`` behind the chord and within its middle part."""
     share = np.clip((point[1] - start[1]) / (end[1] - start[1]), 0.38, 0.7)
     on_chord = start + share * (end - start)
     return np.array([min(point[0], on_chord[0] - depth), on_chord[1]])
