@@ -385,7 +385,7 @@ def test_landmarks_that_coincide_have_no_direction(detection: Detection) -> None
 @pytest.mark.parametrize("definition", DEFINITIONS, ids=lambda definition: definition.symbol)
 def test_a_definition_names_what_it_uses(definition: Definition) -> None:
     places = {symbol: complex(*WHOLE[symbol]) for symbol in definition.landmarks}
-    definition.formula(Face(places))  # raises KeyError for one that it does not name
+    definition.formula(Face(places))  # raises KeyError for a landmark that it does not name
     for symbol in definition.landmarks:
         with pytest.raises(KeyError):
             definition.formula(Face({other: place for other, place in places.items() if other != symbol}))

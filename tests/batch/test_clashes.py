@@ -129,6 +129,8 @@ class TestClashes:
         assert [detection["file"] for detection in detections] == names
         assert [detection["image_uid"] for detection in detections] == [uid, uid]
         assert [detection["warnings"].count(CLASH_WARNING) for detection in detections] == [1, 1]
+        # the measurements follow from the rest
+        assert all(detection.pop("measurements") for detection in detections)
         assert [json.loads(text) for (text,) in ledger(run.out, "detection")] == detections
 
     def test_in_one_run(self, run: Runs, other: Callable[[], Path]) -> None:
