@@ -8,7 +8,7 @@ from monai_ceph.analysis.definition import Definition
 __all__ = ["DEFINITIONS"]
 
 
-def _corner(symbol: str, name: str, polygon: str) -> Definition:
+def _corner(symbol: str, name: str, polygon: str, citation: str = sources.VARIABLES) -> Definition:
     return Definition(
         symbol,
         name,
@@ -16,11 +16,11 @@ def _corner(symbol: str, name: str, polygon: str) -> Definition:
         ("Björk-Jarabak",),
         lambda face: face.corner(polygon),
         f"angle {polygon}, inside the polygon N-S-Ar-Go-Me",
-        f"{sources.BJORK_1969}; {sources.JARABAK_1972}; {sources.JARABAK_TERMS}",
+        f"{sources.BJORK_1969}; {sources.JARABAK_1972}; {sources.JARABAK_TERMS}; {citation}",
     )
 
 
-def _length(line: str, name: str, citation: str = sources.JARABAK_1972) -> Definition:
+def _length(line: str, name: str, citation: str = f"{sources.JARABAK_1972}; {sources.VARIABLES}") -> Definition:
     start, end = line.split("-")
     return Definition(
         line,
@@ -37,8 +37,8 @@ DEFINITIONS: tuple[Definition, ...] = (
     _corner("Saddle", "Saddle angle", "N-S-Ar"),
     _corner("Articular", "Articular angle", "S-Ar-Go"),
     _corner("Gonial", "Gonial angle", "Ar-Go-Me"),
-    _corner("Upper gonial", "Upper gonial angle", "Ar-Go-N"),
-    _corner("Lower gonial", "Lower gonial angle", "N-Go-Me"),
+    _corner("Upper gonial", "Upper gonial angle", "Ar-Go-N", sources.VERTICAL),
+    _corner("Lower gonial", "Lower gonial angle", "N-Go-Me", sources.VERTICAL),
     Definition(
         "Björk sum",
         "Sum of saddle, articular and gonial angle",
@@ -70,6 +70,6 @@ DEFINITIONS: tuple[Definition, ...] = (
         ("Björk-Jarabak",),
         lambda face: 100 * face.distance("S-Go") / face.distance("N-Me"),
         "100 times distance S-Go divided by distance N-Me",
-        sources.JARABAK_1972,
+        f"{sources.JARABAK_1972}; {sources.VARIABLES}",
     ),
 )

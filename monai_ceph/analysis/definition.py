@@ -35,7 +35,7 @@ ANALYSES: tuple[Analysis, ...] = get_args(Analysis)
 
 Formula = Callable[[Face], Number]
 
-# any positions that are in general position: each landmark is elsewhere, and no three lie in a line
+# positions to try a formula on: no two are the same, and no three lie in a line
 _SOMEWHERE = {mark.symbol: complex(n, n * n) for n, mark in enumerate((*LANDMARKS, *EXTRA_LANDMARKS), start=1)}
 
 

@@ -29,4 +29,4 @@ DEFINITIONS: tuple[Definition, ...] = tuple(
     )
     for definition in analysis.DEFINITIONS
 )
-"""All measurements, in the order in which they are reported. A measurement of several analyses is with the first."""
+"""All measurements, in the order in which they are reported: by the first of their analyses."""

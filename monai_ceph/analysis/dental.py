@@ -16,7 +16,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         ("Dental",),
         lambda face: face.angle("U1A-UI", "N-S"),
         "angle between the upper incisor's axis and S-N, on the side of the tongue",
-        sources.secondary(sources.JACOBSON_2006),
+        sources.secondary(sources.JACOBSON_2006, sources.VARIABLES, sources.AXES),
     ),
     Definition(
         "Overjet",

@@ -28,7 +28,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         ("Downs", "Ricketts"),
         facial_angle,
         "lower inner angle between the Frankfort plane Or-Po and the facial plane N-Pog",
-        f"{sources.DOWNS_1948}; {sources.DOWNS_1956}; {sources.RICKETTS_1981}",
+        f"{sources.DOWNS_1948}; {sources.DOWNS_1956}; {sources.RICKETTS_1981}; {sources.VARIABLES}",
     ),
     Definition(
         "Convexity",
@@ -37,7 +37,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         ("Downs",),
         lambda face: face.turn("N-A", "A-Pog"),
         "turn from N-A to A-Pog, positive if A is ahead of N-Pog",
-        f"{sources.DOWNS_1948}; {sources.DOWNS_1956}",
+        f"{sources.DOWNS_1948}; {sources.DOWNS_1956}; {sources.VARIABLES}",
     ),
     Definition(
         "A-B plane",
@@ -46,7 +46,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         ("Downs",),
         ab_plane,
         "angle between the facial plane N-Pog and A-B, positive if B is ahead of A, seen from the facial plane",
-        f"{sources.DOWNS_1948}; {sources.SIGNS} (APDI)",
+        f"{sources.DOWNS_1948}; {sources.SIGNS} (APDI); {sources.VARIABLES}",
     ),
     Definition(
         "FMA",
@@ -64,7 +64,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         ("Downs",),
         lambda face: face.turn("Po-Or", "S-Gn"),
         "turn from Po-Or to S-Gn, positive if Gn is below",
-        sources.DOWNS_1948,
+        f"{sources.DOWNS_1948}; {sources.LENGTHS}",
     ),
     Definition(
         "FH-OP",
@@ -73,7 +73,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         ("Downs",),
         lambda face: face.turn("Po-Or", occlusal_plane(face)),
         "turn from Po-Or to the line from the middle of U6-L6 to the middle of UI-LI, positive if it falls in front",
-        sources.DOWNS_1948,
+        f"{sources.DOWNS_1948}; {sources.VARIABLES}; {sources.OCCLUSAL}",
     ),
     Definition(
         "L1-OP",
@@ -82,7 +82,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         ("Downs",),
         lambda face: face.turn(occlusal_plane(face), "LI-L1A") - 90,
         "angle between the occlusal plane and the lower incisor's axis minus 90, positive if the tip is proclined",
-        sources.DOWNS_1948,
+        f"{sources.DOWNS_1948}; {sources.OCCLUSAL}",
     ),
     Definition(
         "U1-APog (mm)",

@@ -50,7 +50,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         ("Eastman", "Vertical"),
         lambda face: 100 * face.distance("ANS-Me") / face.distance("N-Me"),
         "100 times distance ANS-Me divided by distance N-Me",
-        sources.HEIGHTS,
+        f"{sources.HEIGHTS}; {sources.LENGTHS}",
     ),
     Definition(
         "U1-PP",
@@ -59,6 +59,6 @@ DEFINITIONS: tuple[Definition, ...] = (
         ("Eastman", "Dental"),
         lambda face: face.angle("U1A-UI", "ANS-PNS"),
         "angle between the upper incisor's axis and the palatal plane, on the side of the tongue",
-        sources.MILLS_1982,
+        f"{sources.MILLS_1982}; {sources.AXES}",
     ),
 )

@@ -21,7 +21,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         ("McNamara",),
         lambda face: _ahead_of_perpendicular(face, "A"),
         "distance of A from the perpendicular to Po-Or through N, positive in front of it",
-        sources.MCNAMARA_1984,
+        f"{sources.MCNAMARA_1984}; {sources.VARIABLES}",
     ),
     Definition(
         "Pog-Nperp",
@@ -30,7 +30,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         ("McNamara",),
         lambda face: _ahead_of_perpendicular(face, "Pog"),
         "distance of Pog from the perpendicular to Po-Or through N, positive in front of it",
-        sources.MCNAMARA_1984,
+        f"{sources.MCNAMARA_1984}; {sources.VARIABLES}",
     ),
     Definition(
         "U1-A",
@@ -49,7 +49,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         ("McNamara",),
         lambda face: face.distance("Co-A"),
         "distance from Co to A",
-        sources.MCNAMARA_1984,
+        f"{sources.MCNAMARA_1984}; {sources.VARIABLES}; {sources.LENGTHS}",
     ),
     Definition(
         "Co-Gn",
@@ -58,7 +58,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         ("McNamara",),
         lambda face: face.distance("Co-Gn"),
         "distance from Co to Gn",
-        sources.MCNAMARA_1984,
+        f"{sources.MCNAMARA_1984}; {sources.VARIABLES}; {sources.LENGTHS}",
     ),
     Definition(
         "Co-Gn - Co-A",
@@ -67,7 +67,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         ("McNamara",),
         lambda face: face.distance("Co-Gn") - face.distance("Co-A"),
         "distance from Co to Gn minus distance from Co to A",
-        sources.MCNAMARA_1984,
+        f"{sources.MCNAMARA_1984}; {sources.VARIABLES}",
     ),
     Definition(
         "ANS-Me",

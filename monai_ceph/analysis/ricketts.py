@@ -42,7 +42,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         ("Ricketts", "McNamara"),
         lambda face: face.ahead("LI", "A-Pog"),
         "distance of LI from the line A-Pog, positive in front of it",
-        f"{sources.RICKETTS_1961}; {sources.MCNAMARA_1984}; {sources.RICKETTS_TERMS}",
+        f"{sources.RICKETTS_1961}; {sources.MCNAMARA_1984}; {sources.RICKETTS_TERMS}; {sources.VARIABLES}",
     ),
     Definition(
         "L1-APog (deg)",
@@ -51,7 +51,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         ("Ricketts",),
         lambda face: face.turn("A-Pog", "LI-L1A"),
         "angle between A-Pog and the lower incisor's axis, positive if the tip is proclined",
-        sources.RICKETTS_1981,
+        f"{sources.RICKETTS_1981}; {sources.VARIABLES}",
     ),
     Definition(
         "FH-PP",
@@ -69,7 +69,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         ("Ricketts", "Soft tissue"),
         lambda face: face.ahead("UL", "Prn-Pog'"),
         "distance of UL from the line Prn-Pog', positive in front of it",
-        sources.RICKETTS_1968,
+        f"{sources.RICKETTS_1968}; {sources.VARIABLES}; {sources.SOFT_TISSUE}",
     ),
     Definition(
         "LL-E",
@@ -78,6 +78,6 @@ DEFINITIONS: tuple[Definition, ...] = (
         ("Ricketts", "Soft tissue"),
         lambda face: face.ahead("LL", "Prn-Pog'"),
         "distance of LL from the line Prn-Pog', positive in front of it",
-        sources.RICKETTS_1968,
+        f"{sources.RICKETTS_1968}; {sources.VARIABLES}; {sources.SOFT_TISSUE}",
     ),
 )

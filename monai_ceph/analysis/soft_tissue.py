@@ -12,7 +12,7 @@ __all__ = ["DEFINITIONS"]
 
 
 def _z_angle(face: Face) -> Number:
-    # the profile line touches one of both lips
+    # the profile line touches one of the two lips
     return np.minimum(face.angle("Or-Po", "UL-Pog'"), face.angle("Or-Po", "LL-Pog'"))
 
 
@@ -60,7 +60,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         ("Soft tissue",),
         lambda face: face.turn("N-B", "UL-Pog'"),
         "angle between UL-Pog' and N-B, positive if UL-Pog' leans further forward at the top",
-        f"{sources.secondary(sources.JACOBSON_2006)}; Holdaway 1983 measures the H angle to N'-Pog'",
+        sources.secondary(sources.SOFT_TISSUE),
     ),
     Definition(
         "H angle",
@@ -96,7 +96,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         ("Soft tissue",),
         lambda face: face.turn("G'-Sn", "Sn-Pog'"),
         "turn from G'-Sn to Sn-Pog', positive if Sn is ahead of G'-Pog'",
-        sources.LEGAN_1980,
+        f"{sources.LEGAN_1980}; {sources.SOFT_TISSUE}",
     ),
     Definition(
         "Soft facial angle",

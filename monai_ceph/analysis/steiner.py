@@ -76,7 +76,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         ("Steiner", "ISBI 2015 challenge"),
         lambda face: face.turn("S-N", "Go-Gn"),
         "turn from S-N to Go-Gn, positive if they meet behind the face; the challenge calls it FMA",
-        f"{sources.STEINER_1953}; {sources.CHALLENGE}",
+        f"{sources.STEINER_1953}; {sources.CHALLENGE}; {sources.VARIABLES}",
     ),
     Definition(
         "SN-OP",
@@ -85,7 +85,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         ("Steiner",),
         lambda face: face.turn("S-N", occlusal_plane(face)),
         "turn from S-N to the line from the middle of U6-L6 to the middle of UI-LI, positive if it falls in front",
-        sources.STEINER_1953,
+        f"{sources.STEINER_1953}; {sources.VARIABLES}; {sources.OCCLUSAL}",
     ),
     Definition(
         "U1-NA (deg)",
@@ -94,7 +94,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         ("Steiner",),
         lambda face: face.turn("U1A-UI", "N-A"),
         "angle between the upper incisor's axis and N-A, positive if the tip is proclined",
-        sources.STEINER_1953,
+        f"{sources.STEINER_1953}; {sources.VARIABLES}",
     ),
     Definition(
         "U1-NA (mm)",
@@ -103,7 +103,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         ("Steiner",),
         lambda face: face.ahead("UI", "N-A"),
         f"distance of UI from the line N-A, positive in front of it; {_TIP}",
-        sources.STEINER_1953,
+        f"{sources.STEINER_1953}; {sources.VARIABLES}",
     ),
     Definition(
         "L1-NB (deg)",
@@ -112,7 +112,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         ("Steiner",),
         lambda face: face.turn("N-B", "LI-L1A"),
         "angle between N-B and the lower incisor's axis, positive if the tip is proclined",
-        sources.STEINER_1953,
+        f"{sources.STEINER_1953}; {sources.VARIABLES}",
     ),
     Definition(
         "L1-NB (mm)",
@@ -121,7 +121,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         ("Steiner",),
         lambda face: face.ahead("LI", "N-B"),
         f"distance of LI from the line N-B, positive in front of it; {_TIP}",
-        sources.STEINER_1953,
+        f"{sources.STEINER_1953}; {sources.VARIABLES}",
     ),
     Definition(
         "Pog-NB",
@@ -130,7 +130,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         ("Steiner",),
         lambda face: face.ahead("Pog", "N-B"),
         "distance of Pog from the line N-B, positive in front of it",
-        sources.STEINER_1959,
+        f"{sources.STEINER_1959}; {sources.VARIABLES}",
     ),
     Definition(
         "Interincisal",
@@ -139,6 +139,6 @@ DEFINITIONS: tuple[Definition, ...] = (
         ("Steiner", "Downs", "Dental"),
         lambda face: face.turn("LI-L1A", "UI-U1A") % 360,
         "angle between the axes of both incisors, on the side of the tongue",
-        f"{sources.DOWNS_1948}; {sources.STEINER_1953}",
+        f"{sources.DOWNS_1948}; {sources.STEINER_1953}; {sources.VARIABLES}",
     ),
 )

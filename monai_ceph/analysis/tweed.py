@@ -16,7 +16,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         ("Tweed", "Downs", "Eastman"),
         lambda face: face.angle("LI-L1A", "Go-Me"),
         "angle between the lower incisor's axis and Go-Me, on the side of the tongue",
-        sources.TWEED_1954,
+        f"{sources.TWEED_1954}; {sources.VARIABLES}",
     ),
     Definition(
         "FMIA",
@@ -25,6 +25,6 @@ DEFINITIONS: tuple[Definition, ...] = (
         ("Tweed",),
         lambda face: face.angle("L1A-LI", "Po-Or"),
         "angle between the lower incisor's axis and the Frankfort plane Po-Or, behind the axis",
-        sources.TWEED_1954,
+        f"{sources.TWEED_1954}; {sources.VARIABLES}",
     ),
 )

@@ -25,7 +25,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         _functional,
         "distance between the projections of A and B on the line from the middle of UMT-LMT to the middle of UPM-LPM, "
         + _AHEAD,
-        sources.JACOBSON_1975,
+        f"{sources.JACOBSON_1975}; {sources.AXES}",
     ),
     Definition(
         "Wits (bisected)",
@@ -35,7 +35,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         lambda face: face.along("B-A", occlusal_plane(face)),
         "distance between the projections of A and B on the line from the middle of U6-L6 to the middle of UI-LI, "
         + _AHEAD,
-        sources.JACOBSON_2006,
+        f"{sources.JACOBSON_2006}; {sources.OCCLUSAL}",
     ),
     Definition(
         "Wits (MM)",

@@ -84,7 +84,7 @@ def measure(
     measurer = _Measurer(chosen, sex.value if sex else None, age, pixel_spacing, force, make, failed)
     films = (film for source in sources for film in measurer.measured(source))
     try:
-        # a file of before is not replaced by one without films
+        # if nothing was measured, an existing file stays as it is
         first = next(films, None)
         if first is not None:
             _write(chain([first], films), out, wide)
@@ -175,9 +175,11 @@ class _Measurer:
 
     def _of_detection(self, detection: Detection) -> FilmMeasurements:
         from monai_ceph.analysis.scale import rescaled
-        from monai_ceph.reports.measurement_table import FilmMeasurements
+        from monai_ceph.readers.radiograph import NOT_SQUARE
 
         if self._pixel_spacing is not None:
+            if any(warning.startswith(NOT_SQUARE) for warning in detection.warnings):
+                raise CephError(_needs_square(detection.file))
             places = {
                 mark.symbol: (mark.x, mark.y)
                 for mark in detection.landmarks
@@ -186,18 +188,21 @@ class _Measurer:
             spacing, source = rescaled(places, (self._pixel_spacing, self._pixel_spacing))
             update = {"pixel_spacing": spacing, "spacing_source": source}
             detection = detection.model_copy(update=update)
-        return FilmMeasurements.of(detection, self._norms, self._sex, self._age)
+        return self._film(detection)
 
     def _of_table(self, table: Path) -> Iterator[FilmMeasurements]:
         from monai_ceph.analysis import measure as measured
         from monai_ceph.analysis.scale import rescaled
         from monai_ceph.datasets.points import read_points
-        from monai_ceph.readers.radiograph import SpacingSource
+        from monai_ceph.readers.radiograph import SpacingSource, square_spacing
         from monai_ceph.reports.measurement_table import FilmMeasurements
 
         for film in read_points(table):
             spacing, source = film.pixel_spacing, film.spacing_source
             if self._pixel_spacing is not None:
+                if spacing is not None and square_spacing(spacing) is None:
+                    self._failed.append(f"{table}: {_needs_square(film.film)}")
+                    continue
                 spacing, source = (self._pixel_spacing, self._pixel_spacing), SpacingSource.USER
             if spacing is not None:
                 spacing, source = rescaled(film.places, spacing, source)
@@ -228,12 +233,16 @@ class _Measurer:
             force=self._force,
             on_error=lambda error: self._failed.append(str(error)),
         )
-        yield from map(self._of_detection_as_it_is, found)
+        yield from map(self._film, found)
 
-    def _of_detection_as_it_is(self, detection: Detection) -> FilmMeasurements:
+    def _film(self, detection: Detection) -> FilmMeasurements:
         from monai_ceph.reports.measurement_table import FilmMeasurements
 
         return FilmMeasurements.of(detection, self._norms, self._sex, self._age)
+
+
+def _needs_square(film: str) -> str:
+    return f"{film}: its pixels are not square, so one --pixel-spacing for rows and columns would be wrong"
 
 
 def _write(films: Iterable[FilmMeasurements], out: Path | None, wide: bool) -> None:

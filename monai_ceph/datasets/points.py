@@ -104,7 +104,7 @@ def _spacing(name: str, found: list[tuple[str, Row]]) -> tuple[float, float] | N
 
 
 def _ratio(found: Iterable[tuple[str, Row]], axis: str) -> float | None:
-    """Return mm per pixel along an axis, from landmarks whose place is in both; the middle one, as some were moved."""
+    """Return mm per pixel along an axis: the median over the landmarks, because a person may have moved some."""
     ratios = []
     for where, row in found:
         pixels, mm = number(row, axis, where), number(row, f"{axis}_mm", where)

@@ -153,7 +153,7 @@ class FilmStore(Datastore):
 
     @staticmethod
     def _points_of(label: Path, film: Path, info: dict[str, Any]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Return the landmarks that the model finds, too, and those that only people place."""
+        """Return the landmarks that the model also finds, and by symbol those that only people place."""
         placement = placement_of(film)
         if label.name.lower().endswith(SUFFIXES):
             names = info.get("label_info")

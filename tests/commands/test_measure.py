@@ -129,6 +129,10 @@ class TestTables:
                 float("nan") if each.value is None else each.value, abs=2e-3, nan_ok=True
             )
         assert found["S-N"]["scale"] == "pixel_spacing_calibrated"
+        line = one_line(run("measure", tmp_path / "landmarks.csv", "--pixel-spacing", 0.1))
+        assert "film.png: its pixels are not square" in line
+        save_json(tmp_path / "a.json", film.model_copy(update={"warnings": ("The pixels are not square: 0.2 mm.",)}))
+        assert "not square" in one_line(run("measure", tmp_path / "a.json", "--pixel-spacing", 0.1))
 
     def test_a_scale_that_cannot_be_right_gives_no_lengths(self, points: Path) -> None:
         rows = rows_of(run("measure", points, "--pixel-spacing", 0.9).stdout)

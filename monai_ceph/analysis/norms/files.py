@@ -152,7 +152,7 @@ def _parse(text: str, name: str) -> _Set:
         raise CephError(f"{name}: no YAML: {str(error).splitlines()[0]}") from error
     if node is None:
         raise CephError(f"{name}: is empty; a file with norms has the key norms")
-    _refuse_doubles(node, name)
+    _refuse_repeated_keys(node, name)
     try:
         found = _Set.model_validate(data)
     except ValidationError as error:
@@ -169,18 +169,18 @@ def _parse(text: str, name: str) -> _Set:
     return found
 
 
-def _refuse_doubles(node: yaml.Node, name: str) -> None:
-    """Refuse a key that stands twice in a mapping: YAML's loader would keep the last without a word."""
+def _refuse_repeated_keys(node: yaml.Node, name: str) -> None:
+    """Refuse a key that is in a mapping twice: YAML's loader silently keeps the last one."""
     if isinstance(node, yaml.MappingNode):
         seen = set()
         for key, value in node.value:
             if key.value in seen:
                 raise CephError(f"{name}, line {key.start_mark.line + 1}: {key.value} is there twice")
             seen.add(key.value)
-            _refuse_doubles(value, name)
+            _refuse_repeated_keys(value, name)
     elif isinstance(node, yaml.SequenceNode):
         for each in node.value:
-            _refuse_doubles(each, name)
+            _refuse_repeated_keys(each, name)
 
 
 def _line(node: yaml.Node, place: Sequence[int | str]) -> int:
@@ -189,7 +189,7 @@ def _line(node: yaml.Node, place: Sequence[int | str]) -> int:
     for part in place:
         if isinstance(node, yaml.MappingNode):
             found = next(((key, value) for key, value in node.value if key.value == part), None)
-            # one norm need not be in a list
+            # a single norm may be without a list
             if found is None and part == 0:
                 continue
             if found is None:
