@@ -12,10 +12,12 @@ from pydicom import DataElement, Dataset, config, dcmread
 from pydicom.datadict import DicomDictionary, dictionary_VR, keyword_for_tag
 from pydicom.tag import Tag
 from pydicom.uid import UID
+from samples import radiograph
 
 from monai_ceph.reports.deidentify import deidentified, deidentified_detection, deidentified_uid, may_show_identity
 from monai_ceph.reports.dicom_source import source_header
 from monai_ceph.reports.presentation_state import save_gsps
+from monai_ceph.reports.secondary_capture import save_sc
 from monai_ceph.reports.structured_report import save_sr
 
 MARKER = "MARKER"
@@ -103,7 +105,8 @@ class TestObjectsHoldNoIdentity:
         detection, cleaned = deidentified_detection(detection_on(file=f"/films/{MARKER}.dcm")), deidentified(header)
         save_sr(tmp_path / "sr.dcm", detection, cleaned)
         save_gsps(tmp_path / "pr.dcm", detection, cleaned)
-        for name in ("sr.dcm", "pr.dcm"):
+        save_sc(tmp_path / "sc.dcm", detection, cleaned, radiograph(detection.rows, detection.columns))
+        for name in ("sr.dcm", "pr.dcm", "sc.dcm"):
             content = (tmp_path / name).read_bytes()
             assert [trace for trace in TRACES if trace in content] == []
             assert CREATED.strftime("%Y%m%d").encode() not in content
