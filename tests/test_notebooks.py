@@ -40,7 +40,7 @@ def test_it_runs_and_shows_what_is_stored(path: Path, tmp_path: Path) -> None:
     for shown in (run, stored):
         red, green, blue = picture(shown).transpose(2, 0, 1)
         # the film is grey, crosses and symbols are green
-        assert ((green > red + 60) & (green > blue + 60)).sum() > 100
+        assert ((green > red + 60) & (green > blue + 60)).sum() > 60
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)

@@ -11,8 +11,9 @@ from fakes import save_film
 from runs import Runs, found, ledger, table, uid_of, written
 from samples import noise, save_grey
 
-from monai_ceph.batch import FORMATS, Options
+from monai_ceph.batch import Options, parse_formats
 from monai_ceph.errors import CephError
+from monai_ceph.work.options import OBJECT_FORMATS
 
 
 class TestInputs:
@@ -243,7 +244,8 @@ class TestNames:
 
     def test_with_deidentify_are_new_uids(self, run: Runs) -> None:
         save_grey(run.films / "c.png", noise(64, 48))
-        run(deidentify=True, formats=frozenset(FORMATS))
+        formats = parse_formats(["all"])
+        run(deidentify=True, formats=formats)
         uid = uid_of(run.films / "DOE^JOHN" / "a.dcm")
         other, new = found(run.out)
         assert new.startswith("2.25.")
@@ -252,7 +254,9 @@ class TestNames:
         assert len(error["film"]) == len("path-") + 12
         assert other.startswith("path-")
         # a picture only where the film denies that it shows who it is; DICOM results only of DICOM films
-        files = {f"overlays/{new}.png", f"json/{new}.json", f"json/{other}.json", f"sr/{new}.dcm", f"gsps/{new}.dcm"}
+        pictures = {f"overlays/{new}.png", f"tracings/{new}.png", f"tracings/{new}.svg"}
+        objects = {f"{kind}/{new}.dcm" for kind in OBJECT_FORMATS & formats}
+        files = {f"json/{new}.json", f"json/{other}.json", *pictures, *objects}
         assert written(run.out) == files
         for file in (*map(run.out.joinpath, files), run.out / "run.sqlite", run.out / "landmarks.csv"):
             assert uid.encode() not in file.read_bytes()

@@ -223,6 +223,6 @@ def test_what_was_taken_is_written_down_one_by_one(films: Path, tmp_path: Path, 
 
 def test_a_book_that_is_something_else(films: Path, tmp_path: Path, archive: Archive) -> None:
     (tmp_path / "out" / "sent.sqlite").write_text("my notes")
-    with pytest.raises(CephError, match="move it away, and all objects are sent again"):
+    with pytest.raises(CephError, match="move it away; then all objects are sent again"):
         run(films, tmp_path / "out", archive.url)
     assert (tmp_path / "out" / "sent.sqlite").read_text() == "my notes"

@@ -210,7 +210,8 @@ class TestDetect:
         [
             (
                 ("--formats", "csv,xml"),
-                "--formats xml: no such format; there are csv, parquet, json, overlay, sr, gsps, and all",
+                "--formats xml: no such format; there are csv, parquet, json, overlay, "
+                "tracing, tracing-png, sr, gsps, sc, pdf, and all",
             ),
         ],
     )

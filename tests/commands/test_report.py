@@ -71,7 +71,7 @@ class TestReport:
         [
             (("gone.dcm",), "gone.dcm: no such file or folder"),
             ((".", "--formats", "docx"), "--formats docx: no such format; there are html, pdf"),
-            ((".", "--pixel-spacing", "5"), "--pixel-spacing 5 is not the size of a pixel"),
+            ((".", "--pixel-spacing", "5"), "--pixel-spacing 5 cannot be the size of a pixel"),
         ],
     )
     def test_what_cannot_be_done(

@@ -43,7 +43,7 @@ def test_objects_of_targets(tmp_path: Path) -> None:
     config = read(tmp_path, text)
     assert config.targets.dicom[0].objects == ("sc",)
     assert config.targets.objects == {"sr", "sc"}
-    with pytest.raises(CephError, match=r"targets\.dicom\.0\.objects\.0: Input should be 'sr', 'gsps' or 'sc'"):
+    with pytest.raises(CephError, match=r"targets\.dicom\.0\.objects\.0: Input should be 'sr', 'gsps', 'sc' or 'pdf'"):
         read(tmp_path, GOOD + "      objects: [dcm]\n")
 
 
