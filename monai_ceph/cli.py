@@ -12,6 +12,7 @@ from monai_ceph.commands.console import console, print_any_text
 from monai_ceph.commands.detect import detect
 from monai_ceph.commands.evaluate import evaluate
 from monai_ceph.commands.label import label
+from monai_ceph.commands.measure import measure
 from monai_ceph.commands.node import fetch, node
 from monai_ceph.commands.phantom import phantom
 from monai_ceph.commands.report import report
@@ -47,7 +48,7 @@ def main(
     print_any_text()
 
 
-for command in (detect, report, compare, evaluate, phantom, schema, template, bundle, label, fetch):
+for command in (detect, measure, report, compare, evaluate, phantom, schema, template, bundle, label, fetch):
     app.command()(command)
 app.add_typer(node, name="node")
 

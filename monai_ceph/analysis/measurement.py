@@ -136,7 +136,7 @@ def measure(
         norms: to compare with; None: :func:`~monai_ceph.analysis.norms.files.default_norms`. ``Norms()`` is none.
         sex: F or M, for norms of one sex; None if not known.
         age: in years, for norms of an age; None if not known.
-        spacing_source: where ``spacing`` came from.
+        spacing_source: where ``spacing`` came from; ``IMPLAUSIBLE`` says why there is none.
         uncertain: symbols of landmarks in doubt, for landmarks without a status.
 
     Raises:
@@ -176,7 +176,8 @@ def _film(
         shape = {symbol: complex(x * column, y * row) for symbol, (x, y) in places.items()}
         mirrored = is_mirrored(shape) if mirrored is None else mirrored
         turned = quarter_turns(shape, mirrored) if turned is None else turned
-        source_of_scale = spacing_source if spacing is not None else SpacingSource.NONE
+        known = spacing is not None or spacing_source is SpacingSource.IMPLAUSIBLE
+        source_of_scale = spacing_source if known else SpacingSource.NONE
         return _Film(places, spacing, source_of_scale, turned, mirrored, uncertain)
     return _Film(
         {mark.symbol: (mark.x, mark.y) for mark in source.landmarks if mark.x is not None and mark.y is not None},

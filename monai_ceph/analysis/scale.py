@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from monai_ceph.landmarks import SYMBOLS
 from monai_ceph.readers.radiograph import Radiograph, SpacingSource, in_mm, without_planes
 
-__all__ = ["LONGEST_SN", "SHORTEST_SN", "check_scale", "scale_problem"]
+__all__ = ["LONGEST_SN", "SHORTEST_SN", "check_scale", "rescaled", "scale_problem"]
 
 SHORTEST_SN, LONGEST_SN = 45.0, 95.0
 """Limits of the distance from Sella to Nasion in mm. They find wrong scales and are no norm: adults have about 65 to
@@ -66,3 +66,21 @@ def check_scale(radiograph: Radiograph, points: np.ndarray) -> Radiograph:
         spacing_source=SpacingSource.IMPLAUSIBLE,
         warnings=(*without_planes(radiograph.warnings), said),
     )
+
+
+def rescaled(
+    places: Mapping[str, Sequence[float]],
+    spacing: tuple[float, float],
+    source: SpacingSource = SpacingSource.USER,
+) -> tuple[tuple[float, float] | None, SpacingSource]:
+    """Return a scale and its source for landmarks without a film: none, and ``implausible``, if it cannot be right.
+
+    Args:
+        places: (x, y) in pixels by symbol.
+        spacing: (row, column) in mm.
+        source: where it came from.
+    """
+    points = np.array([places[symbol][::-1] for symbol in places], dtype=np.float64).reshape(-1, 2)
+    if {"S", "N"} <= places.keys() and scale_problem(points, spacing, tuple(places))[0]:
+        return None, SpacingSource.IMPLAUSIBLE
+    return spacing, source

@@ -10,6 +10,12 @@ from monai_ceph.batch.ledger import ENDED_WELL, Ledger
 from monai_ceph.batch.results import Results
 from monai_ceph.batch.sending import Sent
 from monai_ceph.errors import StoppedError
+from monai_ceph.reports.measurement_table import (
+    MEASUREMENT_COLUMNS,
+    FilmMeasurements,
+    measurement_rows,
+    write_measurements_parquet,
+)
 from monai_ceph.reports.parquet import write_parquet
 from monai_ceph.reports.tables import DUPLICATE_COLUMNS, ERROR_COLUMNS, LANDMARK_COLUMNS, landmark_rows, write_table
 from monai_ceph.result import Detection
@@ -102,15 +108,25 @@ def save_tables(ledger: Ledger, results: Results, options: Options) -> None:
             target = out / DUPLICATES
             write_table(parts.enter_context(written_beside(target)), DUPLICATE_COLUMNS, ledger.duplicates())
             if "csv" in options.formats:
-                target = out / TABLES["csv"]
+                target, measurements = (out / name for name in TABLES["csv"])
                 rows = (row for detection in _detections(ledger) for row in landmark_rows(detection))
                 write_table(parts.enter_context(written_beside(target)), LANDMARK_COLUMNS, rows)
+                target = measurements
+                write_table(parts.enter_context(written_beside(target)), MEASUREMENT_COLUMNS, _measurements(ledger))
             if "parquet" in options.formats:
-                target = out / TABLES["parquet"]
+                target, measurements = (out / name for name in TABLES["parquet"])
                 write_parquet(parts.enter_context(written_beside(target)), _detections(ledger))
+                target = measurements
+                films = map(FilmMeasurements.of, _detections(ledger))
+                write_measurements_parquet(parts.enter_context(written_beside(target)), films)
     except OSError as error:
         raise StoppedError(f"{target}: {error.strerror or error}") from error
     results.publish(tables_of(options.formats))
+
+
+def _measurements(ledger: Ledger) -> Iterator[list[str]]:
+    for detection in _detections(ledger):
+        yield from measurement_rows(FilmMeasurements.of(detection))
 
 
 def _detections(ledger: Ledger) -> Iterator[Detection]:

@@ -208,10 +208,20 @@ class DicomWebStore(FilmStore):
             raise UnusableAnswerError(f"{skipped[0]} (series {series})")
         return instances
 
-    def _keep(self, name: str, film: Path, points: np.ndarray, info: dict[str, Any], tag: str) -> None:
+    def _keep(
+        self,
+        name: str,
+        film: Path,
+        points: np.ndarray,
+        info: dict[str, Any],
+        tag: str,
+        extra: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
         if tag != FINAL:
-            super()._keep(name, film, points, info, tag)
+            super()._keep(name, film, points, info, tag, extra)
             return
+        if extra:
+            logger.warning("%s: the report has no place for %s; only the label here keeps them", name, " ".join(extra))
         source = self._current_header(name, film)
         rows, columns = placement_of(film).size
         review = Review(
@@ -228,7 +238,7 @@ class DicomWebStore(FilmStore):
         # the label is saved; if anything fails from here on, the next listing finds it
         self._listing.asked = float("-inf")
         try:
-            super()._keep(name, film, points, {**info, "sop_instance_uid": str(document.SOPInstanceUID)}, tag)
+            super()._keep(name, film, points, {**info, "sop_instance_uid": str(document.SOPInstanceUID)}, tag, extra)
             self._list(fresh=True)
         except (CephError, OSError) as error:
             logger.warning("the report of %s is in the PACS, but not listed here yet: %s", name, error)

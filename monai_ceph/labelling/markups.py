@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,10 @@ import numpy as np
 from monai_ceph.datasets.annotation_checks import without_placeholders
 from monai_ceph.errors import CephError
 from monai_ceph.labelling.placement import Placement
-from monai_ceph.landmarks import LANDMARKS, NUM_LANDMARKS
+from monai_ceph.landmarks import EXTRA_LANDMARKS, LANDMARKS, NUM_LANDMARKS, name_of
 from monai_ceph.storage.atomic import written_beside
 
-__all__ = ["SUFFIX", "as_markups", "landmark_index", "read_label_json", "write_markups"]
+__all__ = ["SUFFIX", "as_markups", "landmark_index", "read_extra_landmarks", "read_label_json", "write_markups"]
 
 SUFFIX = ".mrk.json"
 # the identifier that Slicer itself writes; it names the version and is not fetched
@@ -28,10 +28,16 @@ _ORIENTATION = [-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0]
 # fraction of the film, for points that a person placed beyond its border
 _BEYOND = 0.1
 _INDEX = {name.casefold(): index for index, mark in enumerate(LANDMARKS) for name in (mark.name, mark.symbol)}
+_EXTRA = {name.casefold(): mark.symbol for mark in EXTRA_LANDMARKS for name in (mark.name, mark.symbol)}
 
 
 def as_markups(
-    points: np.ndarray, placement: Placement, *, millimetres: bool, remarks: Sequence[str] = ()
+    points: np.ndarray,
+    placement: Placement,
+    *,
+    millimetres: bool,
+    remarks: Sequence[str] = (),
+    extra: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, Any]:
     """Return fiducial markups of one film. A missing landmark has no point.
 
@@ -41,9 +47,12 @@ def as_markups(
         millimetres: whether the film has a scale. Without one no unit is named: Slicer refuses any but mm, and mm
             would be wrong.
         remarks: a description for each landmark.
+        extra: landmarks of the vocabulary that the model does not find, (row, column) by symbol.
     """
-    positions = placement.to_lps(points)
-    texts = remarks or [""] * NUM_LANDMARKS
+    added = [(mark, extra[mark.symbol]) for mark in EXTRA_LANDMARKS if extra and mark.symbol in extra]
+    marks = (*LANDMARKS, *(mark for mark, _ in added))
+    positions = placement.to_lps(np.concatenate([points, *(place[None] for _, place in added)]))
+    texts = [*(remarks or [""] * NUM_LANDMARKS), *[""] * len(added)]
     control_points = [
         {
             "id": str(mark.number),
@@ -57,7 +66,7 @@ def as_markups(
             "visibility": True,
             "positionStatus": "defined",
         }
-        for mark, position, text in zip(LANDMARKS, positions, texts, strict=True)
+        for mark, position, text in zip(marks, positions, texts, strict=True)
         if np.isfinite(position).all()
     ]
     unit = {"coordinateUnits": "mm"} if millimetres else {}
@@ -69,7 +78,7 @@ def as_markups(
         "locked": False,
         "fixedNumberOfControlPoints": False,
         "labelFormat": "%N-%d",
-        "lastUsedControlPointNumber": NUM_LANDMARKS,
+        "lastUsedControlPointNumber": max(mark.number for mark in marks),
         "controlPoints": control_points,
         "measurements": [],
         "display": {"visibility": True, "pointLabelsVisibility": True, "glyphType": "Cross2D", "textScale": 2.0},
@@ -102,6 +111,8 @@ def landmark_index(label: Any) -> int:
 def read_label_json(path: Path, placement: Placement, image_uid: str | None = None) -> np.ndarray:
     """Return the landmarks of a file that a client saved: (19, 2), (row, column) in source pixels, NaN where absent.
 
+    Landmarks of the vocabulary that the model does not find are left out; :func:`read_extra_landmarks` has them.
+
     It holds one of these:
 
     * Slicer's markups: a list ``markups``. Labels are the landmarks' names or symbols, in any case.
@@ -118,14 +129,7 @@ def read_label_json(path: Path, placement: Placement, image_uid: str | None = No
         CephError: the file is no such JSON, is a detection of another film, names something that is no landmark or one
             twice, holds no landmark at all, or puts one far from the film.
     """
-    try:
-        # editors on Windows put a byte order mark first
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
-        raise CephError(f"the label is not JSON in UTF-8: {error}") from error
-    if not isinstance(content, dict):
-        raise CephError("the label is JSON, but not an object. Save markups or the params of an inference")
-    found = _found(content, placement, image_uid)
+    found = [(label, point) for label, point in _read(path, placement, image_uid) if _extra_symbol(label) is None]
     points = np.full((NUM_LANDMARKS, 2), np.nan)
     for label, point in found:
         index = landmark_index(label)
@@ -135,8 +139,41 @@ def read_label_json(path: Path, placement: Placement, image_uid: str | None = No
     points = without_placeholders(points)
     if np.isnan(points).all():
         raise CephError("the label contains no landmark. Save the point list, not a segmentation or a region")
-    _check_on_film(points, placement)
+    _check_on_film(points, [mark.name for mark in LANDMARKS], placement)
     return points
+
+
+def read_extra_landmarks(path: Path, placement: Placement, image_uid: str | None = None) -> dict[str, np.ndarray]:
+    """Return the landmarks of a label that the model does not find, (row, column) in source pixels, by symbol.
+
+    Arguments and errors are those of :func:`read_label_json`.
+    """
+    extra: dict[str, np.ndarray] = {}
+    for label, point in _read(path, placement, image_uid):
+        symbol = _extra_symbol(label)
+        if symbol is None:
+            continue
+        if symbol in extra:
+            raise CephError(f"{name_of(symbol)} is in the label twice")
+        extra[symbol] = point
+    if extra:
+        _check_on_film(np.stack(list(extra.values())), [name_of(symbol) for symbol in extra], placement)
+    return extra
+
+
+def _extra_symbol(label: Any) -> str | None:
+    return _EXTRA.get(str(label).strip().casefold())
+
+
+def _read(path: Path, placement: Placement, image_uid: str | None) -> list[tuple[Any, np.ndarray]]:
+    try:
+        # editors on Windows put a byte order mark first
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
+        raise CephError(f"the label is not JSON in UTF-8: {error}") from error
+    if not isinstance(content, dict):
+        raise CephError("the label is JSON, but not an object. Save markups or the params of an inference")
+    return _found(content, placement, image_uid)
 
 
 def _found(content: dict[str, Any], placement: Placement, image_uid: str | None) -> list[tuple[Any, np.ndarray]]:
@@ -188,13 +225,13 @@ def _check_of_film(detection: dict[str, Any], placement: Placement, image_uid: s
         raise CephError(f"the label is of another film: that has the SOP Instance UID {detection['image_uid']}")
 
 
-def _check_on_film(points: np.ndarray, placement: Placement) -> None:
+def _check_on_film(points: np.ndarray, names: Sequence[str], placement: Placement) -> None:
     size = np.array(placement.size, dtype=np.float64)
     far = np.nan_to_num((points < -_BEYOND * size) | (points > (1 + _BEYOND) * size)).any(axis=1)
     if far.any():
         index = int(np.flatnonzero(far)[0])
         row, column = points[index]
         raise CephError(
-            f"{LANDMARKS[index].name} lies at column {column:.0f}, row {row:.0f} of a film of "
+            f"{names[index]} lies at column {column:.0f}, row {row:.0f} of a film of "
             f"{placement.size[1]} x {placement.size[0]} pixels: the label is of another film, or in another scale"
         )

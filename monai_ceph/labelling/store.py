@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import time
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -27,7 +27,7 @@ from monai_ceph.errors import CephError
 from monai_ceph.labelling.dataset import write_dataset
 from monai_ceph.labelling.errors import NotThereError, RefusedError, named
 from monai_ceph.labelling.label_map import SUFFIXES, names_of_values, read_label_map
-from monai_ceph.labelling.markups import SUFFIX, as_markups, read_label_json, write_markups
+from monai_ceph.labelling.markups import SUFFIX, as_markups, read_extra_landmarks, read_label_json, write_markups
 from monai_ceph.labelling.placement import placement_of
 from monai_ceph.readers import read_radiograph
 from monai_ceph.storage.atomic import written_beside
@@ -147,23 +147,33 @@ class FilmStore(Datastore):
         name, film = self.film(image_id)
         label, tag = Path(label_filename), plain_tag(label_tag)
         with named(film, name), named(label, "the label"):
-            points = self._points_of(label, film, label_info or {})
-            self._keep(name, film, points, dict(label_info or {}), tag)
+            points, extra = self._points_of(label, film, label_info or {})
+            self._keep(name, film, points, dict(label_info or {}), tag, extra)
         return name
 
     @staticmethod
-    def _points_of(label: Path, film: Path, info: dict[str, Any]) -> np.ndarray:
+    def _points_of(label: Path, film: Path, info: dict[str, Any]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Return the landmarks that the model finds, too, and those that only people place."""
         placement = placement_of(film)
         if label.name.lower().endswith(SUFFIXES):
             names = info.get("label_info")
-            return read_label_map(label, placement.size, names_of_values(names) if names else None)
-        return read_label_json(label, placement, read_radiograph(film).image_uid)
+            return read_label_map(label, placement.size, names_of_values(names) if names else None), {}
+        image_uid = read_radiograph(film).image_uid
+        return read_label_json(label, placement, image_uid), read_extra_landmarks(label, placement, image_uid)
 
-    def _keep(self, name: str, film: Path, points: np.ndarray, info: dict[str, Any], tag: str) -> None:
+    def _keep(
+        self,
+        name: str,
+        film: Path,
+        points: np.ndarray,
+        info: dict[str, Any],
+        tag: str,
+        extra: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
         target = self._file(name, tag)
         info = {**info, "ts": int(time.time()), "name": target.name}
         scaled = check_scale(read_radiograph(film), points).pixel_spacing is not None
-        write_markups(target, as_markups(points, placement_of(film), millimetres=scaled))
+        write_markups(target, as_markups(points, placement_of(film), millimetres=scaled, extra=extra))
         self._write_info(target, info)
         logger.info("label %s of %s saved", tag, name)
 

@@ -32,7 +32,10 @@ LEDGER = "run.sqlite"
 
 ERRORS = "errors.csv"
 DUPLICATES = "duplicates.csv"
-TABLES = {"csv": "landmarks.csv", "parquet": "landmarks.parquet"}
+TABLES = {
+    "csv": ("landmarks.csv", "measurements.csv"),
+    "parquet": ("landmarks.parquet", "measurements.parquet"),
+}
 _PICTURES = {"overlay": ("overlays", ".png"), "tracing": ("tracings", ".svg"), "tracing-png": ("tracings", ".png")}
 _OBJECTS = {name: (name, ".dcm") for name in ("sr", "gsps", "sc", "pdf")}
 _PER_FILM = {"json": ("json", ".json"), **_PICTURES, **_OBJECTS}
@@ -141,7 +144,7 @@ def film_files(out: Path, stem: str, formats: Collection[str] = FORMATS) -> dict
 
 def tables_of(formats: Collection[str]) -> list[str]:
     """Return the names of the tables that a run with these formats writes."""
-    return [*(name for key, name in TABLES.items() if key in formats), ERRORS, DUPLICATES]
+    return [*(name for key, names in TABLES.items() if key in formats for name in names), ERRORS, DUPLICATES]
 
 
 def film_folders(out: Path) -> list[Path]:

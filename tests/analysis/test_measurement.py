@@ -158,7 +158,7 @@ def test_values_of_a_face_drawn_on_squared_paper() -> None:
         "Sn-H": 165 / np.hypot(15, 100),
         "H angle (NB)": degrees(15, 100) - b,
         "H angle": degrees(15, 100) + degrees(5, 200),
-        "Z angle": degrees(100, 15),
+        "Z angle": degrees(60, 10),
         "Nasolabial": degrees(5, 20) + degrees(10, 15),
         "Soft convexity": degrees(10, 120),
         "Soft facial angle": 90 + degrees(5, 200),
@@ -222,12 +222,10 @@ def test_signs(symbol: str, moved: dict[str, tuple[float, float]], sign: int) ->
     assert np.sign(found) == sign
 
 
-def test_the_z_angle_uses_the_lip_that_is_further_ahead() -> None:
-    upper = of_points(WHOLE)["Z angle"].value
-    assert upper == pytest.approx(degrees(100, 15))
-    # LL at the same height as before, but in front of UL
-    lower = of_points(WHOLE | {"LL": (140, 140)})["Z angle"].value
-    assert lower == pytest.approx(degrees(60, 25))
+def test_the_z_angle_uses_the_lip_that_the_profile_line_touches() -> None:
+    assert of_points(WHOLE)["Z angle"].value == pytest.approx(degrees(60, 10))
+    ahead = WHOLE | {"UL": (140, 100)}
+    assert of_points(ahead)["Z angle"].value == pytest.approx(degrees(100, 25))
 
 
 HEADS = st.lists(st.floats(-8, 8), min_size=38, max_size=38).map(lambda moves: points() + np.reshape(moves, (19, 2)))

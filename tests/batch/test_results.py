@@ -38,7 +38,9 @@ def no_detector() -> Any:
 
 
 class TestAPersonsFile:
-    @pytest.mark.parametrize("name", ["landmarks.csv", "errors.csv", "duplicates.csv", "landmarks.parquet"])
+    @pytest.mark.parametrize(
+        "name", ["landmarks.csv", "measurements.csv", "errors.csv", "duplicates.csv", "landmarks.parquet"]
+    )
     @pytest.mark.parametrize("options", [{}, {"restart": True}])
     def test_in_the_place_of_a_table(
         self, run: Runs, monkeypatch: pytest.MonkeyPatch, name: str, options: dict[str, Any]
@@ -169,7 +171,7 @@ class TestACorrectedFile:
         run(formats=frozenset({"csv", "parquet", "json"}))
         (run.films / "a.dcm").unlink()
         run(formats=frozenset({"csv"}), restart=True)
-        assert contents(run.out).keys() == {"landmarks.csv", "errors.csv", "duplicates.csv"}
+        assert contents(run.out).keys() == {"landmarks.csv", "measurements.csv", "errors.csv", "duplicates.csv"}
 
 
 class TestKilled:

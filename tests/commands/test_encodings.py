@@ -63,7 +63,7 @@ def test_detect(films: Path, place: Path) -> None:
     shown = NAME.encode("ascii", "backslashreplace").decode()
     assert f"{shown}.dcm: no such file or folder" in text
     assert f"skipped: {shown}/{shown}.zip: a ZIP archive; unpack it first" in text
-    assert f"Written to {shown} out: landmarks.csv, errors.csv" in text
+    assert f"Written to {shown} out: landmarks.csv, measurements.csv, errors.csv" in text
 
 
 def test_evaluate(films: Path, place: Path) -> None:

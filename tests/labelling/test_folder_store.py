@@ -20,7 +20,7 @@ from monai_ceph.errors import CephError, ReadError
 from monai_ceph.labelling.errors import NotThereError, RefusedError
 from monai_ceph.labelling.folder_store import FolderStore
 from monai_ceph.labelling.label_map import write_label_map
-from monai_ceph.labelling.markups import as_markups, write_markups
+from monai_ceph.labelling.markups import as_markups, read_extra_landmarks, write_markups
 from monai_ceph.labelling.placement import placement_of
 from monai_ceph.landmarks import NAMES
 from monai_ceph.readers import read_radiograph
@@ -96,6 +96,18 @@ def test_a_label_comes_back(store: FolderStore, label: Path, points: np.ndarray)
     assert (store.get_labeled_images(), "a.png" in store.get_unlabeled_images()) == (["a.png"], False)
     assert store.status() == {"total": 7, "completed": 1, "label_tags": {"final": 1}}
     assert store.json()["objects"]["a.png"]["labels"]["final"]["ext"] == ".mrk.json"
+
+
+def test_a_landmark_that_the_model_does_not_find_stays_in_the_label(
+    store: FolderStore, root: Path, points: np.ndarray, tmp_path: Path
+) -> None:
+    plane = placement_of(root / "a.png")
+    added = {"U1A": np.array([100.0, 80.0])}
+    write_markups(tmp_path / "label.json", as_markups(points, plane, millimetres=False, extra=added))
+    store.save_label("a.png", str(tmp_path / "label.json"), "final", {})
+    np.testing.assert_allclose(store.points("a.png"), points, atol=1e-4, equal_nan=True)
+    kept = read_extra_landmarks(Path(store.get_label_uri("a.png", "final")), plane)
+    np.testing.assert_allclose(kept["U1A"], added["U1A"], atol=1e-4)
 
 
 def test_films_that_differ_by_suffix_have_labels_of_their_own(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from monai_ceph.errors import CephError
-from monai_ceph.labelling.markups import as_markups, read_label_json, write_markups
+from monai_ceph.labelling.markups import as_markups, read_extra_landmarks, read_label_json, write_markups
 from monai_ceph.labelling.placement import Placement, placement_of
 from monai_ceph.landmarks import LANDMARKS, NAMES
 
@@ -46,6 +46,38 @@ def test_round_trip(points: np.ndarray, dicom_film: Path, tmp_path: Path) -> Non
     plane = placement_of(dicom_film)
     write_markups(tmp_path / "a.mrk.json", as_markups(points, plane, millimetres=True))
     np.testing.assert_allclose(read_label_json(tmp_path / "a.mrk.json", plane), points, atol=1e-4)
+
+
+def test_landmarks_that_a_person_adds_are_kept(points: np.ndarray, plane: Placement, tmp_path: Path) -> None:
+    added = {"U1A": np.array([100.0, 80.0]), "Prn": np.array([90.0, 120.5])}
+    content = as_markups(points, plane, millimetres=True, extra=added)
+    marks = content["markups"][0]["controlPoints"]
+    assert [(mark["label"], mark["id"]) for mark in marks[-2:]] == [("Upper incisor apex", "20"), ("Pronasale", "24")]
+    assert content["markups"][0]["lastUsedControlPointNumber"] == 24
+    marks[-1]["label"] = "prn"
+    file = saved(tmp_path / "a.json", content)
+    np.testing.assert_allclose(read_label_json(file, plane), points, atol=1e-4)
+    found = read_extra_landmarks(file, plane)
+    assert list(found) == ["U1A", "Prn"]
+    for symbol, place in added.items():
+        np.testing.assert_allclose(found[symbol], place, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"label": "Upper incisor apex"}, "Upper incisor apex is in the label twice"),
+        ({"position": [1e6, 0, 0]}, "lies at"),
+    ],
+)
+def test_added_landmarks_that_cannot_be(
+    points: np.ndarray, plane: Placement, tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    added = {"U1A": np.array([100.0, 80.0]), "Prn": np.array([90.0, 120.5])}
+    content = as_markups(points, plane, millimetres=True, extra=added)
+    content["markups"][0]["controlPoints"][-1].update(change)
+    with pytest.raises(CephError, match=said):
+        read_extra_landmarks(saved(tmp_path / "a.json", content), plane)
 
 
 def test_ras_is_turned(points: np.ndarray, plane: Placement, tmp_path: Path) -> None:

@@ -1,0 +1,262 @@
+"""``monai-ceph measure``: angles, ratios and lengths of films, detections, or landmarks in a table."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from enum import Enum
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from monai_ceph.commands.console import EXIT_NOTHING_DONE, EXIT_SOME_FAILED, messages, say, stop
+from monai_ceph.commands.options import Device, Overlay, check_spacing
+from monai_ceph.errors import CephError
+
+if TYPE_CHECKING:
+    from monai_ceph.analysis import Norms, Sex
+    from monai_ceph.reports.measurement_table import FilmMeasurements
+    from monai_ceph.result import Detection
+
+__all__ = ["measure"]
+
+
+class PersonSex(str, Enum):
+    """For norms of one sex."""
+
+    F = "F"
+    M = "M"
+
+
+def measure(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Films and folders of films; results of detect, as a folder or as JSON; tables of landmarks (.csv).",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="File for the table, .csv or .parquet. Without it, the table is printed.", show_default=False
+        ),
+    ] = None,
+    wide: Annotated[bool, typer.Option("--wide", help="Write a row per film, with a column per measurement.")] = False,
+    norms: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Set of norms, or YAML file, to compare with; several go in order of preference; none: no norms. "
+            "Sets: docs/reference/measurements.md. [default: those that were read in their source]",
+            show_default=False,
+        ),
+    ] = None,
+    sex: Annotated[PersonSex | None, typer.Option(help="For norms of one sex.", show_default=False)] = None,
+    age: Annotated[
+        float | None, typer.Option(min=0, max=130, help="In years, for norms of an age.", show_default=False)
+    ] = None,
+    pixel_spacing: Annotated[float | None, typer.Option(help="mm per pixel; replaces what the sources say.")] = None,
+    force: Annotated[bool, typer.Option(help="Keep films that do not look like a cephalogram.")] = False,
+    device: Device = None,
+    config: Overlay = None,
+) -> None:
+    """Measure angles, ratios and lengths, each with an interval, and compare them with norms.
+
+    Research use, not a medical device; a trained person reviews all results. Exit code: 0 if everything was measured, 1
+    if something was not, 2 if nothing was.
+    """
+    check_spacing(pixel_spacing)
+    if out is not None and out.suffix.lower() not in (".csv", ".parquet"):
+        stop(f"--out {out}: the name must end in .csv or .parquet")
+    if wide and out is not None and out.suffix.lower() == ".parquet":
+        stop("--wide and .parquet exclude each other: Parquet has a row per film and measurement")
+    from monai_ceph.analysis import load_norms
+
+    try:
+        chosen = None if norms is None else load_norms(name for name in norms if name != "none")
+    except CephError as error:
+        stop(error)
+    failed: list[str] = []
+    make = _detector(device, tuple(config or ()))
+    measurer = _Measurer(chosen, sex.value if sex else None, age, pixel_spacing, force, make, failed)
+    films = (film for source in sources for film in measurer.measured(source))
+    try:
+        # a file of before is not replaced by one without films
+        first = next(films, None)
+        if first is not None:
+            _write(chain([first], films), out, wide)
+    except (CephError, OSError) as error:
+        stop(error)
+    for cause in failed:
+        messages.print(f"monai-ceph: {cause}", style="bold red", markup=False, highlight=False, soft_wrap=True)
+    if failed:
+        raise typer.Exit(EXIT_NOTHING_DONE if first is None else EXIT_SOME_FAILED)
+
+
+def _detector(device: str | None, overlays: tuple[Path, ...]) -> Callable[[], Callable[..., Iterator[Detection]]]:
+    """Return what loads the model once, when the first film needs it."""
+    from functools import cache
+
+    @cache
+    def make() -> Callable[..., Iterator[Detection]]:
+        say("loading the model")
+        from monai_ceph.detection import CephalogramDetector
+
+        return CephalogramDetector(device, overlays)
+
+    return make
+
+
+class _Measurer:
+    """Measures each source; what cannot be measured becomes a sentence in ``failed``."""
+
+    def __init__(
+        self,
+        norms: Norms | None,
+        sex: Sex | None,
+        age: float | None,
+        pixel_spacing: float | None,
+        force: bool,
+        make_detector: Callable[[], Callable[..., Iterator[Detection]]],
+        failed: list[str],
+    ) -> None:
+        self._norms, self._sex, self._age = norms, sex, age
+        self._pixel_spacing, self._force = pixel_spacing, force
+        self._make_detector, self._failed = make_detector, failed
+
+    def measured(self, source: Path) -> Iterator[FilmMeasurements]:
+        """Yield the measurements of each film of a source."""
+        try:
+            yield from self._of(source)
+        except CephError as error:
+            self._failed.append(str(error))
+        except OSError as error:
+            self._failed.append(f"{source}: {error.strerror or error}")
+
+    def _of(self, source: Path) -> Iterator[FilmMeasurements]:
+        from monai_ceph.work.options import LEDGER
+
+        suffix = source.suffix.lower()
+        if source.is_dir() and (source / LEDGER).exists():
+            yield from self._of_results(source)
+        elif suffix == ".json" and not source.is_dir():
+            yield self._of_json(source)
+        elif suffix in (".csv", ".tsv") and not source.is_dir():
+            yield from self._of_table(source)
+        else:
+            yield from self._of_films(source)
+
+    def _of_results(self, folder: Path) -> Iterator[FilmMeasurements]:
+        files = sorted((folder / "json").glob("*.json"))
+        if not files:
+            raise CephError(f"{folder}: a run without JSON: give its landmarks.csv, or detect with --formats json")
+        for file in files:
+            yield from self.measured(file)
+
+    def _of_json(self, file: Path) -> FilmMeasurements:
+        from pydantic import ValidationError
+
+        from monai_ceph.result import Detection
+
+        try:
+            detection = Detection.model_validate_json(file.read_bytes())
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            raise CephError(
+                f"{file}: not a result of monai-ceph: {place + ': ' if place else ''}{first['msg']}"
+            ) from error
+        except CephError as error:
+            raise CephError(f"{file}: {error}") from error
+        return self._of_detection(detection)
+
+    def _of_detection(self, detection: Detection) -> FilmMeasurements:
+        from monai_ceph.analysis.scale import rescaled
+        from monai_ceph.reports.measurement_table import FilmMeasurements
+
+        if self._pixel_spacing is not None:
+            places = {
+                mark.symbol: (mark.x, mark.y)
+                for mark in detection.landmarks
+                if mark.x is not None and mark.y is not None
+            }
+            spacing, source = rescaled(places, (self._pixel_spacing, self._pixel_spacing))
+            update = {"pixel_spacing": spacing, "spacing_source": source}
+            detection = detection.model_copy(update=update)
+        return FilmMeasurements.of(detection, self._norms, self._sex, self._age)
+
+    def _of_table(self, table: Path) -> Iterator[FilmMeasurements]:
+        from monai_ceph.analysis import measure as measured
+        from monai_ceph.analysis.scale import rescaled
+        from monai_ceph.datasets.points import read_points
+        from monai_ceph.readers.radiograph import SpacingSource
+        from monai_ceph.reports.measurement_table import FilmMeasurements
+
+        for film in read_points(table):
+            spacing, source = film.pixel_spacing, film.spacing_source
+            if self._pixel_spacing is not None:
+                spacing, source = (self._pixel_spacing, self._pixel_spacing), SpacingSource.USER
+            if spacing is not None:
+                spacing, source = rescaled(film.places, spacing, source)
+            found = measured(
+                film.places,
+                spacing,
+                norms=self._norms,
+                sex=self._sex,
+                age=self._age,
+                spacing_source=source,
+                uncertain=film.uncertain,
+            )
+            yield FilmMeasurements(film.film, found, spacing, source, film.image_uid)
+
+    def _of_films(self, source: Path) -> Iterator[FilmMeasurements]:
+        from monai_ceph.readers import iter_radiographs
+
+        films = [source]
+        if source.is_dir():
+            films = list(iter_radiographs([source]))
+            if not films:
+                raise CephError(f"{source}: no film in it")
+        elif not source.exists():
+            raise CephError(f"{source}: no such file or folder")
+        found = self._make_detector()(
+            films,
+            pixel_spacing=self._pixel_spacing,
+            force=self._force,
+            on_error=lambda error: self._failed.append(str(error)),
+        )
+        yield from map(self._of_detection_as_it_is, found)
+
+    def _of_detection_as_it_is(self, detection: Detection) -> FilmMeasurements:
+        from monai_ceph.reports.measurement_table import FilmMeasurements
+
+        return FilmMeasurements.of(detection, self._norms, self._sex, self._age)
+
+
+def _write(films: Iterable[FilmMeasurements], out: Path | None, wide: bool) -> None:
+    from monai_ceph.reports.measurement_table import (
+        MEASUREMENT_COLUMNS,
+        WIDE_COLUMNS,
+        measurement_rows,
+        wide_row,
+        write_measurements_parquet,
+    )
+    from monai_ceph.reports.tables import write_table
+    from monai_ceph.storage.written_files import WrittenFiles
+
+    if out is not None and out.suffix.lower() == ".parquet":
+        with WrittenFiles(out.parent).writing(out.name) as part:
+            write_measurements_parquet(part, films)
+        return
+    columns = WIDE_COLUMNS if wide else MEASUREMENT_COLUMNS
+    rows = map(wide_row, films) if wide else chain.from_iterable(map(measurement_rows, films))
+    if out is not None:
+        with WrittenFiles(out.parent).writing(out.name) as part:
+            write_table(part, columns, rows)
+        return
+    table = csv.writer(sys.stdout, lineterminator="\n")
+    table.writerow(columns)
+    table.writerows(rows)
