@@ -6,14 +6,17 @@ from pathlib import Path
 import pytest
 from pydicom.sr.codedict import codes
 
+from monai_ceph.analysis import DEFINITIONS
 from monai_ceph.landmarks import CODING_SCHEME, LANDMARKS, Code
 from monai_ceph.readers import SpacingSource
 from monai_ceph.reports import dicom_codes
+from monai_ceph.reports.measured_values import MEASUREMENT_CODES, UNITS
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "codes.md"
 STANDARD = (
     dicom_codes.ANATOMICAL_STRUCTURE,
     dicom_codes.RADIOGRAPHY,
+    dicom_codes.DERIVED_MEASUREMENTS,
     dicom_codes.FINDING,
     dicom_codes.IMAGE_LIBRARY,
     dicom_codes.IMAGE_LIBRARY_GROUP,
@@ -23,6 +26,8 @@ STANDARD = (
     dicom_codes.HORIZONTAL_SPACING,
     dicom_codes.VERTICAL_SPACING,
 )
+
+PRIVATE = (*dicom_codes.PRIVATE_CODES, *MEASUREMENT_CODES.values())
 
 
 def table(heading: str) -> list[list[str]]:
@@ -46,6 +51,11 @@ class TestCodes:
         ]
         assert table("Landmarks") == expected
 
+    def test_the_page_has_the_measurements(self) -> None:
+        units = {each.symbol: UNITS[each.unit].value for each in DEFINITIONS}
+        expected = [[symbol, code.value, code.meaning, units[symbol]] for symbol, code in MEASUREMENT_CODES.items()]
+        assert table("Measurements") == expected
+
     def test_the_page_has_the_other_private_codes(self) -> None:
         rows = table("Other private codes")
         assert [row[:2] for row in rows] == [[code.value, code.meaning] for code in dicom_codes.PRIVATE_CODES]
@@ -64,11 +74,11 @@ class TestCodes:
         assert {mark.site.scheme for mark in LANDMARKS} == {"SCT"}
 
     def test_codes_are_unique(self) -> None:
-        private = [mark.code for mark in LANDMARKS] + list(dicom_codes.PRIVATE_CODES)
+        private = [mark.code for mark in LANDMARKS] + list(PRIVATE)
         assert len({(code.scheme, code.value.upper()) for code in private}) == len(private)
 
     def test_private_codes_fit_their_types(self) -> None:
-        for code in [mark.code for mark in LANDMARKS] + list(dicom_codes.PRIVATE_CODES):
+        for code in [mark.code for mark in LANDMARKS] + list(PRIVATE):
             # SH and LO, and no sign that a table or a URL needs to escape
             assert re.fullmatch(r"[A-Za-z0-9]{1,16}", code.value)
             assert len(code.meaning) <= 64

@@ -12,12 +12,15 @@ from monai_ceph.result import FilmState, Status
 __all__ = [
     "ANATOMICAL_STRUCTURE",
     "COLUMN_POSITION",
+    "DERIVED_MEASUREMENTS",
     "FILM_STATE",
     "FILM_STATES",
     "FINDING",
     "HORIZONTAL_SPACING",
     "IMAGE_LIBRARY",
     "IMAGE_LIBRARY_GROUP",
+    "INTERVAL_HIGH",
+    "INTERVAL_LOW",
     "LANDMARK_SCORE",
     "LANDMARK_STATUS",
     "MILLIMETRES",
@@ -52,6 +55,8 @@ LANDMARK_STATUS = _own("LandmarkStatus", "Status of the landmark")
 LANDMARK_SCORE = _own("LandmarkScore", "Score of the landmark")
 COLUMN_POSITION = _own("ColumnPosition", "Column position of a landmark outside the image")
 ROW_POSITION = _own("RowPosition", "Row position of a landmark outside the image")
+INTERVAL_LOW = _own("IntervalLow", "Lower end of the 95 % interval")
+INTERVAL_HIGH = _own("IntervalHigh", "Upper end of the 95 % interval")
 SCALE_SOURCE = _own("ScaleSource", "Source of the scale")
 WARNING = _own("Warning", "Warning")
 NOTICE = _own("Notice", "Intended use")
@@ -82,12 +87,14 @@ SCALE_SOURCES: dict[SpacingSource, Code] = {
 
 PRIVATE_CODES: tuple[Code, ...] = (
     *(LANDMARK_STATUS, *STATUSES.values(), LANDMARK_SCORE, COLUMN_POSITION, ROW_POSITION),
+    *(INTERVAL_LOW, INTERVAL_HIGH),
     *(FILM_STATE, *FILM_STATES.values(), SCALE_SOURCE, *SCALE_SOURCES.values(), WARNING, NOTICE),
 )
-"""All private codes other than landmarks, in the order of docs/reference/codes.md."""
+"""All private codes other than landmarks and measurements, in the order of docs/reference/codes.md."""
 
 ANATOMICAL_STRUCTURE = Code("91723000", "SCT", "Anatomical Structure")
 RADIOGRAPHY = Code("43468-8", "LN", "XR unspecified body region")
+DERIVED_MEASUREMENTS = Code("126011", "DCM", "Derived Imaging Measurements")
 FINDING = Code("121071", "DCM", "Finding")
 IMAGE_LIBRARY = Code("111028", "DCM", "Image Library")
 IMAGE_LIBRARY_GROUP = Code("126200", "DCM", "Image Library Group")

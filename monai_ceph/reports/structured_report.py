@@ -2,8 +2,9 @@
 
 Each landmark on the image is a measurement group with a POINT (TID 1410). Every group has a point, because OHIF 3.12
 and 3.13 show an error page otherwise. Landmarks that are missing or outside the image, where DICOM allows no POINT
-(PS3.3 C.18.6), are qualitative evaluations of the whole report, like the state of the film and the warnings. The scale
-of the film is in the Image Library (:mod:`monai_ceph.reports.image_library`).
+(PS3.3 C.18.6), are qualitative evaluations of the whole report, like the state of the film and the warnings. Angles,
+ratios and lengths follow the groups (:mod:`monai_ceph.reports.measured_values`). The scale of the film is in the Image
+Library (:mod:`monai_ceph.reports.image_library`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from monai_ceph.reports.dicom_objects import MANUFACTURER, building, complete, i
 from monai_ceph.reports.dicom_source import header_warnings, image_reference
 from monai_ceph.reports.dicom_uids import device_uid, tracking_uid
 from monai_ceph.reports.image_library import image_library
+from monai_ceph.reports.measured_values import derived_measurements
 from monai_ceph.reports.notes import NOTICE
 from monai_ceph.result import DetectedLandmark, Detection
 
@@ -85,6 +87,9 @@ def structured_report(detection: Detection, source: Dataset) -> sr.Comprehensive
             coding_schemes=[codes.coding_scheme()],
             **identification("SR", reference, source, detection),
         )
+        if derived := derived_measurements(detection.measure()):
+            # before the evaluations; added only here, because highdicom would copy and search it for half a second
+            document.ContentSequence.insert(-1, derived)
         # the only time in the document with a time zone
         document.ObservationDateTime = complete(document, source, detection)
     return document

@@ -11,12 +11,15 @@ from dicom_films import COLUMNS, DX, IMAGE, ROWS, SERIES, STUDY, detection_on, f
 from pydicom import Dataset, dcmread
 from samples import changed
 
+from monai_ceph import weights
 from monai_ceph.errors import CephError
 from monai_ceph.landmarks import CODING_SCHEME, LANDMARKS, NAMES, NUM_LANDMARKS, SYMBOLS, Code
 from monai_ceph.readers import SpacingSource
 from monai_ceph.reports import dicom_codes as codes
 from monai_ceph.reports.dicom_uids import tracking_uid
+from monai_ceph.reports.measured_values import MEASUREMENT_CODES
 from monai_ceph.reports.notes import NOTICE
+from monai_ceph.reports.reviewed_report import read_points
 from monai_ceph.reports.structured_report import image_position, save_sr
 from monai_ceph.result import Detection
 
@@ -31,6 +34,13 @@ def read_back(folder: Path, detection: Detection, source: Dataset | None = None)
 def plain(tmp_path_factory: pytest.TempPathFactory) -> hd.sr.ComprehensiveSR:
     """What stands in the SR of `detection_on()` and `film()`."""
     return read_back(tmp_path_factory.mktemp("plain"), detection_on())
+
+
+def on_a_head(detection: Detection) -> Detection:
+    """Return the detection with its landmarks where a head has them."""
+    for index, (y, x) in enumerate(weights.mean_shape()):
+        detection = changed(detection, index, x=150 + 80 * x, y=200 + 80 * y)
+    return detection
 
 
 def planar(document: Any) -> list[Any]:
@@ -187,6 +197,72 @@ class TestLandmarks:
         assert frames.count(None) == 1
 
 
+def derived(document: Any) -> dict[str, tuple[float, str, dict[str, Any]]]:
+    """Return value, unit and properties of each measurement, by the value of its code."""
+    return {
+        item.name.value: (
+            item.value,
+            item.unit.value,
+            {part.name.value: value(part) for part in item.get("ContentSequence", ())},
+        )
+        for part in section(document, "Derived Imaging Measurements")
+        for item in part.ContentSequence
+    }
+
+
+class TestMeasurements:
+    def test_each_one_with_a_value_comes_back(self, tmp_path: Path) -> None:
+        detection = on_a_head(detection_on())
+        measured = {each.symbol: each for each in detection.measure() if each.value is not None}
+        assert {"SNA", "FMA", "S-N", "Jarabak ratio", "FHI"} <= {
+            symbol for symbol, each in measured.items() if each.interval
+        }
+        found = derived(read_back(tmp_path, detection))
+        assert found.keys() == {MEASUREMENT_CODES[symbol].value for symbol in measured}
+        units = {"degree": "deg", "mm": "mm", "percent": "%", "ratio": "1"}
+        for symbol, each in measured.items():
+            number, unit, properties = found[MEASUREMENT_CODES[symbol].value]
+            assert (number, unit) == (pytest.approx(each.value, rel=1e-10), units[each.unit])
+            ends = [properties[end] for end in ("IntervalLow", "IntervalHigh") if end in properties]
+            assert ends == [(pytest.approx(end, rel=1e-10, abs=1e-10), unit) for end in each.interval or ()]
+
+    def test_no_millimetres_without_a_scale(self, tmp_path: Path) -> None:
+        detection = on_a_head(detection_on(pixel_spacing=None, spacing_source=SpacingSource.NONE, warnings=()))
+        found = derived(read_back(tmp_path, detection))
+        assert "SNA" in found
+        assert "mm" not in {unit for _, unit, _ in found.values()}
+
+    def test_what_needs_a_missing_landmark_is_left_out(self, tmp_path: Path) -> None:
+        found = derived(read_back(tmp_path, without(on_a_head(detection_on()), "A")))
+        assert "SNB" in found
+        assert not {"SNA", "ANB"} & found.keys()
+
+    def test_measurements_of_uncertain_landmarks_say_so(self, tmp_path: Path) -> None:
+        detection = on_a_head(detection_on())
+        for index in range(NUM_LANDMARKS):
+            detection = changed(detection, index, status="uncertain" if SYMBOLS[index] == "A" else "ok")
+        found = derived(read_back(tmp_path, detection))
+        said = {name for name, (_, _, properties) in found.items() if "LandmarkStatus" in properties}
+        assert "SNA" in said
+        assert "SNB" not in said
+        assert found["SNA"][2]["LandmarkStatus"] == codes.STATUSES["uncertain"]
+
+    def test_readers_of_landmarks_find_them_beside_measurements(self, tmp_path: Path) -> None:
+        detection = on_a_head(detection_on())
+        points = read_points(read_back(tmp_path, detection))
+        assert points[IMAGE] == pytest.approx(detection.points()[:, ::-1], abs=1e-3)
+
+    def test_highdicom_reads_and_writes_it_once_more(self, tmp_path: Path) -> None:
+        document = read_back(tmp_path, on_a_head(detection_on()))
+        document.save_as(tmp_path / "again.dcm")
+        again = hd.sr.srread(tmp_path / "again.dcm")
+        assert derived(again) == derived(document)
+        assert len(planar(again)) == NUM_LANDMARKS
+
+    def test_nothing_found_at_all(self, tmp_path: Path) -> None:
+        assert section(read_back(tmp_path, without(detection_on(), *SYMBOLS)), "Derived Imaging Measurements") == []
+
+
 class TestFilm:
     @pytest.mark.parametrize("source", [source for source in SpacingSource if source is not SpacingSource.NONE])
     def test_the_image_library_has_the_scale_and_where_it_came_from(
@@ -216,7 +292,9 @@ class TestFilm:
 
     def test_the_library_stands_before_the_measurements(self, plain: hd.sr.ComprehensiveSR) -> None:
         parts = [item.name.meaning for item in plain.content[0].ContentSequence if item.ValueType == "CONTAINER"]
-        assert parts == ["Image Library", "Imaging Measurements", "Qualitative Evaluations"]
+        assert parts == [
+            *("Image Library", "Imaging Measurements", "Derived Imaging Measurements", "Qualitative Evaluations")
+        ]
 
     @pytest.mark.parametrize("state", ["ok", "uncertain"])
     def test_the_state(self, tmp_path: Path, state: Any) -> None:
