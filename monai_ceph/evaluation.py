@@ -22,8 +22,9 @@ from monai_ceph.metrics import (
     radial_errors,
     successful_detection_rate,
 )
+from monai_ceph.result import Detection
 
-__all__ = ["Evaluation", "Row", "evaluate"]
+__all__ = ["Evaluation", "Row", "error_row", "evaluate"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ class Row:
         return {"label": self.label, **counts, **finite}
 
 
-def _row(label: str, errors: torch.Tensor) -> Row:
+def error_row(label: str, errors: torch.Tensor) -> Row:
+    """Return the row of radial errors (films, landmarks) in mm; NaN if not annotated, infinite if not found."""
     return Row(
         label,
         len(errors),
@@ -78,22 +80,26 @@ class Evaluation:
         errors: (films, landmarks) in mm; NaN if not annotated, infinite if not found.
         offsets: (films, landmarks, 2) from truth to detection, (row, column) in mm; NaN if either is missing.
         seconds: mean time per film of each part of the detection.
+        films: the films with their annotations; empty if they were not kept.
+        detections: what was detected on each of them.
     """
 
     names: tuple[str, ...]
     errors: torch.Tensor
     offsets: torch.Tensor
     seconds: dict[str, float]
+    films: tuple[Film, ...] = ()
+    detections: tuple[Detection, ...] = ()
 
     def total(self, label: str, without: frozenset[str] = frozenset()) -> Row:
         """Return the row over all landmarks and all films but those named."""
         kept = [index for index, name in enumerate(self.names) if name not in without]
-        return _row(label, self.errors[kept])
+        return error_row(label, self.errors[kept])
 
     def per_landmark(self) -> list[Row]:
         """Return a row per landmark over all films."""
         return [
-            _row(f"{mark.number} {mark.name}", self.errors[:, index : index + 1])
+            error_row(f"{mark.number} {mark.name}", self.errors[:, index : index + 1])
             for index, mark in enumerate(LANDMARKS)
         ]
 
@@ -120,7 +126,7 @@ def evaluate(
         )
     if not films:
         raise CephError("there is no film to evaluate on")
-    errors, offsets, seconds = [], [], []
+    errors, offsets, detections = [], [], []
     for film in films:
         detection = detector(film.image, force=True, stage=stage)
         # (x, y) to (row, column), as the annotations are
@@ -128,11 +134,13 @@ def evaluate(
         truth = torch.from_numpy(film.landmarks) * film.pixel_spacing
         errors.append(radial_errors(found, truth))
         offsets.append(found - truth)
-        seconds.append(detection.seconds)
+        detections.append(detection)
         on_film(film)
     return Evaluation(
         tuple(film.name for film in films),
         torch.stack(errors),
         torch.stack(offsets),
-        {part: float(np.mean([each[part] for each in seconds])) for part in seconds[0]},
+        {part: float(np.mean([each.seconds[part] for each in detections])) for part in detections[0].seconds},
+        tuple(films),
+        tuple(detections),
     )

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 import torch
 from bundle_runs import TINY, TINY_STAGE, TINY_WHOLE, command, error_line, execute_all
+from samples import as_aariz
 
 from monai_ceph import CephalogramDetector, weights
 from monai_ceph.datasets import open_dataset
+from monai_ceph.datasets.aariz import AARIZ_SYMBOLS
 from monai_ceph.datasets.phantom import write_phantoms
 from monai_ceph.errors import CephError
 from monai_ceph.landmarks import SYMBOLS
@@ -53,6 +55,8 @@ def body_of_the_shipped_network(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def logs(folder: Path) -> dict[str, str]:
     films, set_of_run = folder / "films", folder / "runs" / "global" / "landmarks.json"
+    of_the_19 = folder / "of the 19"
+    write_phantoms(of_the_19, 4, seed=7, file_format="png", height=300, width=242)
     tiny = {stage: {**TINY, **TINY_STAGE[stage], "phantoms": 0, "max_epochs": 1} for stage in ("global", "local")}
     own: dict[str, Any] = {"dataset_dir": films, "landmarks": FLAG}
     trained = {f"{stage}_weights": folder / "runs" / stage / "final.pt" for stage in ("global", "local")}
@@ -65,6 +69,17 @@ def logs(folder: Path) -> dict[str, str]:
             "inference": command("inferring", "inference", "paper", set_of_run, **whole),
             # with the pose, whose mean shape is that of the training films
             "posed": command("inferring", "inference", set_of_run, **whole, output_dir="runs/posed"),
+            # a published layout, with all 29 landmarks of it
+            "aariz": command(
+                "training",
+                "local",
+                "global",
+                **tiny["global"],
+                dataset_dir=as_aariz(of_the_19, folder / "Aariz", "train", whole=True),
+                landmarks=str(list(AARIZ_SYMBOLS)),
+                ground_truth="senior",
+                output_dir="runs/aariz",
+            ),
             "not named": command("training", "local", "global", **tiny["global"], dataset_dir=films, output_dir="none"),
             "phantoms": command("training", "local", "global", **tiny["global"], landmarks=FLAG, output_dir="none"),
             # the networks' own size, for the weights of the shipped one
@@ -83,7 +98,7 @@ def logs(folder: Path) -> dict[str, str]:
     )
 
 
-@pytest.mark.parametrize("run", ["global", "local", "evaluate", "inference", "posed", "transfer"])
+@pytest.mark.parametrize("run", ["global", "local", "evaluate", "inference", "posed", "transfer", "aariz"])
 def test_every_run_ends_well(logs: dict[str, str], run: str) -> None:
     assert "Traceback" not in logs[run], logs[run]
     assert not re.search(r"\b(ERROR|CRITICAL)\b", logs[run]), logs[run]
@@ -157,3 +172,12 @@ def test_a_part_of_the_vocabulary_in_another_order(phantoms: Path) -> None:
     for every, few in zip(whole, chosen, strict=True):
         assert np.array_equal(few.landmarks, every.landmarks[[SYMBOLS.index(symbol) for symbol in part]])
         assert few.pixel_spacing == every.pixel_spacing
+
+
+def test_all_of_aariz_was_trained(logs: dict[str, str], folder: Path) -> None:
+    assert "no training film has" not in logs["aariz"]
+    of_run = json.loads((folder / "runs" / "aariz" / "landmarks.json").read_text())
+    assert of_run["landmarks"] == list(AARIZ_SYMBOLS)
+    *_, last = torch.load(folder / "runs" / "aariz" / "final.pt", weights_only=True).values()
+    # the background is a channel, too
+    assert len(last) == len(AARIZ_SYMBOLS) + 1

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-__all__ = ["Film", "as_dictionaries"]
+__all__ = ["Film", "GroundTruth", "Split", "as_dictionaries"]
+
+Split = Literal["train", "valid", "test", "test1", "test2"]
+"""A part of a dataset: ISBI 2015 has train, test1 and test2; Aariz has train, valid and test."""
+
+GroundTruth = Literal["mean", "senior", "junior"]
+"""Whose annotation is used where two doctors annotated the films; ``mean`` is midway between both."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +28,8 @@ class Film:
             a landmark is not annotated.
         pixel_spacing: mm per pixel; NaN if unknown.
         spread: (N, 2), (row, column) in pixels: if the landmarks are midway between two annotators, the offset to one
-            of them; NaN for a landmark with one annotation. None if there is one annotator.
+            of them, the junior one if it is known who they are; NaN for a landmark with one annotation. None if there
+            is one annotator.
     """
 
     name: str
@@ -30,6 +37,15 @@ class Film:
     landmarks: np.ndarray
     pixel_spacing: float
     spread: np.ndarray | None = None
+
+    def annotators(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return what both annotators marked, (N, 2) each, (row, column) in pixels: the senior one, then the junior.
+
+        NaN for a landmark with one annotation. None if no landmark has two, or they are those of one annotator.
+        """
+        if self.spread is None or np.isnan(self.spread).all():
+            return None
+        return self.landmarks - self.spread, self.landmarks + self.spread
 
 
 def as_dictionaries(films: list[Film]) -> list[dict[str, Any]]:

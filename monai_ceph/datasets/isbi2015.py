@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 
 from monai_ceph.datasets.annotation_checks import check_on_film, without_placeholders
-from monai_ceph.datasets.film import Film
+from monai_ceph.datasets.film import Film, GroundTruth, Split
 from monai_ceph.errors import DatasetError
 from monai_ceph.landmarks import NUM_LANDMARKS, SYMBOLS, index_of
 
@@ -25,9 +25,6 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
-
-Split = Literal["train", "test1", "test2"]
-GroundTruth = Literal["mean", "senior", "junior"]
 
 # mm per pixel, by the challenge's convention; the true scale of the films is unknown
 PIXEL_SPACING = 0.1

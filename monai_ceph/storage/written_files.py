@@ -45,12 +45,8 @@ class WrittenFiles:
         target = self._folder / name
         with written_beside(target) as part:
             yield part
+            self.check(name)
             known = self._known()[name]
-            if os.path.lexists(target) and (not target.is_file() or sha256_of(target) not in known):
-                raise CephError(
-                    f"{target}: was not written by this software, or was changed since. Please move it, or choose "
-                    "another folder"
-                )
             digest = sha256_of(part)
             if digest not in known:
                 with (self._folder / _LIST).open("a", encoding="utf-8", errors="surrogateescape") as stream:
@@ -59,6 +55,20 @@ class WrittenFiles:
                     os.fsync(stream.fileno())
                 known.add(digest)
                 self._torn = ""
+
+    def check(self, name: str) -> None:
+        """Check that a file may be written, such as before the work of which it will be the result.
+
+        Raises:
+            CephError: if a file that must not be replaced has this name.
+            OSError: if it cannot be read.
+        """
+        target = self._folder / name
+        if os.path.lexists(target) and (not target.is_file() or sha256_of(target) not in self._known()[name]):
+            raise CephError(
+                f"{target}: was not written by this software, or was changed since. Please move it, or choose "
+                "another folder"
+            )
 
     def _known(self) -> dict[str, set[str]]:
         if self._hashes is None:

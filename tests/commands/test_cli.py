@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from samples import save_grey
+from samples import as_aariz, save_grey
 from typer.testing import CliRunner
 
 import monai_ceph
@@ -358,6 +358,52 @@ class TestEvaluate:
             message == f"--json {tmp_path / 'mine.json'} was not written by evaluate. Move it, or choose another file"
         )
         assert (tmp_path / "mine.json").read_text() == text
+
+    def test_a_study_of_films_that_two_doctors_marked(self, phantoms: Path, tmp_path: Path) -> None:
+        root = tmp_path / "Aariz"
+        as_aariz(phantoms, root)
+        options = ["--method", "global", "--device", "cpu", "--measurements", "--challenge"]
+        targets = ["--json", tmp_path / "a.json", "--out", tmp_path / "out", "--figures", tmp_path / "plots"]
+        result = run("evaluate", root, "--ground-truth", "senior", *options, *targets)
+        assert result.exit_code == 0, result.output
+        figures = json.loads((tmp_path / "a.json").read_text(), parse_constant=pytest.fail)
+        assert (figures["split"], figures["ground_truth"]) == ("test", "senior")
+        # the junior's points are 30 pixels to the right of the senior's
+        spacing = np.mean([film.pixel_spacing for film in folder(phantoms)])
+        assert figures["doctors"]["label"] == "junior against senior"
+        assert figures["doctors"]["mre_mm"] == pytest.approx(30 * spacing)
+        assert len(figures["landmark_agreement"]) == 19
+        sna = next(row for row in figures["measurements"] if row["symbol"] == "SNA")
+        assert sna["doctors"]["mean_absolute"] == pytest.approx(0, abs=1e-6)
+        for rules in ("challenge", "corrected"):
+            assert [each["rate"] for each in figures["challenge"][rules]["doctors"]] == [100] * 8
+        assert "junior against senior" in result.stdout
+        assert "confusion by the challenge's rules" in result.stdout
+        errors = table(tmp_path / "out" / "landmark_errors.csv")
+        assert {row["film"] for row in errors} == {"001", "002"}
+        mean = np.mean([float(row["error_mm"]) for row in errors if row["error_mm"]])
+        assert figures["rows"][0]["mre_mm"] == pytest.approx(mean, abs=1e-4)
+        assert (tmp_path / "plots" / "bland_altman_1.svg").stat().st_size > 0
+
+    @pytest.mark.parametrize(("option", "name"), [("--out", "film_errors.csv"), ("--figures", "box_plots.svg")])
+    def test_results_that_it_did_not_write_stop_it_before_the_work(
+        self, phantoms: Path, tmp_path: Path, option: str, name: str
+    ) -> None:
+        (tmp_path / name).write_text("mine")
+        message = one_line(run("evaluate", phantoms, option, tmp_path))
+        assert message.startswith(f"{tmp_path / name}: was not written by this software")
+        assert (tmp_path / name).read_text() == "mine"
+        assert f"{option} {tmp_path / name} is a file" in one_line(run("evaluate", phantoms, option, tmp_path / name))
+
+    def test_plots_without_matplotlib(self, phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+        message = one_line(run("evaluate", phantoms, "--figures", tmp_path))
+        assert message == "matplotlib is not installed: pip install 'monai-ceph[figures]'"
+
+    def test_a_split_of_another_dataset(self, phantoms: Path, tmp_path: Path) -> None:
+        as_aariz(phantoms, tmp_path)
+        message = one_line(run("evaluate", tmp_path, "--split", "test2"))
+        assert "no split 'test2' with ground truth 'mean' in Aariz; it has train, valid, test" in message
 
     def test_words_it_does_not_know(self, phantoms: Path) -> None:
         result = run("evaluate", phantoms, "--split", "test3")
