@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -51,11 +51,11 @@ def estimate(residuals: np.ndarray) -> Estimate:
     of all landmarks, as in the moderated t statistic of Smyth 2004. Offsets are tested against 0 by Hotelling's T^2 for
     equal variances of both axes, and kept by Benjamini and Hochberg 1995 at a false discovery rate of 5 %. What is kept
     is shrunk by ``1 - variance / offset^2``, not below 0: the positive part of the empirical Bayes factor (Efron and
-    Morris 1973, after James and Stein 1961). A landmark is left out as well if its offset does not reduce the mean
-    distance by leave-one-out; if the mean over all landmarks is not reduced, all are.
+    Morris 1973, after James and Stein 1961). A landmark is left out as well if its offset, learned from the other
+    films, does not reduce the mean distance on each film (leave-one-out).
 
-    Leave-one-out decides again, without the film left out, which landmarks are kept. With three films that is not
-    possible, so there it learns only the offsets again, and its figures are somewhat too good.
+    The distances ``after`` are those of leave-one-out that also decides again, without the film left out, which
+    landmarks are kept. With three films that is not possible, so there they are somewhat too small.
 
     Args:
         residuals: (films, L, 2), corrected minus detected in the frame of the head; NaN where one is missing.
@@ -64,23 +64,20 @@ def estimate(residuals: np.ndarray) -> Estimate:
     offsets, chances = _shrunk(residuals)
     kept = _discoveries(chances, films)
     before = np.linalg.norm(residuals, axis=2)
-    after = before.copy()
+    # with the landmarks of all films, and with those that the other films alone would keep
+    moved, after = before.copy(), before.copy()
     if kept.any():
         for film in range(len(residuals)):
             rest = np.delete(residuals, film, axis=0)
             others, chance = _shrunk(rest)
-            moved = kept
+            moved[film, kept] = np.linalg.norm(residuals[film] - others, axis=1)[kept]
+            again = kept
             if len(rest) >= FEWEST_FILMS:
-                moved = kept & _discoveries(chance, np.isfinite(rest).all(axis=2).sum(axis=0))
-            after[film, moved] = np.linalg.norm(residuals[film] - others, axis=1)[moved]
-        gains = np.array([_mean(before[:, mark]) - _mean(after[:, mark]) for mark in range(len(kept))])
-        kept &= gains > 0
-        after = np.where(kept, after, before)
-    found = Estimate(np.where(kept[:, None], offsets, 0.0), kept, chances, films, before, after)
-    if kept.any() and not _mean(after) < _mean(before):
-        nothing = np.zeros_like(kept)
-        found = replace(found, offsets=np.zeros_like(offsets), kept=nothing, after=before)
-    return found
+                again = kept & _discoveries(chance, np.isfinite(rest).all(axis=2).sum(axis=0))
+            after[film, again] = moved[film, again]
+        gains = [_mean(before[:, mark]) - _mean(moved[:, mark]) for mark in range(len(kept))]
+        kept = kept & (np.array(gains) > 0)
+    return Estimate(np.where(kept[:, None], offsets, 0.0), kept, chances, films, before, np.where(kept, after, before))
 
 
 def _mean(distances: np.ndarray) -> float:

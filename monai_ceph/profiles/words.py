@@ -73,10 +73,10 @@ def summary(profile: Profile) -> str:
         )
     before = _length(profile.error_before, profile.error_before_mm)
     after = _length(profile.error_after, profile.error_after_mm)
-    return (
-        f"Learned from {profile.films} films: {len(profile.landmarks)} of {len(profile.landmark_set)} landmarks move, "
-        f"and the mean error falls from {before} to {after} on films that were not learned from."
-    )
+    move = f"Learned from {profile.films} films: {len(profile.landmarks)} of {len(profile.landmark_set)} landmarks move"
+    if profile.error_after >= profile.error_before:
+        return f"{move}. On films that were not learned from, no gain shows yet: correct more films."
+    return f"{move}, and the mean error falls from {before} to {after} on films that were not learned from."
 
 
 def _offset(mark: ProfileLandmark) -> str:

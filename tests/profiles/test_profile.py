@@ -177,4 +177,5 @@ class TestWords:
 
     def test_an_empty_profile_says_so(self) -> None:
         assert summary(profile(landmarks={})).startswith("Nothing is gained: on 12 films, ")
-        assert "1 of 19 landmarks move" in summary(profile())
+        assert "1 of 19 landmarks move, and the mean error falls from 4.0 % of" in summary(profile())
+        assert summary(profile(error_after=0.04)).endswith("no gain shows yet: correct more films.")
