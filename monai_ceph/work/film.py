@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 from pydicom import Dataset
 
 from monai_ceph.errors import CephError, ReadError, RejectedError, StoppedError
+from monai_ceph.profiles import Profile
 from monai_ceph.readers import Radiograph
 from monai_ceph.reports.dicom_source import header_warnings, source_header
 from monai_ceph.reports.film_tracing import save_tracing
@@ -59,11 +60,11 @@ MakeDetector = Callable[[], Detector]
 """Makes the detector in the process that uses it; with several workers it must be picklable."""
 
 
-def make_detector(device: str | None, overlays: tuple[Path, ...]) -> Detector:
+def make_detector(device: str | None, overlays: tuple[Path, ...], profile: Profile | None = None) -> Detector:
     """Return the real detector. Importing torch takes seconds, so only the process that detects does it."""
     from monai_ceph.detection import CephalogramDetector
 
-    return CephalogramDetector(device, overlays)
+    return CephalogramDetector(device, overlays, profile=profile)
 
 
 Read = Callable[[Path, "float | None", "int | None"], Radiograph]

@@ -49,13 +49,16 @@ class _UnknownError(Exception):
     """The identity may follow from something that is not looked at."""
 
 
-def model_fingerprint(device: str | None, overlays: Sequence[Path] = (), engine: str = "local") -> str | None:
+def model_fingerprint(
+    device: str | None, overlays: Sequence[Path] = (), engine: str = "local", profile: str | None = None
+) -> str | None:
     """Return the hash of all that the identity of a detector's model follows from.
 
     Args:
         device: as :class:`~monai_ceph.detection.CephalogramDetector` takes it.
         overlays: bundle configs, likewise.
         engine: who makes the detector, on this machine.
+        profile: hash of the profile's content, if there is one.
 
     Returns:
         64 hexadecimal digits; None if the identity may follow from more: a file cannot be read, a config names weights,
@@ -75,6 +78,8 @@ def model_fingerprint(device: str | None, overlays: Sequence[Path] = (), engine:
             *((file.suffix, _sha256(content)) for file, content in zip(configs, contents, strict=True)),
             *(weights.sha256(file) if file else None for file in _weights(values)),
         ]
+        if profile is not None:
+            facts.append(profile)
         if values["mixed_precision"] == _BY_DEVICE:
             facts += _processor()
             if "cuda" in str(device or values["device"]):
