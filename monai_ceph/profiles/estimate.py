@@ -12,7 +12,7 @@ FEWEST_FILMS = 3
 """Films that a landmark needs."""
 
 FALSE_DISCOVERIES = 0.05
-"""Of the landmarks that a profile moves, the share that may be chance."""
+"""Of the landmarks that a profile moves, the share that may be chance; nominal, docs/explanation/profiles.md."""
 
 # residuals beyond this many standard deviations (of an axis) count as if they were there
 _CLIP = 2.0
