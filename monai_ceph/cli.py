@@ -15,6 +15,7 @@ from monai_ceph.commands.label import label
 from monai_ceph.commands.measure import measure
 from monai_ceph.commands.node import fetch, node
 from monai_ceph.commands.phantom import phantom
+from monai_ceph.commands.profile import profile
 from monai_ceph.commands.report import report
 from monai_ceph.commands.schema import schema
 from monai_ceph.commands.template import template
@@ -51,6 +52,7 @@ def main(
 for command in (detect, measure, report, compare, evaluate, phantom, schema, template, bundle, label, fetch):
     app.command()(command)
 app.add_typer(node, name="node")
+app.add_typer(profile, name="profile")
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from monai_ceph.inferers.plausibility import check_film, check_landmarks
 from monai_ceph.inferers.pose import UPRIGHT, View, stated_view
 from monai_ceph.landmarks import LANDMARKS, SYMBOLS
 from monai_ceph.networks.folding import fold
+from monai_ceph.profiles import Profile, load_profile
 from monai_ceph.readers import Radiograph, SpacingSource
 from monai_ceph.readers.in_memory import Source, as_radiograph, is_several
 from monai_ceph.result import Detection, ModelIdentity, detected_landmark, film_state
@@ -125,6 +126,24 @@ def _identity_of_call(model: ModelIdentity, stage: Stage, kept_by_force: bool) -
     return model.model_copy(update={"recipe_sha256": hashlib.sha256(recipe.encode()).hexdigest()})
 
 
+def _with_profile(model: ModelIdentity, profile: Profile | None) -> ModelIdentity:
+    """Return the identity of a detector with a profile: its results are others, so that a run does not keep old ones.
+
+    Raises:
+        CephError: if the profile was learned for another model.
+    """
+    if profile is None:
+        return model
+    profile.check(model)
+    recipe = json.dumps([model.recipe_sha256, profile.identity().sha256])
+    return model.model_copy(update={"recipe_sha256": hashlib.sha256(recipe.encode()).hexdigest()})
+
+
+def _aspect(radiograph: Radiograph) -> float:
+    """Return the height of a pixel divided by its width; 1 if unknown."""
+    return radiograph.pixel_spacing[0] / radiograph.pixel_spacing[1] if radiograph.pixel_spacing else 1.0
+
+
 def _check_keys(config: ConfigParser) -> None:
     """Refuse unknown keys that nothing refers to, such as misspelt ones, which would have no effect."""
     known = set(read_config([_INFERENCE]).get())
@@ -209,9 +228,11 @@ class CephalogramDetector:
         device: a torch device; by default the GPU if there is one.
         overlays: further bundle configs that change single keys, such as ``bundles/overlays/no_expansion.json``.
         overrides: values of single config keys, such as ``{"local_weights": "runs/local/final.pt"}``.
+        profile: a clinic's profile, or its file; it moves every point by what the clinic's corrections showed.
 
     Raises:
-        CephError: if the weights or a config cannot be read, or the device cannot be used.
+        CephError: if the weights, a config or the profile cannot be read, the profile was learned with other weights,
+            or the device cannot be used.
 
     Examples:
         >>> from monai_ceph import CephalogramDetector
@@ -224,7 +245,9 @@ class CephalogramDetector:
         device: str | torch.device | None = None,
         overlays: Sequence[str | Path] = (),
         overrides: dict[str, Any] | None = None,
+        profile: Profile | str | Path | None = None,
     ) -> None:
+        self.profile = load_profile(profile) if isinstance(profile, (str, Path)) else profile
         chosen = {} if device is None else {"device": f"$torch.device('{_usable(device)}')"}
         config = inference_config(overlays, chosen | (overrides or {}))
         try:
@@ -257,10 +280,15 @@ class CephalogramDetector:
         )
         self._mean_shape = _mean_shape(config.get_parsed_content("mean_shape"))
         self._rejection = _limits(config.get_parsed_content("rejection"))
-        self.identity = model_identity(config)
+        self.identity = _with_profile(model_identity(config), self.profile)
         shipped = read_config([_INFERENCE])
         unchanged = [key for key in _FITTED if config[key] == shipped[key]]
         self._limits_note = weights.limits_note(used, unchanged)
+
+    @property
+    def mean_shape(self) -> np.ndarray:
+        """Return the mean shape of the landmarks, (N, 2), (x, y), in no unit: x forward, y down."""
+        return self._mean_shape[:, ::-1].copy()
 
     @overload
     def __call__(  # type: ignore[overload-overlap]
@@ -300,7 +328,8 @@ class CephalogramDetector:
             pixel_spacing: mm between pixel centres, for rows and columns, of all films given. It replaces what a file
                 says. A radiograph has its own.
             force: keep an image that does not look like a cephalogram, with a warning.
-            stage: ``global`` stops after the first stage; its scores are those of the global heatmaps.
+            stage: ``global`` stops after the first stage; its scores are those of the global heatmaps. No profile
+                moves its points.
             progress: show a bar; only for several films.
             on_error: called with the error of each film that cannot be read or is rejected, and the others go on; only
                 for several films. Without it, the first such error is raised.
@@ -379,9 +408,19 @@ class CephalogramDetector:
             warnings.append(f"Kept by force: {problem}.")
         scaled = check_scale(radiograph, places.numpy())
         spacing = scaled.pixel_spacing
+        profile = self.profile if stage == "local" else None
+        raw: list[Any] = [None] * len(LANDMARKS)
+        final = places.tolist()
+        if profile is not None:
+            # checks look at what the networks found, and measurements at what the profile makes of it
+            moved = profile.moved(places.numpy()[:, ::-1], self.mean_shape, _aspect(radiograph))
+            if moved is None:
+                warnings.append(f"The profile {profile.name} moved nothing: too few landmarks were found.")
+            else:
+                raw, final = places.tolist(), moved[:, ::-1].tolist()
         landmarks = tuple(
-            detected_landmark(mark.number, mark.symbol, place, score, spacing, self._uncertain_below)
-            for mark, place, score in zip(LANDMARKS, places.tolist(), scores.tolist(), strict=True)
+            detected_landmark(mark.number, mark.symbol, place, score, spacing, self._uncertain_below, before)
+            for mark, place, score, before in zip(LANDMARKS, final, scores.tolist(), raw, strict=True)
         )
         return Detection(
             # bytes that are not UTF-8 are escaped
@@ -403,6 +442,7 @@ class CephalogramDetector:
             state=film_state(landmarks, self._film_uncertain_above, forced=problem is not None),
             landmarks=landmarks,
             model=_identity_of_call(self.identity, stage, kept_by_force=problem is not None),
+            profile=profile.identity() if profile is not None else None,
             warnings=(*scaled.warnings, *warnings),
             created=datetime.now(timezone.utc).replace(microsecond=0),
             seconds=clock.seconds,

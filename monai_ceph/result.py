@@ -31,6 +31,7 @@ __all__ = [
     "Detection",
     "FilmState",
     "ModelIdentity",
+    "ProfileIdentity",
     "Status",
     "detected_landmark",
     "film_state",
@@ -42,6 +43,10 @@ Anything else that changes makes it 3.0, such as a field that goes, or a new val
 
 Status = Literal["ok", "uncertain", "missing"]
 FilmState = Literal["ok", "uncertain"]
+
+
+def _is_none(value: object) -> bool:
+    return value is None
 
 
 class _Record(BaseModel):
@@ -65,6 +70,16 @@ class DetectedLandmark(_Record):
     )
     score: float = Field(ge=0, le=1, description="highest probability of the landmark's merged heatmap")
     status: Status
+    raw_x: float | None = Field(
+        default=None,
+        exclude_if=_is_none,
+        description="x before a profile moved the point; not there without a profile, or if missing",
+    )
+    raw_y: float | None = Field(
+        default=None,
+        exclude_if=_is_none,
+        description="y before a profile moved the point; not there without a profile, or if missing",
+    )
 
 
 def detected_landmark(
@@ -74,6 +89,7 @@ def detected_landmark(
     score: float,
     spacing: tuple[float, float] | None,
     uncertain_below: float,
+    raw: Sequence[float] | None = None,
 ) -> DetectedLandmark:
     """Return one landmark as part of a result.
 
@@ -84,6 +100,7 @@ def detected_landmark(
         score: highest probability of its heatmap; clipped to 0 to 1, because of rounding.
         spacing: (row, column) in mm, None if unknown.
         uncertain_below: a landmark with a lower score is ``uncertain``.
+        raw: (row, column) before a profile moved it; None without a profile.
     """
     found = bool(np.isfinite(place).all())
     y, x = (float(place[0]), float(place[1])) if found else (None, None)
@@ -97,6 +114,8 @@ def detected_landmark(
         y_mm=y * spacing[0] if y is not None and spacing else None,
         score=min(max(score, 0.0), 1.0),
         status="missing" if not found else "uncertain" if score < uncertain_below else "ok",
+        raw_x=float(raw[1]) if found and raw is not None else None,
+        raw_y=float(raw[0]) if found and raw is not None else None,
     )
 
 
@@ -108,6 +127,19 @@ class ModelIdentity(_Record):
     weights_sha256: str = Field(description="SHA-256 of the bytes of all weights, in the order global, local, context")
     recipe_sha256: str = Field(description="SHA-256 of the inference parameters, as the configs and the user set them")
     software: str = Field(description="name and version of the program that made the detection")
+
+
+class ProfileIdentity(_Record):
+    """Which profile moved the points of a detection."""
+
+    name: str
+    sha256: str = Field(description="SHA-256 of the profile's content")
+    films: int = Field(description="number of films that it was learned from")
+
+    @property
+    def label(self) -> str:
+        """Return what people read: the name, the number of films, and the beginning of the hash."""
+        return f"{self.name} (learned from {self.films} films, {self.sha256[:12]})"
 
 
 def film_state(landmarks: Sequence[DetectedLandmark], uncertain_above: float, forced: bool) -> FilmState:
@@ -153,6 +185,11 @@ class Detection(_Record):
     )
     landmarks: tuple[DetectedLandmark, ...]
     model: ModelIdentity
+    profile: ProfileIdentity | None = Field(
+        default=None,
+        exclude_if=_is_none,
+        description="which profile of a clinic moved the points; not there without one",
+    )
     warnings: tuple[str, ...] = Field(description="sentences for the person who reviews the result")
     created: AwareDatetime = Field(description="when the detection was made, UTC")
     seconds: dict[str, float] = Field(description="time per part: reading, framing, stage_1, stage_2, decoding")
@@ -207,9 +244,12 @@ class Detection(_Record):
         """Return one dictionary per landmark, with the columns of ``landmarks.parquet``.
 
         x and y are source pixels, x_mm and y_mm are mm from the centre of the first pixel. None is missing or unknown.
+        With a profile there is its name as well, ``profile``.
         """
         film = {"spacing_source": self.spacing_source.value, "pixel_spacing": square_spacing(self.pixel_spacing)}
         film |= {name: getattr(self, name) for name in ("image_uid", "frame", "study_uid", "series_uid")}
+        if self.profile is not None:
+            film["profile"] = self.profile.name
         return [
             {
                 "film": self.file,

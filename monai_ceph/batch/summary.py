@@ -17,7 +17,7 @@ from monai_ceph.reports.measurement_table import (
     write_measurements_parquet,
 )
 from monai_ceph.reports.parquet import write_parquet
-from monai_ceph.reports.tables import DUPLICATE_COLUMNS, ERROR_COLUMNS, LANDMARK_COLUMNS, landmark_rows, write_table
+from monai_ceph.reports.tables import DUPLICATE_COLUMNS, ERROR_COLUMNS, landmark_columns, landmark_rows, write_table
 from monai_ceph.result import Detection
 from monai_ceph.storage.atomic import written_beside
 from monai_ceph.work.film import State
@@ -101,6 +101,8 @@ def save_tables(ledger: Ledger, results: Results, options: Options) -> None:
         StoppedError: if one cannot be written; then all earlier tables stay.
     """
     target = out = results.unfinished
+    # films of earlier runs may have had one
+    with_profile = any('"profile":{' in text for text in ledger.detections())
     try:
         with ExitStack() as parts:
             target = out / ERRORS
@@ -109,13 +111,13 @@ def save_tables(ledger: Ledger, results: Results, options: Options) -> None:
             write_table(parts.enter_context(written_beside(target)), DUPLICATE_COLUMNS, ledger.duplicates())
             if "csv" in options.formats:
                 target, measurements = (out / name for name in TABLES["csv"])
-                rows = (row for detection in _detections(ledger) for row in landmark_rows(detection))
-                write_table(parts.enter_context(written_beside(target)), LANDMARK_COLUMNS, rows)
+                rows = (row for each in _detections(ledger) for row in landmark_rows(each, with_profile))
+                write_table(parts.enter_context(written_beside(target)), landmark_columns(with_profile), rows)
                 target = measurements
                 write_table(parts.enter_context(written_beside(target)), MEASUREMENT_COLUMNS, _measurements(ledger))
             if "parquet" in options.formats:
                 target, measurements = (out / name for name in TABLES["parquet"])
-                write_parquet(parts.enter_context(written_beside(target)), _detections(ledger))
+                write_parquet(parts.enter_context(written_beside(target)), _detections(ledger), with_profile)
                 target = measurements
                 films = map(FilmMeasurements.of, _detections(ledger))
                 write_measurements_parquet(parts.enter_context(written_beside(target)), films)

@@ -99,6 +99,10 @@ def detect(
     ] = False,
     pixel_spacing: Annotated[float | None, typer.Option(help="mm per pixel; replaces what the files say.")] = None,
     force: Annotated[bool, typer.Option(help="Accept images that do not look like a cephalogram.")] = False,
+    profile: Annotated[
+        Path | None,
+        typer.Option(help="A clinic's profile, which moves the points: monai-ceph profile learn.", show_default=False),
+    ] = None,
     device: Device = None,
     config: Overlay = None,
 ) -> None:
@@ -124,6 +128,7 @@ def detect(
     from monai_ceph import batch
     from monai_ceph.commands.screen import Screen
     from monai_ceph.errors import StoppedError
+    from monai_ceph.profiles import load_profile
     from monai_ceph.work.film import make_detector
     from monai_ceph.work.fingerprint import model_fingerprint
     from monai_ceph.work.remote import url_of
@@ -153,6 +158,8 @@ def detect(
                 messages.print(f"{path}: no such file or folder", markup=False, highlight=False, soft_wrap=True)
         with batch.orderly_end() as interrupted, screen.progress:
             overlays = tuple(config or ())
+            chosen = load_profile(profile) if profile is not None else None
+            profile_sha256 = chosen.identity().sha256 if chosen is not None else None
             make_executor: MakeExecutor | None = None
             elsewhere = False
             if engine is Engine.RAY:
@@ -165,7 +172,7 @@ def detect(
             summary = batch.detect_films(
                 [*(paths or ()), *map(Path, archives or ())],
                 out,
-                partial(make_detector, device, overlays),
+                partial(make_detector, device, overlays, chosen),
                 options,
                 on_total=screen.progress.total,
                 on_film=screen.on_film,
@@ -174,7 +181,9 @@ def detect(
                 make_executor=make_executor,
                 senders=senders,
                 # on another cluster, only its nodes know which model they have
-                fingerprint=None if elsewhere else partial(model_fingerprint, device, overlays, engine.value),
+                fingerprint=None
+                if elsewhere
+                else partial(model_fingerprint, device, overlays, engine.value, profile_sha256),
             )
     except KeyboardInterrupt:
         stop(f"interrupted. The results so far are in {out}; the same command continues the run", EXIT_INTERRUPTED)

@@ -50,10 +50,13 @@ def run(config: Config) -> None:
 
         from monai_ceph.pacs.logs import log_json
         from monai_ceph.pacs.node import run_node
+        from monai_ceph.profiles import load_profile
         from monai_ceph.work.film import make_detector
 
         log_json()
-        run_node(settings, partial(make_detector, settings.detect.device, settings.detect.config))
+        detect = settings.detect
+        profile = load_profile(detect.profile) if detect.profile is not None else None
+        run_node(settings, partial(make_detector, detect.device, detect.config, profile))
 
 
 @node.command()

@@ -12,6 +12,7 @@ from monai_ceph.archives.client_tls import client_tls
 from monai_ceph.errors import CephError
 from monai_ceph.pacs.config import NodeConfig
 from monai_ceph.pacs.receiver import server_tls
+from monai_ceph.profiles import load_profile
 
 __all__ = ["check_folder", "check_node", "check_owner", "open_to_others"]
 
@@ -37,6 +38,8 @@ def check_node(config: NodeConfig) -> None:
 
         if not torch.cuda.is_available():
             raise CephError(f"detect.device is {config.detect.device}, but this machine has no usable GPU")
+    if config.detect.profile is not None:
+        load_profile(config.detect.profile)
     try:
         server_tls(config)
         for peer in (*config.targets.dicom, *config.sources.dicom, *config.storage_commitment):

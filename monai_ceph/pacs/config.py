@@ -61,6 +61,9 @@ class DetectConfig(Section):
     workers: int = Field(default=1, ge=1, le=64)
     device: str | None = None
     config: tuple[ExistingFile, ...] = Field(default=(), description="bundle configs that change single keys")
+    profile: ExistingFile | None = Field(
+        default=None, description="a clinic's profile, which moves the points: monai-ceph profile learn"
+    )
     force: bool = Field(default=False, description="also report on images that do not look like a cephalogram")
     attempts: int = Field(
         default=2, ge=1, description="times that a film may end its worker process before it is given up"

@@ -190,6 +190,8 @@ def _film(role: str, detection: Detection, colour: str) -> ComparedFilm:
     spacing, model = detection.pixel_spacing, detection.model
     scale = f"{in_mm(*spacing)} per pixel ({detection.spacing_source.label})" if spacing else "no known scale"
     facts = f"{scale}; {model.name} {model.version}, weights {model.weights_sha256[:12]}, {model.software}"
+    if detection.profile is not None:
+        facts += f", profile {detection.profile.label}"
     return ComparedFilm(role, detection.file, detection.image_uid, facts, colour)
 
 

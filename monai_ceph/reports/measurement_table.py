@@ -28,10 +28,11 @@ _KINDS = {
     **{"value": float, "unit": str, "low": float, "high": float, "reason": str, "uncertain": str, "scale": str},
     **{"norm": str, "norm_population": str, "norm_verified": bool, "norm_mean": float, "norm_sd": float},
     **{"norm_low": float, "norm_high": float, "deviation": float, "flag": str, "certain": bool, "image_uid": str},
+    "profile": str,
 }
 MEASUREMENT_COLUMNS = tuple(_KINDS)
 _SYMBOLS = tuple(definition.symbol for definition in DEFINITIONS)
-WIDE_COLUMNS = ("film", *_SYMBOLS, "spacing_source", "pixel_spacing", "image_uid")
+WIDE_COLUMNS = ("film", *_SYMBOLS, "spacing_source", "pixel_spacing", "image_uid", "profile")
 
 # films per row group, which are in memory together
 _GROUP = 200
@@ -47,6 +48,7 @@ class FilmMeasurements:
         pixel_spacing: (row, column) in mm; None if unknown.
         spacing_source: where it came from.
         image_uid: SOP Instance UID of a DICOM image.
+        profile: name of the profile that moved the landmarks.
     """
 
     film: str
@@ -54,6 +56,7 @@ class FilmMeasurements:
     pixel_spacing: tuple[float, float] | None = None
     spacing_source: SpacingSource = SpacingSource.NONE
     image_uid: str | None = None
+    profile: str | None = None
 
     @classmethod
     def of(
@@ -66,6 +69,7 @@ class FilmMeasurements:
             detection.pixel_spacing,
             detection.spacing_source,
             detection.image_uid,
+            None if detection.profile is None else detection.profile.name,
         )
 
 
@@ -88,6 +92,7 @@ def _records(film: FilmMeasurements) -> Iterator[dict[str, Any]]:
             "flag": each.flag,
             "certain": each.certain,
             "image_uid": film.image_uid,
+            "profile": film.profile,
         }
         if (norm := each.norm) is not None:
             limits = norm.limits
@@ -121,7 +126,7 @@ def wide_row(film: FilmMeasurements) -> list[str]:
     square = square_spacing(film.pixel_spacing)
     values = [_text(each.value, 4 if each.unit == "ratio" else 3) for each in film.measurements]
     scale = "" if square is None else f"{square:.6g}"
-    return [film.film, *values, film.spacing_source.value, scale, film.image_uid or ""]
+    return [film.film, *values, film.spacing_source.value, scale, film.image_uid or "", film.profile or ""]
 
 
 def write_measurements_parquet(path: Path, films: Iterable[FilmMeasurements]) -> None:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from monai_ceph.result import DetectedLandmark, Detection
 
-__all__ = ["NOTICE", "absent_lines", "note_lines", "points_by_symbol", "scale_line", "uncertain_symbols"]
+__all__ = [
+    "NOTICE",
+    "absent_lines",
+    "note_lines",
+    "points_by_symbol",
+    "profile_lines",
+    "scale_line",
+    "uncertain_symbols",
+]
 
 NOTICE = "Research use, not a medical device. A trained person reviews every result."
 
@@ -14,9 +22,14 @@ def scale_line(detection: Detection) -> str:
     return f"scale: {detection.spacing_source.label}"
 
 
+def profile_lines(detection: Detection) -> list[str]:
+    """Return the line that names the profile which moved the points, if one did."""
+    return [] if detection.profile is None else [f"profile: {detection.profile.label}"]
+
+
 def note_lines(detection: Detection) -> list[str]:
     """Return the lines that stand below every picture."""
-    return [scale_line(detection), NOTICE]
+    return [*profile_lines(detection), scale_line(detection), NOTICE]
 
 
 def absent_lines(detection: Detection) -> list[str]:

@@ -21,7 +21,7 @@ from monai_ceph.reports.dicom_objects import building, complete, identification,
 from monai_ceph.reports.dicom_source import image_reference
 from monai_ceph.reports.dicom_uids import tracking_uid
 from monai_ceph.reports.labels import Label, place_labels
-from monai_ceph.reports.notes import NOTICE, scale_line
+from monai_ceph.reports.notes import NOTICE, profile_lines, scale_line
 from monai_ceph.reports.structured_report import image_position
 from monai_ceph.result import DetectedLandmark, Detection
 
@@ -146,6 +146,7 @@ def _graphics(detection: Detection, reference: Dataset) -> tuple[list[pr.Graphic
         f"{word}: {', '.join(symbols)}" for word, symbols in (("missing", missing), ("outside", outside)) if symbols
     ]
     texts["notice"] = [_line(0.01, line) for line in ["; ".join(lines)] if line] + [
+        *(_line(0.92, line) for line in profile_lines(detection)),
         _line(0.945, scale_line(detection)),
         _line(0.97, NOTICE),
     ]

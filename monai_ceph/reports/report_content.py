@@ -288,6 +288,9 @@ def _facts(detection: Detection) -> Iterator[tuple[str, str]]:
     how += ["bones dark"] if detection.inverted else []
     yield "film", ", ".join(how) or "upright, faces right"
     yield "model", f"{model.name} {model.version}"
+    if detection.profile is not None:
+        yield "profile", detection.profile.label
+        yield "profile SHA-256", detection.profile.sha256
     yield "weights SHA-256", model.weights_sha256
     yield "recipe SHA-256", model.recipe_sha256
     yield "software", model.software

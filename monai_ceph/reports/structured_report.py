@@ -127,11 +127,14 @@ def _observer(detection: Detection) -> sr.ObservationContext:
 
 
 def _algorithm(detection: Detection) -> sr.AlgorithmIdentification:
-    model = detection.model
+    model, profile = detection.model, detection.profile
+    parameters = [f"weights_sha256={model.weights_sha256}", f"recipe_sha256={model.recipe_sha256}"]
+    if profile is not None:
+        parameters += [f"profile={profile.label}", f"profile_sha256={profile.sha256}"]
     return sr.AlgorithmIdentification(
         name=model.name,
         version=f"{model.version}, weights {model.weights_sha256[:_HASH_PREFIX]}",
-        parameters=[f"weights_sha256={model.weights_sha256}", f"recipe_sha256={model.recipe_sha256}"],
+        parameters=parameters,
     )
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "DUPLICATE_COLUMNS",
     "ERROR_COLUMNS",
     "LANDMARK_COLUMNS",
+    "landmark_columns",
     "landmark_rows",
     "write_landmarks",
     "write_table",
@@ -34,15 +35,22 @@ def _decimals(value: float | None, digits: int) -> str:
     return "" if value is None else f"{value:.{digits}f}"
 
 
-def landmark_rows(detection: Detection) -> Iterator[list[str]]:
-    """Yield the rows of :data:`LANDMARK_COLUMNS` for one film.
+def landmark_columns(with_profile: bool) -> tuple[str, ...]:
+    """Return the columns of a table of detections; only one of a run with a profile has ``profile``, at its end."""
+    return (*LANDMARK_COLUMNS, "profile") if with_profile else LANDMARK_COLUMNS
+
+
+def landmark_rows(detection: Detection, with_profile: bool = False) -> Iterator[list[str]]:
+    """Yield the rows of :func:`landmark_columns` for one film.
 
     x and y are source pixels, x_mm and y_mm are mm from the centre of the first pixel; empty if missing or unknown.
     pixel_spacing is mm per pixel, as a dataset's table has it; empty if unknown or if pixels are not square.
     image_uid is the SOP Instance UID of a DICOM image.
     """
     scale = (detection.pixel_spacing, detection.spacing_source)
-    return _rows(detection.file, detection.landmarks, *scale, detection.image_uid)
+    name = "" if detection.profile is None else detection.profile.name
+    for row in _rows(detection.file, detection.landmarks, *scale, detection.image_uid):
+        yield [*row, name] if with_profile else row
 
 
 def _rows(

@@ -15,6 +15,7 @@ from typing import Literal, Protocol
 from pydicom import Dataset
 
 from monai_ceph.errors import CephError, ReadError, RejectedError, StoppedError
+from monai_ceph.profiles import Profile
 from monai_ceph.readers import Radiograph
 from monai_ceph.readers.files import open_file
 from monai_ceph.reports.dicom_source import header_warnings, source_header
@@ -61,11 +62,11 @@ MakeDetector = Callable[[], Detector]
 """Creates the detector in the process that uses it. It must be picklable if there are several workers."""
 
 
-def make_detector(device: str | None, overlays: tuple[Path, ...]) -> Detector:
+def make_detector(device: str | None, overlays: tuple[Path, ...], profile: Profile | None = None) -> Detector:
     """Return the real detector. Importing torch takes seconds, so only processes that detect import it."""
     from monai_ceph.detection import CephalogramDetector
 
-    return CephalogramDetector(device, overlays)
+    return CephalogramDetector(device, overlays, profile=profile)
 
 
 Read = Callable[[Path, "float | None", "int | None", "io.FileIO | None"], Radiograph]

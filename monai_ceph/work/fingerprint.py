@@ -49,13 +49,16 @@ class _UnknownError(Exception):
     """The identity may depend on something that is not checked."""
 
 
-def model_fingerprint(device: str | None, overlays: Sequence[Path] = (), engine: str = "local") -> str | None:
+def model_fingerprint(
+    device: str | None, overlays: Sequence[Path] = (), engine: str = "local", profile: str | None = None
+) -> str | None:
     """Return the hash of everything that the identity of a detector's model depends on.
 
     Args:
         device: as for :class:`~monai_ceph.detection.CephalogramDetector`.
         overlays: bundle configs, as for the detector.
         engine: name of the executor.
+        profile: hash of the profile's content, if there is one.
 
     Returns:
         64 hexadecimal digits. None if the identity may depend on anything else: a file cannot be read, a config gives
@@ -75,6 +78,8 @@ def model_fingerprint(device: str | None, overlays: Sequence[Path] = (), engine:
             *((file.suffix, _sha256(content)) for file, content in zip(configs, contents, strict=True)),
             *(weights.sha256(file) if file else None for file in _weights(values)),
         ]
+        if profile is not None:
+            facts.append(profile)
         if values["mixed_precision"] == _BY_DEVICE:
             facts += _processor()
             if "cuda" in str(device or values["device"]):

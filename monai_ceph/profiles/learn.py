@@ -1,0 +1,191 @@
+"""Learning a profile: detect on corrected films, compare, and keep what is not chance."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Protocol
+
+import numpy as np
+
+from monai_ceph.datasets import Film
+from monai_ceph.errors import CephError
+from monai_ceph.landmarks import SYMBOLS
+from monai_ceph.profiles.estimate import FEWEST_FILMS, Estimate, estimate
+from monai_ceph.profiles.frame import head_frame
+from monai_ceph.profiles.profile import Profile, ProfileLandmark
+from monai_ceph.readers import Radiograph, read_radiograph
+from monai_ceph.result import Detection, ModelIdentity
+from monai_ceph.version import __version__
+
+__all__ = ["Comparison", "Detector", "compare", "learn", "profile_of"]
+
+# a film whose middle landmark is farther off, in radii of the head (about 13 mm), is not the film that was corrected
+_ANOTHER_FILM = 0.3
+
+
+class Detector(Protocol):
+    """A :class:`~monai_ceph.detection.CephalogramDetector` without a profile."""
+
+    identity: ModelIdentity
+    profile: Profile | None
+
+    @property
+    def mean_shape(self) -> np.ndarray:
+        """(N, 2), (x, y), in any unit."""
+        ...
+
+    def __call__(self, source: Radiograph, /) -> Detection:
+        """Return the detection, or raise a :class:`CephError`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Corrected films, compared with what was detected on them.
+
+    Attributes:
+        residuals: (films, L, 2) corrected minus detected, (x, y) in the frame of the head and the unit of its radius;
+            NaN where one is missing.
+        radii: (films,) radius of each head in mm; NaN without a known scale.
+        left_out: a sentence for each film that could not be compared.
+    """
+
+    residuals: np.ndarray
+    radii: np.ndarray
+    left_out: tuple[str, ...] = ()
+
+
+def learn(
+    films: Sequence[Film],
+    detector: Detector,
+    name: str,
+    learned_by: str | None = None,
+    on_film: Callable[[Film], None] = lambda film: None,
+) -> tuple[Profile, tuple[str, ...]]:
+    """Learn a profile from corrected films; the statistics are those of :func:`~monai_ceph.profiles.estimate.estimate`.
+
+    Args:
+        films: three or more; three different ones that show a head are needed.
+        detector: without a profile.
+        name: what outputs will call the profile.
+        learned_by: who corrected the films.
+        on_film: called after each film.
+
+    Returns:
+        The profile, which has no landmarks if nothing is gained, and a sentence for each film that was left out.
+
+    Raises:
+        CephError: if fewer than three films can be compared.
+        ValueError: if the detector has a profile, or a name is longer than 64 letters.
+    """
+    found = compare(films, detector, on_film)
+    return profile_of(found, detector.identity, name, learned_by), found.left_out
+
+
+def compare(
+    films: Sequence[Film], detector: Detector, on_film: Callable[[Film], None] = lambda film: None
+) -> Comparison:
+    """Detect on films and compare with their landmarks. A film that cannot be used becomes a sentence.
+
+    Raises:
+        CephError: if fewer than three films can be compared.
+        ValueError: if the detector has a profile.
+    """
+    if detector.profile is not None:
+        raise ValueError("a profile is learned by a detector without one")
+    _need(len(films), ())
+    residuals, radii, left_out = [], [], []
+    seen: dict[str, str] = {}
+    for film in films:
+        try:
+            radiograph = read_radiograph(film.image)
+            digest = hashlib.sha256(f"{radiograph.pixels.shape}".encode() + radiograph.pixels.tobytes()).hexdigest()
+            if (other := seen.setdefault(digest, film.name)) != film.name:
+                raise CephError(f"{film.name}: is the same picture as {other}, and counts once")
+            steps, radius = _compared(film, radiograph, detector(radiograph), detector.mean_shape)
+        except CephError as error:
+            left_out.append(str(error))
+        else:
+            residuals.append(steps)
+            radii.append(radius)
+        on_film(film)
+    _need(len(residuals), left_out)
+    return Comparison(np.array(residuals), np.array(radii), tuple(left_out))
+
+
+def _need(films: int, left_out: Sequence[str]) -> None:
+    if films < FEWEST_FILMS:
+        why = f" ({'; '.join(left_out[:3])})" if left_out else ""
+        raise CephError(f"a profile needs {FEWEST_FILMS} different corrected films or more, and there are {films}{why}")
+
+
+def _compared(
+    film: Film, radiograph: Radiograph, detection: Detection, mean_shape: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """Return the residuals of one film, and the radius of its head in mm."""
+    # the heights and widths of pixels, which need no plausible scale
+    sides = radiograph.pixel_spacing
+    points = detection.points()
+    frame = head_frame(points, mean_shape, sides[0] / sides[1] if sides else 1.0)
+    if frame is None:
+        raise CephError(f"{film.name}: too few landmarks were detected to compare")
+    steps = frame.to_head(film.landmarks[:, ::-1] - points)
+    known = np.isfinite(steps).all(axis=1)
+    if not known.any():
+        raise CephError(f"{film.name}: has no landmark that was detected and corrected")
+    if np.median(np.linalg.norm(steps[known], axis=1)) > _ANOTHER_FILM:
+        raise CephError(f"{film.name}: its landmarks are far from those detected; do they belong to another film?")
+    stated = film.pixel_spacing
+    mm = stated if np.isfinite(stated) else detection.pixel_spacing[1] if detection.pixel_spacing else np.nan
+    return steps, frame.radius * float(mm)
+
+
+def profile_of(found: Comparison, model: ModelIdentity, name: str, learned_by: str | None = None) -> Profile:
+    """Return the profile that follows from compared films.
+
+    Raises:
+        ValueError: if a name is longer than 64 letters.
+    """
+    learned = estimate(found.residuals)
+    middle = float(np.nanmedian(found.radii)) if np.isfinite(found.radii).any() else None
+    total = _errors(learned, found.radii, np.ones(len(SYMBOLS), dtype=bool))
+    return Profile(
+        name=name,
+        learned_by=learned_by,
+        created=datetime.now(timezone.utc).replace(microsecond=0),
+        software=f"monai-ceph {__version__}",
+        films=len(found.residuals),
+        films_with_scale=int(np.isfinite(found.radii).sum()),
+        weights_sha256=model.weights_sha256,
+        landmark_set=SYMBOLS,
+        landmarks={
+            symbol: ProfileLandmark(
+                forward=round(float(learned.offsets[index, 0]), 5),
+                down=round(float(learned.offsets[index, 1]), 5),
+                forward_mm=None if middle is None else round(float(learned.offsets[index, 0]) * middle, 2),
+                down_mm=None if middle is None else round(float(learned.offsets[index, 1]) * middle, 2),
+                films=int(learned.films[index]),
+                **_errors(learned, found.radii, np.arange(len(SYMBOLS)) == index),
+            )
+            for index, symbol in enumerate(SYMBOLS)
+            if learned.kept[index]
+        },
+        error_before=total["error_before"],
+        error_after=total["error_after"],
+        error_before_mm=total.get("error_before_mm"),
+        error_after_mm=total.get("error_after_mm"),
+    )
+
+
+def _errors(learned: Estimate, radii: np.ndarray, marks: np.ndarray) -> dict[str, float]:
+    """Return mean distances before and after, as shares of the radius and, with a scale, in mm."""
+    errors = {}
+    for name, distances in (("error_before", learned.before[:, marks]), ("error_after", learned.after[:, marks])):
+        errors[name] = round(float(np.nanmean(distances)), 5)
+        in_mm = distances * radii[:, None]
+        if np.isfinite(in_mm).any():
+            errors[f"{name}_mm"] = round(float(np.nanmean(in_mm)), 2)
+    return errors

@@ -1,0 +1,202 @@
+"""A profile: the file, and how it moves the points of a film."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import yaml
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+
+from monai_ceph.errors import CephError
+from monai_ceph.landmarks import SYMBOLS
+from monai_ceph.profiles.frame import head_frame
+from monai_ceph.result import ModelIdentity, ProfileIdentity
+
+__all__ = ["PROFILE_VERSION", "Profile", "ProfileLandmark", "check_text", "load_profile", "profile_text"]
+
+PROFILE_VERSION: Literal["1.0"] = "1.0"
+"""Version of the file."""
+
+_Share = Annotated[float, Field(allow_inf_nan=False, gt=-1, lt=1)]
+_Length = Annotated[float, Field(allow_inf_nan=False, ge=0)]
+
+
+def _one_line(text: str) -> str:
+    # DICOM takes no backslash
+    if not text.isprintable() or text != text.strip() or "\\" in text:
+        raise ValueError("must be one line without a backslash, and without spaces around it")
+    return text
+
+
+# no longer than a name in DICOM (LO)
+_Text = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_one_line)]
+
+_HEAD = """\
+# A profile of monai-ceph: where a clinic places landmarks, compared with the detector.
+# forward and down say how far detected points move, along the axes of the head in the mean pose, as a share of
+# its radius (root mean square distance of the mean landmarks from their centre). Figures in mm are for reading.
+# Research use, not a medical device; a trained person reviews all results.
+"""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ProfileLandmark(_Section):
+    """How a profile moves one landmark. Shares are of the radius of the head; errors are by leave-one-out."""
+
+    forward: _Share = Field(description="towards the face; a share of the radius of the head")
+    down: _Share = Field(description="a share of the radius of the head")
+    forward_mm: float | None = Field(default=None, description="on a head of the middle size of those with a scale")
+    down_mm: float | None = Field(default=None, description="likewise")
+    films: int = Field(ge=1, description="films that it was learned from")
+    error_before: _Length = Field(description="mean distance to the corrected points; a share")
+    error_after: _Length = Field(description="the same with offsets learned from the other films; a share")
+    error_before_mm: _Length | None = Field(default=None, description="over the films with a scale")
+    error_after_mm: _Length | None = Field(default=None, description="over the films with a scale")
+
+
+class Profile(_Section):
+    """Where a clinic places landmarks, compared with the detector: an offset of each landmark in the frame of the head.
+
+    Without landmarks it moves nothing.
+    """
+
+    profile_version: Literal["1.0"] = PROFILE_VERSION
+    name: _Text = Field(description="what outputs call it")
+    learned_by: _Text | None = Field(default=None, description="who corrected the films, or learned the profile")
+    created: AwareDatetime = Field(description="UTC")
+    software: str = Field(description="what learned it")
+    films: int = Field(ge=1, description="films that it was learned from; none is named")
+    films_with_scale: int = Field(ge=0, description="of these, those with a known scale")
+    weights_sha256: str = Field(pattern="^[0-9a-f]{64}$", description="the weights that it was learned for")
+    landmark_set: tuple[str, ...] = Field(description="symbols of the landmarks that these find, in their order")
+    error_before: _Length = Field(description="mean over all landmarks and films, a share of the radius of the head")
+    error_after: _Length = Field(description="the same with the profile, by leave-one-out")
+    error_before_mm: _Length | None = Field(default=None, description="over the films with a scale")
+    error_after_mm: _Length | None = Field(default=None, description="over the films with a scale")
+    landmarks: dict[str, ProfileLandmark] = Field(description="by symbol; a landmark that is not here does not move")
+
+    @model_validator(mode="after")
+    def _known_landmarks(self) -> Profile:
+        if unknown := [symbol for symbol in self.landmarks if symbol not in self.landmark_set]:
+            raise ValueError(f"landmarks: {unknown[0]} is not in landmark_set")
+        return self
+
+    def identity(self) -> ProfileIdentity:
+        """Return what results call it."""
+        content = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return ProfileIdentity(name=self.name, sha256=hashlib.sha256(content.encode()).hexdigest(), films=self.films)
+
+    def check(self, model: ModelIdentity) -> None:
+        """Check that the profile fits a detector.
+
+        Raises:
+            CephError: if it was learned with other weights, or for other landmarks.
+        """
+        if self.landmark_set != SYMBOLS:
+            raise CephError(
+                f"the profile {self.name} is for {len(self.landmark_set)} other landmarks than the detector finds: "
+                "learn a profile with this detector"
+            )
+        if self.weights_sha256 != model.weights_sha256:
+            raise CephError(
+                f"the profile {self.name} was learned with other weights ({self.weights_sha256[:12]}, and the detector "
+                f"has {model.weights_sha256[:12]}): learn it again from the same films"
+            )
+
+    def moved(self, points: np.ndarray, mean_shape: np.ndarray, aspect: float = 1.0) -> np.ndarray | None:
+        """Return the landmarks of a film, moved by the profile; a missing one stays missing.
+
+        Args:
+            points: (N, 2) landmarks as detected, (x, y) in pixels, in the order of ``landmark_set``; NaN where missing.
+            mean_shape: (N, 2) of the detector, (x, y) in any unit.
+            aspect: height of a pixel divided by its width.
+
+        Returns:
+            None if too few landmarks are known to tell how the head lies.
+        """
+        frame = head_frame(points, mean_shape, aspect)
+        if frame is None:
+            return None
+        steps = np.zeros((len(self.landmark_set), 2))
+        for index, symbol in enumerate(self.landmark_set):
+            if (mark := self.landmarks.get(symbol)) is not None:
+                steps[index] = mark.forward, mark.down
+        moved: np.ndarray = points + frame.to_film(steps)
+        return moved
+
+
+def check_text(what: str, text: str) -> str:
+    """Return a name that a profile can have.
+
+    Raises:
+        CephError: if it is empty, longer than 64 letters, or has a backslash or several lines; it begins with ``what``.
+    """
+    try:
+        return TypeAdapter(_Text).validate_python(text)
+    except ValidationError as error:
+        raise CephError(f"{what} {text!r}: give 1 to 64 letters in one line, without a backslash") from error
+
+
+def load_profile(path: str | Path) -> Profile:
+    """Read a profile from its YAML file.
+
+    Raises:
+        CephError: if the file cannot be read, or is no profile; the message names it.
+    """
+    path = Path(path)
+    try:
+        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CephError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark is not None else ""
+        raise CephError(f"{path}{where}: no YAML, and so no profile of monai-ceph") from error
+    if not isinstance(content, dict) or "profile_version" not in content:
+        raise CephError(f"{path}: no profile of monai-ceph: it has no profile_version")
+    # without quotes, YAML reads the version as a number
+    version = content["profile_version"] = str(content["profile_version"])
+    if version != PROFILE_VERSION:
+        raise CephError(
+            f"{path}: the profile has version {version}, and this version of monai-ceph reads {PROFILE_VERSION}"
+        )
+    try:
+        return Profile.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        reason = first["msg"].removeprefix("Value error, ")
+        raise CephError(f"{path}: {place + ': ' if place else ''}{reason}") from error
+
+
+def profile_text(profile: Profile) -> str:
+    """Return the YAML text of a profile, which :func:`load_profile` reads."""
+    content = profile.model_dump(mode="json")
+    content["landmarks"] = {
+        symbol: {key: value for key, value in mark.items() if value is not None}
+        for symbol, mark in content["landmarks"].items()
+    }
+    landmarks = {"landmarks": content.pop("landmarks")}
+    content = {key: value for key, value in content.items() if value is not None}
+    # the landmark set on one line, and every figure on its own
+    texts = [
+        yaml.safe_dump(part, sort_keys=False, allow_unicode=True, default_flow_style=style, width=120)
+        for part, style in ((content, None), (landmarks, False))
+    ]
+    return _HEAD + "".join(texts)
