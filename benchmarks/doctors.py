@@ -1,7 +1,7 @@
 """How often the junior doctor finds the senior's class: success classification rates of the ISBI 2015 challenge.
 
-``python benchmarks/doctors.py ISBI2015/`` reads the annotations and prints a row for each split and for all films, once as
-the challenge's code exchanges the matrices of FHI and FMA, once with rows of the truth throughout. No model takes part.
+``python benchmarks/doctors.py ISBI2015/`` reads the annotations and prints a row for each split and for all films, once
+as the challenge's code exchanges the matrices of FHI and FMA, once with rows of the truth. No model takes part.
 """
 
 from __future__ import annotations
