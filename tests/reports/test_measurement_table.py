@@ -76,6 +76,7 @@ def test_a_value_with_all_that_is_known_of_it() -> None:
         "deviation": "1.333",
         "flag": "above",
         "certain": "no",
+        "profile": "",
         "image_uid": "1.2",
     }
 
