@@ -127,5 +127,6 @@ def _detections(
             continue
         radiograph = read_radiograph(path, pixel_spacing)
         detector = detector or make_detector(device, tuple(config or ()))
-        found.append(detector(radiograph, force=force))
+        # the name alone: folders may be named after patients
+        found.append(detector(radiograph, force=force).model_copy(update={"file": path.name}))
     return found[0], found[1]

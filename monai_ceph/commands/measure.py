@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
@@ -227,13 +228,17 @@ class _Measurer:
                 raise CephError(f"{source}: no film in it")
         elif not source.exists():
             raise CephError(f"{source}: no such file or folder")
+        # as detect calls them: by the path below the folder, which names no folder of the user
+        below = os.fsencode(source if source.is_dir() else source.parent).decode("utf-8", errors="backslashreplace")
         found = self._make_detector()(
             films,
             pixel_spacing=self._pixel_spacing,
             force=self._force,
             on_error=lambda error: self._failed.append(str(error)),
         )
-        yield from map(self._film, found)
+        for detection in found:
+            name = os.path.relpath(detection.file, below or os.curdir)
+            yield self._film(detection.model_copy(update={"file": name}))
 
     def _film(self, detection: Detection) -> FilmMeasurements:
         from monai_ceph.reports.measurement_table import FilmMeasurements

@@ -96,7 +96,7 @@ def _records(film: FilmMeasurements) -> Iterator[dict[str, Any]]:
         }
         if (norm := each.norm) is not None:
             limits = norm.limits
-            record |= {"norm": norm.set, "norm_population": norm.population, "norm_verified": norm.verified}
+            record |= {"norm": norm.set, "norm_population": norm.people, "norm_verified": norm.verified}
             record |= {"norm_mean": norm.mean, "norm_sd": norm.sd, "norm_low": limits[0], "norm_high": limits[1]}
         yield record
 

@@ -257,7 +257,7 @@ def _norm_source(measurement: Measurement) -> str:
     norm = measurement.norm
     assert norm is not None
     read = "" if norm.verified or "not read" in norm.citation else " (not read in the primary source)"
-    people = "" if norm.population == "not stated" else f"{norm.population}: "
+    people = "" if norm.people == "not stated" else f"{norm.people}: "
     return f"{people}{norm.citation}{read}"
 
 

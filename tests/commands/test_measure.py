@@ -189,10 +189,10 @@ class TestNorms:
         assert rows["FMA"]["norm"] == rows["FMA"]["flag"] == ""
 
     def test_sex_and_age(self, points: Path) -> None:
-        for sex, mean in (("F", "0.400"), ("M", "1.100")):
+        for sex, mean, people in (("F", "0.400", "adults, female"), ("M", "1.100", "adults, male")):
             found = rows_of(run("measure", points, "--norms", "mcnamara", "--sex", sex).stdout)
             rows = by_symbol(found[: len(DEFINITIONS)])
-            assert rows["A-Nperp"]["norm_mean"] == mean
+            assert (rows["A-Nperp"]["norm_mean"], rows["A-Nperp"]["norm_population"]) == (mean, people)
         rows = by_symbol(rows_of(run("measure", points, "--norms", "mcnamara").stdout)[: len(DEFINITIONS)])
         assert rows["A-Nperp"]["norm"] == ""
         rows = by_symbol(rows_of(run("measure", points, "--norms", "ricketts", "--age", 30).stdout))
@@ -300,11 +300,18 @@ class TestResultsOfDetect:
         assert rows_of(run("measure", out).stdout) == written
         film = run("measure", phantoms / "001.png", "--pixel-spacing", scale, *QUICK)
         assert film.exit_code == 0, film.output
+        assert {row["film"] for row in rows_of(film.stdout)} == {"001.png"}
         found = by_symbol(rows_of(film.stdout))
         for row in written:
             if row["unit"] != "mm":
                 assert found[row["symbol"]]["value"] == row["value"]
         assert float(found["S-N"]["value"]) > 40
+
+    def test_films_of_a_folder_are_called_by_their_path_below_it(self, phantoms: Path, tmp_path: Path) -> None:
+        (tmp_path / "DOE^JOHN" / "first visit").mkdir(parents=True)
+        (tmp_path / "DOE^JOHN" / "first visit" / "a.png").hardlink_to(phantoms / "001.png")
+        measured = run("measure", tmp_path / "DOE^JOHN", *QUICK)
+        assert {row["film"] for row in rows_of(measured.stdout)} == {"first visit/a.png"}
 
     def test_a_folder_of_results_without_json(self, tmp_path: Path) -> None:
         (tmp_path / "run.sqlite").touch()

@@ -132,6 +132,13 @@ class TestCompare:
         assert said == "The films have different Patient IDs: they were compared because --force was given."
         assert same_patient(paths[0], paths[2], force=False) == []
 
+    def test_films_are_called_by_their_name_without_folders(self, phantoms: Path, tmp_path: Path) -> None:
+        films = (phantoms / "001.png", phantoms / "002.png")
+        assert run("compare", *films, "--out", tmp_path / "out", *QUICK).exit_code == 0
+        page = (tmp_path / "out" / "comparison.html").read_text(encoding="utf-8")
+        assert "002.png" in page
+        assert str(phantoms) not in page
+
     def test_a_page_of_a_person_is_not_replaced(self, pair: tuple[Path, Path], tmp_path: Path) -> None:
         (tmp_path / "comparison.html").write_text("mine")
         assert "was not written by this software" in stopped(run("compare", *pair, "--out", tmp_path))

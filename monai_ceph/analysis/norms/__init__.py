@@ -54,6 +54,16 @@ class Norm(BaseModel):
         return self
 
     @property
+    def people(self) -> str:
+        """Who was measured: the population, with sex and age where the norm is for one."""
+        parts = [self.population]
+        if self.sex is not None:
+            parts.append({"F": "female", "M": "male"}[self.sex])
+        if self.age is not None:
+            parts.append(f"{self.age[0]:g} to {self.age[1]:g} years")
+        return ", ".join(parts)
+
+    @property
     def limits(self) -> tuple[float, float]:
         """The values between which nothing is flagged: those of the source, or the mean minus and plus one SD."""
         if self.low is not None and self.high is not None:
