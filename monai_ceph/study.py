@@ -22,7 +22,7 @@ from monai_ceph.analysis.challenge import (
     class_agreement,
     corrected_classes,
 )
-from monai_ceph.analysis.plane import Face
+from monai_ceph.analysis.plane import QUARTER_TURNS, Face
 from monai_ceph.datasets import Film
 from monai_ceph.errors import CephError
 from monai_ceph.evaluation import Evaluation
@@ -33,9 +33,6 @@ __all__ = ["Compared", "LandmarkAgreement", "MeasurementAgreement", "Reader", "S
 
 Reader = str
 """Who read the films: ``model``, ``truth``, ``senior`` or ``junior``."""
-
-# factors that rotate x + iy counterclockwise, with y down
-_TURNS = {0: 1, 90: -1j, 180: -1, 270: 1j}
 
 # the measurement of this package for each measure of the challenge whose name differs
 _MEASUREMENT = {"FMA": "SN-GoGn"}
@@ -142,7 +139,7 @@ class Study:
 
         All readings of a film are turned and mirrored as its detection says.
         """
-        turned = np.array([_TURNS[each.turned] for each in self.evaluation.detections])
+        turned = np.array([QUARTER_TURNS[each.turned] for each in self.evaluation.detections])
         mirrored = np.array([each.mirrored for each in self.evaluation.detections])
         result = {}
         for reader in self.readers:

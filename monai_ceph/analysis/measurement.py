@@ -14,7 +14,7 @@ from monai_ceph.analysis.definition import Definition, Unit
 from monai_ceph.analysis.definitions import DEFINITIONS
 from monai_ceph.analysis.norms import Norm, Norms, Sex
 from monai_ceph.analysis.norms.files import default_norms
-from monai_ceph.analysis.plane import Face
+from monai_ceph.analysis.plane import QUARTER_TURNS, Face, upright
 from monai_ceph.analysis.uncertainty import COVERAGE, head_size, is_mirrored, landmark_errors, quarter_turns
 from monai_ceph.landmarks import SYMBOLS
 from monai_ceph.readers.radiograph import NOT_SQUARE, SpacingSource
@@ -23,9 +23,6 @@ __all__ = ["Measurement", "Places", "measure"]
 
 Places: TypeAlias = "Mapping[str, Sequence[float]] | np.ndarray"
 """Landmarks as (x, y) in source pixels: by symbol, or an array (19, 2) in the order of ``monai_ceph.landmarks``."""
-
-# factors that rotate x + iy counterclockwise, with y down
-_TURNS = {0: 1, 90: -1j, 180: -1, 270: 1j}
 
 
 class Detected(Protocol):
@@ -133,10 +130,10 @@ def measure(
         turned: degrees counterclockwise that bring the film upright: 0, 90, 180 or 270. None: that of the detection,
             otherwise from the shape of the landmarks.
         mirrored: the head faces left once the film is upright. None: as for ``turned``.
-        norms: to compare with; None: :func:`~monai_ceph.analysis.norms.files.default_norms`. ``Norms()`` is none.
+        norms: to compare with; None: :func:`~monai_ceph.analysis.norms.files.default_norms`. ``Norms()`` has no norms.
         sex: F or M, for norms of one sex; None if not known.
         age: in years, for norms of an age; None if not known.
-        spacing_source: where ``spacing`` came from; ``IMPLAUSIBLE`` says why there is none.
+        spacing_source: where ``spacing`` came from; ``IMPLAUSIBLE`` says why no spacing is given.
         uncertain: symbols of landmarks in doubt, for landmarks without a status.
 
     Raises:
@@ -144,7 +141,7 @@ def measure(
     """
     film = _film(source, spacing, turned, mirrored, spacing_source, frozenset(uncertain))
     norms = default_norms() if norms is None else norms
-    face = _face(film)
+    face = upright(film.places, film.spacing, film.turned, film.mirrored)
     values, errors = _values(face)
     return tuple(
         _measurement(definition, film, face, value, error, norms.find(definition.symbol, sex, age))
@@ -164,7 +161,7 @@ def _film(
         spacing = (spacing, spacing)
     if spacing is not None and not all(0 < side < math.inf for side in spacing):
         raise ValueError(f"spacing must be mm per pixel, not {spacing}")
-    if turned not in (None, *_TURNS):
+    if turned not in (None, *QUARTER_TURNS):
         raise ValueError(f"turned must be 0, 90, 180 or 270, not {turned}")
     if isinstance(source, np.ndarray):
         if source.shape != (len(SYMBOLS), 2):
@@ -188,13 +185,6 @@ def _film(
         uncertain | {mark.symbol for mark in source.landmarks if mark.status == "uncertain"},
         any(warning.startswith(NOT_SQUARE) for warning in source.warnings),
     )
-
-
-def _face(film: _Film) -> dict[str, complex]:
-    """Return the landmarks upright and facing right, in mm or in pixels."""
-    row, column = film.spacing or (1.0, 1.0)
-    points = {symbol: complex(x * column, y * row) * _TURNS[film.turned] for symbol, (x, y) in film.places.items()}
-    return {symbol: -point.conjugate() for symbol, point in points.items()} if film.mirrored else points
 
 
 def _values(face: Mapping[str, complex]) -> tuple[list[float], list[float]]:

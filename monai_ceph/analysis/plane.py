@@ -6,13 +6,13 @@ clockwise. Every point may also be an array of positions: then the result is an 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Face", "Line", "Number", "Point"]
+__all__ = ["QUARTER_TURNS", "Face", "Line", "Number", "Point", "upright"]
 
 Number: TypeAlias = "NDArray[np.float64]"
 """A value for each position of the points; 0-dimensional for a single face."""
@@ -21,6 +21,26 @@ Point: TypeAlias = "NDArray[np.complex128]"
 
 Line: TypeAlias = "str | Point"
 """``"S-N"``, or a direction as complex numbers, such as that of the occlusal plane."""
+
+
+QUARTER_TURNS: Mapping[int, complex] = {0: 1, 90: -1j, 180: -1, 270: 1j}
+"""Factors that rotate x + iy by so many degrees counterclockwise, with y down."""
+
+
+def upright(
+    places: Mapping[str, Sequence[float]], spacing: tuple[float, float] | None, turned: int, mirrored: bool
+) -> dict[str, complex]:
+    """Return landmarks upright and facing right, in mm, or in pixels that count as square.
+
+    Args:
+        places: (x, y) in source pixels by symbol.
+        spacing: (row, column) in mm per pixel; None if unknown.
+        turned: degrees counterclockwise that bring the film upright: 0, 90, 180 or 270.
+        mirrored: the head faces left once the film is upright.
+    """
+    row, column = spacing or (1.0, 1.0)
+    points = {symbol: complex(x * column, y * row) * QUARTER_TURNS[turned] for symbol, (x, y) in places.items()}
+    return {symbol: -point.conjugate() for symbol, point in points.items()} if mirrored else points
 
 
 class Face:

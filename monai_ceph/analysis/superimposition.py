@@ -12,11 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from monai_ceph.analysis.measurement import Detected, Measurement
+from monai_ceph.analysis.plane import upright
 
 __all__ = ["REGISTRATIONS", "Change", "Registration", "Superimposition", "changes", "superimpose"]
-
-# factors that rotate x + iy counterclockwise, with y down
-_TURNS = {0: 1, 90: -1j, 180: -1, 270: 1j}
 
 
 @dataclass(frozen=True)
@@ -174,11 +172,5 @@ def _change(first: Measurement, second: Measurement, scales: tuple[bool, bool]) 
 
 
 def _face(detection: Detected) -> dict[str, complex]:
-    """Return the landmarks upright and facing right, in mm, or in pixels that count as square."""
-    row, column = detection.pixel_spacing or (1.0, 1.0)
-    face = {
-        mark.symbol: complex(mark.x * column, mark.y * row) * _TURNS[detection.turned]
-        for mark in detection.landmarks
-        if mark.x is not None and mark.y is not None
-    }
-    return {symbol: -place.conjugate() for symbol, place in face.items()} if detection.mirrored else face
+    places = {mark.symbol: (mark.x, mark.y) for mark in detection.landmarks if mark.x is not None}
+    return upright(places, detection.pixel_spacing, detection.turned, detection.mirrored)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,15 +10,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from PIL import Image
-from pydantic import ValidationError
-
 from monai_ceph.analysis import Measurement
 from monai_ceph.errors import CephError, ReadError
 from monai_ceph.readers import Radiograph, SpacingSource, iter_radiographs, read_radiograph
 from monai_ceph.readers.quiet_pydicom import quiet
-from monai_ceph.reports.film_picture import film_picture
+from monai_ceph.reports.film_picture import film_picture, png_bytes
 from monai_ceph.reports.html_report import BatchEntry, batch_html, report_html
+from monai_ceph.reports.json_result import read_detection
 from monai_ceph.reports.pdf_report import pdf_report
 from monai_ceph.reports.report_content import film_report
 from monai_ceph.reports.report_figure import film_figure
@@ -28,7 +25,7 @@ from monai_ceph.storage.written_files import WrittenFiles
 from monai_ceph.work.names import film_name, key_of, readable
 from monai_ceph.work.options import ERRORS
 
-__all__ = ["INDEX", "Films", "ReportFormat", "ReportSummary", "is_results", "read_detection", "write_reports"]
+__all__ = ["INDEX", "Films", "ReportFormat", "ReportSummary", "is_results", "write_reports"]
 
 ReportFormat = Literal["html", "pdf"]
 
@@ -104,24 +101,6 @@ def is_results(path: Path) -> bool:
     return (path / "json").is_dir()
 
 
-def read_detection(path: Path) -> Detection:
-    """Read the JSON of a film.
-
-    Raises:
-        CephError: it cannot be read, or is no result of this package; the message names the file.
-    """
-    try:
-        return Detection.model_validate_json(path.read_bytes())
-    except CephError as error:
-        raise CephError(f"{path}: {error}") from error
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise CephError(f"{path}: not a result of monai-ceph: {place + ': ' if place else ''}{first['msg']}") from error
-    except OSError as error:
-        raise CephError(f"{path}: {error.strerror or error}") from error
-
-
 def write_reports(
     results: Sequence[Path],
     films: Films,
@@ -183,7 +162,7 @@ def _write(
 ) -> BatchEntry:
     picture = None if radiograph is None else film_picture(radiograph)
     report = film_report(detection, measurements)
-    figure = film_figure(detection, None if picture is None else _png(picture))
+    figure = film_figure(detection, None if picture is None else png_bytes(picture))
     if "html" in formats:
         with files.writing(f"{stem}.html") as part:
             part.write_text(report_html(report, figure, INDEX), encoding="utf-8", errors="backslashreplace")
@@ -193,17 +172,11 @@ def _write(
     thumbnail = None
     if picture is not None:
         picture.thumbnail((_THUMBNAIL, _THUMBNAIL))
-        thumbnail = _png(picture)
+        thumbnail = png_bytes(picture)
     urgency, said = _urgency(detection)
     return BatchEntry(
         report.film, f"{stem}.html", said, urgency, thumbnail, f"{stem}.pdf" if "pdf" in formats else None
     )
-
-
-def _png(picture: Image.Image) -> bytes:
-    file = io.BytesIO()
-    picture.save(file, format="PNG", compress_level=6)
-    return file.getvalue()
 
 
 def _urgency(detection: Detection) -> tuple[float, str]:

@@ -115,8 +115,8 @@ def _detections(
     config: list[Path] | None,
 ) -> tuple[Detection, Detection]:
     """Read the JSON of a film, or detect on it; the model is loaded only if it is needed."""
-    from monai_ceph.batch.reports import read_detection
     from monai_ceph.readers import read_radiograph
+    from monai_ceph.reports.json_result import read_detection
     from monai_ceph.work.film import Detector, make_detector
 
     detector: Detector | None = None

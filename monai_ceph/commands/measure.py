@@ -158,21 +158,9 @@ class _Measurer:
             yield from self.measured(file)
 
     def _of_json(self, file: Path) -> FilmMeasurements:
-        from pydantic import ValidationError
+        from monai_ceph.reports.json_result import read_detection
 
-        from monai_ceph.result import Detection
-
-        try:
-            detection = Detection.model_validate_json(file.read_bytes())
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, first["loc"]))
-            raise CephError(
-                f"{file}: not a result of monai-ceph: {place + ': ' if place else ''}{first['msg']}"
-            ) from error
-        except CephError as error:
-            raise CephError(f"{file}: {error}") from error
-        return self._of_detection(detection)
+        return self._of_detection(read_detection(file))
 
     def _of_detection(self, detection: Detection) -> FilmMeasurements:
         from monai_ceph.analysis.scale import rescaled

@@ -10,7 +10,7 @@ from PIL import Image
 from monai_ceph.readers import Radiograph
 from monai_ceph.readers.grey_limits import grey_limits
 
-__all__ = ["LONGEST", "film_picture", "film_png", "picture_scale"]
+__all__ = ["LONGEST", "film_picture", "film_png", "picture_scale", "png_bytes"]
 
 LONGEST = 1400
 """Longest side of a picture in pixels: a screen shows no more."""
@@ -34,8 +34,13 @@ def film_picture(radiograph: Radiograph) -> Image.Image:
 
 def film_png(radiograph: Radiograph) -> bytes:
     """Return :func:`film_picture` as the bytes of a PNG file."""
+    return png_bytes(film_picture(radiograph))
+
+
+def png_bytes(picture: Image.Image) -> bytes:
+    """Return a picture as the bytes of a PNG file."""
     file = BytesIO()
-    film_picture(radiograph).save(file, format="PNG", compress_level=6)
+    picture.save(file, format="PNG", compress_level=6)
     return file.getvalue()
 
 

@@ -23,7 +23,7 @@ def draw_tracing(radiograph: Radiograph, detection: Detection, notes: Sequence[s
     Args:
         radiograph: the film.
         detection: result for it.
-        notes: lines of text before those that stand below every picture.
+        notes: lines of text before those below every picture.
     """
     return tracing_picture(
         *(points_by_symbol(detection), (detection.columns, detection.rows)),

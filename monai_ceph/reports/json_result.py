@@ -7,13 +7,14 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, ValidationError
 
 from monai_ceph.analysis import Measurement
+from monai_ceph.errors import CephError
 from monai_ceph.result import Detection
 from monai_ceph.storage.atomic import written_beside
 
-__all__ = ["may_replace", "result_json", "result_schema", "save_json"]
+__all__ = ["may_replace", "read_detection", "result_json", "result_schema", "save_json"]
 
 
 class _FilmResult(Detection):
@@ -38,6 +39,24 @@ def result_json(detection: Detection) -> str:
     """Return the text that :func:`save_json` writes: the detection and its measurements."""
     result = _FilmResult.model_construct(**dict(detection), measurements=detection.measure())
     return result.model_dump_json(indent=2) + "\n"
+
+
+def read_detection(path: Path) -> Detection:
+    """Read the JSON of a film.
+
+    Raises:
+        CephError: it cannot be read, or is no result of this package; the message names the file.
+    """
+    try:
+        return Detection.model_validate_json(path.read_bytes())
+    except CephError as error:
+        raise CephError(f"{path}: {error}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise CephError(f"{path}: not a result of monai-ceph: {place + ': ' if place else ''}{first['msg']}") from error
+    except OSError as error:
+        raise CephError(f"{path}: {error.strerror or error}") from error
 
 
 def may_replace(target: Path, keys: Iterable[str]) -> bool:

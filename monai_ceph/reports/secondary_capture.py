@@ -24,7 +24,7 @@ from monai_ceph.result import Detection
 __all__ = ["DERIVED", "save_sc", "secondary_capture"]
 
 DERIVED = "Derived picture, made by software. Not reviewed."
-"""What stands in the pixels beside the notice on intended use."""
+"""Text in the picture, besides the notice on intended use."""
 
 _DESCRIPTION = "Film reduced to the size of a screen, with landmarks, planes and outlines drawn on it. Not reviewed."
 

@@ -13,7 +13,7 @@ from io import BytesIO
 
 from PIL import Image
 
-from monai_ceph.reports.film_picture import picture_scale
+from monai_ceph.reports.film_picture import picture_scale, png_bytes
 from monai_ceph.reports.shapes import draw_shapes, svg_layers
 from monai_ceph.reports.tracing_layout import LAYERS, NOT_ANATOMY, Points, TracingShapes, tracing_shapes
 
@@ -106,8 +106,7 @@ def tracing_png(
     Arguments and errors are those of :func:`tracing_svg`.
     """
     film = None if film_png is None else Image.open(BytesIO(film_png))
-    file = BytesIO()
-    tracing_picture(
+    picture = tracing_picture(
         *(points, size),
         layers=layers,
         film=film,
@@ -115,8 +114,8 @@ def tracing_png(
         uncertain=uncertain,
         alerts=alerts,
         notes=notes,
-    ).save(file, format="PNG", compress_level=6)
-    return file.getvalue()
+    )
+    return png_bytes(picture)
 
 
 def tracing_picture(
