@@ -2,7 +2,9 @@
 
 ``python benchmarks/merges.py ISBI2015/ --global-weights G --local-weights L`` runs the paper's inference with networks
 that have not seen the fold, and merges the same patches in several ways. The guide is the maximum of stage 1, or with
-``--guide truth --noise MM`` the annotated place with an error of that standard deviation in rows and in columns.
+``--guide stage-1-mean`` its threshold and mean, or with ``--guide truth --noise MM`` the annotated place with an error
+of that standard deviation in rows and in columns. A second table splits the landmarks by how many of the five patches
+hold their annotated place, since a place that few patches hold gets few votes in the paper's merge.
 """
 
 from __future__ import annotations
@@ -62,6 +64,15 @@ MERGES: dict[str, Merge] = {
 }
 
 
+SINGLE = "one patch of 100 px"
+
+
+def patches_that_hold(places: torch.Tensor, local: ExpansiveExplorationInferer) -> torch.Tensor:
+    """Return (N,) how many patches hold each place (N, 2), which is (row, column) in its window."""
+    starts = torch.tensor(local.offsets)[:, None]
+    return ((places[None] >= starts) & (places[None] <= starts + local.patch_size - 1)).all(dim=2).sum(dim=0)
+
+
 class RecordingInferer(ExpansiveExplorationInferer):
     """Keeps the patches that it merges, one entry per landmark."""
 
@@ -90,7 +101,7 @@ def main() -> None:
     parser.add_argument("--truth", choices=("mean", "senior", "junior"), default="mean")
     parser.add_argument("--global-weights", required=True, help="has not seen the fold")
     parser.add_argument("--local-weights", required=True, help="has not seen the fold")
-    parser.add_argument("--guide", choices=("stage-1", "truth"), default="stage-1")
+    parser.add_argument("--guide", choices=("stage-1", "stage-1-mean", "truth"), default="stage-1")
     parser.add_argument(
         "--noise", type=float, default=0.0, metavar="MM", help="SD of the guide's error with --guide truth"
     )
@@ -100,12 +111,15 @@ def main() -> None:
     truth: GroundTruth = args.truth
     films = split_fold(isbi2015(args.dataset, "train", truth), args.fold, args.folds, 0)[1]
     given = {"global_weights": args.global_weights, "local_weights": args.local_weights}
+    if args.guide == "stage-1-mean":
+        given["guide_method"] = "mean"
     detector = CephalogramDetector("cpu", [OVERLAYS / "paper.json"], given)
     inferer: AttentionGuidedInferer = detector.inferer
     local = RecordingInferer(inferer.local.patch_size, 1.8)
     single = ExpansiveExplorationInferer(100, 1.8, "centre")
     decode, random = HeatmapsToLandmarks("mean", 0.5), np.random.RandomState(0)
-    results: dict[str, list[torch.Tensor]] = {"stage 1": [], "one patch of 100 px": [], **{name: [] for name in MERGES}}
+    results: dict[str, list[torch.Tensor]] = {"stage 1": [], SINGLE: [], **{name: [] for name in MERGES}}
+    seen = []
     for film in films:
         pixels = torch.from_numpy(read_radiograph(film.image).pixels)[None]
         framed = detector._frame({"image": MetaTensor(pixels, affine=torch.eye(3, dtype=torch.float64))})["image"]
@@ -121,9 +135,10 @@ def main() -> None:
 
         keep("stage 1", guide)
         alone = single.explore(framed, guide, detector.network)
-        keep("one patch of 100 px", decode(alone.heatmaps) + alone.starts)
+        keep(SINGLE, decode(alone.heatmaps) + alone.starts)
         local.recorded.clear()
         windows = local.explore(framed, guide, detector.network)
+        seen.append(patches_that_hold(landmarks_to_grid(marks, framed.affine) - windows.starts, local))
         for name, merge in MERGES.items():
             heatmaps = torch.stack([merge(patches, local.offsets, local.side) for patches in local.recorded])
             keep(name, decode(heatmaps) + windows.starts)
@@ -131,6 +146,14 @@ def main() -> None:
     print("| merge | MRE ± SD mm | SDR % at 2 / 2.5 / 3 / 4 mm | off by more than 10 mm, % |\n|---|---|---|---|")
     for name, errors in results.items():
         print(row(name, errors))
+    print("\n| patches that hold the landmark | landmarks | " + " | ".join((SINGLE, *MERGES)) + " |")
+    print("|---|---|" + "---|" * (1 + len(MERGES)))
+    counts = torch.stack(seen)
+    for count in range(len(local.offsets) + 1):
+        chosen = counts == count
+        if chosen.any():
+            means = (f"{float(torch.stack(results[name])[chosen].mean()):.3f}" for name in (SINGLE, *MERGES))
+            print(f"| {count} | {int(chosen.sum())} | {' | '.join(means)} |")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from monai_ceph.analysis.challenge import (
     challenge_classes,
     class_agreement,
     corrected_classes,
+    measurement_of,
 )
 from monai_ceph.analysis.plane import QUARTER_TURNS, Face
 from monai_ceph.datasets import Film
@@ -33,9 +34,6 @@ __all__ = ["Compared", "LandmarkAgreement", "MeasurementAgreement", "Reader", "S
 
 Reader = str
 """Who read the films: ``model``, ``truth``, ``senior`` or ``junior``."""
-
-# the measurement of this package for each measure of the challenge whose name differs
-_MEASUREMENT = {"FMA": "SN-GoGn"}
 
 
 @dataclass(frozen=True)
@@ -171,7 +169,7 @@ class Study:
         """
         if exact:
             return {reader: challenge_classes(points) for reader, points in self.points.items()}
-        names = [_MEASUREMENT.get(measure.symbol, measure.symbol) for measure in MEASURES]
+        names = [measurement_of(measure) for measure in MEASURES]
         return {
             reader: corrected_classes(np.stack([values[name] for name in names], axis=1))
             for reader, values in self.measurements.items()

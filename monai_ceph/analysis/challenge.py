@@ -20,22 +20,29 @@ between 0 and 2 mm has no class, and all rates are mean recall.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from monai_ceph.landmarks import index_of
 
+if TYPE_CHECKING:
+    from monai_ceph.analysis.measurement import Measurement
+
 __all__ = [
     "MEASURES",
     "NO_CLASS",
     "ClassAgreement",
+    "FilmClass",
     "Measure",
     "challenge_classes",
     "challenge_values",
     "class_agreement",
     "corrected_classes",
+    "film_classes",
+    "measurement_of",
 ]
 
 NO_CLASS = 0
@@ -76,6 +83,8 @@ MEASURES: tuple[Measure, ...] = (
 """The eight, in the challenge's order."""
 
 _FHI, _FMA, _MW = 5, 6, 7
+# the measurement of this package for each measure of the challenge whose name differs
+_MEASUREMENT = {"FMA": "SN-GoGn"}
 # the measures whose confusion matrix the challenge's code transposes
 _EXCHANGED = ("FHI", "FMA")
 
@@ -168,6 +177,56 @@ def _by_limits(values: np.ndarray) -> np.ndarray:
         for measure, value in zip(MEASURES, values.T, strict=True)
     ]
     return np.stack(columns, axis=1)
+
+
+def measurement_of(measure: Measure) -> str:
+    """Return the symbol of this package's measurement for one of the eight. Only "FMA" has another name here."""
+    return _MEASUREMENT.get(measure.symbol, measure.symbol)
+
+
+@dataclass(frozen=True)
+class FilmClass:
+    """The class of one film by one of the eight, with the corrected definitions.
+
+    Attributes:
+        symbol: of the measurement in this package.
+        classes: the class of the value first, then the others that the 95 % interval reaches; empty if the value has
+            no class (MW between 0 and 2 mm).
+    """
+
+    symbol: str
+    classes: tuple[str, ...]
+
+    @property
+    def certain(self) -> bool:
+        """Whether the interval stays within one class."""
+        return len(self.classes) == 1
+
+
+def film_classes(measurements: Iterable[Measurement]) -> tuple[FilmClass, ...]:
+    """Return the eight classes of one film; a measurement without a value has none.
+
+    MW has no interval, because its sign jumps, so its class is never in doubt here.
+
+    Args:
+        measurements: of the film.
+    """
+    values = {each.symbol: each for each in measurements}
+    found = []
+    for index, measure in enumerate(MEASURES):
+        each = values.get(measurement_of(measure))
+        if each is None or each.value is None:
+            continue
+        low, high = each.interval or (each.value, each.value)
+        # a class may lie between two limits, and both limits belong to class 1
+        places = [each.value, low, high, *(limit for limit in (measure.low, measure.high) if low < limit < high)]
+        table = np.full((len(places), len(MEASURES)), math.nan)
+        table[:, index] = places
+        classes = [int(number) for number in corrected_classes(table)[:, index]]
+        known = dict.fromkeys(number for number in classes if number != NO_CLASS)
+        names = () if classes[0] == NO_CLASS else tuple(measure.classes[number - 1] for number in known)
+        found.append(FilmClass(each.symbol, names))
+    return tuple(found)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ from monai_ceph.analysis import Measurement
 from monai_ceph.errors import CephError, ReadError
 from monai_ceph.readers import Radiograph, SpacingSource, iter_radiographs, read_radiograph
 from monai_ceph.readers.quiet_pydicom import quiet
+from monai_ceph.reports.corrected import Corrections
 from monai_ceph.reports.film_picture import film_picture, png_bytes
 from monai_ceph.reports.html_report import BatchEntry, batch_html, report_html
 from monai_ceph.reports.json_result import read_detection
@@ -70,6 +72,10 @@ class Films:
                 for name in names:
                     self._named.setdefault(name, path)
 
+    def __bool__(self) -> bool:
+        """Whether there are any files."""
+        return bool(self._files)
+
     @cached_property
     def _by_uid(self) -> dict[str, Path | None]:
         """Files by UID; None for a UID that two files have, since they may be different images."""
@@ -108,9 +114,12 @@ def write_reports(
     formats: Iterable[ReportFormat],
     measured: Callable[[Detection], Sequence[Measurement]],
     by_uid: bool = False,
+    corrections: Corrections | None = None,
     on_film: Callable[[], None] = lambda: None,
 ) -> ReportSummary:
     """Write a report per film, and the page of the batch. Files of another origin are not replaced.
+
+    All names are checked first, so a file that must not be replaced stops the command before anything is written.
 
     Args:
         results: folders of results, and single JSON files.
@@ -119,37 +128,72 @@ def write_reports(
         formats: html, pdf or both.
         measured: returns the measurements of a detection.
         by_uid: call DICOM films by their SOP Instance UID, whatever the results call them.
+        corrections: points of people, which replace those of the results.
         on_film: called after each film.
 
     Raises:
-        CephError: PDF is wanted and ReportLab is not installed, or the page of the batch cannot be replaced.
+        CephError: PDF is wanted and ReportLab is not installed, or a file cannot be replaced.
         OSError: if a file cannot be written.
     """
     summary, entries = ReportSummary(), []
     files, formats = WrittenFiles(out), frozenset(formats)
-    taken = {INDEX.removesuffix(".html")}
-    for source in _json_files(results):
+    named = _named(results, by_uid)
+    for stem in named.values():
+        for kind in formats:
+            files.check(f"{stem}.{kind}")
+    if "html" in formats:
+        files.check(INDEX)
+    without_picture = 0
+    for source, stem in named.items():
         name = source.stem
         try:
             detection = read_detection(source)
-            if by_uid and detection.image_uid:
-                named = film_name(key_of(source), None, detection.image_uid, detection.frame)
-                detection = detection.model_copy(update={"file": named})
+            if corrections is not None:
+                detection = corrections.apply(detection)
+            if by_uid:
+                detection = detection.model_copy(update={"file": _uid_name(source, detection)})
             name = detection.file
             radiograph, note = _radiograph(films, detection)
             if note:
                 summary.notes.append(f"{name}: {note}")
-            stem = _free(source.stem if not by_uid else detection.file.replace("#", "_"), taken)
+            elif radiograph is None and films:
+                without_picture += 1
             entries.append(_write(files, stem, formats, detection, measured(detection), radiograph))
             summary.written += 1
         except CephError as error:
             summary.failures.append((name, str(error).removeprefix(f"{name}: ")))
         on_film()
+    if without_picture:
+        summary.notes.append(
+            f"{without_picture} of {len(named)} films were not found, so their reports have no picture"
+        )
+    if corrections is not None and (unused := corrections.unused()):
+        listed = ", ".join(unused[:5]) + (f" and {len(unused) - 5} more" if len(unused) > 5 else "")
+        summary.notes.append(f"the corrected tables have films without results: {listed}")
     summary.failures += [row for folder in results if folder.is_dir() for row in _errors(folder)]
     if entries and "html" in formats:
         with files.writing(INDEX) as part:
             part.write_text(batch_html(entries, summary.failures), encoding="utf-8")
     return summary
+
+
+def _named(results: Sequence[Path], by_uid: bool) -> dict[Path, str]:
+    """Return the JSON files, and what the report of each is called without its suffix."""
+    taken, named = {INDEX.removesuffix(".html")}, {}
+    for source in _json_files(results):
+        stem = source.stem
+        if by_uid:
+            # a file that cannot be read becomes a failure later
+            with suppress(CephError):
+                stem = _uid_name(source, read_detection(source)).replace("#", "_")
+        named[source] = _free(stem, taken)
+    return named
+
+
+def _uid_name(source: Path, detection: Detection) -> str:
+    if not detection.image_uid:
+        return detection.file
+    return film_name(key_of(source), None, detection.image_uid, detection.frame)
 
 
 def _write(

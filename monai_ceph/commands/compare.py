@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monai_ceph.commands.console import EXIT_INTERRUPTED, console, messages, need_extra, stop
+from monai_ceph.commands.console import EXIT_INTERRUPTED, console, need_extra, stop, warn
+from monai_ceph.commands.corrections import Corrected, read_corrections, refuse_tables
 from monai_ceph.commands.options import Device, Overlay, check_spacing
 from monai_ceph.commands.report import report_formats
 from monai_ceph.errors import CephError
@@ -27,6 +28,7 @@ def compare(
     formats: Annotated[
         list[str] | None, typer.Option(help="Of html, pdf; html if nothing is said. PDF needs the extra report.")
     ] = None,
+    landmarks: Corrected = None,
     pixel_spacing: Annotated[
         float | None, typer.Option(help="mm per pixel of films; replaces what the files say.")
     ] = None,
@@ -45,6 +47,8 @@ def compare(
     check_spacing(pixel_spacing)
     if "pdf" in wanted:
         need_extra("report", "reportlab")
+    refuse_tables([first, second])
+    corrections = read_corrections(landmarks)
     from monai_ceph.analysis import measure
     from monai_ceph.reports.comparison import comparison
     from monai_ceph.reports.html_report import comparison_html
@@ -56,6 +60,10 @@ def compare(
         one, two = _detections((first, second), pixel_spacing, force, device, config)
         if one.image_uid is not None and (one.image_uid, one.frame) == (two.image_uid, two.frame):
             stop(f"{second}: the same image as {first}; give two films")
+        if corrections is not None:
+            one, two = corrections.apply(one), corrections.apply(two)
+            for film in corrections.unused():
+                warn(f"{film}: in a corrected table, but it is not one of the two films")
         compared = comparison(one, two, (measure(one), measure(two)), warnings)
         files = WrittenFiles(out)
         if "html" in wanted:
@@ -71,7 +79,7 @@ def compare(
     except (CephError, OSError) as error:
         stop(error)
     for warning in warnings:
-        messages.print(warning, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        warn(warning)
     where = ", ".join(str(out / f"{_NAME}.{kind}") for kind in sorted(wanted))
     console.print(f"Written: {where}", markup=False, highlight=False, soft_wrap=True)
     console.print(NOTICE, style="dim")

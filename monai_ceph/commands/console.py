@@ -21,6 +21,7 @@ __all__ = [
     "print_any_text",
     "say",
     "stop",
+    "warn",
 ]
 
 # scripts rely on these numbers; docs/reference/run-results.md lists them
@@ -57,8 +58,18 @@ def say(text: str) -> None:
     messages.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
+def warn(text: str) -> None:
+    """Print a sentence that the user should know; the command goes on."""
+    messages.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
 def stop(error: Exception | str, code: int = EXIT_NOTHING_DONE) -> NoReturn:
-    """Print the error, and end the command with an exit code."""
+    """Print the error, and end the command with an exit code.
+
+    A reader that closed the pipe, such as ``head``, is no error: click ends the command without a word.
+    """
+    if isinstance(error, BrokenPipeError):
+        raise error
     text = _reason(error) if isinstance(error, Exception) else error
     messages.print(f"monai-ceph: {text}", style="bold red", markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(code)

@@ -153,9 +153,12 @@ def detect(
             pixel_spacing=pixel_spacing,
         )
         screen = Screen(console, messages)
-        for path in paths or ():
-            if url_of(path) is None and not os.path.lexists(path):
-                messages.print(f"{path}: no such file or folder", markup=False, highlight=False, soft_wrap=True)
+        gone = [path for path in paths or () if url_of(path) is None and not os.path.lexists(path)]
+        for path in gone:
+            messages.print(f"{path}: no such file or folder", markup=False, highlight=False, soft_wrap=True)
+        if paths and len(gone) == len(paths) and not archives:
+            # nothing was written, and the model was not loaded
+            raise typer.Exit(EXIT_NOTHING_DONE)
         with batch.orderly_end() as interrupted, screen.progress:
             overlays = tuple(config or ())
             chosen = load_profile(profile) if profile is not None else None

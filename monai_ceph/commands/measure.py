@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from monai_ceph.commands.console import EXIT_NOTHING_DONE, EXIT_SOME_FAILED, messages, say, stop
+from monai_ceph.commands.norms import chosen_norms
 from monai_ceph.commands.options import Device, Overlay, check_spacing
 from monai_ceph.errors import CephError
 
@@ -74,15 +75,13 @@ def measure(
         stop(f"--out {out}: the name must end in .csv or .parquet")
     if wide and out is not None and out.suffix.lower() == ".parquet":
         stop("--wide and .parquet exclude each other: Parquet has a row per film and measurement")
-    from monai_ceph.analysis import load_norms
-
-    try:
-        chosen = None if norms is None else load_norms(name for name in norms if name != "none")
-    except CephError as error:
-        stop(error)
+    if wide and (norms or sex or age is not None):
+        stop("--wide has no columns for norms: leave out --norms, --sex and --age, or --wide")
+    their_sex = sex.value if sex else None
+    chosen = chosen_norms(norms, their_sex, age)
     failed: list[str] = []
     make = _detector(device, tuple(config or ()))
-    measurer = _Measurer(chosen, sex.value if sex else None, age, pixel_spacing, force, make, failed)
+    measurer = _Measurer(chosen, their_sex, age, pixel_spacing, force, make, failed)
     films = (film for source in sources for film in measurer.measured(source))
     try:
         # if nothing was measured, an existing file stays as it is
@@ -127,9 +126,21 @@ class _Measurer:
         self._norms, self._sex, self._age = norms, sex, age
         self._pixel_spacing, self._force = pixel_spacing, force
         self._make_detector, self._failed = make_detector, failed
+        self._sources: dict[str, Path] = {}
 
     def measured(self, source: Path) -> Iterator[FilmMeasurements]:
-        """Yield the measurements of each film of a source."""
+        """Yield the measurements of each film of a source.
+
+        A film of the same name from an earlier source is left out: nobody could tell their rows apart.
+        """
+        for film in self._tried(source):
+            first = self._sources.setdefault(film.film, source)
+            if first == source:
+                yield film
+            else:
+                self._failed.append(f"{source}: {film.film} was measured from {first}; measure it in another call")
+
+    def _tried(self, source: Path) -> Iterator[FilmMeasurements]:
         try:
             yield from self._of(source)
         except CephError as error:
@@ -155,7 +166,7 @@ class _Measurer:
         if not files:
             raise CephError(f"{folder}: a run without JSON: give its landmarks.csv, or detect with --formats json")
         for file in files:
-            yield from self.measured(file)
+            yield from self._tried(file)
 
     def _of_json(self, file: Path) -> FilmMeasurements:
         from monai_ceph.reports.json_result import read_detection

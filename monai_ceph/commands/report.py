@@ -17,9 +17,12 @@ from monai_ceph.commands.console import (
     messages,
     need_extra,
     stop,
+    warn,
 )
+from monai_ceph.commands.corrections import Corrected, read_corrections, refuse_tables
 from monai_ceph.commands.detect import Names
 from monai_ceph.commands.measure import PersonSex
+from monai_ceph.commands.norms import chosen_norms
 from monai_ceph.commands.options import Device, Overlay, check_spacing
 from monai_ceph.errors import CephError
 
@@ -47,6 +50,7 @@ def report(
     formats: Annotated[
         list[str] | None, typer.Option(help="Of html, pdf; html if nothing is said. PDF needs the extra report.")
     ] = None,
+    landmarks: Corrected = None,
     names: Annotated[
         Names, typer.Option(help="Call films as the results do, or DICOM films by their UID.")
     ] = Names.PATH,
@@ -77,18 +81,17 @@ def report(
         need_extra("report", "reportlab")
     if missing := [path for path in (*paths, *(films or ())) if not path.exists()]:
         stop(f"{missing[0]}: no such file or folder")
-    from monai_ceph.analysis import load_norms, measure
+    refuse_tables(paths)
+    from monai_ceph.analysis import measure
     from monai_ceph.batch.reports import INDEX, Films, is_results, write_reports
     from monai_ceph.commands.progress import Progress
     from monai_ceph.reports.notes import NOTICE
 
-    try:
-        chosen = None if norms is None else load_norms(name for name in norms if name != "none")
-    except CephError as error:
-        stop(error)
-    measured = partial(measure, norms=chosen, sex=None if sex is None else sex.value, age=age)
+    their_sex = sex.value if sex else None
+    measured = partial(measure, norms=chosen_norms(norms, their_sex, age), sex=their_sex, age=age)
     found = [path for path in paths if path.suffix.lower() == ".json" or is_results(path)]
     to_detect = [path for path in paths if path not in found]
+    corrections = read_corrections(landmarks)
     results, pictures = list(found), list(films or ())
     if to_detect:
         _detect(to_detect, out / _RESULTS, names, pixel_spacing, force, device, config)
@@ -100,6 +103,7 @@ def report(
             summary = write_reports(
                 *(results, Films(pictures), out, wanted, measured),
                 by_uid=names is Names.UID,
+                corrections=corrections,
                 on_film=progress.advance,
             )
     except KeyboardInterrupt:
@@ -107,9 +111,9 @@ def report(
     except (CephError, OSError) as error:
         stop(error)
     for note in summary.notes:
-        _say(f"note: {note}")
+        warn(f"note: {note}")
     for film, reason in summary.failures:
-        _say(f"{film}: {reason}")
+        warn(f"{film}: {reason}")
     if not summary.written:
         stop("no report was written", EXIT_NOTHING_DONE)
     where = out / INDEX if "html" in wanted else out
@@ -126,10 +130,6 @@ def report_formats(words: list[str]) -> frozenset[ReportFormat]:
     if unknown := sorted(names - {"html", "pdf"}):
         stop(f"--formats {', '.join(unknown)}: no such format; there are html, pdf")
     return cast("frozenset[ReportFormat]", frozenset(names or {"html"}))
-
-
-def _say(text: str) -> None:
-    messages.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def _detect(

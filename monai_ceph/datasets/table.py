@@ -7,6 +7,7 @@ import io
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from monai_ceph.errors import DatasetError
@@ -36,7 +37,7 @@ def rows(
     Args:
         table: the file.
         required: columns that must be present.
-        once: columns that must not occur twice.
+        once: all columns that are used; they must not occur twice, and one that looks like them is refused.
         also: other names of columns, with the names that the rows get.
 
     Raises:
@@ -58,6 +59,11 @@ def rows(
             raise DatasetError(f"{table}, line {1 + skipped}: no column {', '.join(lacking)} in the header{found}")
         if double := [column for column in once if header.count(column) > 1]:
             raise DatasetError(f"{table}, line {1 + skipped}: two columns {double[0]} in the header; keep one")
+        if wrong := _misspelt(header, once):
+            raise DatasetError(
+                f"{table}, line {1 + skipped}: does the column {wrong[0]} mean {wrong[1]}? Correct its name, or choose "
+                "one that is less similar"
+            )
         for values in reader:
             if values:
                 row = dict(zip(header, [*values, *[""] * (len(header) - len(values))], strict=False))
@@ -66,6 +72,18 @@ def rows(
                 yield f"{table}, line {reader.line_num + skipped}", row
     except csv.Error as error:
         raise DatasetError(f"{table}, line {reader.line_num + skipped}: {error}") from error
+
+
+def _misspelt(header: Sequence[str], known: Sequence[str]) -> tuple[str, str] | None:
+    """Return an unknown column that looks like a known one which the table lacks, and that one; None if there is none.
+
+    Such a column would be ignored without a word, although somebody filled it in.
+    """
+    absent = [column for column in known if column not in header and len(column) > 3]
+    for name in header:
+        if name not in known and (similar := get_close_matches(name, absent, n=1, cutoff=0.85)):
+            return name, similar[0]
+    return None
 
 
 def _text(table: Path) -> str:

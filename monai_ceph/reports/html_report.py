@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from monai_ceph.reports.comparison import Comparison
 from monai_ceph.reports.notes import NOTICE
-from monai_ceph.reports.report_content import CHART_LIMIT, FilmReport, signed_number
+from monai_ceph.reports.report_content import CHART_LIMIT, CLASSES_TITLE, FilmReport, signed_number
 from monai_ceph.reports.report_figure import Figure
 from monai_ceph.version import __version__
 
@@ -107,5 +107,6 @@ def _environment() -> tuple[Environment, Markup]:
         software=f"monai-ceph {__version__}",
         signed=signed_number,
         limit=CHART_LIMIT,
+        classes_title=CLASSES_TITLE,
     )
     return environment, script

@@ -24,7 +24,7 @@ from monai_ceph.version import __version__
 if TYPE_CHECKING:
     from reportlab.pdfgen.canvas import Canvas
 
-__all__ = ["COLUMN", "SOFT", "STRONG", "WARN", "Drawing", "PdfPage", "TableLine", "printable"]
+__all__ = ["COLUMN", "SOFT", "STRONG", "VERDICT_COLOURS", "WARN", "Drawing", "PdfPage", "TableLine", "printable"]
 
 _MM = 72 / 25.4
 _WIDTH, _HEIGHT = 210 * _MM, 297 * _MM
@@ -35,6 +35,8 @@ COLUMN = (_INNER - _GAP) / 2
 _FIGURE_HEIGHT = 110 * _MM
 _SMALL, _LEADING = 6.2, 7.5
 _INK, SOFT, _LINE, _BLUE, WARN, _BAND = "#1a1a1a", "#555555", "#d0d0d0", "#1f4e9c", "#8a3b00", "#e3ebf7"
+# a value inside the norm may be in doubt, too, so doubt has a colour of its own
+VERDICT_COLOURS = {"above": WARN, "below": WARN, "not certain": "#5b3a8c"}
 _PLAIN, STRONG = "Vera", "VeraBd"
 
 
@@ -60,11 +62,11 @@ class TableLine:
 
     Attributes:
         cells: texts; a single one is the title of the lines below it.
-        marked: the last cell stands out.
+        colour: of the last cell; None: that of the text.
     """
 
     cells: tuple[str, ...]
-    marked: bool = False
+    colour: str | None = None
 
 
 def _register_fonts() -> None:
@@ -249,14 +251,14 @@ class PdfPage:
                 canvas.setLineWidth(1.8)
                 canvas.line(at(row.deviation_interval[0]), y, at(row.deviation_interval[1]), y)
             self._write(row.symbol, low - 4, y - 0.35 * size, _PLAIN, size, _INK, "right")
-            colour = SOFT if row.verdict == "within" else WARN
+            colour = VERDICT_COLOURS.get(row.verdict, SOFT)
             self._write(row.value, high + 4, y - 0.35 * size, _PLAIN, size, colour)
         canvas.setStrokeColor(_BLUE)
         canvas.setLineWidth(0.7)
         for (x0, y0), (x1, y1) in pairwise(places):
             canvas.line(x0, y0, x1, y1)
         for row, (x, y) in zip(rows, places, strict=True):
-            canvas.setFillColor(_BLUE if row.verdict == "within" else WARN)
+            canvas.setFillColor(VERDICT_COLOURS.get(row.verdict, _BLUE))
             if abs(row.deviation or 0.0) > limit:
                 back = -4 if x > middle else 4
                 arrow = canvas.beginPath()
@@ -301,7 +303,7 @@ class PdfPage:
             x = left
             for place, (cell, share) in enumerate(zip(line.cells, shares, strict=True)):
                 last = place == len(line.cells) - 1
-                colour = SOFT if number == 0 else WARN if line.marked and last else _INK
+                colour = SOFT if number == 0 else (last and line.colour) or _INK
                 text, width = printable(cell), share * COLUMN
                 wide = self.canvas.stringWidth(text, _PLAIN, _SMALL)
                 size = _SMALL * min(1.0, (width - 2) / wide) if wide else _SMALL

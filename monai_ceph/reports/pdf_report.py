@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from monai_ceph.reports.comparison import Comparison
 from monai_ceph.reports.notes import NOTICE
-from monai_ceph.reports.pdf_page import SOFT, STRONG, WARN, PdfPage, TableLine
-from monai_ceph.reports.report_content import FilmReport, MeasurementRow, signed_number
+from monai_ceph.reports.pdf_page import SOFT, STRONG, VERDICT_COLOURS, WARN, PdfPage, TableLine
+from monai_ceph.reports.report_content import CLASSES_TITLE, FilmReport, MeasurementRow, signed_number
 from monai_ceph.reports.report_figure import Figure
 
 __all__ = ["pdf_comparison", "pdf_report"]
@@ -49,6 +49,10 @@ def pdf_report(report: FilmReport, figure: Figure) -> bytes:
     page.table(lines, titles, shares)
     if not lines:
         page.text("Nothing could be measured.", STRONG)
+    if report.classes:
+        # a sentence takes half the room of a table, and the report should stay on one sheet
+        classes = "; ".join(f"{row.symbol} {row.text}" for row in report.classes)
+        page.text(f"{CLASSES_TITLE}: {classes}.")
     if report.absent:
         page.text("Not measured: " + "; ".join(f"{symbols} ({reason})" for reason, symbols in report.absent) + ".")
     page.text(" ".join(report.explanations), colour=SOFT)
@@ -64,7 +68,7 @@ def _line(row: MeasurementRow, normed: bool) -> TableLine:
         return TableLine((row.symbol, value))
     deviation = "" if row.deviation is None else signed_number(row.deviation)
     return TableLine(
-        (row.symbol, value, row.norm, f"{deviation} {row.verdict}".strip()), row.verdict not in ("", "within")
+        (row.symbol, value, row.norm, f"{deviation} {row.verdict}".strip()), VERDICT_COLOURS.get(row.verdict)
     )
 
 
@@ -91,7 +95,7 @@ def pdf_comparison(compared: Comparison) -> bytes:
         for row in group.rows:
             interval = f" ({row.interval})" if row.interval else ""
             cells = (row.symbol, f"{row.first}, {row.second}", row.change + interval, row.verdict)
-            lines.append(TableLine(cells, row.verdict == "exceeded"))
+            lines.append(TableLine(cells, WARN if row.verdict == "exceeded" else None))
     titles = ("measurement", "first, second", "change, 95 % interval", "method's error")
     page.table(lines, titles, (0.22, 0.26, 0.31, 0.21))
     if not lines:

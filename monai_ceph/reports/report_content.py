@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from monai_ceph.analysis import Measurement, Norm
+from monai_ceph.analysis.challenge import film_classes
 from monai_ceph.readers.radiograph import in_mm
 from monai_ceph.result import Detection
 
 __all__ = [
     "CHART_LIMIT",
+    "CLASSES_TITLE",
     "DRAFT",
+    "ClassRow",
     "FilmReport",
     "MeasurementGroup",
     "MeasurementRow",
@@ -33,6 +36,9 @@ DRAFT = "DRAFT: not reviewed"
 
 CHART_LIMIT = 4.0
 """Ends of the deviation chart in SD; what lies beyond is drawn at the end, as an arrow."""
+
+CLASSES_TITLE = "Classes of the ISBI 2015 challenge"
+"""Above the eight classes."""
 
 # rows of the chart that leave room below it
 _FEW_ROWS = 15
@@ -93,6 +99,23 @@ class MeasurementGroup:
 
 
 @dataclass(frozen=True)
+class ClassRow:
+    """One of the eight classes as a report shows it.
+
+    Attributes:
+        symbol: of the measurement.
+        value: with its unit.
+        text: the class, or the classes that the interval reaches.
+        certain: the interval stays within one class.
+    """
+
+    symbol: str
+    value: str
+    text: str
+    certain: bool
+
+
+@dataclass(frozen=True)
 class FilmReport:
     """What the report of one film says.
 
@@ -104,6 +127,7 @@ class FilmReport:
         signed: it is no draft.
         groups: measurements that have a value, by analysis.
         absent: reason and symbols of those that have none.
+        classes: by the limits of the ISBI 2015 challenge, for the measurements that have a value.
         chart: the rows that have a norm, in the order of the groups.
         norms: populations and sources of the norms that are used.
         explanations: what intervals, verdicts and norms mean, in sentences.
@@ -119,6 +143,7 @@ class FilmReport:
     signed: bool
     groups: tuple[MeasurementGroup, ...]
     absent: tuple[tuple[str, str], ...]
+    classes: tuple[ClassRow, ...]
     chart: tuple[MeasurementRow, ...]
     norms: tuple[str, ...]
     explanations: tuple[str, ...]
@@ -188,6 +213,7 @@ def film_report(
         signed=signature is not None,
         groups=found,
         absent=tuple((reason, ", ".join(symbols)) for reason, symbols in absent.items()),
+        classes=tuple(_classes(measurements)),
         chart=tuple(row for group in found for row in group.rows if row.deviation is not None),
         norms=tuple(norms),
         explanations=tuple(_explanations(tuple(norms))),
@@ -197,10 +223,23 @@ def film_report(
     )
 
 
+def _classes(measurements: Sequence[Measurement]) -> Iterator[ClassRow]:
+    by_symbol = {each.symbol: each for each in measurements}
+    for found in film_classes(measurements):
+        each = by_symbol[found.symbol]
+        assert each.value is not None
+        text = " or ".join(found.classes) or "no class"
+        certain = len(found.classes) < 2
+        yield ClassRow(
+            found.symbol, quantity(each.value, each.unit), text if certain else f"not certain: {text}", certain
+        )
+
+
 def _explanations(norms: Sequence[str]) -> Iterator[str]:
     yield "Interval: the error of points that the model finds, as known from films with known points."
+    yield "Classes: the challenge's limits, corrected measurements."
+    yield "Not certain: the interval crosses a limit."
     if norms:
-        yield "Not certain: the interval crosses a limit of the norm."
         yield f"Norms: {'; '.join(norms)}."
     else:
         yield "No norms are used."

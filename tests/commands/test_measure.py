@@ -169,8 +169,31 @@ class TestTables:
         file = write(tmp_path / "a.csv", ["a.png,1,2"], "film,x,y")
         assert "line 1: no column symbol" in one_line(run("measure", file))
 
+    def test_a_misspelt_column_is_named(self, tmp_path: Path) -> None:
+        file = write(tmp_path / "a.csv", ["a.png,S,1,2,0.1"], "film,symbol,x,y,pixel_spacng")
+        assert "line 1: does the column pixel_spacng mean pixel_spacing?" in one_line(run("measure", file))
+        other = write(tmp_path / "b.csv", ["a.png,S,1,2,0.1"], "film,symbol,x,y,remarks")
+        assert run("measure", other).exit_code == 0
+
+    def test_a_film_of_two_sources(self, points: Path, tmp_path: Path) -> None:
+        other = write(tmp_path / "other.csv", [f"two.png,{symbol},{x},{y}," for symbol, (x, y) in FACE.items()])
+        result = run("measure", points, other, "--wide")
+        assert result.exit_code == 1
+        assert [row["film"] for row in rows_of(result.stdout)] == ["one.dcm", "two.png"]
+        assert f"{other}: two.png was measured from {points}; measure it in another call" in result.stderr
+
 
 class TestNorms:
+    def test_norms_that_cannot_be_used_are_named(self, points: Path) -> None:
+        said = "the norms of A-Nperp, Pog-Nperp, ANS-Me are for one sex and are not used; give --sex F or --sex M"
+        assert said in run("measure", points, "--norms", "mcnamara").stderr
+        assert run("measure", points, "--norms", "mcnamara", "--sex", "F").stderr == ""
+        assert "have no effect without --norms" in run("measure", points, "--sex", "F").stderr
+
+    def test_a_row_per_film_has_no_norms(self, points: Path) -> None:
+        said = one_line(run("measure", points, "--wide", "--norms", "steiner"))
+        assert "--wide has no columns for norms" in said
+
     def test_a_set_by_name_and_a_file_of_ones_own(self, points: Path, tmp_path: Path) -> None:
         mine = tmp_path / "mine.yaml"
         mine.write_text("norms:\n  SNA: {mean: 60, sd: 1, population: us, citation: here}\n")

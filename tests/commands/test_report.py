@@ -81,6 +81,38 @@ class TestReport:
         assert stopped(run("report", *arguments, "--out", "out")).startswith(said)
         assert list(tmp_path.iterdir()) == []
 
+    def test_points_that_a_person_corrected(self, results: Path, tmp_path: Path) -> None:
+        table = tmp_path / "corrected.csv"
+        table.write_text("film,symbol,x,y\nanother.dcm,S,1,2\nfilm.dcm,S,20,30\n")
+        named = detection_on(file="film.dcm")
+        save_json(results / "json" / "film.dcm.json", named)
+        result = run("report", results, "--landmarks", table, "--out", tmp_path / "out")
+        assert result.exit_code == 0, result.output
+        page = (tmp_path / "out" / "film.dcm.html").read_text()
+        assert "A person placed S (corrected.csv)." in page
+        assert "the corrected tables have films without results: another.dcm" in result.stderr
+
+    def test_a_table_is_no_film(self, tmp_path: Path) -> None:
+        (tmp_path / "a.csv").write_text("film,symbol,x,y\n")
+        for command in (("report", tmp_path / "a.csv"), ("compare", tmp_path / "a.csv", tmp_path / "a.csv")):
+            said = stopped(run(*command, "--out", tmp_path / "out"))
+            assert (
+                said == f"{tmp_path / 'a.csv'}: a table is no film. Give the results or the films, and this table "
+                "with --landmarks"
+            )
+
+    def test_nothing_is_written_if_one_page_cannot_be(self, results: Path, tmp_path: Path) -> None:
+        save_json(results / "json" / "a.dcm.json", detection_on(file="a.dcm", image_uid="1.2.3.4"))
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "film.dcm.html").write_text("mine")
+        said = stopped(run("report", results, "--out", tmp_path / "out"))
+        assert "film.dcm.html: was not written by this software" in said
+        assert [path.name for path in (tmp_path / "out").iterdir()] == ["film.dcm.html"]
+
+    def test_films_without_a_picture_are_counted(self, results: Path, phantoms: Path, tmp_path: Path) -> None:
+        result = run("report", results, "--films", phantoms, "--out", tmp_path / "out")
+        assert "1 of 1 films were not found, so their reports have no picture" in result.stderr
+
     def test_no_report_at_all(self, tmp_path: Path) -> None:
         (tmp_path / "x.json").write_text("{}")
         assert stopped(run("report", tmp_path / "x.json", "--out", tmp_path / "out")) == "no report was written"
