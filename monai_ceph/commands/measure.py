@@ -77,7 +77,7 @@ def measure(
         stop("--wide and .parquet exclude each other: Parquet has a row per film and measurement")
     if wide and (norms or sex or age is not None):
         stop("--wide has no columns for norms: leave out --norms, --sex and --age, or --wide")
-    their_sex = sex.value if sex else None
+    their_sex: Sex | None = sex.value if sex else None
     chosen = chosen_norms(norms, their_sex, age)
     failed: list[str] = []
     make = _detector(device, tuple(config or ()))

@@ -27,6 +27,7 @@ from monai_ceph.commands.options import Device, Overlay, check_spacing
 from monai_ceph.errors import CephError
 
 if TYPE_CHECKING:
+    from monai_ceph.analysis import Sex
     from monai_ceph.batch.reports import ReportFormat
 
 __all__ = ["report", "report_formats"]
@@ -87,7 +88,7 @@ def report(
     from monai_ceph.commands.progress import Progress
     from monai_ceph.reports.notes import NOTICE
 
-    their_sex = sex.value if sex else None
+    their_sex: Sex | None = sex.value if sex else None
     measured = partial(measure, norms=chosen_norms(norms, their_sex, age), sex=their_sex, age=age)
     found = [path for path in paths if path.suffix.lower() == ".json" or is_results(path)]
     to_detect = [path for path in paths if path not in found]

@@ -130,6 +130,7 @@ def _in_mm(place: Sequence[float] | None, spacing: tuple[float, float] | None) -
 def _extra(symbol: str, place: Sequence[float], spacing: tuple[float, float] | None) -> DetectedLandmark:
     landmark = landmark_of(symbol)
     assert landmark is not None
+    in_mm = _in_mm(place, spacing)
     # no model saw it, so it has no score
     return DetectedLandmark.model_construct(
         number=landmark.number,
@@ -138,5 +139,6 @@ def _extra(symbol: str, place: Sequence[float], spacing: tuple[float, float] | N
         x=place[0],
         y=place[1],
         status="ok",
-        **_in_mm(place, spacing),
+        x_mm=in_mm["x_mm"],
+        y_mm=in_mm["y_mm"],
     )
