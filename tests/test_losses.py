@@ -51,6 +51,23 @@ def test_equation_3(seed: int, alpha: float, gamma: float, focal: float) -> None
     assert loss(logits, target).item() == pytest.approx(expected, rel=1e-6)
 
 
+def test_gamma_is_2_if_nothing_is_said() -> None:
+    logits, target = example(0)
+    losses = [HeatmapRegressionLoss(**options) for options in ({}, {"alpha": 0.25, "gamma": 2.0})]
+    for loss in losses:
+        loss.set_focal_weight(1.0)
+    assert losses[0](logits, target).item() == losses[1](logits, target).item()
+
+
+def test_a_target_of_the_threshold_is_background() -> None:
+    """H_t is the prediction only if H > 0.01."""
+    logits = torch.tensor([1.0, 0.0], dtype=torch.float64).reshape(1, 2, 1, 1)
+    target = torch.tensor([0.01, 0.99], dtype=torch.float64).reshape(1, 2, 1, 1)
+    loss = HeatmapRegressionLoss(0.25, 2.0)
+    loss.set_focal_weight(1.0)
+    assert loss(logits, target).item() == pytest.approx(naive(logits.numpy(), target.numpy(), 0.25, 2.0, 1.0))
+
+
 def test_by_hand() -> None:
     # one pixel, one landmark and the background, both certain to a half
     logits = torch.zeros(1, 2, 1, 1)

@@ -101,6 +101,32 @@ def test_one_method_runs_both_stages_and_times_them() -> None:
     assert torch.equal(first.guide.landmarks, found.guide.landmarks)
 
 
+def test_a_film_that_is_not_square_and_further_arguments_of_the_network() -> None:
+    """The maps have the film's rows and columns, and the local network gets what the caller passes on."""
+    film = film_with_a_dot(100, 40)[:, :, 8:52]
+    inferer = AttentionGuidedInferer(
+        Brightness(), 20, ExpansiveExplorationInferer(10, 1.8), HeatmapsToLandmarks("argmax")
+    )
+    passed = []
+
+    def network(batch: torch.Tensor, *args: object, **kwargs: object) -> torch.Tensor:
+        passed.append((args, kwargs))
+        return Brightness()(batch)
+
+    merged = inferer(collate_meta_tensor_fn([film]), network, "first", named=2)
+    assert merged.shape == (1, 1, 60, 44)
+    assert passed
+    assert all(each == (("first",), {"named": 2}) for each in passed)
+
+
+def test_the_guide_is_unrefined_where_the_paper_says_so() -> None:
+    """Whole pixels of the global grid of 20, which are 3 pixels of the local one."""
+    film = film_with_a_dot(101.0, 41.0)
+    decoder = HeatmapsToLandmarks("argmax", refine=False)
+    inferer = AttentionGuidedInferer(Brightness(), 20, ExpansiveExplorationInferer(10, 1.8), decoder)
+    assert (((inferer.guide(film).landmarks + 0.5) / 3 - 0.5) % 1).abs().max() < 1e-9
+
+
 def test_without_a_peak_there_is_no_guide() -> None:
     class Broken(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -308,6 +334,36 @@ class TestWithPose:
             seen = windows.heatmaps.flatten(1).amax(dim=1) > 0
             assert bool(seen[depth.argmin()]) is kept
             assert bool(seen[depth.argmax()])
+
+    def test_detect_takes_the_pose_to_every_stage(self) -> None:
+        """The edge cuts off what lies on it, and what the pose finder saw guides without another look."""
+        (film, _), (places, _) = self.films()
+        film = with_affine(
+            film + 0.1 * torch.rand(film.shape, generator=torch.Generator().manual_seed(0)), film, affine_of(film)
+        )
+        radius = (places - places.mean(dim=0)).square().sum(dim=1).mean().sqrt()
+        depth = torch.minimum(places, torch.tensor(film.shape[-2:]) - 1 - places).amin(dim=1)
+        inferer = self.inferer()
+        inferer.edge_margin = float(1.1 * depth.min() / radius)
+        found = inferer.detect(film, CodeReader(STEP))
+        assert found.pose is not None
+        assert found.windows is not None
+        assert float(found.windows.heatmaps[depth.argmin()].amax()) == 0
+        looks = 0
+
+        class Counted(CodeReader):
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                nonlocal looks
+                looks += len(x)
+                return super().forward(x)
+
+        inferer.global_network = Counted(1)
+        inferer.detect(film, CodeReader(STEP))
+        assert looks == 0
+        first = inferer.detect(film, CodeReader(STEP), last_stage="global")
+        assert looks == 1
+        assert first.pose is not None
+        assert first.film is first.pose.film
 
     def test_a_stray_maximum_does_not_guide(self) -> None:
         (film, _), (places, _) = self.films()

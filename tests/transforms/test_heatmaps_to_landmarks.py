@@ -54,6 +54,44 @@ def test_argmax_on_a_grid_too_small_for_a_parabola(size: tuple[int, int]) -> Non
     assert HeatmapsToLandmarks("argmax")(heatmap).tolist() == [[size[0] - 1, size[1] - 1]]
 
 
+@pytest.mark.parametrize("place", [(0, 2), (1, 1), (2, 0)])
+def test_argmax_on_three_pixels_is_refined(place: tuple[int, int]) -> None:
+    """A parabola needs three pixels, and it fits the logarithm of a Gaussian exactly."""
+    row, column = place[0] + 0.3, place[1] - 0.2
+    heatmap = LandmarksToHeatmaps(1.5, torch.float64)(torch.tensor([[row, column]]).double(), (3, 3))[:1]
+    assert HeatmapsToLandmarks("argmax")(heatmap)[0].tolist() == pytest.approx([row, column], abs=0.01)
+
+
+def test_a_flat_top_is_its_pixel() -> None:
+    heatmap = torch.zeros(1, 5, 7)
+    heatmap[0, 2, 2:5] = 1
+    assert HeatmapsToLandmarks("argmax")(heatmap)[0, 0] == 2
+
+
+def test_the_dictionary_form_gives_scores() -> None:
+    maps = MetaTensor(
+        torch.cat([gaussian(12, 7, 3), 0.25 * gaussian(3, 33, 5), torch.zeros(1, *SIZE)]), affine=torch.eye(3)
+    )
+    maps[2, 0, 0] = math.nan
+    found = HeatmapsToLandmarksd("pred", "pred", "points", "argmax", score_key="scores", background=False)(
+        {"pred": maps}
+    )
+    assert found["scores"].tolist() == pytest.approx([1, 0.25, 0])
+    assert "scores" not in HeatmapsToLandmarksd("pred", "pred", "points", "argmax", False)({"pred": maps})
+    with pytest.raises(KeyError):
+        HeatmapsToLandmarksd("pred", "pred", "points", "argmax", False)({})
+    assert HeatmapsToLandmarksd("pred", "pred", "points", "argmax", False, allow_missing_keys=True)({}) == {}
+
+
+@pytest.mark.parametrize(("threshold", "fits"), [(0.0, False), (1.0, True), (1.01, False)])
+def test_the_threshold_is_a_share_of_the_maximum(threshold: float, fits: bool) -> None:
+    if fits:
+        assert HeatmapsToLandmarks("mean", threshold)(gaussian(12, 7, 3))[0].tolist() == pytest.approx([12, 7])
+    else:
+        with pytest.raises(ValueError, match="threshold"):
+            HeatmapsToLandmarks("mean", threshold)
+
+
 def naive_mean(heatmap: np.ndarray, threshold: float) -> list[float]:
     """Section 3: normalised to 0..1, filtered at the threshold, mean position of the nonzero pixels."""
     normalised = heatmap / heatmap.max()

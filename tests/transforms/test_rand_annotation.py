@@ -49,6 +49,26 @@ def test_dictionary_form() -> None:
     assert np.array_equal(still, POINTS.numpy(), equal_nan=True)
 
 
+def test_a_state_seeds_the_dictionary_form() -> None:
+    data = {"landmarks": POINTS.numpy(), "spread": SPREAD.numpy()}
+    first, again = (
+        RandAnnotationd("landmarks", "spread").set_random_state(state=np.random.RandomState(5))(data)["landmarks"]
+        for _ in range(2)
+    )
+    assert np.array_equal(first, again, equal_nan=True)
+    with pytest.raises(KeyError):
+        RandAnnotationd("landmarks", "spread")({"spread": SPREAD.numpy()})
+    missing = RandAnnotationd("landmarks", "spread", allow_missing_keys=True)({"spread": SPREAD.numpy()})
+    assert list(missing) == ["spread"]
+
+
+def test_without_an_amount_nothing_is_drawn() -> None:
+    """Or a run with another setting would have other films and patches."""
+    still, other = (RandAnnotation(0.0).set_random_state(3) for _ in range(2))
+    still(POINTS, SPREAD)
+    assert still.R.uniform() == other.R.uniform()
+
+
 @pytest.mark.parametrize("amount", [-0.1, math.inf, math.nan])
 def test_invalid_amounts_are_refused(amount: float) -> None:
     with pytest.raises(ValueError, match="amount"):

@@ -69,6 +69,35 @@ def test_draws_have_the_stated_standard_deviations() -> None:
         assert np.abs(values).max() <= 3 * sd * (1 + 1e-6)
 
 
+def test_each_draw_has_a_meaning_of_its_own() -> None:
+    """Angle, magnification, shift along the rows, shift along the columns; a positive shift moves the film that way."""
+    move = RandFilmAffine(1.0, rotate_sd=10, scale_sd=0.1, shift_sd=3)
+    at_rest = (49.0, 49.0)
+    for draw, place in (((0, 0, 1, 0), (52.0, 49.0)), ((0, 0, 0, -2), (49.0, 43.0)), ((0, 0, 0, 0), at_rest)):
+        move.draw = np.array(draw, dtype=float)
+        shown = torch.linalg.inv(move.matrix((99, 99), (99, 99))) @ torch.tensor([49.0, 49, 1]).double()
+        assert shown[:2].tolist() == pytest.approx(place)
+    move.draw = np.array([1.0, 0, 0, 0])
+    turned = move.matrix((99, 99), (99, 99))
+    assert math.degrees(math.atan2(turned[1, 0], turned[0, 0])) == pytest.approx(10)
+    move.draw = np.array([0, 1.0, 0, 0])
+    assert float(torch.linalg.det(move.matrix((99, 99), (99, 99)))) == pytest.approx(math.exp(-0.2))
+
+
+def test_the_dictionary_form_passes_on_its_options() -> None:
+    move = RandFilmAffined("image", 0.0, 30, 0.3, 10, size=20)
+    assert move({"image": torch.rand(1, 32, 44)})["image"].shape == (1, 20, 20)
+    with pytest.raises(KeyError):
+        move({"label": torch.rand(1, 32, 44)})
+    assert RandFilmAffined("image", 0.0, allow_missing_keys=True)({"label": 1}) == {"label": 1}
+
+
+@pytest.mark.parametrize("options", [{"rotate_sd": -1}, {"scale_sd": -1}, {"shift_sd": -1}])
+def test_a_negative_standard_deviation_is_refused(options: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="must not be negative"):
+        RandFilmAffine(1.0, **options)
+
+
 def test_probability() -> None:
     move = RandFilmAffine(0.3, rotate_sd=5).set_random_state(0)
     identity = torch.eye(3, dtype=torch.float64)
