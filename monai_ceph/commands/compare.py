@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from monai_ceph.commands.console import EXIT_INTERRUPTED, console, messages, need_extra, stop
-from monai_ceph.commands.options import Device, Overlay, check_spacing
+from monai_ceph.commands.options import Device, Overlay, ProfileFile, check_profile, check_spacing
 from monai_ceph.commands.report import report_formats
 from monai_ceph.errors import CephError
 
 if TYPE_CHECKING:
+    from monai_ceph.profiles import Profile
     from monai_ceph.result import Detection
 
 __all__ = ["compare", "same_patient"]
@@ -33,6 +34,7 @@ def compare(
     force: Annotated[
         bool, typer.Option(help="Compare films of different patients, and what does not look like a cephalogram.")
     ] = False,
+    profile: ProfileFile = None,
     device: Device = None,
     config: Overlay = None,
 ) -> None:
@@ -43,6 +45,7 @@ def compare(
     """
     wanted = report_formats(formats or [])
     check_spacing(pixel_spacing)
+    clinic = check_profile(profile, [path for path in (first, second) if path.suffix.lower() == ".json"])
     if "pdf" in wanted:
         need_extra("report", "reportlab")
     from monai_ceph.analysis import measure
@@ -53,7 +56,7 @@ def compare(
 
     try:
         warnings = same_patient(first, second, force)
-        one, two = _detections((first, second), pixel_spacing, force, device, config)
+        one, two = _detections((first, second), pixel_spacing, force, device, config, clinic)
         if one.image_uid is not None and (one.image_uid, one.frame) == (two.image_uid, two.frame):
             stop(f"{second}: the same image as {first}; give two films")
         compared = comparison(one, two, (measure(one), measure(two)), warnings)
@@ -113,6 +116,7 @@ def _detections(
     force: bool,
     device: str | None,
     config: list[Path] | None,
+    profile: Profile | None,
 ) -> tuple[Detection, Detection]:
     """Read the JSON of a film, or detect on it; the model is loaded only if it is needed."""
     from monai_ceph.readers import read_radiograph
@@ -126,7 +130,7 @@ def _detections(
             found.append(read_detection(path))
             continue
         radiograph = read_radiograph(path, pixel_spacing)
-        detector = detector or make_detector(device, tuple(config or ()))
+        detector = detector or make_detector(device, tuple(config or ()), profile)
         # the name alone: folders may be named after patients
         found.append(detector(radiograph, force=force).model_copy(update={"file": path.name}))
     return found[0], found[1]

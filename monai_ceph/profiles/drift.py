@@ -143,7 +143,7 @@ def change_chances(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, f
 
 
 def _choices(films: int, new: int) -> np.ndarray:
-    """Return which films are the new ones, (choices, films): first the last ones, as they are, then all or some others."""
+    """Return which films are the new ones, (choices, films): first the last ones, as it is, then other choices."""
     real = np.arange(films) >= films - new
     if math.comb(films, new) <= _DRAWS:
         others = [np.isin(np.arange(films), chosen) for chosen in combinations(range(films), new)]
