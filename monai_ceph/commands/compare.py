@@ -9,11 +9,12 @@ import typer
 
 from monai_ceph.commands.console import EXIT_INTERRUPTED, console, need_extra, stop, warn
 from monai_ceph.commands.corrections import Corrected, read_corrections, refuse_tables
-from monai_ceph.commands.options import Device, Overlay, check_spacing
+from monai_ceph.commands.options import Device, Overlay, ProfileFile, check_profile, check_spacing
 from monai_ceph.commands.report import report_formats
 from monai_ceph.errors import CephError
 
 if TYPE_CHECKING:
+    from monai_ceph.profiles import Profile
     from monai_ceph.result import Detection
 
 __all__ = ["compare", "same_patient"]
@@ -35,6 +36,7 @@ def compare(
     force: Annotated[
         bool, typer.Option(help="Compare films of different patients, and what does not look like a cephalogram.")
     ] = False,
+    profile: ProfileFile = None,
     device: Device = None,
     config: Overlay = None,
 ) -> None:
@@ -45,6 +47,7 @@ def compare(
     """
     wanted = report_formats(formats or [])
     check_spacing(pixel_spacing)
+    clinic = check_profile(profile, [path for path in (first, second) if path.suffix.lower() == ".json"])
     if "pdf" in wanted:
         need_extra("report", "reportlab")
     refuse_tables([first, second])
@@ -57,7 +60,7 @@ def compare(
 
     try:
         warnings = same_patient(first, second, force)
-        one, two = _detections((first, second), pixel_spacing, force, device, config)
+        one, two = _detections((first, second), pixel_spacing, force, device, config, clinic)
         if one.image_uid is not None and (one.image_uid, one.frame) == (two.image_uid, two.frame):
             stop(f"{second}: the same image as {first}; give two films")
         if corrections is not None:
@@ -121,6 +124,7 @@ def _detections(
     force: bool,
     device: str | None,
     config: list[Path] | None,
+    profile: Profile | None,
 ) -> tuple[Detection, Detection]:
     """Read the JSON of a film, or detect on it; the model is loaded only if it is needed."""
     from monai_ceph.readers import read_radiograph
@@ -134,7 +138,7 @@ def _detections(
             found.append(read_detection(path))
             continue
         radiograph = read_radiograph(path, pixel_spacing)
-        detector = detector or make_detector(device, tuple(config or ()))
+        detector = detector or make_detector(device, tuple(config or ()), profile)
         # the name alone: folders may be named after patients
         found.append(detector(radiograph, force=force).model_copy(update={"file": path.name}))
     return found[0], found[1]

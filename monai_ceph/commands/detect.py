@@ -19,7 +19,7 @@ from monai_ceph.commands.console import (
     need_extra,
     stop,
 )
-from monai_ceph.commands.options import Device, Overlay, check_spacing
+from monai_ceph.commands.options import Device, Overlay, ProfileFile, check_spacing
 from monai_ceph.errors import CephError
 
 if TYPE_CHECKING:
@@ -99,10 +99,7 @@ def detect(
     ] = False,
     pixel_spacing: Annotated[float | None, typer.Option(help="mm per pixel; replaces what the files say.")] = None,
     force: Annotated[bool, typer.Option(help="Accept images that do not look like a cephalogram.")] = False,
-    profile: Annotated[
-        Path | None,
-        typer.Option(help="A clinic's profile, which moves the points: monai-ceph profile learn.", show_default=False),
-    ] = None,
+    profile: ProfileFile = None,
     device: Device = None,
     config: Overlay = None,
 ) -> None:

@@ -17,7 +17,7 @@ from monai_ceph.commands.evaluate_tables import (
     measurement_table,
     rate_table,
 )
-from monai_ceph.commands.options import Device, Overlay, check_spacing
+from monai_ceph.commands.options import Device, Overlay, ProfileFile, check_profile, check_spacing
 from monai_ceph.commands.progress import Progress
 from monai_ceph.errors import CephError, DatasetError
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from monai_ceph.datasets import Film, Layout
     from monai_ceph.detection import Stage
     from monai_ceph.evaluation import Row
+    from monai_ceph.result import ProfileIdentity
     from monai_ceph.study import Study
 
 __all__ = ["evaluate"]
@@ -84,6 +85,7 @@ def evaluate(
     json_file: Annotated[Path | None, typer.Option("--json", help="JSON file for the figures.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for tables, such as the errors on each film.")] = None,
     figures: Annotated[Path | None, typer.Option(help="Folder for plots; needs the extra figures.")] = None,
+    profile: ProfileFile = None,
     device: Device = None,
     config: Overlay = None,
 ) -> None:
@@ -95,6 +97,9 @@ def evaluate(
 
     _check_targets(json_file, out, figures, measurements, challenge)
     check_spacing(pixel_spacing)
+    if profile is not None and method is Method.GLOBAL:
+        stop("--profile and --method global exclude each other: a profile moves the points of the second stage")
+    clinic = check_profile(profile, [])
     bundles = files("monai_ceph") / "bundles"
     overlays = [str(bundles / "overlays" / "no_expansion.json")] if method is Method.NO_EXPANSION else []
     try:
@@ -109,7 +114,7 @@ def evaluate(
             from monai_ceph.evaluation import evaluate as run
             from monai_ceph.study import Study
 
-            detector = CephalogramDetector(device, overlays=[*overlays, *map(str, config or ())])
+            detector = CephalogramDetector(device, [*overlays, *map(str, config or ())], profile=clinic)
             progress.step("evaluating")
             stage: Stage = "global" if method is Method.GLOBAL else "local"
             result = run(films, detector, stage, lambda film: progress.advance())
@@ -127,7 +132,8 @@ def evaluate(
         label = "junior against senior" if layout in _TWO_DOCTORS else "between two annotators"
         doctors = error_row(label, study.doctor_errors)
     landmarks = result.per_landmark()
-    title = f"{truth}, {method.value}"
+    used = clinic.identity() if clinic is not None else None
+    title = f"{truth}, {method.value}{f', profile {used.label}' if used is not None else ''}"
     console.print(error_table(title, [*rows, *([doctors] if doctors else [])]))
     console.print(error_table("per landmark", landmarks))
     console.print(landmark_table("agreement per landmark", study.landmark_agreement()))
@@ -146,6 +152,7 @@ def evaluate(
                     "ground_truth": ground_truth.value if layout in _TWO_DOCTORS else None,
                     "method": method.value,
                     "model": detector.identity.model_dump(),
+                    **({"profile": used.model_dump()} if used is not None else {}),
                     "rows": [row.as_dictionary() for row in rows],
                     "doctors": doctors.as_dictionary() if doctors else None,
                     "landmarks": [row.as_dictionary() for row in landmarks],
@@ -154,7 +161,7 @@ def evaluate(
                 },
             )
         if out is not None:
-            _write_tables(study, out, measurements, challenge)
+            _write_tables(study, out, measurements, challenge, used)
         if figures is not None:
             _write_figures(study, figures, title, doctors)
     except (CephError, OSError) as error:
@@ -267,7 +274,10 @@ def _write_json(file: Path, figures: dict[str, Any]) -> None:
         part.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
-def _write_tables(study: Study, folder: Path, measurements: bool, challenge: bool) -> None:
+def _write_tables(
+    study: Study, folder: Path, measurements: bool, challenge: bool, profile: ProfileIdentity | None
+) -> None:
+    """Write the tables; with a profile, the last column of each has its name."""
     from monai_ceph.reports.study_tables import study_tables
     from monai_ceph.reports.tables import write_table
     from monai_ceph.storage.written_files import WrittenFiles
@@ -275,7 +285,10 @@ def _write_tables(study: Study, folder: Path, measurements: bool, challenge: boo
     written = WrittenFiles(folder)
     for table in study_tables(study, measurements, challenge):
         with written.writing(table.name) as part:
-            write_table(part, table.columns, table.rows)
+            if profile is None:
+                write_table(part, table.columns, table.rows)
+            else:
+                write_table(part, (*table.columns, "profile"), ([*row, profile.name] for row in table.rows))
 
 
 def _write_figures(study: Study, folder: Path, title: str, doctors: Row | None) -> None:

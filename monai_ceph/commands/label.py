@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from monai_ceph.commands.console import messages, say, stop
+from monai_ceph.commands.options import ProfileFile
 from monai_ceph.errors import CephError
 
 __all__ = ["label"]
@@ -29,6 +30,7 @@ def label(
     ] = None,
     ssl_certfile: Annotated[Path | None, typer.Option(help="Certificate for HTTPS.")] = None,
     ssl_keyfile: Annotated[Path | None, typer.Option(help="Key of the certificate.")] = None,
+    profile: ProfileFile = None,
     device: Annotated[
         str | None, typer.Option(help="Torch device, such as cpu or cuda:0; the GPU if there is one.")
     ] = None,
@@ -49,6 +51,7 @@ def label(
             origins=tuple(allow_origin or ()),
             certificate=ssl_certfile,
             key=ssl_keyfile,
+            profile=profile,
             device=device,
             overlays=tuple(config or ()),
         )

@@ -9,17 +9,18 @@ from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from monai_ceph.commands.console import EXIT_NOTHING_DONE, EXIT_SOME_FAILED, messages, say, stop
 from monai_ceph.commands.norms import chosen_norms
-from monai_ceph.commands.options import Device, Overlay, check_spacing
+from monai_ceph.commands.options import Device, Overlay, ProfileFile, check_profile, check_spacing
 from monai_ceph.errors import CephError
 
 if TYPE_CHECKING:
     from monai_ceph.analysis import Norms, Sex
+    from monai_ceph.profiles import Profile
     from monai_ceph.reports.measurement_table import FilmMeasurements
     from monai_ceph.result import Detection
 
@@ -62,6 +63,7 @@ def measure(
     ] = None,
     pixel_spacing: Annotated[float | None, typer.Option(help="mm per pixel; replaces what the sources say.")] = None,
     force: Annotated[bool, typer.Option(help="Keep films that do not look like a cephalogram.")] = False,
+    profile: ProfileFile = None,
     device: Device = None,
     config: Overlay = None,
 ) -> None:
@@ -80,7 +82,8 @@ def measure(
     their_sex: Sex | None = sex.value if sex else None
     chosen = chosen_norms(norms, their_sex, age)
     failed: list[str] = []
-    make = _detector(device, tuple(config or ()))
+    clinic = check_profile(profile, [source for source in sources if _kind(source) != "films"])
+    make = _detector(device, tuple(config or ()), clinic)
     measurer = _Measurer(chosen, their_sex, age, pixel_spacing, force, make, failed)
     films = (film for source in sources for film in measurer.measured(source))
     try:
@@ -96,7 +99,19 @@ def measure(
         raise typer.Exit(EXIT_NOTHING_DONE if first is None else EXIT_SOME_FAILED)
 
 
-def _detector(device: str | None, overlays: tuple[Path, ...]) -> Callable[[], Callable[..., Iterator[Detection]]]:
+def _kind(source: Path) -> Literal["results", "json", "table", "films"]:
+    """Return what a source is."""
+    from monai_ceph.work.options import LEDGER
+
+    if source.is_dir():
+        return "results" if (source / LEDGER).exists() else "films"
+    suffix = source.suffix.lower()
+    return "json" if suffix == ".json" else "table" if suffix in (".csv", ".tsv") else "films"
+
+
+def _detector(
+    device: str | None, overlays: tuple[Path, ...], profile: Profile | None
+) -> Callable[[], Callable[..., Iterator[Detection]]]:
     """Return what loads the model once, when the first film needs it."""
     from functools import cache
 
@@ -105,7 +120,7 @@ def _detector(device: str | None, overlays: tuple[Path, ...]) -> Callable[[], Ca
         say("loading the model")
         from monai_ceph.detection import CephalogramDetector
 
-        return CephalogramDetector(device, overlays)
+        return CephalogramDetector(device, overlays, profile=profile)
 
     return make
 
@@ -149,14 +164,12 @@ class _Measurer:
             self._failed.append(f"{source}: {error.strerror or error}")
 
     def _of(self, source: Path) -> Iterator[FilmMeasurements]:
-        from monai_ceph.work.options import LEDGER
-
-        suffix = source.suffix.lower()
-        if source.is_dir() and (source / LEDGER).exists():
+        kind = _kind(source)
+        if kind == "results":
             yield from self._of_results(source)
-        elif suffix == ".json" and not source.is_dir():
+        elif kind == "json":
             yield self._of_json(source)
-        elif suffix in (".csv", ".tsv") and not source.is_dir():
+        elif kind == "table":
             yield from self._of_table(source)
         else:
             yield from self._of_films(source)
@@ -215,7 +228,7 @@ class _Measurer:
                 spacing_source=source,
                 uncertain=film.uncertain,
             )
-            yield FilmMeasurements(film.film, found, spacing, source, film.image_uid)
+            yield FilmMeasurements(film.film, found, spacing, source, film.image_uid, film.profile)
 
     def _of_films(self, source: Path) -> Iterator[FilmMeasurements]:
         from monai_ceph.readers import iter_radiographs

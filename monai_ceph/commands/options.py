@@ -3,16 +3,47 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from monai_ceph.commands.console import stop
+from monai_ceph.errors import CephError
 
-__all__ = ["Device", "Overlay", "check_spacing"]
+if TYPE_CHECKING:
+    from monai_ceph.profiles import Profile
+
+__all__ = ["Device", "Overlay", "ProfileFile", "check_profile", "check_spacing"]
 
 Device = Annotated[str | None, typer.Option(help="Torch device, such as cpu or cuda:0; the GPU if there is one.")]
 Overlay = Annotated[list[Path] | None, typer.Option("--config", help="Bundle config that changes single keys.")]
+ProfileFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--profile",
+        help="A clinic's profile, which moves the points: monai-ceph profile learn.",
+        show_default=False,
+    ),
+]
+
+
+def check_profile(file: Path | None, detected: list[Path]) -> Profile | None:
+    """Read the file of ``--profile``; stop the command if it is no profile, or if a source has its points already.
+
+    Args:
+        file: of the option.
+        detected: sources on which nothing will be detected.
+    """
+    if file is None:
+        return None
+    if detected:
+        stop(f"{detected[0]}: has its points already, and --profile is for films. Detect again with the profile")
+    from monai_ceph.profiles import load_profile
+
+    try:
+        return load_profile(file)
+    except CephError as error:
+        stop(error)
 
 
 def check_spacing(pixel_spacing: float | None) -> None:

@@ -1,9 +1,10 @@
-"""``monai-ceph profile learn``: a clinic's own definitions of landmarks, from films that it has corrected."""
+"""``monai-ceph profile ...``: a clinic's own definitions of landmarks, from films that it has corrected."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -13,35 +14,38 @@ from monai_ceph.commands.progress import Progress
 from monai_ceph.errors import CephError
 
 if TYPE_CHECKING:
+    from monai_ceph.datasets import Film
     from monai_ceph.profiles import Profile
+    from monai_ceph.profiles.drift import Drift
+    from monai_ceph.profiles.learn import Detector
 
 __all__ = ["profile"]
+
+_Result = TypeVar("_Result")
 
 profile = typer.Typer(
     help="A clinic's profile: where its landmarks lie, compared with those detected.", no_args_is_help=True
 )
 
-
-@profile.callback()
-def _main() -> None:
-    """Keep ``learn`` a command of its own."""
+_SOURCES = "the landmarks.csv of detect, or final labels of MONAI Label"
+Spacing = Annotated[float | None, typer.Option(help="mm per pixel; replaces what the folder says.")]
+By = Annotated[str | None, typer.Option(help="Who corrected the films.", show_default=False)]
+Old = Annotated[Path, typer.Argument(help="The profile, such as clinic.yaml.", show_default=False)]
 
 
 @profile.command()
 def learn(
     corrected: Annotated[
         Path,
-        typer.Argument(
-            help="Folder with three or more films and their corrected landmarks, such as the landmarks.csv of detect."
-        ),
+        typer.Argument(help=f"Folder with three or more films and their corrected landmarks: {_SOURCES}."),
     ],
     out: Annotated[Path, typer.Option(help="File for the profile, such as clinic.yaml.")],
     name: Annotated[
         str | None,
         typer.Option(help="What results call the profile. [default: the file's name]", show_default=False),
     ] = None,
-    by: Annotated[str | None, typer.Option(help="Who corrected the films.", show_default=False)] = None,
-    pixel_spacing: Annotated[float | None, typer.Option(help="mm per pixel; replaces what the folder says.")] = None,
+    by: By = None,
+    pixel_spacing: Spacing = None,
     device: Device = None,
     config: Overlay = None,
 ) -> None:
@@ -51,41 +55,150 @@ def learn(
     if nothing is gained and the profile is empty; 1 if some films were left out; 2 if nothing could be learned.
     """
     check_spacing(pixel_spacing)
-    if out.suffix.lower() not in (".yaml", ".yml"):
-        stop(f"--out {out}: the name must end in .yaml")
-    from dataclasses import replace
-
-    from monai_ceph.datasets import open_dataset
-    from monai_ceph.profiles import profile_text
     from monai_ceph.profiles.profile import check_text
-    from monai_ceph.storage.written_files import WrittenFiles
 
-    written = WrittenFiles(out.parent)
     try:
+        _check_target(out)
         called = check_text("--name", name if name is not None else out.stem)
         person = check_text("--by", by) if by is not None else None
-        written.check(out.name)
-        films = open_dataset(corrected)
-        if pixel_spacing is not None:
-            films = [replace(film, pixel_spacing=pixel_spacing) for film in films]
-        with Progress(messages) as progress:
-            progress.step("loading the model")
-            progress.total(len(films))
-            from monai_ceph.detection import CephalogramDetector
+
+        def work(films: list[Film], detector: Detector, done: Callable[[Film], None]) -> tuple[Profile, Iterable[str]]:
             from monai_ceph.profiles.learn import learn as learned
 
-            detector = CephalogramDetector(device, tuple(config or ()))
-            progress.step("detecting")
-            result, left_out = learned(films, detector, called, person, lambda film: progress.advance())
-        with written.writing(out.name) as part:
-            part.write_text(profile_text(result), encoding="utf-8")
+            return learned(films, detector, called, person, done)
+
+        (result, left_out), unread = _on_films(corrected, pixel_spacing, device, config, work)
+        _write(result, out)
     except (CephError, OSError) as error:
         stop(error)
-    for sentence in left_out:
-        messages.print(f"left out: {sentence}", markup=False, highlight=False, soft_wrap=True)
     _print(result)
-    if left_out:
-        raise typer.Exit(EXIT_SOME_FAILED)
+    _end(out, (*unread, *left_out))
+
+
+@profile.command()
+def update(
+    old: Old,
+    more: Annotated[Path, typer.Argument(help=f"Folder with further corrected films: {_SOURCES}.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option(help="File for the new profile. Without it, the old file is replaced.")
+    ] = None,
+    by: By = None,
+    pixel_spacing: Spacing = None,
+    device: Device = None,
+    config: Overlay = None,
+) -> None:
+    """Teach a profile further films, as if all had been there at first. Films that it has already are left out.
+
+    A file that a person has changed is not replaced: give --out. Exit code: 0 if all films were used, 1 if some were
+    left out, 2 if none is new or nothing could be learned.
+    """
+    check_spacing(pixel_spacing)
+    from monai_ceph.profiles import load_profile
+    from monai_ceph.profiles.profile import check_text
+
+    target = out or old
+    try:
+        before = load_profile(old)
+        _check_target(target)
+        person = check_text("--by", by) if by is not None else None
+
+        def work(films: list[Film], detector: Detector, done: Callable[[Film], None]) -> tuple[Profile, Iterable[str]]:
+            from monai_ceph.profiles.learn import update as updated
+
+            return updated(before, films, detector, person, done)
+
+        (result, left_out), unread = _on_films(more, pixel_spacing, device, config, work)
+        _write(result, target)
+    except (CephError, OSError) as error:
+        stop(error)
+    _print(result)
+    from monai_ceph.profiles.words import history_words
+
+    _say("Taught " + "; ".join(history_words(result)) + ".")
+    _end(target, (*unread, *left_out))
+
+
+@profile.command()
+def check(
+    old: Old,
+    corrected: Annotated[
+        Path, typer.Argument(help=f"Folder with newly corrected films: {_SOURCES}.", show_default=False)
+    ],
+    pixel_spacing: Spacing = None,
+    device: Device = None,
+    config: Overlay = None,
+) -> None:
+    """Say whether a profile still fits, from films that were corrected since. It changes nothing.
+
+    Exit code: 0 whatever it says; 1 if some films were left out, such as those that the profile was learned from; 2 if
+    nothing could be compared.
+    """
+    check_spacing(pixel_spacing)
+    from monai_ceph.profiles import load_profile
+
+    try:
+        known = load_profile(old)
+
+        def work(films: list[Film], detector: Detector, done: Callable[[Film], None]) -> tuple[Drift, Iterable[str]]:
+            from monai_ceph.profiles.drift import drift
+            from monai_ceph.profiles.learn import check_evidence, compare
+
+            check_evidence(known, detector.identity)
+            learned_from = {film.picture: known.name for film in known.evidence}
+            found = compare(films, detector, done, learned_from)
+            return drift(known, found), found.left_out
+
+        (result, left_out), unread = _on_films(corrected, pixel_spacing, device, config, work)
+    except (CephError, OSError) as error:
+        stop(error)
+    from rich.table import Table
+
+    from monai_ceph.profiles.words import drift_summary, drift_words
+
+    _say(f"Profile {known.name}. {drift_summary(known, result)}")
+    table = Table("landmark", "your points now lie", "films", "error without", "error with", "chance")
+    for words in drift_words(result):
+        table.add_row(words.name, words.lies, words.films, words.without, words.with_profile, words.chance)
+    console.print(table)
+    _end(None, (*unread, *left_out))
+
+
+def _check_target(out: Path) -> None:
+    """Check before the work that the file may be written."""
+    if out.suffix.lower() not in (".yaml", ".yml"):
+        raise CephError(f"--out {out}: the name must end in .yaml")
+    from monai_ceph.storage.written_files import WrittenFiles
+
+    WrittenFiles(out.parent).check(out.name)
+
+
+def _on_films(
+    folder: Path,
+    pixel_spacing: float | None,
+    device: str | None,
+    config: list[Path] | None,
+    work: Callable[[list[Film], Detector, Callable[[Film], None]], tuple[_Result, Iterable[str]]],
+) -> tuple[tuple[_Result, Iterable[str]], tuple[str, ...]]:
+    """Read the corrected films and work on them with a detector, under a bar; return also what could not be read."""
+    from monai_ceph.commands.corrected_films import corrected_films
+
+    found = corrected_films(folder, pixel_spacing)
+    with Progress(messages) as progress:
+        progress.step("loading the model")
+        progress.total(len(found.films))
+        from monai_ceph.detection import CephalogramDetector
+
+        detector = CephalogramDetector(device, tuple(config or ()))
+        progress.step("detecting")
+        return work(found.films, detector, lambda film: progress.advance()), found.left_out
+
+
+def _write(result: Profile, out: Path) -> None:
+    from monai_ceph.profiles import profile_text
+    from monai_ceph.storage.written_files import WrittenFiles
+
+    with WrittenFiles(out.parent).writing(out.name) as part:
+        part.write_text(profile_text(result), encoding="utf-8")
 
 
 def _print(result: Profile) -> None:
@@ -93,7 +206,7 @@ def _print(result: Profile) -> None:
 
     from monai_ceph.profiles.words import landmark_words, summary
 
-    console.print(f"Profile {result.name}. {summary(result)}", markup=False, highlight=False)
+    _say(f"Profile {result.name}. {summary(result)}")
     if not result.landmarks:
         return
     table = Table("landmark", "your points lie", "films", "error before", "error after")
@@ -102,4 +215,18 @@ def _print(result: Profile) -> None:
     console.print(table)
     others = len(result.landmark_set) - len(result.landmarks)
     if others:
-        console.print(f"Of the other {others} landmarks, nothing was learned: they stay as detected.", highlight=False)
+        _say(f"Of the other {others} landmarks, nothing was learned: they stay as detected.")
+
+
+def _say(text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _end(out: Path | None, left_out: tuple[str, ...]) -> None:
+    """Say what was left out and what was written."""
+    for sentence in left_out:
+        messages.print(f"left out: {sentence}", markup=False, highlight=False, soft_wrap=True)
+    if out is not None:
+        _say(f"Written: {out}")
+    if left_out:
+        raise typer.Exit(EXIT_SOME_FAILED)

@@ -23,12 +23,13 @@ from monai_ceph.commands.corrections import Corrected, read_corrections, refuse_
 from monai_ceph.commands.detect import Names
 from monai_ceph.commands.measure import PersonSex
 from monai_ceph.commands.norms import chosen_norms
-from monai_ceph.commands.options import Device, Overlay, check_spacing
+from monai_ceph.commands.options import Device, Overlay, ProfileFile, check_profile, check_spacing
 from monai_ceph.errors import CephError
 
 if TYPE_CHECKING:
     from monai_ceph.analysis import Sex
     from monai_ceph.batch.reports import ReportFormat
+    from monai_ceph.profiles import Profile
 
 __all__ = ["report", "report_formats"]
 
@@ -68,6 +69,7 @@ def report(
     ] = None,
     sex: Annotated[PersonSex | None, typer.Option(help="Of the patients, for norms of one sex.")] = None,
     age: Annotated[float | None, typer.Option(min=0, max=130, help="In years, for norms of an age.")] = None,
+    profile: ProfileFile = None,
     device: Device = None,
     config: Overlay = None,
 ) -> None:
@@ -93,9 +95,10 @@ def report(
     found = [path for path in paths if path.suffix.lower() == ".json" or is_results(path)]
     to_detect = [path for path in paths if path not in found]
     corrections = read_corrections(landmarks)
+    clinic = check_profile(profile, found)
     results, pictures = list(found), list(films or ())
     if to_detect:
-        _detect(to_detect, out / _RESULTS, names, pixel_spacing, force, device, config)
+        _detect(to_detect, out / _RESULTS, names, pixel_spacing, force, device, config, clinic)
         results.append(out / _RESULTS)
         pictures += to_detect
     try:
@@ -141,6 +144,7 @@ def _detect(
     force: bool,
     device: str | None,
     config: list[Path] | None,
+    profile: Profile | None,
 ) -> None:
     """Do what ``detect`` does, with JSON and the table."""
     from monai_ceph import batch
@@ -157,12 +161,14 @@ def _detect(
     try:
         with batch.orderly_end() as interrupted, screen.progress:
             batch.detect_films(
-                *(paths, out, partial(make_detector, device, overlays), options),
+                *(paths, out, partial(make_detector, device, overlays, profile), options),
                 on_total=screen.progress.total,
                 on_film=screen.on_film,
                 on_step=screen.progress.step,
                 interrupted=interrupted,
-                fingerprint=partial(model_fingerprint, device, overlays, "local"),
+                fingerprint=partial(
+                    model_fingerprint, device, overlays, "local", profile.identity().sha256 if profile else None
+                ),
             )
     except KeyboardInterrupt:
         stop(f"interrupted; what was done stands in {out}, and the same command goes on", EXIT_INTERRUPTED)

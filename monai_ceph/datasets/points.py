@@ -17,7 +17,7 @@ from monai_ceph.readers.radiograph import LARGEST_PIXEL, SMALLEST_PIXEL, Spacing
 __all__ = ["FilmPoints", "read_points"]
 
 _REQUIRED = ("film", "symbol", "x", "y")
-_ONCE = (*_REQUIRED, "pixel_spacing", "spacing_source", "status", "image_uid", "x_mm", "y_mm")
+_ONCE = (*_REQUIRED, "pixel_spacing", "spacing_source", "status", "image_uid", "profile", "x_mm", "y_mm")
 
 # x_mm and y_mm have three decimals: nearer to the edge their ratio to x and y is too coarse
 _FAR_ENOUGH = 10.0
@@ -34,6 +34,7 @@ class FilmPoints:
         spacing_source: where it came from.
         uncertain: symbols of landmarks in doubt.
         image_uid: SOP Instance UID of a DICOM image.
+        profile: name of the profile that moved the points.
     """
 
     film: str
@@ -42,15 +43,16 @@ class FilmPoints:
     spacing_source: SpacingSource = SpacingSource.NONE
     uncertain: tuple[str, ...] = ()
     image_uid: str | None = None
+    profile: str | None = None
 
 
 def read_points(table: Path) -> list[FilmPoints]:
     """Return the landmarks of a table with one row per film and landmark, in the order in which its films first occur.
 
     It needs the columns ``film`` (or ``file``), ``symbol``, ``x`` and ``y``, and uses ``pixel_spacing``,
-    ``spacing_source``, ``status`` and ``image_uid``. Symbols are those of :mod:`monai_ceph.landmarks`, also of the
-    extra landmarks. Where ``pixel_spacing`` is empty because pixels are not square, the scale is found from ``x_mm``
-    and ``y_mm``; these columns have no other use, so a corrected ``x`` needs no new ``x_mm``.
+    ``spacing_source``, ``status``, ``image_uid`` and ``profile``. Symbols are those of :mod:`monai_ceph.landmarks`,
+    also of the extra landmarks. Where ``pixel_spacing`` is empty because pixels are not square, the scale is found from
+    ``x_mm`` and ``y_mm``; these columns have no other use, so a corrected ``x`` needs no new ``x_mm``.
 
     Raises:
         DatasetError: if the table or a row cannot be read. The message names file and line.
@@ -82,7 +84,10 @@ def _film(name: str, found: list[tuple[str, Row]]) -> FilmPoints:
         if row.get("status", "").strip().lower() == "uncertain":
             uncertain.append(symbol)
     film.uncertain = tuple(uncertain)
-    film.image_uid = next(filter(None, (row.get("image_uid", "").strip() for _, row in found)), None)
+    film.image_uid, film.profile = (
+        next(filter(None, (row.get(column, "").strip() for _, row in found)), None)
+        for column in ("image_uid", "profile")
+    )
     film.pixel_spacing = _spacing(name, found)
     film.spacing_source = _source(found, film.pixel_spacing is not None)
     return film

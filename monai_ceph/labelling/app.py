@@ -35,6 +35,7 @@ from monai_ceph.labelling.scoring import RadialError
 from monai_ceph.labelling.store import ORIGINAL, FilmStore, plain_tag
 from monai_ceph.labelling.strategy import LowestScore
 from monai_ceph.labelling.train import FineTune
+from monai_ceph.profiles import load_profile
 from monai_ceph.reports.notes import NOTICE
 from monai_ceph.version import __version__
 
@@ -131,8 +132,8 @@ class CephalometricApp(MONAILabelApp):
     Args:
         app_dir: working folder of the server, for weights, runs, scores and copies of films from a PACS.
         studies: a folder with films, or the URL of a DICOMweb server.
-        conf: ``device``, ``modalities`` (separated by commas) and ``overlays`` (bundle configs, separated by
-            ``os.pathsep``). All are optional.
+        conf: ``device``, ``modalities`` (separated by commas), ``overlays`` (bundle configs, separated by
+            ``os.pathsep``) and ``profile`` (a file). All are optional.
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
@@ -140,7 +141,8 @@ class CephalometricApp(MONAILabelApp):
         overlays = [path for path in conf.get("overlays", "").split(os.pathsep) if path]
         self._modalities = tuple(filter(None, conf.get("modalities", "").split(","))) or MODALITIES
         self._work = work
-        self._detectors = Detectors(work / "model" / "local.pt", conf.get("device") or None, overlays)
+        profile = load_profile(conf["profile"]) if conf.get("profile") else None
+        self._detectors = Detectors(work / "model" / "local.pt", conf.get("device") or None, overlays, profile)
         self._scores = ScoreBook(work / "scores.sqlite")
         super().__init__(
             app_dir=app_dir,

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from monai_ceph.detection import CephalogramDetector, inference_config, used_weights
+from monai_ceph.detection import CephalogramDetector, inference_config, model_identity, used_weights
 from monai_ceph.errors import CephError
 from monai_ceph.labelling.errors import named
+from monai_ceph.profiles import Profile
 from monai_ceph.result import Detection
 from monai_ceph.storage.atomic import written_beside
 
@@ -29,12 +30,21 @@ class Detectors:
         tuned: file of the local network's fine-tuned weights, which may not exist yet.
         device: a torch device; by default the GPU if there is one.
         overlays: further bundle configs, see :class:`~monai_ceph.CephalogramDetector`.
+        profile: a clinic's profile. It moves the points of a detector with the weights that it was learned with;
+            detections of others have a warning.
     """
 
-    def __init__(self, tuned: Path, device: str | None = None, overlays: Sequence[str | Path] = ()) -> None:
+    def __init__(
+        self,
+        tuned: Path,
+        device: str | None = None,
+        overlays: Sequence[str | Path] = (),
+        profile: Profile | None = None,
+    ) -> None:
         self.tuned = tuned
         self.device = device
         self._overlays = tuple(overlays)
+        self._profile = profile
         self._made: dict[tuple[str | None, bool], tuple[int, CephalogramDetector]] = {}
         self._lock = threading.RLock()
 
@@ -57,9 +67,19 @@ class Detectors:
             made = self._made.get(key)
             if made is None or made[0] != version:
                 overrides = self._with_local(self.tuned) if tuned else {}
-                made = (version, CephalogramDetector(key[0], self._overlays, overrides))
+                made = (version, CephalogramDetector(key[0], self._overlays, overrides, self._fitting(overrides)))
                 self._made[key] = made
             return made[1]
+
+    def _fitting(self, overrides: dict[str, str | None]) -> Profile | None:
+        """Return the profile if it was learned with these weights: fine-tuning changes them."""
+        if self._profile is None:
+            return None
+        try:
+            self._profile.check(model_identity(inference_config(self._overlays, overrides)))
+        except CephError:
+            return None
+        return self._profile
 
     def _with_local(self, weights: Path) -> dict[str, str | None]:
         """Return overrides that replace only the local network; the context network stays."""
@@ -69,7 +89,11 @@ class Detectors:
     def detect(self, film: Path, weights: str = "latest", device: str | None = None, force: bool = False) -> Detection:
         """Detect on a film, see :class:`~monai_ceph.CephalogramDetector`; one thread at a time."""
         with self._lock:
-            return self.get(weights, device)(film, force=force)
+            detector = self.get(weights, device)
+            detection = detector(film, force=force)
+        if self._profile is None or detector.profile is not None:
+            return detection
+        return detection.model_copy(update={"warnings": (*detection.warnings, _not_moved(self._profile))})
 
     def replace(self, weights: Path) -> None:
         """Replace the fine-tuned weights by a file, after loading it into the network as a check.
@@ -86,7 +110,7 @@ class Detectors:
         """Load the default weights. Fine-tuned ones that cannot be loaded are renamed, with a warning.
 
         Raises:
-            CephError: the device or the shipped weights cannot be used.
+            CephError: the device or the shipped weights cannot be used, or the profile fits no weights of the server.
         """
         try:
             self.get()
@@ -100,3 +124,14 @@ class Detectors:
                 aside.name,
                 error,
             )
+        if self._profile is not None and self.get().profile is None:
+            # after fine-tuning it fits at least the shipped ones; another profile was given by mistake
+            self._profile.check(self.get("shipped").identity)
+            logger.warning(_not_moved(self._profile))
+
+
+def _not_moved(profile: Profile) -> str:
+    return (
+        f"The profile {profile.name} moved nothing: it was learned with other weights. Learn it again, or "
+        "ask for the weights that it fits."
+    )

@@ -116,7 +116,8 @@ def _write(extension: str, detection: Detection, placement: Placement) -> tuple[
         target = Path(file.name)
     points = _rows_and_columns(detection)
     if extension == SUFFIX:
-        descriptions = [f"score {mark.score:.2f}, {mark.status}" for mark in detection.landmarks]
+        moved = "" if detection.profile is None else f", profile {detection.profile.label}"
+        descriptions = [f"score {mark.score:.2f}, {mark.status}{moved}" for mark in detection.landmarks]
         has_scale = detection.pixel_spacing is not None
         write_markups(target, as_markups(points, placement, millimetres=has_scale, descriptions=descriptions))
         return str(target), _found_landmarks(detection)

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from monai_ceph.errors import CephError
+from monai_ceph.profiles import load_profile
 from monai_ceph.storage.atomic import written_beside
 
 __all__ = ["ServerOptions", "is_loopback", "serve"]
@@ -37,6 +38,7 @@ class ServerOptions:
         origins: origins of web pages that may use the server.
         certificate: certificate file for HTTPS.
         key: file with the certificate's key.
+        profile: a clinic's profile, which moves the points of the weights that it was learned with.
         device: a torch device.
         overlays: bundle configs that change single keys.
     """
@@ -49,6 +51,7 @@ class ServerOptions:
     origins: tuple[str, ...] = ()
     certificate: Path | None = None
     key: Path | None = None
+    profile: Path | None = None
     device: str | None = None
     overlays: tuple[Path, ...] = ()
 
@@ -84,7 +87,8 @@ def serve(options: ServerOptions, warn: Callable[[str], None]) -> None:
         warn: shows a warning to the user who starts the server.
 
     Raises:
-        CephError: MONAI Label is not installed, the folder does not exist, or the port is taken.
+        CephError: MONAI Label is not installed, the folder does not exist, the profile cannot be read, or the port is
+            taken.
     """
     if find_spec("monailabel") is None:
         raise CephError("MONAI Label is not installed. Run `make label`, or see docs/how-to/monai-label.md")
@@ -92,6 +96,8 @@ def serve(options: ServerOptions, warn: Callable[[str], None]) -> None:
         raise CephError(f"--studies {options.studies}: neither a folder nor a URL that begins with http")
     if bool(options.certificate) != bool(options.key):
         raise CephError("--ssl-certfile and --ssl-keyfile go together")
+    if options.profile is not None:
+        load_profile(options.profile)
     _check_free(options.host, options.port)
     work = options.working_folder()
     _prepare(work)
@@ -159,6 +165,7 @@ def _start(options: ServerOptions, work: Path, warn: Callable[[str], None]) -> N
         )
     overlays = os.pathsep.join(str(path.absolute()) for path in options.overlays)
     conf = {"device": options.device or "", "modalities": ",".join(options.modalities), "overlays": overlays}
+    conf["profile"] = str(options.profile.absolute()) if options.profile is not None else ""
     arguments = ["start_server", "--app", str(work), "--studies", options.studies, "--host", options.host]
     arguments += ["--port", str(options.port), "--uvicorn_app", "monai_ceph.labelling.web:app"]
     for key, value in conf.items():

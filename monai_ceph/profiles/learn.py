@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
@@ -15,12 +16,16 @@ from monai_ceph.errors import CephError
 from monai_ceph.landmarks import SYMBOLS
 from monai_ceph.profiles.estimate import FEWEST_FILMS, Estimate, estimate
 from monai_ceph.profiles.frame import head_frame
-from monai_ceph.profiles.profile import Profile, ProfileLandmark
+from monai_ceph.profiles.profile import FilmEvidence, Lesson, Profile, ProfileLandmark
+from monai_ceph.profiles.radii import learned_radii
 from monai_ceph.readers import Radiograph, read_radiograph
 from monai_ceph.result import Detection, ModelIdentity
 from monai_ceph.version import __version__
 
-__all__ = ["Comparison", "Detector", "compare", "learn", "profile_of"]
+__all__ = ["Comparison", "Detector", "check_evidence", "compare", "learn", "profile_of", "update"]
+
+# digits in the file: more would only look exact, and fewer would show
+_STEP_DIGITS, _RADIUS_DIGITS = 5, 3
 
 # a film whose middle landmark is farther off, in radii of the head (about 13 mm), is not the film that was corrected
 _ANOTHER_FILM = 0.3
@@ -50,11 +55,13 @@ class Comparison:
         residuals: (films, L, 2) corrected minus detected, (x, y) in the frame of the head and the unit of its radius;
             NaN where one is missing.
         radii: (films,) radius of each head in mm; NaN without a known scale.
+        pictures: of each film, what :class:`~monai_ceph.profiles.profile.FilmEvidence` knows it by.
         left_out: a sentence for each film that could not be compared.
     """
 
     residuals: np.ndarray
     radii: np.ndarray
+    pictures: tuple[str, ...]
     left_out: tuple[str, ...] = ()
 
 
@@ -81,45 +88,117 @@ def learn(
         CephError: if fewer than three films can be compared.
         ValueError: if the detector has a profile, or a name is longer than 64 letters.
     """
+    _need(len(films), ())
     found = compare(films, detector, on_film)
+    _need(len(found.pictures), found.left_out)
     return profile_of(found, detector.identity, name, learned_by), found.left_out
 
 
+def update(
+    profile: Profile,
+    films: Sequence[Film],
+    detector: Detector,
+    learned_by: str | None = None,
+    on_film: Callable[[Film], None] = lambda film: None,
+) -> tuple[Profile, tuple[str, ...]]:
+    """Learn a profile again from its own films and further ones, as if all had been there at first.
+
+    Args:
+        profile: keeps its name, and the history of who taught it when.
+        films: further ones; those that it was learned from are left out.
+        detector: as for :func:`learn`.
+        learned_by: who corrected the further films.
+        on_film: called after each film.
+
+    Returns:
+        The profile, and a sentence for each film that was left out.
+
+    Raises:
+        CephError: if the profile is for other weights or has no evidence, or no film is new.
+        ValueError: if the detector has a profile, or a name is longer than 64 letters.
+    """
+    check_evidence(profile, detector.identity)
+    found = compare(films, detector, on_film, {film.picture: profile.name for film in profile.evidence})
+    if not found.pictures:
+        raise CephError(f"there is no new film for the profile {profile.name}{_why(found.left_out)}")
+    residuals, radii = profile.residuals()
+    every = Comparison(
+        np.concatenate([residuals, found.residuals]),
+        np.concatenate([radii, found.radii]),
+        (*(film.picture for film in profile.evidence), *found.pictures),
+    )
+    return profile_of(every, detector.identity, profile.name, learned_by, profile.history), found.left_out
+
+
+def check_evidence(profile: Profile, model: ModelIdentity) -> None:
+    """Check that a profile can be updated or checked with a detector.
+
+    Raises:
+        CephError: if it is for other weights or landmarks, or does not say what each film said.
+    """
+    profile.check(model)
+    if not profile.evidence:
+        raise CephError(
+            f"the profile {profile.name} does not say what each film said, as files of version 1.0 do not: learn it "
+            "again from all films"
+        )
+
+
 def compare(
-    films: Sequence[Film], detector: Detector, on_film: Callable[[Film], None] = lambda film: None
+    films: Sequence[Film],
+    detector: Detector,
+    on_film: Callable[[Film], None] = lambda film: None,
+    learned_from: Mapping[str, str] = MappingProxyType({}),
 ) -> Comparison:
     """Detect on films and compare with their landmarks. A film that cannot be used becomes a sentence.
 
+    Args:
+        films: with their corrected landmarks.
+        detector: without a profile.
+        on_film: called after each film.
+        learned_from: names of profiles by the pictures that they were learned from; these films are left out.
+
     Raises:
-        CephError: if fewer than three films can be compared.
         ValueError: if the detector has a profile.
     """
     if detector.profile is not None:
         raise ValueError("a profile is learned by a detector without one")
-    _need(len(films), ())
-    residuals, radii, left_out = [], [], []
+    residuals, radii, pictures, left_out = [], [], [], []
     seen: dict[str, str] = {}
     for film in films:
         try:
             radiograph = read_radiograph(film.image)
-            digest = hashlib.sha256(f"{radiograph.pixels.shape}".encode() + radiograph.pixels.tobytes()).hexdigest()
-            if (other := seen.setdefault(digest, film.name)) != film.name:
+            picture = _picture(radiograph)
+            if (other := seen.setdefault(picture, film.name)) != film.name:
                 raise CephError(f"{film.name}: is the same picture as {other}, and counts once")
+            if picture in learned_from:
+                raise CephError(f"{film.name}: the profile {learned_from[picture]} was learned from this film already")
             steps, radius = _compared(film, radiograph, detector(radiograph), detector.mean_shape)
         except CephError as error:
             left_out.append(str(error))
         else:
             residuals.append(steps)
             radii.append(radius)
+            pictures.append(picture)
         on_film(film)
-    _need(len(residuals), left_out)
-    return Comparison(np.array(residuals), np.array(radii), tuple(left_out))
+    # as the file has them, so that an update of a profile gives what learning from all films at once gives
+    steps = np.array(residuals).reshape(-1, len(SYMBOLS), 2).round(_STEP_DIGITS)
+    return Comparison(steps, np.array(radii, dtype=float).round(_RADIUS_DIGITS), tuple(pictures), tuple(left_out))
+
+
+def _picture(radiograph: Radiograph) -> str:
+    """Return what a film is known by: its size and pixels, whatever its name and header."""
+    return hashlib.sha256(f"{radiograph.pixels.shape}".encode() + radiograph.pixels.tobytes()).hexdigest()[:16]
 
 
 def _need(films: int, left_out: Sequence[str]) -> None:
     if films < FEWEST_FILMS:
-        why = f" ({'; '.join(left_out[:3])})" if left_out else ""
-        raise CephError(f"a profile needs {FEWEST_FILMS} different corrected films or more, and there are {films}{why}")
+        count = f"a profile needs {FEWEST_FILMS} different corrected films or more, and there are {films}"
+        raise CephError(f"{count}{_why(left_out)}")
+
+
+def _why(left_out: Sequence[str]) -> str:
+    return f" ({'; '.join(left_out[:3])})" if left_out else ""
 
 
 def _compared(
@@ -143,8 +222,21 @@ def _compared(
     return steps, frame.radius * float(mm)
 
 
-def profile_of(found: Comparison, model: ModelIdentity, name: str, learned_by: str | None = None) -> Profile:
+def profile_of(
+    found: Comparison,
+    model: ModelIdentity,
+    name: str,
+    learned_by: str | None = None,
+    history: Sequence[Lesson] = (),
+) -> Profile:
     """Return the profile that follows from compared films.
+
+    Args:
+        found: all films, those of earlier lessons first.
+        model: whose detections they were compared with.
+        name: of the profile.
+        learned_by: who corrected the films of this lesson.
+        history: earlier lessons.
 
     Raises:
         ValueError: if a name is longer than 64 letters.
@@ -152,10 +244,12 @@ def profile_of(found: Comparison, model: ModelIdentity, name: str, learned_by: s
     learned = estimate(found.residuals)
     middle = float(np.nanmedian(found.radii)) if np.isfinite(found.radii).any() else None
     total = _errors(learned, found.radii, np.ones(len(SYMBOLS), dtype=bool))
+    created = datetime.now(timezone.utc).replace(microsecond=0)
+    new = len(found.residuals) - sum(lesson.films for lesson in history)
     return Profile(
         name=name,
         learned_by=learned_by,
-        created=datetime.now(timezone.utc).replace(microsecond=0),
+        created=created,
         software=f"monai-ceph {__version__}",
         films=len(found.residuals),
         films_with_scale=int(np.isfinite(found.radii).sum()),
@@ -177,6 +271,16 @@ def profile_of(found: Comparison, model: ModelIdentity, name: str, learned_by: s
         error_after=total["error_after"],
         error_before_mm=total.get("error_before_mm"),
         error_after_mm=total.get("error_after_mm"),
+        radii=learned_radii(learned.after),
+        history=(*history, Lesson(created=created, learned_by=learned_by, films=new)),
+        evidence=tuple(
+            FilmEvidence(
+                picture=picture,
+                radius_mm=float(radius) if np.isfinite(radius) else None,
+                steps=tuple((step[0], step[1]) if np.isfinite(step).all() else None for step in steps.tolist()),
+            )
+            for picture, radius, steps in zip(found.pictures, found.radii, found.residuals, strict=True)
+        ),
     )
 
 

@@ -25,13 +25,25 @@ from monai_ceph.landmarks import SYMBOLS
 from monai_ceph.profiles.frame import head_frame
 from monai_ceph.result import ModelIdentity, ProfileIdentity
 
-__all__ = ["PROFILE_VERSION", "Profile", "ProfileLandmark", "check_text", "load_profile", "profile_text"]
+__all__ = [
+    "PROFILE_VERSION",
+    "FilmEvidence",
+    "Lesson",
+    "Profile",
+    "ProfileLandmark",
+    "ProfileRadius",
+    "check_text",
+    "load_profile",
+    "profile_text",
+]
 
-PROFILE_VERSION: Literal["1.0"] = "1.0"
-"""Version of the file."""
+PROFILE_VERSION: Literal["1.1"] = "1.1"
+"""Version of the file that is written. 1.0, which had no evidence and no radii, is read as well."""
+_READ = ("1.0", PROFILE_VERSION)
 
 _Share = Annotated[float, Field(allow_inf_nan=False, gt=-1, lt=1)]
 _Length = Annotated[float, Field(allow_inf_nan=False, ge=0)]
+_Step = Annotated[float, Field(allow_inf_nan=False)]
 
 
 def _one_line(text: str) -> str:
@@ -49,6 +61,16 @@ _HEAD = """\
 # forward and down say how far detected points move, along the axes of the head in the mean pose, as a share of
 # its radius (root mean square distance of the mean landmarks from their centre). Figures in mm are for reading.
 # Research use, not a medical device; a trained person reviews all results.
+"""
+
+
+def _is_empty(value: object) -> bool:
+    return not value
+
+
+_EVIDENCE = """\
+# What each film said, for monai-ceph profile update and check. Films are not named: picture tells whether a film was
+# there already. steps are (forward, down), as shares of the radius, in the order of landmark_set.
 """
 
 
@@ -70,13 +92,39 @@ class ProfileLandmark(_Section):
     error_after_mm: _Length | None = Field(default=None, description="over the films with a scale")
 
 
+class Lesson(_Section):
+    """One time that a profile was taught: by ``profile learn``, then by each ``profile update``."""
+
+    created: AwareDatetime = Field(description="UTC")
+    learned_by: _Text | None = Field(default=None, description="who corrected these films")
+    films: int = Field(ge=1, description="films that came in")
+
+
+class FilmEvidence(_Section):
+    """What one corrected film said, without its name: kept so that a profile can be updated and checked."""
+
+    picture: str = Field(pattern="^[0-9a-f]{16}$", description="beginning of the SHA-256 of its size and pixels")
+    radius_mm: _Length | None = Field(default=None, description="radius of its head; not there without a scale")
+    steps: tuple[tuple[_Step, _Step] | None, ...] = Field(
+        description="corrected minus detected, (forward, down), by landmark_set; null where one is missing"
+    )
+
+
+class ProfileRadius(_Section):
+    """How far a point of the profile lies from the clinic's own, on films that it was not learned from."""
+
+    films: int = Field(ge=1, description="films whose leave-one-out errors say so")
+    within_90: _Length = Field(description="radius that 90 % of new films stay within; a share of the head's radius")
+    within_95: _Length = Field(description="the same for 95 %")
+
+
 class Profile(_Section):
     """Where a clinic places landmarks, compared with the detector: an offset of each landmark in the frame of the head.
 
     Without landmarks it moves nothing.
     """
 
-    profile_version: Literal["1.0"] = PROFILE_VERSION
+    profile_version: Literal["1.0", "1.1"] = PROFILE_VERSION
     name: _Text = Field(description="what outputs call it")
     learned_by: _Text | None = Field(default=None, description="who corrected the films, or learned the profile")
     created: AwareDatetime = Field(description="UTC")
@@ -90,11 +138,19 @@ class Profile(_Section):
     error_before_mm: _Length | None = Field(default=None, description="over the films with a scale")
     error_after_mm: _Length | None = Field(default=None, description="over the films with a scale")
     landmarks: dict[str, ProfileLandmark] = Field(description="by symbol; a landmark that is not here does not move")
+    radii: dict[str, ProfileRadius] = Field(
+        default={}, exclude_if=_is_empty, description="by symbol; only of landmarks with 20 films or more"
+    )
+    history: tuple[Lesson, ...] = Field(default=(), exclude_if=_is_empty, description="each time it was taught")
+    evidence: tuple[FilmEvidence, ...] = Field(default=(), exclude_if=_is_empty, description="what each film said")
 
     @model_validator(mode="after")
     def _known_landmarks(self) -> Profile:
-        if unknown := [symbol for symbol in self.landmarks if symbol not in self.landmark_set]:
-            raise ValueError(f"landmarks: {unknown[0]} is not in landmark_set")
+        for name, named in (("landmarks", self.landmarks), ("radii", self.radii)):
+            if unknown := [symbol for symbol in named if symbol not in self.landmark_set]:
+                raise ValueError(f"{name}: {unknown[0]} is not in landmark_set")
+        if any(len(film.steps) != len(self.landmark_set) for film in self.evidence):
+            raise ValueError("evidence: a film has not one step for each landmark of landmark_set")
         return self
 
     def identity(self) -> ProfileIdentity:
@@ -118,6 +174,30 @@ class Profile(_Section):
                 f"the profile {self.name} was learned with other weights ({self.weights_sha256[:12]}, and the detector "
                 f"has {model.weights_sha256[:12]}): learn it again from the same films"
             )
+
+    def residuals(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return what the films said, (films, N, 2) in radii of the head, and the radius of each head in mm.
+
+        NaN where a landmark is missing, or a film has no scale.
+        """
+        steps = np.array([[step or (np.nan, np.nan) for step in film.steps] for film in self.evidence], dtype=float)
+        radii = [np.nan if film.radius_mm is None else film.radius_mm for film in self.evidence]
+        return steps.reshape(-1, len(self.landmark_set), 2), np.array(radii, dtype=float)
+
+    def radii_on(
+        self, points: np.ndarray, mean_shape: np.ndarray, aspect: float = 1.0
+    ) -> dict[str, tuple[float, float]]:
+        """Return by symbol the radii that 90 and 95 % of new films stay within, in pixels along a row of this film.
+
+        Arguments are those of :meth:`moved`. A landmark without enough films has none.
+        """
+        frame = head_frame(points, mean_shape, aspect)
+        if frame is None:
+            return {}
+        return {
+            symbol: (frame.radius * radius.within_90, frame.radius * radius.within_95)
+            for symbol, radius in self.radii.items()
+        }
 
     def moved(self, points: np.ndarray, mean_shape: np.ndarray, aspect: float = 1.0) -> np.ndarray | None:
         """Return the landmarks of a film, moved by the profile; a missing one stays missing.
@@ -172,9 +252,9 @@ def load_profile(path: str | Path) -> Profile:
         raise CephError(f"{path}: no profile of monai-ceph: it has no profile_version")
     # without quotes, YAML reads the version as a number
     version = content["profile_version"] = str(content["profile_version"])
-    if version != PROFILE_VERSION:
+    if version not in _READ:
         raise CephError(
-            f"{path}: the profile has version {version}, and this version of monai-ceph reads {PROFILE_VERSION}"
+            f"{path}: the profile has version {version}, and this version of monai-ceph reads {' and '.join(_READ)}"
         )
     try:
         return Profile.model_validate(content)
@@ -188,15 +268,25 @@ def load_profile(path: str | Path) -> Profile:
 def profile_text(profile: Profile) -> str:
     """Return the YAML text of a profile, which :func:`load_profile` reads."""
     content = profile.model_dump(mode="json")
-    content["landmarks"] = {
-        symbol: {key: value for key, value in mark.items() if value is not None}
-        for symbol, mark in content["landmarks"].items()
-    }
-    landmarks = {"landmarks": content.pop("landmarks")}
-    content = {key: value for key, value in content.items() if value is not None}
-    # the landmark set on one line, and every figure on its own
+    blocks = {key: content.pop(key) for key in ("landmarks", "radii", "history") if key in content}
+    evidence = content.pop("evidence", [])
+    blocks["landmarks"] = {symbol: _known(mark) for symbol, mark in blocks["landmarks"].items()}
+    blocks["history"] = [_known(lesson) for lesson in blocks.get("history", [])]
+    # the landmark set and each film on one line, and every other figure on its own
     texts = [
-        yaml.safe_dump(part, sort_keys=False, allow_unicode=True, default_flow_style=style, width=120)
-        for part, style in ((content, None), (landmarks, False))
+        _yaml(_known(content), None),
+        *(_yaml({key: each}, False) for key, each in blocks.items() if each or key == "landmarks"),
     ]
+    if evidence:
+        texts += [_EVIDENCE, "evidence:\n", *(f"- {_yaml(_known(film), True)}" for film in evidence)]
     return _HEAD + "".join(texts)
+
+
+def _known(content: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in content.items() if value is not None}
+
+
+def _yaml(content: dict[str, Any], flow: bool | None) -> str:
+    width = 1_000_000 if flow else 120
+    text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, default_flow_style=flow, width=width)
+    return text

@@ -6,9 +6,19 @@ import math
 from dataclasses import dataclass
 
 from monai_ceph.landmarks import name_of
+from monai_ceph.profiles.drift import LEVEL, Drift, LandmarkDrift
 from monai_ceph.profiles.profile import Profile, ProfileLandmark
 
-__all__ = ["LandmarkWords", "direction", "landmark_words", "summary"]
+__all__ = [
+    "DriftWords",
+    "LandmarkWords",
+    "direction",
+    "drift_summary",
+    "drift_words",
+    "history_words",
+    "landmark_words",
+    "summary",
+]
 
 # a component below this share of an offset is not worth a word
 _WORTH_A_WORD = 0.35
@@ -68,8 +78,8 @@ def summary(profile: Profile) -> str:
     """Return what was gained, in a sentence or two."""
     if not profile.landmarks:
         return (
-            f"Nothing is gained: on {profile.films} films, your corrections differ from the detector only by chance, "
-            "or too little. The profile is empty and moves no point."
+            f"Nothing to gain on these {profile.films} films: your points differ from those detected by no more than "
+            "chance, so the profile is empty and moves no point. With more films it may find something."
         )
     before = _length(profile.error_before, profile.error_before_mm)
     after = _length(profile.error_after, profile.error_after_mm)
@@ -77,6 +87,85 @@ def summary(profile: Profile) -> str:
     if profile.error_after >= profile.error_before:
         return f"{move}. On films that were not learned from, no gain shows yet: correct more films."
     return f"{move}, and the mean error falls from {before} to {after} on films that were not learned from."
+
+
+def history_words(profile: Profile) -> list[str]:
+    """Return a line for each time that the profile was taught, the first one first."""
+    return [
+        f"{lesson.created:%Y-%m-%d}: {lesson.films} films{f' by {lesson.learned_by}' if lesson.learned_by else ''}"
+        for lesson in profile.history
+    ]
+
+
+@dataclass(frozen=True)
+class DriftWords:
+    """What new films say of one landmark, as texts.
+
+    Attributes:
+        name: of the landmark.
+        lies: how the new points lie, compared with those that the profile was learned from.
+        films: number of new films.
+        without: mean distance of the new points from those detected, with its unit.
+        with_profile: the same with the profile.
+        chance: p-value, adjusted for all landmarks.
+    """
+
+    name: str
+    lies: str
+    films: str
+    without: str
+    with_profile: str
+    chance: str
+
+
+def drift_words(found: Drift) -> list[DriftWords]:
+    """Return what new films say of each landmark that they have, the least likely by chance first."""
+    marks = sorted((mark for mark in found.landmarks if mark.films), key=lambda mark: mark.chance)
+    return [
+        DriftWords(
+            name_of(mark.symbol),
+            _change(mark, found.radius_mm),
+            str(mark.films),
+            _scaled(mark.error_without, found.radius_mm),
+            _scaled(mark.error_with, found.radius_mm),
+            f"{mark.chance:.3f}{', changed' if mark.changed else ''}",
+        )
+        for mark in marks
+    ]
+
+
+def drift_summary(profile: Profile, found: Drift) -> str:
+    """Return whether a profile still fits, in two or three sentences."""
+    films = f"{found.films} new film{'' if found.films == 1 else 's'}"
+    without, with_it = _scaled(found.error_without, found.radius_mm), _scaled(found.error_with, found.radius_mm)
+    error = f"Without the profile the mean error on them is {without}, with it {with_it}."
+    changed = [name_of(mark.symbol) for mark in found.landmarks if mark.changed]
+    if changed:
+        verdict = (
+            f"The profile no longer fits: on {films}, {', '.join(changed)} {'lie' if len(changed) > 1 else 'lies'} "
+            "elsewhere than on the films that it was learned from. Learn it again from films of now."
+        )
+    elif found.too_few:
+        verdict = (
+            f"Whether the profile still fits cannot be said: {films} are too few for the test. Correct more films."
+        )
+    else:
+        verdict = (
+            f"The profile still fits, as far as {films} can tell: no landmark has changed by more than chance "
+            f"({LEVEL:.0%} for all landmarks together)."
+        )
+    if profile.landmarks and not changed and found.error_with >= found.error_without:
+        error += " It gains nothing on these films."
+    return f"{verdict} {error}"
+
+
+def _change(mark: LandmarkDrift, radius_mm: float | None) -> str:
+    length = math.hypot(mark.forward, mark.down)
+    return "" if math.isnan(length) else f"{_scaled(length, radius_mm)} {direction(mark.forward, mark.down)}"
+
+
+def _scaled(share: float, radius_mm: float | None) -> str:
+    return _length(share, None if radius_mm is None else share * radius_mm)
 
 
 def _offset(mark: ProfileLandmark) -> str:

@@ -10,8 +10,8 @@ from samples import save_grey
 from monai_ceph.datasets import Film
 from monai_ceph.errors import CephError, RejectedError
 from monai_ceph.landmarks import LANDMARKS, SYMBOLS
-from monai_ceph.profiles import Profile, profile_text
-from monai_ceph.profiles.learn import learn
+from monai_ceph.profiles import Profile, load_profile, profile_text
+from monai_ceph.profiles.learn import learn, update
 from monai_ceph.readers import Radiograph, SpacingSource
 from monai_ceph.result import Detection, ModelIdentity, detected_landmark
 
@@ -176,3 +176,46 @@ def test_a_detector_with_a_profile_teaches_nothing(clinic: Clinic) -> None:
     clinic.profile, _ = learn(clinic.films, clinic, "north")
     with pytest.raises(ValueError, match="a profile is learned by a detector without one"):
         learn(clinic.films, clinic, "north")
+
+
+def test_an_update_is_what_learning_from_all_films_at_once_gives(clinic: Clinic) -> None:
+    for number in range(9):
+        clinic.add(f"{number}.png", spacing=0.1 if number % 2 else np.nan)
+    at_once, _ = learn(clinic.films, clinic, "north", "B")
+    first, _ = learn(clinic.films[:4], clinic, "north", "A")
+    # through the file, as a command does
+    file = clinic.folder / "clinic.yaml"
+    file.write_text(profile_text(first), encoding="utf-8")
+    later, left_out = update(load_profile(file), clinic.films[4:], clinic, "B")
+    assert not left_out
+    same = {"created", "history"}
+    assert later.model_dump(exclude=same) == at_once.model_dump(exclude=same)
+    assert [(lesson.films, lesson.learned_by) for lesson in later.history] == [(4, "A"), (5, "B")]
+    assert later.history[0] == first.history[0]
+    assert later.created == later.history[1].created
+
+
+def test_an_update_takes_no_film_twice(clinic: Clinic) -> None:
+    for number in range(4):
+        clinic.add(f"{number}.png")
+    first, _ = learn(clinic.films, clinic, "north")
+    new = clinic.add("new.png")
+    # under another name it is still the same film
+    again = clinic.add("again.png", seed=2)
+    later, left_out = update(first, [new, again], clinic)
+    assert later.films == 5
+    assert left_out == ("again.png: the profile north was learned from this film already",)
+    with pytest.raises(CephError, match=r"^there is no new film for the profile north \(0.png: .*; 1.png: .*\)$"):
+        update(first, clinic.films[:2], clinic)
+
+
+def test_what_cannot_be_updated(clinic: Clinic) -> None:
+    for number in range(4):
+        clinic.add(f"{number}.png")
+    first, _ = learn(clinic.films, clinic, "north")
+    for changes, sentence in (
+        ({"weights_sha256": "cd" * 32}, "was learned with other weights"),
+        ({"evidence": ()}, "does not say what each film said, as files of version 1.0 do not: learn it again"),
+    ):
+        with pytest.raises(CephError, match=sentence):
+            update(first.model_copy(update=changes), clinic.films, clinic)

@@ -61,7 +61,7 @@ def test_the_hash_follows_the_content_and_not_the_layout(tmp_path: Path) -> None
         ("a: [", "line 1: no YAML, and so no profile of monai-ceph"),
         ("- 1", "no profile of monai-ceph: it has no profile_version"),
         ("ae_title: CEPH", "no profile of monai-ceph: it has no profile_version"),
-        ("profile_version: '2.0'", "the profile has version 2.0, and this version of monai-ceph reads 1.0"),
+        ("profile_version: '2.0'", "the profile has version 2.0, and this version of monai-ceph reads 1.0 and 1.1"),
         ("profile_version: '1.0'", "name: Field required"),
     ],
 )
@@ -176,6 +176,6 @@ class TestWords:
         assert (words.lies, words.before, words.after) == ("3.4 mm lower and further forward", "6.3 mm", "2.1 mm")
 
     def test_an_empty_profile_says_so(self) -> None:
-        assert summary(profile(landmarks={})).startswith("Nothing is gained: on 12 films, ")
+        assert summary(profile(landmarks={})).startswith("Nothing to gain on these 12 films: your points differ")
         assert "1 of 19 landmarks move, and the mean error falls from 4.0 % of" in summary(profile())
         assert summary(profile(error_after=0.04)).endswith("no gain shows yet: correct more films.")
