@@ -1,5 +1,5 @@
 """``python -m monai_ceph`` is ``monai-ceph``."""
 
-from monai_ceph.cli import app
+from monai_ceph.cli import run
 
-app()
+run()

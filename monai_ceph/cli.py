@@ -21,8 +21,9 @@ from monai_ceph.commands.schema import schema
 from monai_ceph.commands.template import template
 from monai_ceph.version import __version__
 from monai_ceph.work.memory import keep_freed_memory
+from monai_ceph.work.start_up import prepare_process
 
-__all__ = ["app"]
+__all__ = ["app", "run"]
 
 app = typer.Typer(
     help="Landmarks on lateral cephalograms. Research use, not a medical device; a trained person reviews all results.",
@@ -55,5 +56,11 @@ app.add_typer(node, name="node")
 app.add_typer(profile, name="profile")
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """Run ``monai-ceph`` as the only code of this process."""
+    prepare_process()
     app()
+
+
+if __name__ == "__main__":
+    run()

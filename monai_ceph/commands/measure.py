@@ -118,6 +118,9 @@ def _detector(
     @cache
     def make() -> Callable[..., Iterator[Detection]]:
         say("loading the model")
+        from monai_ceph.work.start_up import import_monai_alone
+
+        import_monai_alone(overlays)
         from monai_ceph.detection import CephalogramDetector
 
         return CephalogramDetector(device, overlays, profile=profile)

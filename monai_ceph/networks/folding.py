@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from ignite.engine import Engine, Events
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from monai_ceph.networks.unet import PaddedNetwork
+
+if TYPE_CHECKING:
+    from ignite.engine import Engine
 
 __all__ = ["FoldNetworks", "fold"]
 
@@ -57,6 +59,9 @@ class FoldNetworks:
 
     def attach(self, engine: Engine) -> None:
         """Register the handler. Attach it after the handlers that load weights."""
+        # Ignite takes longer to import than this file, and detection does not need it
+        from ignite.engine import Events
+
         engine.add_event_handler(Events.STARTED, self._fold)
         engine.add_event_handler(Events.COMPLETED, self._restore)
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._restore_and_raise)

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import ignite.distributed as idist
 import numpy as np
 import torch
 
@@ -32,6 +31,9 @@ _NAMED = 5
 
 def _phantoms(folder: Path, count: int, seed: int) -> Path:
     """Draw phantoms, unless the folder has them already."""
+    # imported here, because inference.json imports this package, and detection needs no Ignite
+    import ignite.distributed as idist
+
     from monai_ceph.datasets.phantom import write_phantoms
 
     folder = folder / f"{count}-seed-{seed}"

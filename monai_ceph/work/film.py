@@ -27,6 +27,7 @@ from monai_ceph.work.image_digest import image_digest, patient_id
 from monai_ceph.work.names import without_identity
 from monai_ceph.work.options import OBJECT_FORMATS, PICTURE_FORMATS, Options, film_files
 from monai_ceph.work.remote import local_copy
+from monai_ceph.work.start_up import import_monai_alone
 
 __all__ = [
     "BrokenDeviceError",
@@ -64,6 +65,7 @@ MakeDetector = Callable[[], Detector]
 
 def make_detector(device: str | None, overlays: tuple[Path, ...], profile: Profile | None = None) -> Detector:
     """Return the real detector. Importing torch takes seconds, so only processes that detect import it."""
+    import_monai_alone(overlays)
     from monai_ceph.detection import CephalogramDetector
 
     return CephalogramDetector(device, overlays, profile=profile)

@@ -22,6 +22,7 @@ from monai_ceph.result import ModelIdentity
 from monai_ceph.work.executors import Died, LocalExecutor, MakeWorker, silence_parsers, threads_per_worker
 from monai_ceph.work.film import BrokenDeviceError, FilmJob, Outcome
 from monai_ceph.work.memory import keep_freed_memory
+from monai_ceph.work.start_up import prepare_process
 
 __all__ = ["ProcessExecutor", "WorkerLostError"]
 
@@ -41,6 +42,7 @@ def _main(pipe: Connection, make_worker: MakeWorker, threads: int) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     silence_parsers()
     keep_freed_memory()
+    prepare_process()
     try:
         worker = make_worker()
         if torch := sys.modules.get("torch"):
