@@ -192,6 +192,8 @@ def detect(
     except (CephError, OSError) as error:
         stop(error)
     screen.end(summary, out, options)
+    if kept := [name for name in (REVIEWS, READINGS) if (out / name).is_dir()]:
+        say(f"The reviews in {' and '.join(str(out / name) for name in kept)} were left as they are.")
     if summary.in_errors or summary.clashes or summary.not_sent or summary.not_listed:
         raise typer.Exit(EXIT_SOME_FAILED if summary.with_landmarks else EXIT_NOTHING_DONE)
 
