@@ -17,10 +17,12 @@ from monai_ceph.commands.console import (
     console,
     messages,
     need_extra,
+    say,
     stop,
 )
 from monai_ceph.commands.options import Device, Overlay, check_spacing
 from monai_ceph.errors import CephError
+from monai_ceph.review import READINGS, REVIEWS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -103,9 +103,7 @@ def reviewed_report(review: Review, source: Dataset) -> sr.ComprehensiveSR:
             coding_schemes=[codes.coding_scheme()],
             series_instance_uid=review_series_uid(reference.SeriesInstanceUID),
             series_number=_SERIES_NUMBER,
-            sop_instance_uid=derived_uid(
-                "review", reference.SOPInstanceUID, review.frame, moment, str(places), *signed
-            ),
+            sop_instance_uid=derived_uid("review", reference.SOPInstanceUID, review.frame, *parts),
             instance_number=review.frame or positive_number(source, "InstanceNumber"),
             series_description="Cephalometric landmarks, placed by a person",
             manufacturer=MANUFACTURER,

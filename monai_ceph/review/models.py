@@ -64,8 +64,8 @@ def checked_name(name: str) -> str:
     """Return a person's name without white space around it.
 
     Raises:
-        ValueError: it is empty, longer than 64 characters, or has characters that cannot be printed or that a DICOM name cannot
-            have.
+        ValueError: it is empty, longer than 64 characters, or has characters that cannot be printed or are special in a
+            DICOM name.
     """
     name = name.strip()
     if not name or len(name) > 64 or not name.isprintable() or any(sign in "\\=^" for sign in name):
