@@ -86,9 +86,10 @@ def report(
         stop(f"{missing[0]}: no such file or folder")
     refuse_tables(paths)
     from monai_ceph.analysis import measure
-    from monai_ceph.batch.reports import INDEX, Films, is_results, write_reports
+    from monai_ceph.batch.reports import INDEX, write_reports
     from monai_ceph.commands.progress import Progress
     from monai_ceph.reports.notes import NOTICE
+    from monai_ceph.work.result_films import Films, is_results
 
     their_sex: Sex | None = sex.value if sex else None
     measured = partial(measure, norms=chosen_norms(norms, their_sex, age), sex=their_sex, age=age)

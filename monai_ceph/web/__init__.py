@@ -1,0 +1,1 @@
+"""What servers for browsers share."""
