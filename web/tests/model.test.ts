@@ -12,7 +12,7 @@ describe("greys", () => {
 
   it("spans the window as DICOM says, opaque", () => {
     const table = greyTable(grey);
-    expect([0, 799, 800, 1000, 1200, 65535].map((value) => level(table, value))).toEqual([0, 0, 1, 128, 255, 255]);
+    expect([0, 800, 801, 1000, 1200, 65535].map((value) => level(table, value))).toEqual([0, 0, 1, 128, 255, 255]);
     expect((table[0] ?? 0) >>> 24).toBe(255);
   });
 

@@ -1,7 +1,7 @@
 /** The page of one film: what the viewer, the panel, the history and the saver do together. */
 
 import { Refused, api } from "../api";
-import { length, scaleOf, type Place, inside } from "../model/geometry";
+import { type Place, inside } from "../model/geometry";
 import { type Grey, dragged } from "../model/grey";
 import { History } from "../model/history";
 import { Latest } from "../model/latest";
@@ -12,10 +12,12 @@ import type { Content, Film, FilmEntry, Landmark, Measured, Revision, Session } 
 import { backupOf, pendingOf } from "./backup";
 import { askConflict } from "./conflict";
 import { GreyControls, Layers } from "./controls";
-import { askLength, askName, help } from "./dialogs";
+import { askName, help } from "./dialogs";
 import { h, say } from "./dom";
 import { pressed, type Actions } from "./keys";
 import { Overlay } from "./overlay";
+import { askCalibration, type Ruler } from "./ruler";
+import { dragGreys, guardLeaving } from "./stage";
 import { PointList, measurementTable } from "./panel";
 import { type Frame, filmFrame } from "./frame";
 import { FilmViewer } from "./viewer";
@@ -39,7 +41,7 @@ export class FilmPage {
   private lines: Measured["lines"];
   /** what is shown while a point moves, before it is let go */
   private passing: Content | null = null;
-  private ruler: { ends: Place[]; cursor: Place | null } | null = null;
+  private ruler: Ruler | null = null;
   private loupeTimer = 0;
   private readonly gone = new AbortController();
 
@@ -234,28 +236,15 @@ export class FilmPage {
   private listen(): void {
     const { signal } = this.gone;
     const { stage } = this.frame;
-    document.addEventListener(
-      "keydown",
-      (event) => {
-        if (document.querySelector("dialog[open]")) return;
-        if (pressed(event, this.actions, document.activeElement === stage)) event.preventDefault();
-      },
-      { signal },
-    );
-    window.addEventListener(
-      "beforeunload",
-      (event) => {
-        if (this.saver.unsaved) event.preventDefault();
-      },
-      { signal },
-    );
-    window.addEventListener(
-      "online",
-      () => {
-        this.saver.retry();
-      },
-      { signal },
-    );
+    const key = (event: KeyboardEvent) => {
+      if (document.querySelector("dialog[open]")) return;
+      if (pressed(event, this.actions, document.activeElement === stage)) event.preventDefault();
+    };
+    document.addEventListener("keydown", key, { signal });
+    guardLeaving(this.saver, signal);
+    dragGreys(stage, signal, (dx, dy) => {
+      this.setGrey(dragged(this.grey, dx, dy, this.film.maximum - this.film.minimum));
+    });
     this.view.viewer.addHandler("canvas-click", (event) => {
       const { quick, position } = event as unknown as { quick: boolean; position: Place };
       if (!quick) return;
@@ -263,27 +252,6 @@ export class FilmPage {
       if (this.ruler) void this.rulerEnd(place);
       else if (this.chosen && !this.placeOf(this.chosen)) this.put(this.chosen, place);
     });
-    stage.addEventListener("contextmenu", (event) => {
-      event.preventDefault();
-    });
-    let last: Place | null = null;
-    stage.addEventListener(
-      "pointerdown",
-      (event) => {
-        if (event.button !== 2) return;
-        event.stopPropagation();
-        last = { x: event.clientX, y: event.clientY };
-        stage.setPointerCapture(event.pointerId);
-      },
-      { capture: true, signal },
-    );
-    stage.addEventListener("pointermove", (event) => {
-      if (!last) return;
-      const range = this.film.maximum - this.film.minimum;
-      this.setGrey(dragged(this.grey, event.clientX - last.x, event.clientY - last.y, range));
-      last = { x: event.clientX, y: event.clientY };
-    });
-    for (const name of ["pointerup", "pointercancel"]) stage.addEventListener(name, () => (last = null));
   }
 
   private placeOf(symbol: string): Place | null {
@@ -436,17 +404,13 @@ export class FilmPage {
 
   private async rulerEnd(place: Place): Promise<void> {
     if (!this.ruler) return;
-    const ends = [...this.ruler.ends, place];
-    this.ruler = { ends, cursor: this.ruler.cursor };
+    this.ruler.ends = [...this.ruler.ends, place];
     this.draw();
-    const [one, two] = ends;
+    const [one, two] = this.ruler.ends;
     if (!one || !two) return;
     this.ruler = null;
-    const typed = await askLength(Math.hypot(two.x - one.x, two.y - one.y));
-    const mm = typed === null ? null : length(typed);
-    const calibration = mm === null ? null : { x1: one.x, y1: one.y, x2: two.x, y2: two.y, mm };
-    if (calibration && scaleOf(calibration) !== null) this.change({ ...this.content, calibration }, "Calibrated");
-    else say(typed === null ? "Not calibrated." : "Not calibrated: type a length in mm, such as 10.");
+    const calibration = await askCalibration(one, two);
+    if (calibration) this.change({ ...this.content, calibration }, "Calibrated");
     this.draw();
     this.frame.stage.focus({ preventScroll: true });
   }

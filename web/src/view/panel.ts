@@ -9,7 +9,7 @@ const WORDS = {
   uncertain: "look",
   missing: "missing",
   human: "placed",
-  absent: "not on film",
+  absent: "absent",
   unplaced: "",
 } as const;
 
@@ -29,7 +29,6 @@ export class PointList {
     ] as const) {
       const those = terms.filter((term) => term.detected === detected);
       if (!those.length) continue;
-      this.element.append(h("h3", {}, title));
       const grid = h("div", { class: "grid" });
       for (const term of those) {
         const button = h(
@@ -48,7 +47,7 @@ export class PointList {
         this.buttons.set(term.symbol, button);
         grid.append(button);
       }
-      this.element.append(grid);
+      this.element.append(h("details", { open: detected }, h("summary", {}, title), grid));
     }
   }
 

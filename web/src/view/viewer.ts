@@ -36,9 +36,11 @@ export class FilmViewer {
   ) {
     this.planes = pyramid(film, TILE);
     this.table = greyTable(grey);
+    keepStyleOut();
     this.viewer = new OpenSeadragon.Viewer({
       element,
       drawer: "canvas",
+      tabIndex: "",
       showNavigationControl: false,
       animationTime: matchMedia("(prefers-reduced-motion: reduce)").matches ? 0 : 0.25,
       springStiffness: 10,
@@ -122,6 +124,14 @@ export class FilmViewer {
     const middle = canvas.width / 2;
     const [dx, dy] = [(left - place.x - 0.5) * zoom + middle, (top - place.y - 0.5) * zoom + middle];
     to.drawImage(small, dx, dy, size * zoom, size * zoom);
+    for (const [width, colour] of [
+      [3, "#000"],
+      [1.2, "#fff"],
+    ] as const) {
+      to.lineWidth = width;
+      to.strokeStyle = colour;
+      to.stroke(new Path2D(`M${middle - 40} ${middle}h32m16 0h32M${middle} ${middle - 40}v32m0 16v32`));
+    }
   }
 
   get ready(): boolean {
@@ -184,4 +194,16 @@ function context(canvas: HTMLCanvasElement): CanvasRenderingContext2D {
   const result = canvas.getContext("2d");
   if (!result) throw new Error("This browser cannot draw on a canvas.");
   return result;
+}
+
+/**
+ * OpenSeadragon puts a style element into the page unless there is one, and the page's policy allows none. An element of
+ * no namespace is found in its stead.
+ */
+function keepStyleOut(): void {
+  const name = "data-openseadragon-mobile-css";
+  if (document.querySelector(`style[${name}]`)) return;
+  const element = document.createElementNS(null, "style");
+  element.setAttribute(name, "");
+  document.head.append(element);
 }
