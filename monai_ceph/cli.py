@@ -17,6 +17,7 @@ from monai_ceph.commands.node import fetch, node
 from monai_ceph.commands.phantom import phantom
 from monai_ceph.commands.profile import profile
 from monai_ceph.commands.report import report
+from monai_ceph.commands.review import review
 from monai_ceph.commands.schema import schema
 from monai_ceph.commands.template import template
 from monai_ceph.version import __version__
@@ -53,6 +54,7 @@ for command in (detect, measure, report, compare, evaluate, phantom, schema, tem
     app.command()(command)
 app.add_typer(node, name="node")
 app.add_typer(profile, name="profile")
+app.add_typer(review, name="review")
 
 
 if __name__ == "__main__":

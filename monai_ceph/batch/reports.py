@@ -6,14 +6,12 @@ import csv
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from monai_ceph.analysis import Measurement
-from monai_ceph.errors import CephError, ReadError
-from monai_ceph.readers import Radiograph, SpacingSource, iter_radiographs, read_radiograph
-from monai_ceph.readers.quiet_pydicom import quiet
+from monai_ceph.errors import CephError
+from monai_ceph.readers import Radiograph, SpacingSource
 from monai_ceph.reports.film_picture import film_picture, png_bytes
 from monai_ceph.reports.html_report import BatchEntry, batch_html, report_html
 from monai_ceph.reports.json_result import read_detection
@@ -22,10 +20,11 @@ from monai_ceph.reports.report_content import film_report
 from monai_ceph.reports.report_figure import film_figure
 from monai_ceph.result import Detection
 from monai_ceph.storage.written_files import WrittenFiles
-from monai_ceph.work.names import film_name, key_of, readable
+from monai_ceph.work.names import film_name, key_of
 from monai_ceph.work.options import ERRORS
+from monai_ceph.work.result_films import Films, radiograph_of
 
-__all__ = ["INDEX", "Films", "ReportFormat", "ReportSummary", "is_results", "write_reports"]
+__all__ = ["INDEX", "ReportFormat", "ReportSummary", "write_reports"]
 
 ReportFormat = Literal["html", "pdf"]
 
@@ -33,7 +32,6 @@ INDEX = "index.html"
 """The page of the batch."""
 
 _THUMBNAIL = 220
-_FOREIGN = "the film of this name is another image, so its picture was left out"
 
 
 @dataclass
@@ -49,56 +47,6 @@ class ReportSummary:
     written: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-
-
-class Films:
-    """Finds the file of a film again by what the results call it, or by its SOP Instance UID.
-
-    Args:
-        paths: files, and folders that are searched to any depth.
-    """
-
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self._files: list[Path] = []
-        self._named: dict[str, Path] = {}
-        for root in paths:
-            for path in iter_radiographs([root]):
-                self._files.append(path)
-                names = [readable(path)]
-                if root.is_dir():
-                    names.append(readable(path.relative_to(root) if path.is_relative_to(root) else path))
-                for name in names:
-                    self._named.setdefault(name, path)
-
-    @cached_property
-    def _by_uid(self) -> dict[str, Path | None]:
-        """Files by UID; None for a UID that two files have, since they may be different images."""
-        from pydicom import dcmread
-
-        found: dict[str, Path | None] = {}
-        for path in self._files:
-            try:
-                with quiet():
-                    uid = dcmread(path, stop_before_pixels=True, specific_tags=["SOPInstanceUID"]).get("SOPInstanceUID")
-            except Exception:  # no DICOM file, or one that cannot be read, has no UID
-                continue
-            if uid:
-                found[str(uid)] = None if str(uid) in found else path
-        return found
-
-    def find(self, detection: Detection) -> Path | None:
-        """Return the file of a film, or None if it is not among these."""
-        name = detection.file
-        if detection.frame is not None:
-            name = name.removesuffix(f"#{detection.frame}")
-        if (path := self._named.get(name)) is not None or detection.image_uid is None:
-            return path
-        return self._by_uid.get(detection.image_uid)
-
-
-def is_results(path: Path) -> bool:
-    """Return whether a folder holds the results of ``monai-ceph detect`` as JSON."""
-    return (path / "json").is_dir()
 
 
 def write_reports(
@@ -136,7 +84,7 @@ def write_reports(
                 named = film_name(key_of(source), None, detection.image_uid, detection.frame)
                 detection = detection.model_copy(update={"file": named})
             name = detection.file
-            radiograph, note = _radiograph(films, detection)
+            radiograph, note = radiograph_of(films, detection)
             if note:
                 summary.notes.append(f"{name}: {note}")
             stem = _free(source.stem if not by_uid else detection.file.replace("#", "_"), taken)
@@ -209,21 +157,6 @@ def _errors(folder: Path) -> list[tuple[str, str]]:
     except (OSError, KeyError, ValueError, csv.Error) as error:
         raise CephError(f"{table}: not the table that a run wrote: {error}") from error
     return rows
-
-
-def _radiograph(films: Films, detection: Detection) -> tuple[Radiograph | None, str | None]:
-    """Return the film of a detection, or None and why its picture is left out."""
-    path = films.find(detection)
-    if path is None:
-        return None, None
-    try:
-        radiograph = read_radiograph(path, frame=detection.frame)
-    except ReadError as error:
-        return None, str(error)
-    same = radiograph.pixels.shape == (detection.rows, detection.columns)
-    if not same or (detection.image_uid or None) != (radiograph.image_uid or None):
-        return None, _FOREIGN
-    return radiograph, None
 
 
 def _free(stem: str, taken: set[str]) -> str:

@@ -78,9 +78,10 @@ def report(
     if missing := [path for path in (*paths, *(films or ())) if not path.exists()]:
         stop(f"{missing[0]}: no such file or folder")
     from monai_ceph.analysis import load_norms, measure
-    from monai_ceph.batch.reports import INDEX, Films, is_results, write_reports
+    from monai_ceph.batch.reports import INDEX, write_reports
     from monai_ceph.commands.progress import Progress
     from monai_ceph.reports.notes import NOTICE
+    from monai_ceph.work.result_films import Films, is_results
 
     try:
         chosen = None if norms is None else load_norms(name for name in norms if name != "none")

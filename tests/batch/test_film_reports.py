@@ -12,10 +12,11 @@ from runs import uid_of
 from samples import changed, noise, save_grey
 
 from monai_ceph.analysis import Measurement
-from monai_ceph.batch.reports import Films, ReportSummary, is_results, write_reports
+from monai_ceph.batch.reports import ReportSummary, write_reports
 from monai_ceph.errors import CephError
 from monai_ceph.reports.json_result import read_detection, save_json
 from monai_ceph.result import Detection
+from monai_ceph.work.result_films import Films, is_results
 
 
 def measured(detection: Detection) -> list[Measurement]:

@@ -1,0 +1,176 @@
+"""The films of a folder of results, as a worklist."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from monai_ceph.errors import CephError
+from monai_ceph.readers import Radiograph, SpacingSource
+from monai_ceph.readers.quiet_pydicom import quiet
+from monai_ceph.reports.json_result import read_detection
+from monai_ceph.result import Detection
+from monai_ceph.work.result_films import Films, is_results, radiograph_of
+
+__all__ = ["ResultFilms", "ReviewFilm"]
+
+
+@dataclass(frozen=True)
+class ReviewFilm:
+    """One film of the worklist.
+
+    Attributes:
+        id: opaque, for URLs; the same as long as the results are there.
+        stem: name of its files in the results.
+        detection: what the model found.
+    """
+
+    id: str
+    stem: str
+    detection: Detection
+
+    @cached_property
+    def attention(self) -> list[dict[str, str]]:
+        """Why a person should look, the most urgent first."""
+        detection = self.detection
+        found = []
+        if detection.state == "uncertain":
+            found.append({"code": "film", "text": "the film as a whole is uncertain"})
+        for status in ("missing", "uncertain"):
+            if symbols := self.symbols(status):
+                found.append({"code": status, "text": f"{status}: {', '.join(symbols)}"})
+        if detection.spacing_source is SpacingSource.IMPLAUSIBLE:
+            found.append({"code": "scale", "text": "the stated scale is implausible"})
+        return found + [{"code": "warning", "text": warning} for warning in detection.warnings]
+
+    def symbols(self, status: str) -> list[str]:
+        """Return the symbols of the landmarks with this status."""
+        return [mark.symbol for mark in self.detection.landmarks if mark.status == status]
+
+    @cached_property
+    def urgency(self) -> int:
+        """How much the film needs a person; 0 where nothing stood out."""
+        detection = self.detection
+        implausible = detection.spacing_source is SpacingSource.IMPLAUSIBLE
+        landmarks = 10 * len(self.symbols("missing")) + len(self.symbols("uncertain"))
+        return 1000 * (detection.state == "uncertain") + landmarks + 5 * implausible
+
+
+class ResultFilms:
+    """Reads the JSON files of a folder of results, each once as long as it does not change.
+
+    Args:
+        results: folder that ``monai-ceph detect`` wrote.
+        films: files and folders with the films.
+
+    Raises:
+        CephError: the folder holds no JSON results.
+    """
+
+    def __init__(self, results: Path, films: list[Path]) -> None:
+        if not is_results(results):
+            raise CephError(f"{results}: no results as JSON. Detect with json among --formats first")
+        self._folder = results / "json"
+        self._films = Films(films)
+        self._known: dict[str, tuple[tuple[int, int], ReviewFilm | None]] = {}
+        self._by_id: dict[str, ReviewFilm] = {}
+        self._patients: dict[tuple[str, int, int], dict[str, str] | None] = {}
+        self._lock = threading.Lock()
+
+    def all(self) -> list[ReviewFilm]:
+        """Return the films in the order of their names; a file that is no result is left out."""
+        with self._lock:
+            seen: dict[str, tuple[tuple[int, int], ReviewFilm | None]] = {}
+            with os.scandir(self._folder) as entries:
+                for entry in entries:
+                    if entry.name.endswith(".json") and not entry.name.startswith(".") and entry.is_file():
+                        status = entry.stat()
+                        version = (status.st_mtime_ns, status.st_size)
+                        known = self._known.get(entry.name)
+                        seen[entry.name] = (
+                            known if known and known[0] == version else (version, self._read(Path(entry.path)))
+                        )
+            self._known = seen
+            found = [film for _, film in seen.values() if film is not None]
+            self._by_id = {film.id: film for film in found}
+        return sorted(found, key=lambda film: film.detection.file)
+
+    def get(self, film_id: str) -> ReviewFilm | None:
+        """Return a film by its id, None if there is none."""
+        self.all()
+        return self._by_id.get(film_id)
+
+    def faulty(self) -> list[str]:
+        """Return the names of files that are no results."""
+        self.all()
+        return sorted(name for name, (_, film) in self._known.items() if film is None)
+
+    @staticmethod
+    def _read(file: Path) -> ReviewFilm | None:
+        try:
+            detection = read_detection(file)
+        except CephError:
+            return None
+        stem = file.name.removesuffix(".json")
+        return ReviewFilm(hashlib.sha256(os.fsencode(stem)).hexdigest()[:32], stem, detection)
+
+    def path(self, film: ReviewFilm) -> Path | None:
+        """Return the file of a film, None if it is not at hand."""
+        return self._films.find(film.detection)
+
+    def key(self, film: ReviewFilm) -> str:
+        """Return a text that changes with the film's file.
+
+        Raises:
+            CephError: the film is not at hand.
+        """
+        path = self.path(film)
+        if path is None:
+            raise CephError(f"{film.detection.file}: the film is not at hand. Start the review with --films FOLDER")
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise CephError(f"{film.detection.file}: {error.strerror}") from error
+        return f"{film.stem}\n{path.absolute()}\n{status.st_mtime_ns}\n{status.st_size}"
+
+    def read(self, film: ReviewFilm) -> Radiograph:
+        """Read a film.
+
+        Raises:
+            CephError: it is not at hand, cannot be read, or is another image than that of the result.
+        """
+        radiograph, why = radiograph_of(self._films, film.detection)
+        if radiograph is None:
+            raise CephError(why or f"{film.detection.file}: the film is not at hand. Start with --films FOLDER")
+        return radiograph
+
+    def patient(self, film: ReviewFilm) -> dict[str, Any] | None:
+        """Return name, id, birth date and sex from a DICOM film; None without one."""
+        path = self.path(film) if film.detection.image_uid else None
+        if path is None:
+            return None
+        try:
+            status = path.stat()
+            key = (str(path), status.st_mtime_ns, status.st_size)
+            if key not in self._patients:
+                self._patients[key] = _patient(path)
+        except OSError:
+            return None
+        return self._patients[key]
+
+
+def _patient(path: Path) -> dict[str, str] | None:
+    from pydicom import dcmread
+
+    names = {"name": "PatientName", "id": "PatientID", "birth_date": "PatientBirthDate", "sex": "PatientSex"}
+    try:
+        with quiet():
+            head = dcmread(path, stop_before_pixels=True, specific_tags=list(names.values()))
+            return {key: str(head.get(name) or "") for key, name in names.items()}
+    except Exception:  # decoders document few of their exceptions; without a header there is no name to show
+        return None

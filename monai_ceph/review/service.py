@@ -1,0 +1,250 @@
+"""What the server does for a request, without HTTP."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from monai_ceph.errors import CephError
+from monai_ceph.reports.report_figure import uncertainty_radii
+from monai_ceph.result import Detection
+from monai_ceph.review.films import ResultFilms, ReviewFilm
+from monai_ceph.review.measuring import measured
+from monai_ceph.review.models import Measured, Revision, Save, Sign, StoredRevision
+from monai_ceph.review.pictures import Pictures, Pixels
+from monai_ceph.review.reviewing import checked, first_revision, moves, reviewed, slug, undecided
+from monai_ceph.review.store import Conflict, RevisionStore
+
+__all__ = ["READINGS", "REVIEWS", "ReviewService"]
+
+REVIEWS = "reviews"
+READINGS = "readings"
+
+
+class ReviewService:
+    """The films of one folder of results, and their reviews.
+
+    Args:
+        results: the folder.
+        films: where the films are.
+        reviewer: name of the person, if it is known at the start.
+        blind: hide the detection and other people's points; needs a reviewer.
+        deidentify: show no patient.
+
+    Raises:
+        CephError: the folder holds no results, or ``blind`` without a reviewer.
+        OSError: a save that a kill interrupted cannot be finished.
+    """
+
+    def __init__(
+        self,
+        results: Path,
+        films: list[Path],
+        reviewer: str | None = None,
+        blind: bool = False,
+        deidentify: bool = False,
+    ) -> None:
+        if blind and reviewer is None:
+            raise CephError("a blind reading needs the name of the reader: --reviewer NAME")
+        self.films = ResultFilms(results, films)
+        self.results, self.reviewer, self.blind, self.deidentify = results, reviewer, blind, deidentify
+        folder = results / READINGS / slug(reviewer) if blind and reviewer is not None else results / REVIEWS
+        self.store = RevisionStore(folder)
+        self.store.recover()
+        self.pictures = Pictures(folder / ".thumbnails")
+
+    def worklist(self) -> list[dict[str, Any]]:
+        """Return all films, those that need a person first."""
+        rows = []
+        for film in self.films.all():
+            newest = self._newest(film)
+            state = newest.state if newest is not None else "open"
+            row = {
+                "id": film.id,
+                "film": film.detection.file,
+                "state": state,
+                "revision": 0 if newest is None else newest.revision,
+                "reviewer": None if newest is None else newest.reviewer,
+                "attention": [] if self.blind else film.attention,
+                "missing": 0 if self.blind else len(film.symbols("missing")),
+                "uncertain": 0 if self.blind else len(film.symbols("uncertain")),
+                "spacing": film.detection.pixel_spacing is not None or bool(newest and newest.calibration),
+                "patient": None if self.deidentify else self.films.patient(film),
+            }
+            rows.append((state == "final", 0 if self.blind else -film.urgency, film.detection.file, row))
+        return [row for *_, row in sorted(rows, key=lambda each: each[:3])]
+
+    def film(self, film_id: str) -> ReviewFilm:
+        """Return a film by its id.
+
+        Raises:
+            KeyError: there is none.
+        """
+        film = self.films.get(film_id)
+        if film is None:
+            raise KeyError(film_id)
+        return film
+
+    def current(self, film: ReviewFilm) -> Revision:
+        """Return the newest revision of a film, or revision 0.
+
+        Raises:
+            CephError: its file cannot be read, or belongs to another image.
+        """
+        newest = self._newest(film)
+        return first_revision(film.detection, self.blind) if newest is None else newest.public()
+
+    def _newest(self, film: ReviewFilm) -> StoredRevision | None:
+        newest = self.store.newest(film.stem)
+        detection = film.detection
+        if newest is not None and (newest.image_uid, newest.size) != (
+            detection.image_uid,
+            (detection.columns, detection.rows),
+        ):
+            raise CephError(
+                f"{film.detection.file}: the review in {self.store.folder / film.stem} is of another image. Move it away"
+            )
+        return newest
+
+    def page(self, film: ReviewFilm) -> dict[str, Any]:
+        """Return everything about one film except its pixels.
+
+        Raises:
+            CephError: the film is not at hand, or a file cannot be read.
+        """
+        detection, current, pixels = film.detection, self.current(film), self.pixels(film)
+        newest = self._newest(film)
+        warnings = list(detection.warnings) if not self.blind else []
+        if newest is not None and (newest.weights_sha256, newest.recipe_sha256) != _model(detection):
+            warnings.append("Another model detected on this film after the review; the points of the review stay.")
+        return {
+            "id": film.id,
+            "film": detection.file,
+            "width": detection.columns,
+            "height": detection.rows,
+            "pixel_spacing": detection.pixel_spacing,
+            "spacing_source": detection.spacing_source.value,
+            "window": {"center": pixels.center, "width": pixels.width},
+            "invert": detection.inverted,
+            "minimum": pixels.minimum,
+            "maximum": pixels.maximum,
+            "detection": None if self.blind else {"landmarks": _landmarks(detection)},
+            "warnings": warnings,
+            "review": current.model_dump(mode="json"),
+            "history": [
+                {
+                    "revision": each.revision,
+                    "saved_at": each.model_dump(mode="json")["saved_at"],
+                    "reviewer": each.reviewer,
+                    "state": each.state,
+                    "changes": len(each.changes),
+                }
+                for each in self.store.history(film.stem)
+            ],
+            **measured(reviewed(detection, current.points, current.calibration)),
+        }
+
+    def pixels(self, film: ReviewFilm) -> Pixels:
+        """Return the pixels of a film.
+
+        Raises:
+            CephError: the film is not at hand, or cannot be read.
+        """
+        return self.pictures.pixels(self.films.key(film), lambda: self.films.read(film))
+
+    def thumbnail(self, film: ReviewFilm) -> bytes:
+        """Return a small picture as PNG; errors as :meth:`pixels`."""
+        return self.pictures.thumbnail(self.films.key(film), lambda: self.films.read(film))
+
+    def measure(self, film: ReviewFilm, body: Measured) -> dict[str, Any]:
+        """Return measurements and lines of points that are not saved.
+
+        Raises:
+            CephError: the points or the calibration cannot be right.
+        """
+        points = checked(body.points, film.detection, first_revision(film.detection, self.blind), self.blind)
+        return measured(reviewed(film.detection, points, body.calibration))
+
+    def save(self, film: ReviewFilm, body: Save) -> Revision:
+        """Save a draft.
+
+        Raises:
+            Conflict: somebody saved meanwhile.
+            CephError: the points or the calibration cannot be right, or the reader is not the one of a blind reading.
+            OSError: it cannot be written; then nothing has changed.
+        """
+        before = self._follow(film, body)
+        points = checked(body.points, film.detection, before, self.blind)
+        reviewed(film.detection, points, body.calibration)
+        replaces = before.revision if before.state == "final" else before.replaces
+        return self._add(
+            film, before, "saved", body.reviewer, points=points, calibration=body.calibration, note=body.note,
+            state="draft", replaces=replaces,
+        )  # fmt: skip
+
+    def sign(self, film: ReviewFilm, body: Sign) -> Revision:
+        """Make the newest revision final.
+
+        Raises:
+            Conflict: somebody saved meanwhile.
+            CephError: a landmark is undecided, or the revision is final already.
+            OSError: it cannot be written; then nothing has changed.
+        """
+        before = self._follow(film, body)
+        if before.state == "final":
+            raise CephError(f"revision {before.revision} is final already")
+        if open_points := undecided(before.points):
+            raise CephError(f"undecided: {', '.join(open_points)}. Place them, or say that they are not on the film")
+        return self._add(
+            film, before, "signed", body.reviewer, points=before.points, calibration=before.calibration,
+            note=before.note, state="final", replaces=before.replaces,
+        )  # fmt: skip
+
+    def _follow(self, film: ReviewFilm, body: Save | Sign) -> Revision:
+        """Return the revision that a new one follows."""
+        if self.blind and body.reviewer != self.reviewer:
+            raise CephError(f"this is the blind reading of {self.reviewer}. Start another review for another reader")
+        newest = self._newest(film)
+        if body.based_on != (0 if newest is None else newest.revision):
+            raise Conflict(newest)
+        return self.current(film)
+
+    def _add(self, film: ReviewFilm, before: Revision, event: str, reviewer: str, **content: Any) -> Revision:
+        detection = film.detection
+        earlier = {point.symbol: point for point in before.points}
+        now = {point.symbol: point for point in content["points"]}
+        changes = [
+            symbol for symbol in (*now, *(earlier.keys() - now.keys())) if now.get(symbol) != earlier.get(symbol)
+        ]
+        weights, recipe = _model(detection)
+        stored = StoredRevision(
+            revision=before.revision + 1,
+            reviewer=reviewer,
+            saved_at=datetime.now(timezone.utc),
+            film=detection.file,
+            image_uid=detection.image_uid,
+            size=(detection.columns, detection.rows),
+            weights_sha256=weights,
+            recipe_sha256=recipe,
+            changes=tuple(changes),
+            **content,
+        )
+        return self.store.add(film.stem, stored, event, moves(stored.points, detection)).public()
+
+
+def _model(detection: Detection) -> tuple[str, str]:
+    return detection.model.weights_sha256, detection.model.recipe_sha256
+
+
+def _landmarks(detection: Detection) -> list[dict[str, Any]]:
+    radii = uncertainty_radii(detection)
+    return [
+        {
+            **{name: getattr(mark, name) for name in ("symbol", "x", "y", "status", "score")},
+            "expected_x": None,
+            "expected_y": None,
+            "radius_px": radii.get(mark.symbol),
+        }
+        for mark in detection.landmarks
+    ]

@@ -1,0 +1,183 @@
+"""Revisions on the disk: one file each, which is never changed, and the audit beside them.
+
+A save takes these steps: it writes and flushes the file under another name, adds the line to the audit, and gives the
+file its name. After a kill between the last two steps, the next access gives it its name.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from pydantic import ValidationError
+
+from monai_ceph.errors import CephError
+from monai_ceph.review.audit import AUDIT, append, entries
+from monai_ceph.review.models import StoredRevision
+from monai_ceph.storage.atomic import sha256_of
+
+__all__ = ["Conflict", "RevisionStore"]
+
+_FILE = re.compile(r"(\d{4,})\.json")
+_PART = re.compile(r"\.(\d{4,})\.json\.part")
+
+
+class Conflict(Exception):
+    """Somebody saved a revision meanwhile.
+
+    Attributes:
+        current: the newest revision.
+    """
+
+    def __init__(self, current: StoredRevision | None) -> None:
+        super().__init__("somebody saved this film meanwhile")
+        self.current = current
+
+
+class RevisionStore:
+    """The revisions of all films, in ``<folder>/<stem>/<NNNN>.json``.
+
+    Args:
+        folder: such as ``RESULTS/reviews``; created with the first revision.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._thread = threading.Lock()
+        self._read: dict[Path, StoredRevision] = {}
+
+    def numbers(self, stem: str) -> list[int]:
+        """Return the numbers of a film's revisions, from the first."""
+        try:
+            names = os.listdir(self.folder / stem)
+        except FileNotFoundError:
+            return []
+        return sorted(int(match[1]) for name in names if (match := _FILE.fullmatch(name)))
+
+    def get(self, stem: str, number: int) -> StoredRevision:
+        """Return one revision.
+
+        Raises:
+            CephError: its file cannot be read.
+        """
+        file = self._file(stem, number)
+        # a file never changes once it has its name
+        if (known := self._read.get(file)) is None:
+            try:
+                known = StoredRevision.model_validate_json(file.read_bytes())
+            except (OSError, ValidationError) as error:
+                why = error.strerror if isinstance(error, OSError) else "not a revision of a review"
+                raise CephError(f"{file}: {why}. Move it away, or restore it from a copy") from error
+            self._read[file] = known
+        return known
+
+    def newest(self, stem: str) -> StoredRevision | None:
+        """Return the newest revision of a film, None without any.
+
+        Raises:
+            CephError: its file cannot be read.
+        """
+        numbers = self.numbers(stem)
+        return self.get(stem, numbers[-1]) if numbers else None
+
+    def history(self, stem: str) -> list[StoredRevision]:
+        """Return all revisions of a film, the first first.
+
+        Raises:
+            CephError: a file cannot be read.
+        """
+        return [self.get(stem, number) for number in self.numbers(stem)]
+
+    def add(self, stem: str, revision: StoredRevision, event: str, moves: list[dict[str, Any]]) -> StoredRevision:
+        """Save a revision, and record it.
+
+        Args:
+            stem: of the film.
+            revision: its number is that of the newest one and 1.
+            event: ``saved`` or ``signed``.
+            moves: for the audit: what differs from the detection.
+
+        Raises:
+            Conflict: the number is taken, or does not follow.
+            OSError: the disk is full or cannot be written; then nothing has changed.
+        """
+        target = self._file(stem, revision.revision)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with self._thread, FileLock(self.folder / ".lock"):
+            self._finish(stem)
+            newest = self.newest(stem)
+            if revision.revision != (0 if newest is None else newest.revision) + 1:
+                raise Conflict(newest)
+            part = target.with_name(f".{target.name}.part")
+            try:
+                with part.open("w", encoding="utf-8") as stream:
+                    stream.write(json.dumps(revision.model_dump(mode="json"), ensure_ascii=False, indent=1) + "\n")
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                append(
+                    self.folder / AUDIT,
+                    {
+                        "at": datetime.now(timezone.utc).isoformat(),
+                        "event": event,
+                        "film": revision.film,
+                        "file": target.relative_to(self.folder).as_posix(),
+                        "revision": revision.revision,
+                        "reviewer": revision.reviewer,
+                        "replaces": revision.replaces,
+                        "sha256": sha256_of(part),
+                        "weights_sha256": revision.weights_sha256,
+                        "recipe_sha256": revision.recipe_sha256,
+                        "moves": moves,
+                    },
+                )
+            except BaseException:
+                part.unlink(missing_ok=True)
+                raise
+            _name(part, target)
+        return revision
+
+    def recover(self) -> None:
+        """Finish a save that a kill interrupted.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        if (self.folder / AUDIT).exists():
+            with self._thread, FileLock(self.folder / ".lock"):
+                self._finish("*")
+
+    def _finish(self, stem: str) -> None:
+        """Name or remove what a killed save left behind; ``*`` stands for all films."""
+        folders = self.folder.iterdir() if stem == "*" else [self.folder / stem]
+        parts = [
+            part for folder in folders if folder.is_dir() for part in folder.iterdir() if _PART.fullmatch(part.name)
+        ]
+        if not parts:
+            return
+        recorded = {entry.get("file"): entry.get("sha256") for entry in entries(self.folder / AUDIT)}
+        for part in parts:
+            target = part.with_name(part.name[1 : -len(".part")])
+            if recorded.get(target.relative_to(self.folder).as_posix()) == sha256_of(part) and not target.exists():
+                _name(part, target)
+            else:
+                part.unlink()
+
+    def _file(self, stem: str, number: int) -> Path:
+        return self.folder / stem / f"{number:04}.json"
+
+
+def _name(part: Path, target: Path) -> None:
+    """Give a file its name, unless another one has it; an existing file is never replaced."""
+    os.link(part, target)
+    part.unlink()
+    descriptor = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""What the servers for browsers share: who may send requests."""
