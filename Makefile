@@ -11,7 +11,7 @@ ifeq ($(shell command -v nvidia-smi 2>/dev/null),)
 TORCH_INDEX := --extra-index-url https://download.pytorch.org/whl/cpu --retries 0 --timeout 15
 endif
 
-.PHONY: help setup label optional demo test paper docs lint types clean
+.PHONY: help web setup label optional demo test paper docs lint types clean
 
 help:
 	@echo "make demo      set up, draw synthetic DICOM cephalograms in demo/, detect on them, print the error, write reports"
@@ -20,6 +20,7 @@ help:
 	@echo "make label     set up, with MONAI Label, for monai-ceph label"
 	@echo "make paper     set up, train and test the paper's method: ISBI=FOLDER names the films; takes hours"
 	@echo "make docs      set up, build the pages in docs/ as a site in site/"
+	@echo "make web       check, test and build the page for reviews from web/; needs Node"
 	@echo "make setup     set up only: the environment $(VENV)"
 	@echo "make lint      set up, run ruff"
 	@echo "make types     set up, run mypy"
@@ -68,6 +69,10 @@ test: lint types
 paper: setup
 	@test -d "$(ISBI)/RawImage" || { echo "make paper needs ISBI=FOLDER, the films of ISBI 2015 with RawImage/ in it"; exit 2; }
 	$(BIN)/python benchmarks/paper.py "$(ISBI)"
+
+# the built page is in the repository: a fresh clone needs no Node
+web:
+	cd web && npm ci && npm run lint && npm test && npm run build
 
 docs: $(VENV)/.docs
 # the variable silences a notice about MkDocs 2, which the extra does not install

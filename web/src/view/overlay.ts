@@ -1,0 +1,175 @@
+/** Points, circles, ghosts and lines over the film. */
+
+import { type Place, inside } from "../model/geometry";
+import { find, statusOf } from "../model/points";
+import type { Calibration, Landmark, Line, Point, Term } from "../types";
+import { svg } from "./dom";
+import type { FilmViewer } from "./viewer";
+
+export interface Scene {
+  points: Point[];
+  lines: Line[];
+  calibration: Calibration | null;
+  ends: Place[];
+  cursor: Place | null;
+  chosen: string | null;
+  layers: Set<string>;
+}
+
+export interface Dragging {
+  began(symbol: string): void;
+  moved(symbol: string, place: Place): void;
+  ended(symbol: string): void;
+}
+
+export class Overlay {
+  private readonly lines = svg("g");
+  private readonly marks = svg("g");
+  readonly element = svg("svg", { class: "overlay", "aria-hidden": "true" }, this.lines, this.marks);
+  private scene: Scene | null = null;
+
+  constructor(
+    private readonly view: FilmViewer,
+    private readonly terms: Term[],
+    private readonly landmarks: Map<string, Landmark>,
+    private readonly dragging: Dragging,
+  ) {
+    view.viewer.canvas.append(this.element);
+  }
+
+  private groups = new Map<string, SVGGElement>();
+
+  draw(scene: Scene | null = this.scene): void {
+    this.scene = scene;
+    if (!scene || !this.view.ready) return;
+    this.lines.replaceChildren(...this.drawnLines(scene));
+    const kept = new Set<string>();
+    for (const term of this.terms) {
+      const point = find(scene.points, term.symbol);
+      const landmark = this.landmarks.get(term.symbol);
+      const placed = point && point.x !== null && point.y !== null ? { x: point.x, y: point.y } : null;
+      const ghost =
+        landmark && landmark.expected_x !== null && landmark.expected_y !== null
+          ? { x: landmark.expected_x, y: landmark.expected_y }
+          : null;
+      const place = placed ?? (point?.source === "absent" ? null : ghost);
+      if (!place) continue;
+      kept.add(term.symbol);
+      this.mark(scene, term, place, placed !== null, statusOf(point, landmark), landmark?.radius_px ?? null);
+    }
+    for (const [symbol, group] of this.groups) {
+      if (kept.has(symbol)) continue;
+      group.remove();
+      this.groups.delete(symbol);
+    }
+  }
+
+  private mark(scene: Scene, term: Term, place: Place, placed: boolean, status: string, radius: number | null): void {
+    let group = this.groups.get(term.symbol);
+    if (!group) {
+      group = this.made(term.symbol);
+      this.groups.set(term.symbol, group);
+      this.marks.append(group);
+    }
+    const { x, y } = this.view.toScreen(place);
+    const names = ["mark", placed ? status : "ghost", scene.chosen === term.symbol ? "chosen" : ""];
+    group.setAttribute("class", names.filter(Boolean).join(" "));
+    group.setAttribute("transform", `translate(${x} ${y})`);
+    const circle = group.querySelector(".radius");
+    const shows = radius !== null && status !== "human" && scene.layers.has("circles");
+    circle?.setAttribute("r", String(shows ? radius * this.view.scale : 0));
+    const text = group.querySelector("text");
+    if (text) text.textContent = scene.layers.has("names") || scene.chosen === term.symbol ? term.symbol : "";
+    if (scene.chosen === term.symbol && group !== this.marks.lastElementChild && !this.held) this.marks.append(group);
+  }
+
+  private held: string | null = null;
+
+  private made(symbol: string): SVGGElement {
+    const group = svg(
+      "g",
+      { "data-symbol": symbol },
+      svg("circle", { class: "radius", r: 0 }),
+      svg("circle", { class: "hit", r: 14 }),
+      svg("path", { class: "halo", d: CROSS }),
+      svg("path", { class: "cross", d: CROSS }),
+      svg("text", { x: 9, y: -8 }),
+    );
+    const hit = group.querySelector(".hit");
+    let offset: Place = { x: 0, y: 0 };
+    let start: Place | null = null;
+    const at = (event: PointerEvent): Place => {
+      const box = this.view.viewer.canvas.getBoundingClientRect();
+      return { x: event.clientX - box.left, y: event.clientY - box.top };
+    };
+    const listen = (name: string, handler: (event: PointerEvent) => void) => {
+      hit?.addEventListener(name, handler as EventListener);
+    };
+    listen("pointerdown", (event) => {
+      if (event.button !== 0) return;
+      event.stopPropagation();
+      event.preventDefault();
+      hit?.setPointerCapture(event.pointerId);
+      const matrix = group.getCTM();
+      start = at(event);
+      offset = { x: (matrix?.e ?? start.x) - start.x, y: (matrix?.f ?? start.y) - start.y };
+      this.held = symbol;
+      this.dragging.began(symbol);
+    });
+    listen("pointermove", (event) => {
+      if (this.held !== symbol || !start) return;
+      event.stopPropagation();
+      const place = at(event);
+      const { width, height } = this.view.film;
+      this.dragging.moved(
+        symbol,
+        inside(this.view.toFilm({ x: place.x + offset.x, y: place.y + offset.y }), width, height),
+      );
+    });
+    const end = (event: PointerEvent) => {
+      if (this.held !== symbol) return;
+      event.stopPropagation();
+      this.held = start = null;
+      this.dragging.ended(symbol);
+    };
+    listen("pointerup", end);
+    listen("pointercancel", end);
+    return group;
+  }
+
+  private drawnLines(scene: Scene): SVGElement[] {
+    const path = (places: Place[], closed: boolean) =>
+      places
+        .map((place, index) => {
+          const { x, y } = this.view.toScreen(place);
+          return `${index ? "L" : "M"}${x.toFixed(2)} ${y.toFixed(2)}`;
+        })
+        .join("") + (closed ? "Z" : "");
+    const result: SVGElement[] = [];
+    for (const line of scene.lines) {
+      if (!scene.layers.has(line.layer)) continue;
+      const d = path(
+        line.points.map(([x, y]) => ({ x, y })),
+        line.closed,
+      );
+      result.push(svg("path", { class: "line", "data-layer": line.layer, d }, svg("title", {}, line.label)));
+    }
+    const { calibration } = scene;
+    const ruler = scene.ends.length
+      ? scene.ends
+      : calibration
+        ? [
+            { x: calibration.x1, y: calibration.y1 },
+            { x: calibration.x2, y: calibration.y2 },
+          ]
+        : [];
+    if (ruler.length) result.push(svg("path", { class: "ruler", d: path(ruler, false) }));
+    for (const end of [...ruler, ...(scene.cursor ? [scene.cursor] : [])]) {
+      const { x, y } = this.view.toScreen(end);
+      result.push(svg("path", { class: "ruler", d: CROSS, transform: `translate(${x} ${y})` }));
+    }
+    return result;
+  }
+}
+
+const CROSS = "M-7 0H-2M2 0H7M0 -7V-2M0 2V7";
