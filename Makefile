@@ -11,7 +11,7 @@ ifeq ($(shell command -v nvidia-smi 2>/dev/null),)
 TORCH_INDEX := --extra-index-url https://download.pytorch.org/whl/cpu --retries 0 --timeout 15
 endif
 
-.PHONY: help web setup label optional demo test paper docs lint types clean
+.PHONY: help web setup label optional demo test pytest paper docs lint types clean
 
 help:
 	@echo "make demo      set up, draw synthetic DICOM cephalograms in demo/, detect on them, print the error, write reports"
@@ -23,6 +23,7 @@ help:
 	@echo "make web       check, test and build the page for reviews from web/; needs Node"
 	@echo "make setup     set up only: the environment $(VENV)"
 	@echo "make lint      set up, run ruff"
+	@echo "make pytest    set up, run the tests only"
 	@echo "make types     set up, run mypy"
 	@echo "make clean     remove $(VENV), demo and what builds left"
 
@@ -63,8 +64,10 @@ types: setup
 	$(BIN)/mypy
 
 # many tests wait for servers: two at a time, with a thread each, take 60 % of the time
-test: lint types
+pytest: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+test: lint types pytest
 
 paper: setup
 	@test -d "$(ISBI)/RawImage" || { echo "make paper needs ISBI=FOLDER, the films of ISBI 2015 with RawImage/ in it"; exit 2; }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -103,3 +104,40 @@ def test_other_weights_are_noticed(command: list[str]) -> None:
     assert run(*command)[1] == "[]"
     file.write_bytes(b"no weights")
     assert run(*command, code=2)[1] == "['ignite', 'monai', 'torch']"
+
+
+# as the console script; afterwards it imports all that inference.json imports, and what MONAI did without
+DETECTION = """
+import os, sys
+from monai_ceph.cli import run
+try:
+    run()
+except SystemExit as end:
+    assert not end.code
+import monai_ceph.training, monai_ceph.transforms
+optional = {"ignite", "itk", "matplotlib", "nibabel", "pandas", "scipy", "skimage", "sympy", "tensorboard"}
+print("imported", sorted(optional & set(sys.modules)), "monai" in sys.modules, os.environ["OMP_WAIT_POLICY"])
+import ignite.engine, scipy.ndimage
+"""
+
+
+def test_detection_imports_no_package_that_monai_needs_only_elsewhere(film: Path, tmp_path: Path) -> None:
+    """MONAI's own ``__init__`` imports them all, which takes longer than a detection; the points are the same."""
+    arguments = ["detect", str(film), "--out", str(tmp_path / "out"), "--formats", "csv", "--device", "cpu", "--force"]
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    program = [sys.executable, "-c", DETECTION, *arguments]
+    done = subprocess.run(program, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.rpartition("imported ")[2].strip() == "[] True passive"
+    result = CliRunner().invoke(app, [*arguments[:3], str(tmp_path / "here"), *arguments[4:]])
+    assert result.exit_code == 0, result.output
+    table = "landmarks.csv"
+    assert (tmp_path / "out" / table).read_text() == (tmp_path / "here" / table).read_text()
+
+
+def test_a_waiting_policy_of_the_user_is_kept() -> None:
+    call = "from monai_ceph.work.start_up import prepare_process; prepare_process()"
+    program = f"import os; {call}; print(os.environ['OMP_WAIT_POLICY'])"
+    environment = os.environ | {"OMP_WAIT_POLICY": "active"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.strip() == "active"

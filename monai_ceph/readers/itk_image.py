@@ -5,7 +5,8 @@ Only MetaImage states a meaningful pixel spacing. The resolution in the other fo
 
 Pillow reads the headers first: it recognises the true format behind any suffix, and the size before memory is
 allocated. It also decodes what ITK gets wrong or cannot read: one-bit BMP, and TIFF other than plain grey or RGB (see
-`tiff`; ITK returns grey with alpha as interleaved values and has no Python type for palettes).
+`tiff`; ITK returns grey with alpha as interleaved values and has no Python type for palettes), and whole films in the
+plainest formats, to save the seconds that ITK takes to import (see `simple_image`).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from monai_ceph.errors import ReadError
 from monai_ceph.readers.native_stdout import captured_lines
 from monai_ceph.readers.pixels import WORKING_FOLDER, check_size, finite, grey, one_image
 from monai_ceph.readers.radiograph import Radiograph, SpacingSource, anisotropy_warnings, usable_spacing
+from monai_ceph.readers.simple_image import simple_pixels
 from monai_ceph.readers.tiff import GREY_MODES, TiffLayout, tiff_layout, unknown_white_is_zero
 
 PILLOW_SUFFIXES = (".webp", ".jp2", ".j2k")
@@ -75,6 +77,8 @@ def read_raster(path: Path) -> Radiograph:
         pixels = tiff.with_sign(_decode_with_pillow(tiff.as_stored(path)))
     elif mode == "1" or kind in _FOR_PILLOW:
         pixels = _decode_with_pillow(path)
+    elif (simple := simple_pixels(path, kind)) is not None:
+        pixels = simple
     else:
         with WORKING_FOLDER, captured_lines(_LIBJPEG, libjpeg_messages):
             pixels, _ = _decode_with_itk(path, f"{kind}ImageIO")
