@@ -39,7 +39,8 @@ def test_commands_and_options_in_the_pages_exist(page: str, line: str) -> None:
     words = shlex.split(re.split(r" [>|] | >> | &$", line)[0], comments=True)
     command = typer.main.get_command(app)
     while isinstance(command, typer.core.TyperGroup):
-        name, *words = words
+        # review takes a folder as short for review serve
+        name, *words = words if words[0] in command.commands or "serve" not in command.commands else ["serve", *words]
         command = command.commands[name]
     # raises for an unknown option or a wrong value
     command.make_context(name, words)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import click
 import typer
 from typer.core import TyperGroup
 
@@ -19,7 +18,7 @@ __all__ = ["review"]
 class _ServesFirst(TyperGroup):
     """Takes ``review RESULTS`` for ``review serve RESULTS``."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put the command in front, where no command is named."""
         if args and args[0] not in self.commands and args[0] != "--help":
             args = ["serve", *args]

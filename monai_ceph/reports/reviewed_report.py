@@ -111,7 +111,9 @@ def reviewed_report(review: Review, source: Dataset) -> sr.ComprehensiveSR:
             software_versions=f"monai-ceph {__version__}",
             device_serial_number="none",
             is_verified=review.verified,
-            **_verification(review, source),
+            verifying_observer_name=_person_name(review.observer) if review.verified else None,
+            # both are mandatory then (PS3.3 C.17.2)
+            verifying_organization=(str(source.get("InstitutionName") or "") or _NO_NAME) if review.verified else None,
         )
         document.ObservationDateTime = complete(document, source, review)
         for observer in document.get("VerifyingObserverSequence", ()):
@@ -119,14 +121,6 @@ def reviewed_report(review: Review, source: Dataset) -> sr.ComprehensiveSR:
         # the newest review counts, and there may be two in one second
         document.ContentTime = f"{document.ContentTime}{review.created:.%f}"
         return document
-
-
-def _verification(review: Review, source: Dataset) -> dict[str, str]:
-    """Return highdicom's arguments for who verified the document; both are mandatory then (PS3.3 C.17.2)."""
-    if not review.verified:
-        return {}
-    organization = str(source.get("InstitutionName") or "") or _NO_NAME
-    return {"verifying_observer_name": _person_name(review.observer), "verifying_organization": organization}
 
 
 def _person_name(observer: str | None) -> str:

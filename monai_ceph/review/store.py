@@ -1,7 +1,8 @@
 """Revisions on the disk: one file each, which is never changed, and the audit beside them.
 
 A save takes these steps: it writes and flushes the file under another name, adds the line to the audit, and gives the
-file its name. After a kill between the last two steps, the next access gives it its name.
+file its name. That is a hard link, which fails where the name is taken. After a kill between the last two steps, the
+next start or save of the film gives it its name.
 """
 
 from __future__ import annotations
