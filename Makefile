@@ -11,10 +11,11 @@ ifeq ($(shell command -v nvidia-smi 2>/dev/null),)
 TORCH_INDEX := --extra-index-url https://download.pytorch.org/whl/cpu --retries 0 --timeout 15
 endif
 
-.PHONY: help web setup label optional demo test paper docs lint types clean
+.PHONY: help web setup label optional demo review test paper docs lint types clean
 
 help:
 	@echo "make demo      set up, draw synthetic DICOM cephalograms in demo/, detect on them, print the error, write reports"
+	@echo "make review    make demo, then serve its films for a review in the browser, until Ctrl-C"
 	@echo "make test      set up, lint, check types, run the tests; tests skip if something that they need is missing"
 	@echo "make optional  set up, with every extra that tests need and MONAI Label: make test then runs their tests too"
 	@echo "make label     set up, with MONAI Label, for monai-ceph label"
@@ -44,7 +45,7 @@ $(VENV)/.label: $(VENV)/.installed requirements/label.txt
 
 # torch is named again wherever pip resolves: in a conflict elsewhere it may look for another one
 optional: label
-	$(PIP) install "$(TORCH)" -e ".[ray,s3-tests,onnx,pacs,node-tests,pretrained,docs,report]"
+	$(PIP) install "$(TORCH)" -e ".[ray,s3-tests,onnx,pacs,node-tests,pretrained,docs,report,review]"
 
 demo: setup
 # the table comes last: without it, an earlier demo was interrupted, and phantom would refuse its folder
@@ -54,6 +55,11 @@ demo: setup
 	$(BIN)/monai-ceph report demo/results --films demo/films --out demo/report
 	@echo "Open demo/report/index.html in a browser. The table above is the error against demo/films/landmarks.csv:"
 	@echo "synthetic films say nothing about patients, and a point that is called ok can be wrong."
+
+# the demo's films, to see, correct and sign in a browser
+review: demo
+	$(PIP) install "$(TORCH)" -e ".[review]"
+	$(BIN)/monai-ceph review demo/results --films demo/films
 
 lint: setup
 	$(BIN)/ruff check .

@@ -17,10 +17,12 @@ from monai_ceph.commands.console import (
     console,
     messages,
     need_extra,
+    say,
     stop,
 )
 from monai_ceph.commands.options import Device, Overlay, check_spacing
 from monai_ceph.errors import CephError
+from monai_ceph.review import READINGS, REVIEWS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -192,6 +194,8 @@ def detect(
     except (CephError, OSError) as error:
         stop(error)
     screen.end(summary, out, options)
+    if kept := [name for name in (REVIEWS, READINGS) if (out / name).is_dir()]:
+        say(f"The reviews in {' and '.join(str(out / name) for name in kept)} were left as they are.")
     if summary.in_errors or summary.clashes or summary.not_sent or summary.not_listed:
         raise typer.Exit(EXIT_SOME_FAILED if summary.with_landmarks else EXIT_NOTHING_DONE)
 

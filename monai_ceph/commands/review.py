@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 from typer.core import TyperGroup
 
-from monai_ceph.commands.console import console, need_extra, stop
+from monai_ceph.commands.console import EXIT_SOME_FAILED, console, need_extra, say, stop
 from monai_ceph.errors import CephError
 
 __all__ = ["review"]
@@ -18,7 +18,7 @@ __all__ = ["review"]
 class _ServesFirst(TyperGroup):
     """Takes ``review RESULTS`` for ``review serve RESULTS``."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
         """Put the command in front, where no command is named."""
         if args and args[0] not in self.commands and args[0] != "--help":
             args = ["serve", *args]
@@ -81,3 +81,85 @@ def serve(
         stop(f"--reviewer: {error}")
     except (CephError, OSError) as error:
         stop(error)
+
+
+@review.command()
+def audit(
+    results: Results,
+    csv: Annotated[Path | None, typer.Option(help="File for the audit as a table.", show_default=False)] = None,
+) -> None:
+    """Check that no save or signature was changed or removed since, also those of blind readers.
+
+    Exit code: 0 if all is as it was written, 1 if something is wrong, 2 if there is no review.
+    """
+    from monai_ceph.review import READINGS, REVIEWS
+    from monai_ceph.review.audit import AUDIT, faults
+    from monai_ceph.review.study import audit_csv
+    from monai_ceph.storage.written_files import WrittenFiles
+
+    found = [results / REVIEWS, *sorted((results / READINGS).glob("*"))]
+    folders = [folder for folder in found if (folder / AUDIT).exists() or any(folder.glob("*/*.json"))]
+    if not folders:
+        stop(f"{results}: nobody reviewed these results")
+    try:
+        wrong = [f"{folder}: {fault}" for folder in folders for fault in faults(folder)]
+        for fault in wrong:
+            _print(fault)
+        if csv is not None:
+            with WrittenFiles(csv.parent).writing(csv.name) as part:
+                tables = [audit_csv(folder) for folder in folders]
+                # one header for all
+                part.write_text(tables[0] + "".join(table.partition("\n")[2] for table in tables[1:]), encoding="utf-8")
+    except (CephError, OSError) as error:
+        stop(error)
+    if wrong:
+        raise typer.Exit(EXIT_SOME_FAILED)
+    _print("The audit is whole: every revision is as it was saved.")
+
+
+class As(str, Enum):
+    """What an export is for."""
+
+    RESULTS = "results"
+    DATASET = "dataset"
+
+
+@review.command()
+def export(
+    results: Results,
+    out: Annotated[Path, typer.Option(help="Folder for the files.")],
+    films: Annotated[
+        list[Path] | None, typer.Option(help="The films of the results, or folders of them.", show_default=False)
+    ] = None,
+    kind: Annotated[
+        As, typer.Option("--as", help="results: tables, reports, SR; dataset: films and points to learn from.")
+    ] = As.RESULTS,
+    drafts: Annotated[bool, typer.Option(help="Also films that nobody signed.")] = False,
+) -> None:
+    """Write the results after review: the points of persons, with their names.
+
+    Exit code: 0 if films were written, 1 if some of them lack something, 2 if nothing was written.
+    """
+    if missing := [path for path in (results, *(films or ())) if not path.exists()]:
+        stop(f"{missing[0]}: no such file or folder")
+    from monai_ceph.review import REVIEWS
+    from monai_ceph.review.export import export_dataset, export_results
+    from monai_ceph.review.films import ResultFilms
+    from monai_ceph.review.store import RevisionStore
+
+    try:
+        work = export_results if kind is As.RESULTS else export_dataset
+        summary = work(ResultFilms(results, list(films or ())), RevisionStore(results / REVIEWS), out, drafts)
+    except (CephError, OSError) as error:
+        stop(error)
+    for film, reason in (*summary.left_out, *summary.notes):
+        say(f"{film}: {reason}")
+    if not summary.written:
+        stop("no film was written: none is signed. Sign in monai-ceph review, or add --drafts")
+    _print(f"{summary.written} film{'' if summary.written == 1 else 's'} in {out}")
+    if summary.notes:
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _print(text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import os
 import socket
 import tempfile
@@ -14,8 +13,9 @@ from pathlib import Path
 
 from monai_ceph.errors import CephError
 from monai_ceph.storage.atomic import written_beside
+from monai_ceph.web.loopback import is_loopback
 
-__all__ = ["ServerOptions", "is_loopback", "serve"]
+__all__ = ["ServerOptions", "serve"]
 
 _MAIN = '''"""Written by monai-ceph label: MONAI Label imports the app from here."""
 
@@ -64,16 +64,6 @@ class ServerOptions:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         name = self.studies.rstrip("/") if self.remote else str(Path(self.studies).resolve())
         return cache / "monai-ceph" / "label" / hashlib.sha256(name.encode()).hexdigest()[:16]
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether an address can be reached only from this machine. The only name that counts is localhost."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def serve(options: ServerOptions, warn: Callable[[str], None]) -> None:

@@ -19,7 +19,7 @@ from monai_ceph.landmarks import LANDMARKS, Landmark
 from monai_ceph.reports.dicom_display import is_grey, is_inverted, modality_lut, pixel_aspect_ratio, voi_lut
 from monai_ceph.reports.dicom_objects import building, complete, identification, write_object
 from monai_ceph.reports.dicom_source import image_reference
-from monai_ceph.reports.dicom_uids import tracking_uid
+from monai_ceph.reports.dicom_uids import derived_uid, tracking_uid
 from monai_ceph.reports.labels import Label, place_labels
 from monai_ceph.reports.notes import NOTICE, profile_lines, scale_line
 from monai_ceph.reports.structured_report import image_position
@@ -41,7 +41,7 @@ _RADIUS, _LETTER_WIDTH, _TEXT_HEIGHT = 0.004, 0.011, 0.02
 
 
 def presentation_state(
-    detection: Detection, source: Dataset
+    detection: Detection, source: Dataset, reviewer: str | None = None
 ) -> pr.GrayscaleSoftcopyPresentationState | pr.ColorSoftcopyPresentationState:
     """Return the presentation state of one film: a point, a circle and the symbol for each landmark.
 
@@ -51,6 +51,7 @@ def presentation_state(
     Args:
         detection: result for the film or one of its frames.
         source: the film's header, from :func:`monai_ceph.reports.dicom_source.source_header`.
+        reviewer: the person who signed these points; None: nobody reviewed them.
 
     Raises:
         CephError: the film has no valid UIDs, is not the film of the detection, or has an unknown SOP class.
@@ -61,11 +62,13 @@ def presentation_state(
         arguments = {
             "referenced_images": [reference],
             "content_label": "CEPH_LANDMARKS",
-            "content_description": "Cephalometric landmarks, unreviewed",
+            "content_description": f"Cephalometric landmarks, {'unreviewed' if reviewer is None else 'reviewed'}",
             "graphic_layers": layers,
             "graphic_annotations": annotations,
             **identification("PR", reference, source, detection),
         }
+        if reviewer is not None:
+            arguments |= _reviewed(detection, reference, reviewer)
         # empty, so that highdicom adds no grayscale pipeline; it is added below
         reference.SharedFunctionalGroupsSequence, reference.PerFrameFunctionalGroupsSequence = [Dataset()], []
         if is_grey(source):
@@ -93,6 +96,18 @@ def presentation_state(
         if not state.PatientName:
             state.PatientName = _NO_NAME
     return state
+
+
+def _reviewed(detection: Detection, reference: Dataset, reviewer: str) -> dict[str, Any]:
+    """Return what differs from the model's presentation state: another object, of another series, by a person."""
+    places = [None if mark.x is None else (round(mark.x, 3), round(mark.y or 0, 3)) for mark in detection.landmarks]
+    image = reference.SOPInstanceUID
+    return {
+        "series_instance_uid": derived_uid("series", "PR", reference.SeriesInstanceUID, "reviewed"),
+        "sop_instance_uid": derived_uid("reviewed", "PR", image, detection.frame, reviewer, str(places)),
+        "series_description": "Cephalometric landmarks, reviewed by a person",
+        "content_creator_name": reviewer,
+    }
 
 
 def save_gsps(target: Path, detection: Detection, source: Dataset) -> None:

@@ -1,8 +1,8 @@
 """Landmarks placed by a person as a DICOM Comprehensive SR document by TID 1500, and reading landmarks from documents.
 
 The document is like that of the model (:mod:`monai_ceph.reports.structured_report`), but the observer is a person, no
-group names an algorithm, and there are no scores. It is UNVERIFIED, because saving landmarks in a labelling tool is not
-signing a report.
+group names an algorithm, and there are no scores. It is UNVERIFIED, because saving landmarks is not signing a report,
+unless the person signed: then it is VERIFIED by that person.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pydicom import Dataset
 from pydicom.uid import UID
 
 from monai_ceph.errors import CephError
-from monai_ceph.landmarks import LANDMARKS, NUM_LANDMARKS
+from monai_ceph.landmarks import EXTRA_LANDMARKS, LANDMARKS, NUM_LANDMARKS
 from monai_ceph.readers.dicom_elements import positive_number
 from monai_ceph.reports import dicom_codes as codes
 from monai_ceph.reports.dicom_codes import concept
@@ -42,10 +42,15 @@ class Review:
         image_uid: SOP Instance UID of the film.
         rows: rows of the film.
         columns: columns of the film.
-        points: (19, 2), (row, column) in source pixels, pixel centres at integers; NaN where the person placed none.
+        points: (19, 2), (row, column) in source pixels, pixel centres at integers; NaN where there is none. More rows
+            are the landmarks that only people place, in their order.
         observer: name of the person, None if unknown.
         created: time of the review, with a time zone.
         frame: frame number, if the film has several.
+        verified: the person signed the landmarks.
+        tool: the program in which the person did it.
+        statement: what the document says of how the landmarks came about; None: that a person placed or corrected them
+            in the tool and nobody signed them.
     """
 
     file: str
@@ -56,6 +61,9 @@ class Review:
     observer: str | None
     created: datetime
     frame: int | None = None
+    verified: bool = False
+    tool: str = "MONAI Label"
+    statement: str | None = None
 
 
 def review_series_uid(series_uid: str) -> str:
@@ -64,7 +72,7 @@ def review_series_uid(series_uid: str) -> str:
 
 
 def reviewed_report(review: Review, source: Dataset) -> sr.ComprehensiveSR:
-    """Return the SR document of one review: complete, unverified, observed by a person.
+    """Return the SR document of one review: complete, observed by a person, and verified if that person signed.
 
     Args:
         review: the landmarks and who placed them.
@@ -83,9 +91,11 @@ def reviewed_report(review: Review, source: Dataset) -> sr.ComprehensiveSR:
             procedure_reported=concept(codes.RADIOGRAPHY),
             imaging_measurements=groups,
         )
-        report[0].ContentSequence.append(_statements(source))
+        report[0].ContentSequence.append(_statements(review, source))
         moment = review.created.isoformat()
         places = [None if np.isnan(place).any() else place for place in review.points.round(3).tolist()]
+        # a draft and its signed version are two documents
+        parts = (moment, str(places), *(("verified",) if review.verified else ()))
         document = sr.ComprehensiveSR(
             evidence=[reference],
             content=report,
@@ -93,23 +103,33 @@ def reviewed_report(review: Review, source: Dataset) -> sr.ComprehensiveSR:
             coding_schemes=[codes.coding_scheme()],
             series_instance_uid=review_series_uid(reference.SeriesInstanceUID),
             series_number=_SERIES_NUMBER,
-            sop_instance_uid=derived_uid("review", reference.SOPInstanceUID, review.frame, moment, str(places)),
+            sop_instance_uid=derived_uid("review", reference.SOPInstanceUID, review.frame, *parts),
             instance_number=review.frame or positive_number(source, "InstanceNumber"),
             series_description="Cephalometric landmarks, placed by a person",
             manufacturer=MANUFACTURER,
-            manufacturer_model_name="MONAI Label app",
+            manufacturer_model_name="MONAI Label app" if review.tool == "MONAI Label" else review.tool,
             software_versions=f"monai-ceph {__version__}",
             device_serial_number="none",
+            is_verified=review.verified,
+            verifying_observer_name=_person_name(review.observer) if review.verified else None,
+            # both are mandatory then (PS3.3 C.17.2)
+            verifying_organization=(str(source.get("InstitutionName") or "") or _NO_NAME) if review.verified else None,
         )
         document.ObservationDateTime = complete(document, source, review)
+        for observer in document.get("VerifyingObserverSequence", ()):
+            observer.VerificationDateTime = document.ObservationDateTime
         # the newest review counts, and there may be two in one second
         document.ContentTime = f"{document.ContentTime}{review.created:.%f}"
         return document
 
 
-def _person(observer: str | None) -> sr.ObservationContext:
+def _person_name(observer: str | None) -> str:
     name = "".join(sign for sign in observer or "" if sign.isprintable() and sign not in "\\=").strip()[:_MAX_NAME]
-    attributes = sr.PersonObserverIdentifyingAttributes(name=name or _NO_NAME)
+    return name or _NO_NAME
+
+
+def _person(observer: str | None) -> sr.ObservationContext:
+    attributes = sr.PersonObserverIdentifyingAttributes(name=_person_name(observer))
     return sr.ObservationContext(
         observer_person_context=sr.ObserverContext(
             observer_type=sr.CodedConcept("121006", "DCM", "Person"), observer_identifying_attributes=attributes
@@ -118,7 +138,7 @@ def _person(observer: str | None) -> sr.ObservationContext:
 
 
 def _group(index: int, review: Review, reference: Dataset) -> sr.PlanarROIMeasurementsAndQualitativeEvaluations:
-    landmark = LANDMARKS[index]
+    landmark = (*LANDMARKS, *EXTRA_LANDMARKS)[index]
     row, column = np.float32(review.points[index] + 0.5).tolist()
     if not (0 <= column <= review.columns and 0 <= row <= review.rows):
         raise CephError(f"{review.file}: {landmark.name} lies outside the film, where an SR can have no point.")
@@ -138,13 +158,16 @@ def _group(index: int, review: Review, reference: Dataset) -> sr.PlanarROIMeasur
     )
 
 
-def _statements(source: Dataset) -> sr.ContainerContentItem:
+def _statements(review: Review, source: Dataset) -> sr.ContainerContentItem:
     container = sr.ContainerContentItem(
         name=concept(codes.QUALITATIVE_EVALUATIONS), relationship_type=sr.RelationshipTypeValues.CONTAINS
     )
     texts = (
         (codes.NOTICE, NOTICE),
-        (codes.WARNING, "A person placed or corrected these landmarks in MONAI Label. Nobody signed them."),
+        (
+            codes.WARNING,
+            review.statement or f"A person placed or corrected these landmarks in {review.tool}. Nobody signed them.",
+        ),
         *((codes.WARNING, warning) for warning in header_warnings(source)),
     )
     container.ContentSequence = sr.ContentSequence(

@@ -15,10 +15,12 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from monai_ceph.errors import CephError
 from monai_ceph.landmarks import EXTRA_LANDMARKS, LANDMARKS
+from monai_ceph.review import READINGS
 from monai_ceph.review.films import ReviewFilm
 from monai_ceph.review.models import Measured, Save, Sign
 from monai_ceph.review.service import ReviewService
 from monai_ceph.review.store import Conflict
+from monai_ceph.review.study import accuracy, audit_csv, readers, readers_csv
 from monai_ceph.version import __version__
 
 __all__ = ["LOOPBACK", "make_app"]
@@ -137,6 +139,26 @@ def make_app(service: ReviewService, token: str | None = None, hosts: Sequence[s
     @app.post("/api/films/{film_id}/sign")
     def sign(film: Film, body: Sign) -> dict[str, Any]:
         return service.sign(film, body).model_dump(mode="json")
+
+    @app.get("/api/audit.csv")
+    def audit_table() -> Response:
+        return Response(audit_csv(service.store.folder), media_type="text/csv; charset=utf-8")
+
+    @app.get("/api/accuracy")
+    def accuracy_table() -> list[dict[str, Any]]:
+        if service.blind:
+            raise HTTPException(403, "a blind reader does not see the detection")
+        return accuracy(service.films, service.store)
+
+    @app.get("/api/readers")
+    def readers_table() -> list[dict[str, Any]]:
+        if service.blind:
+            raise HTTPException(403, "a blind reader does not see the points of others")
+        return readers(service.films, service.results / READINGS)
+
+    @app.get("/api/readers.csv")
+    def readers_file() -> Response:
+        return Response(readers_csv(readers_table()), media_type="text/csv; charset=utf-8")
 
     if (page / "assets").is_dir():
         app.mount("/assets", StaticFiles(directory=str(page / "assets")))

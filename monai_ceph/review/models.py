@@ -1,4 +1,4 @@
-"""What page, server and files say to each other. Coordinates: (x, y) in pixels of the source image, centres at integers."""
+"""What page, server and files say to each other. Coordinates: (x, y), source pixels, pixel centres at integers."""
 
 from __future__ import annotations
 
@@ -64,11 +64,12 @@ def checked_name(name: str) -> str:
     """Return a person's name without white space around it.
 
     Raises:
-        ValueError: it is empty, longer than 64 characters, or has characters that cannot be printed.
+        ValueError: it is empty, longer than 64 characters, or has characters that cannot be printed or are special in a
+            DICOM name.
     """
     name = name.strip()
-    if not name or len(name) > 64 or not name.isprintable():
-        raise ValueError("the reviewer's name must have 1 to 64 printable characters")
+    if not name or len(name) > 64 or not name.isprintable() or any(sign in "\\=^" for sign in name):
+        raise ValueError("the reviewer's name must have 1 to 64 printable characters without \\, = and ^")
     return name
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections.abc import Sequence
@@ -108,7 +109,7 @@ def undecided(points: Sequence[Point]) -> list[str]:
 
 
 def moves(points: Sequence[Point], detection: Detection) -> list[dict[str, Any]]:
-    """Return what a person changed, for the audit: symbol, source, detected place and place, (x, y) in source pixels."""
+    """Return what a person changed, for the audit. Places are (x, y) in source pixels."""
     places = {mark.symbol: None if mark.x is None else [mark.x, mark.y] for mark in detection.landmarks}
     return [
         {
@@ -194,7 +195,5 @@ def reviewed(
 
 def slug(name: str) -> str:
     """Return a folder name for a person: safe letters, and a hash that keeps similar names apart."""
-    import hashlib
-
     safe = re.sub(r"[^a-z0-9]+", "-", name.casefold()).strip("-")[:40] or "reader"
     return f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

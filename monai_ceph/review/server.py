@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -12,20 +11,11 @@ import uvicorn
 from monai_ceph.errors import CephError
 from monai_ceph.review.app import LOOPBACK, make_app
 from monai_ceph.review.service import ReviewService
+from monai_ceph.web.loopback import is_loopback
 
-__all__ = ["is_loopback", "read_token", "serve"]
+__all__ = ["read_token", "serve"]
 
 _SHORTEST_TOKEN = 16
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether an address can be reached only from this machine. The only name that counts is localhost."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def read_token(file: Path) -> str:
@@ -41,7 +31,7 @@ def read_token(file: Path) -> str:
         raise CephError(f"{file}: {getattr(error, 'strerror', None) or 'not a text file'}") from error
     if len(token) < _SHORTEST_TOKEN or not token.isascii() or not token.isalnum():
         raise CephError(
-            f"{file}: a token has {_SHORTEST_TOKEN} or more letters and digits; openssl rand -hex 24 makes one"
+            f"{file}: a token has {_SHORTEST_TOKEN} or more letters and digits; make one with openssl rand -hex 24"
         )
     return token
 

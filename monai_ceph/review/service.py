@@ -9,6 +9,7 @@ from typing import Any
 from monai_ceph.errors import CephError
 from monai_ceph.reports.report_figure import uncertainty_radii
 from monai_ceph.result import Detection
+from monai_ceph.review import READINGS, REVIEWS
 from monai_ceph.review.films import ResultFilms, ReviewFilm
 from monai_ceph.review.measuring import measured
 from monai_ceph.review.models import Measured, Revision, Save, Sign, StoredRevision
@@ -16,10 +17,7 @@ from monai_ceph.review.pictures import Pictures, Pixels
 from monai_ceph.review.reviewing import checked, first_revision, moves, reviewed, slug, undecided
 from monai_ceph.review.store import Conflict, RevisionStore
 
-__all__ = ["READINGS", "REVIEWS", "ReviewService"]
-
-REVIEWS = "reviews"
-READINGS = "readings"
+__all__ = ["ReviewService"]
 
 
 class ReviewService:
@@ -102,9 +100,8 @@ class ReviewService:
             detection.image_uid,
             (detection.columns, detection.rows),
         ):
-            raise CephError(
-                f"{film.detection.file}: the review in {self.store.folder / film.stem} is of another image. Move it away"
-            )
+            folder = self.store.folder / film.stem
+            raise CephError(f"{film.detection.file}: the review in {folder} is of another image. Move it away")
         return newest
 
     def page(self, film: ReviewFilm) -> dict[str, Any]:

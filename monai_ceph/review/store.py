@@ -55,7 +55,8 @@ class RevisionStore:
     def numbers(self, stem: str) -> list[int]:
         """Return the numbers of a film's revisions, from the first."""
         try:
-            names = os.listdir(self.folder / stem)
+            with os.scandir(self.folder / stem) as found:
+                names = [entry.name for entry in found]
         except FileNotFoundError:
             return []
         return sorted(int(match[1]) for name in names if (match := _FILE.fullmatch(name)))

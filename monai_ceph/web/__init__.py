@@ -1,1 +1,1 @@
-"""What the servers for browsers share: who may send requests."""
+"""What servers for browsers share."""

@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from monai_ceph.cli import app
 from monai_ceph.errors import CephError
-from monai_ceph.labelling.server import ServerOptions, is_loopback, serve
+from monai_ceph.labelling.server import ServerOptions, serve
+from monai_ceph.web.loopback import is_loopback
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,54 @@
+"""Corrections of a clinic teach the detector: detect, correct, sign, export, learn, detect on other films."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from monai_ceph import CephalogramDetector
+from monai_ceph.datasets import open_dataset
+from monai_ceph.datasets.phantom.writer import write_phantoms
+from monai_ceph.profiles import profile_text
+from monai_ceph.profiles.learn import learn
+from monai_ceph.reports.json_result import save_json
+from monai_ceph.review.export import export_dataset
+from monai_ceph.review.models import Point, Save, Sign
+from monai_ceph.review.service import ReviewService
+
+# of the clinic's Porion and Sella from the detected ones, (x, y) in pixels of films that are 1000 pixels high
+OFFSETS = {"Po": (0.0, 14.0), "S": (-10.0, 4.0)}
+
+
+def test_the_error_falls_on_other_films(tmp_path: Path, detector: CephalogramDetector) -> None:
+    films = tmp_path / "films"
+    paths = write_phantoms(films, 7, 7, file_format="png", height=1000, width=806)
+    detections = [detector(path, force=True) for path in paths]
+    for path, detection in zip(paths[:5], detections, strict=False):
+        save_json(tmp_path / "results" / "json" / f"{path.name}.json", detection.model_copy(update={"file": path.name}))
+    service = ReviewService(tmp_path / "results", [films])
+    for film in service.films.all():
+        points = []
+        for point in service.current(film).points:
+            x, y = OFFSETS.get(point.symbol, (0.0, 0.0))
+            moved = {"x": (point.x or 0) + x, "y": (point.y or 0) + y, "source": "human"}
+            missing = point.model_copy(update={"source": "absent"})
+            corrected = point if point.symbol not in OFFSETS else point.model_copy(update=moved)
+            points.append(missing if point.x is None else corrected)
+        service.save(film, Save(based_on=0, reviewer="Clinic", points=tuple(Point.model_validate(p) for p in points)))
+        service.sign(film, Sign(based_on=1, reviewer="Clinic"))
+    assert export_dataset(service.films, service.store, tmp_path / "dataset").written == 5
+
+    corrected_films = [replace(film, pixel_spacing=0.2) for film in open_dataset(tmp_path / "dataset")]
+    profile, left_out = learn(corrected_films, detector, "clinic", "Clinic")
+    assert left_out == ()
+    file = tmp_path / "clinic.yaml"
+    file.write_text(profile_text(profile), encoding="utf-8")
+
+    taught = CephalogramDetector("cpu", profile=file)
+    for path, before in zip(paths[5:], detections[5:], strict=True):
+        after = taught(path, force=True)
+        for symbol, offset in OFFSETS.items():
+            truth = np.array([before[symbol].x, before[symbol].y]) + offset
+            assert np.linalg.norm([after[symbol].x, after[symbol].y] - truth) < 0.4 * np.linalg.norm(offset)

@@ -1,0 +1,225 @@
+"""Revisions and their audit survive kills, full disks and two writers, and show every change."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monai_ceph.errors import CephError
+from monai_ceph.review.audit import AUDIT, entries, faults
+from monai_ceph.review.models import Calibration, Point, StoredRevision
+from monai_ceph.review.store import Conflict, RevisionStore
+
+numbers = st.floats(allow_nan=False, allow_infinity=False, width=64)
+points = st.one_of(
+    st.builds(Point, symbol=st.just("S"), x=numbers, y=numbers, source=st.just("human"), moved_from=st.none()),
+    st.builds(
+        Point,
+        symbol=st.just("N"),
+        x=numbers,
+        y=numbers,
+        source=st.just("human"),
+        moved_from=st.tuples(numbers, numbers),
+    ),
+    st.builds(Point, symbol=st.just("A"), x=st.none(), y=st.none(), source=st.just("absent"), moved_from=st.none()),
+)
+lines = st.builds(Calibration, x1=numbers, y1=numbers, x2=numbers, y2=numbers, mm=st.floats(0.1, 1000))
+
+
+def revision(number: int, note: str = "", **changes: object) -> StoredRevision:
+    values = {
+        "revision": number,
+        "state": "draft",
+        "reviewer": "Dr. Example",
+        "saved_at": datetime(2026, 1, 2, tzinfo=timezone.utc),
+        "points": (Point(symbol="S", x=1.5, y=2.5, source="human", moved_from=(1.0, 2.0)),),
+        "note": note,
+        "film": "a.dcm",
+        "image_uid": "1.2.3",
+        "size": (300, 400),
+        "weights_sha256": "ab",
+        "recipe_sha256": "cd",
+        "changes": ("S",),
+    }
+    return StoredRevision.model_validate({**values, **changes})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> RevisionStore:
+    return RevisionStore(tmp_path / "reviews")
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(points, max_size=3, unique_by=lambda point: point.symbol),
+    st.none() | lines,
+    st.text(max_size=50).filter(lambda text: text.isprintable()),
+)
+def test_what_is_saved_is_read(found: list[Point], line: Calibration | None, note: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        saved = revision(1, note, points=tuple(found), calibration=line)
+        RevisionStore(Path(folder)).add("film", saved, "saved", [])
+        assert RevisionStore(Path(folder)).newest("film") == saved
+        assert faults(Path(folder)) == []
+
+
+def test_a_revision_is_never_replaced(store: RevisionStore) -> None:
+    store.add("film", revision(1, "first"), "saved", [])
+    with pytest.raises(Conflict) as caught:
+        RevisionStore(store.folder).add("film", revision(1, "second"), "saved", [])
+    assert caught.value.current is not None
+    assert caught.value.current.note == "first"
+    with pytest.raises(Conflict):
+        store.add("film", revision(3), "saved", [])
+    assert [each.note for each in store.history("film")] == ["first"]
+    assert faults(store.folder) == []
+
+
+def test_of_many_writers_at_once_one_wins(store: RevisionStore) -> None:
+    won, lost = [], []
+
+    def write(number: int) -> None:
+        try:
+            RevisionStore(store.folder).add("film", revision(1, str(number)), "saved", [])
+            won.append(number)
+        except Conflict:
+            lost.append(number)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(won), len(lost)) == (1, 7)
+    assert faults(store.folder) == []
+
+
+KILLED = """
+import os, signal, sys
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from test_revision_store import revision
+from monai_ceph.review import store as stores
+store = stores.RevisionStore(Path({folder!r}))
+store.add("film", revision(1), "saved", [])
+def killed(*arguments):
+    os.kill(os.getpid(), signal.SIGKILL)
+setattr({module}, {step!r}, killed)
+store.add("film", revision(2, "second"), "saved", [])
+"""
+
+
+@pytest.mark.parametrize(("module", "step", "kept"), [("stores", "append", 1), ("stores", "_name", 2)])
+def test_a_kill_amid_a_save_loses_nothing_that_was_confirmed(
+    store: RevisionStore, module: str, step: str, kept: int
+) -> None:
+    program = KILLED.format(tests=str(Path(__file__).parent), folder=str(store.folder), module=module, step=step)
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    store.recover()
+    assert store.numbers("film") == list(range(1, kept + 1))
+    assert faults(store.folder) == []
+    assert store.add("film", revision(kept + 1), "saved", []).revision == kept + 1
+    assert not list(store.folder.glob("*/.*.part"))
+    assert faults(store.folder) == []
+
+
+FULL = """
+import resource, signal, sys
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from test_revision_store import revision
+from monai_ceph.review.store import RevisionStore
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+store = RevisionStore(Path({folder!r}))
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
+try:
+    store.add("film", revision(2, "second"), "saved", [{{"symbol": "S" * {moves}}}])
+except OSError as error:
+    print(error.strerror)
+"""
+
+
+@pytest.mark.parametrize(("limit", "moves"), [(100, 1), (2000, 4000)], ids=["revision", "audit"])
+def test_a_full_disk_changes_nothing(store: RevisionStore, limit: int, moves: int) -> None:
+    store.add("film", revision(1), "saved", [])
+    before = {path: path.read_bytes() for path in store.folder.rglob("*.json*")}
+    program = FULL.format(tests=str(Path(__file__).parent), folder=str(store.folder), limit=limit, moves=moves)
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "File too large", done.stderr
+    assert {path: path.read_bytes() for path in store.folder.rglob("*.json*")} == before
+    assert store.add("film", revision(2), "saved", []).revision == 2
+    assert faults(store.folder) == []
+
+
+def test_a_torn_line_was_never_confirmed(store: RevisionStore) -> None:
+    store.add("film", revision(1), "saved", [])
+    with (store.folder / AUDIT).open("a") as stream:
+        stream.write('{"sequence": 2, "torn')
+    assert faults(store.folder) == []
+    store.add("film", revision(2), "saved", [])
+    assert [entry["sequence"] for entry in entries(store.folder / AUDIT)] == [1, 2]
+    assert faults(store.folder) == []
+
+
+def three(store: RevisionStore) -> Path:
+    for number in (1, 2, 3):
+        store.add("film", revision(number), "saved", [])
+    assert faults(store.folder) == []
+    return store.folder / AUDIT
+
+
+def test_a_changed_line_is_found(store: RevisionStore) -> None:
+    audit = three(store)
+    audit.write_text(audit.read_text().replace("Dr. Example", "Dr. Other", 1))
+    assert faults(store.folder) == ["line 1 was changed"]
+
+
+def test_a_removed_line_is_found(store: RevisionStore) -> None:
+    audit = three(store)
+    all_lines = audit.read_text().splitlines(keepends=True)
+    audit.write_text(all_lines[0] + all_lines[2])
+    first, second = faults(store.folder)
+    assert first.startswith("line 2 does not follow")
+    assert second.startswith("film/0002.json is not in the audit")
+
+
+def test_lines_that_were_cut_off_at_the_end_are_found(store: RevisionStore) -> None:
+    audit = three(store)
+    audit.write_text("".join(audit.read_text().splitlines(keepends=True)[:2]))
+    (fault,) = faults(store.folder)
+    assert fault.startswith("film/0003.json is not in the audit: lines were cut off")
+
+
+def test_a_changed_or_removed_revision_is_found(store: RevisionStore) -> None:
+    three(store)
+    file = store.folder / "film" / "0001.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "reviewer": "Dr. Other"}))
+    (store.folder / "film" / "0002.json").unlink()
+    assert faults(store.folder) == ["film/0001.json was changed", "film/0002.json was removed"]
+
+
+def test_a_damaged_revision_is_named(store: RevisionStore) -> None:
+    three(store)
+    (store.folder / "film" / "0003.json").write_text("{")
+    with pytest.raises(CephError, match=r"film/0003\.json: not a revision of a review"):
+        RevisionStore(store.folder).newest("film")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can write everywhere")
+def test_a_folder_that_cannot_be_written_is_an_error(store: RevisionStore) -> None:
+    three(store)
+    store.folder.chmod(0o500)
+    with pytest.raises(OSError, match="Permission denied"):
+        store.add("other", revision(1), "saved", [])
