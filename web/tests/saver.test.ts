@@ -43,6 +43,7 @@ describe("saver", () => {
   let shelf: Shelf;
   let states: Saving["is"][];
   let backup: Content | null;
+  let backupBase: Revision | null;
   let saver: Saver;
 
   beforeEach(() => {
@@ -50,8 +51,10 @@ describe("saver", () => {
     shelf = new Shelf();
     states = [];
     backup = null;
+    backupBase = null;
     const keeper = {
-      keep: (_: number, what: Content) => {
+      keep: (base: Revision, what: Content) => {
+        backupBase = base;
         backup = what;
       },
       clear: () => {
@@ -109,6 +112,27 @@ describe("saver", () => {
     expect(saver.reapplyMine(terms)).toEqual(content(6, 7));
     await pass();
     expect([shelf.last.revision, shelf.last.points.map((one) => one.x), saver.unsaved]).toEqual([2, [6, 7], false]);
+  });
+
+  it("restores unsaved work without undoing what others saved since", async () => {
+    shelf.faults = ["away"];
+    saver.put(content(5));
+    await vi.advanceTimersByTimeAsync(500);
+    saver.stop();
+    shelf.kept.push(revision(1, content(0, 7), "other"));
+    // the page is loaded again
+    const again = new Saver(
+      shelf,
+      { keep: () => undefined, clear: () => undefined },
+      () => "me",
+      shelf.last,
+      () => undefined,
+    );
+    again.base = backupBase as unknown as Revision;
+    again.put(backup as unknown as Content);
+    await pass();
+    expect(again.state.is).toBe("conflict");
+    expect(again.reapplyMine(terms)).toEqual(content(5, 7));
   });
 
   it("takes theirs when told", async () => {

@@ -14,7 +14,8 @@ export type Saving =
 
 /** Where unsaved work survives the end of the page. */
 export interface Backup {
-  keep(based_on: number, content: Content): void;
+  /** Keep the changed content, and the revision that was changed: without it nobody can tell what is mine. */
+  keep(base: Revision, content: Content): void;
   clear(): void;
 }
 
@@ -48,7 +49,7 @@ export class Saver {
   /** Save this content; what is not sent yet is replaced by it. */
   put(content: Content): void {
     this.wanted = content;
-    this.backup.keep(this.base.revision, content);
+    this.backup.keep(this.base, content);
     if (this.state.is === "conflict") return;
     this.start();
   }
@@ -145,7 +146,7 @@ export class Saver {
       this.backup.clear();
       this.tell({ is: "saved" });
     } else if (this.wanted) {
-      this.backup.keep(this.base.revision, this.wanted);
+      this.backup.keep(this.base, this.wanted);
     }
   }
 

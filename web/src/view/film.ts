@@ -136,7 +136,7 @@ export class FilmPage {
     this.frame.stage.focus({ preventScroll: true });
     const pending = pendingOf(film.id);
     if (pending && !sameContent(pending.content, opened)) {
-      this.saver.base = { ...film.review, revision: pending.based_on };
+      this.saver.base = pending.base;
       this.change(pending.content, "Changes that were not saved last time are back");
     }
   }
