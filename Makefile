@@ -81,7 +81,8 @@ paper: setup
 
 # the built page is in the repository: a fresh clone needs no Node
 web:
-	cd web && npm ci && npm run lint && npm test && npm run build
+# not npm ci: it fails where a registry lacks an optional package of another system
+	cd web && npm install --no-save && npm run lint && npm test && npm run build
 
 docs: $(VENV)/.docs
 # the variable silences a notice about MkDocs 2, which the extra does not install
