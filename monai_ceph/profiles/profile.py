@@ -184,21 +184,6 @@ class Profile(_Section):
         radii = [np.nan if film.radius_mm is None else film.radius_mm for film in self.evidence]
         return steps.reshape(-1, len(self.landmark_set), 2), np.array(radii, dtype=float)
 
-    def radii_on(
-        self, points: np.ndarray, mean_shape: np.ndarray, aspect: float = 1.0
-    ) -> dict[str, tuple[float, float]]:
-        """Return by symbol the radii that 90 and 95 % of new films stay within, in pixels along a row of this film.
-
-        Arguments are those of :meth:`moved`. A landmark without enough films has none.
-        """
-        frame = head_frame(points, mean_shape, aspect)
-        if frame is None:
-            return {}
-        return {
-            symbol: (frame.radius * radius.within_90, frame.radius * radius.within_95)
-            for symbol, radius in self.radii.items()
-        }
-
     def moved(self, points: np.ndarray, mean_shape: np.ndarray, aspect: float = 1.0) -> np.ndarray | None:
         """Return the landmarks of a film, moved by the profile; a missing one stays missing.
 

@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import pytest
-from clinics import HEAD, SHAPE, profile
 
 from monai_ceph.landmarks import NUM_LANDMARKS, SYMBOLS
 from monai_ceph.profiles.estimate import estimate
@@ -52,11 +51,3 @@ def test_coverage_on_new_films() -> None:
     share_90, share_95 = np.mean(inside, axis=(0, 2, 3))
     assert 0.89 <= share_90 <= 0.94
     assert 0.94 <= share_95 <= 0.98
-
-
-def test_a_radius_grows_with_the_head() -> None:
-    radius = ProfileRadius(films=20, within_90=0.05, within_95=0.08)
-    clinic = profile(radii={"Po": radius})
-    for size in (100, 400):
-        assert clinic.radii_on(HEAD * size + 900, SHAPE) == {"Po": pytest.approx((0.05 * size, 0.08 * size))}
-    assert clinic.radii_on(np.full((NUM_LANDMARKS, 2), np.nan), SHAPE) == {}
