@@ -16,10 +16,12 @@ from monai.inferers import SimpleInferer
 from monai_ceph.metrics import (
     SDR_THRESHOLDS,
     MeanRadialError,
+    MissingLandmarks,
     RadialErrorSD,
     SuccessfulDetectionRate,
     landmarks_in_mm,
     mean_radial_error,
+    missing_landmarks,
     radial_error_sd,
     radial_errors,
     successful_detection_rate,
@@ -35,6 +37,14 @@ def test_errors_by_hand() -> None:
     assert errors.dtype == torch.float64
     assert errors[[0, 1, 2, 4]].tolist() == [5, 2, 0, INF]
     assert errors[3].isnan()
+
+
+def test_missing_are_the_annotated_that_were_not_found() -> None:
+    assert missing_landmarks(radial_errors(PREDICTED, TRUTH)) == 1
+    metric = MissingLandmarks()
+    for _ in range(2):
+        metric(PREDICTED[None], TRUTH[None])
+    assert float(metric.aggregate()) == 2
 
 
 def test_unknown_wins_over_missed() -> None:
