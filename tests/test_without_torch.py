@@ -117,7 +117,8 @@ except SystemExit as end:
 import monai_ceph.training, monai_ceph.transforms
 optional = {"ignite", "itk", "matplotlib", "nibabel", "pandas", "scipy", "skimage", "sympy", "tensorboard"}
 print("imported", sorted(optional & set(sys.modules)), "monai" in sys.modules, os.environ["OMP_WAIT_POLICY"])
-import ignite.engine, scipy.ndimage
+# and whoever needs them later can import them
+import ignite.engine, nibabel
 """
 
 
