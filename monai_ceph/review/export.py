@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from io import StringIO
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -26,7 +24,7 @@ from monai_ceph.reports.presentation_state import presentation_state
 from monai_ceph.reports.report_content import Signature, film_report
 from monai_ceph.reports.report_figure import film_figure
 from monai_ceph.reports.reviewed_report import Review, reviewed_report
-from monai_ceph.reports.tables import LANDMARK_COLUMNS
+from monai_ceph.reports.tables import LANDMARK_COLUMNS, write_table
 from monai_ceph.result import Detection
 from monai_ceph.review.films import ResultFilms, ReviewFilm
 from monai_ceph.review.models import StoredRevision
@@ -113,8 +111,8 @@ def export_results(
         summary.written += 1
         on_film()
     if summary.written:
-        _write(files, "landmarks.csv", _csv(REVIEW_COLUMNS, rows))
-        _write(files, "measurements.csv", _csv(MEASUREMENT_COLUMNS, measurements))
+        _write_table(files, "landmarks.csv", REVIEW_COLUMNS, rows)
+        _write_table(files, "measurements.csv", MEASUREMENT_COLUMNS, measurements)
     return summary
 
 
@@ -161,12 +159,9 @@ def _write_dicom(files: WrittenFiles, name: str, dataset: Dataset) -> None:
         dataset.save_as(part, enforce_file_format=True)
 
 
-def _csv(columns: tuple[str, ...], rows: list[list[str]]) -> str:
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return text.getvalue()
+def _write_table(files: WrittenFiles, name: str, columns: tuple[str, ...], rows: list[list[str]]) -> None:
+    with files.writing(name) as part:
+        write_table(part, columns, rows)
 
 
 def _entries(detection: Detection, revision: StoredRevision) -> Iterator[dict[str, Any]]:
@@ -246,7 +241,7 @@ def _review(detection: Detection, revision: StoredRevision) -> Review:
 def export_dataset(films: ResultFilms, store: RevisionStore, out: Path, drafts: bool = False) -> ExportSummary:
     """Write films and a landmarks.csv that training and ``profile learn`` take; the reviewed points are the truth.
 
-    Films are linked, or copied where the file system has no links. A landmark that is not on the film has no place.
+    Films are linked by symbolic links. A landmark that is not on the film has no place.
 
     Args:
         films: the results.
@@ -277,7 +272,7 @@ def export_dataset(films: ResultFilms, store: RevisionStore, out: Path, drafts: 
             rows.append([str(PurePosixPath(name)), point.symbol, *place, "" if square is None else f"{square:.6g}"])
         summary.written += 1
     if summary.written:
-        _write(files, "landmarks.csv", _csv(("film", "symbol", "x", "y", "pixel_spacing"), rows))
+        _write_table(files, "landmarks.csv", ("film", "symbol", "x", "y", "pixel_spacing"), rows)
     return summary
 
 
