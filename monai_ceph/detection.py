@@ -33,9 +33,10 @@ from monai_ceph.networks.folding import fold
 from monai_ceph.profiles import Profile, load_profile
 from monai_ceph.readers import Radiograph, SpacingSource
 from monai_ceph.readers.in_memory import Source, as_radiograph, is_several
-from monai_ceph.result import Detection, ModelIdentity, detected_landmark, film_state
+from monai_ceph.result import Detection, ModelIdentity, detected_landmark, film_state, longest_sure_radius
 from monai_ceph.timing import Clock
 from monai_ceph.transforms import landmarks_to_source
+from monai_ceph.transforms.geometry import affine_of
 from monai_ceph.version import __version__
 
 __all__ = [
@@ -115,6 +116,8 @@ def _recipe_sha256(config: ConfigParser) -> str:
     recipe = {key: value for key, value in config.get().items() if key not in _NOT_IN_RECIPE}
     # the value on this device: bfloat16 and single precision give different results
     recipe["mixed_precision"] = config.get_parsed_content("mixed_precision")
+    # its values, not where they are: they decide which landmarks are uncertain or missing
+    recipe["error_model"] = config.get_parsed_content("error_model")
     return hashlib.sha256(json.dumps(recipe, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -275,8 +278,9 @@ class CephalogramDetector:
             fold(network)
         self._frame = Compose(config.get_parsed_content("frame_transforms"))
         self._decode = config.get_parsed_content("decoder")
-        self._uncertain_below, self._film_uncertain_above = (
-            _number(key, config.get_parsed_content(key)) for key in ("uncertain_below", "film_uncertain_above")
+        self._uncertain_below, self._film_uncertain_above, self._uncertain_radius_mm = (
+            _number(key, config.get_parsed_content(key))
+            for key in ("uncertain_below", "film_uncertain_above", "uncertain_radius_mm")
         )
         self._mean_shape = _mean_shape(config.get_parsed_content("mean_shape"))
         self._rejection = _limits(config.get_parsed_content("rejection"))
@@ -390,6 +394,7 @@ class CephalogramDetector:
                 scores = found.windows.heatmaps.flatten(1).amax(dim=1)
         scores = scores.nan_to_num(nan=0.0).cpu()
         places = landmarks_to_source(points, film.affine)
+        certainty = found.certainty.on_source(affine_of(film)) if found.certainty is not None else None
         view, evidence = (pose.view, pose.evidence) if pose else (UPRIGHT, None)
         warnings = view.warnings()
         if self._limits_note:
@@ -418,9 +423,19 @@ class CephalogramDetector:
                 warnings.append(f"The profile {profile.name} moved nothing: too few landmarks were found.")
             else:
                 raw, final = places.tolist(), moved[:, ::-1].tolist()
+        radii, limit = None, math.inf
+        if certainty is not None:
+            radii = certainty.radii
+            limit = longest_sure_radius(self._uncertain_radius_mm, spacing, certainty.middle_mm_per_pixel)
         landmarks = tuple(
-            detected_landmark(mark.number, mark.symbol, place, score, spacing, self._uncertain_below, before)
-            for mark, place, score, before in zip(LANDMARKS, final, scores.tolist(), raw, strict=True)
+            detected_landmark(
+                *(mark.number, mark.symbol, final[index], scores[index].item(), spacing, self._uncertain_below),
+                raw=raw[index],
+                radii=None if radii is None else radii[index],
+                uncertain_above=limit,
+                expected=None if certainty is None else certainty.expected[index],
+            )
+            for index, mark in enumerate(LANDMARKS)
         )
         return Detection(
             # bytes that are not UTF-8 are escaped
@@ -443,6 +458,7 @@ class CephalogramDetector:
             landmarks=landmarks,
             model=_identity_of_call(self.identity, stage, kept_by_force=problem is not None),
             profile=profile.identity() if profile is not None else None,
+            radius_source=None if radii is None else "other films",
             warnings=(*scaled.warnings, *warnings),
             created=datetime.now(timezone.utc).replace(microsecond=0),
             seconds=clock.seconds,

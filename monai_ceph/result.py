@@ -7,6 +7,7 @@ field.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -35,11 +36,14 @@ __all__ = [
     "Status",
     "detected_landmark",
     "film_state",
+    "longest_sure_radius",
 ]
 
-SCHEMA_VERSION: Literal["2.1"] = "2.1"
+SCHEMA_VERSION: Literal["2.2"] = "2.2"
 """Version of the JSON that is written. A reader of 2.x reads every 2.y, since a minor version only adds fields.
 Anything else that changes makes it 3.0, such as a field that goes, or a new value of a field with listed values."""
+
+_RADII = ("radius_90_px", "radius_90_mm", "radius_95_px", "radius_95_mm")
 
 Status = Literal["ok", "uncertain", "missing"]
 FilmState = Literal["ok", "uncertain"]
@@ -80,6 +84,27 @@ class DetectedLandmark(_Record):
         exclude_if=_is_none,
         description="y before a profile moved the point; not there without a profile, or if missing",
     )
+    radius_90_px: float | None = Field(
+        default=None,
+        ge=0,
+        exclude_if=_is_none,
+        description="radius that the true point lies within in 90 % of cases, in pixels of the source image; not there "
+        "if missing, or if the weights have no error model",
+    )
+    radius_95_px: float | None = Field(default=None, ge=0, exclude_if=_is_none, description="the same for 95 %")
+    radius_90_mm: float | None = Field(
+        default=None, ge=0, exclude_if=_is_none, description="radius_90_px in mm; not there without a scale"
+    )
+    radius_95_mm: float | None = Field(default=None, ge=0, exclude_if=_is_none, description="the same for 95 %")
+    expected_x: float | None = Field(
+        default=None,
+        exclude_if=_is_none,
+        description="where to look for a missing landmark, as the others tell: a column of the source image, never a "
+        "measured point; not there if it is not missing",
+    )
+    expected_y: float | None = Field(
+        default=None, exclude_if=_is_none, description="row of this place; not there if it is not missing"
+    )
 
 
 def detected_landmark(
@@ -90,6 +115,9 @@ def detected_landmark(
     spacing: tuple[float, float] | None,
     uncertain_below: float,
     raw: Sequence[float] | None = None,
+    radii: Sequence[float] | None = None,
+    uncertain_above: float = math.inf,
+    expected: Sequence[float] | None = None,
 ) -> DetectedLandmark:
     """Return one landmark as part of a result.
 
@@ -99,11 +127,21 @@ def detected_landmark(
         place: (row, column) in pixels of the source image; NaN if it is missing.
         score: highest probability of its heatmap; clipped to 0 to 1, because of rounding.
         spacing: (row, column) in mm, None if unknown.
-        uncertain_below: a landmark with a lower score is ``uncertain``.
+        uncertain_below: without radii, a landmark with a lower score is ``uncertain``.
         raw: (row, column) before a profile moved it; None without a profile.
+        radii: that the true point lies within in 90 % and in 95 % of cases, in pixels of the source image; None if
+            they are not known.
+        uncertain_above: a landmark whose radius for 90 % is longer, in these pixels, is ``uncertain``.
+        expected: (row, column) of the place where to look for it if it is missing; None or NaN if nothing tells.
     """
     found = bool(np.isfinite(place).all())
     y, x = (float(place[0]), float(place[1])) if found else (None, None)
+    known = found and radii is not None
+    doubtful = radii[0] > uncertain_above if radii is not None else score < uncertain_below
+    side = math.sqrt(spacing[0] * spacing[1]) if spacing else None
+    within = [float(radius) for radius in radii] if known and radii is not None else [None, None]
+    within_mm = [radius * side if radius is not None and side else None for radius in within]
+    told = not found and expected is not None and bool(np.isfinite(expected).all())
     return DetectedLandmark(
         number=number,
         name=name_of(symbol),
@@ -113,10 +151,27 @@ def detected_landmark(
         x_mm=x * spacing[1] if x is not None and spacing else None,
         y_mm=y * spacing[0] if y is not None and spacing else None,
         score=min(max(score, 0.0), 1.0),
-        status="missing" if not found else "uncertain" if score < uncertain_below else "ok",
+        status="missing" if not found else "uncertain" if doubtful else "ok",
         raw_x=float(raw[1]) if found and raw is not None else None,
         raw_y=float(raw[0]) if found and raw is not None else None,
+        radius_90_px=within[0],
+        radius_95_px=within[1],
+        radius_90_mm=within_mm[0],
+        radius_95_mm=within_mm[1],
+        expected_x=float(expected[1]) if told and expected is not None else None,
+        expected_y=float(expected[0]) if told and expected is not None else None,
     )
+
+
+def longest_sure_radius(mm: float, spacing: tuple[float, float] | None, middle_mm_per_pixel: float) -> float:
+    """Return a length in pixels of the source; without a known scale, as if the head had the middle size.
+
+    Args:
+        mm: the length.
+        spacing: (row, column) in mm, None if unknown.
+        middle_mm_per_pixel: on a head of middle size, from the error model.
+    """
+    return mm / (math.sqrt(spacing[0] * spacing[1]) if spacing else middle_mm_per_pixel)
 
 
 class ModelIdentity(_Record):
@@ -157,7 +212,7 @@ def film_state(landmarks: Sequence[DetectedLandmark], uncertain_above: float, fo
 class Detection(_Record):
     """The landmarks of one film. Coordinates: x right, y down, pixel centres at integers, source pixels."""
 
-    schema_version: Literal["2.1"] = SCHEMA_VERSION
+    schema_version: Literal["2.2"] = SCHEMA_VERSION
     file: str = Field(description="path or name of the film")
     frame: int | None = Field(default=None, ge=1, description="frame number in a multi-frame image, from 1; else null")
     study_uid: str | None = Field(default=None, description="DICOM Study Instance UID")
@@ -189,6 +244,12 @@ class Detection(_Record):
         default=None,
         exclude_if=_is_none,
         description="which profile of a clinic moved the points; not there without one",
+    )
+    radius_source: Literal["other films", "profile"] | None = Field(
+        default=None,
+        exclude_if=_is_none,
+        description="where the radii were learned: on other films, those of the model card, or with a profile of 20 "
+        "films or more on the clinic's own; not there without radii",
     )
     warnings: tuple[str, ...] = Field(description="sentences for the person who reviews the result")
     created: AwareDatetime = Field(description="when the detection was made, UTC")
@@ -248,14 +309,15 @@ class Detection(_Record):
         """
         film = {"spacing_source": self.spacing_source.value, "pixel_spacing": square_spacing(self.pixel_spacing)}
         film |= {name: getattr(self, name) for name in ("image_uid", "frame", "study_uid", "series_uid")}
-        if self.profile is not None:
-            film["profile"] = self.profile.name
+        used = {} if self.profile is None else {"profile": self.profile.name}
         return [
             {
                 "film": self.file,
                 "landmark": mark.name,
                 **{name: getattr(mark, name) for name in ("symbol", "x", "y", "score", "status", "x_mm", "y_mm")},
                 **film,
+                **{name: getattr(mark, name) for name in _RADII},
+                **used,
             }
             for mark in self.landmarks
         ]

@@ -87,6 +87,11 @@ def landmarks_to_source(landmarks: torch.Tensor, affine: torch.Tensor) -> torch.
     return apply(on_cpu(affine), on_cpu(landmarks))
 
 
+def pixel_size(affine: torch.Tensor) -> float:
+    """Return the side of a pixel of the grid of ``affine`` (3, 3), in pixels of the source."""
+    return float(torch.linalg.det(on_cpu(affine)[:2, :2]).abs().sqrt())
+
+
 def resample(
     image: NdarrayOrTensor, matrix: torch.Tensor, size: tuple[int, int], *, antialias: bool = False
 ) -> MetaTensor:
@@ -113,7 +118,7 @@ def resample(
 
 def _shrunk(pixels: torch.Tensor, matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return a film with pixels about as large as those of the new grid, and the map to the current grid."""
-    step = float(torch.linalg.det(matrix[:2, :2]).abs().sqrt())
+    step = pixel_size(matrix)
     old = (pixels.shape[-2], pixels.shape[-1])
     if step <= 1:
         return pixels, torch.eye(3, dtype=torch.float64)

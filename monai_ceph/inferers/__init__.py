@@ -1,6 +1,7 @@
 """Inference as MONAI inferers: the head's pose, the local stage, and both stages together."""
 
 from monai_ceph.inferers.attention_guided import AttentionGuidedInferer, Guide, StageResults
+from monai_ceph.inferers.error_model import Certainty, ErrorModel
 from monai_ceph.inferers.expansive_exploration import Arrangement, ExpansiveExplorationInferer, patch_offsets
 from monai_ceph.inferers.local_stage import local_inferer
 from monai_ceph.inferers.pose import UPRIGHT, Pose, PoseFinder, View, stated_view
@@ -11,6 +12,8 @@ __all__ = [
     "UPRIGHT",
     "Arrangement",
     "AttentionGuidedInferer",
+    "Certainty",
+    "ErrorModel",
     "ExpansiveExplorationInferer",
     "Guide",
     "Pose",

@@ -12,6 +12,7 @@ from monai.data import MetaTensor
 from monai.data.utils import collate_meta_tensor_fn
 from monai.inferers import Inferer
 
+from monai_ceph.inferers.error_model import Certainty, ErrorModel
 from monai_ceph.inferers.pose import Pose, PoseFinder, View, stated_view
 from monai_ceph.inferers.shared_windows import SharedWindowsInferer
 from monai_ceph.inferers.windows import Network, WindowInferer, Windows
@@ -53,12 +54,14 @@ class StageResults:
         pose: of the head; None if the inferer has no pose finder.
         guide: landmarks of the global stage.
         windows: heatmaps of the local stage around the guide; None if only the global stage ran.
+        certainty: how far off each landmark may be; None without an error model or the local stage.
     """
 
     film: torch.Tensor
     pose: Pose | None
     guide: Guide
     windows: Windows | None
+    certainty: Certainty | None = None
 
 
 def _orientation_of(film: torch.Tensor) -> list[str]:
@@ -95,6 +98,9 @@ class AttentionGuidedInferer(Inferer):
         max_guide_distance: with ``pose``, a landmark of the global stage that is farther than this from its place in
             the mean shape is a false maximum, and that place guides instead. In units of the mean shape's radius.
             None: never.
+        error_model: with ``pose``, tells how far off each landmark may be, and which the film does not show: their
+            heatmaps become 0. None: not known.
+        local_decoder: from the heatmaps of the local stage to the landmarks that the error model looks at.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -112,6 +118,8 @@ class AttentionGuidedInferer(Inferer):
         pose: PoseFinder | None = None,
         edge_margin: float = 0.0,
         max_guide_distance: float | None = None,
+        error_model: ErrorModel | None = None,
+        local_decoder: HeatmapsToLandmarks | None = None,
     ) -> None:
         super().__init__()
         if not edge_margin >= 0:
@@ -125,6 +133,9 @@ class AttentionGuidedInferer(Inferer):
                 raise ValueError(
                     f"context and local must have windows of one side, got {context.side} and {local.side}"
                 )
+        if error_model is not None and (pose is None or local_decoder is None):
+            raise ValueError("an error model needs a pose and a local_decoder")
+        self.error_model, self.local_decoder = error_model, local_decoder
         self.global_network, self.local, self.context_network = global_network, local, context_network
         self.context = context
         self.to_global_grid = SquareFilm(global_size)
@@ -139,7 +150,8 @@ class AttentionGuidedInferer(Inferer):
         """Return H_M (batch, N, row, column), without background, for films (batch, 1, row, column).
 
         Its affine, one per film, leads to the source. If the meta data of a film have a ``patient_orientation``, the
-        head is first searched in that orientation.
+        head is first searched in that orientation. With an error model, the metadata have ``radii`` (N, 2) and
+        ``middle_mm_per_pixel`` of :class:`~monai_ceph.inferers.error_model.Certainty`, in pixels of the source.
         """
         self.global_network.eval().to(inputs.device)
         if self.context_network is not None:
@@ -150,7 +162,12 @@ class AttentionGuidedInferer(Inferer):
             found = self.detect(film, lambda batch: network(batch, *args, **kwargs), stated)
             assert found.windows is not None
             size = (found.film.shape[-2], found.film.shape[-1])
-            merged.append(with_affine(found.windows.paste(size), film, affine_of(found.film)))
+            heatmaps = with_affine(found.windows.paste(size), film, affine_of(found.film))
+            if found.certainty is not None:
+                certainty = found.certainty.on_source(affine_of(found.film))
+                heatmaps.meta["radii"] = torch.from_numpy(certainty.radii)
+                heatmaps.meta["middle_mm_per_pixel"] = certainty.middle_mm_per_pixel
+            merged.append(heatmaps)
         return collate_meta_tensor_fn(merged)
 
     def detect(
@@ -178,7 +195,17 @@ class AttentionGuidedInferer(Inferer):
             return StageResults(framed, pose, guide, None)
         with timer("local"):
             windows = self.explore(framed, guide.landmarks, network, pose)
-        return StageResults(framed, pose, guide, windows)
+            certainty = self._certainty(windows, guide)
+        return StageResults(framed, pose, guide, windows, certainty)
+
+    def _certainty(self, windows: Windows, guide: Guide) -> Certainty | None:
+        """Return how certain the landmarks of one film are, and empty the heatmaps of those that it does not show."""
+        if self.error_model is None or self.pose is None or self.local_decoder is None:
+            return None
+        points = self.local_decoder(windows.heatmaps) + windows.starts.cpu()
+        certainty = self.error_model(windows, points, guide.landmarks.cpu(), guide.peaks, self.pose.frame.radius)
+        windows.heatmaps[torch.from_numpy(certainty.hidden).to(windows.heatmaps.device)] = 0
+        return certainty
 
     def frame(self, film: torch.Tensor, stated: View | None = None) -> tuple[torch.Tensor, Pose | None]:
         """Return one film (1, row, column) in the grid of the local stage, and the head's pose with a pose finder.

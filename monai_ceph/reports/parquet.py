@@ -17,9 +17,9 @@ _GROUP = 500
 def write_parquet(path: Path, detections: Iterable[Detection], with_profile: bool = False) -> None:
     """Write one row per film and landmark, in place.
 
-    The columns are those of ``landmarks.csv``, typed and not rounded, then the frame and the UIDs of study and series,
-    and ``profile``, a name, if the run has one. What is missing or unknown is null. Coordinates: x right, y down, pixel
-    centres at integers, source pixels; x_mm and y_mm in mm from the centre of the first pixel.
+    The columns are those of ``landmarks.csv``, typed and not rounded, the frame, the UIDs of study and series, the
+    radii for 90 and 95 %, and ``profile``, a name, if the run has one. What is missing or unknown is null. Coordinates:
+    x right, y down, pixel centres at integers, source pixels; x_mm and y_mm in mm from the centre of the first pixel.
 
     Raises:
         OSError: if the file cannot be written.
@@ -32,6 +32,7 @@ def write_parquet(path: Path, detections: Iterable[Detection], with_profile: boo
     kinds |= {"x": number, "y": number, "score": number, "status": text, "x_mm": number, "y_mm": number}
     kinds |= {"spacing_source": text, "pixel_spacing": number, "image_uid": text}
     kinds |= {"frame": pyarrow.int32(), "study_uid": text, "series_uid": text}
+    kinds |= dict.fromkeys(("radius_90_px", "radius_90_mm", "radius_95_px", "radius_95_mm"), number)
     if with_profile:
         kinds["profile"] = text
     schema = pyarrow.schema(list(kinds.items()))

@@ -17,7 +17,7 @@ from monai_ceph.analysis.scale import scale_problem
 from monai_ceph.landmarks import SYMBOLS
 from monai_ceph.readers.radiograph import SpacingSource
 from monai_ceph.reports.tables import write_landmarks
-from monai_ceph.result import detected_landmark
+from monai_ceph.result import detected_landmark, longest_sure_radius
 from monai_ceph.storage.written_files import WrittenFiles
 
 __all__ = ["SaveLandmarksd"]
@@ -40,7 +40,9 @@ class SaveLandmarksd(MapTransform):
         file_key: path of the film, for the table and its name.
         output_dir: folder of the tables; created if needed.
         symbols: symbols of the landmarks, in the order of the channels.
-        uncertain_below: a landmark with a lower score is ``uncertain``.
+        uncertain_below: a landmark with a lower score is ``uncertain``, if the metadata have no radii.
+        uncertain_radius_mm: a landmark whose radius for 90 % is longer is ``uncertain``. The radii are in the metadata
+            of ``ref_key``: :class:`~monai_ceph.inferers.attention_guided.AttentionGuidedInferer`.
 
     Raises:
         ValueError: if the numbers of landmarks and symbols differ.
@@ -57,10 +59,12 @@ class SaveLandmarksd(MapTransform):
         symbols: Sequence[str] = SYMBOLS,
         uncertain_below: float = 0.0,
         allow_missing_keys: bool = False,
+        uncertain_radius_mm: float = math.inf,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.score_key, self.ref_key, self.file_key = score_key, ref_key, file_key
         self.symbols, self.uncertain_below = tuple(symbols), uncertain_below
+        self.uncertain_radius_mm = uncertain_radius_mm
         self._files = WrittenFiles(Path(output_dir))
         self._tables: dict[str, str] = {}
 
@@ -80,13 +84,27 @@ class SaveLandmarksd(MapTransform):
                 logger.warning("%s: %s%s", file, "the scale was ignored: " if wrong else "", why)
             if wrong:
                 spacing, source = None, SpacingSource.IMPLAUSIBLE
+            radii, limit = self._radii(data[self.ref_key], spacing)
             marks = [
-                detected_landmark(number, symbol, place, score, spacing, self.uncertain_below)
+                detected_landmark(
+                    *(number, symbol, place, score, spacing, self.uncertain_below),
+                    radii=None if radii is None else radii[number - 1],
+                    uncertain_above=limit,
+                )
                 for number, (symbol, place, score) in enumerate(zip(self.symbols, places, scores, strict=True), start=1)
             ]
             with self._files.writing(self._table(file)) as part:
                 write_landmarks(part, file, marks, spacing, source, _image_uid(data[self.ref_key]))
         return dict(data)
+
+    def _radii(self, film: torch.Tensor, spacing: tuple[float, float] | None) -> tuple[list[list[float]] | None, float]:
+        """Return the radii for 90 and 95 %, and the longest that is not uncertain, in pixels of the source."""
+        meta = film.meta if isinstance(film, MetaTensor) else {}
+        if "radii" not in meta:
+            return None, math.inf
+        middle = float(meta["middle_mm_per_pixel"])
+        radii: list[list[float]] = torch.as_tensor(meta["radii"]).tolist()
+        return radii, longest_sure_radius(self.uncertain_radius_mm, spacing, middle)
 
     def _table(self, file: str) -> str:
         if file not in self._tables:

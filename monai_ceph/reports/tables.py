@@ -25,7 +25,7 @@ __all__ = [
 
 LANDMARK_COLUMNS = (
     *("film", "landmark", "symbol", "x", "y", "score", "status"),
-    *("x_mm", "y_mm", "spacing_source", "pixel_spacing", "image_uid"),
+    *("x_mm", "y_mm", "spacing_source", "pixel_spacing", "image_uid", "radius_90_px", "radius_90_mm"),
 )
 ERROR_COLUMNS = ("film", "error")
 DUPLICATE_COLUMNS = ("film", "path_sha256", "same_as", "same_as_path_sha256")
@@ -45,7 +45,8 @@ def landmark_rows(detection: Detection, with_profile: bool = False) -> Iterator[
 
     x and y are source pixels, x_mm and y_mm are mm from the centre of the first pixel; empty if missing or unknown.
     pixel_spacing is mm per pixel, as a dataset's table has it; empty if unknown or if pixels are not square.
-    image_uid is the SOP Instance UID of a DICOM image.
+    image_uid is the SOP Instance UID of a DICOM image. radius_90_px is the radius that the true point lies within in 90 %
+    of cases, in source pixels; radius_90_mm is the same in mm. Both are empty if missing or unknown.
     """
     scale = (detection.pixel_spacing, detection.spacing_source)
     name = "" if detection.profile is None else detection.profile.name
@@ -66,6 +67,7 @@ def _rows(
             *(file, mark.name, mark.symbol, _decimals(mark.x, 2), _decimals(mark.y, 2)),
             *(_decimals(mark.score, 3), mark.status, _decimals(mark.x_mm, 3), _decimals(mark.y_mm, 3)),
             *(str(spacing_source), "" if square is None else f"{square:.6g}", image_uid or ""),
+            *(_decimals(mark.radius_90_px, 1), _decimals(mark.radius_90_mm, 2)),
         ]
 
 

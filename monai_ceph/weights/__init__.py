@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "STAGES",
     "context_beside",
+    "error_model",
     "export",
     "halved",
     "is_shipped",
@@ -94,6 +95,23 @@ def context_beside(local_weights: str | None, landmarks: Sequence[str] = SYMBOLS
     network. To use it anyway, name it in a config: ``"context_weights": "$weights.path('context')"``.
     """
     return path("context", landmarks) if local_weights and is_shipped("local", local_weights) else None
+
+
+def error_model(files: Mapping[str, str | None], landmarks: Sequence[str] = SYMBOLS) -> dict[str, Any] | None:
+    """Return what is known of the errors of the shipped weights, for :class:`monai_ceph.inferers.ErrorModel`.
+
+    Args:
+        files: weights by stage; None for a stage without weights.
+        landmarks: symbols of the landmarks that the networks find, in the order of their channels.
+
+    Returns:
+        None if a network is not a shipped one, or not used: the errors of others are not known.
+    """
+    shipped = [is_shipped(stage, file) for stage in STAGES if (file := files.get(stage))]
+    if tuple(landmarks) != SYMBOLS or len(shipped) < len(STAGES) or not all(shipped):
+        return None
+    model: dict[str, Any] = json.loads((_FOLDER / "errors.json").read_text(encoding="utf-8"))
+    return model
 
 
 def limits_note(files: Mapping[str, str | None], limits: Sequence[str]) -> str | None:

@@ -1,0 +1,113 @@
+"""What speaks for and against each landmark that was found, from which its likely error is told."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from monai_ceph.inferers.windows import Windows
+from monai_ceph.transforms.geometry import apply, fit_similarity
+
+__all__ = ["FEATURES", "ShapeModel", "landmark_evidence"]
+
+FEATURES = ("peak", "guide_peak", "spread", "second", "guide", "shape")
+"""In the order of the columns of :func:`landmark_evidence`; each grows with doubt."""
+
+# a maximum this far from the landmark is another one; in shares of the head's radius, about 4 mm
+_APART = 0.1
+# heatmap values below this share of the maximum are noise
+_NOISE = 0.02
+_LEAST = 1e-6
+# closer is not closer in any way that matters, about 0.5 mm; a share of the head's radius
+_CLOSE = 0.01
+
+
+class ShapeModel:
+    """How landmarks lie to each other on heads in the mean pose: a Gaussian, from which each is told by the others.
+
+    Args:
+        mean: (N, 2) mean shape, in any unit.
+        covariance: (2 N, 2 N) of row and column of all landmarks, one after the other, around the mean after a
+            similarity map, in squared shares of the mean shape's radius.
+        noise: standard deviation of what is found, a share of the radius; it keeps the covariance invertible.
+
+    Raises:
+        ValueError: if the shapes of the arguments do not match.
+    """
+
+    def __init__(self, mean: np.ndarray, covariance: np.ndarray, noise: float) -> None:
+        if covariance.shape != (mean.size, mean.size):
+            raise ValueError(f"the covariance must be {mean.size} x {mean.size}, got {covariance.shape}")
+        centred = mean - mean.mean(axis=0)
+        self.mean = centred / np.sqrt((centred**2).sum(axis=1).mean())
+        self.covariance = covariance + noise**2 * np.eye(len(covariance))
+
+    def expected(self, points: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Return where each landmark is expected, (N, 2), told by all others in the unit and frame of ``points``.
+
+        Args:
+            points: (N, 2), (row, column), on a head that is upright and faces right; NaN where missing.
+            weights: (N,) of the points in the fit of the mean shape, not negative.
+
+        Returns:
+            NaN everywhere if fewer than three landmarks are known.
+        """
+        known = np.isfinite(points).all(axis=1)
+        if known.sum() < 3:
+            return np.full(points.shape, np.nan)
+        matrix = fit_similarity(
+            torch.from_numpy(self.mean), torch.from_numpy(points), weights=torch.from_numpy(weights)
+        )
+        shifts = apply(torch.linalg.inv(matrix), torch.from_numpy(points)).numpy() - self.mean
+        steps = np.array([self._told(shifts, known, index) for index in range(len(points))])
+        places: np.ndarray = apply(matrix, torch.from_numpy(self.mean + steps)).numpy()
+        return places
+
+    def _told(self, shifts: np.ndarray, known: np.ndarray, index: int) -> np.ndarray:
+        """Return the conditional mean of one landmark's shift, given those of the others that are known."""
+        others = np.repeat(known & (np.arange(len(known)) != index), 2)
+        mine = np.repeat(np.arange(len(known)) == index, 2)
+        among = self.covariance[np.ix_(others, others)]
+        told: np.ndarray = self.covariance[np.ix_(mine, others)] @ np.linalg.solve(among, shifts.ravel()[others])
+        return told
+
+
+def landmark_evidence(
+    windows: Windows,
+    points: torch.Tensor,
+    guide: torch.Tensor,
+    guide_peaks: torch.Tensor,
+    expected: np.ndarray,
+    radius: float,
+) -> np.ndarray:
+    """Return the evidence for each landmark, (N, 6): the columns are :data:`FEATURES`. All grow with doubt.
+
+    - peak, guide_peak: minus the logarithm of the maximum of the heatmap, of the local and of the global stage.
+    - spread: logarithm of the heatmap's root mean square distance from the landmark.
+    - second: highest value of the heatmap elsewhere, as a share of the maximum.
+    - guide: logarithm of the distance between the landmark and its guide.
+    - shape: logarithm of the distance between the landmark and the place that the other landmarks tell.
+
+    Args:
+        windows: heatmaps of the local stage.
+        points: (N, 2) landmarks, (row, column) in pixels of the mean pose's grid; NaN where there is none.
+        guide: (N, 2) of the global stage, likewise.
+        guide_peaks: (N,) maxima of the global heatmaps.
+        expected: (N, 2) places, likewise, from :meth:`ShapeModel.expected`.
+        radius: of the mean shape in these pixels. Distances are shares of it.
+    """
+    maps = windows.heatmaps.float().cpu()
+    side = maps.shape[-1]
+    at = (points - windows.starts.cpu()).nan_to_num(nan=0.0).float()
+    steps = torch.arange(side, dtype=torch.float32)
+    squared = (steps[None, :, None] - at[:, :1, None]) ** 2 + (steps[None, None, :] - at[:, 1:, None]) ** 2
+    peak = maps.flatten(1).amax(dim=1).clamp(min=_LEAST)
+    weights = torch.where(maps >= _NOISE * peak[:, None, None], maps, 0)
+    total = weights.sum(dim=(1, 2)).clamp(min=_LEAST)
+    spread = ((weights * squared).sum(dim=(1, 2)) / total).sqrt().clamp(min=1.0) / radius
+    second = torch.where(squared > (_APART * radius) ** 2, maps, 0).flatten(1).amax(dim=1) / peak
+    apart = [
+        ((points - other).norm(dim=1) / radius + _CLOSE).log() for other in (guide.cpu(), torch.from_numpy(expected))
+    ]
+    columns = (-peak.log(), -guide_peaks.cpu().clamp(min=_LEAST).log(), spread.log(), second, *apart)
+    return torch.stack([column.double() for column in columns], dim=1).numpy()
