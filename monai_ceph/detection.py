@@ -26,6 +26,7 @@ from yaml import YAMLError
 from monai_ceph import weights
 from monai_ceph.analysis.scale import check_scale
 from monai_ceph.errors import CephError, ReadError, RejectedError
+from monai_ceph.inferers.error_model import Certainty
 from monai_ceph.inferers.plausibility import check_film, check_landmarks
 from monai_ceph.inferers.pose import UPRIGHT, View, stated_view
 from monai_ceph.landmarks import LANDMARKS, SYMBOLS
@@ -33,7 +34,14 @@ from monai_ceph.networks.folding import fold
 from monai_ceph.profiles import Profile, load_profile
 from monai_ceph.readers import Radiograph, SpacingSource
 from monai_ceph.readers.in_memory import Source, as_radiograph, is_several
-from monai_ceph.result import Detection, ModelIdentity, detected_landmark, film_state, longest_sure_radius
+from monai_ceph.result import (
+    Detection,
+    ModelIdentity,
+    RadiusSource,
+    detected_landmark,
+    film_state,
+    longest_sure_radius,
+)
 from monai_ceph.timing import Clock
 from monai_ceph.transforms import landmarks_to_source
 from monai_ceph.transforms.geometry import affine_of
@@ -140,6 +148,14 @@ def _with_profile(model: ModelIdentity, profile: Profile | None) -> ModelIdentit
     profile.check(model)
     recipe = json.dumps([model.recipe_sha256, profile.identity().sha256])
     return model.model_copy(update={"recipe_sha256": hashlib.sha256(recipe.encode()).hexdigest()})
+
+
+def _radii(certainty: Certainty, profile: Profile | None) -> tuple[np.ndarray, RadiusSource]:
+    """Return the radii of the landmarks, (N, 2), in source pixels, and where they were learned."""
+    if profile is None:
+        return certainty.radii, "other films"
+    radii, own = profile.radii_on_film(certainty.radii, certainty.typical, certainty.head_radius)
+    return radii, "profile" if own.all() else "other films"
 
 
 def _aspect(radiograph: Radiograph) -> float:
@@ -413,7 +429,7 @@ class CephalogramDetector:
             warnings.append(f"Kept by force: {problem}.")
         scaled = check_scale(radiograph, places.numpy())
         spacing = scaled.pixel_spacing
-        profile = self.profile if stage == "local" else None
+        moved_by = profile = self.profile if stage == "local" else None
         raw: list[Any] = [None] * len(LANDMARKS)
         final = places.tolist()
         if profile is not None:
@@ -421,11 +437,12 @@ class CephalogramDetector:
             moved = profile.moved(places.numpy()[:, ::-1], self.mean_shape, _aspect(radiograph))
             if moved is None:
                 warnings.append(f"The profile {profile.name} moved nothing: too few landmarks were found.")
+                moved_by = None
             else:
                 raw, final = places.tolist(), moved[:, ::-1].tolist()
-        radii, limit = None, math.inf
+        radii, radius_source, limit = None, None, math.inf
         if certainty is not None:
-            radii = certainty.radii
+            radii, radius_source = _radii(certainty, moved_by)
             limit = longest_sure_radius(self._uncertain_radius_mm, spacing, certainty.middle_mm_per_pixel)
         landmarks = tuple(
             detected_landmark(
@@ -458,7 +475,7 @@ class CephalogramDetector:
             landmarks=landmarks,
             model=_identity_of_call(self.identity, stage, kept_by_force=problem is not None),
             profile=profile.identity() if profile is not None else None,
-            radius_source=None if radii is None else "other films",
+            radius_source=radius_source,
             warnings=(*scaled.warnings, *warnings),
             created=datetime.now(timezone.utc).replace(microsecond=0),
             seconds=clock.seconds,

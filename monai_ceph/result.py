@@ -33,6 +33,7 @@ __all__ = [
     "FilmState",
     "ModelIdentity",
     "ProfileIdentity",
+    "RadiusSource",
     "Status",
     "detected_landmark",
     "film_state",
@@ -47,6 +48,7 @@ _RADII = ("radius_90_px", "radius_90_mm", "radius_95_px", "radius_95_mm")
 
 Status = Literal["ok", "uncertain", "missing"]
 FilmState = Literal["ok", "uncertain"]
+RadiusSource = Literal["other films", "profile"]
 
 
 def _is_none(value: object) -> bool:
@@ -245,7 +247,7 @@ class Detection(_Record):
         exclude_if=_is_none,
         description="which profile of a clinic moved the points; not there without one",
     )
-    radius_source: Literal["other films", "profile"] | None = Field(
+    radius_source: RadiusSource | None = Field(
         default=None,
         exclude_if=_is_none,
         description="where the radii were learned: on other films, those of the model card, or with a profile of 20 "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -15,7 +15,14 @@ from monai_ceph.analysis.definitions import DEFINITIONS
 from monai_ceph.analysis.norms import Norm, Norms, Sex
 from monai_ceph.analysis.norms.files import default_norms
 from monai_ceph.analysis.plane import QUARTER_TURNS, Face, upright
-from monai_ceph.analysis.uncertainty import COVERAGE, head_size, is_mirrored, landmark_errors, quarter_turns
+from monai_ceph.analysis.uncertainty import (
+    COVERAGE,
+    RADIUS_95,
+    head_size,
+    is_mirrored,
+    landmark_errors,
+    quarter_turns,
+)
 from monai_ceph.landmarks import SYMBOLS
 from monai_ceph.readers.radiograph import NOT_SQUARE, SpacingSource
 
@@ -30,7 +37,7 @@ class Detected(Protocol):
 
     @property
     def landmarks(self) -> Sequence[Any]:
-        """Landmarks with symbol, x, y and status."""
+        """Landmarks with symbol, x, y, status and radius_95_px."""
 
     @property
     def pixel_spacing(self) -> tuple[float, float] | None:
@@ -102,6 +109,23 @@ class _Film:
     mirrored: bool
     uncertain: frozenset[str] = frozenset()
     not_square: bool = False
+    # radius that the landmark lies within in 95 % of cases, in source pixels, where the detector tells it
+    radii_95: Mapping[str, float] = field(default_factory=dict)
+
+    def sigmas(self, face: Mapping[str, complex]) -> dict[str, float]:
+        """Return the standard deviation per axis of each landmark's error, in the unit of the face; NaN if not known.
+
+        The error is taken as an isotropic Gaussian, whose radius for 95 % is :data:`RADIUS_95` of these.
+        """
+        size = head_size(face) or math.nan
+        side = math.sqrt(self.spacing[0] * self.spacing[1]) if self.spacing else 1.0
+        errors = landmark_errors()
+        return {
+            symbol: self.radii_95[symbol] * side / RADIUS_95
+            if symbol in self.radii_95
+            else errors.get(symbol, math.nan) * size
+            for symbol in face
+        }
 
 
 def measure(
@@ -142,7 +166,7 @@ def measure(
     film = _film(source, spacing, turned, mirrored, spacing_source, frozenset(uncertain))
     norms = default_norms() if norms is None else norms
     face = upright(film.places, film.spacing, film.turned, film.mirrored)
-    values, errors = _values(face)
+    values, errors = _values(face, film.sigmas(face))
     return tuple(
         _measurement(definition, film, face, value, error, norms.find(definition.symbol, sex, age))
         for definition, value, error in zip(DEFINITIONS, values, errors, strict=True)
@@ -184,23 +208,24 @@ def _film(
         source.mirrored if mirrored is None else mirrored,
         uncertain | {mark.symbol for mark in source.landmarks if mark.status == "uncertain"},
         any(warning.startswith(NOT_SQUARE) for warning in source.warnings),
+        {mark.symbol: radius for mark in source.landmarks if (radius := mark.radius_95_px) is not None},
     )
 
 
-def _values(face: Mapping[str, complex]) -> tuple[list[float], list[float]]:
+def _values(face: Mapping[str, complex], sigma: Mapping[str, float]) -> tuple[list[float], list[float]]:
     """Return the value of each measurement, and its standard deviation; NaN where it cannot be computed.
+
+    ``sigma`` is the standard deviation per axis of each landmark's error, in the unit of the face.
 
     All landmarks are moved a little, one after the other, along both axes and both ways. So each formula is computed
     once, on arrays of faces: the first is the face itself, the others give the derivatives.
     """
-    size = head_size(face)
-    errors = landmark_errors()
-    step = 1e-5 * (size or 1.0)
+    step = 1e-5 * (head_size(face) or 1.0)
     moves = [step, -step, 1j * step, -1j * step]
     moved = {symbol: np.full(1 + 4 * len(face), point, dtype=np.complex128) for symbol, point in face.items()}
     for index, symbol in enumerate(face):
         moved[symbol][1 + 4 * index : 5 + 4 * index] += moves
-    sigmas = np.array([errors.get(symbol, math.nan) * (size or math.nan) for symbol in face])
+    sigmas = np.array([sigma[symbol] for symbol in face])
     order = {symbol: index for index, symbol in enumerate(face)}
     whole = Face(moved)
     values, deviations = [], []

@@ -1,7 +1,8 @@
 """How far off landmarks are, and what that does to a measurement.
 
-The error of a landmark is taken as an isotropic Gaussian, independent of the other landmarks, with a standard deviation
-per axis that is in proportion to the head on the film. It says nothing of a bias that all films of a place have.
+The error of a landmark is taken as an isotropic Gaussian, independent of the other landmarks. Its standard deviation
+per axis comes from the radius that the detector gives it on the film, and otherwise from the figures here, in
+proportion to the head on the film. It says nothing of a bias that all films of a place have.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ import numpy as np
 from monai_ceph import weights
 from monai_ceph.landmarks import SYMBOLS
 
-__all__ = ["COVERAGE", "head_size", "is_mirrored", "landmark_errors", "quarter_turns"]
+__all__ = ["COVERAGE", "RADIUS_95", "head_size", "is_mirrored", "landmark_errors", "quarter_turns"]
 
 COVERAGE = 1.959964
 """Standard deviations on each side of a value that make an interval of 95 %."""
+RADIUS_95 = math.sqrt(-2 * math.log(0.05))
+"""Radius that holds 95 % of an isotropic Gaussian in the plane, in its standard deviations per axis."""
 
 
 @cache

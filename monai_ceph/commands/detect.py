@@ -101,6 +101,12 @@ def detect(
     ] = False,
     pixel_spacing: Annotated[float | None, typer.Option(help="mm per pixel; replaces what the files say.")] = None,
     force: Annotated[bool, typer.Option(help="Accept images that do not look like a cephalogram.")] = False,
+    circles: Annotated[
+        bool,
+        typer.Option(
+            "--circles", help="Draw the circle in which each landmark lies in 90 % of cases, on overlays and tracings."
+        ),
+    ] = False,
     profile: ProfileFile = None,
     device: Device = None,
     config: Overlay = None,
@@ -150,6 +156,7 @@ def detect(
             deidentify=deidentify,
             force=force,
             pixel_spacing=pixel_spacing,
+            circles=circles,
         )
         screen = Screen(console, messages)
         gone = [path for path in paths or () if url_of(path) is None and not os.path.lexists(path)]

@@ -7,12 +7,9 @@ import math
 import numpy as np
 
 from monai_ceph.landmarks import SYMBOLS
-from monai_ceph.profiles.profile import ProfileRadius
+from monai_ceph.profiles.profile import FILMS_FOR_A_RADIUS, ProfileRadius
 
-__all__ = ["FEWEST_FILMS", "conformal_radius", "learned_radii"]
-
-FEWEST_FILMS = 20
-"""Films that a landmark needs to get a radius. From 19 on there is one for 95 %: with fewer it would be unlimited."""
+__all__ = ["conformal_radius", "learned_radii"]
 
 
 def conformal_radius(errors: np.ndarray, share: float) -> float:
@@ -43,7 +40,7 @@ def learned_radii(errors: np.ndarray) -> dict[str, ProfileRadius]:
     radii = {}
     for symbol, column in zip(SYMBOLS, errors.T, strict=True):
         known = column[np.isfinite(column)]
-        if len(known) >= FEWEST_FILMS:
+        if len(known) >= FILMS_FOR_A_RADIUS:
             within_90, within_95 = (round(conformal_radius(known, share), 5) for share in (0.9, 0.95))
             radii[symbol] = ProfileRadius(films=len(known), within_90=within_90, within_95=within_95)
     return radii

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from monai_ceph.result import DetectedLandmark, Detection
+from monai_ceph.result import DetectedLandmark, Detection, RadiusSource
 
 __all__ = [
     "NOTICE",
     "absent_lines",
+    "circle_radii",
     "note_lines",
     "points_by_symbol",
     "profile_lines",
@@ -15,6 +16,11 @@ __all__ = [
 ]
 
 NOTICE = "Research use, not a medical device. A trained person reviews every result."
+
+_CIRCLES: dict[RadiusSource, str] = {
+    "other films": "Circles: the landmark lies inside in 90 % of cases; radii learned on other films.",
+    "profile": "Circles: the landmark lies inside in 90 % of cases; radii learned on films of the profile.",
+}
 
 
 def scale_line(detection: Detection) -> str:
@@ -27,9 +33,17 @@ def profile_lines(detection: Detection) -> list[str]:
     return [] if detection.profile is None else [f"profile: {detection.profile.label}"]
 
 
-def note_lines(detection: Detection) -> list[str]:
-    """Return the lines that stand below every picture."""
-    return [*profile_lines(detection), scale_line(detection), NOTICE]
+def note_lines(detection: Detection, circles: bool = False) -> list[str]:
+    """Return the lines that stand below every picture; with ``circles``, one that says what these are."""
+    source = detection.radius_source if circles else None
+    said = [] if source is None else [_CIRCLES[source]]
+    return [*profile_lines(detection), *said, scale_line(detection), NOTICE]
+
+
+def circle_radii(detection: Detection, circles: bool = True) -> dict[str, float]:
+    """Return the radius that each landmark lies within in 90 % of cases, in source pixels; none without ``circles``."""
+    radii = {mark.symbol: mark.radius_90_px for mark in detection.landmarks if circles}
+    return {symbol: radius for symbol, radius in radii.items() if radius is not None}
 
 
 def absent_lines(detection: Detection) -> list[str]:

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from monai_ceph.analysis.uncertainty import head_size, landmark_errors
+from monai_ceph.analysis.uncertainty import RADIUS_95, head_size, landmark_errors
 from monai_ceph.reports.notes import points_by_symbol, uncertain_symbols
 from monai_ceph.reports.shapes import Layer
 from monai_ceph.reports.tracing import tracing_svg
 from monai_ceph.reports.tracing_layout import TracingShapes, tracing_shapes
-from monai_ceph.result import Detection
+from monai_ceph.result import Detection, RadiusSource
 
 __all__ = ["Figure", "Switch", "film_figure", "uncertainty_radii"]
 
-# radius that holds 95 % of an isotropic Gaussian in the plane, in its standard deviations per axis
-_RADIUS_95 = math.sqrt(-2 * math.log(0.05))
 _NO_FILM = "The film was not at hand, so the tracing is on white."
-_CIRCLES = (
-    "Circles: 95 % of the errors of this landmark on films with known points; they do not say how sure this one is."
-)
+_CIRCLES = {
+    "other films": "Circles: the true point lies inside in 95 % of cases like this one; learned on other films.",
+    "profile": "Circles: the true point lies inside in 95 % of cases like this one; learned on films of the profile.",
+    None: "Circles: 95 % of the errors of this landmark on films with known points; they do not say how sure this one "
+    "is.",
+}
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class Figure:
         film_png: the picture of the whole film, as PNG; None for the tracing alone.
         radii: of the circles of uncertainty in source pixels, by symbol.
         uncertain: symbols of the landmarks in doubt.
+        radius_source: where the radii were learned, as in a :class:`~monai_ceph.result.Detection`.
     """
 
     points: Mapping[str, tuple[float, float]]
@@ -56,12 +57,18 @@ class Figure:
     film_png: bytes | None
     radii: Mapping[str, float]
     uncertain: tuple[str, ...]
+    radius_source: RadiusSource | None = None
 
     @property
     def note(self) -> str:
         """Sentences on what the figure shows and what it lacks."""
         return " ".join(
-            text for text, said in ((_CIRCLES, bool(self.radii)), (_NO_FILM, self.film_png is None)) if said
+            text
+            for text, said in (
+                (_CIRCLES[self.radius_source], bool(self.radii)),
+                (_NO_FILM, self.film_png is None),
+            )
+            if said
         )
 
     def svg(self) -> str:
@@ -100,19 +107,23 @@ def film_figure(detection: Detection, film_png: bytes | None) -> Figure:
         film_png=film_png,
         radii=uncertainty_radii(detection),
         uncertain=tuple(uncertain_symbols(detection)),
+        radius_source=detection.radius_source,
     )
 
 
 def uncertainty_radii(detection: Detection) -> dict[str, float]:
-    """Return the radius within which 95 % of the errors of each landmark lie, in source pixels, by symbol.
+    """Return the radius that each landmark lies within in 95 % of cases, in source pixels, by symbol.
 
-    It is that of :func:`monai_ceph.analysis.uncertainty.landmark_errors`, in proportion to the head on the film. Pixels
-    count as square. A landmark whose error is not known has none.
+    It is ``radius_95_px`` of the detection, and otherwise that of
+    :func:`monai_ceph.analysis.uncertainty.landmark_errors`, in proportion to the head on the film. Pixels count as
+    square. A landmark whose error is not known has none.
     """
     places = {symbol: complex(x, y) for symbol, (x, y) in points_by_symbol(detection).items()}
     size = head_size(places)
     errors = landmark_errors()
-    return {} if size is None else {each: _RADIUS_95 * errors[each] * size for each in places if each in errors}
+    usual = {} if size is None else {each: RADIUS_95 * errors[each] * size for each in places if each in errors}
+    own = {mark.symbol: mark.radius_95_px for mark in detection.landmarks if mark.radius_95_px is not None}
+    return usual | own
 
 
 def _switch(layer: Layer) -> Switch:

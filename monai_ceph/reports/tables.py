@@ -45,8 +45,8 @@ def landmark_rows(detection: Detection, with_profile: bool = False) -> Iterator[
 
     x and y are source pixels, x_mm and y_mm are mm from the centre of the first pixel; empty if missing or unknown.
     pixel_spacing is mm per pixel, as a dataset's table has it; empty if unknown or if pixels are not square.
-    image_uid is the SOP Instance UID of a DICOM image. radius_90_px is what the true point lies within in 90 % of cases,
-    in source pixels; radius_90_mm is the same in mm. Both are empty if missing or unknown.
+    image_uid is the SOP Instance UID of a DICOM image. radius_90_px is what the true point lies within in 90 % of
+    cases, in source pixels; radius_90_mm is the same in mm. Both are empty if missing or unknown.
     """
     scale = (detection.pixel_spacing, detection.spacing_source)
     name = "" if detection.profile is None else detection.profile.name

@@ -185,12 +185,24 @@ def reviewed(
                 status=(mark.status if same and mark is not None and mark.status != "missing" else "ok")
                 if found
                 else "missing",
+                **_radii(mark if same else None, spacing),
             )
         )
     changes: dict[str, Any] = {"landmarks": tuple(marks)}
     if calibration is not None:
         changes |= {"pixel_spacing": spacing, "spacing_source": SpacingSource.USER, "stated_spacing": None}
     return detection.model_copy(update=changes)
+
+
+def _radii(mark: DetectedLandmark | None, spacing: tuple[float, float] | None) -> dict[str, float]:
+    """Return the radii of a point that nobody moved, with the scale of the review."""
+    pixels = {} if mark is None else {90: mark.radius_90_px, 95: mark.radius_95_px}
+    radii = {percent: radius for percent, radius in pixels.items() if radius is not None}
+    found = {f"radius_{percent}_px": radius for percent, radius in radii.items()}
+    if spacing:
+        side = math.sqrt(spacing[0] * spacing[1])
+        found |= {f"radius_{percent}_mm": radius * side for percent, radius in radii.items()}
+    return found
 
 
 def slug(name: str) -> str:

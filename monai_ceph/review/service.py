@@ -238,9 +238,8 @@ def _landmarks(detection: Detection) -> list[dict[str, Any]]:
     radii = uncertainty_radii(detection)
     return [
         {
-            **{name: getattr(mark, name) for name in ("symbol", "x", "y", "status", "score")},
-            "expected_x": None,
-            "expected_y": None,
+            **{name: getattr(mark, name) for name in ("symbol", "x", "y", "status", "score", "radius_90_px")},
+            "expected": None if mark.expected_x is None else (mark.expected_x, mark.expected_y),
             "radius_px": radii.get(mark.symbol),
         }
         for mark in detection.landmarks

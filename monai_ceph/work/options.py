@@ -75,6 +75,7 @@ class Options:
         deidentify: write results without identity and with replaced UIDs; implies ``uid`` names.
         force: also detect on films that do not look like a cephalogram.
         pixel_spacing: mm per pixel; replaces the pixel spacing in the files. Films whose pixels are not square fail.
+        circles: draw on overlays and tracings the circle in which each landmark lies in 90 % of cases.
     """
 
     formats: frozenset[str] = DEFAULT_FORMATS
@@ -86,6 +87,7 @@ class Options:
     deidentify: bool = False
     force: bool = False
     pixel_spacing: float | None = None
+    circles: bool = False
 
     def __post_init__(self) -> None:
         if self.workers < 1:
@@ -110,6 +112,7 @@ class Options:
                 "formats": [name for name in _PER_FILM if name in self.formats],
                 "names": "uid" if self.deidentify else self.names,
                 "deidentify": self.deidentify,
+                "circles": self.circles and not self.formats.isdisjoint(("overlay", "tracing", "tracing-png")),
             },
             sort_keys=True,
         )

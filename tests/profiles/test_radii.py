@@ -9,8 +9,8 @@ import pytest
 
 from monai_ceph.landmarks import NUM_LANDMARKS, SYMBOLS
 from monai_ceph.profiles.estimate import estimate
-from monai_ceph.profiles.profile import ProfileRadius
-from monai_ceph.profiles.radii import FEWEST_FILMS, conformal_radius, learned_radii
+from monai_ceph.profiles.profile import FILMS_FOR_A_RADIUS, ProfileRadius
+from monai_ceph.profiles.radii import conformal_radius, learned_radii
 
 
 @pytest.mark.parametrize("share", [0.9, 0.95])
@@ -28,11 +28,11 @@ def test_coverage_of_exchangeable_errors(films: int, share: float) -> None:
 def test_too_few_errors_have_no_radius() -> None:
     assert conformal_radius(np.ones(8), 0.9) == math.inf
     assert conformal_radius(np.arange(9.0), 0.9) == 8
-    errors = np.full((FEWEST_FILMS, NUM_LANDMARKS), 0.05)
+    errors = np.full((FILMS_FOR_A_RADIUS, NUM_LANDMARKS), 0.05)
     errors[0, 0] = np.nan
     assert list(learned_radii(errors)) == list(SYMBOLS[1:])
     assert learned_radii(errors[1:]) == {}
-    assert learned_radii(errors)[SYMBOLS[1]] == ProfileRadius(films=FEWEST_FILMS, within_90=0.05, within_95=0.05)
+    assert learned_radii(errors)[SYMBOLS[1]] == ProfileRadius(films=FILMS_FOR_A_RADIUS, within_90=0.05, within_95=0.05)
 
 
 def test_coverage_on_new_films() -> None:
