@@ -35,6 +35,7 @@ __all__ = [
     "mean_shape",
     "model",
     "path",
+    "read_error_model",
     "sha256",
 ]
 
@@ -110,7 +111,23 @@ def error_model(files: Mapping[str, str | None], landmarks: Sequence[str] = SYMB
     shipped = [is_shipped(stage, file) for stage in STAGES if (file := files.get(stage))]
     if tuple(landmarks) != SYMBOLS or len(shipped) < len(STAGES) or not all(shipped):
         return None
-    model: dict[str, Any] = json.loads((_FOLDER / "errors.json").read_text(encoding="utf-8"))
+    return read_error_model(_FOLDER / "errors.json")
+
+
+def read_error_model(file: str | Path) -> dict[str, Any]:
+    """Return an error model that ``benchmarks/error_model.py`` wrote, such as for weights of your own.
+
+    Raises:
+        CephError: if the file cannot be read as a JSON object; the message names it.
+    """
+    try:
+        model = json.loads(Path(file).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CephError(f"{file}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise CephError(f"{file}: no JSON, and so no error model") from error
+    if not isinstance(model, dict):
+        raise CephError(f"{file}: no error model: it must be an object with keys")
     return model
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monai_ceph import weights
+from monai_ceph.errors import CephError
 from monai_ceph.inferers import Certainty, ErrorModel
 from monai_ceph.inferers.evidence import FEATURES, ShapeModel, landmark_evidence
 from monai_ceph.inferers.windows import Windows
@@ -207,3 +209,16 @@ def test_the_shipped_model_is_of_the_shipped_weights_alone() -> None:
     assert weights.error_model({**files, "context": None}) is None
     assert weights.error_model({**files, "local": "runs/local/final.pt"}) is None
     assert weights.error_model(files, ("S", "N")) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [(None, "No such file or directory"), ("{", "no JSON, and so no error model"), ("[]", "it must be an object")],
+)
+def test_a_file_that_is_no_error_model_is_named(text: str | None, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "errors.json"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(CephError, match=message) as caught:
+        weights.read_error_model(file)
+    assert str(file) in str(caught.value)
