@@ -44,8 +44,6 @@ SCHEMA_VERSION: Literal["2.2"] = "2.2"
 """Version of the JSON that is written. A reader of 2.x reads every 2.y, since a minor version only adds fields.
 Anything else that changes makes it 3.0, such as a field that goes, or a new value of a field with listed values."""
 
-_RADII = ("radius_90_px", "radius_90_mm", "radius_95_px", "radius_95_mm")
-
 Status = Literal["ok", "uncertain", "missing"]
 FilmState = Literal["ok", "uncertain"]
 RadiusSource = Literal["other films", "profile"]
@@ -309,16 +307,19 @@ class Detection(_Record):
         x and y are source pixels, x_mm and y_mm are mm from the centre of the first pixel. None is missing or unknown.
         With a profile there is its name as well, ``profile``.
         """
-        film = {"spacing_source": self.spacing_source.value, "pixel_spacing": square_spacing(self.pixel_spacing)}
-        film |= {name: getattr(self, name) for name in ("image_uid", "frame", "study_uid", "series_uid")}
+        scale = {"spacing_source": self.spacing_source.value, "pixel_spacing": square_spacing(self.pixel_spacing)}
+        names = ("frame", "study_uid", "series_uid")
         used = {} if self.profile is None else {"profile": self.profile.name}
         return [
             {
                 "film": self.file,
                 "landmark": mark.name,
                 **{name: getattr(mark, name) for name in ("symbol", "x", "y", "score", "status", "x_mm", "y_mm")},
-                **film,
-                **{name: getattr(mark, name) for name in _RADII},
+                **scale,
+                "image_uid": self.image_uid,
+                **{name: getattr(mark, name) for name in ("radius_90_px", "radius_90_mm")},
+                **{name: getattr(self, name) for name in names},
+                **{name: getattr(mark, name) for name in ("radius_95_px", "radius_95_mm")},
                 **used,
             }
             for mark in self.landmarks

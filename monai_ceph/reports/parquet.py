@@ -31,8 +31,9 @@ def write_parquet(path: Path, detections: Iterable[Detection], with_profile: boo
     kinds = dict.fromkeys(("film", "landmark", "symbol"), text)
     kinds |= {"x": number, "y": number, "score": number, "status": text, "x_mm": number, "y_mm": number}
     kinds |= {"spacing_source": text, "pixel_spacing": number, "image_uid": text}
+    kinds |= {"radius_90_px": number, "radius_90_mm": number}
     kinds |= {"frame": pyarrow.int32(), "study_uid": text, "series_uid": text}
-    kinds |= dict.fromkeys(("radius_90_px", "radius_90_mm", "radius_95_px", "radius_95_mm"), number)
+    kinds |= {"radius_95_px": number, "radius_95_mm": number}
     if with_profile:
         kinds["profile"] = text
     schema = pyarrow.schema(list(kinds.items()))

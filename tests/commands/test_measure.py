@@ -265,7 +265,7 @@ class TestOutputs:
         assert [row["film"] for row in rows_of(result.stdout)] == ["one.dcm", "two.png"]
         said = result.stderr.splitlines()
         assert said == [
-            f"monai-ceph: {tmp_path / 'bad.json'}: not a result of monai-ceph: it has no schema_version such as 2.1",
+            f"monai-ceph: {tmp_path / 'bad.json'}: not a result of monai-ceph: it has no schema_version such as 2.2",
             f"monai-ceph: {tmp_path / 'none.png'}: no such file or folder",
         ]
 

@@ -73,7 +73,7 @@ def test_without_a_profile_there_is_no_trace_of_one(detect: Callable[[Path], Det
         result = json.loads(text)
         assert "profile" not in result
         assert list(result["landmarks"][0]) == [
-            *("number", "name", "symbol", "x", "y", "x_mm", "y_mm", "score", "status"),
+            *("number", "name", "symbol", "x", "y", "x_mm", "y_mm", "score", "status", "radius_90_px", "radius_95_px"),
         ]
     assert "profile" not in found.records()[0]
 

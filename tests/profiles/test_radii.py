@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
+from clinics import moving, profile
 
 from monai_ceph.landmarks import NUM_LANDMARKS, SYMBOLS
 from monai_ceph.profiles.estimate import estimate
-from monai_ceph.profiles.profile import FILMS_FOR_A_RADIUS, ProfileRadius
+from monai_ceph.profiles.profile import FILMS_FOR_A_RADIUS, FilmEvidence, Profile, ProfileRadius
 from monai_ceph.profiles.radii import conformal_radius, learned_radii
 
 
@@ -51,3 +53,47 @@ def test_coverage_on_new_films() -> None:
     share_90, share_95 = np.mean(inside, axis=(0, 2, 3))
     assert 0.89 <= share_90 <= 0.94
     assert 0.94 <= share_95 <= 0.98
+
+
+def clinic_of(films: int, steps: tuple[float, float], **changes: Any) -> Profile:
+    """A profile of films that all say the same of every landmark."""
+    evidence = tuple(FilmEvidence(picture=f"{number:016x}", steps=(steps,) * NUM_LANDMARKS) for number in range(films))
+    return profile(films=films, evidence=evidence, **changes)
+
+
+OTHERS = np.tile([10.0, 15.0], (NUM_LANDMARKS, 1))
+
+
+def test_radii_of_enough_films_are_the_clinics_own() -> None:
+    radius = ProfileRadius(films=20, within_90=0.02, within_95=0.03)
+    taught = clinic_of(20, (0.01, 0.0), landmarks={}, radii=dict.fromkeys(SYMBOLS[:18], radius))
+    # the evidence on this film doubles what is usual
+    radii, own = taught.radii_on_film(2 * OTHERS, OTHERS, head_radius=400)
+    assert radii[:18] == pytest.approx(np.tile([2 * 8.0, 2 * 12.0], (18, 1)))
+    assert own.tolist() == [True] * 18 + [False]
+
+
+def test_below_that_they_lie_between() -> None:
+    # a mean error of 0.01 of 400 px is 4 px; an isotropic Gaussian then has 90 % within 6.849 px, 95 % within 7.812
+    own = np.array([4 * math.sqrt(-2 * math.log(1 - share)) / math.sqrt(math.pi / 2) for share in (0.9, 0.95)])
+    assert own == pytest.approx([6.849, 7.812], abs=1e-3)
+    taught = clinic_of(5, (0.006, 0.008), landmarks={})
+    radii, supported = taught.radii_on_film(OTHERS, OTHERS, head_radius=400)
+    assert radii == pytest.approx(np.tile(np.array([10, 15]) ** 0.75 * own**0.25, (NUM_LANDMARKS, 1)))
+    assert not supported.any()
+
+
+def test_a_moved_landmark_counts_with_its_error_after_the_move() -> None:
+    taught = clinic_of(5, (0.1, 0.0), landmarks=moving(S=(0.1, 0.0)))
+    radii, _ = taught.radii_on_film(OTHERS, OTHERS, head_radius=400)
+    left = taught.landmarks["S"].error_after
+    assert left < 0.1
+    factor = math.sqrt(-2 * math.log(0.1)) / math.sqrt(math.pi / 2)
+    assert radii[SYMBOLS.index("S"), 0] == pytest.approx(10**0.75 * (factor * left * 400) ** 0.25)
+    assert radii[SYMBOLS.index("N"), 0] == pytest.approx(10**0.75 * (factor * 0.1 * 400) ** 0.25)
+
+
+def test_a_profile_without_evidence_changes_no_radius() -> None:
+    radii, supported = profile(landmarks={}).radii_on_film(OTHERS, OTHERS, head_radius=400)
+    assert radii == pytest.approx(OTHERS)
+    assert not supported.any()

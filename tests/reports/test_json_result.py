@@ -49,7 +49,7 @@ def test_a_saved_result_can_be_read(detection: Detection, tmp_path: Path) -> Non
     text = (tmp_path / "a.json").read_text(encoding="utf-8")
     assert Detection.model_validate_json(text) == named
     assert [each["symbol"] for each in json.loads(text)["measurements"]] == [each.symbol for each in DEFINITIONS]
-    assert text.startswith('{\n  "schema_version": "2.1",\n')
+    assert text.startswith('{\n  "schema_version": "2.2",\n')
     assert text.endswith("}\n")
 
 
@@ -83,7 +83,7 @@ def test_another_major_version_is_refused_in_one_sentence(detection: Detection, 
 def test_json_without_a_version_is_refused(detection: Detection, change: dict[str, Any]) -> None:
     values = json.loads(detection.model_dump_json())
     del values["schema_version"]
-    with pytest.raises(CephError, match=r"^not a result of monai-ceph: it has no schema_version such as 2\.1$"):
+    with pytest.raises(CephError, match=r"^not a result of monai-ceph: it has no schema_version such as 2\.2$"):
         Detection.model_validate_json(json.dumps({**values, **change}))
 
 

@@ -21,9 +21,12 @@ def test_the_columns_of_the_csv_typed_and_the_uids(detection: Detection, tmp_pat
     write_parquet(tmp_path / "a.parquet", [film])
     table = pyarrow.parquet.read_table(tmp_path / "a.parquet")
     assert tuple(table.column_names[: len(LANDMARK_COLUMNS)]) == LANDMARK_COLUMNS
-    assert table.column_names[len(LANDMARK_COLUMNS) :] == ["frame", "study_uid", "series_uid"]
+    assert table.column_names[len(LANDMARK_COLUMNS) :] == [
+        *("frame", "study_uid", "series_uid", "radius_95_px", "radius_95_mm"),
+    ]
     types = {name: str(table.schema.field(name).type) for name in table.column_names}
-    numbers = ("x", "y", "score", "x_mm", "y_mm", "pixel_spacing")
+    numbers = {"x", "y", "score", "x_mm", "y_mm", "pixel_spacing"}
+    numbers |= {f"radius_{percent}_{unit}" for percent in (90, 95) for unit in ("px", "mm")}
     assert types == {
         name: "double" if name in numbers else "int32" if name == "frame" else "string" for name in table.column_names
     }
