@@ -81,7 +81,10 @@ class TestDetect:
         out = tmp_path / "out"
 
         lines = (out / "landmarks.csv").read_text(encoding="utf-8").splitlines()
-        assert lines[0] == "film,landmark,symbol,x,y,score,status,x_mm,y_mm,spacing_source,pixel_spacing,image_uid"
+        assert lines[0] == (
+            "film,landmark,symbol,x,y,score,status,x_mm,y_mm,spacing_source,pixel_spacing,image_uid,"
+            "radius_90_px,radius_90_mm"
+        )
         rows = table(out / "landmarks.csv")
         good = ["good.dcm", "visit 2/good.png"]
         assert [row["film"] for row in rows] == [name for name in good for _ in range(NUM_LANDMARKS)]

@@ -81,13 +81,18 @@ class TestTables:
         rows = list(landmark_rows(changed(detection, 1, x=1.005, y=-2.5, score=0.1235, status="uncertain")))
         assert len(rows) == NUM_LANDMARKS
         assert {len(row) for row in rows} == {len(LANDMARK_COLUMNS)}
-        assert rows[0] == ["film.png", "Sella", "S", "20.00", "50.00", "0.900", "ok", "", "", "none", "", ""]
+        assert rows[0] == ["film.png", "Sella", "S", "20.00", "50.00", "0.900", "ok", "", "", "none", *[""] * 4]
         assert rows[1][2:7] == ["N", "1.00", "-2.50", "0.123", "uncertain"]
 
     def test_millimetres_and_where_they_come_from(self, detection: Detection) -> None:
         calibrated = detection.model_copy(update={"spacing_source": SpacingSource.PIXEL_SPACING_CALIBRATED})
         rows = list(landmark_rows(changed(calibrated, 0, x_mm=0.12345, y_mm=-7.0)))
-        assert rows[0][7:] == ["0.123", "-7.000", "pixel_spacing_calibrated", "", ""]
+        assert rows[0][7:] == ["0.123", "-7.000", "pixel_spacing_calibrated", *[""] * 4]
+
+    def test_radii(self, detection: Detection) -> None:
+        rows = list(landmark_rows(changed(detection, 0, radius_90_px=15.26, radius_90_mm=1.526, radius_95_px=20.0)))
+        assert rows[0][-2:] == ["15.3", "1.53"]
+        assert rows[1][-2:] == ["", ""]
 
     @pytest.mark.parametrize(
         ("spacing", "text"), [((0.125, 0.125), "0.125"), ((0.1, 0.10001), "0.1"), ((0.1, 0.2), ""), (None, "")]
@@ -96,15 +101,27 @@ class TestTables:
         self, detection: Detection, spacing: tuple[float, float] | None, text: str
     ) -> None:
         rows = landmark_rows(detection.model_copy(update={"pixel_spacing": spacing}))
-        assert {row[-2] for row in rows} == {text}
+        assert {row[LANDMARK_COLUMNS.index("pixel_spacing")] for row in rows} == {text}
 
     def test_the_uid_of_the_image(self, detection: Detection) -> None:
         rows = landmark_rows(detection.model_copy(update={"image_uid": "1.2.3"}))
-        assert {row[-1] for row in rows} == {"1.2.3"}
+        assert {row[LANDMARK_COLUMNS.index("image_uid")] for row in rows} == {"1.2.3"}
 
     def test_a_missing_landmark_has_empty_places(self, detection: Detection) -> None:
         rows = list(landmark_rows(changed(detection, 4, x=None, y=None, score=0.0, status="missing")))
-        assert rows[4] == ["film.png", "Subspinale (A point)", "A", "", "", "0.000", "missing", "", "", "none", "", ""]
+        assert rows[4] == [
+            "film.png",
+            "Subspinale (A point)",
+            "A",
+            "",
+            "",
+            "0.000",
+            "missing",
+            "",
+            "",
+            "none",
+            *[""] * 4,
+        ]
 
     def test_names_that_csv_must_quote(self, tmp_path: Path, detection: Detection) -> None:
         name = 'Müller, "Anna"\nfilm.png'
