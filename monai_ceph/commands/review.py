@@ -87,13 +87,18 @@ def serve(
 def audit(
     results: Results,
     csv: Annotated[Path | None, typer.Option(help="File for the audit as a table.", show_default=False)] = None,
+    verify: Annotated[
+        list[Path] | None,
+        typer.Option(help="Export, report of an archive or copy of audit.head.json to compare with.", show_default=False),
+    ] = None,
 ) -> None:
     """Check that no save or signature was changed or removed since, also those of blind readers.
 
     Exit code: 0 if all is as it was written, 1 if something is wrong, 2 if there is no review.
     """
     from monai_ceph.review import READINGS, REVIEWS
-    from monai_ceph.review.audit import AUDIT, faults
+    from monai_ceph.review.audit import AUDIT, faults, foreign
+    from monai_ceph.review.quotes import quotes
     from monai_ceph.review.study import audit_csv
     from monai_ceph.storage.written_files import WrittenFiles
 
@@ -103,6 +108,8 @@ def audit(
         stop(f"{results}: nobody reviewed these results")
     try:
         wrong = [f"{folder}: {fault}" for folder in folders for fault in faults(folder)]
+        quoted = [quote for path in verify or () for quote in quotes(path)]
+        wrong += foreign(results / REVIEWS, quoted)
         for fault in wrong:
             _print(fault)
         if csv is not None:
@@ -115,6 +122,8 @@ def audit(
     if wrong:
         raise typer.Exit(EXIT_SOME_FAILED)
     _print("The audit is whole: every revision is as it was saved.")
+    if quoted:
+        _print(f"It has all {len(quoted)} lines that are quoted elsewhere.")
 
 
 class As(str, Enum):
@@ -154,6 +163,8 @@ def export(
         stop(error)
     for film, reason in (*summary.left_out, *summary.notes):
         say(f"{film}: {reason}")
+    for hint in summary.hints:
+        say(hint)
     if not summary.written:
         stop("no film was written: none is signed. Sign in monai-ceph review, or add --drafts")
     _print(f"{summary.written} film{'' if summary.written == 1 else 's'} in {out}")
