@@ -35,9 +35,7 @@ def draw_tracing(radiograph: Radiograph | None, detection: Detection, notes: Seq
     )
 
 
-def save_tracing(
-    target: Path, radiograph: Radiograph | None, detection: Detection, notes: Sequence[str] = ()
-) -> None:
+def save_tracing(target: Path, radiograph: Radiograph | None, detection: Detection, notes: Sequence[str] = ()) -> None:
     """Write the film with its tracing, atomically: as SVG with layers if that is the suffix of its name, else as PNG.
 
     Arguments are those of :func:`draw_tracing`, and the file to write.

@@ -64,7 +64,8 @@ def secondary_capture(
         )
         result.ConversionType = "WSD"
         result.ImageType = ["DERIVED", "SECONDARY"]
-        result.DerivationDescription = f"{_DESCRIPTION} {'Not reviewed.' if reviewer is None else 'Reviewed and signed.'}"
+        standing = "Not reviewed." if reviewer is None else "Reviewed and signed."
+        result.DerivationDescription = f"{_DESCRIPTION} {standing}"
         result.SourceImageSequence = [_source(reference, detection)]
         result.PatientOrientation = list(detection.patient_orientation or ()) or None
         result.BurnedInAnnotation = "YES"

@@ -1,4 +1,4 @@
-"""Lines of the audit that are quoted outside the folder of reviews: in exports, and in reports that an archive keeps."""
+"""Lines of the audit that are quoted outside the folder of reviews: in exports, and in reports in an archive."""
 
 from __future__ import annotations
 

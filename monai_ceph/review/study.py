@@ -25,6 +25,7 @@ __all__ = ["AUDIT_COLUMNS", "READER_COLUMNS", "accuracy", "audit_csv", "readers"
 AUDIT_COLUMNS = (
     *("sequence", "at", "event", "film", "revision", "replaces", "reviewer", "symbol", "source"),
     *("detected_x", "detected_y", "x", "y", "weights_sha256", "recipe_sha256"),
+    *("target", "kind", "uid", "answer"),
 )
 _FIGURES = ("films", "missing", "mean_absolute", "bias", "sd", "low", "high", "dahlberg", "icc")
 READER_COLUMNS = ("reader", "reference", "kind", "symbol", "axis", "unit", *_FIGURES)
@@ -129,6 +130,8 @@ def readers_csv(rows: list[dict[str, Any]]) -> str:
 
 def audit_csv(folder: Path) -> str:
     """Return the audit as CSV: a row per landmark that a person placed, moved or took away, or one without any.
+
+    A sending has one row.
 
     Raises:
         CephError: a line of the audit cannot be read.

@@ -90,9 +90,7 @@ def test_the_sr_is_verified_by_the_person(service: ReviewService, films: Path, t
     assert (state.ContentCreatorName, state.ContentDescription) == ("Dr. Exämple", "Cephalometric landmarks, reviewed")
 
 
-def test_a_later_version_names_the_report_that_it_replaces(
-    service: ReviewService, films: Path, tmp_path: Path
-) -> None:
+def test_a_later_version_names_the_report_that_it_replaces(service: ReviewService, films: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     review(service, "a.dcm", N=(40.0, 62.5))
     run("export", service.results, "--films", films, "--out", out)
