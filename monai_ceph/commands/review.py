@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from monai_ceph.commands.console import EXIT_SOME_FAILED, console, need_extra, say, stop
+from monai_ceph.commands.options import Device, Overlay
 from monai_ceph.errors import CephError
 
 if TYPE_CHECKING:
@@ -74,16 +75,20 @@ def serve(
     ] = None,
     to: _To = None,
     objects: _Objects = "sr,gsps",
+    device: Device = None,
+    config: Overlay = None,
 ) -> None:
     """Open the page for a review, on this machine only unless --host and --token-file say otherwise.
 
     Research use, not a medical device. Detections are never changed: reviews go into the folder reviews of RESULTS.
-    With --to, signed films are sent at once, and tried again until the archive confirms them.
+    With --to, signed films are sent at once, and tried again until the archive confirms them. --device and --config are
+    for heatmaps: say what you said to detect.
     """
     need_extra("review", "fastapi", "uvicorn")
     senders = _senders(to or [], objects)
     if missing := [path for path in (results, *(films or ())) if not path.exists()]:
         stop(f"{missing[0]}: no such file or folder")
+    from monai_ceph.review.heatmaps import Heatmaps
     from monai_ceph.review.models import checked_name
     from monai_ceph.review.server import read_token
     from monai_ceph.review.server import serve as serve_until_interrupted
@@ -97,7 +102,8 @@ def serve(
     try:
         name = None if reviewer is None else checked_name(reviewer)
         token = None if token_file is None else read_token(token_file)
-        service = ReviewService(results, list(films or ()), name, blind, deidentify, senders)
+        heatmaps = Heatmaps(device, tuple(config or ()))
+        service = ReviewService(results, list(films or ()), name, blind, deidentify, senders, heatmaps)
         serve_until_interrupted(service, host, port, token, ready, allow_host or ())
     except ValueError as error:
         stop(f"--reviewer: {error}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import json
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from typing import Annotated, Any
@@ -15,6 +16,7 @@ from monai_ceph.errors import CephError, StoppedError
 from monai_ceph.landmarks import EXTRA_LANDMARKS, LANDMARKS
 from monai_ceph.review import READINGS
 from monai_ceph.review.films import ReviewFilm
+from monai_ceph.review.heatmaps import NotPossibleError
 from monai_ceph.review.hosts import Hosts
 from monai_ceph.review.models import Measured, Save, Sign
 from monai_ceph.review.pictures import accepts_gzip
@@ -64,6 +66,10 @@ def make_app(service: ReviewService, token: str | None = None, hosts: Hosts | No
     def refused(request: Request, error: CephError) -> JSONResponse:
         return JSONResponse({"detail": str(error)}, 422)
 
+    @app.exception_handler(NotPossibleError)
+    def not_possible(request: Request, error: NotPossibleError) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, 503)
+
     @app.exception_handler(StoppedError)
     def stopped(request: Request, error: StoppedError) -> JSONResponse:
         return JSONResponse({"detail": f"cannot be written, and nothing was saved: {error}"}, 507)
@@ -97,6 +103,7 @@ def make_app(service: ReviewService, token: str | None = None, hosts: Hosts | No
             "deidentify": service.deidentify,
             "blind": service.blind,
             "reviewer": service.reviewer,
+            "heatmaps": not service.blind and service.heatmaps.possible(),
             "targets": [] if service.sending is None else service.sending.targets,
             "vocabulary": [
                 {
@@ -131,6 +138,17 @@ def make_app(service: ReviewService, token: str | None = None, hosts: Hosts | No
         if packed:
             headers["Content-Encoding"] = "gzip"
         return Response(found.packed if packed else found.data, media_type="application/octet-stream", headers=headers)
+
+    @app.get("/api/films/{film_id}/heatmaps/{symbol}")
+    def heatmap(film: Film, symbol: Annotated[str, Path(max_length=64)]) -> Response:
+        _not_blind(service)
+        try:
+            found, same = service.heatmap(film, symbol)
+        except KeyError as error:
+            raise HTTPException(404, f"the model does not detect a landmark {symbol}") from error
+        place = {name: getattr(found, name) for name in ("x", "y", "width", "height", "maximum")}
+        headers = {"X-Monai-Ceph-Heatmap": json.dumps({**place, "same_model": same})}
+        return Response(found.png, media_type="image/png", headers=headers)
 
     @app.post("/api/films/{film_id}/measure")
     def measure(film: Film, body: Measured) -> dict[str, Any]:

@@ -12,12 +12,14 @@ from monai_ceph.reports.report_figure import uncertainty_radii
 from monai_ceph.result import Detection
 from monai_ceph.review import READINGS, REVIEWS
 from monai_ceph.review.films import ResultFilms, ReviewFilm
+from monai_ceph.review.heatmaps import Heatmaps
 from monai_ceph.review.measuring import measured
 from monai_ceph.review.models import Measured, Revision, Save, Sign, StoredRevision
 from monai_ceph.review.pictures import Pictures, Pixels
 from monai_ceph.review.reviewing import checked, first_revision, moves, reviewed, slug, undecided
 from monai_ceph.review.sending import Sending
 from monai_ceph.review.store import Conflict, RevisionStore
+from monai_ceph.work.heatmaps import Heatmap
 
 if TYPE_CHECKING:
     from monai_ceph.archives.targets import Sender
@@ -35,6 +37,7 @@ class ReviewService:
         blind: hide the detection and other people's points; needs a reviewer.
         deidentify: show no patient.
         senders: where signed films are sent, by the URLs of the targets.
+        heatmaps: makes heatmaps; None: with the shipped model.
 
     Raises:
         CephError: the folder holds no results, or ``blind`` without a reviewer or with a target.
@@ -50,6 +53,7 @@ class ReviewService:
         blind: bool = False,
         deidentify: bool = False,
         senders: Mapping[str, Sender] | None = None,
+        heatmaps: Heatmaps | None = None,
     ) -> None:
         if blind and reviewer is None:
             raise CephError("a blind reading needs the name of the reader: --reviewer NAME")
@@ -64,9 +68,11 @@ class ReviewService:
         self.sending = Sending(self.films, self.store, senders) if senders else None
         if self.sending is not None:
             self.sending.start()
+        self.heatmaps = heatmaps or Heatmaps()
 
     def close(self) -> None:
         """End what runs in the background."""
+        self.heatmaps.close()
         if self.sending is not None:
             self.sending.close()
 
@@ -174,6 +180,21 @@ class ReviewService:
     def thumbnail(self, film: ReviewFilm) -> bytes:
         """Return a small picture as PNG; errors as :meth:`pixels`."""
         return self.pictures.thumbnail(self.films.key(film), lambda: self.films.read(film))
+
+    def heatmap(self, film: ReviewFilm, symbol: str) -> tuple[Heatmap, bool]:
+        """Return the heatmap of a landmark, and whether it is of the model that made the detection.
+
+        Raises:
+            KeyError: the model does not detect this landmark.
+            NotPossibleError: nothing can be detected here.
+            CephError: the film is not at hand, or there is no heatmap of it.
+        """
+        key, path = self.films.key(film), self.films.path(film)
+        if symbol not in {mark.symbol for mark in film.detection.landmarks}:
+            raise KeyError(symbol)
+        assert path is not None
+        found = self.heatmaps.of(key, path, film.detection.frame)
+        return found.by_symbol[symbol], found.weights_sha256 == film.detection.model.weights_sha256
 
     def measure(self, film: ReviewFilm, body: Measured) -> dict[str, Any]:
         """Return measurements and lines of points that are not saved.
