@@ -73,7 +73,7 @@ def detected(film: Path, detector: CephalogramDetector, tmp_path: Path) -> Path:
 
 
 def test_the_server_gives_them_on_demand(serve: Serve, film: Path, detected: Path, tmp_path: Path) -> None:
-    address = serve(detected, [film], heatmaps=Heatmaps("cpu"))
+    address = serve(detected, [film.parent], heatmaps=Heatmaps("cpu"))
     assert send(f"{address}/api/session").json["heatmaps"] is True
     (film_id,) = ids(address).values()
     before = sorted(tmp_path.rglob("*"))
@@ -99,7 +99,7 @@ def test_another_model_is_told(serve: Serve, film: Path, tmp_path: Path) -> None
         file=film.name, image_uid=None, sop_class_uid=None, rows=pixels.shape[0], columns=pixels.shape[1]
     )
     save_json(tmp_path / "results" / "json" / f"{film.name}.json", other)
-    address = serve(tmp_path / "results", [film], heatmaps=Heatmaps("cpu"))
+    address = serve(tmp_path / "results", [film.parent], heatmaps=Heatmaps("cpu"))
     answer = send(f"{address}/api/films/{ids(address)[film.name]}/heatmaps/S")
     assert json.loads(answer.headers["X-Monai-Ceph-Heatmap"])["same_model"] is False
 
@@ -173,7 +173,7 @@ if __name__ == "__main__":
 def test_the_process_of_the_review_never_imports_torch(film: Path, detected: Path, tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
-    command: list[Any] = [sys.executable, program, detected, film]
+    command: list[Any] = [sys.executable, program, detected, film.parent]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "imported []"
