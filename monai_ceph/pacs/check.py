@@ -85,7 +85,7 @@ def check_review_folder(folder: Path, node: Path) -> None:
 
 
 def open_to_others(folder: Path) -> str | None:
-    """Return a warning if other users can read a node's folder, which contains patients' names, else None."""
+    """Return a warning if other users can read a folder of a node, which contains patients' names, else None."""
     if folder.exists() and (mode := folder.stat().st_mode) & 0o077:
         return f"{folder}: other users can read it (mode {mode & 0o777:o}). Run chmod 700 on it"
     return None

@@ -94,10 +94,10 @@ class Heatmaps:
             job = self._pool.submit(make_heatmaps, path, frame, self._device, self._overlays)
             found = job.result(timeout=self._limit_s)
         except BrokenProcessPool as error:
-            self._end()
+            self._end(amid_a_film=True)
             raise NotPossibleError("the process of the detector ended, perhaps for lack of memory") from error
         except TooLongError as error:
-            self._end()
+            self._end(amid_a_film=True)
             raise NotPossibleError(f"the detection took longer than {self._limit_s:g} s") from error
         if found.lasting:
             self._end()
@@ -115,16 +115,22 @@ class Heatmaps:
             finally:
                 self._lock.release()
 
-    def _end(self) -> None:
-        """End the process, also amid a film."""
+    def _end(self, amid_a_film: bool = False) -> None:
+        """End the process, if there is one."""
         pool, self._pool = self._pool, None
-        if pool is not None:
+        if pool is None:
+            return
+        if amid_a_film:
+            # before Python 3.14, the pool itself can only wait
             for process in list((pool._processes or {}).values()):
                 process.kill()
-            pool.shutdown(wait=True, cancel_futures=True)
+        pool.shutdown(wait=True, cancel_futures=True)
 
     def close(self) -> None:
-        """End the process."""
+        """End the process, also amid a film."""
         if self._timer is not None:
             self._timer.cancel()
-        self._end()
+        idle = self._lock.acquire(blocking=False)
+        self._end(amid_a_film=not idle)
+        if idle:
+            self._lock.release()

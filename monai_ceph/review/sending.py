@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from monai_ceph.errors import CephError, StoppedError
-from monai_ceph.review.documents import film_objects
 from monai_ceph.review.films import ResultFilms, ReviewFilm
 from monai_ceph.review.outbox import Outbox, Parcel, Promise
 from monai_ceph.review.store import RevisionStore
@@ -28,6 +27,7 @@ OUTBOX = ".outbox"
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 900.0
 _IDLE_SECONDS = 1.0
+_END_SECONDS = 10.0
 # a signature is saved at once after its promise; later it was never saved
 _PROMISE_SECONDS = 60.0
 
@@ -67,8 +67,10 @@ class Sending:
         self._ended.set()
         self._wake()
         for thread in self._threads:
-            thread.join()
-        self.outbox.close()
+            thread.join(_END_SECONDS)
+        # one that waits for an archive ends with the process; a kill at any time is safe
+        if not any(thread.is_alive() for thread in self._threads):
+            self.outbox.close()
 
     def _wake(self) -> None:
         for wake in self._wakes.values():
@@ -230,6 +232,9 @@ class Sending:
             if time.time() - promise.entered > _PROMISE_SECONDS:
                 self.outbox.withdraw(promise.stem, promise.revision)
             return
+        # imported only here: highdicom takes a second
+        from monai_ceph.review.documents import film_objects
+
         film = next((each for each in self._films.all() if each.stem == promise.stem), None)
         try:
             if film is None:

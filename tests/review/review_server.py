@@ -47,7 +47,7 @@ def send(address: str, method: str = "GET", body: Any = None, **headers: str) ->
     sent = {name: value for name, value in shown.items() if value}
     request = urllib.request.Request(address, data, sent, method=method)
     try:
-        with _OPENER.open(request, timeout=30) as answer:
+        with _OPENER.open(request, timeout=600) as answer:
             return Answer(answer.status, answer.read(), answer.headers)
     except urllib.error.HTTPError as error:
         return Answer(error.code, error.read(), error.headers)
