@@ -158,8 +158,11 @@ class CephalometricApp(MONAILabelApp):
         """Return the store for the folder or the DICOMweb server."""
         if not self.studies.startswith(("http://", "https://")):
             store = FolderStore(Path(self.studies))
-            if taken := store.take_over_table():
-                logger.info("the points of %d films were taken over from landmarks.csv", taken)
+            try:
+                if taken := store.take_over_table():
+                    logger.info("the points of %d films were taken over from landmarks.csv", taken)
+            except CephError as error:
+                logger.warning("its points are not taken over: %s", error)
             return store
         user, password = settings.MONAI_LABEL_DICOMWEB_USERNAME, settings.MONAI_LABEL_DICOMWEB_PASSWORD
         login = {"username": user, "password": password} if user and password else {}

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from monai_ceph.datasets.folder import TABLE, folder
+from monai_ceph.datasets.table import rows
 from monai_ceph.errors import CephError, ReadError
 from monai_ceph.labelling.errors import NotThereError, RefusedError, named
 from monai_ceph.labelling.placement import refuse_format
@@ -76,12 +77,14 @@ class FolderStore(FilmStore):
 
         So the folder that ``monai-ceph review export --as dataset`` writes, or any other dataset, can be trained on. A
         label that a person saved here stays; one that was taken over before follows the table. A film whose points
-        cannot be used is named in the log.
+        cannot be used is named in the log. The table of a detection, which has scores, is left alone: nobody reviewed
+        it.
 
         Raises:
             DatasetError: the table is wrong.
         """
-        if not (self._root / TABLE).is_file():
+        table = self._root / TABLE
+        if not table.is_file() or _has_scores(table):
             return 0
         taken = 0
         for each in folder(self._root, (*SYMBOLS, *EXTRA_SYMBOLS)):
@@ -138,6 +141,11 @@ class FolderStore(FilmStore):
             with written_beside(target) as part:
                 shutil.copyfile(trial, part)
         return name
+
+
+def _has_scores(table: Path) -> bool:
+    _, first = next(rows(table, ("film", "symbol", "x", "y"), (), {"file": "film"}), ("", {}))
+    return "score" in first
 
 
 def _is_utf8(name: str) -> bool:

@@ -87,6 +87,12 @@ def test_a_folder_without_a_table_is_as_before(tmp_path: Path) -> None:
     assert not (tmp_path / "labels").exists()
 
 
+def test_the_table_of_a_detection_is_left_alone(root: Path) -> None:
+    (root / "landmarks.csv").write_text('film,"Symbol",x,y,Score\nfilm.png,S,1,2,0.9\n')
+    assert FolderStore(root).take_over_table() == 0
+    assert not (root / "labels").exists()
+
+
 def test_a_wrong_table_is_named(root: Path) -> None:
     (root / "landmarks.csv").write_text("film,symbol,x,y\nfilm.png,XX,1,2\n")
     with pytest.raises(DatasetError, match=r"landmarks\.csv.*no landmark has the symbol 'XX'"):
