@@ -22,7 +22,7 @@ from monai_ceph.review.models import Measured, Save, Sign
 from monai_ceph.review.pictures import accepts_gzip
 from monai_ceph.review.service import ReviewService
 from monai_ceph.review.store import Conflict
-from monai_ceph.review.study import accuracy, audit_csv, readers, readers_csv
+from monai_ceph.review.study import accuracy, audit_csv, paired_values, readers, readers_csv
 from monai_ceph.version import __version__
 
 __all__ = ["make_app"]
@@ -187,6 +187,15 @@ def make_app(service: ReviewService, token: str | None = None, hosts: Hosts | No
         if service.blind:
             raise HTTPException(403, "a blind reader does not see the points of others")
         return readers(service.films, service.results / READINGS)
+
+    @app.get("/api/readers/values")
+    def readers_values(reader: str, reference: str) -> list[dict[str, Any]]:
+        if service.blind:
+            raise HTTPException(403, "a blind reader does not see the points of others")
+        found = paired_values(service.films, service.results / READINGS, reader, reference)
+        if found is None:
+            raise HTTPException(404, "there is no such pair of readers")
+        return found
 
     @app.get("/api/readers.csv")
     def readers_file() -> Response:

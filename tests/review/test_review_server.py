@@ -219,6 +219,7 @@ class TestBlind:
         assert {point["x"] for point in page["review"]["points"]} == {None}
         assert [row["attention"] for row in send(f"{one}/api/films").json] == [[], []]
         assert send(f"{one}/api/accuracy").status == send(f"{one}/api/readers").status == 403
+        assert send(f"{one}/api/readers/values?reader=Two&reference=One").status == 403
         body = draft(one, film, "One", N=(40, 60))
         saved = send(f"{one}/api/films/{film}/review", "PUT", body).json
         assert {point["symbol"]: point for point in saved["points"]}["N"]["moved_from"] is None
@@ -246,6 +247,12 @@ class TestBlind:
         assert (x_of_n["films"], x_of_n["bias"], x_of_n["sd"]) == (2, pytest.approx(1.0), pytest.approx(0.0))
         assert x_of_n["dahlberg"] == pytest.approx(0.5**0.5)
         assert {row["reader"] for row in rows} == {"Two", "model"}
+        values = send(f"{address}/api/readers/values?reader=Two&reference=One").json
+        (pairs,) = (each["values"] for each in values if (each["symbol"], each["axis"]) == ("N", "x"))
+        assert [pair["film"] for pair in pairs] == ["a.dcm", "b.png"]
+        assert [pair["reader"] - pair["reference"] for pair in pairs] == pytest.approx([1.0, 1.0])
+        assert {each["kind"] for each in values} == {"landmark", "measurement"}
+        assert send(f"{address}/api/readers/values?reader=Two&reference=Three").status == 404
         table = send(f"{address}/api/readers.csv").body.decode().splitlines()
         assert table[0].startswith("reader,reference,kind,symbol,axis,unit,films")
         assert len(table) == len(rows) + 1

@@ -1,6 +1,7 @@
 /** The column beside the film: points, measurements, what there is to say. */
 
 import { find, statusOf } from "../model/points";
+import { withUnit } from "../model/units";
 import type { Content, Landmark, Measurement, Term } from "../types";
 import { h } from "./dom";
 
@@ -20,7 +21,7 @@ export class PointList {
 
   constructor(
     private readonly terms: Term[],
-    private readonly landmarks: Map<string, Landmark>,
+    private readonly landmarks: ReadonlyMap<string, Landmark>,
     choose: (symbol: string) => void,
   ) {
     for (const [title, detected] of [
@@ -75,8 +76,6 @@ function signed(value: number): string {
   return (value > 0 ? "+" : "") + number(value);
 }
 
-const UNITS: Record<string, string> = { degree: "°", percent: " %", mm: " mm" };
-
 export function measurementTable(measurements: Measurement[]): HTMLElement {
   const groups = new Map<string, Measurement[]>();
   for (const one of measurements) groups.set(one.analysis, [...(groups.get(one.analysis) ?? []), one]);
@@ -92,7 +91,7 @@ export function measurementTable(measurements: Measurement[]): HTMLElement {
           h("th", { scope: "row", title: one.name }, one.symbol),
           one.value === null
             ? h("td", { colspan: 3, class: "reason" }, one.reason ?? "not measured")
-            : h("td", { class: "value" }, number(one.value) + (UNITS[one.unit] ?? ` ${one.unit}`)),
+            : h("td", { class: "value" }, withUnit(number(one.value), one.unit)),
           one.value !== null &&
             h("td", { title: one.norm?.citation }, one.norm ? `${number(one.norm.mean)} ± ${number(one.norm.sd)}` : ""),
           one.value !== null &&
