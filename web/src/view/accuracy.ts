@@ -47,7 +47,7 @@ export async function accuracyPage(session: Session): Promise<Shown> {
     const order = new Map(session.vocabulary.map((term, index) => [term.symbol, index]));
     const last = session.vocabulary.length;
     rows.sort((one, two) => (order.get(one.symbol) ?? last) - (order.get(two.symbol) ?? last));
-    const table = new SortedTable("How far reviewers moved each landmark", COLUMNS);
+    const table = new SortedTable("Distance between the detected and the signed point", COLUMNS);
     table.show(rows);
     const scaled = rows.some((row) => row.films > 0);
     shell(
@@ -63,7 +63,7 @@ export async function accuracyPage(session: Session): Promise<Shown> {
         !scaled &&
         h("p", { class: "empty" }, "No signed film has a scale. Calibrate films to see distances in mm."),
       rows.length > 0 &&
-        h("div", { class: "scrolls", tabindex: 0, role: "region", "aria-label": "Table" }, table.element),
+        h("div", { class: "scrolls narrow", tabindex: 0, role: "region", "aria-label": "Table" }, table.element),
       h(
         "p",
         {},

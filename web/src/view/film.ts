@@ -163,7 +163,7 @@ export class FilmPage {
         this.draw();
       },
       looked: (place) => {
-        this.loupe.show(this.view, place);
+        this.loupe.show(this.view, place, this.editing.moving);
       },
     });
     this.overlay = new Overlay(this.view, terms, landmarks, this.heat, {
@@ -176,6 +176,7 @@ export class FilmPage {
       },
       ended: () => {
         this.editor.letGo();
+        this.loupe.fade();
       },
     });
     this.actions = filmActions({

@@ -105,11 +105,8 @@ export class FilmList {
 function made(entry: FilmEntry, at: number, count: number): HTMLElement {
   const { patient, delivery } = entry;
   const who = patient ? [patient.name, patient.id, patient.birth_date].filter(Boolean).join(" · ") : "";
-  const parts: string[] = [];
-  if (entry.missing) parts.push(`${entry.missing} missing`);
-  if (entry.uncertain) parts.push(`${entry.uncertain} uncertain`);
-  if (!entry.spacing) parts.push("no scale");
-  const attention = [...parts, ...entry.attention.map((one) => one.text)];
+  const attention = entry.attention.map((one) => one.text);
+  if (!entry.spacing) attention.push("no scale");
   const signed = entry.state === "final" && entry.reviewer ? `, ${entry.reviewer}` : "";
   return h(
     "li",

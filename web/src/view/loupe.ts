@@ -11,13 +11,18 @@ export class Loupe {
   readonly element = h("canvas", { class: "loupe", width: 180, height: 180, hidden: true, "aria-hidden": "true" });
   private timer = 0;
 
-  /** Show the surroundings of a place for a while, in the corner that is not under the place. */
-  show(view: FilmViewer, place: Place): void {
+  /** Show the surroundings of a place, in the corner that is not under the place: for a while, or while it moves. */
+  show(view: FilmViewer, place: Place, moving: boolean): void {
     this.element.hidden = false;
     view.magnify(this.element, place, ZOOM);
     const at = view.toScreen(place);
     const under = at.x < view.viewer.element.clientWidth / 2 && at.y < this.element.clientHeight + 60;
     this.element.classList.toggle("right", under);
+    clearTimeout(this.timer);
+    if (!moving) this.fade();
+  }
+
+  fade(): void {
     clearTimeout(this.timer);
     this.timer = window.setTimeout(() => {
       this.element.hidden = true;

@@ -97,7 +97,9 @@ function page(root: HTMLElement, rows: Agreement[]): () => void {
       if (mine !== visit) return;
       const caption = `${title(row)}, ${pairName(row)}`;
       plot.replaceChildren(
-        found ? blandAltman(title(row), unit(row), row, found.values) : h("p", {}, "No film was read by both."),
+        found
+          ? blandAltman(title(row), unit(row), row, found.values, plot.clientWidth)
+          : h("p", {}, "No film was read by both."),
         h("figcaption", {}, caption),
       );
     } catch (error) {
