@@ -314,8 +314,8 @@ def _landmarks(detection: Detection) -> list[dict[str, Any]]:
     return [
         {
             **{name: getattr(mark, name) for name in ("symbol", "x", "y", "status", "score")},
-            "expected_x": None,
-            "expected_y": None,
+            # what newer models say; the page does without
+            **{name: getattr(mark, name, None) for name in ("expected", "radius_90_px")},
             "radius_px": radii.get(mark.symbol),
         }
         for mark in detection.landmarks

@@ -100,8 +100,8 @@ def paired_values(films: ResultFilms, readings: Path, reader: str, reference: st
         reference: likewise.
 
     Returns:
-        Per coordinate and measurement ``kind``, ``symbol``, ``axis``, ``unit`` and ``values``, with ``film``, ``reader``
-        and ``reference`` each. None if there is no such pair.
+        Per coordinate and measurement ``kind``, ``symbol``, ``axis``, ``unit`` and ``values``, which have ``film``,
+        ``reader`` and ``reference`` each. None if there is no such pair.
     """
     for one, other, values, truth in _pairs(films, readings):
         if (one, other) == (reader, reference):

@@ -20,8 +20,9 @@ from PIL import Image
 from selenium.webdriver import ActionChains, Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
-from servers import REPOSITORY, answers, free_port, wait_until
+from servers import REPOSITORY, START_SECONDS, answers, free_port, wait_until
 
+from monai_ceph.landmarks import SYMBOLS
 from monai_ceph.reports.json_result import save_json
 
 CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
@@ -85,11 +86,12 @@ class Server:
             self.process = subprocess.Popen(
                 command, stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}
             )
-        wait_until(lambda: self.process.poll() is not None or answers(self.url), SECONDS, "the server answers")  # type: ignore[union-attr]
+        wait_until(lambda: self.process.poll() is not None or answers(self.url), START_SECONDS, "the server answers")  # type: ignore[union-attr]
         assert self.process.poll() is None, (self.root / "log").read_text()
 
     def kill(self) -> None:
-        assert self.process is not None
+        if self.process is None:
+            return
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
@@ -110,8 +112,8 @@ class Server:
 def serving(root: Path, *options: str) -> Iterator[Server]:
     """Run a server on results that :func:`write_results` wrote, until the end of the block."""
     server = Server(root, *options)
-    server.start()
     try:
+        server.start()
         yield server
     finally:
         server.kill()
@@ -194,20 +196,20 @@ class Page:
     def saved(self) -> None:
         self.wait(lambda: self.text("#saved").startswith("Saved"), f"saved, not {self.text('#saved')}")
 
-    def settled(self) -> None:
+    def settled(self, symbol: str = "S") -> None:
         """Wait until the film no longer moves on the screen."""
         last: list[Any] = [None]
 
         def still() -> bool:
-            now, last[0] = last[0], self.driver.execute_script(ON_FILM, "S")
+            now, last[0] = last[0], self.driver.execute_script(ON_FILM, symbol)
             return bool(now == last[0])
 
         self.wait(still, "the film rests")
 
-    def scale(self) -> float:
-        """Return screen pixels per source pixel, from two points whose places are known."""
-        one, two = (self.driver.execute_script(ON_FILM, symbol) for symbol in ("S", "Ar"))
-        return float((two[0] - one[0]) / 180)
+    def scale(self, symbol: str = "S") -> float:
+        """Return screen pixels per source pixel, from this point and Ar; detections are 10 pixels a landmark apart."""
+        one, two = (self.driver.execute_script(ON_FILM, each) for each in (symbol, "Ar"))
+        return float((two[0] - one[0]) / (10 * (SYMBOLS.index("Ar") - SYMBOLS.index(symbol))))
 
     def errors(self) -> list[str]:
         """Return what the page got wrong since the last call; a server that is away or refuses is no such thing."""

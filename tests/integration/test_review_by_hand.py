@@ -19,7 +19,8 @@ TOKEN = "0123456789abcdef0123"
 ENOUGH, MORE = 4.5, 7.0
 CONTRASTS = """
 const numbers = text => text.match(/[\\d.]+/g).map(Number);
-const light = ([r, g, b]) => [r, g, b].map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
+  .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
   .reduce((sum, v, index) => sum + v * [0.2126, 0.7152, 0.0722][index], 0);
 const behind = element => {
   for (let one = element; one; one = one.parentElement) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from collections.abc import Iterator
@@ -125,8 +126,8 @@ def sign(server: Server, name: str, films: int, shift: float, blind: bool) -> No
     headers = {"X-Monai-Ceph": "1"}
     for number in range(films):
         _, text, _ = call(server.url, "GET", "/api/films")
-        film = next(row["id"] for row in _json(text) if row["film"] == f"film{number:03}.png")
-        review = _json(call(server.url, "GET", f"/api/films/{film}")[1])["review"]
+        film = next(row["id"] for row in json.loads(text) if row["film"] == f"film{number:03}.png")
+        review = json.loads(call(server.url, "GET", f"/api/films/{film}")[1])["review"]
         points = []
         for index, point in enumerate(review["points"]):
             x = 20.25 + 10 * index + shift + (scatter.uniform(-2, 2) if blind else 0)
@@ -136,12 +137,6 @@ def sign(server: Server, name: str, films: int, shift: float, blind: bool) -> No
         assert status == 200, text
         signed = {"based_on": 1, "reviewer": name}
         assert call(server.url, "POST", f"/api/films/{film}/sign", signed, **headers)[0] == 200
-
-
-def _json(text: str) -> object:
-    import json
-
-    return json.loads(text)
 
 
 @pytest.fixture(scope="module")
