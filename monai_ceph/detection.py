@@ -26,6 +26,7 @@ from yaml import YAMLError
 from monai_ceph import weights
 from monai_ceph.analysis.scale import check_scale
 from monai_ceph.errors import CephError, ReadError, RejectedError
+from monai_ceph.inferers.attention_guided import StageResults
 from monai_ceph.inferers.error_model import Certainty
 from monai_ceph.inferers.plausibility import check_film, check_landmarks
 from monai_ceph.inferers.pose import UPRIGHT, View, stated_view
@@ -397,12 +398,8 @@ class CephalogramDetector:
             with clock.part("reading"):
                 radiograph = as_radiograph(source, pixel_spacing, number)
         check_film(radiograph)
-        with clock.part("framing"):
-            pixels = MetaTensor(torch.from_numpy(radiograph.pixels)[None], affine=torch.eye(3, dtype=torch.float64))
-            film = self._frame({"image": pixels})["image"].to(self.device)
+        found = self.stages(radiograph, stage, clock)
         stated = stated_view(radiograph.patient_orientation)
-        parts = {"global": "stage_1", "local": "stage_2"}
-        found = self.inferer.detect(film, self.network, stated, stage, timer=lambda each: clock.part(parts[each]))
         film, pose, points, scores = found.film, found.pose, found.guide.landmarks, found.guide.peaks
         if found.windows is not None:
             with clock.part("decoding"):
@@ -480,3 +477,22 @@ class CephalogramDetector:
             created=datetime.now(timezone.utc).replace(microsecond=0),
             seconds=clock.seconds,
         )
+
+    def stages(self, radiograph: Radiograph, stage: Stage = "local", clock: Clock | None = None) -> StageResults:
+        """Return what the stages see on one film, before it becomes a detection: pose, guide and heatmaps.
+
+        Args:
+            radiograph: the film, large enough to be one.
+            stage: ``global`` stops after the first stage.
+            clock: measures the parts.
+        """
+        clock = clock or Clock(self.device)
+        with clock.part("framing"):
+            pixels = MetaTensor(torch.from_numpy(radiograph.pixels)[None], affine=torch.eye(3, dtype=torch.float64))
+            film = self._frame({"image": pixels})["image"].to(self.device)
+        stated = stated_view(radiograph.patient_orientation)
+        parts = {"global": "stage_1", "local": "stage_2"}
+        found: StageResults = self.inferer.detect(
+            film, self.network, stated, stage, timer=lambda each: clock.part(parts[each])
+        )
+        return found

@@ -30,6 +30,10 @@ def label(
     ] = None,
     ssl_certfile: Annotated[Path | None, typer.Option(help="Certificate for HTTPS.")] = None,
     ssl_keyfile: Annotated[Path | None, typer.Option(help="Key of the certificate.")] = None,
+    review_url: Annotated[
+        str | None,
+        typer.Option(help="Address of monai-ceph review for the same films, for the server's description."),
+    ] = None,
     profile: ProfileFile = None,
     device: Annotated[
         str | None, typer.Option(help="Torch device, such as cpu or cuda:0; the GPU if there is one.")
@@ -54,6 +58,7 @@ def label(
             profile=profile,
             device=device,
             overlays=tuple(config or ()),
+            review_url=review_url,
         )
         say("starting MONAI Label")
         serve(options, lambda text: messages.print(text, style="bold yellow", markup=False, soft_wrap=True))

@@ -68,8 +68,9 @@ def check(config: Config) -> None:
     with _settings(config) as settings:
         from monai_ceph.pacs.check import open_to_others
 
-        if (warning := open_to_others(settings.folder)) is not None:
-            messages.print(warning, markup=False, highlight=False, soft_wrap=True)
+        for folder in (settings.folder, settings.review_folder):
+            if folder is not None and (warning := open_to_others(folder)) is not None:
+                messages.print(warning, markup=False, highlight=False, soft_wrap=True)
         console.print(f"{config}: ok", markup=False, highlight=False, soft_wrap=True)
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from monai_ceph.commands.console import EXIT_SOME_FAILED, console, need_extra, say, stop
+from monai_ceph.commands.options import Device, Overlay
 from monai_ceph.errors import CephError
+
+if TYPE_CHECKING:
+    from monai_ceph.archives.targets import Sender
 
 __all__ = ["review"]
 
@@ -31,15 +36,25 @@ review = typer.Typer(
     no_args_is_help=True,
 )
 
+_Films = Annotated[
+    list[Path] | None, typer.Option(help="The films of the results, or folders of them.", show_default=False)
+]
+_To = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--to",
+        help="Archive that gets signed films: dicomweb://HOST/ROOT or dicom://AE_TITLE@HOST:PORT",
+        show_default=False,
+    ),
+]
+_Objects = Annotated[str, typer.Option(help="What it gets: sr, gsps, pdf, sc, with commas.")]
 Results = Annotated[Path, typer.Argument(help="Folder of results that detect wrote, with json.", show_default=False)]
 
 
 @review.command()
 def serve(
     results: Results,
-    films: Annotated[
-        list[Path] | None, typer.Option(help="The films of the results, or folders of them.", show_default=False)
-    ] = None,
+    films: _Films = None,
     host: Annotated[str, typer.Option(help="Address to listen on; other than this machine only with a token.")] = (
         "127.0.0.1"
     ),
@@ -54,14 +69,26 @@ def serve(
     token_file: Annotated[
         Path | None, typer.Option(help="File with the token that the browser needs.", show_default=False)
     ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="Name by which browsers call this server, such as that of a proxy.", show_default=False),
+    ] = None,
+    to: _To = None,
+    objects: _Objects = "sr,gsps",
+    device: Device = None,
+    config: Overlay = None,
 ) -> None:
     """Open the page for a review, on this machine only unless --host and --token-file say otherwise.
 
     Research use, not a medical device. Detections are never changed: reviews go into the folder reviews of RESULTS.
+    With --to, signed films are sent at once, and tried again until the archive confirms them. --device and --config are
+    for heatmaps: say what you said to detect.
     """
     need_extra("review", "fastapi", "uvicorn")
+    senders = _senders(to or [], objects)
     if missing := [path for path in (results, *(films or ())) if not path.exists()]:
         stop(f"{missing[0]}: no such file or folder")
+    from monai_ceph.review.heatmaps import Heatmaps
     from monai_ceph.review.models import checked_name
     from monai_ceph.review.server import read_token
     from monai_ceph.review.server import serve as serve_until_interrupted
@@ -75,8 +102,9 @@ def serve(
     try:
         name = None if reviewer is None else checked_name(reviewer)
         token = None if token_file is None else read_token(token_file)
-        service = ReviewService(results, list(films or ()), name, blind, deidentify)
-        serve_until_interrupted(service, host, port, token, ready)
+        heatmaps = Heatmaps(device, tuple(config or ()))
+        service = ReviewService(results, list(films or ()), name, blind, deidentify, senders, heatmaps)
+        serve_until_interrupted(service, host, port, token, ready, allow_host or ())
     except ValueError as error:
         stop(f"--reviewer: {error}")
     except (CephError, OSError) as error:
@@ -84,16 +112,48 @@ def serve(
 
 
 @review.command()
+def send(results: Results, to: _To, films: _Films = None, objects: _Objects = "sr,gsps") -> None:
+    """Send all signed films to an archive that did not confirm them yet, once.
+
+    Exit code: 0 if the archives have all signed films, 1 if something was not confirmed, 2 if nothing was signed.
+    """
+    if missing := [path for path in (results, *(films or ())) if not path.exists()]:
+        stop(f"{missing[0]}: no such file or folder")
+    senders = _senders(to or [], objects)
+    from monai_ceph.review import REVIEWS
+    from monai_ceph.review.films import ResultFilms
+    from monai_ceph.review.sending import send_signed
+    from monai_ceph.review.store import RevisionStore
+
+    try:
+        sent = send_signed(ResultFilms(results, list(films or ())), RevisionStore(results / REVIEWS), senders)
+    except (CephError, OSError) as error:
+        stop(error)
+    for cause in sent.causes:
+        say(cause)
+    if not sent.films:
+        stop("nothing to send: no film is signed")
+    _print(f"{sent.confirmed} of {sent.films} signed films are confirmed")
+    if sent.causes:
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+@review.command()
 def audit(
     results: Results,
     csv: Annotated[Path | None, typer.Option(help="File for the audit as a table.", show_default=False)] = None,
+    verify: Annotated[
+        list[Path] | None,
+        typer.Option(help="Export, SR of an archive or copy of audit.head.json to compare with.", show_default=False),
+    ] = None,
 ) -> None:
     """Check that no save or signature was changed or removed since, also those of blind readers.
 
     Exit code: 0 if all is as it was written, 1 if something is wrong, 2 if there is no review.
     """
     from monai_ceph.review import READINGS, REVIEWS
-    from monai_ceph.review.audit import AUDIT, faults
+    from monai_ceph.review.audit import AUDIT, faults, foreign
+    from monai_ceph.review.quotes import quotes
     from monai_ceph.review.study import audit_csv
     from monai_ceph.storage.written_files import WrittenFiles
 
@@ -103,6 +163,8 @@ def audit(
         stop(f"{results}: nobody reviewed these results")
     try:
         wrong = [f"{folder}: {fault}" for folder in folders for fault in faults(folder)]
+        quoted = [quote for path in verify or () for quote in quotes(path)]
+        wrong += foreign(results / REVIEWS, quoted)
         for fault in wrong:
             _print(fault)
         if csv is not None:
@@ -115,6 +177,8 @@ def audit(
     if wrong:
         raise typer.Exit(EXIT_SOME_FAILED)
     _print("The audit is whole: every revision is as it was saved.")
+    if quoted:
+        _print(f"It has all {len(quoted)} lines that are quoted elsewhere.")
 
 
 class As(str, Enum):
@@ -128,9 +192,7 @@ class As(str, Enum):
 def export(
     results: Results,
     out: Annotated[Path, typer.Option(help="Folder for the files.")],
-    films: Annotated[
-        list[Path] | None, typer.Option(help="The films of the results, or folders of them.", show_default=False)
-    ] = None,
+    films: _Films = None,
     kind: Annotated[
         As, typer.Option("--as", help="results: tables, reports, SR; dataset: films and points to learn from.")
     ] = As.RESULTS,
@@ -154,11 +216,32 @@ def export(
         stop(error)
     for film, reason in (*summary.left_out, *summary.notes):
         say(f"{film}: {reason}")
+    for hint in summary.hints:
+        say(hint)
     if not summary.written:
         stop("no film was written: none is signed. Sign in monai-ceph review, or add --drafts")
     _print(f"{summary.written} film{'' if summary.written == 1 else 's'} in {out}")
     if summary.notes:
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _senders(targets: list[str], objects: str) -> Mapping[str, Sender]:
+    """Return a sender for each target; stop the command for one that cannot be used."""
+    if not targets:
+        return {}
+    need_extra("pacs", "pynetdicom", "dicomweb_client")
+    from monai_ceph.archives.urls import senders_of
+    from monai_ceph.review.documents import KINDS
+
+    kinds = {name.strip().lower() for name in objects.split(",") if name.strip()}
+    if not kinds or kinds - set(KINDS):
+        stop(f"--objects {objects}: use some of {', '.join(KINDS)}")
+    if "pdf" in kinds:
+        need_extra("report", "reportlab")
+    try:
+        return senders_of(targets, kinds)
+    except CephError as error:
+        stop(error)
 
 
 def _print(text: str) -> None:

@@ -133,7 +133,7 @@ class CephalometricApp(MONAILabelApp):
         app_dir: working folder of the server, for weights, runs, scores and copies of films from a PACS.
         studies: a folder with films, or the URL of a DICOMweb server.
         conf: ``device``, ``modalities`` (separated by commas), ``overlays`` (bundle configs, separated by
-            ``os.pathsep``) and ``profile`` (a file). All are optional.
+            ``os.pathsep``), ``profile`` (a file) and ``review_url`` (where people review and sign). All are optional.
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
@@ -149,14 +149,21 @@ class CephalometricApp(MONAILabelApp):
             studies=studies,
             conf=conf,
             name=f"monai-ceph {__version__}",
-            description=f"Landmarks on lateral cephalograms. {NOTICE}",
+            description=f"Landmarks on lateral cephalograms. {NOTICE}"
+            + (f" Review and sign: {conf['review_url']}" if conf.get("review_url") else ""),
             version=__version__,
         )
 
     def init_datastore(self) -> FilmStore:
         """Return the store for the folder or the DICOMweb server."""
         if not self.studies.startswith(("http://", "https://")):
-            return FolderStore(Path(self.studies))
+            store = FolderStore(Path(self.studies))
+            try:
+                if taken := store.take_over_table():
+                    logger.info("the points of %d films were taken over from landmarks.csv", taken)
+            except CephError as error:
+                logger.warning("its points are not taken over: %s", error)
+            return store
         user, password = settings.MONAI_LABEL_DICOMWEB_USERNAME, settings.MONAI_LABEL_DICOMWEB_PASSWORD
         login = {"username": user, "password": password} if user and password else {}
         try:

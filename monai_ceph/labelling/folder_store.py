@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from monai_ceph.errors import ReadError
+import numpy as np
+
+from monai_ceph.datasets.folder import TABLE, folder
+from monai_ceph.datasets.table import rows
+from monai_ceph.errors import CephError, ReadError
 from monai_ceph.labelling.errors import NotThereError, RefusedError, named
 from monai_ceph.labelling.placement import refuse_format
-from monai_ceph.labelling.store import FilmStore, safe_name
+from monai_ceph.labelling.store import FINAL, FilmStore, safe_name
+from monai_ceph.landmarks import EXTRA_SYMBOLS, SYMBOLS
 from monai_ceph.readers import SUFFIXES, is_candidate, iter_radiographs, read_radiograph
 from monai_ceph.readers.itk_image import PILLOW_SUFFIXES
 from monai_ceph.readers.nifti import NIFTI_SUFFIXES
@@ -20,6 +26,8 @@ from monai_ceph.storage.atomic import written_beside
 __all__ = ["FolderStore"]
 
 logger = logging.getLogger(__name__)
+
+_TAKEN_OVER = "from_table_sha256"
 
 
 class FolderStore(FilmStore):
@@ -64,6 +72,44 @@ class FolderStore(FilmStore):
             raise NotThereError(f"no film is called {image_id!r}, and several begin with that name: {names}")
         raise NotThereError(f"no film is called {image_id!r}; GET /datastore/?output=all lists them")
 
+    def take_over_table(self) -> int:
+        """Save the points of the folder's ``landmarks.csv`` as final labels, and return of how many films.
+
+        So the folder that ``monai-ceph review export --as dataset`` writes, or any other dataset, can be trained on. A
+        label that a person saved here stays; one that was taken over before follows the table. A film whose points
+        cannot be used is named in the log. The table of a detection, which has scores, is left alone: nobody reviewed
+        it.
+
+        Raises:
+            DatasetError: the table is wrong.
+        """
+        table = self._root / TABLE
+        if not table.is_file() or _has_scores(table):
+            return 0
+        taken = 0
+        for each in folder(self._root, (*SYMBOLS, *EXTRA_SYMBOLS)):
+            placed = each.landmarks
+            digest = hashlib.sha256(np.ascontiguousarray(placed).tobytes()).hexdigest()
+            try:
+                name, film = self.film(each.image.relative_to(self._root).as_posix())
+                before = self.get_label_info(name, FINAL) if self.get_label_uri(name, FINAL) else None
+                # a client that saves a label writes another info
+                if before is not None and before.get(_TAKEN_OVER) in (None, digest):
+                    continue
+                points = placed[: len(SYMBOLS)]
+                if np.isnan(points).all():
+                    continue
+                extra = {
+                    symbol: place
+                    for symbol, place in zip(EXTRA_SYMBOLS, placed[len(SYMBOLS) :], strict=True)
+                    if np.isfinite(place).all()
+                }
+                self._save_points(name, film, points, {_TAKEN_OVER: digest}, FINAL, extra)
+                taken += 1
+            except (CephError, ValueError) as error:
+                logger.warning("%s: its points in %s are left out: %s", each.name, TABLE, error)
+        return taken
+
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
         """Copy a new film into the folder.
 
@@ -83,9 +129,9 @@ class FolderStore(FilmStore):
             raise RefusedError(f"a film cannot be called {name!r}: hidden files and files in labels/ are never listed")
         if target.exists():
             raise RefusedError(f"a film called {name!r} exists, and films are never replaced. Choose another name")
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as place:
             # whether a file is listed, and how it is read, depends on its name, so it is checked under that name
-            trial = Path(folder) / target.name
+            trial = Path(place) / target.name
             shutil.copyfile(source, trial)
             with named(trial, name):
                 refuse_format(trial)
@@ -95,6 +141,11 @@ class FolderStore(FilmStore):
             with written_beside(target) as part:
                 shutil.copyfile(trial, part)
         return name
+
+
+def _has_scores(table: Path) -> bool:
+    _, first = next(rows(table, ("film", "symbol", "x", "y"), (), {"file": "film"}), ("", {}))
+    return "score" in first
 
 
 def _is_utf8(name: str) -> bool:

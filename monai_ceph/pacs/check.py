@@ -28,6 +28,8 @@ def check_node(config: NodeConfig) -> None:
         CephError: something cannot be used.
     """
     check_folder(config.folder)
+    if config.review_folder is not None:
+        check_review_folder(config.review_folder, config.folder)
     if config.http is not None and config.http.port == config.port:
         raise CephError(f"http.port and port are both {config.port}")
     dicom = any("pdf" in target.objects for target in config.targets.dicom)
@@ -69,8 +71,21 @@ def check_folder(folder: Path) -> None:
         raise CephError(f"{folder}: neither empty nor the folder of a node. Choose another folder")
 
 
+def check_review_folder(folder: Path, node: Path) -> None:
+    """Check that a node can write a folder for reviews.
+
+    Raises:
+        CephError: it is in the node's own folder, is something else, or cannot be written.
+    """
+    if folder.absolute() == node.absolute() or node.absolute() in folder.absolute().parents:
+        raise CephError(f"review_folder {folder}: is in the folder of the node. Choose another one")
+    there = next(each for each in (folder, *folder.parents) if each.exists())
+    if not there.is_dir() or not os.access(there, os.R_OK | os.W_OK | os.X_OK):
+        raise CephError(f"review_folder {folder}: {there} is not a folder that this user can write")
+
+
 def open_to_others(folder: Path) -> str | None:
-    """Return a warning if other users can read a node's folder, which contains patients' names, else None."""
+    """Return a warning if other users can read a folder of a node, which contains patients' names, else None."""
     if folder.exists() and (mode := folder.stat().st_mode) & 0o077:
         return f"{folder}: other users can read it (mode {mode & 0o777:o}). Run chmod 700 on it"
     return None

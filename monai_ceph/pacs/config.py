@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from monai_ceph.archives.config import (
     AeTitle,
@@ -85,12 +86,22 @@ class RetryConfig(Section):
         return min(self.first_s * self.factor ** min(attempts - 1, 64), self.longest_s)
 
 
+def _web_address(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("not an address such as https://review.clinic.example/")
+    return value
+
+
 class HttpConfig(Section):
     """The status page and the metrics. They need a token unless they listen on the loopback interface."""
 
     host: str = "127.0.0.1"
     port: Port
     token: Secret | None = None
+    review_url: Annotated[str, AfterValidator(_web_address)] | None = Field(
+        default=None, description="address of monai-ceph review for these films; the page links to it"
+    )
 
     @model_validator(mode="after")
     def _token_beyond_loopback(self) -> HttpConfig:
@@ -106,6 +117,9 @@ class NodeConfig(Section):
     host: str = Field(default="0.0.0.0", min_length=1, description="interface of the DIMSE port")
     port: Port = 11112
     folder: Path = Field(description="spool, ledger and dead letters: one file system, not shared with another node")
+    review_folder: Path | None = Field(
+        default=None, description="keeps films and results for monai-ceph review; nothing is ever removed there"
+    )
     accept: AcceptConfig
     spool: SpoolConfig = SpoolConfig()
     select: SelectionConfig = SelectionConfig()

@@ -15,6 +15,7 @@ from monai_ceph.pacs.content import ANOTHER_IMAGE, NodeJob
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.ledger_rows import Film, MadeObject
 from monai_ceph.pacs.logs import log
+from monai_ceph.pacs.review_folder import ReviewFolder
 from monai_ceph.pacs.spool import Spool, fsync_folder, instance_uid_of
 from monai_ceph.readers import count_frames
 from monai_ceph.reports.dicom_source import source_header
@@ -64,6 +65,7 @@ class DetectionLoop:
         senders: the targets, with the kinds of objects for each.
         config: options of the detection.
         on_detected: called when there is something to send.
+        review: keeps films and results for people; None: nobody reviews them here.
     """
 
     def __init__(
@@ -75,9 +77,10 @@ class DetectionLoop:
         senders: Sequence[Sender],
         config: DetectConfig,
         on_detected: Callable[[], None],
+        review: ReviewFolder | None = None,
     ) -> None:
         self._executor, self._spool, self._ledger, self._selection = executor, spool, ledger, selection
-        self._senders, self._config, self._on_detected = senders, config, on_detected
+        self._senders, self._config, self._on_detected, self._review = senders, config, on_detected, review
         self._at_work: dict[int, _AtWork] = {}
         self.wake = threading.Event()
 
@@ -213,6 +216,9 @@ class DetectionLoop:
             reasons = causes or [warning for warning in warnings if warning.startswith("No ")]
             self._end(film, "dead", "; ".join(dict.fromkeys(reasons)) or "no object could be made for any target")
             return
+        if self._review is not None:
+            # before the ledger: if this fails, the film is detected on again
+            self._review.keep(self._spool.film(film.key), film.uid, work.outcomes)
         for kind in OBJECT_FORMATS:
             fsync_folder(self._spool.object(kind, film.key).parent)
         states = {outcome.state for outcome in work.outcomes}

@@ -28,6 +28,7 @@ from monai_ceph.pacs.inbox import InboxLoop, put_into_inbox
 from monai_ceph.pacs.logs import log
 from monai_ceph.pacs.polling_loop import PollingLoop
 from monai_ceph.pacs.receiver import FilmIntake, Receiver
+from monai_ceph.pacs.review_folder import ReviewFolder
 from monai_ceph.pacs.spool import instance_uid_of
 from monai_ceph.readers import read_radiograph
 from monai_ceph.work.film import MakeDetector
@@ -88,6 +89,7 @@ class Node:
             senders,
             config.detect,
             self._wake_deliveries,
+            None if config.review_folder is None else ReviewFolder(config.review_folder),
         )
         self.commitments = Commitments(config, self.ledger)
         self.intake = FilmIntake(self.spool, self.ledger, self._executor.identity, self.detection.wake.set)

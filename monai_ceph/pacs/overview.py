@@ -57,9 +57,10 @@ class SourceRow:
 
 @dataclass(frozen=True)
 class Overview:
-    """The status page: why films are refused, films by state, targets, sources, the last dead letters and films."""
+    """The status page: address of the review, why films are refused, films by state, targets, sources, last films."""
 
     ae_title: str
+    review_url: str | None
     problems: list[str]
     counts: dict[str, int]
     targets: list[TargetRow]

@@ -126,6 +126,7 @@ def make_app(
         waiting = pending(ledger)
         return Overview(
             ae_title=ae_title,
+            review_url=config.review_url,
             problems=problems(),
             counts=ledger.counts(),
             targets=[

@@ -26,11 +26,11 @@ from monai_ceph.reports.dicom_source import (
     in_character_set,
     inherited,
 )
-from monai_ceph.reports.dicom_uids import ObjectKind, instance_uid, series_uid
+from monai_ceph.reports.dicom_uids import ObjectKind, derived_uid, instance_uid, series_uid
 from monai_ceph.result import Detection
 from monai_ceph.storage.atomic import written_beside
 
-__all__ = ["MANUFACTURER", "building", "complete", "identification", "write_object"]
+__all__ = ["MANUFACTURER", "building", "complete", "identification", "reviewed_identification", "write_object"]
 
 _LONG_STRING = 64
 # higher than the numbers that devices give, so that the results are last in a list of series
@@ -50,6 +50,23 @@ def identification(kind: ObjectKind, reference: Dataset, source: Dataset, detect
         "manufacturer_model_name": model.name[:_LONG_STRING],
         "software_versions": model.software[:_LONG_STRING],
         "device_serial_number": model.weights_sha256[:_LONG_STRING],
+    }
+
+
+def reviewed_identification(
+    kind: ObjectKind, reference: Dataset, source: Dataset, detection: Detection, reviewer: str
+) -> dict[str, Any]:
+    """Return the same for an object that shows the points of a person: it is another one, in a series of its own.
+
+    Its UID depends on the person, the time and scale of the detection, and the points.
+    """
+    places = [None if mark.x is None else (round(mark.x, 3), round(mark.y or 0, 3)) for mark in detection.landmarks]
+    parts = (reviewer, detection.created.isoformat(), str(places), str(detection.pixel_spacing))
+    return {
+        **identification(kind, reference, source, detection),
+        "series_instance_uid": derived_uid("series", kind, reference.SeriesInstanceUID, "reviewed"),
+        "sop_instance_uid": derived_uid("reviewed", kind, reference.SOPInstanceUID, detection.frame, *parts),
+        "series_description": "Cephalometric landmarks, reviewed by a person",
     }
 
 

@@ -14,22 +14,32 @@ from pydicom import Dataset
 from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
 
 from monai_ceph.analysis import Measurement
-from monai_ceph.reports.dicom_objects import building, complete, identification, write_object
+from monai_ceph.reports.dicom_objects import (
+    building,
+    complete,
+    identification,
+    reviewed_identification,
+    write_object,
+)
 from monai_ceph.reports.dicom_source import header_warnings, image_reference
 from monai_ceph.reports.pdf_report import pdf_report
-from monai_ceph.reports.report_content import film_report
+from monai_ceph.reports.report_content import Signature, film_report
 from monai_ceph.reports.report_figure import film_figure
 from monai_ceph.result import Detection
 
 __all__ = ["encapsulated_pdf", "save_pdf"]
 
-_TITLE = "Cephalometric report, not reviewed"
+_TITLE, _SIGNED_TITLE = "Cephalometric report, not reviewed", "Cephalometric report, reviewed and signed"
 
 
 def encapsulated_pdf(
-    detection: Detection, source: Dataset, measurements: Sequence[Measurement], film_png: bytes | None
+    detection: Detection,
+    source: Dataset,
+    measurements: Sequence[Measurement],
+    film_png: bytes | None,
+    signature: Signature | None = None,
 ) -> Dataset:
-    """Return the Encapsulated PDF of one film: a draft, unverified.
+    """Return the Encapsulated PDF of one film: a draft, unverified, unless a person signed.
 
     Burned In Annotation is NO only if the film's header says that for the film: its picture is part of the document.
 
@@ -38,6 +48,7 @@ def encapsulated_pdf(
         source: the film's header, from :func:`monai_ceph.reports.dicom_source.source_header`.
         measurements: of the detection.
         film_png: the picture of the whole film, as PNG; None for the tracing alone.
+        signature: who signed the result; None: nobody.
 
     Raises:
         CephError: the film has no valid UIDs, is not the film of the detection, or ReportLab is not installed.
@@ -46,27 +57,33 @@ def encapsulated_pdf(
         reference = image_reference(source, detection)
         name = str(reference.SOPInstanceUID) + ("" if detection.frame is None else f"#{detection.frame}")
         shown = detection.model_copy(update={"file": name, "warnings": (*detection.warnings, *header_warnings(source))})
-        document = pdf_report(film_report(shown, measurements), film_figure(shown, film_png))
+        document = pdf_report(film_report(shown, measurements, signature), film_figure(shown, film_png))
+        # the header has the time of the signature, and the text that of the detection
+        dated = detection if signature is None else detection.model_copy(update={"created": signature.signed})
         result = SOPClass(
             study_instance_uid=reference.StudyInstanceUID,
             sop_class_uid=EncapsulatedPDFStorage,
             modality="DOC",
             transfer_syntax_uid=ExplicitVRLittleEndian,
-            **identification("DOC", reference, source, detection),
+            **(
+                identification("DOC", reference, source, detection)
+                if signature is None
+                else reviewed_identification("DOC", reference, source, dated, signature.name)
+            ),
         )
         result.ConversionType = "WSD"
         result.AcquisitionDateTime = None
         clean = film_png is None or str(source.get("BurnedInAnnotation") or "").strip().upper() == "NO"
         result.BurnedInAnnotation = "NO" if clean else "YES"
         result.SourceInstanceSequence = [_reference(reference)]
-        result.DocumentTitle = _TITLE
+        result.DocumentTitle = _TITLE if signature is None else _SIGNED_TITLE
         result.ConceptNameCodeSequence = []
-        result.VerificationFlag = "UNVERIFIED"
+        result.VerificationFlag = "UNVERIFIED" if signature is None else "VERIFIED"
         result.MIMETypeOfEncapsulatedDocument = "application/pdf"
         result.EncapsulatedDocumentLength = len(document)
         # values of OB have an even length
         result.EncapsulatedDocument = document + b"\0" * (len(document) % 2)
-        complete(result, source, detection)
+        complete(result, source, dated)
     return result
 
 

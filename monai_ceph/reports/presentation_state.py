@@ -17,9 +17,15 @@ from pydicom import Dataset
 
 from monai_ceph.landmarks import LANDMARKS, Landmark
 from monai_ceph.reports.dicom_display import is_grey, is_inverted, modality_lut, pixel_aspect_ratio, voi_lut
-from monai_ceph.reports.dicom_objects import building, complete, identification, write_object
+from monai_ceph.reports.dicom_objects import (
+    building,
+    complete,
+    identification,
+    reviewed_identification,
+    write_object,
+)
 from monai_ceph.reports.dicom_source import image_reference
-from monai_ceph.reports.dicom_uids import derived_uid, tracking_uid
+from monai_ceph.reports.dicom_uids import tracking_uid
 from monai_ceph.reports.labels import Label, place_labels
 from monai_ceph.reports.notes import NOTICE, profile_lines, scale_line
 from monai_ceph.reports.structured_report import image_position
@@ -68,7 +74,8 @@ def presentation_state(
             **identification("PR", reference, source, detection),
         }
         if reviewer is not None:
-            arguments |= _reviewed(detection, reference, reviewer)
+            arguments |= reviewed_identification("PR", reference, source, detection, reviewer)
+            arguments["content_creator_name"] = reviewer
         # empty, so that highdicom adds no grayscale pipeline; it is added below
         reference.SharedFunctionalGroupsSequence, reference.PerFrameFunctionalGroupsSequence = [Dataset()], []
         if is_grey(source):
@@ -96,18 +103,6 @@ def presentation_state(
         if not state.PatientName:
             state.PatientName = _NO_NAME
     return state
-
-
-def _reviewed(detection: Detection, reference: Dataset, reviewer: str) -> dict[str, Any]:
-    """Return what differs from the model's presentation state: another object, of another series, by a person."""
-    places = [None if mark.x is None else (round(mark.x, 3), round(mark.y or 0, 3)) for mark in detection.landmarks]
-    image = reference.SOPInstanceUID
-    return {
-        "series_instance_uid": derived_uid("series", "PR", reference.SeriesInstanceUID, "reviewed"),
-        "sop_instance_uid": derived_uid("reviewed", "PR", image, detection.frame, reviewer, str(places)),
-        "series_description": "Cephalometric landmarks, reviewed by a person",
-        "content_creator_name": reviewer,
-    }
 
 
 def save_gsps(target: Path, detection: Detection, source: Dataset) -> None:

@@ -13,7 +13,7 @@ from datetime import datetime
 import numpy as np
 from highdicom import sr
 from pydicom import Dataset
-from pydicom.uid import UID
+from pydicom.uid import UID, ComprehensiveSRStorage
 
 from monai_ceph.errors import CephError
 from monai_ceph.landmarks import EXTRA_LANDMARKS, LANDMARKS, NUM_LANDMARKS
@@ -26,7 +26,7 @@ from monai_ceph.reports.dicom_uids import derived_uid, tracking_uid
 from monai_ceph.reports.notes import NOTICE
 from monai_ceph.version import __version__
 
-__all__ = ["Review", "read_points", "review_series_uid", "reviewed_report"]
+__all__ = ["Review", "read_points", "review_series_uid", "review_uid", "reviewed_report"]
 
 _SERIES_NUMBER = 9003
 _NO_NAME = "Unknown"
@@ -51,6 +51,7 @@ class Review:
         tool: the program in which the person did it.
         statement: what the document says of how the landmarks came about; None: that a person placed or corrected them
             in the tool and nobody signed them.
+        replaces: the earlier review of the same film whose document this one replaces, None without one.
     """
 
     file: str
@@ -64,6 +65,7 @@ class Review:
     verified: bool = False
     tool: str = "MONAI Label"
     statement: str | None = None
+    replaces: Review | None = None
 
 
 def review_series_uid(series_uid: str) -> str:
@@ -71,8 +73,18 @@ def review_series_uid(series_uid: str) -> str:
     return derived_uid("series", "SR", series_uid, "reviewed")
 
 
+def review_uid(review: Review) -> str:
+    """Return the SOP Instance UID of the document of a review: the same time and points give the same one."""
+    places = [None if np.isnan(place).any() else place for place in review.points.round(3).tolist()]
+    # a draft and its signed version are two documents
+    parts = (review.created.isoformat(), str(places), *(("verified",) if review.verified else ()))
+    return derived_uid("review", review.image_uid, review.frame, *parts)
+
+
 def reviewed_report(review: Review, source: Dataset) -> sr.ComprehensiveSR:
     """Return the SR document of one review: complete, observed by a person, and verified if that person signed.
+
+    What it replaces is named in Predecessor Documents Sequence (PS3.3 C.17.2).
 
     Args:
         review: the landmarks and who placed them.
@@ -92,18 +104,15 @@ def reviewed_report(review: Review, source: Dataset) -> sr.ComprehensiveSR:
             imaging_measurements=groups,
         )
         report[0].ContentSequence.append(_statements(review, source))
-        moment = review.created.isoformat()
-        places = [None if np.isnan(place).any() else place for place in review.points.round(3).tolist()]
-        # a draft and its signed version are two documents
-        parts = (moment, str(places), *(("verified",) if review.verified else ()))
+        series = review_series_uid(reference.SeriesInstanceUID)
         document = sr.ComprehensiveSR(
             evidence=[reference],
             content=report,
             is_complete=True,
             coding_schemes=[codes.coding_scheme()],
-            series_instance_uid=review_series_uid(reference.SeriesInstanceUID),
+            series_instance_uid=series,
             series_number=_SERIES_NUMBER,
-            sop_instance_uid=derived_uid("review", reference.SOPInstanceUID, review.frame, *parts),
+            sop_instance_uid=review_uid(review),
             instance_number=review.frame or positive_number(source, "InstanceNumber"),
             series_description="Cephalometric landmarks, placed by a person",
             manufacturer=MANUFACTURER,
@@ -114,6 +123,7 @@ def reviewed_report(review: Review, source: Dataset) -> sr.ComprehensiveSR:
             verifying_observer_name=_person_name(review.observer) if review.verified else None,
             # both are mandatory then (PS3.3 C.17.2)
             verifying_organization=(str(source.get("InstitutionName") or "") or _NO_NAME) if review.verified else None,
+            previous_versions=None if review.replaces is None else [_version(review.replaces, reference, series)],
         )
         document.ObservationDateTime = complete(document, source, review)
         for observer in document.get("VerifyingObserverSequence", ()):
@@ -121,6 +131,14 @@ def reviewed_report(review: Review, source: Dataset) -> sr.ComprehensiveSR:
         # the newest review counts, and there may be two in one second
         document.ContentTime = f"{document.ContentTime}{review.created:.%f}"
         return document
+
+
+def _version(review: Review, reference: Dataset, series: str) -> Dataset:
+    """Return what identifies the document of an earlier review."""
+    earlier = Dataset()
+    earlier.StudyInstanceUID, earlier.SeriesInstanceUID = reference.StudyInstanceUID, series
+    earlier.SOPClassUID, earlier.SOPInstanceUID = ComprehensiveSRStorage, review_uid(review)
+    return earlier
 
 
 def _person_name(observer: str | None) -> str:

@@ -16,7 +16,13 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 from monai_ceph.readers import Radiograph
 from monai_ceph.readers.dicom_elements import first_term
 from monai_ceph.reports.dicom_display import pixel_aspect_ratio
-from monai_ceph.reports.dicom_objects import building, complete, identification, write_object
+from monai_ceph.reports.dicom_objects import (
+    building,
+    complete,
+    identification,
+    reviewed_identification,
+    write_object,
+)
 from monai_ceph.reports.dicom_source import image_reference
 from monai_ceph.reports.film_tracing import draw_tracing
 from monai_ceph.result import Detection
@@ -26,16 +32,19 @@ __all__ = ["DERIVED", "save_sc", "secondary_capture"]
 DERIVED = "Derived picture, made by software. Not reviewed."
 """Text in the picture, besides the notice on intended use."""
 
-_DESCRIPTION = "Film reduced to the size of a screen, with landmarks, planes and outlines drawn on it. Not reviewed."
+_DESCRIPTION = "Film reduced to the size of a screen, with landmarks, planes and outlines drawn on it."
 
 
-def secondary_capture(detection: Detection, source: Dataset, radiograph: Radiograph) -> Dataset:
+def secondary_capture(
+    detection: Detection, source: Dataset, radiograph: Radiograph, reviewer: str | None = None
+) -> Dataset:
     """Return the tracing of one film as a Secondary Capture image: RGB, derived, with burned-in text.
 
     Args:
         detection: result for the film or one of its frames.
         source: the film's header, from :func:`monai_ceph.reports.dicom_source.source_header`.
         radiograph: the pixels of the film or of the frame.
+        reviewer: the person who signed these points; None: nobody reviewed them.
 
     Raises:
         CephError: the film has no valid UIDs, or is not the film of the detection.
@@ -47,11 +56,16 @@ def secondary_capture(detection: Detection, source: Dataset, radiograph: Radiogr
             sop_class_uid=SecondaryCaptureImageStorage,
             modality="OT",
             transfer_syntax_uid=ExplicitVRLittleEndian,
-            **identification("SC", reference, source, detection),
+            **(
+                identification("SC", reference, source, detection)
+                if reviewer is None
+                else reviewed_identification("SC", reference, source, detection, reviewer)
+            ),
         )
         result.ConversionType = "WSD"
         result.ImageType = ["DERIVED", "SECONDARY"]
-        result.DerivationDescription = _DESCRIPTION
+        standing = "Not reviewed." if reviewer is None else "Reviewed and signed."
+        result.DerivationDescription = f"{_DESCRIPTION} {standing}"
         result.SourceImageSequence = [_source(reference, detection)]
         result.PatientOrientation = list(detection.patient_orientation or ()) or None
         result.BurnedInAnnotation = "YES"
@@ -60,7 +74,8 @@ def secondary_capture(detection: Detection, source: Dataset, radiograph: Radiogr
         # a picture of a film that was compressed with losses has them, too (PS3.3 C.7.6.1.1.5)
         if first_term(source, "LossyImageCompression") == "01":
             result.LossyImageCompression = "01"
-        _set_pixels(result, np.asarray(draw_tracing(radiograph, detection, notes=[DERIVED])))
+        note = DERIVED if reviewer is None else f"Derived picture, made by software. Reviewed and signed by {reviewer}."
+        _set_pixels(result, np.asarray(draw_tracing(radiograph, detection, notes=[note])))
         ratio = pixel_aspect_ratio(source, detection)
         if ratio != [1, 1]:
             result.PixelAspectRatio = ratio

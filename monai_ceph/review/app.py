@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable, Sequence
+import json
+from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from fastapi import Depends, FastAPI, HTTPException, Path, Request, Response
-from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from monai_ceph.errors import CephError
+from monai_ceph.errors import CephError, StoppedError
 from monai_ceph.landmarks import EXTRA_LANDMARKS, LANDMARKS
 from monai_ceph.review import READINGS
 from monai_ceph.review.films import ReviewFilm
+from monai_ceph.review.heatmaps import NotPossibleError
+from monai_ceph.review.hosts import Hosts
 from monai_ceph.review.models import Measured, Save, Sign
+from monai_ceph.review.pictures import accepts_gzip
 from monai_ceph.review.service import ReviewService
 from monai_ceph.review.store import Conflict
-from monai_ceph.review.study import accuracy, audit_csv, readers, readers_csv
+from monai_ceph.review.study import accuracy, audit_csv, paired_values, readers, readers_csv
 from monai_ceph.version import __version__
 
-__all__ = ["LOOPBACK", "make_app"]
-
-LOOPBACK = ("localhost", "127.0.0.1", "[::1]", "::1")
-"""Host names in requests to this machine."""
+__all__ = ["make_app"]
 
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; style-src 'self'; script-src 'self'; "
@@ -49,14 +48,15 @@ def _film_of(request: Request, film_id: Annotated[str, Path(max_length=64)]) -> 
 Film = Annotated[ReviewFilm, Depends(_film_of)]
 
 
-def make_app(service: ReviewService, token: str | None = None, hosts: Sequence[str] = LOOPBACK) -> FastAPI:
+def make_app(service: ReviewService, token: str | None = None, hosts: Hosts | None = None) -> FastAPI:
     """Return the application.
 
     Args:
         service: what it shows.
         token: that a browser must have; None: none is needed.
-        hosts: names that requests may be sent to. Another site's name may resolve to this machine (DNS rebinding).
+        hosts: names that requests may be sent to; None: only those of this machine for itself.
     """
+    allowed = hosts or Hosts()
     app = FastAPI(title="monai-ceph review", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     page = files("monai_ceph.review") / "page"
 
@@ -65,6 +65,14 @@ def make_app(service: ReviewService, token: str | None = None, hosts: Sequence[s
     @app.exception_handler(CephError)
     def refused(request: Request, error: CephError) -> JSONResponse:
         return JSONResponse({"detail": str(error)}, 422)
+
+    @app.exception_handler(NotPossibleError)
+    def not_possible(request: Request, error: NotPossibleError) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, 503)
+
+    @app.exception_handler(StoppedError)
+    def stopped(request: Request, error: StoppedError) -> JSONResponse:
+        return JSONResponse({"detail": f"cannot be written, and nothing was saved: {error}"}, 507)
 
     @app.exception_handler(OSError)
     def not_written(request: Request, error: OSError) -> JSONResponse:
@@ -78,13 +86,10 @@ def make_app(service: ReviewService, token: str | None = None, hosts: Sequence[s
 
     @app.middleware("http")
     async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        answer = _refusal(request, token) or await call_next(request)
+        answer = _refusal(request, token, allowed) or await call_next(request)
         for name, value in _HEADERS.items():
             answer.headers.setdefault(name, value)
         return answer
-
-    # the last one added sees a request first
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
 
     @app.get("/", response_model=None)
     def index() -> Response:
@@ -98,6 +103,8 @@ def make_app(service: ReviewService, token: str | None = None, hosts: Sequence[s
             "deidentify": service.deidentify,
             "blind": service.blind,
             "reviewer": service.reviewer,
+            "heatmaps": not service.blind and service.heatmaps.possible(),
+            "targets": [] if service.sending is None else service.sending.targets,
             "vocabulary": [
                 {
                     **{name: getattr(mark, name) for name in ("symbol", "name", "definition", "number")},
@@ -123,10 +130,25 @@ def make_app(service: ReviewService, token: str | None = None, hosts: Sequence[s
     @app.get("/api/films/{film_id}/pixels")
     def pixels(film: Film, request: Request) -> Response:
         found = service.pixels(film)
-        headers = {"ETag": f'"{found.etag}"', "Cache-Control": "private, no-cache"}
-        if request.headers.get("if-none-match") == headers["ETag"]:
+        packed = accepts_gzip(request.headers.get("accept-encoding", ""))
+        etag = f'"{found.etag}{"-gzip" if packed else ""}"'
+        headers = {"ETag": etag, "Cache-Control": "private, no-cache", "Vary": "Accept-Encoding"}
+        if request.headers.get("if-none-match") == etag:
             return Response(status_code=304, headers=headers)
-        return Response(found.data, media_type="application/octet-stream", headers=headers)
+        if packed:
+            headers["Content-Encoding"] = "gzip"
+        return Response(found.packed if packed else found.data, media_type="application/octet-stream", headers=headers)
+
+    @app.get("/api/films/{film_id}/heatmaps/{symbol}")
+    def heatmap(film: Film, symbol: Annotated[str, Path(max_length=64)]) -> Response:
+        _not_blind(service)
+        try:
+            found, same = service.heatmap(film, symbol)
+        except KeyError as error:
+            raise HTTPException(404, f"the model does not detect a landmark {symbol}") from error
+        place = {name: getattr(found, name) for name in ("x", "y", "width", "height", "maximum")}
+        headers = {"X-Monai-Ceph-Heatmap": json.dumps({**place, "same_model": same})}
+        return Response(found.png, media_type="image/png", headers=headers)
 
     @app.post("/api/films/{film_id}/measure")
     def measure(film: Film, body: Measured) -> dict[str, Any]:
@@ -139,6 +161,16 @@ def make_app(service: ReviewService, token: str | None = None, hosts: Sequence[s
     @app.post("/api/films/{film_id}/sign")
     def sign(film: Film, body: Sign) -> dict[str, Any]:
         return service.sign(film, body).model_dump(mode="json")
+
+    @app.get("/api/films/{film_id}/delivery")
+    def delivery(film: Film) -> dict[str, Any]:
+        _not_blind(service)
+        return service.delivery(film)
+
+    @app.post("/api/films/{film_id}/send")
+    def send(film: Film) -> dict[str, Any]:
+        _not_blind(service)
+        return service.send(film)
 
     @app.get("/api/audit.csv")
     def audit_table() -> Response:
@@ -156,6 +188,15 @@ def make_app(service: ReviewService, token: str | None = None, hosts: Sequence[s
             raise HTTPException(403, "a blind reader does not see the points of others")
         return readers(service.films, service.results / READINGS)
 
+    @app.get("/api/readers/values")
+    def readers_values(reader: str, reference: str) -> list[dict[str, Any]]:
+        if service.blind:
+            raise HTTPException(403, "a blind reader does not see the points of others")
+        found = paired_values(service.films, service.results / READINGS, reader, reference)
+        if found is None:
+            raise HTTPException(404, "there is no such pair of readers")
+        return found
+
     @app.get("/api/readers.csv")
     def readers_file() -> Response:
         return Response(readers_csv(readers_table()), media_type="text/csv; charset=utf-8")
@@ -165,14 +206,22 @@ def make_app(service: ReviewService, token: str | None = None, hosts: Sequence[s
     return app
 
 
-def _refusal(request: Request, token: str | None) -> Response | None:
+def _not_blind(service: ReviewService) -> None:
+    if service.blind:
+        raise HTTPException(403, "a blind reader does not see this")
+
+
+def _refusal(request: Request, token: str | None, hosts: Hosts) -> Response | None:
     """Return the answer to a request that may not go on, otherwise None."""
+    host = request.headers.get("host")
+    if not hosts.allows(host):
+        return PlainTextResponse("Invalid host header", 400)
     if request.method not in ("GET", "HEAD"):
         # a form of another site cannot send this header, and its scripts may not
         if request.headers.get("x-monai-ceph") != "1":
             return JSONResponse({"detail": "the header X-Monai-Ceph: 1 is missing"}, 403)
         origin = request.headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        if origin is not None and not hosts.same_origin(origin, host):
             return JSONResponse({"detail": "the request comes from a page of another origin"}, 403)
     if request.headers.get("sec-fetch-site") == "cross-site" and request.url.path.startswith("/api/"):
         return JSONResponse({"detail": "the request comes from a page of another origin"}, 403)

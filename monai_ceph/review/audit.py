@@ -1,7 +1,7 @@
 """The record of all saves and signatures: a file with one JSON object per line, each with the hash of the line before.
 
 A line that was changed, removed or put in between breaks the chain. Lines that were cut off at the end show because the
-revisions that they recorded are still there.
+revisions that they recorded are still there, and because the file ``audit.head.json`` beside it names the newest line.
 """
 
 from __future__ import annotations
@@ -9,26 +9,54 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from monai_ceph.errors import CephError
-from monai_ceph.storage.atomic import sha256_of
+from monai_ceph.storage.atomic import sha256_of, written_beside
 
-__all__ = ["AUDIT", "append", "entries", "faults"]
+__all__ = ["AUDIT", "HEAD", "Link", "append", "entries", "faults", "foreign", "head"]
 
 AUDIT = "audit.jsonl"
+HEAD = "audit.head.json"
+"""The number and hash of the newest line."""
+
 _START = "0" * 64
 
 
-def append(file: Path, entry: dict[str, Any]) -> None:
-    """Add an entry at the end, durably. The caller keeps other writers out.
+class Link(NamedTuple):
+    """One line of the chain: its number, from 1, and its hash."""
+
+    sequence: int
+    hash: str
+
+
+def head(folder: Path) -> Link | None:
+    """Return what the file of the head says, None without one.
+
+    Raises:
+        CephError: it cannot be read.
+    """
+    file = folder / HEAD
+    try:
+        found = json.loads(file.read_bytes())
+        return Link(int(found["sequence"]), str(found["hash"]))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        why = (error.strerror if isinstance(error, OSError) else None) or "does not name a line of the audit"
+        raise CephError(f"{file}: {why}. Restore it from a copy, or move it away") from error
+
+
+def append(file: Path, entry: dict[str, Any]) -> Link:
+    """Add an entry at the end, durably, and name it in the file of the head. The caller keeps other writers out.
 
     A line that a crash left incomplete was never confirmed to anybody, and is cut off first.
 
     Raises:
-        CephError: the last line is not an entry.
+        CephError: the last line is not an entry, or is older than the one that the head names: nothing is added to an
+            audit that was cut.
         OSError: the file cannot be written; then it is as before.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -42,8 +70,13 @@ def append(file: Path, entry: dict[str, Any]) -> None:
                 previous, sequence = found["hash"], found["sequence"]
             except (ValueError, KeyError, TypeError) as error:
                 raise CephError(f"{file}: the last line is not an entry of the audit. Move the file away") from error
+        newest = head(file.parent)
+        # after a kill, the head may be one line behind
+        if newest is not None and newest.sequence >= sequence and newest != (sequence, previous):
+            raise CephError(f"{file}: {_cut(newest, sequence)}. Restore it from a copy, or move it away with {HEAD}")
         whole = {"sequence": sequence + 1, **entry, "previous": previous}
         whole["hash"] = _hash(whole)
+        link = Link(sequence + 1, whole["hash"])
         line = json.dumps(whole, ensure_ascii=False, sort_keys=True).encode() + b"\n"
         stream.truncate(end)
         stream.seek(end)
@@ -51,9 +84,19 @@ def append(file: Path, entry: dict[str, Any]) -> None:
             stream.write(line)
             stream.flush()
             os.fsync(stream.fileno())
+            with written_beside(file.with_name(HEAD)) as part:
+                part.write_text(json.dumps(link._asdict()) + "\n", encoding="utf-8")
         except OSError:
             os.ftruncate(descriptor, end)
             raise
+    return link
+
+
+def _cut(newest: Link, lines: int) -> str:
+    """Return what is wrong with an audit of so many lines that does not have the newest one."""
+    if newest.sequence > lines:
+        return f"lines were cut off at the end: {HEAD} names line {newest.sequence}, and there are {lines}"
+    return f"line {newest.sequence} is not the one that {HEAD} names"
 
 
 def _last_line(stream: Any) -> tuple[int, bytes]:
@@ -105,15 +148,22 @@ def faults(folder: Path) -> list[str]:
         folder: with ``audit.jsonl`` and a folder per film.
     """
     found: list[str] = []
-    previous, recorded = _START, {}
+    previous, lines, recorded = _START, 0, {}
+    chain: dict[int, str] = {}
     try:
         for number, entry in enumerate(entries(folder / AUDIT), start=1):
             if entry.get("previous") != previous or entry.get("sequence") != number:
                 found.append(f"line {number} does not follow the line before: a line was removed, moved or added")
             if entry.get("hash") != _hash(entry):
                 found.append(f"line {number} was changed")
-            previous = str(entry.get("hash"))
-            recorded[str(entry.get("file"))] = entry.get("sha256")
+            previous, lines = str(entry.get("hash")), number
+            chain[number] = previous
+            # a sending has no file
+            if (name := entry.get("file")) is not None:
+                recorded[str(name)] = entry.get("sha256")
+        newest = head(folder)
+        if newest is not None and chain.get(newest.sequence) != newest.hash:
+            found.append(_cut(newest, lines))
     except CephError as error:
         found.append(str(error))
     for name, sha256 in recorded.items():
@@ -126,3 +176,22 @@ def faults(folder: Path) -> list[str]:
         if (name := file.relative_to(folder).as_posix()) not in recorded:
             found.append(f"{name} is not in the audit: lines were cut off, or the file was not written by a review")
     return found
+
+
+def foreign(folder: Path, quoted: Iterable[tuple[str, Link]]) -> list[str]:
+    """Return what of the audit was quoted elsewhere, such as in a report in an archive, and is no longer in it.
+
+    Args:
+        folder: with ``audit.jsonl``.
+        quoted: where a line was quoted, and the line.
+
+    Raises:
+        CephError: a line of the audit cannot be read.
+    """
+    chain = {entry.get("sequence"): entry.get("hash") for entry in entries(folder / AUDIT)}
+    return [
+        f"{where} quotes line {link.sequence}, which "
+        + ("was cut off" if link.sequence not in chain else "is another one in this audit")
+        for where, link in quoted
+        if chain.get(link.sequence) != link.hash
+    ]

@@ -6,26 +6,27 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
 from pydicom import Dataset
 
 from monai_ceph.errors import CephError
-from monai_ceph.landmarks import EXTRA_SYMBOLS, SYMBOLS
+from monai_ceph.readers import Radiograph
 from monai_ceph.readers.quiet_pydicom import quiet
 from monai_ceph.readers.radiograph import square_spacing
-from monai_ceph.reports.dicom_source import source_header
 from monai_ceph.reports.film_picture import film_png
+from monai_ceph.reports.film_tracing import tracing_bytes
 from monai_ceph.reports.html_report import report_html
 from monai_ceph.reports.measurement_table import MEASUREMENT_COLUMNS, FilmMeasurements, measurement_rows
-from monai_ceph.reports.presentation_state import presentation_state
-from monai_ceph.reports.report_content import Signature, film_report
+from monai_ceph.reports.pdf_report import pdf_report
+from monai_ceph.reports.report_content import film_report
 from monai_ceph.reports.report_figure import film_figure
-from monai_ceph.reports.reviewed_report import Review, reviewed_report
 from monai_ceph.reports.tables import LANDMARK_COLUMNS, write_table
 from monai_ceph.result import Detection
+from monai_ceph.review.audit import HEAD, Link, head
+from monai_ceph.review.documents import NO_PDF, film_objects, signature_of
 from monai_ceph.review.films import ResultFilms, ReviewFilm
 from monai_ceph.review.models import StoredRevision
 from monai_ceph.review.reviewing import reviewed
@@ -37,9 +38,6 @@ __all__ = ["REVIEW_COLUMNS", "ExportSummary", "export_dataset", "export_results"
 REVIEW_COLUMNS = (*LANDMARK_COLUMNS, "source", "observer", "state", "revision")
 """Columns of the reviewed landmarks.csv."""
 
-_TOOL = "monai-ceph review"
-_OF_REVIEW = {"revision", "state", "reviewer", "saved_at", "calibration", "note", "replaces"}
-
 
 @dataclass
 class ExportSummary:
@@ -49,11 +47,13 @@ class ExportSummary:
         written: films that were written.
         left_out: film and reason, for each that was not.
         notes: film and what its files lack.
+        hints: what all films lack because of this installation.
     """
 
     written: int = 0
     left_out: list[tuple[str, str]] = field(default_factory=list)
     notes: list[tuple[str, str]] = field(default_factory=list)
+    hints: list[str] = field(default_factory=list)
 
 
 def _reviewed_films(
@@ -83,7 +83,9 @@ def export_results(
     drafts: bool = False,
     on_film: Callable[[], None] = lambda: None,
 ) -> ExportSummary:
-    """Write landmarks.csv, measurements.csv, json/, reports/, sr/ and gsps/ of reviewed films.
+    """Write landmarks.csv, measurements.csv, json/, reports/, tracings/, sr/ and gsps/ of reviewed films.
+
+    The SR of each signed version is a file of its own, which later exports leave as it is.
 
     Args:
         films: the results.
@@ -97,12 +99,18 @@ def export_results(
         OSError: a file cannot be written.
     """
     summary, files = ExportSummary(), WrittenFiles(out)
+    if find_spec("reportlab") is None:
+        summary.hints.append(NO_PDF)
     rows: list[list[str]] = []
     measurements: list[list[str]] = []
+    links = store.links()
     for film, revision in _reviewed_films(films, store, drafts, summary):
         detection = reviewed(film.detection, revision.points, revision.calibration)
         try:
-            _write_film(files, films, film, detection, revision, summary)
+            link = links.get(store.file_of(film.stem, revision.revision))
+            radiograph = _radiograph(films, film, summary)
+            _write_pages(files, film, detection, revision, radiograph, link)
+            _write_objects(files, out, films, film, revision, store, links, summary)
         except CephError as error:
             summary.left_out.append((detection.file, str(error)))
             continue
@@ -113,45 +121,79 @@ def export_results(
     if summary.written:
         _write_table(files, "landmarks.csv", REVIEW_COLUMNS, rows)
         _write_table(files, "measurements.csv", MEASUREMENT_COLUMNS, measurements)
+        if (newest := head(store.folder)) is not None:
+            _write(files, HEAD, json.dumps(newest._asdict()) + "\n")
     return summary
 
 
-def _write_film(
+def _radiograph(films: ResultFilms, film: ReviewFilm, summary: ExportSummary) -> Radiograph | None:
+    try:
+        return films.read(film)
+    except CephError as error:
+        summary.notes.append((film.detection.file, f"reports and tracings have no picture: {error}"))
+        return None
+
+
+def _write_pages(
     files: WrittenFiles,
-    films: ResultFilms,
     film: ReviewFilm,
     detection: Detection,
     revision: StoredRevision,
+    radiograph: Radiograph | None,
+    link: Link | None,
+) -> None:
+    """Write what people and programs read: JSON, reports and tracings."""
+    _write(files, f"json/{film.stem}.json", _json(detection, revision, link))
+    signature = signature_of(revision)
+    report = film_report(detection, detection.measure(), signature)
+    figure = film_figure(detection, None if radiograph is None else film_png(radiograph))
+    _write(files, f"reports/{film.stem}.html", report_html(report, figure))
+    if find_spec("reportlab") is not None:
+        _write_bytes(files, f"reports/{film.stem}.pdf", pdf_report(report, figure))
+    standing = "not signed" if signature is None else f"reviewed and signed by {signature.name}"
+    for suffix in (".svg", ".png"):
+        drawn = tracing_bytes(radiograph, detection, [standing], svg=suffix == ".svg")
+        _write_bytes(files, f"tracings/{film.stem}{suffix}", drawn)
+
+
+def _write_objects(
+    files: WrittenFiles,
+    out: Path,
+    films: ResultFilms,
+    film: ReviewFilm,
+    revision: StoredRevision,
+    store: RevisionStore,
+    links: dict[str, Link],
     summary: ExportSummary,
 ) -> None:
-    _write(files, f"json/{film.stem}.json", _json(detection, revision))
-    signed = revision.state == "final" and revision.reviewer is not None and revision.saved_at is not None
-    signature = Signature(revision.reviewer or "", revision.saved_at) if signed and revision.saved_at else None
-    picture = None
-    try:
-        picture = film_png(films.read(film))
-    except CephError as error:
-        summary.notes.append((detection.file, f"the report has no picture: {error}"))
-    page = report_html(film_report(detection, detection.measure(), signature), film_figure(detection, picture))
-    _write(files, f"reports/{film.stem}.html", page)
-    if (path := films.path(film)) is None or detection.image_uid is None:
+    """Write the DICOM objects. One file per version, and one that is there already stays as it is."""
+    if (path := films.path(film)) is None or film.detection.image_uid is None:
         return
-    try:
-        source = source_header(path)
-        document = reviewed_report(_review(detection, revision), source)
-        plain = reviewed(film.detection, revision.points, revision.calibration, extra=False)
-        plain = plain.model_copy(update={"created": revision.saved_at})
-        state = presentation_state(plain, source, revision.reviewer if signed else None)
-    except CephError as error:
-        summary.notes.append((detection.file, f"no DICOM objects: {error}"))
-        return
-    _write_dicom(files, f"sr/{film.stem}.dcm", document)
-    _write_dicom(files, f"gsps/{film.stem}.dcm", state)
+    finals = store.final(film.stem)
+    versions = [(each, ["sr"]) for each in finals if each.revision < revision.revision] + [(revision, ["sr", "gsps"])]
+    for version, kinds in versions:
+        names = {kind: f"{kind}/{film.stem}.r{version.revision}.dcm" for kind in kinds}
+        for name in names.values():
+            files.check(name)
+        wanted = [kind for kind, name in names.items() if not (out / name).exists()]
+        try:
+            link = links.get(store.file_of(film.stem, version.revision))
+            made, _ = film_objects(film, path, version, finals, link, None, wanted) if wanted else ({}, [])
+        except CephError as error:
+            summary.notes.append((film.detection.file, f"no DICOM objects: {error}"))
+            return
+        for kind, dataset in made.items():
+            _write_dicom(files, names[kind], dataset)
 
 
 def _write(files: WrittenFiles, name: str, text: str) -> None:
     with files.writing(name) as part:
         part.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
+
+
+def _write_bytes(files: WrittenFiles, name: str, data: bytes) -> None:
+    with files.writing(name) as part:
+        part.write_bytes(data)
 
 
 def _write_dicom(files: WrittenFiles, name: str, dataset: Dataset) -> None:
@@ -179,7 +221,7 @@ def _entries(detection: Detection, revision: StoredRevision) -> Iterator[dict[st
         }
 
 
-def _json(detection: Detection, revision: StoredRevision) -> str:
+def _json(detection: Detection, revision: StoredRevision, link: Link | None) -> str:
     film = detection.model_dump(mode="json", exclude={"schema_version", "landmarks", "seconds", "state"})
     whole = {
         "reviewed_schema_version": "1.0",
@@ -189,6 +231,7 @@ def _json(detection: Detection, revision: StoredRevision) -> str:
                 mode="json", include={"revision", "state", "reviewer", "saved_at", "note", "replaces"}
             ),
             "calibration": None if revision.calibration is None else revision.calibration.model_dump(mode="json"),
+            "audit": None if link is None else link._asdict(),
         },
         "landmarks": list(_entries(detection, revision)),
         "measurements": [each.model_dump(mode="json") for each in detection.measure()],
@@ -208,34 +251,6 @@ def _landmark_rows(detection: Detection, revision: StoredRevision) -> Iterator[l
             *(detection.spacing_source.value, "" if square is None else f"{square:.6g}", detection.image_uid or ""),
             *(entry["source"], entry["observer"] or "", revision.state, str(revision.revision)),
         ]
-
-
-def _review(detection: Detection, revision: StoredRevision) -> Review:
-    order = {symbol: index for index, symbol in enumerate((*SYMBOLS, *EXTRA_SYMBOLS))}
-    points = np.full((len(order), 2), np.nan)
-    for point in revision.points:
-        if point.x is not None and point.y is not None and point.symbol in order:
-            points[order[point.symbol]] = point.y, point.x
-    placed = [point.symbol for point in revision.points if point.source == "human"]
-    signed = revision.state == "final"
-    how = f"The reviewer placed or moved: {', '.join(placed)}." if placed else "The reviewer moved no landmark."
-    standing = "signed all landmarks" if signed else "has not signed the landmarks"
-    statement = f"{revision.reviewer} {standing} in {_TOOL}. {how} The other landmarks are as a model detected them."
-    assert revision.saved_at is not None
-    assert detection.image_uid is not None
-    return Review(
-        file=detection.file,
-        image_uid=detection.image_uid,
-        rows=detection.rows,
-        columns=detection.columns,
-        points=points,
-        observer=revision.reviewer,
-        created=revision.saved_at,
-        frame=detection.frame,
-        verified=signed,
-        tool=_TOOL,
-        statement=statement,
-    )
 
 
 def export_dataset(films: ResultFilms, store: RevisionStore, out: Path, drafts: bool = False) -> ExportSummary:

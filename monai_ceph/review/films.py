@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+import time
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,8 @@ from monai_ceph.result import Detection
 from monai_ceph.work.result_films import Films, is_results, radiograph_of
 
 __all__ = ["ResultFilms", "ReviewFilm"]
+
+_SEARCH_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,8 @@ class ResultFilms:
     def __init__(self, results: Path, films: list[Path]) -> None:
         if not is_results(results):
             raise CephError(f"{results}: no results as JSON. Detect with json among --formats first")
-        self._folder = results / "json"
-        self._films = Films(films)
+        self._folder, self._roots = results / "json", films
+        self._films, self._next_search = Films(films), time.monotonic() + _SEARCH_SECONDS
         self._known: dict[str, tuple[tuple[int, int], ReviewFilm | None]] = {}
         self._by_id: dict[str, ReviewFilm] = {}
         self._patients: dict[tuple[str, int, int], dict[str, str] | None] = {}
@@ -120,8 +123,17 @@ class ResultFilms:
         return ReviewFilm(hashlib.sha256(os.fsencode(stem)).hexdigest()[:32], stem, detection)
 
     def path(self, film: ReviewFilm) -> Path | None:
-        """Return the file of a film, None if it is not at hand."""
-        return self._films.find(film.detection)
+        """Return the file of a film, None if it is not at hand. Films that come later, such as to a node, are found."""
+        found = self._films.find(film.detection)
+        if found is None:
+            with self._lock:
+                if time.monotonic() >= self._next_search:
+                    start = time.monotonic()
+                    self._films = Films(self._roots)
+                    # a large folder is searched for a small part of the time
+                    self._next_search = time.monotonic() + max(_SEARCH_SECONDS, 20 * (time.monotonic() - start))
+                found = self._films.find(film.detection)
+        return found
 
     def key(self, film: ReviewFilm) -> str:
         """Return a text that changes with the film's file.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import uvicorn
 
 from monai_ceph.errors import CephError
-from monai_ceph.review.app import LOOPBACK, make_app
+from monai_ceph.review.app import make_app
+from monai_ceph.review.hosts import Hosts
 from monai_ceph.review.service import ReviewService
 from monai_ceph.web.loopback import is_loopback
 
@@ -36,7 +37,14 @@ def read_token(file: Path) -> str:
     return token
 
 
-def serve(service: ReviewService, host: str, port: int, token: str | None, ready: Callable[[str], None]) -> None:
+def serve(
+    service: ReviewService,
+    host: str,
+    port: int,
+    token: str | None,
+    ready: Callable[[str], None],
+    names: Iterable[str] = (),
+) -> None:
     """Serve until the process is interrupted.
 
     Args:
@@ -45,6 +53,7 @@ def serve(service: ReviewService, host: str, port: int, token: str | None, ready
         port: 0 for any that is free.
         token: that browsers need; None only on a loopback address.
         ready: gets the address of the page once it can be opened.
+        names: host names by which browsers may call the server, besides its own.
 
     Raises:
         CephError: another machine could reach the server without a token, or the port is taken.
@@ -56,11 +65,12 @@ def serve(service: ReviewService, host: str, port: int, token: str | None, ready
         listener = socket.create_server((host, port), family=family)
     except OSError as error:
         raise CephError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
-    # behind a token, a page of another site that is resolved to this machine gets nothing
-    hosts = LOOPBACK if token is None else ("*",)
-    app = make_app(service, token, hosts)
+    app = make_app(service, token, Hosts(names, others=not is_loopback(host)))
     shown = f"[{host}]" if ":" in host else host
     ready(f"http://{shown}:{listener.getsockname()[1]}/" + (f"?token={token}" if token else ""))
     config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, timeout_keep_alive=5)
-    with listener:
-        uvicorn.Server(config).run(sockets=[listener])
+    try:
+        with listener:
+            uvicorn.Server(config).run(sockets=[listener])
+    finally:
+        service.close()

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from monai_ceph.errors import CephError
 from monai_ceph.reports.report_figure import uncertainty_radii
 from monai_ceph.result import Detection
 from monai_ceph.review import READINGS, REVIEWS
 from monai_ceph.review.films import ResultFilms, ReviewFilm
+from monai_ceph.review.heatmaps import Heatmaps
 from monai_ceph.review.measuring import measured
 from monai_ceph.review.models import Measured, Revision, Save, Sign, StoredRevision
 from monai_ceph.review.pictures import Pictures, Pixels
 from monai_ceph.review.reviewing import checked, first_revision, moves, reviewed, slug, undecided
+from monai_ceph.review.sending import Sending
 from monai_ceph.review.store import Conflict, RevisionStore
+from monai_ceph.work.heatmaps import Heatmap
+
+if TYPE_CHECKING:
+    from monai_ceph.archives.targets import Sender
 
 __all__ = ["ReviewService"]
 
@@ -29,9 +36,12 @@ class ReviewService:
         reviewer: name of the person, if it is known at the start.
         blind: hide the detection and other people's points; needs a reviewer.
         deidentify: show no patient.
+        senders: where signed films are sent, by the URLs of the targets.
+        heatmaps: makes heatmaps; None: with the shipped model.
 
     Raises:
-        CephError: the folder holds no results, or ``blind`` without a reviewer.
+        CephError: the folder holds no results, or ``blind`` without a reviewer or with a target.
+        StoppedError: the outbox cannot be written.
         OSError: a save that a kill interrupted cannot be finished.
     """
 
@@ -42,19 +52,34 @@ class ReviewService:
         reviewer: str | None = None,
         blind: bool = False,
         deidentify: bool = False,
+        senders: Mapping[str, Sender] | None = None,
+        heatmaps: Heatmaps | None = None,
     ) -> None:
         if blind and reviewer is None:
             raise CephError("a blind reading needs the name of the reader: --reviewer NAME")
+        if blind and senders:
+            raise CephError("a blind reading is not sent anywhere: leave out --to")
         self.films = ResultFilms(results, films)
         self.results, self.reviewer, self.blind, self.deidentify = results, reviewer, blind, deidentify
         folder = results / READINGS / slug(reviewer) if blind and reviewer is not None else results / REVIEWS
         self.store = RevisionStore(folder)
         self.store.recover()
         self.pictures = Pictures(folder / ".thumbnails")
+        self.sending = Sending(self.films, self.store, senders) if senders else None
+        if self.sending is not None:
+            self.sending.start()
+        self.heatmaps = heatmaps or Heatmaps()
+
+    def close(self) -> None:
+        """End what runs in the background."""
+        self.heatmaps.close()
+        if self.sending is not None:
+            self.sending.close()
 
     def worklist(self) -> list[dict[str, Any]]:
         """Return all films, those that need a person first."""
         rows = []
+        deliveries = {} if self.sending is None else self.sending.words()
         for film in self.films.all():
             newest = self._newest(film)
             state = newest.state if newest is not None else "open"
@@ -69,6 +94,7 @@ class ReviewService:
                 "uncertain": 0 if self.blind else len(film.symbols("uncertain")),
                 "spacing": film.detection.pixel_spacing is not None or bool(newest and newest.calibration),
                 "patient": None if self.deidentify else self.films.patient(film),
+                "delivery": deliveries.get(film.stem),
             }
             rows.append((state == "final", 0 if self.blind else -film.urgency, film.detection.file, row))
         return [row for *_, row in sorted(rows, key=lambda each: each[:3])]
@@ -139,6 +165,7 @@ class ReviewService:
                 }
                 for each in self.store.history(film.stem)
             ],
+            "delivery": self.delivery(film),
             **measured(reviewed(detection, current.points, current.calibration)),
         }
 
@@ -153,6 +180,21 @@ class ReviewService:
     def thumbnail(self, film: ReviewFilm) -> bytes:
         """Return a small picture as PNG; errors as :meth:`pixels`."""
         return self.pictures.thumbnail(self.films.key(film), lambda: self.films.read(film))
+
+    def heatmap(self, film: ReviewFilm, symbol: str) -> tuple[Heatmap, bool]:
+        """Return the heatmap of a landmark, and whether it is of the model that made the detection.
+
+        Raises:
+            KeyError: the model does not detect this landmark.
+            NotPossibleError: nothing can be detected here.
+            CephError: the film is not at hand, or there is no heatmap of it.
+        """
+        key, path = self.films.key(film), self.films.path(film)
+        if symbol not in {mark.symbol for mark in film.detection.landmarks}:
+            raise KeyError(symbol)
+        assert path is not None
+        found = self.heatmaps.of(key, path, film.detection.frame)
+        return found.by_symbol[symbol], found.weights_sha256 == film.detection.model.weights_sha256
 
     def measure(self, film: ReviewFilm, body: Measured) -> dict[str, Any]:
         """Return measurements and lines of points that are not saved.
@@ -186,6 +228,7 @@ class ReviewService:
         Raises:
             Conflict: somebody saved meanwhile.
             CephError: a landmark is undecided, or the revision is final already.
+            StoppedError: the outbox cannot be written; then nothing has changed.
             OSError: it cannot be written; then nothing has changed.
         """
         before = self._follow(film, body)
@@ -193,10 +236,42 @@ class ReviewService:
             raise CephError(f"revision {before.revision} is final already")
         if open_points := undecided(before.points):
             raise CephError(f"undecided: {', '.join(open_points)}. Place them, or say that they are not on the film")
+        if self.sending is None:
+            return self._signed(film, before, body.reviewer)
+        # first, so that a kill in between forgets no film
+        self.sending.promise(film, before.revision + 1)
+        try:
+            signed = self._signed(film, before, body.reviewer)
+        except BaseException:
+            self.sending.withdraw(film, before.revision + 1)
+            raise
+        self.sending.signed()
+        return signed
+
+    def _signed(self, film: ReviewFilm, before: Revision, reviewer: str) -> Revision:
         return self._add(
-            film, before, "signed", body.reviewer, points=before.points, calibration=before.calibration,
+            film, before, "signed", reviewer, points=before.points, calibration=before.calibration,
             note=before.note, state="final", replaces=before.replaces,
         )  # fmt: skip
+
+    def delivery(self, film: ReviewFilm) -> dict[str, Any]:
+        """Return what became of the newest signed version of a film."""
+        if self.sending is not None:
+            return self.sending.state(film)
+        final = [] if self.blind else self.store.final(film.stem)
+        return {"revision": final[-1].revision if final else None, "state": "off", "notes": [], "objects": []}
+
+    def send(self, film: ReviewFilm) -> dict[str, Any]:
+        """Send the newest signed version of a film to each target that did not confirm it.
+
+        Raises:
+            CephError: nobody signed the film, or there is no target.
+            StoppedError: the outbox cannot be written.
+        """
+        if self.sending is None:
+            raise CephError("there is no target: start the review with --to")
+        self.sending.again(film)
+        return self.sending.state(film)
 
     def _follow(self, film: ReviewFilm, body: Save | Sign) -> Revision:
         """Return the revision that a new one follows."""

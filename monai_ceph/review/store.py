@@ -19,7 +19,7 @@ from filelock import FileLock
 from pydantic import ValidationError
 
 from monai_ceph.errors import CephError
-from monai_ceph.review.audit import AUDIT, append, entries
+from monai_ceph.review.audit import AUDIT, Link, append, entries
 from monai_ceph.review.models import StoredRevision
 from monai_ceph.storage.atomic import sha256_of
 
@@ -143,6 +143,40 @@ class RevisionStore:
                 raise
             _name(part, target)
         return revision
+
+    def final(self, stem: str) -> list[StoredRevision]:
+        """Return the signed revisions of a film, the first first.
+
+        Raises:
+            CephError: a file cannot be read.
+        """
+        return [each for each in self.history(stem) if each.state == "final"]
+
+    def note(self, event: str, **entry: Any) -> None:
+        """Record something that is not a revision, such as a sending.
+
+        Raises:
+            CephError: the audit is damaged, or was cut.
+            OSError: it cannot be written.
+        """
+        with self._thread, FileLock(self.folder / ".lock"):
+            append(self.folder / AUDIT, {"at": datetime.now(timezone.utc).isoformat(), "event": event, **entry})
+
+    def links(self) -> dict[str, Link]:
+        """Return the line of the audit that recorded each revision, by its file's path in the folder.
+
+        Raises:
+            CephError: a line of the audit cannot be read.
+        """
+        return {
+            str(entry["file"]): Link(int(entry["sequence"]), str(entry["hash"]))
+            for entry in entries(self.folder / AUDIT)
+            if {"file", "sequence", "hash"} <= entry.keys()
+        }
+
+    def file_of(self, stem: str, number: int) -> str:
+        """Return the path of a revision's file in the folder."""
+        return self._file(stem, number).relative_to(self.folder).as_posix()
 
     def recover(self) -> None:
         """Finish a save that a kill interrupted.

@@ -20,11 +20,12 @@ from monai_ceph.review.models import StoredRevision
 from monai_ceph.review.reviewing import reviewed
 from monai_ceph.review.store import RevisionStore
 
-__all__ = ["AUDIT_COLUMNS", "READER_COLUMNS", "accuracy", "audit_csv", "readers", "readers_csv"]
+__all__ = ["AUDIT_COLUMNS", "READER_COLUMNS", "accuracy", "audit_csv", "paired_values", "readers", "readers_csv"]
 
 AUDIT_COLUMNS = (
     *("sequence", "at", "event", "film", "revision", "replaces", "reviewer", "symbol", "source"),
     *("detected_x", "detected_y", "x", "y", "weights_sha256", "recipe_sha256"),
+    *("target", "kind", "uid", "answer"),
 )
 _FIGURES = ("films", "missing", "mean_absolute", "bias", "sd", "low", "high", "dahlberg", "icc")
 READER_COLUMNS = ("reader", "reference", "kind", "symbol", "axis", "unit", *_FIGURES)
@@ -76,31 +77,71 @@ def readers(films: ResultFilms, readings: Path) -> list[dict[str, Any]]:
         films: the results.
         readings: folder with a folder per reader.
     """
-    all_films = films.all()
-    read: dict[str, dict[str, Detection]] = {}
-    for folder in sorted(path for path in readings.glob("*") if path.is_dir()):
-        found = {film.stem: last for film in all_films if (last := _signed(RevisionStore(folder), film))}
-        if found:
-            name = next(iter(found.values())).reviewer or folder.name
-            by_stem = {film.stem: film for film in all_films}
-            read[name] = {
-                stem: reviewed(by_stem[stem].detection, last.points, last.calibration) for stem, last in found.items()
-            }
-    machine = {film.stem: film.detection for film in all_films}
-    pairs = [(other, one, read[other], read[one]) for one, other in combinations(read, 2)]
-    pairs += [(MODEL, name, machine, found) for name, found in read.items()]
     rows = []
-    for reading, reference, values, truth in pairs:
+    for reading, reference, values, truth in _pairs(films, readings):
         ours, theirs = _values(values), _values(truth)
         stems = sorted(truth.keys() & values.keys())
         for key in sorted(theirs.keys() & ours.keys()):
             one, other = (np.array([each[key].get(stem, math.nan) for stem in stems]) for each in (ours, theirs))
             figures = agreement(one, other).as_dictionary()
             if figures["films"]:
-                kind, symbol, axis, unit = key
-                row = {"reader": reading, "reference": reference, "kind": kind, "symbol": symbol, "axis": axis}
-                rows.append({**row, "unit": unit, **{name: figures[name] for name in _FIGURES}})
+                row = {"reader": reading, "reference": reference, **_named(key)}
+                rows.append({**row, **{name: figures[name] for name in _FIGURES}})
     return rows
+
+
+def paired_values(films: ResultFilms, readings: Path, reader: str, reference: str) -> list[dict[str, Any]] | None:
+    """Return the values of a reader and a reference film by film, for a plot: the pairs behind :func:`readers`.
+
+    Args:
+        films: the results.
+        readings: folder with a folder per reader.
+        reader: as in a row of :func:`readers`.
+        reference: likewise.
+
+    Returns:
+        Per coordinate and measurement ``kind``, ``symbol``, ``axis``, ``unit`` and ``values``, which have ``film``,
+        ``reader`` and ``reference`` each. None if there is no such pair.
+    """
+    for one, other, values, truth in _pairs(films, readings):
+        if (one, other) == (reader, reference):
+            names = {film.stem: film.detection.file for film in films.all()}
+            ours, theirs = _values(values), _values(truth)
+            found = []
+            for key in sorted(theirs.keys() & ours.keys()):
+                stems = sorted(theirs[key].keys() & ours[key].keys())
+                pairs = [
+                    {"film": names[stem], "reader": ours[key][stem], "reference": theirs[key][stem]} for stem in stems
+                ]
+                if pairs:
+                    found.append({**_named(key), "values": pairs})
+            return found
+    return None
+
+
+_Key = tuple[str, str, str, str]
+_Readings = dict[str, Detection]
+
+
+def _named(key: _Key) -> dict[str, str]:
+    return dict(zip(("kind", "symbol", "axis", "unit"), key, strict=True))
+
+
+def _pairs(films: ResultFilms, readings: Path) -> list[tuple[str, str, _Readings, _Readings]]:
+    """Return reader, reference, and the films of both by stem: all pairs of readers, then the model with each."""
+    all_films = films.all()
+    by_stem = {film.stem: film for film in all_films}
+    read: dict[str, _Readings] = {}
+    for folder in sorted(path for path in readings.glob("*") if path.is_dir()):
+        found = {film.stem: last for film in all_films if (last := _signed(RevisionStore(folder), film))}
+        if found:
+            name = next(iter(found.values())).reviewer or folder.name
+            read[name] = {
+                stem: reviewed(by_stem[stem].detection, last.points, last.calibration) for stem, last in found.items()
+            }
+    machine = {film.stem: film.detection for film in all_films}
+    pairs = [(other, one, read[other], read[one]) for one, other in combinations(read, 2)]
+    return pairs + [(MODEL, name, machine, found) for name, found in read.items()]
 
 
 def _signed(store: RevisionStore, film: ReviewFilm) -> StoredRevision | None:
@@ -108,9 +149,9 @@ def _signed(store: RevisionStore, film: ReviewFilm) -> StoredRevision | None:
     return final[-1] if final else None
 
 
-def _values(films: dict[str, Detection]) -> dict[tuple[str, str, str, str], dict[str, float]]:
+def _values(films: dict[str, Detection]) -> dict[_Key, dict[str, float]]:
     """Return the numbers of a reader by kind, symbol, axis and unit, and then by film."""
-    found: dict[tuple[str, str, str, str], dict[str, float]] = defaultdict(dict)
+    found: dict[_Key, dict[str, float]] = defaultdict(dict)
     for stem, detection in films.items():
         for mark in detection.landmarks:
             if mark.x_mm is not None and mark.y_mm is not None:
@@ -129,6 +170,8 @@ def readers_csv(rows: list[dict[str, Any]]) -> str:
 
 def audit_csv(folder: Path) -> str:
     """Return the audit as CSV: a row per landmark that a person placed, moved or took away, or one without any.
+
+    A sending has one row.
 
     Raises:
         CephError: a line of the audit cannot be read.

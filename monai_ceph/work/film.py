@@ -276,7 +276,7 @@ class FilmWorker:
             if kind in PICTURE_FORMATS and kind not in OBJECT_FORMATS:
                 with _written(target):
                     save = save_overlay if kind == "overlay" else save_tracing
-                    save(target, radiograph, detection, self._options.circles)
+                    save(target, radiograph, detection, circles=self._options.circles)
             elif kind in OBJECT_FORMATS and source is not None:
                 try:
                     with _written(target):

@@ -24,7 +24,7 @@ from monai_ceph.work.film import BrokenDeviceError, FilmJob, Outcome
 from monai_ceph.work.memory import keep_freed_memory
 from monai_ceph.work.start_up import prepare_process
 
-__all__ = ["ProcessExecutor", "WorkerLostError"]
+__all__ = ["ProcessExecutor", "WorkerLostError", "begin_worker"]
 
 # torch and MONAI wrap such errors in others, so only the text tells them apart
 _NO_MEMORY = re.compile(r"MemoryError|out of memory|allocate memory")
@@ -36,13 +36,7 @@ class WorkerLostError(CephError):
 
 def _main(pipe: Connection, make_worker: MakeWorker, threads: int) -> None:
     """Run a worker process until its pipe is closed."""
-    # every process of a terminal or a service gets these signals; the first process decides what to do
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    silence_parsers()
-    keep_freed_memory()
-    prepare_process()
+    begin_worker()
     try:
         worker = make_worker()
         if torch := sys.modules.get("torch"):
@@ -64,6 +58,17 @@ def _main(pipe: Connection, make_worker: MakeWorker, threads: int) -> None:
             # a new process may work again, so this counts as a death
             os._exit(1)
         pipe.send(outcome)
+
+
+def begin_worker() -> None:
+    """Prepare a process that works for another one: it ends with that one, and not before."""
+    # every process of a terminal or a service gets these signals; the first process decides what to do
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    silence_parsers()
+    keep_freed_memory()
+    prepare_process()
 
 
 def _end_with_parent() -> None:

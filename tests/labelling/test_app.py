@@ -37,6 +37,22 @@ def app(
     return CephalometricApp(str(tmp_path / "work"), str(tmp_path / "studies"), {})
 
 
+def test_the_description_names_the_review(app: CephalometricApp, tmp_path: Path) -> None:
+    assert "Review and sign" not in app.description
+    conf = {"review_url": "https://review.clinic.example/"}
+    other = CephalometricApp(str(tmp_path / "work"), str(tmp_path / "studies"), conf)
+    assert other.description.endswith("Review and sign: https://review.clinic.example/")
+    assert other.info()["description"] == other.description
+
+
+def test_a_wrong_table_does_not_keep_the_server_from_starting(
+    app: CephalometricApp, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "studies" / "landmarks.csv").write_text("film,symbol,x,y\na.png,XX,1,2\n")
+    assert CephalometricApp(str(tmp_path / "work"), str(tmp_path / "studies"), {}).datastore().tags() == []
+    assert "no landmark has the symbol 'XX'" in caplog.text
+
+
 def labels(app: CephalometricApp) -> dict[str, set[str]]:
     store = app.datastore()
     return {tag: store.labelled(tag) for tag in store.tags()}

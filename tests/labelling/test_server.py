@@ -111,9 +111,15 @@ def test_options_reach_the_app(started: list[Namespace], tmp_path: Path) -> None
         device="cpu",
         overlays=(overlay,),
         origins=("http://localhost:3000",),
+        review_url="https://review.clinic.example/",
     )
     serve(options, print)
-    assert dict(started[0].conf) == {"device": "cpu", "modalities": "DX,OT", "overlays": str(overlay)}
+    assert dict(started[0].conf) == {
+        "device": "cpu",
+        "modalities": "DX,OT",
+        "overlays": str(overlay),
+        "review_url": "https://review.clinic.example/",
+    }
     assert os.environ["MONAI_CEPH_LABEL_ORIGINS"] == "http://localhost:3000"
 
 
@@ -140,6 +146,10 @@ class TestBadOptions:
             port = other.getsockname()[1]
             with pytest.raises(CephError, match=f"cannot listen on 127.0.0.1:{port}: Address already in use"):
                 serve(ServerOptions(str(tmp_path), port=port, work=tmp_path), print)
+
+    def test_an_address_that_cannot_be_opened(self, tmp_path: Path) -> None:
+        with pytest.raises(CephError, match="--review-url javascript:1: not an address"):
+            serve(ServerOptions(str(tmp_path), work=tmp_path, review_url="javascript:1"), print)
 
     def test_a_certificate_without_a_key(self, tmp_path: Path) -> None:
         with pytest.raises(CephError, match="go together"):

@@ -47,7 +47,7 @@ def send(address: str, method: str = "GET", body: Any = None, **headers: str) ->
     sent = {name: value for name, value in shown.items() if value}
     request = urllib.request.Request(address, data, sent, method=method)
     try:
-        with _OPENER.open(request, timeout=30) as answer:
+        with _OPENER.open(request, timeout=600) as answer:
             return Answer(answer.status, answer.read(), answer.headers)
     except urllib.error.HTTPError as error:
         return Answer(error.code, error.read(), error.headers)
@@ -84,29 +84,34 @@ Serve = Callable[..., str]
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Return a function that serves and returns the address; arguments are those of ReviewService, and the token."""
+    """Return a function that serves and returns the address.
+
+    Arguments are those of ReviewService, and those of make_app.
+    """
     uvicorn = pytest.importorskip("uvicorn", reason="the extra review is not installed (make optional)")
     pytest.importorskip("fastapi", reason="the extra review is not installed (make optional)")
     import socket
 
-    from monai_ceph.review.app import LOOPBACK, make_app
+    from monai_ceph.review.app import make_app
 
     running = []
 
-    def start(*arguments: Any, token: str | None = None, **options: Any) -> str:
-        app = make_app(ReviewService(*arguments, **options), token, LOOPBACK if token is None else ("*",))
+    def start(*arguments: Any, token: str | None = None, hosts: Any = None, **options: Any) -> str:
+        service = ReviewService(*arguments, **options)
+        app = make_app(service, token, hosts)
         listener = socket.create_server(("127.0.0.1", 0))
         server = uvicorn.Server(uvicorn.Config(app, log_config=None))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
-        running.append((server, thread, listener))
+        running.append((server, thread, listener, service))
         return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
     yield start
-    for server, thread, listener in running:
+    for server, thread, listener, service in running:
         server.should_exit = True
         thread.join()
         listener.close()
+        service.close()
 
 
 @pytest.fixture

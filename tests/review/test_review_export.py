@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
+import subprocess
+from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -75,24 +79,108 @@ def test_tables_mark_the_points_of_a_person(service: ReviewService, films: Path,
 def test_the_sr_is_verified_by_the_person(service: ReviewService, films: Path, tmp_path: Path) -> None:
     review(service, "a.dcm", N=(40.0, 62.5), U6=(100, 110))
     run("export", service.results, "--films", films, "--out", tmp_path / "out")
-    document = pydicom.dcmread(tmp_path / "out" / "sr" / "a.dcm.dcm")
+    document = pydicom.dcmread(tmp_path / "out" / "sr" / "a.dcm.r2.dcm")
     assert document.VerificationFlag == "VERIFIED"
     (observer,) = document.VerifyingObserverSequence
     assert observer.VerifyingObserverName == "Dr. Exämple"
     assert document.PatientName == "Doe^Jane"
     assert read_points(document)[IMAGE][1].tolist() == [62.5, 40.0]
     assert "Upper first molar" in str(document)
-    state = pydicom.dcmread(tmp_path / "out" / "gsps" / "a.dcm.dcm")
+    state = pydicom.dcmread(tmp_path / "out" / "gsps" / "a.dcm.r2.dcm")
     assert (state.ContentCreatorName, state.ContentDescription) == ("Dr. Exämple", "Cephalometric landmarks, reviewed")
+
+
+def test_a_later_version_names_the_report_that_it_replaces(service: ReviewService, films: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    review(service, "a.dcm", N=(40.0, 62.5))
+    run("export", service.results, "--films", films, "--out", out)
+    first = out / "sr" / "a.dcm.r2.dcm"
+    before = first.read_bytes()
+    assert "PredecessorDocumentsSequence" not in pydicom.dcmread(first)
+    review(service, "a.dcm", N=(50.0, 62.5))
+    run("export", service.results, "--films", films, "--out", out)
+    # a third version, of which nobody asked for an export in between
+    review(service, "a.dcm", A=(50.0, 70.5))
+    review(service, "a.dcm", A=(51.0, 70.5))
+    run("export", service.results, "--films", films, "--out", out)
+    assert first.read_bytes() == before
+    documents = [pydicom.dcmread(out / "sr" / f"a.dcm.r{number}.dcm") for number in (2, 4, 6, 8)]
+    assert len({document.SOPInstanceUID for document in documents}) == 4
+    for earlier, later in pairwise(documents):
+        (study,) = later.PredecessorDocumentsSequence
+        (series,) = study.ReferencedSeriesSequence
+        (named,) = series.ReferencedSOPSequence
+        assert study.StudyInstanceUID == later.StudyInstanceUID == earlier.StudyInstanceUID
+        assert series.SeriesInstanceUID == later.SeriesInstanceUID == earlier.SeriesInstanceUID
+        assert named.ReferencedSOPInstanceUID == earlier.SOPInstanceUID
+        assert named.ReferencedSOPClassUID == earlier.SOPClassUID
+
+
+@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy is not installed (apt-get install dicom3tools)")
+def test_dciodvfy_finds_no_error(service: ReviewService, films: Path, tmp_path: Path) -> None:
+    for place in ((40.0, 62.5), (50.0, 62.5)):
+        review(service, "a.dcm", N=place, U6=(100, 110))
+    run("export", service.results, "--films", films, "--out", tmp_path / "out")
+    for file in (tmp_path / "out").rglob("*.dcm"):
+        # it prints text in the character set of the file
+        done = subprocess.run(["dciodvfy", str(file)], capture_output=True, text=True, errors="replace", check=False)
+        assert "Error" not in done.stdout + done.stderr, done.stderr
+        assert done.returncode == 0
+
+
+def test_tracings_and_pdf_are_renewed(service: ReviewService, films: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    pictures = []
+    for place in ((40.0, 62.5), (80.0, 62.5)):
+        review(service, "a.dcm", N=place)
+        said = run("export", service.results, "--films", films, "--out", out)
+        pictures.append((out / "tracings" / "a.dcm.png").read_bytes())
+        svg = (out / "tracings" / "a.dcm.svg").read_text(encoding="utf-8")
+        assert f'points="{place[0]:g},{place[1]:g} ' in svg
+        assert "reviewed and signed by Dr. Exämple" in svg
+    assert pictures[0] != pictures[1]
+    if find_spec("reportlab") is None:
+        assert "no PDF: the extra report is not installed" in said
+        assert not (out / "reports" / "a.dcm.pdf").exists()
+        return
+    pdfium = pytest.importorskip("pypdfium2")
+    pages = pdfium.PdfDocument(out / "reports" / "a.dcm.pdf")
+    assert "Reviewed and signed by Dr. Exämple" in " ".join(page.get_textpage().get_text_range() for page in pages)
+
+
+def test_exports_quote_the_audit(service: ReviewService, films: Path, tmp_path: Path) -> None:
+    out, reviews = tmp_path / "out", service.results / "reviews"
+    review(service, "a.dcm", N=(40.0, 62.5))
+    run("export", service.results, "--films", films, "--out", out)
+    last = json.loads((reviews / "audit.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    link = {"sequence": 2, "hash": last["hash"]}
+    assert json.loads((out / "json" / "a.dcm.json").read_text(encoding="utf-8"))["review"]["audit"] == link
+    assert json.loads((out / "audit.head.json").read_text(encoding="utf-8")) == link
+    assert last["hash"].encode() in (out / "sr" / "a.dcm.r2.dcm").read_bytes()
+    assert "all 3 lines that are quoted elsewhere" in run("audit", service.results, "--verify", out)
+    # all that the folder of reviews has is rolled back
+    (reviews / "a.dcm" / "0002.json").unlink()
+    audit = reviews / "audit.jsonl"
+    audit.write_text(audit.read_text(encoding="utf-8").splitlines(keepends=True)[0], encoding="utf-8")
+    assert "lines were cut off at the end" in run("audit", service.results, code=1)
+    (reviews / "audit.head.json").unlink()
+    assert "The audit is whole" in run("audit", service.results)
+    said = run("audit", service.results, "--verify", out / "sr" / "a.dcm.r2.dcm", code=1)
+    assert "a.dcm.r2.dcm quotes line 2, which was cut off" in said
+    assert "does not quote" in run("audit", service.results, "--verify", results_file(service), code=2)
+
+
+def results_file(service: ReviewService) -> Path:
+    return service.results / "json" / "a.dcm.json"
 
 
 def test_only_signed_films_count_unless_drafts_are_wanted(service: ReviewService, films: Path, tmp_path: Path) -> None:
     review(service, "a.dcm", sign=False, N=(40.0, 62.5))
     assert "no film was written" in run("export", service.results, "--out", tmp_path / "x", code=2)
     run("export", service.results, "--films", films, "--out", tmp_path / "out", "--drafts")
-    document = pydicom.dcmread(tmp_path / "out" / "sr" / "a.dcm.dcm")
+    document = pydicom.dcmread(tmp_path / "out" / "sr" / "a.dcm.r1.dcm")
     assert document.VerificationFlag == "UNVERIFIED"
-    assert "unreviewed" in pydicom.dcmread(tmp_path / "out" / "gsps" / "a.dcm.dcm").ContentDescription
+    assert "unreviewed" in pydicom.dcmread(tmp_path / "out" / "gsps" / "a.dcm.r1.dcm").ContentDescription
     # a draft after the signature does not count either
     review(service, "a.dcm", N=(50.0, 62.5))
     review(service, "a.dcm", sign=False, N=(60.0, 62.5))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
+import socket
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,6 +15,10 @@ from PIL import Image
 from review_server import Serve, draft, ids, send
 
 from monai_ceph.landmarks import EXTRA_SYMBOLS, SYMBOLS
+from monai_ceph.review.hosts import Hosts
+from monai_ceph.review.pictures import accepts_gzip
+
+TOKEN = "abc123" * 4
 
 
 def test_films_that_need_a_person_come_first(address: str) -> None:
@@ -55,6 +61,37 @@ def test_pixels_are_those_of_the_film(address: str, films: Path) -> None:
     )
     page = send(f"{address}/api/films/{found['a.dcm']}").json
     assert (page["width"], page["height"], page["minimum"], page["maximum"]) == (COLUMNS, ROWS, 0, 4095)
+
+
+def test_pixels_are_packed_for_clients_that_unpack_them(address: str) -> None:
+    film = f"{address}/api/films/{ids(address)['a.dcm']}/pixels"
+    plain, packed = send(film), send(film, Accept_Encoding="br;q=1.0, gzip;q=0.8")
+    assert (plain.headers["Content-Encoding"], packed.headers["Content-Encoding"]) == (None, "gzip")
+    assert gzip.decompress(packed.body) == plain.body
+    assert len(packed.body) < len(plain.body)
+    assert plain.headers["Vary"] == packed.headers["Vary"] == "Accept-Encoding"
+    # a cache must not take one for the other
+    assert plain.headers["ETag"] != packed.headers["ETag"]
+    again = send(film, Accept_Encoding="gzip", If_None_Match=packed.headers["ETag"])
+    assert (again.status, again.body) == (304, b"")
+    assert send(film, Accept_Encoding="gzip", If_None_Match=plain.headers["ETag"]).status == 200
+
+
+@pytest.mark.parametrize(
+    ("header", "allowed"),
+    [
+        ("gzip", True),
+        ("deflate, GZIP ; q=0.5", True),
+        ("*", True),
+        ("", False),
+        ("identity", False),
+        ("gzip;q=0", False),
+        ("gzip;q=0.000, *", False),
+        ("br, zstd", False),
+    ],
+)
+def test_what_a_client_unpacks_is_read_from_its_header(header: str, allowed: bool) -> None:
+    assert accepts_gzip(header) is allowed
 
 
 def test_thumbnails_are_small_and_kept(address: str, results: Path) -> None:
@@ -182,6 +219,7 @@ class TestBlind:
         assert {point["x"] for point in page["review"]["points"]} == {None}
         assert [row["attention"] for row in send(f"{one}/api/films").json] == [[], []]
         assert send(f"{one}/api/accuracy").status == send(f"{one}/api/readers").status == 403
+        assert send(f"{one}/api/readers/values?reader=Two&reference=One").status == 403
         body = draft(one, film, "One", N=(40, 60))
         saved = send(f"{one}/api/films/{film}/review", "PUT", body).json
         assert {point["symbol"]: point for point in saved["points"]}["N"]["moved_from"] is None
@@ -209,6 +247,12 @@ class TestBlind:
         assert (x_of_n["films"], x_of_n["bias"], x_of_n["sd"]) == (2, pytest.approx(1.0), pytest.approx(0.0))
         assert x_of_n["dahlberg"] == pytest.approx(0.5**0.5)
         assert {row["reader"] for row in rows} == {"Two", "model"}
+        values = send(f"{address}/api/readers/values?reader=Two&reference=One").json
+        (pairs,) = (each["values"] for each in values if (each["symbol"], each["axis"]) == ("N", "x"))
+        assert [pair["film"] for pair in pairs] == ["a.dcm", "b.png"]
+        assert [pair["reader"] - pair["reference"] for pair in pairs] == pytest.approx([1.0, 1.0])
+        assert {each["kind"] for each in values} == {"landmark", "measurement"}
+        assert send(f"{address}/api/readers/values?reader=Two&reference=Three").status == 404
         table = send(f"{address}/api/readers.csv").body.decode().splitlines()
         assert table[0].startswith("reader,reference,kind,symbol,axis,unit,films")
         assert len(table) == len(rows) + 1
@@ -232,6 +276,46 @@ class TestSafety:
     @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example"])
     def test_another_host_name_is_refused(self, address: str, host: str) -> None:
         assert send(f"{address}/api/films", Host=host).status == 400
+
+    def test_names_of_this_machine_are_allowed(self, address: str) -> None:
+        for host in ("localhost", "LOCALHOST:8010", "127.0.0.1", "[::1]:8010", "localhost."):
+            assert send(f"{address}/api/session", Host=host).status == 200
+
+    @pytest.mark.parametrize("path", ["/", "/api/films", f"/?token={TOKEN}"])
+    def test_another_host_name_is_refused_with_a_token_too(
+        self, serve: Serve, results: Path, films: Path, path: str
+    ) -> None:
+        """Otherwise a page that is resolved to this server by another name could send the browser's cookie."""
+        address = serve(results, [films], token=TOKEN, hosts=Hosts(["Review.Clinic.Example"], others=True))
+        cookie = f"monai-ceph-review={TOKEN}"
+        for host in ("evil.example", "review.clinic.example.evil.example", "", "a@127.0.0.1", "127.0.0.1/x"):
+            answer = send(address + path, Host=host or " ", Cookie=cookie)
+            assert (answer.status, answer.body) == (400, b"Invalid host header"), host
+        own = socket.gethostname()
+        for host in ("review.clinic.example", "review.clinic.example:443", "10.1.2.3:8010", "[fe80::1]:8010", own):
+            assert send(address + path, Host=host, Cookie=cookie).status in (200, 303), host
+
+    @pytest.mark.parametrize(
+        ("origin", "status"),
+        [
+            ("https://review.clinic.example", 200),
+            ("https://review.clinic.example:8443", 200),
+            ("http://evil.example", 403),
+            ("https://review.clinic.example.evil.example", 403),
+            ("null", 403),
+            ("http://[", 403),
+        ],
+    )
+    def test_only_pages_of_allowed_names_may_write_with_a_token(
+        self, serve: Serve, results: Path, films: Path, origin: str, status: int
+    ) -> None:
+        """A proxy in front may call the server by another name than the browser calls the proxy."""
+        address = serve(results, [films], token=TOKEN, hosts=Hosts(["review.clinic.example"], others=True))
+        cookie = f"monai-ceph-review={TOKEN}"
+        film = next(row["id"] for row in send(f"{address}/api/films", Cookie=cookie).json if row["film"] == "a.dcm")
+        body = {"based_on": 0, "reviewer": "One"}
+        url = f"{address}/api/films/{film}/sign"
+        assert send(url, "POST", body, Origin=origin, Cookie=cookie).status == status
 
     @pytest.mark.parametrize("headers", [{"X_Monai_Ceph": ""}, {"Origin": "http://evil.example"}, {"Origin": "null"}])
     def test_another_sites_page_cannot_write(self, address: str, headers: dict[str, str]) -> None:

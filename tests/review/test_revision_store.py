@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monai_ceph.errors import CephError
-from monai_ceph.review.audit import AUDIT, entries, faults
+from monai_ceph.review.audit import AUDIT, HEAD, entries, faults, foreign, head
 from monai_ceph.review.models import Calibration, Point, StoredRevision
 from monai_ceph.review.store import Conflict, RevisionStore
 
@@ -190,16 +190,64 @@ def test_a_removed_line_is_found(store: RevisionStore) -> None:
     audit = three(store)
     all_lines = audit.read_text().splitlines(keepends=True)
     audit.write_text(all_lines[0] + all_lines[2])
-    first, second = faults(store.folder)
+    first, cut, second = faults(store.folder)
     assert first.startswith("line 2 does not follow")
+    assert cut.startswith("lines were cut off at the end")
     assert second.startswith("film/0002.json is not in the audit")
 
 
 def test_lines_that_were_cut_off_at_the_end_are_found(store: RevisionStore) -> None:
     audit = three(store)
     audit.write_text("".join(audit.read_text().splitlines(keepends=True)[:2]))
-    (fault,) = faults(store.folder)
+    cut, fault = faults(store.folder)
+    assert cut == "lines were cut off at the end: audit.head.json names line 3, and there are 2"
     assert fault.startswith("film/0003.json is not in the audit: lines were cut off")
+
+
+def test_lines_that_were_cut_off_together_with_their_revisions_are_found(store: RevisionStore) -> None:
+    audit = three(store)
+    newest = head(store.folder)
+    assert newest == (3, list(entries(audit))[-1]["hash"])
+    audit.write_text("".join(audit.read_text().splitlines(keepends=True)[:2]))
+    (store.folder / "film" / "0003.json").unlink()
+    assert faults(store.folder) == ["lines were cut off at the end: audit.head.json names line 3, and there are 2"]
+    # nothing is added that would hide it
+    before = audit.read_bytes()
+    with pytest.raises(CephError, match="lines were cut off at the end"):
+        RevisionStore(store.folder).add("film", revision(3), "saved", [])
+    assert audit.read_bytes() == before
+    assert store.numbers("film") == [1, 2]
+    # whoever may write everything cuts the head as well; a line that is quoted elsewhere tells
+    (store.folder / HEAD).unlink()
+    assert faults(store.folder) == []
+    assert foreign(store.folder, [("report", newest)]) == ["report quotes line 3, which was cut off"]
+    store.add("film", revision(3, "another"), "saved", [])
+    assert foreign(store.folder, [("report", newest)]) == ["report quotes line 3, which is another one in this audit"]
+
+
+def test_a_kill_before_the_head_is_written_is_no_fault(store: RevisionStore) -> None:
+    three(store)
+    old = (store.folder / HEAD).read_bytes()
+    store.add("film", revision(4), "saved", [])
+    (store.folder / HEAD).write_bytes(old)
+    assert faults(store.folder) == []
+    store.add("film", revision(5), "saved", [])
+    assert head(store.folder) == (5, list(entries(store.folder / AUDIT))[-1]["hash"])
+
+
+def test_a_damaged_head_is_named(store: RevisionStore) -> None:
+    three(store)
+    (store.folder / HEAD).write_text("{}")
+    (fault,) = faults(store.folder)
+    assert "audit.head.json: does not name a line of the audit" in fault
+
+
+def test_what_is_no_revision_is_recorded_too(store: RevisionStore) -> None:
+    three(store)
+    store.note("sent", film="a.dcm", revision=3, target="pacs")
+    assert [entry["event"] for entry in entries(store.folder / AUDIT)] == ["saved", "saved", "saved", "sent"]
+    assert faults(store.folder) == []
+    assert store.links()["film/0003.json"].sequence == 3
 
 
 def test_a_changed_or_removed_revision_is_found(store: RevisionStore) -> None:

@@ -1,6 +1,18 @@
 /** Requests to the server. */
 
-import type { Content, Film, FilmEntry, Measured, Revision, Session } from "./types";
+import type {
+  Agreement,
+  Content,
+  Delivery,
+  Film,
+  FilmEntry,
+  Heatmap,
+  Measured,
+  Moved,
+  Paired,
+  Revision,
+  Session,
+} from "./types";
 
 /** The server answered that it will not do it. */
 export class Refused extends Error {
@@ -49,9 +61,10 @@ async function read<T>(path: string): Promise<T> {
   return (await (await answer(path, {})).json()) as T;
 }
 
-async function write<T>(method: string, path: string, body: unknown): Promise<T> {
+async function write<T>(method: string, path: string, body?: unknown): Promise<T> {
   const headers = { "Content-Type": "application/json", "X-Monai-Ceph": "1" };
-  return (await (await answer(path, { method, headers, body: JSON.stringify(body) })).json()) as T;
+  const init = { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) };
+  return (await (await answer(path, init)).json()) as T;
 }
 
 function film(id: string): string {
@@ -64,6 +77,17 @@ export const api = {
   film: (id: string) => read<Film>(film(id)),
   thumbnail: (id: string) => `${film(id)}/thumbnail`,
   pixels: async (id: string) => new Uint16Array(await (await answer(`${film(id)}/pixels`, {})).arrayBuffer()),
+  heatmap: async (id: string, symbol: string): Promise<Heatmap> => {
+    const response = await answer(`${film(id)}/heatmaps/${encodeURIComponent(symbol)}`, {});
+    const where = JSON.parse(response.headers.get("X-Monai-Ceph-Heatmap") ?? "{}") as Omit<Heatmap, "picture">;
+    return { ...where, picture: await response.blob() };
+  },
+  delivery: (id: string) => read<Delivery>(`${film(id)}/delivery`),
+  send: (id: string) => write<Delivery>("POST", `${film(id)}/send`),
+  accuracy: () => read<Moved[]>("/api/accuracy"),
+  readers: () => read<Agreement[]>("/api/readers"),
+  paired: (reader: string, reference: string) =>
+    read<Paired[]>(`/api/readers/values?${new URLSearchParams({ reader, reference }).toString()}`),
   measure: (id: string, { points, calibration }: Content) =>
     write<Measured>("POST", `${film(id)}/measure`, { points, calibration }),
   save: (id: string, based_on: number, reviewer: string, content: Content) =>

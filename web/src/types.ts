@@ -14,6 +14,9 @@ export interface Session {
   blind: boolean;
   reviewer: string | null;
   vocabulary: Term[];
+  /** where signed results are sent */
+  targets?: string[];
+  heatmaps?: boolean;
 }
 
 export type State = "open" | "draft" | "final";
@@ -29,6 +32,8 @@ export interface FilmEntry {
   uncertain: number;
   spacing: boolean;
   patient: { name: string; id: string; birth_date: string; sex: string } | null;
+  /** of the signed results; null where nothing is queued */
+  delivery?: "waiting" | "sent" | "failed" | null;
 }
 
 export interface Point {
@@ -68,9 +73,11 @@ export interface Landmark {
   y: number | null;
   status: "ok" | "uncertain" | "missing";
   score: number | null;
-  expected_x: number | null;
-  expected_y: number | null;
+  /** where a missing landmark is to be looked for; never where it is */
+  expected?: [number, number] | null;
   radius_px: number | null;
+  /** of the circle that holds the true place in 90 of 100 cases */
+  radius_90_px?: number | null;
 }
 
 export interface Measurement {
@@ -100,6 +107,77 @@ export interface Measured {
   lines: Line[];
 }
 
+/** One object on its way to one target. */
+export interface SentObject {
+  target: string;
+  kind: "sr" | "gsps" | "pdf" | "sc";
+  uid: string;
+  revision: number;
+  state: "waiting" | "sent" | "refused";
+  answer: string | null;
+  attempts: number;
+  at: string | null;
+}
+
+/** What became of the results of the last signature. */
+export interface Delivery {
+  revision: number | null;
+  state: "off" | "none" | "impossible" | "waiting" | "sent" | "failed";
+  notes: string[];
+  objects: SentObject[];
+}
+
+/** A heatmap as a picture; ``x`` and ``y`` are its outer top left corner, in film pixels. */
+export interface Heatmap {
+  picture: Blob;
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+  maximum: number;
+  same_model: boolean;
+}
+
+/** How far reviewers moved a landmark, over signed films. */
+export interface Moved {
+  symbol: string;
+  films: number;
+  median_mm: number | null;
+  p95_mm: number | null;
+  moved: number;
+  removed: number;
+  added: number;
+  without_scale: number;
+}
+
+/** How well a reading agrees with a reference, which is another reader or the model. */
+export interface Agreement {
+  reader: string;
+  reference: string;
+  kind: "landmark" | "measurement";
+  symbol: string;
+  axis: string;
+  unit: string;
+  films: number;
+  missing: number;
+  mean_absolute: number | null;
+  bias: number | null;
+  sd: number | null;
+  low: number | null;
+  high: number | null;
+  dahlberg: number | null;
+  icc: number | null;
+}
+
+/** Both values of each film behind an agreement. */
+export interface Paired {
+  kind: Agreement["kind"];
+  symbol: string;
+  axis: string;
+  unit: string;
+  values: { film: string; reader: number; reference: number }[];
+}
+
 export interface Film extends Measured {
   id: string;
   film: string;
@@ -114,5 +192,6 @@ export interface Film extends Measured {
   detection: { landmarks: Landmark[] } | null;
   warnings: string[];
   review: Revision;
+  delivery?: Delivery;
   history: { revision: number; saved_at: string | null; reviewer: string | null; state: State; changes: number }[];
 }

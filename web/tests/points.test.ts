@@ -1,41 +1,6 @@
 import { describe, expect, it } from "vitest";
-import {
-  absent,
-  asDetected,
-  differences,
-  doubtful,
-  find,
-  moved,
-  next,
-  reapplied,
-  sameContent,
-  statusOf,
-} from "../src/model/points";
-import type { Content, Landmark, Term } from "../src/types";
-
-const terms: Term[] = ["S", "N", "Po", "Ba"].map((symbol, index) => ({
-  symbol,
-  name: symbol,
-  definition: "",
-  number: index < 3 ? index + 1 : null,
-  detected: index < 3,
-}));
-
-function landmark(symbol: string, x: number | null, status: Landmark["status"]): Landmark {
-  return { symbol, x, y: x, status, score: 0.5, expected_x: null, expected_y: null, radius_px: null };
-}
-
-const landmarks = new Map(
-  [landmark("S", 10, "ok"), landmark("N", 20, "uncertain"), landmark("Po", null, "missing")].map((one) => [
-    one.symbol,
-    one,
-  ]),
-);
-const opened: Content = {
-  points: [...landmarks.values()].map(({ symbol, x, y }) => ({ symbol, x, y, source: "detected", moved_from: null })),
-  calibration: null,
-  note: "",
-};
+import { absent, asDetected, doubtful, find, moved, next, sameContent, statusOf } from "../src/model/points";
+import { landmarks, opened, terms } from "./films";
 
 describe("points", () => {
   it("remembers where a moved point was detected, also after a second move", () => {
@@ -75,24 +40,5 @@ describe("points", () => {
     expect(next(["N", "Po"], "Po", order, 1)).toBeNull();
     expect(next(["N", "Po"], "Ba", order, -1)).toBe("Po");
     expect(next(["N", "Po"], "N", order, -1)).toBeNull();
-  });
-
-  it("puts my changes on theirs and keeps what only they changed", () => {
-    const mine = { ...moved(opened, "S", 1, 1, terms, landmarks.get("S")), note: "mine" };
-    const theirs = moved(moved(opened, "S", 2, 2, terms, landmarks.get("S")), "N", 3, 3, terms, landmarks.get("N"));
-    const calibrated = { ...theirs, calibration: { x1: 0, y1: 0, x2: 10, y2: 0, mm: 1 } };
-    const both = reapplied(opened, mine, calibrated, terms);
-    expect(find(both.points, "S")?.x).toBe(1);
-    expect(find(both.points, "N")?.x).toBe(3);
-    expect(both.calibration?.mm).toBe(1);
-    expect(both.note).toBe("mine");
-    expect(differences(mine, theirs, terms).map((one) => one.symbol)).toEqual(["S", "N"]);
-  });
-
-  it("takes away on theirs what I took away", () => {
-    const base = moved(opened, "Ba", 5, 5, terms, undefined);
-    const both = reapplied(base, opened, { ...base, note: "theirs" }, terms);
-    expect(find(both.points, "Ba")).toBeUndefined();
-    expect(both.note).toBe("theirs");
   });
 });

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Conflict, Refused, Unreachable } from "../src/api";
+import { reapplied } from "../src/model/merging";
 import { Saver, type Saving, type Server } from "../src/model/saver";
 import type { Content, Point, Revision, Term } from "../src/types";
 
@@ -34,6 +35,7 @@ class Shelf implements Server {
   }
 
   sign(based_on: number, reviewer: string): Promise<Revision> {
+    if (based_on !== this.last.revision) return Promise.reject(new Conflict("conflict", this.last));
     this.kept.push({ ...revision(based_on + 1, this.last, reviewer), state: "final" });
     return Promise.resolve(this.last);
   }
@@ -109,7 +111,8 @@ describe("saver", () => {
     saver.put(content(6));
     await pass();
     expect(shelf.kept.length).toBe(2);
-    expect(saver.reapplyMine(terms)).toEqual(content(6, 7));
+    saver.resolve(shelf.last, reapplied(saver.base, content(6), shelf.last, terms));
+    expect(backup).toEqual(content(6, 7));
     await pass();
     expect([shelf.last.revision, shelf.last.points.map((one) => one.x), saver.unsaved]).toEqual([2, [6, 7], false]);
   });
@@ -132,14 +135,16 @@ describe("saver", () => {
     again.put(backup as unknown as Content);
     await pass();
     expect(again.state.is).toBe("conflict");
-    expect(again.reapplyMine(terms)).toEqual(content(5, 7));
+    expect(reapplied(again.base, backup as unknown as Content, shelf.last, terms)).toEqual(content(5, 7));
   });
 
   it("takes theirs when told", async () => {
     shelf.kept.push(revision(1, content(0, 7), "other"));
     saver.put(content(5));
     await pass();
-    expect(saver.takeTheirs()?.revision).toBe(1);
+    saver.resolve(shelf.last, shelf.last);
+    expect(saver.base.revision).toBe(1);
+    await pass();
     expect([saver.unsaved, backup, shelf.kept.length]).toEqual([false, null, 2]);
   });
 
@@ -151,6 +156,14 @@ describe("saver", () => {
     saver.put(content(1));
     await pass();
     expect(saver.unsaved).toBe(false);
+  });
+
+  it("tells of a conflict when it signs", async () => {
+    shelf.kept.push(revision(1, content(0, 7), "other"));
+    await expect(saver.sign()).rejects.toThrow(Conflict);
+    expect(saver.state).toEqual({ is: "conflict", theirs: shelf.last });
+    saver.resolve(shelf.last, shelf.last);
+    expect((await saver.sign()).revision).toBe(2);
   });
 
   it("signs what is saved", async () => {

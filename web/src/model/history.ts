@@ -24,6 +24,13 @@ export class History<T> {
     this.future = [];
   }
 
+  /** Change every value, such as by what somebody else did meanwhile: to undo is then to undo only what I did. */
+  rebase(change: (value: T) => T): void {
+    this.past = this.past.map(change);
+    this.future = this.future.map(change);
+    this.present = change(this.present);
+  }
+
   undo(): boolean {
     const value = this.past.pop();
     if (value === undefined) return false;

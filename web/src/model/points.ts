@@ -8,12 +8,18 @@ export function find(points: Point[], symbol: string): Point | undefined {
   return points.find((point) => point.symbol === symbol);
 }
 
+/** What a person decided, without who and when. */
+export function contentOf({ points, calibration, note }: Content): Content {
+  return { points, calibration, note };
+}
+
 /** The detection's own point, before anybody touched it. */
 export function detectedPoint(landmark: Landmark): Point {
   return { symbol: landmark.symbol, x: landmark.x, y: landmark.y, source: "detected", moved_from: null };
 }
 
-function replaced(content: Content, point: Point | null, symbol: string, terms: Term[]): Content {
+/** With this point in the place of another with its symbol, or without it. */
+export function replaced(content: Content, point: Point | null, symbol: string, terms: Term[]): Content {
   const points = content.points.filter((other) => other.symbol !== symbol);
   if (point) points.push(point);
   const order = new Map(terms.map((term, index) => [term.symbol, index]));
@@ -57,7 +63,7 @@ export function statusOf(point: Point | undefined, landmark: Landmark | undefine
 }
 
 /** Symbols that still need a person: without a place, or uncertain and not touched. */
-export function doubtful(points: Point[], landmarks: Map<string, Landmark>, terms: Term[]): string[] {
+export function doubtful(points: Point[], landmarks: ReadonlyMap<string, Landmark>, terms: Term[]): string[] {
   return terms
     .filter((term) => term.detected)
     .map((term) => term.symbol)
@@ -90,31 +96,4 @@ export function sameContent(one: Content, two: Content): boolean {
     JSON.stringify(one.calibration) === JSON.stringify(two.calibration) &&
     one.note === two.note
   );
-}
-
-export interface Difference {
-  symbol: string;
-  mine: Point | undefined;
-  theirs: Point | undefined;
-}
-
-export function differences(mine: Content, theirs: Content, terms: Term[]): Difference[] {
-  return terms
-    .map(({ symbol }) => ({ symbol, mine: find(mine.points, symbol), theirs: find(theirs.points, symbol) }))
-    .filter((one) => !samePoint(one.mine, one.theirs));
-}
-
-/** Their revision, with what I changed since ``base`` put on top of it. */
-export function reapplied(base: Content, mine: Content, theirs: Content, terms: Term[]): Content {
-  let result: Content = theirs;
-  for (const { symbol } of terms) {
-    const own = find(mine.points, symbol);
-    if (!samePoint(own, find(base.points, symbol))) result = replaced(result, own ?? null, symbol, terms);
-  }
-  const recalibrated = JSON.stringify(base.calibration) !== JSON.stringify(mine.calibration);
-  return {
-    points: result.points,
-    calibration: recalibrated ? mine.calibration : theirs.calibration,
-    note: mine.note === base.note ? theirs.note : mine.note,
-  };
 }

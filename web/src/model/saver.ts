@@ -2,8 +2,7 @@
 
 import { Conflict, Unreachable } from "../api";
 import type { Content, Revision } from "../types";
-import { reapplied, sameContent } from "./points";
-import type { Term } from "../types";
+import { sameContent } from "./points";
 
 export type Saving =
   | { is: "saved" }
@@ -74,31 +73,29 @@ export class Saver {
   }
 
   async sign(): Promise<Revision> {
-    const signed = await this.server.sign(this.base.revision, this.reviewer());
+    let signed: Revision;
+    try {
+      signed = await this.server.sign(this.base.revision, this.reviewer());
+    } catch (error) {
+      if (error instanceof Conflict) this.tell({ is: "conflict", theirs: error.current });
+      throw error;
+    }
     this.base = signed;
     this.tell({ is: "saved" });
     return signed;
   }
 
-  /** Somebody else's revision becomes the base, and my unsaved changes are dropped. */
-  takeTheirs(): Revision | null {
-    if (this.state.is !== "conflict") return null;
-    this.base = this.state.theirs;
-    this.wanted = null;
-    this.backup.clear();
-    this.tell({ is: "saved" });
-    return this.base;
-  }
-
-  /** Put my changes on top of their revision, and save that. */
-  reapplyMine(terms: Term[]): Content | null {
-    if (this.state.is !== "conflict" || this.wanted === null) return null;
-    const { theirs } = this.state;
-    const content = reapplied(this.base, this.wanted, theirs, terms);
+  /** Go on from somebody else's revision; ``content`` is what I make of both, and is saved where it differs. */
+  resolve(theirs: Revision, content: Content): void {
     this.base = theirs;
+    this.wanted = null;
+    if (sameContent(content, theirs)) {
+      this.backup.clear();
+      this.tell({ is: "saved" });
+      return;
+    }
     this.state = { is: "saved" };
     this.put(content);
-    return content;
   }
 
   private start(): void {

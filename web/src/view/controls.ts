@@ -1,6 +1,7 @@
 /** Window, level, gamma and layers. */
 
-import type { Grey } from "../model/grey";
+import { type Grey, dragged } from "../model/grey";
+import type { Film } from "../types";
 import { h } from "./dom";
 
 interface Range {
@@ -13,46 +14,67 @@ interface Range {
 
 export class GreyControls {
   readonly element: HTMLElement;
+  grey: Grey;
   private inputs: { range: Range; input: HTMLInputElement }[] = [];
-  private readonly invert: HTMLButtonElement;
+  private readonly inverted: HTMLButtonElement;
 
-  constructor(minimum: number, maximum: number, current: () => Grey, set: (grey: Grey) => void, reset: () => void) {
+  constructor(
+    private readonly film: Film,
+    private readonly shown: (grey: Grey) => void,
+  ) {
+    this.grey = this.first();
+    const { minimum, maximum } = film;
     const step = Math.max(1, Math.round((maximum - minimum) / 500));
     const ranges: Range[] = [
       { key: "center", text: "Level", min: minimum, max: maximum, step },
       { key: "width", text: "Window", min: 2, max: Math.max(3, maximum - minimum + 1), step },
       { key: "gamma", text: "Gamma", min: 0.3, max: 3, step: 0.05 },
     ];
-    this.invert = h(
-      "button",
-      {
-        type: "button",
-        id: "invert",
-        click: () => {
-          set({ ...current(), invert: !current().invert });
-        },
-      },
-      "Invert",
-    );
+    const click = () => {
+      this.invert();
+    };
+    this.inverted = h("button", { type: "button", id: "invert", title: "i", click }, "Invert");
+    const reset = () => {
+      this.set(this.first());
+    };
     this.element = h(
       "div",
       { class: "grey" },
       ...ranges.map((range) => {
         const input = h("input", { type: "range", id: range.key, min: range.min, max: range.max, step: range.step });
         input.addEventListener("input", () => {
-          set({ ...current(), [range.key]: Number(input.value) });
+          this.set({ ...this.grey, [range.key]: Number(input.value) });
         });
         this.inputs.push({ range, input });
         return h("label", {}, range.text, input);
       }),
-      h("div", { class: "row" }, this.invert, h("button", { type: "button", click: reset }, "Reset greys")),
+      h("div", { class: "row" }, this.inverted, h("button", { type: "button", click: reset }, "Reset greys")),
     );
-    this.draw(current());
+    this.draw();
   }
 
-  draw(grey: Grey): void {
-    for (const { range, input } of this.inputs) input.value = String(grey[range.key]);
-    this.invert.setAttribute("aria-pressed", String(grey.invert));
+  private first(): Grey {
+    return { ...this.film.window, gamma: 1, invert: false };
+  }
+
+  invert(): void {
+    this.set({ ...this.grey, invert: !this.grey.invert });
+  }
+
+  /** Follow a drag on the film. */
+  drag(dx: number, dy: number): void {
+    this.set(dragged(this.grey, dx, dy, this.film.maximum - this.film.minimum));
+  }
+
+  private set(grey: Grey): void {
+    this.grey = grey;
+    this.shown(grey);
+    this.draw();
+  }
+
+  private draw(): void {
+    for (const { range, input } of this.inputs) input.value = String(this.grey[range.key]);
+    this.inverted.setAttribute("aria-pressed", String(this.grey.invert));
   }
 }
 

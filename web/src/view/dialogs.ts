@@ -77,6 +77,7 @@ export const KEYS: [string, string][] = [
   ["+ - 0", "closer, further, whole film"],
   ["Ctrl+arrows", "move the film"],
   ["i", "invert"],
+  ["h", "heatmap of the chosen point on or off"],
   ["t", "tracing on or off"],
   ["k", "calibrate by a ruler: arrows and Enter set both ends"],
   ["Ctrl+Enter", "sign"],

@@ -1,70 +1,84 @@
-/** The page of one film: what the viewer, the panel, the history and the saver do together. */
+/** The page of one film: how the viewer, the panel, the points and the saver work together. */
 
-import { Refused, api } from "../api";
+import { Conflict, api } from "../api";
+import { Editing } from "../model/editing";
 import { type Place, inside } from "../model/geometry";
-import { type Grey, dragged } from "../model/grey";
-import { History } from "../model/history";
 import { Latest } from "../model/latest";
-import { absent, asDetected, doubtful, find, moved, next, sameContent, statusOf } from "../model/points";
+import { contentOf, sameContent } from "../model/points";
 import { Saver, type Saving } from "../model/saver";
-import { following } from "../model/worklist";
-import type { Content, Film, FilmEntry, Landmark, Measured, Revision, Session } from "../types";
-import { backupOf, pendingOf } from "./backup";
-import { askConflict } from "./conflict";
+import type { Content, Film, FilmEntry, Line, Measured, Revision, Session } from "../types";
+import { filmActions } from "./actions";
+import { type Pending, backupOf } from "./backup";
+import { ConflictPanel } from "./conflict";
 import { GreyControls, Layers } from "./controls";
-import { askName, help } from "./dialogs";
+import { DeliveryPanel } from "./delivery";
+import { askName } from "./dialogs";
 import { h, say } from "./dom";
-import { pressed, type Actions } from "./keys";
-import { Overlay } from "./overlay";
-import { askCalibration, type Ruler } from "./ruler";
-import { dragGreys, guardLeaving } from "./stage";
-import { PointList, measurementTable } from "./panel";
+import { PointEditor } from "./editor";
 import { type Frame, filmFrame } from "./frame";
+import { Heat } from "./heat";
+import { type Actions, pressed } from "./keys";
+import { Loupe } from "./loupe";
+import { Overlay } from "./overlay";
+import { PointList, measurementTable } from "./panel";
+import { Ruler } from "./ruler";
+import { dragGreys, guardLeaving } from "./stage";
+import { announce, heard } from "./tab";
 import { FilmViewer } from "./viewer";
 
 const MARKS = ["names", "circles"];
-const LOUPE = 6;
+
+/** Whatever is needed to open a film. */
+export interface Opened {
+  session: Session;
+  entries: FilmEntry[];
+  film: Film;
+  values: Uint16Array;
+  reviewer: string;
+  tab: string;
+  pending: Pending | null;
+}
 
 export class FilmPage {
-  private readonly landmarks: Map<string, Landmark>;
-  private readonly history: History<Content>;
+  private readonly film: Film;
+  private readonly session: Session;
+  private readonly editing: Editing;
+  private readonly editor: PointEditor;
   private readonly frame: Frame;
   private readonly view: FilmViewer;
   private readonly overlay: Overlay;
   private readonly list: PointList;
   private readonly layers: Layers;
+  private readonly heat: Heat;
+  private readonly loupe = new Loupe();
+  private readonly ruler: Ruler;
   private readonly saver: Saver;
+  private readonly conflict: ConflictPanel;
+  private readonly delivery: DeliveryPanel;
   private readonly measuring: Latest<Content, Measured>;
-  private readonly controls: GreyControls;
-  private grey: Grey;
-  private chosen: string | null = null;
-  private lines: Measured["lines"];
-  /** what is shown while a point moves, before it is let go */
-  private passing: Content | null = null;
-  private ruler: Ruler | null = null;
-  private loupeTimer = 0;
+  private readonly actions: Actions;
+  private reviewer: string;
+  private lines: Line[];
   private readonly gone = new AbortController();
 
   constructor(
     root: HTMLElement,
-    private readonly session: Session,
-    private readonly entries: FilmEntry[],
-    private readonly film: Film,
-    values: Uint16Array,
-    private reviewer: string,
+    private readonly opened: Opened,
   ) {
-    this.landmarks = new Map(film.detection?.landmarks.map((landmark) => [landmark.symbol, landmark]));
+    const { film, session, pending } = opened;
+    const terms = session.vocabulary;
+    this.film = film;
+    this.session = session;
+    this.reviewer = opened.reviewer;
     this.lines = film.lines;
-    this.grey = this.firstGrey();
-    const { points, calibration, note } = film.review;
-    const opened: Content = { points, calibration, note };
-    this.history = new History(opened);
+    const landmarks = new Map(film.detection?.landmarks.map((landmark) => [landmark.symbol, landmark]));
+    this.editing = new Editing(contentOf(film.review), terms, landmarks, film);
     this.saver = new Saver(
       {
         save: (based_on, name, content) => api.save(film.id, based_on, name, content),
         sign: (based_on, name) => api.sign(film.id, based_on, name),
       },
-      backupOf(film.id),
+      backupOf(film.id, opened.tab),
       () => this.reviewer,
       film.review,
       (state, revision) => {
@@ -80,160 +94,122 @@ export class FilmPage {
         this.frame.measurements.replaceChildren(h("p", { class: "bad" }, `Not measured: ${text(error)}`));
       },
     );
+    this.conflict = new ConflictPanel(terms, {
+      resolved: (theirs, content) => {
+        this.goOn(theirs, content);
+      },
+      looked: (symbol) => {
+        this.editor.choose(symbol, true);
+      },
+      changed: () => {
+        this.draw();
+      },
+    });
+    this.delivery = new DeliveryPanel(film.id, ({ state }) => {
+      const known = { waiting: "waiting", sent: "sent", failed: "failed" } as const;
+      const entry = this.entry();
+      if (entry) entry.delivery = state in known ? known[state as keyof typeof known] : null;
+    });
     this.frame = filmFrame(film, session, {
       note: (value) => {
-        this.change({ ...this.content, note: value }, "Note saved");
+        this.editor.take({ ...this.editing.content, note: value }, "Note saved");
       },
       who: () => void this.rename(),
       clicked: (name) => {
         this.actions[name]();
       },
+      next: () => {
+        this.actions.film(1);
+      },
       retry: () => {
-        if (this.saver.state.is === "conflict") void this.resolve();
-        else this.saver.put(this.content);
+        if (this.saver.state.is === "conflict") this.conflict.focus();
+        else this.saver.put(this.editing.content);
       },
     });
     root.replaceChildren(this.frame.element);
-    this.list = new PointList(session.vocabulary, this.landmarks, (symbol) => {
-      this.choose(symbol, true);
+    this.list = new PointList(terms, landmarks, (symbol) => {
+      this.editor.choose(symbol, true);
     });
     this.layers = new Layers([...MARKS, ...film.lines.map((line) => line.layer)], () => {
       this.draw();
     });
-    this.controls = new GreyControls(
-      film.minimum,
-      film.maximum,
-      () => this.grey,
-      (grey) => {
-        this.setGrey(grey);
-      },
-      () => {
-        this.setGrey(this.firstGrey());
-      },
-    );
-    this.frame.points.append(this.list.element);
-    this.frame.tools.append(this.controls.element, this.layers.element);
-    this.view = new FilmViewer(this.frame.stage, { width: film.width, height: film.height, values }, this.grey, () => {
+    const greys = new GreyControls(film, (grey) => {
+      this.view.setGrey(grey);
+    });
+    this.heat = new Heat(film.id, terms, () => {
       this.overlay.draw();
     });
-    this.overlay = new Overlay(this.view, session.vocabulary, this.landmarks, {
+    this.heat.button.hidden = session.heatmaps !== true;
+    this.frame.bar.append(this.heat.button);
+    this.frame.top.append(this.conflict.element, this.delivery.element);
+    this.frame.points.append(this.heat.told, this.list.element);
+    this.frame.tools.append(greys.element, this.layers.element);
+    this.frame.holder.append(this.loupe.element);
+    const plane = { width: film.width, height: film.height, values: opened.values };
+    this.view = new FilmViewer(this.frame.stage, plane, greys.grey, () => {
+      this.overlay.draw();
+    });
+    this.ruler = new Ruler((calibration) => {
+      this.editor.take({ ...this.editing.content, calibration }, "Calibrated");
+    });
+    this.editor = new PointEditor(this.editing, this.view, this.ruler, {
+      changed: (said) => {
+        this.changed(said);
+      },
+      passing: (content) => {
+        this.measuring.put(content);
+      },
+      drawn: () => {
+        this.draw();
+      },
+      looked: (place) => {
+        this.loupe.show(this.view, place, this.editing.moving);
+      },
+    });
+    this.overlay = new Overlay(this.view, terms, landmarks, this.heat, {
       began: (symbol) => {
-        this.choose(symbol, false);
+        this.editor.choose(symbol, false);
         this.frame.stage.focus({ preventScroll: true });
       },
       moved: (symbol, place) => {
-        this.pass(symbol, place);
+        this.editor.pass(symbol, place);
       },
       ended: () => {
-        this.let();
+        this.editor.letGo();
+        this.loupe.fade();
       },
     });
-    this.listen();
+    this.actions = filmActions({
+      film: film.id,
+      entries: opened.entries,
+      editor: this.editor,
+      view: this.view,
+      ruler: this.ruler,
+      greys,
+      layers: this.layers,
+      heat: this.heat,
+      tracing: () => [...new Set(this.lines.map((line) => line.layer))],
+      place: (symbol) => this.editing.placeOf(symbol),
+      rulerEnd: (place) => void this.rulerEnd(place),
+      draw: () => {
+        this.draw();
+      },
+      sign: () => void this.sign(),
+    });
+    this.listen(greys);
     this.showMeasured(film);
     this.tellSaving({ is: "saved" }, film.review);
-    this.showReviewer();
+    this.frame.reviewer(this.reviewer);
+    if (film.delivery) this.delivery.begin(film.delivery);
     this.draw();
     this.frame.stage.focus({ preventScroll: true });
-    const pending = pendingOf(film.id);
-    if (pending && !sameContent(pending.content, opened)) {
+    if (pending && !sameContent(pending.content, film.review)) {
       this.saver.base = pending.base;
-      this.change(pending.content, "Changes that were not saved last time are back");
+      this.editor.take(pending.content, "Changes that were not saved last time are back");
     }
   }
 
-  private get content(): Content {
-    return this.history.value;
-  }
-
-  private firstGrey(): Grey {
-    return { ...this.film.window, gamma: 1, invert: false };
-  }
-
-  private readonly actions: Actions = {
-    move: (dx, dy) => {
-      this.nudge(dx, dy);
-    },
-    pan: (dx, dy) => {
-      this.view.pan(dx, dy);
-    },
-    doubtful: (step) => {
-      const order = this.session.vocabulary.map((term) => term.symbol);
-      const symbols = doubtful(this.content.points, this.landmarks, this.session.vocabulary);
-      const symbol = next(symbols, this.chosen, order, step);
-      if (symbol) this.choose(symbol, true);
-      else say(symbols.length ? "No further doubtful point." : "No point is doubtful.");
-      return symbol !== null;
-    },
-    point: (step) => {
-      const order = this.session.vocabulary.map((term) => term.symbol);
-      const symbol = next(order, this.chosen, order, step);
-      if (symbol) this.choose(symbol, true);
-    },
-    place: () => {
-      const symbol = this.chosen;
-      if (symbol) this.put(symbol, this.placeOf(symbol) ?? this.view.middle());
-    },
-    absent: () => {
-      if (!this.chosen) return;
-      this.change(absent(this.content, this.chosen, this.session.vocabulary), `${this.chosen} is not on the film`);
-    },
-    asDetected: () => {
-      const symbol = this.chosen;
-      if (!symbol) return;
-      const content = asDetected(this.content, symbol, this.session.vocabulary, this.landmarks.get(symbol));
-      this.change(content, `${symbol} is as detected`);
-    },
-    undo: () => {
-      if (this.history.undo()) this.changed("Undone");
-    },
-    redo: () => {
-      if (this.history.redo()) this.changed("Redone");
-    },
-    center: () => {
-      const place = this.chosen && this.placeOf(this.chosen);
-      if (place) this.view.show(place);
-    },
-    zoom: (factor) => {
-      this.view.zoom(factor);
-    },
-    fit: () => {
-      this.view.fit();
-    },
-    invert: () => {
-      this.setGrey({ ...this.grey, invert: !this.grey.invert });
-    },
-    tracing: () => {
-      this.layers.toggle([...new Set(this.lines.map((line) => line.layer))]);
-    },
-    calibrate: () => {
-      this.ruler = this.ruler ? null : { ends: [], cursor: null };
-      if (this.ruler) say("Click both ends of a known length on the film, or use arrows and Enter.");
-      this.draw();
-    },
-    enter: () => {
-      if (!this.ruler) return false;
-      void this.rulerEnd(this.ruler.cursor ?? this.view.middle());
-      return true;
-    },
-    escape: () => {
-      if (this.ruler) this.ruler = null;
-      else this.chosen = null;
-      this.draw();
-    },
-    sign: () => void this.sign(),
-    film: (step) => {
-      const at = this.entries.findIndex((entry) => entry.id === this.film.id);
-      const entry = step > 0 ? following(this.entries, this.film.id) : this.entries[at - 1];
-      if (entry) location.hash = `#/film/${encodeURIComponent(entry.id)}`;
-      else if (step > 0) location.hash = "#/";
-    },
-    worklist: () => {
-      location.hash = "#/";
-    },
-    help: () => void help(),
-  };
-
-  private listen(): void {
+  private listen(greys: GreyControls): void {
     const { signal } = this.gone;
     const { stage } = this.frame;
     const key = (event: KeyboardEvent) => {
@@ -243,131 +219,57 @@ export class FilmPage {
     document.addEventListener("keydown", key, { signal });
     guardLeaving(this.saver, signal);
     dragGreys(stage, signal, (dx, dy) => {
-      this.setGrey(dragged(this.grey, dx, dy, this.film.maximum - this.film.minimum));
+      greys.drag(dx, dy);
+    });
+    heard(signal, (id, revision) => {
+      if (id === this.film.id && revision > this.saver.base.revision) void this.refresh();
     });
     this.view.viewer.addHandler("canvas-click", (event) => {
       const { quick, position } = event as unknown as { quick: boolean; position: Place };
       if (!quick) return;
       const place = inside(this.view.toFilm(position), this.film.width, this.film.height);
-      if (this.ruler) void this.rulerEnd(place);
-      else if (this.chosen && !this.placeOf(this.chosen)) this.put(this.chosen, place);
+      if (this.ruler.active) void this.rulerEnd(place);
+      else this.editor.clicked(place);
     });
   }
 
-  private placeOf(symbol: string): Place | null {
-    const point = find((this.passing ?? this.content).points, symbol);
-    if (point && point.x !== null && point.y !== null) return { x: point.x, y: point.y };
-    const landmark = this.landmarks.get(symbol);
-    if (point?.source === "absent" || !landmark || landmark.expected_x === null || landmark.expected_y === null)
-      return null;
-    return { x: landmark.expected_x, y: landmark.expected_y };
-  }
-
-  private choose(symbol: string, show: boolean): void {
-    this.chosen = symbol;
-    const term = this.session.vocabulary.find((one) => one.symbol === symbol);
-    const place = this.placeOf(symbol);
-    const status = statusOf(find(this.content.points, symbol), this.landmarks.get(symbol));
-    const todo = place ? "" : " Click where it is, or press p.";
-    say(
-      `${symbol}, ${term?.name ?? ""}: ${term?.definition ?? ""}. ${status === "ok" ? "" : `It is ${status}.`}${todo}`,
-    );
-    if (show && place) this.view.show(place);
-    this.draw();
-  }
-
-  private nudge(dx: number, dy: number): void {
-    if (this.ruler) {
-      const from = this.ruler.cursor ?? this.view.middle();
-      const step = 10;
-      this.ruler.cursor = inside({ x: from.x + dx * step, y: from.y + dy * step }, this.film.width, this.film.height);
-      this.draw();
-      this.loupe(this.ruler.cursor);
-      return;
-    }
-    const place = this.chosen && this.placeOf(this.chosen);
-    if (this.chosen && place) this.put(this.chosen, { x: place.x + dx, y: place.y + dy });
-  }
-
-  private movedTo(symbol: string, place: Place): Content {
-    const { x, y } = inside(place, this.film.width, this.film.height);
-    return moved(this.content, symbol, x, y, this.session.vocabulary, this.landmarks.get(symbol));
-  }
-
-  private put(symbol: string, place: Place): void {
-    this.change(this.movedTo(symbol, place), `${symbol} moved`);
-    this.loupe(place);
-  }
-
-  private pass(symbol: string, place: Place): void {
-    this.passing = this.movedTo(symbol, place);
-    this.measuring.put(this.passing);
-    this.draw();
-    this.loupe(place);
-  }
-
-  private let(): void {
-    const content = this.passing;
-    this.passing = null;
-    if (content) this.change(content, `${this.chosen ?? "Point"} moved`);
-    else this.draw();
-  }
-
-  private change(content: Content, said: string): void {
-    if (sameContent(content, this.content)) {
-      this.draw();
-      return;
-    }
-    this.history.push(content);
-    this.changed(said);
+  private entry(): FilmEntry | undefined {
+    return this.opened.entries.find((one) => one.id === this.film.id);
   }
 
   private changed(said: string): void {
-    this.saver.put(this.content);
-    this.measuring.put(this.content);
-    this.frame.note.value = this.content.note;
+    this.saver.put(this.editing.content);
+    this.measuring.put(this.editing.content);
+    this.frame.note.value = this.editing.content.note;
     say(said);
     this.draw();
   }
 
   private draw(): void {
-    const content = this.passing ?? this.content;
+    const content = this.editing.shown;
+    const { chosen } = this.editor;
+    if (this.saver.state.is === "conflict" && this.saver.unsaved && !this.editing.moving)
+      this.conflict.show(this.saver.base, content, this.saver.state.theirs);
+    this.heat.choose(chosen);
     this.overlay.draw({
       points: content.points,
       lines: this.lines,
       calibration: content.calibration,
-      ends: this.ruler?.ends ?? [],
-      cursor: this.ruler?.cursor ?? null,
-      chosen: this.chosen,
+      ends: this.ruler.ends,
+      cursor: this.ruler.cursor,
+      chosen,
       layers: this.layers.shown,
+      rivals: this.conflict.rivals(content),
     });
-    this.list.draw(content, this.chosen);
+    this.list.draw(content, chosen);
     this.frame.draw({
       content,
-      chosen: this.session.vocabulary.find((term) => term.symbol === this.chosen) ?? null,
-      doubtful: doubtful(content.points, this.landmarks, this.session.vocabulary).length,
-      canUndo: this.history.canUndo,
-      canRedo: this.history.canRedo,
-      calibrating: this.ruler !== null,
+      chosen: this.session.vocabulary.find((term) => term.symbol === chosen) ?? null,
+      doubtful: this.editing.doubtful().length,
+      canUndo: this.editing.canUndo,
+      canRedo: this.editing.canRedo,
+      calibrating: this.ruler.active,
     });
-  }
-
-  private loupe(place: Place): void {
-    const { loupe } = this.frame;
-    loupe.hidden = false;
-    this.view.magnify(loupe, place, LOUPE);
-    const at = this.view.toScreen(place);
-    loupe.classList.toggle("right", at.x < this.frame.stage.clientWidth / 2 && at.y < loupe.clientHeight + 60);
-    clearTimeout(this.loupeTimer);
-    this.loupeTimer = window.setTimeout(() => {
-      loupe.hidden = true;
-    }, 1500);
-  }
-
-  private setGrey(grey: Grey): void {
-    this.grey = grey;
-    this.view.setGrey(grey);
-    this.controls.draw(grey);
   }
 
   private showMeasured({ measurements, lines }: Measured): void {
@@ -379,48 +281,46 @@ export class FilmPage {
 
   private tellSaving(state: Saving, revision: Revision): void {
     this.frame.saving(state, revision);
-    if (state.is === "conflict") void this.resolve();
     if (state.is === "refused" || state.is === "waiting") say(`Not saved: ${state.why}`);
-    const entry = this.entries.find((one) => one.id === this.film.id);
+    if (state.is === "conflict") {
+      say("Not saved: somebody else saved this film.");
+      this.draw();
+    }
+    const entry = this.entry();
+    if (state.is === "saved" && entry && entry.revision < revision.revision) announce(this.film.id, revision.revision);
     if (entry)
       Object.assign(entry, { state: revision.state, revision: revision.revision, reviewer: revision.reviewer });
   }
 
-  private async resolve(): Promise<void> {
-    if (this.saver.state.is !== "conflict" || document.querySelector("dialog[open]")) return;
-    const answer = await askConflict(this.content, this.saver.state.theirs, this.session.vocabulary);
-    if (answer === "theirs") {
-      const theirs = this.saver.takeTheirs();
-      if (!theirs) return;
-      this.history.push({ points: theirs.points, calibration: theirs.calibration, note: theirs.note });
-    } else if (answer === "mine") {
-      const content = this.saver.reapplyMine(this.session.vocabulary);
-      if (content) this.history.push(content);
-    } else return;
-    this.measuring.put(this.content);
-    this.frame.note.value = this.content.note;
+  /** Go on from somebody else's revision; ``content`` is what counts now. */
+  private goOn(theirs: Revision, content: Content): void {
+    this.conflict.close();
+    this.editing.rebase(this.saver.base, theirs, content);
+    this.saver.resolve(theirs, content);
+    this.measuring.put(this.editing.content);
+    this.frame.note.value = this.editing.content.note;
+    this.frame.stage.focus({ preventScroll: true });
     this.draw();
   }
 
+  /** Another tab saved this film: show it, unless something here is not saved or moves. */
+  private async refresh(): Promise<void> {
+    const { review } = await api.film(this.film.id);
+    if (review.revision <= this.saver.base.revision || this.saver.unsaved || this.editing.moving) return;
+    this.goOn(review, contentOf(review));
+    say(`Revision ${review.revision} of another tab is shown.`);
+  }
+
   private async rulerEnd(place: Place): Promise<void> {
-    if (!this.ruler) return;
-    this.ruler.ends = [...this.ruler.ends, place];
+    const done = this.ruler.end(place);
     this.draw();
-    const [one, two] = this.ruler.ends;
-    if (!one || !two) return;
-    this.ruler = null;
-    const calibration = await askCalibration(one, two);
-    if (calibration) this.change({ ...this.content, calibration }, "Calibrated");
+    await done;
     this.draw();
     this.frame.stage.focus({ preventScroll: true });
   }
 
   private async rename(): Promise<void> {
     this.reviewer = await askName(this.reviewer);
-    this.showReviewer();
-  }
-
-  private showReviewer(): void {
     this.frame.reviewer(this.reviewer);
   }
 
@@ -433,18 +333,25 @@ export class FilmPage {
       const revision = await this.saver.sign();
       say(`Signed by ${revision.reviewer ?? this.reviewer}. Press ] for the next film.`);
       this.frame.problem("");
+      if (this.session.targets?.length) await this.delivery.follow();
     } catch (error) {
-      const why = `Not signed: ${text(error)}`;
-      this.frame.problem(error instanceof Refused && error.status === 409 ? `${why} Reload the page to see it.` : why);
+      let why = `Not signed: ${text(error)}`;
+      if (error instanceof Conflict && !this.saver.unsaved) {
+        this.goOn(error.current, contentOf(error.current));
+        why = `Not signed: ${error.current.reviewer ?? "somebody"} saved revision ${error.current.revision} meanwhile, which is shown now. Look at it, then sign.`;
+      }
+      this.frame.problem(why);
       say(why);
     }
   }
 
   destroy(): void {
     this.gone.abort();
-    clearTimeout(this.loupeTimer);
+    this.loupe.destroy();
     this.measuring.cancel();
     this.saver.stop();
+    this.delivery.destroy();
+    this.heat.destroy();
     this.view.destroy();
   }
 }

@@ -20,7 +20,10 @@ export interface Shown {
 export interface Frame {
   element: HTMLElement;
   stage: HTMLElement;
-  loupe: HTMLCanvasElement;
+  holder: HTMLElement;
+  bar: HTMLElement;
+  /** the first thing beside the film: what a person must not miss */
+  top: HTMLElement;
   points: HTMLElement;
   measurements: HTMLElement;
   tools: HTMLElement;
@@ -35,6 +38,7 @@ interface Handlers {
   note: (value: string) => void;
   who: () => void;
   clicked: (name: Click) => void;
+  next: () => void;
   retry: () => void;
 }
 
@@ -61,25 +65,14 @@ export function filmFrame(film: Film, session: Session, on: Handlers): Frame {
   const calibrate = button("calibrate", "Calibrate", "k");
   const sign = button("sign", "Sign", "Ctrl+Enter");
   sign.className = "main";
-  const next = h(
-    "button",
-    {
-      type: "button",
-      id: "next",
-      title: "]",
-      click: () => {
-        document.dispatchEvent(new KeyboardEvent("keydown", { key: "]" }));
-      },
-    },
-    "Next film",
-  );
+  const next = h("button", { type: "button", id: "next", title: "]", click: on.next }, "Next film");
   const who = h("button", { type: "button", id: "who", title: "Change the name", click: on.who });
   const state = h("span", { id: "state", class: "chip" });
   const saved = h("button", { type: "button", id: "saved", class: "saved", click: on.retry });
   const trouble = h("p", { class: "bad", role: "alert", id: "problem" });
   const info = h("p", { class: "info" });
   const scale = h("p", { class: "scale", id: "scale" });
-  const loupe = h("canvas", { class: "loupe", width: 180, height: 180, hidden: true, "aria-hidden": "true" });
+  const top = h("div", {});
   const stage = h("div", {
     class: "stage",
     id: "stage",
@@ -97,6 +90,17 @@ export function filmFrame(film: Film, session: Session, on: Handlers): Frame {
   });
   const details = (title: string, open: boolean, ...children: Node[]) =>
     h("details", { open }, h("summary", {}, title), ...children);
+  const bar = h(
+    "div",
+    { class: "bar" },
+    placeButton,
+    absentButton,
+    detectedButton,
+    centerButton,
+    button("fit", "Whole film", "0"),
+    calibrate,
+  );
+  const holder = h("div", { class: "holder" }, stage, bar);
   const element = h(
     "main",
     { class: "film" },
@@ -119,26 +123,12 @@ export function filmFrame(film: Film, session: Session, on: Handlers): Frame {
     h(
       "div",
       { class: "desk" },
-      h(
-        "div",
-        { class: "holder" },
-        stage,
-        loupe,
-        h(
-          "div",
-          { class: "bar" },
-          placeButton,
-          absentButton,
-          detectedButton,
-          centerButton,
-          button("fit", "Whole film", "0"),
-          calibrate,
-        ),
-      ),
+      holder,
       h(
         "aside",
         { "aria-label": "Review" },
         trouble,
+        top,
         ...film.warnings.map((warning) => h("p", { class: "warning" }, warning)),
         info,
         points,
@@ -152,7 +142,9 @@ export function filmFrame(film: Film, session: Session, on: Handlers): Frame {
   return {
     element,
     stage,
-    loupe,
+    holder,
+    bar,
+    top,
     points,
     measurements,
     tools,

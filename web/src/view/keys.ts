@@ -14,6 +14,7 @@ export interface Actions {
   zoom: (factor: number) => void;
   fit: () => void;
   invert: () => void;
+  heatmap: () => void;
   tracing: () => void;
   calibrate: () => void;
   enter: () => boolean;
@@ -82,6 +83,7 @@ export function pressed(event: KeyboardEvent, actions: Actions, onFilm: boolean)
     },
     "0": actions.fit,
     i: actions.invert,
+    h: actions.heatmap,
     t: actions.tracing,
     k: actions.calibrate,
     Escape: actions.escape,

@@ -1,9 +1,11 @@
-/** Points, circles, ghosts and lines over the film. */
+/** Points, circles, ghosts and lines over the film, and the points of somebody else's version. */
 
 import { type Place, inside } from "../model/geometry";
 import { find, statusOf } from "../model/points";
 import type { Calibration, Landmark, Line, Point, Term } from "../types";
+import type { Rival } from "./conflict";
 import { svg } from "./dom";
+import type { Heat } from "./heat";
 import type { FilmViewer } from "./viewer";
 
 export interface Scene {
@@ -14,6 +16,8 @@ export interface Scene {
   cursor: Place | null;
   chosen: string | null;
   layers: Set<string>;
+  /** points of another version that differ from these */
+  rivals: Rival[];
 }
 
 export interface Dragging {
@@ -24,16 +28,20 @@ export interface Dragging {
 
 export class Overlay {
   private readonly lines = svg("g");
+  private readonly theirs = svg("g");
   private readonly marks = svg("g");
-  readonly element = svg("svg", { class: "overlay", "aria-hidden": "true" }, this.lines, this.marks);
+  readonly element: SVGSVGElement;
   private scene: Scene | null = null;
 
   constructor(
     private readonly view: FilmViewer,
     private readonly terms: Term[],
-    private readonly landmarks: Map<string, Landmark>,
+    private readonly landmarks: ReadonlyMap<string, Landmark>,
+    private readonly heat: Heat,
     private readonly dragging: Dragging,
   ) {
+    const layers = [heat.element, this.lines, this.theirs, this.marks];
+    this.element = svg("svg", { class: "overlay", "aria-hidden": "true" }, ...layers);
     view.viewer.canvas.append(this.element);
   }
 
@@ -42,21 +50,22 @@ export class Overlay {
   draw(scene: Scene | null = this.scene): void {
     this.scene = scene;
     if (!scene || !this.view.ready) return;
+    this.heat.draw(this.view);
     this.lines.replaceChildren(...this.drawnLines(scene));
     const kept = new Set<string>();
     for (const term of this.terms) {
       const point = find(scene.points, term.symbol);
       const landmark = this.landmarks.get(term.symbol);
       const placed = point && point.x !== null && point.y !== null ? { x: point.x, y: point.y } : null;
-      const ghost =
-        landmark && landmark.expected_x !== null && landmark.expected_y !== null
-          ? { x: landmark.expected_x, y: landmark.expected_y }
-          : null;
+      const expected = landmark?.expected;
+      const ghost = expected ? { x: expected[0], y: expected[1] } : null;
       const place = placed ?? (point?.source === "absent" ? null : ghost);
       if (!place) continue;
       kept.add(term.symbol);
-      this.mark(scene, term, place, placed !== null, statusOf(point, landmark), landmark?.radius_px ?? null);
+      const radius = landmark?.radius_90_px ?? landmark?.radius_px ?? null;
+      this.mark(scene, term, place, placed !== null, statusOf(point, landmark), radius);
     }
+    this.theirs.replaceChildren(...this.drawnRivals(scene.rivals));
     for (const [symbol, group] of this.groups) {
       if (kept.has(symbol)) continue;
       group.remove();
@@ -72,14 +81,17 @@ export class Overlay {
       this.marks.append(group);
     }
     const { x, y } = this.view.toScreen(place);
+    const rival = scene.rivals.find((one) => one.difference.symbol === term.symbol);
     const names = ["mark", placed ? status : "ghost", scene.chosen === term.symbol ? "chosen" : ""];
+    if (rival) names.push("mine", rival.side === "mine" ? "" : "left-out");
     group.setAttribute("class", names.filter(Boolean).join(" "));
     group.setAttribute("transform", `translate(${x} ${y})`);
     const circle = group.querySelector(".radius");
     const shows = radius !== null && status !== "human" && scene.layers.has("circles");
     circle?.setAttribute("r", String(shows ? radius * this.view.scale : 0));
     const text = group.querySelector("text");
-    if (text) text.textContent = scene.layers.has("names") || scene.chosen === term.symbol ? term.symbol : "";
+    const named = scene.layers.has("names") || scene.chosen === term.symbol;
+    if (text) text.textContent = named ? term.symbol + (placed ? "" : "?") : "";
     if (scene.chosen === term.symbol && group !== this.marks.lastElementChild && !this.held) this.marks.append(group);
   }
 
@@ -137,6 +149,30 @@ export class Overlay {
     return group;
   }
 
+  private drawnRivals(rivals: Rival[]): SVGElement[] {
+    const result: SVGElement[] = [];
+    for (const { difference, side } of rivals) {
+      const { symbol, mine, theirs } = difference;
+      if (theirs?.x == null || theirs.y === null) continue;
+      const { x, y } = this.view.toScreen({ x: theirs.x, y: theirs.y });
+      if (mine?.x != null && mine.y !== null) {
+        const from = this.view.toScreen({ x: mine.x, y: mine.y });
+        result.push(svg("path", { class: "between", d: `M${from.x} ${from.y}L${x} ${y}` }));
+      }
+      const name = `rival${side === "theirs" ? "" : " left-out"}`;
+      result.push(
+        svg(
+          "g",
+          { class: name, "data-rival": symbol, transform: `translate(${x} ${y})` },
+          svg("path", { class: "halo", d: DIAMOND }),
+          svg("path", { class: "cross", d: DIAMOND }),
+          svg("text", { x: 9, y: 16 }, symbol),
+        ),
+      );
+    }
+    return result;
+  }
+
   private drawnLines(scene: Scene): SVGElement[] {
     const path = (places: Place[], closed: boolean) =>
       places
@@ -173,3 +209,4 @@ export class Overlay {
 }
 
 const CROSS = "M-7 0H-2M2 0H7M0 -7V-2M0 2V7";
+const DIAMOND = "M0 -7L7 0L0 7L-7 0Z";

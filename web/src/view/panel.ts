@@ -1,6 +1,7 @@
 /** The column beside the film: points, measurements, what there is to say. */
 
 import { find, statusOf } from "../model/points";
+import { withUnit } from "../model/units";
 import type { Content, Landmark, Measurement, Term } from "../types";
 import { h } from "./dom";
 
@@ -20,7 +21,7 @@ export class PointList {
 
   constructor(
     private readonly terms: Term[],
-    private readonly landmarks: Map<string, Landmark>,
+    private readonly landmarks: ReadonlyMap<string, Landmark>,
     choose: (symbol: string) => void,
   ) {
     for (const [title, detected] of [
@@ -75,27 +76,30 @@ function signed(value: number): string {
   return (value > 0 ? "+" : "") + number(value);
 }
 
-const UNITS: Record<string, string> = { degree: "°", percent: " %", mm: " mm" };
-
 export function measurementTable(measurements: Measurement[]): HTMLElement {
   const groups = new Map<string, Measurement[]>();
   for (const one of measurements) groups.set(one.analysis, [...(groups.get(one.analysis) ?? []), one]);
+  // without a norm for this patient, two columns would be empty
+  const normed = measurements.some((one) => one.norm !== null);
+  const heads = normed ? ["", "value", "norm", "deviation"] : ["", "value"];
   const bodies = [...groups].map(([analysis, those]) =>
     h(
       "tbody",
       {},
-      h("tr", {}, h("th", { colspan: 4, scope: "rowgroup" }, analysis)),
+      h("tr", {}, h("th", { colspan: heads.length, scope: "rowgroup" }, analysis)),
       ...those.map((one) =>
         h(
           "tr",
           { "data-measurement": one.symbol, class: one.value === null ? "none" : one.flag ? `flag ${one.flag}` : "" },
           h("th", { scope: "row", title: one.name }, one.symbol),
           one.value === null
-            ? h("td", { colspan: 3, class: "reason" }, one.reason ?? "not measured")
-            : h("td", { class: "value" }, number(one.value) + (UNITS[one.unit] ?? ` ${one.unit}`)),
-          one.value !== null &&
+            ? h("td", { colspan: heads.length - 1, class: "reason" }, one.reason ?? "not measured")
+            : h("td", { class: "value" }, withUnit(number(one.value), one.unit)),
+          normed &&
+            one.value !== null &&
             h("td", { title: one.norm?.citation }, one.norm ? `${number(one.norm.mean)} ± ${number(one.norm.sd)}` : ""),
-          one.value !== null &&
+          normed &&
+            one.value !== null &&
             h(
               "td",
               { class: "deviation", title: one.text || null },
@@ -109,7 +113,7 @@ export function measurementTable(measurements: Measurement[]): HTMLElement {
   return h(
     "table",
     { class: "measurements" },
-    h("thead", {}, h("tr", {}, ...["", "value", "norm", "deviation"].map((text) => h("th", { scope: "col" }, text)))),
+    h("thead", {}, h("tr", {}, ...heads.map((text) => h("th", { scope: "col" }, text)))),
     ...bodies,
   );
 }

@@ -1,9 +1,9 @@
 /** The list of films. */
 
-import { api } from "../api";
-import { FILTERS, type Filter, counts, needsLook, shown } from "../model/worklist";
+import { FILTERS, type Filter, counts, shown } from "../model/worklist";
 import type { FilmEntry, Session } from "../types";
 import { h } from "./dom";
+import { FilmList } from "./filmlist";
 
 const NAMES: Record<Filter, string> = {
   all: "All",
@@ -15,34 +15,8 @@ const NAMES: Record<Filter, string> = {
 
 const kept: { filter: Filter; search: string; last: string | null } = { filter: "all", search: "", last: null };
 
-function row(entry: FilmEntry): HTMLElement {
-  const { patient } = entry;
-  const who = patient ? [patient.name, patient.id, patient.birth_date].filter(Boolean).join(" · ") : "";
-  const parts: string[] = [];
-  if (entry.missing) parts.push(`${entry.missing} missing`);
-  if (entry.uncertain) parts.push(`${entry.uncertain} uncertain`);
-  if (!entry.spacing) parts.push("no scale");
-  const attention = [...parts, ...entry.attention.map((one) => one.text)];
-  return h(
-    "li",
-    {},
-    h(
-      "a",
-      { class: "film-row", href: `#/film/${encodeURIComponent(entry.id)}`, "data-id": entry.id },
-      h("img", { src: api.thumbnail(entry.id), loading: "lazy", alt: "", width: 56, height: 56 }),
-      h("span", { class: "who" }, h("b", {}, entry.film), who && h("small", {}, who)),
-      h("span", { class: needsLook(entry) ? "why" : "why quiet" }, attention.join(" · ")),
-      h(
-        "span",
-        { class: `state ${entry.state}` },
-        entry.state === "final" ? `Final${entry.reviewer ? `, ${entry.reviewer}` : ""}` : NAMES[entry.state],
-      ),
-    ),
-  );
-}
-
 export function worklistPage(root: HTMLElement, session: Session, entries: FilmEntry[]): () => void {
-  const list = h("ul", { class: "films", "aria-label": "Films" });
+  const list = new FilmList();
   const total = h("p", { class: "total", role: "status" });
   const search = h("input", {
     type: "search",
@@ -71,7 +45,7 @@ export function worklistPage(root: HTMLElement, session: Session, entries: FilmE
   );
   const draw = () => {
     const films = shown(entries, kept.filter, kept.search);
-    list.replaceChildren(...films.map(row));
+    list.show(films);
     total.textContent = films.length ? "" : entries.length ? "No film matches." : "There are no films here.";
     for (const button of filters.querySelectorAll("button")) {
       button.setAttribute("aria-pressed", String(button.dataset["filter"] === kept.filter));
@@ -87,28 +61,25 @@ export function worklistPage(root: HTMLElement, session: Session, entries: FilmE
   });
   const keys = (event: KeyboardEvent) => {
     if (document.querySelector("dialog[open]") || event.ctrlKey || event.metaKey || event.altKey) return;
-    const rows = [...list.querySelectorAll<HTMLElement>("a")];
-    const at = rows.findIndex((one) => one === document.activeElement);
+    const at = list.focused;
     const to = {
       ArrowDown: at + 1,
       ArrowUp: at - 1,
       PageDown: at + 10,
       PageUp: at - 10,
       Home: 0,
-      End: rows.length - 1,
+      End: list.length - 1,
     }[event.key];
     if (event.key === "/" && event.target !== search) {
       search.focus();
     } else if (to !== undefined && (event.target !== search || event.key.startsWith("Arrow"))) {
-      const target = rows[Math.min(Math.max(to, 0), rows.length - 1)];
-      target?.focus();
-      target?.scrollIntoView({ block: "nearest" });
+      list.focus(to);
     } else {
       return;
     }
     event.preventDefault();
   };
-  list.addEventListener("click", (event) => {
+  list.element.addEventListener("click", (event) => {
     kept.last = (event.target as Element).closest<HTMLElement>("a")?.dataset["id"] ?? null;
   });
   document.addEventListener("keydown", keys);
@@ -121,11 +92,18 @@ export function worklistPage(root: HTMLElement, session: Session, entries: FilmE
         {},
         h("h1", {}, "Films to review"),
         session.blind && h("span", { class: "chip" }, "blind reading"),
+        !session.blind &&
+          h(
+            "nav",
+            { "aria-label": "Figures" },
+            h("a", { href: "#/accuracy" }, "How far points moved"),
+            h("a", { href: "#/readers" }, "Two readers"),
+          ),
         search,
       ),
       filters,
       total,
-      list,
+      list.element,
       h(
         "footer",
         {},
@@ -134,9 +112,9 @@ export function worklistPage(root: HTMLElement, session: Session, entries: FilmE
     ),
   );
   draw();
-  const last = kept.last && list.querySelector<HTMLElement>(`a[data-id="${CSS.escape(kept.last)}"]`);
-  if (last) last.focus();
+  if (kept.last !== null && list.find(kept.last) >= 0) list.focus(list.find(kept.last));
   return () => {
     document.removeEventListener("keydown", keys);
+    list.destroy();
   };
 }

@@ -1,0 +1,76 @@
+/** How far reviewers moved points: what the detector is worth on this clinic's own films. */
+
+import { api } from "../api";
+import type { Moved, Session } from "../types";
+import { h } from "./dom";
+import { type Column, type Shown, SortedTable, backKey, figure, shell } from "./pages";
+
+const COLUMNS: Column<Moved>[] = [
+  { name: "Landmark", text: (row) => row.symbol },
+  { name: "Films", title: "signed films with a scale", text: (row) => String(row.films), value: (row) => row.films },
+  {
+    name: "Median, mm",
+    title: "half of the points were moved by at most this",
+    text: (row) => figure(row.median_mm),
+    value: (row) => row.median_mm,
+  },
+  {
+    name: "95 %, mm",
+    title: "95 of 100 points were moved by at most this",
+    text: (row) => figure(row.p95_mm),
+    value: (row) => row.p95_mm,
+  },
+  { name: "Moved", title: "points that were moved", text: (row) => String(row.moved), value: (row) => row.moved },
+  {
+    name: "Taken away",
+    title: "detected, but not on the film",
+    text: (row) => String(row.removed),
+    value: (row) => row.removed,
+  },
+  {
+    name: "Added",
+    title: "not detected, placed by a person",
+    text: (row) => String(row.added),
+    value: (row) => row.added,
+  },
+  {
+    name: "No scale",
+    title: "films whose scale nobody knows: they do not count in mm",
+    text: (row) => String(row.without_scale),
+    value: (row) => row.without_scale,
+  },
+];
+
+export async function accuracyPage(session: Session): Promise<Shown> {
+  const rows = await api.accuracy();
+  return (root) => {
+    const order = new Map(session.vocabulary.map((term, index) => [term.symbol, index]));
+    const last = session.vocabulary.length;
+    rows.sort((one, two) => (order.get(one.symbol) ?? last) - (order.get(two.symbol) ?? last));
+    const table = new SortedTable("Distance between the detected and the signed point", COLUMNS);
+    table.show(rows);
+    const scaled = rows.some((row) => row.films > 0);
+    shell(
+      root,
+      "How far reviewers moved points",
+      h(
+        "p",
+        {},
+        "The distance between the detected point and the point of the last signed revision of each film. A point that nobody moved counts as 0.",
+      ),
+      rows.length === 0 && h("p", { class: "empty" }, "No film is signed yet."),
+      rows.length > 0 &&
+        !scaled &&
+        h("p", { class: "empty" }, "No signed film has a scale. Calibrate films to see distances in mm."),
+      rows.length > 0 &&
+        h("div", { class: "scrolls narrow", tabindex: 0, role: "region", "aria-label": "Table" }, table.element),
+      h(
+        "p",
+        {},
+        h("a", { href: "/api/audit.csv", download: "audit.csv" }, "Every change as CSV"),
+        " lists each point that a person moved, with the name and the time.",
+      ),
+    );
+    return backKey();
+  };
+}

@@ -1,0 +1,128 @@
+/** The rows of the worklist: only those in sight are in the document, so that 1,000 films scroll like ten. */
+
+import { api } from "../api";
+import { rowsInSight, scrollTo } from "../model/window";
+import { needsLook } from "../model/worklist";
+import type { FilmEntry } from "../types";
+import { h } from "./dom";
+
+/** A row and the space around it, as worklist.css has it. */
+const ROW_HEIGHT = 76;
+/** Rows above and below those in sight. */
+const MARGIN = 6;
+
+const STATES = { open: "Open", draft: "Draft", final: "Final" };
+const SENT = { waiting: "being sent", sent: "sent", failed: "not sent" };
+
+export class FilmList {
+  readonly element = h("ul", { class: "films", "aria-label": "Films" });
+  private readonly space = h("li", { class: "space", role: "presentation" });
+  private films: FilmEntry[] = [];
+  private readonly rows = new Map<string, HTMLElement>();
+  private readonly resized = new ResizeObserver(() => {
+    this.draw();
+  });
+  private frame = 0;
+
+  constructor() {
+    this.element.addEventListener("scroll", () => {
+      cancelAnimationFrame(this.frame);
+      this.frame = requestAnimationFrame(() => {
+        this.draw();
+      });
+    });
+    this.resized.observe(this.element);
+  }
+
+  show(films: FilmEntry[]): void {
+    this.films = films;
+    this.rows.clear();
+    this.element.replaceChildren();
+    this.draw();
+  }
+
+  get length(): number {
+    return this.films.length;
+  }
+
+  /** Number of the row that has the focus, -1 without any. */
+  get focused(): number {
+    const id = document.activeElement instanceof HTMLElement ? document.activeElement.dataset["id"] : undefined;
+    return id === undefined ? -1 : this.films.findIndex((film) => film.id === id);
+  }
+
+  /** Give the focus to a row, and bring it into sight. */
+  focus(row: number): void {
+    const film = this.films[Math.min(Math.max(row, 0), this.films.length - 1)];
+    if (!film) return;
+    const at = this.films.indexOf(film);
+    const to = scrollTo(at, this.element.scrollTop, this.element.clientHeight, ROW_HEIGHT);
+    if (to !== null) this.element.scrollTop = to;
+    this.draw();
+    this.rows.get(film.id)?.querySelector("a")?.focus({ preventScroll: true });
+  }
+
+  find(id: string): number {
+    return this.films.findIndex((film) => film.id === id);
+  }
+
+  private draw(): void {
+    const { films, element } = this;
+    const { from, to } = rowsInSight(element.scrollTop, element.clientHeight, ROW_HEIGHT, films.length, MARGIN);
+    const focused = this.focused;
+    // the row with the focus stays, or keys would start from the top again
+    const wanted = films.slice(from, to).map((film, index) => ({ film, at: from + index }));
+    const kept = films[focused];
+    if (kept && focused < from) wanted.unshift({ film: kept, at: focused });
+    else if (kept && focused >= to) wanted.push({ film: kept, at: focused });
+    const ids = new Set(wanted.map(({ film }) => film.id));
+    for (const [id, row] of this.rows) {
+      if (ids.has(id)) continue;
+      row.remove();
+      this.rows.delete(id);
+    }
+    this.space.style.height = `${films.length * ROW_HEIGHT}px`;
+    if (this.space.parentElement !== element) element.prepend(this.space);
+    let before: Element = this.space;
+    for (const { film, at } of wanted) {
+      let row = this.rows.get(film.id);
+      if (!row) {
+        row = made(film, at, films.length);
+        row.style.transform = `translateY(${at * ROW_HEIGHT}px)`;
+        this.rows.set(film.id, row);
+      }
+      if (before.nextElementSibling !== row) before.after(row);
+      before = row;
+    }
+  }
+
+  destroy(): void {
+    this.resized.disconnect();
+    cancelAnimationFrame(this.frame);
+  }
+}
+
+function made(entry: FilmEntry, at: number, count: number): HTMLElement {
+  const { patient, delivery } = entry;
+  const who = patient ? [patient.name, patient.id, patient.birth_date].filter(Boolean).join(" · ") : "";
+  const attention = entry.attention.map((one) => one.text);
+  if (!entry.spacing) attention.push("no scale");
+  const signed = entry.state === "final" && entry.reviewer ? `, ${entry.reviewer}` : "";
+  return h(
+    "li",
+    { "aria-setsize": count, "aria-posinset": at + 1 },
+    h(
+      "a",
+      { class: "film-row", href: `#/film/${encodeURIComponent(entry.id)}`, "data-id": entry.id },
+      h("img", { src: api.thumbnail(entry.id), alt: "", width: 56, height: 56 }),
+      h("span", { class: "who" }, h("b", {}, entry.film), who && h("small", {}, who)),
+      h("span", { class: needsLook(entry) ? "why" : "why quiet" }, attention.join(" · ")),
+      h(
+        "span",
+        { class: `state ${entry.state}` },
+        STATES[entry.state] + signed,
+        delivery && h("small", { class: delivery === "failed" ? "bad" : "quiet" }, SENT[delivery]),
+      ),
+    ),
+  );
+}
