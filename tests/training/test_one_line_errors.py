@@ -6,6 +6,7 @@ import logging
 import signal
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from monai_ceph.training import one_line_errors
 def raised(error: Exception, *wrapped: Exception) -> Exception:
     """Return the last of several errors, each of which was raised from the one before."""
     chain = [error, *wrapped]
-    for cause, each in zip(chain, chain[1:], strict=False):
+    for cause, each in pairwise(chain):
         each.__cause__ = cause
     return chain[-1]
 
