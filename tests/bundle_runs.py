@@ -7,7 +7,6 @@ import re
 import runpy
 import subprocess
 import sys
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -91,12 +90,15 @@ def _run_all(commands: dict[str, list[str]]) -> None:
         try:
             runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
         except Exception:
-            traceback.print_exc()
+            # as the interpreter does with an exception that nothing caught
+            sys.excepthook(*sys.exc_info())
         sys.stdout.flush()
         sys.stderr.flush()
 
 
 def error_line(log: str) -> str:
-    """Return the message of the package's own error in a traceback."""
-    (line,) = {line for line in log.splitlines() if line.startswith("monai_ceph.errors.")}
+    """Return the one line in which a run says what was wrong."""
+    assert "Traceback" not in log, log
+    (line,) = (line for line in log.splitlines() if line.startswith("error: "))
+    assert log.splitlines()[-1] == line, log
     return line

@@ -391,7 +391,15 @@ def logs(folder: Path) -> dict[str, str]:
         ),
         "evaluate": command("evaluating", "inference", "evaluate", **TINY_WHOLE, **weights),
         "no dataset folder": command("training", "local", "global", dataset_dir="nowhere", output_dir="elsewhere"),
+        "few phantoms": command("training", "local", phantoms=3, output_dir="elsewhere"),
+        "no weights": command("training", "local", **tiny["local"], initial_weights="no.pt", output_dir="elsewhere"),
+        "weights of another stage": command(
+            "inferring", "inference", **{**TINY_WHOLE, **weights, "global_weights": weights["context_weights"]}
+        ),
+        "not a film": command("inferring", "inference", **{**TINY_WHOLE, **weights}, dataset_dir="broken"),
     }
+    (folder / "broken").mkdir()
+    (folder / "broken" / "film.png").write_bytes(b"not a film")
     return {"local": first, **execute_all(commands, folder)}
 
 
@@ -510,7 +518,20 @@ class TestRuns:
         assert landmarks["mean_shape"] == shipped.mean_shape()
 
     def test_a_dataset_that_is_not_there(self, logs: dict[str, str]) -> None:
-        assert "nowhere: no such folder" in error_line(logs["no dataset folder"])
+        assert error_line(logs["no dataset folder"]) == "error: nowhere: no such folder"
+
+    @pytest.mark.parametrize(
+        ("name", "expected"),
+        [
+            ("few phantoms", "3 films cannot be split into 5 folds; give from 2 up to the number of films"),
+            ("no weights", "no.pt: No such file or directory"),
+            ("weights of another stage", "runs/context/final.pt: not weights of the global network: Error"),
+            ("not a film", "broken/film.png: not a PNG, JPEG, BMP, TIFF, WebP or JPEG 2000 image"),
+        ],
+    )
+    def test_what_is_wrong_is_one_line(self, logs: dict[str, str], name: str, expected: str) -> None:
+        assert expected in error_line(logs[name])
+        assert not re.search(r"\b(ERROR|CRITICAL)\b", logs[name]), logs[name]
 
     @pytest.mark.parametrize("run", ["inference", "paper"])
     def test_the_inference_bundle_and_the_detector_agree(self, logs: dict[str, str], folder: Path, run: str) -> None:

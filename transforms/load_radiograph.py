@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
-from monai.config import KeysCollection
+from monai.config import KeysCollection, PathLike
 from monai.data import ImageReader
 from monai.transforms import LoadImage, LoadImaged
 
+from monai_ceph.errors import CephError
 from monai_ceph.readers.monai_reader import RadiographReader
 
 __all__ = ["LoadRadiograph", "LoadRadiographd"]
@@ -25,7 +28,7 @@ class LoadRadiograph(LoadImage):
     first and all colours, and have no rule for the scale.
 
     Raises:
-        RuntimeError: if the file cannot be read; it names file and cause.
+        RuntimeError: if the file cannot be read; it names file and cause, and its own cause is the reader's error.
     """
 
     def __init__(self) -> None:
@@ -33,6 +36,18 @@ class LoadRadiograph(LoadImage):
             warnings.filterwarnings("ignore", message=".*nvImageCodec")
             super().__init__(reader=RadiographReader, image_only=True, ensure_channel_first=True)
         self.readers: list[ImageReader] = [RadiographReader()]
+
+    def __call__(self, filename: Sequence[PathLike] | PathLike, reader: ImageReader | None = None) -> Any:
+        """Return the film of one file."""
+        try:
+            return super().__call__(filename, reader)
+        except RuntimeError:
+            # LoadImage has made a page of text of the reader's error, so ask the reader again for the error itself
+            try:
+                self.readers[0].read(filename)
+            except CephError as error:
+                raise RuntimeError(f"{type(self).__name__}: {error}") from error
+            raise
 
 
 class LoadRadiographd(LoadImaged):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         latest_checkpoint,
     )
     from monai_ceph.training.interruption import exit_on_interrupt, run_until_interrupted
+    from monai_ceph.training.one_line_errors import plain_errors
     from monai_ceph.training.record import record_run
     from monai_ceph.training.seeded_loader import ResumeDraws, SeededDataLoader
     from monai_ceph.training.stage_weights import StageWeights
@@ -30,6 +31,7 @@ __all__ = [
     "inference_films",
     "latest_checkpoint",
     "mean_shape",
+    "plain_errors",
     "record_run",
     "run_until_interrupted",
     "training_films",
@@ -44,6 +46,7 @@ _MODULES = {
     "TimedCheckpointSaver": "checkpoints",
     "exit_on_interrupt": "interruption",
     "latest_checkpoint": "checkpoints",
+    "plain_errors": "one_line_errors",
     "record_run": "record",
     "run_until_interrupted": "interruption",
 }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
+import os
 import shlex
 import signal
 import sys
@@ -15,13 +17,19 @@ from ignite.engine import Engine, Events
 
 from monai_ceph.training.checkpoints import RunEvents, ends_epoch
 
-__all__ = ["exit_on_interrupt", "run_until_interrupted"]
+__all__ = ["exit_on_interrupt", "is_bundle_command", "run_until_interrupted"]
 
 logger = logging.getLogger(__name__)
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # exit code of a program that Ctrl-C ended
 _EXIT_INTERRUPTED = 128 + signal.SIGINT
+
+
+def is_bundle_command() -> bool:
+    """Return whether this process is ``python -m monai.bundle``, and not a program that runs a bundle."""
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    return spec is not None and spec.name == "monai.bundle.__main__"
 
 
 def exit_on_interrupt() -> None:
@@ -50,7 +58,17 @@ def _exit(number: int, frame: FrameType | None) -> NoReturn:
 def _end() -> NoReturn:
     # Ignite and MONAI log a traceback of every exception in a run
     logging.disable(logging.CRITICAL)
+    if is_bundle_command():
+        # after all cleaning up: torch aborts an interpreter that ends while other threads still load films
+        atexit.register(_leave)
     raise SystemExit(_EXIT_INTERRUPTED)
+
+
+def _leave() -> None:
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(_EXIT_INTERRUPTED)
 
 
 def _command() -> str:

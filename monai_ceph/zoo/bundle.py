@@ -19,6 +19,7 @@ from monai.bundle import ConfigParser, ckpt_export
 from monai_ceph import weights
 from monai_ceph.detection import model_identity, read_config, root_cause, used_weights
 from monai_ceph.errors import CephError
+from monai_ceph.landmarks import SYMBOLS
 from monai_ceph.storage.atomic import folder_written_beside
 from monai_ceph.zoo import configs, documents
 from monai_ceph.zoo.metadata import metadata
@@ -93,10 +94,19 @@ def write_bundle(
             if path.stem == "finetune" and mean_shape is None:
                 # the model does not use a pose
                 continue
-            own = {"inference": whole, "metadata": meta}.get(path.stem)
-            _save(part / "configs" / path.relative_to(_CONFIGS), own or configs.with_model(config, whole))
+            name = path.relative_to(_CONFIGS).as_posix()
+            if name == "local.json":
+                _save(part / "configs" / "train.json", configs.training(config, whole))
+            else:
+                own = {"inference.json": whole, "metadata.json": meta}.get(name)
+                _save(part / "configs" / name, own or configs.overlay(config, whole))
         shutil.copy(_CONFIGS / "logging.conf", part / "configs")
         shutil.copy(Path(str(files("monai_ceph") / "zoo" / "LICENSE")), part)
+        if set(landmarks) <= set(SYMBOLS):
+            # they run on phantoms, which have no other landmarks
+            (part / "ci" / "unit_tests").mkdir(parents=True)
+            for kind in ("", "_dist"):
+                shutil.copy(_TEMPLATES / f"unit_test{kind}.py", part / "ci" / "unit_tests" / f"test_{NAME}{kind}.py")
         for file, content in documents.texts(meta, stages, shipped).items():
             (part / file).write_text(content, encoding="utf-8")
         torch.save(weights.halved(model.state_dict()), part / "models" / "model.pt")

@@ -61,16 +61,28 @@ class TestDirectory:
             *(
                 path.relative_to(BUNDLES.parent).as_posix().replace("bundles", "configs")
                 for path in BUNDLES.rglob("*.*")
+                if path.name != "local.json"
             ),
-            "configs/overlays/inference_ts.json",
+            *("configs/train.json", "configs/overlays/inference_ts.json"),
+            *(f"ci/unit_tests/test_{NAME}.py", f"ci/unit_tests/test_{NAME}_dist.py"),
         } <= found
         assert not [path for path in bundle.parent.iterdir() if path != bundle]
 
-    def test_configs_that_name_no_weights_are_those_of_the_package(self, bundle: Path) -> None:
-        for path in BUNDLES.rglob("*.json"):
-            if path.stem not in ("metadata", "inference", "finetune"):
-                copy = bundle / "configs" / path.relative_to(BUNDLES)
-                assert json.loads(copy.read_text()) == json.loads(path.read_text()), path.name
+    def test_overlays_that_name_no_weights_and_no_network_are_those_of_the_package(self, bundle: Path) -> None:
+        for path in (BUNDLES / "overlays").iterdir():
+            if path.stem not in ("finetune", "context"):
+                copy = bundle / "configs" / "overlays" / path.name
+                expected = path.read_text().replace("local.json", "train.json")
+                assert json.loads(copy.read_text()) == json.loads(expected), path.name
+
+    def test_the_training_is_that_of_the_package_but_for_the_networks(self, bundle: Path) -> None:
+        ours, theirs = (
+            json.loads(file.read_text()) for file in (bundle / "configs" / "train.json", BUNDLES / "local.json")
+        )
+        different = {key for key in ours if ours[key] != theirs.get(key)}
+        networks = {f"{stage}_network_def" for stage in weights.STAGES}
+        assert different == {"network_def", "stage_network", *networks}
+        assert theirs.keys() <= ours.keys()
 
     def test_name(self, bundle: Path) -> None:
         assert re.fullmatch(r"[a-z]+_[a-z]+_[a-z_]+", bundle.name)
@@ -166,8 +178,8 @@ class TestNetwork:
     [
         ("inference", ["inference"]),
         ("inference", ["inference", "overlays/evaluate"]),
-        ("train", ["local"]),
-        ("train", ["local", "overlays/global"]),
+        ("train", ["train"]),
+        ("train", ["train", "overlays/global"]),
     ],
     ids=["inference", "evaluate", "local", "global"],
 )
@@ -215,10 +227,10 @@ class TestRuns:
                 "torchscript": run(
                     "inferring", "inference", "overlays/inference_ts", dataset_dir=film, output_dir="runs/ts"
                 ),
-                "training": run("training", *("local", "overlays/accurate", "overlays/finetune"), **short),
+                "training": run("training", *("train", "overlays/accurate", "overlays/finetune"), **short),
                 "training of the context network": run(
                     "training",
-                    *("local", "overlays/accurate", "overlays/context"),
+                    *("train", "overlays/accurate", "overlays/context"),
                     **short,
                     initial_weights="models/model.pt",
                     output_dir="runs/context",
@@ -339,7 +351,7 @@ class TestModelOfTheUser:
         verify_net_in_out(net_id="network_def", device="cpu", n=4, **files_of(own))
 
     def test_training_has_the_landmarks_and_the_size_of_the_model(self, own: Path) -> None:
-        config = json.loads((own / "configs" / "local.json").read_text())
+        config = json.loads((own / "configs" / "train.json").read_text())
         assert (config["landmarks"], config["channels"]) == (["tip", "S"], [4, 8])
 
     def test_no_overlay_trains_a_network_of_another_class(self, bundle: Path, own: Path) -> None:
