@@ -22,7 +22,8 @@ from monai_ceph.reports import dicom_codes as codes
 from monai_ceph.reports.dicom_codes import concept
 from monai_ceph.reports.dicom_objects import MANUFACTURER, building, complete
 from monai_ceph.reports.dicom_source import header_warnings, image_reference
-from monai_ceph.reports.dicom_uids import derived_uid, tracking_uid
+from monai_ceph.reports.dicom_uids import derived_uid
+from monai_ceph.reports.landmark_group import landmark_group
 from monai_ceph.reports.notes import NOTICE
 from monai_ceph.version import __version__
 
@@ -142,20 +143,7 @@ def _group(index: int, review: Review, reference: Dataset) -> sr.PlanarROIMeasur
     row, column = np.float32(review.points[index] + 0.5).tolist()
     if not (0 <= column <= review.columns and 0 <= row <= review.rows):
         raise CephError(f"{review.file}: {landmark.name} lies outside the film, where an SR can have no point.")
-    frames = None if review.frame is None else [review.frame]
-    return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=sr.TrackingIdentifier(
-            uid=tracking_uid(reference.SOPInstanceUID, review.frame, landmark.symbol), identifier=landmark.name
-        ),
-        referenced_region=sr.ImageRegion(
-            sr.GraphicTypeValues.POINT,
-            np.array([(column, row)]),
-            sr.SourceImageForRegion(reference.SOPClassUID, reference.SOPInstanceUID, frames),
-        ),
-        finding_category=concept(codes.ANATOMICAL_STRUCTURE),
-        finding_type=concept(landmark.code),
-        finding_sites=[sr.FindingSite(concept(landmark.site))],
-    )
+    return landmark_group(landmark, (column, row), reference, review.frame)
 
 
 def _statements(review: Review, source: Dataset) -> sr.ContainerContentItem:
