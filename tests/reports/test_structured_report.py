@@ -19,7 +19,7 @@ from monai_ceph.reports import dicom_codes as codes
 from monai_ceph.reports.dicom_uids import tracking_uid
 from monai_ceph.reports.measured_values import MEASUREMENT_CODES
 from monai_ceph.reports.notes import NOTICE
-from monai_ceph.reports.reviewed_report import read_points
+from monai_ceph.reports.sr_points import read_points
 from monai_ceph.reports.structured_report import image_position, save_sr
 from monai_ceph.result import Detection
 
