@@ -52,6 +52,8 @@ def films_of_report(document: Dataset) -> list[FilmPoints]:
             if landmark.symbol in film.places:
                 raise CephError(f"the report has two points for {landmark.name}; keep one")
             film.places[landmark.symbol] = place
+    except CephError:
+        raise
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise CephError(f"SR {document.get('SOPInstanceUID')}: no report of landmarks: {error}") from error
     for film in films.values():
@@ -115,9 +117,7 @@ def _landmark(group: Dataset) -> Landmark | None:
         next((mark for mark in marks if mark is not None), None) for marks in (comments, (*findings, *sites))
     )
     if label is not None and coded is not None and label != coded:
-        raise CephError(
-            f"a point is called {label.name} and has the code of {coded.name}; delete it, and add a new one"
-        )
+        raise CephError(f"a point is called {label.name}, but has the code of {coded.name}; delete it, place a new one")
     return label or coded or next((mark for mark in tracking if mark is not None), None)
 
 
