@@ -1,4 +1,4 @@
-"""The option for tables of landmarks that a person corrected."""
+"""The option for landmarks that a person corrected."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Corrected = Annotated[
     list[Path] | None,
     typer.Option(
         "--landmarks",
-        help="Table of landmarks that a person corrected, such as a copy of landmarks.csv. Its points replace those "
-        "of the results.",
+        help="Landmarks that a person corrected: a table such as a copy of landmarks.csv, or an SR that OHIF saved. "
+        "Its points replace those of the results.",
         show_default=False,
     ),
 ]

@@ -106,7 +106,11 @@ def _kind(source: Path) -> Literal["results", "json", "table", "films"]:
     if source.is_dir():
         return "results" if (source / LEDGER).exists() else "films"
     suffix = source.suffix.lower()
-    return "json" if suffix == ".json" else "table" if suffix in (".csv", ".tsv") else "films"
+    if suffix == ".json":
+        return "json"
+    from monai_ceph.reports.corrected_files import is_report
+
+    return "table" if suffix in (".csv", ".tsv") or is_report(source) else "films"
 
 
 def _detector(
@@ -209,11 +213,11 @@ class _Measurer:
     def _of_table(self, table: Path) -> Iterator[FilmMeasurements]:
         from monai_ceph.analysis import measure as measured
         from monai_ceph.analysis.scale import rescaled
-        from monai_ceph.datasets.points import read_points
         from monai_ceph.readers.radiograph import SpacingSource, square_spacing
+        from monai_ceph.reports.corrected_files import read_corrected_points
         from monai_ceph.reports.measurement_table import FilmMeasurements
 
-        for film in read_points(table):
+        for film in read_corrected_points(table):
             spacing, source = film.pixel_spacing, film.spacing_source
             if self._pixel_spacing is not None:
                 if spacing is not None and square_spacing(spacing) is None:

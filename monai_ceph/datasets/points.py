@@ -35,6 +35,8 @@ class FilmPoints:
         uncertain: symbols of landmarks in doubt.
         image_uid: SOP Instance UID of a DICOM image.
         profile: name of the profile that moved the points.
+        frame: frame number of the image, if the file says it.
+        on_film_only: the file can hold no landmark outside the film, so that its absence says nothing about one.
     """
 
     film: str
@@ -44,6 +46,8 @@ class FilmPoints:
     uncertain: tuple[str, ...] = ()
     image_uid: str | None = None
     profile: str | None = None
+    frame: int | None = None
+    on_film_only: bool = False
 
 
 def read_points(table: Path) -> list[FilmPoints]:

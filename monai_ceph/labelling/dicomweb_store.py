@@ -27,7 +27,8 @@ from monai_ceph.labelling.store import FINAL, FilmStore, observer, plain_tag, sa
 from monai_ceph.readers.dicom_elements import first_value, is_uid
 from monai_ceph.reports.dicom_objects import write_object
 from monai_ceph.reports.dicom_source import source_header
-from monai_ceph.reports.reviewed_report import Review, read_points, review_series_uid, reviewed_report
+from monai_ceph.reports.reviewed_report import Review, review_series_uid, reviewed_report
+from monai_ceph.reports.sr_points import read_points
 from monai_ceph.storage.atomic import written_beside
 
 __all__ = ["MODALITIES", "DicomWebStore", "PacsFilm"]

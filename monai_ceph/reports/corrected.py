@@ -1,4 +1,4 @@
-"""A detection with the points that a person corrected in a table of landmarks."""
+"""A detection with the points that a person corrected in a table of landmarks or in a viewer."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from monai_ceph.analysis.scale import rescaled
-from monai_ceph.datasets.points import FilmPoints, read_points
+from monai_ceph.datasets.points import FilmPoints
 from monai_ceph.errors import CephError
 from monai_ceph.landmarks import landmark_of
 from monai_ceph.readers.radiograph import square_spacing
+from monai_ceph.reports.corrected_files import read_corrected_points
 from monai_ceph.result import DetectedLandmark, Detection
 
 __all__ = ["Corrections", "corrected"]
@@ -23,10 +24,10 @@ _SAME_SCALE = 1e-5
 
 
 class Corrections:
-    """Tables of landmarks that a person corrected, by film.
+    """Landmarks that a person corrected, by film.
 
     Args:
-        tables: files as :func:`monai_ceph.datasets.points.read_points` reads them.
+        tables: tables and SR documents, as :func:`monai_ceph.reports.corrected_files.read_corrected_points` reads them.
 
     Raises:
         CephError: if a table cannot be read, or two tables have the same film.
@@ -37,7 +38,7 @@ class Corrections:
         self._by_name: dict[str, tuple[Path, FilmPoints]] = {}
         self._by_uid: dict[str, list[str]] = {}
         for table in tables:
-            for film in read_points(table):
+            for film in read_corrected_points(table):
                 if film.film in self._by_name:
                     raise CephError(f"{table}: {film.film} is also in {self._by_name[film.film][0]}; give one of them")
                 self._by_name[film.film] = table, film
@@ -48,12 +49,16 @@ class Corrections:
     def apply(self, detection: Detection) -> Detection:
         """Return the detection with the points of its film; the same detection if no table has the film.
 
-        A film is found by its name. If no table has the name, it is found by its SOP Instance UID, unless two films of
-        the tables share it, such as frames of one image.
+        A film is found by its name. If no table has the name, it is found by its SOP Instance UID and its frame, unless
+        two films of the tables share them, such as frames of one image in a table, which does not say the frame.
         """
         name: str | None = detection.file
         if name not in self._by_name:
-            names = self._by_uid.get(detection.image_uid or "", [])
+            names = [
+                name
+                for name in self._by_uid.get(detection.image_uid or "", [])
+                if self._by_name[name][1].frame in (None, detection.frame)
+            ]
             name = names[0] if len(names) == 1 else None
         if name is None:
             return detection
@@ -69,7 +74,8 @@ class Corrections:
 def corrected(detection: Detection, film: FilmPoints, source: str) -> Detection:
     """Return a detection with a person's points, for reports; a warning names them. It is not meant to be saved.
 
-    A landmark without a place in the table is missing. A landmark that the person did not move keeps its status; one
+    A landmark without a place in the table is missing, unless it lies outside the film and the file is an SR document,
+    which can hold no such point. A landmark that the person did not move keeps its status; one
     that was moved is ``ok``. Landmarks that only people place are added. A scale in the table replaces the film's.
 
     Args:
@@ -85,6 +91,9 @@ def corrected(detection: Detection, film: FilmPoints, source: str) -> Detection:
     moved, removed, marks = [], [], []
     for mark in detection.landmarks:
         place = film.places.get(mark.symbol)
+        if place is None and film.on_film_only and _outside(mark, detection):
+            marks.append(mark)
+            continue
         if place is None:
             if mark.x is not None:
                 removed.append(mark.symbol)
@@ -115,6 +124,12 @@ def _sentences(placed: list[str], removed: list[str], source: str) -> Iterator[s
         yield f"A person placed {', '.join(placed)} ({source})."
     if removed:
         yield f"A person marked {', '.join(removed)} as missing ({source})."
+
+
+def _outside(mark: DetectedLandmark, detection: Detection) -> bool:
+    if mark.x is None or mark.y is None:
+        return False
+    return not (-0.5 <= mark.x <= detection.columns - 0.5 and -0.5 <= mark.y <= detection.rows - 0.5)
 
 
 def _near(one: Sequence[float], two: Sequence[float]) -> bool:

@@ -12,6 +12,7 @@ from monai_ceph.result import FilmState, Status
 __all__ = [
     "ANATOMICAL_STRUCTURE",
     "COLUMN_POSITION",
+    "COMMENT",
     "DERIVED_MEASUREMENTS",
     "FILM_STATE",
     "FILM_STATES",
@@ -95,6 +96,7 @@ PRIVATE_CODES: tuple[Code, ...] = (
 ANATOMICAL_STRUCTURE = Code("91723000", "SCT", "Anatomical Structure")
 RADIOGRAPHY = Code("43468-8", "LN", "XR unspecified body region")
 DERIVED_MEASUREMENTS = Code("126011", "DCM", "Derived Imaging Measurements")
+COMMENT = Code("121106", "DCM", "Comment")
 FINDING = Code("121071", "DCM", "Finding")
 IMAGE_LIBRARY = Code("111028", "DCM", "Image Library")
 IMAGE_LIBRARY_GROUP = Code("126200", "DCM", "Image Library Group")

@@ -17,7 +17,7 @@ from monai_ceph.readers.functional_groups import functional_group
 from monai_ceph.readers.lookup_tables import LookupTable, lookup_table
 from monai_ceph.result import Detection
 
-__all__ = ["is_grey", "is_inverted", "modality_lut", "pixel_aspect_ratio", "voi_lut"]
+__all__ = ["is_grey", "is_inverted", "modality_lut", "pixel_aspect_ratio", "pixel_shape", "voi_lut"]
 
 _SQUARE = 0.001
 
@@ -72,6 +72,20 @@ def voi_lut(source: Dataset, frame: int | None) -> Dataset | None:
     result.WindowCenter, result.WindowWidth = format_number_as_ds(centre), format_number_as_ds(width)
     if function in ("LINEAR_EXACT", "SIGMOID"):
         result.VOILUTFunction = function
+    return result
+
+
+def pixel_shape(source: Dataset, detection: Detection) -> Dataset:
+    """Return the pixel spacing in mm of the Displayed Area, or without a scale the pixels' proportions, PS3.3 C.10.4.
+
+    The standard wants the aspect ratio only where there is no spacing. With the spacing a viewer can show the film in
+    true size, and itkwasm-dicom, which needs the spacing, can read the state.
+    """
+    result = Dataset()
+    if detection.pixel_spacing:
+        result.PresentationPixelSpacing = [format_number_as_ds(side) for side in detection.pixel_spacing]
+    else:
+        result.PresentationPixelAspectRatio = pixel_aspect_ratio(source, detection)
     return result
 
 

@@ -16,7 +16,7 @@ from highdicom.color import CIELabColor
 from pydicom import Dataset
 
 from monai_ceph.landmarks import LANDMARKS, Landmark
-from monai_ceph.reports.dicom_display import is_grey, is_inverted, modality_lut, pixel_aspect_ratio, voi_lut
+from monai_ceph.reports.dicom_display import is_grey, is_inverted, modality_lut, pixel_shape, voi_lut
 from monai_ceph.reports.dicom_objects import (
     building,
     complete,
@@ -93,7 +93,9 @@ def presentation_state(
             profile = pkgutil.get_data("highdicom", "_icc_profiles/sRGB_v4_ICC_preference.icc")
             state = pr.ColorSoftcopyPresentationState(icc_profile=profile, **arguments)
         area = state.DisplayedAreaSelectionSequence[0]
-        area.PresentationPixelAspectRatio = pixel_aspect_ratio(source, detection)
+        for name in ("PresentationPixelSpacing", "PresentationPixelAspectRatio"):
+            area.pop(name, None)
+        area.update(pixel_shape(source, detection))
         if detection.frame is not None:
             for item in (*state.ReferencedSeriesSequence, *state.GraphicAnnotationSequence):
                 item.ReferencedImageSequence[0].ReferencedFrameNumber = detection.frame

@@ -1,4 +1,4 @@
-"""Landmarks placed by a person as a DICOM Comprehensive SR document by TID 1500, and reading landmarks from documents.
+"""Landmarks placed by a person as a DICOM Comprehensive SR document by TID 1500, Measurement Report (PS3.16).
 
 The document is like that of the model (:mod:`monai_ceph.reports.structured_report`), but the observer is a person, no
 group names an algorithm, and there are no scores. It is UNVERIFIED, because saving landmarks is not signing a report,
@@ -13,20 +13,21 @@ from datetime import datetime
 import numpy as np
 from highdicom import sr
 from pydicom import Dataset
-from pydicom.uid import UID, ComprehensiveSRStorage
+from pydicom.uid import ComprehensiveSRStorage
 
 from monai_ceph.errors import CephError
-from monai_ceph.landmarks import EXTRA_LANDMARKS, LANDMARKS, NUM_LANDMARKS
+from monai_ceph.landmarks import EXTRA_LANDMARKS, LANDMARKS
 from monai_ceph.readers.dicom_elements import positive_number
 from monai_ceph.reports import dicom_codes as codes
 from monai_ceph.reports.dicom_codes import concept
 from monai_ceph.reports.dicom_objects import MANUFACTURER, building, complete
 from monai_ceph.reports.dicom_source import header_warnings, image_reference
-from monai_ceph.reports.dicom_uids import derived_uid, tracking_uid
+from monai_ceph.reports.dicom_uids import derived_uid
+from monai_ceph.reports.landmark_group import landmark_group
 from monai_ceph.reports.notes import NOTICE
 from monai_ceph.version import __version__
 
-__all__ = ["Review", "read_points", "review_series_uid", "review_uid", "reviewed_report"]
+__all__ = ["Review", "review_series_uid", "review_uid", "reviewed_report"]
 
 _SERIES_NUMBER = 9003
 _NO_NAME = "Unknown"
@@ -160,20 +161,7 @@ def _group(index: int, review: Review, reference: Dataset) -> sr.PlanarROIMeasur
     row, column = np.float32(review.points[index] + 0.5).tolist()
     if not (0 <= column <= review.columns and 0 <= row <= review.rows):
         raise CephError(f"{review.file}: {landmark.name} lies outside the film, where an SR can have no point.")
-    frames = None if review.frame is None else [review.frame]
-    return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=sr.TrackingIdentifier(
-            uid=tracking_uid(reference.SOPInstanceUID, review.frame, landmark.symbol), identifier=landmark.name
-        ),
-        referenced_region=sr.ImageRegion(
-            sr.GraphicTypeValues.POINT,
-            np.array([(column, row)]),
-            sr.SourceImageForRegion(reference.SOPClassUID, reference.SOPInstanceUID, frames),
-        ),
-        finding_category=concept(codes.ANATOMICAL_STRUCTURE),
-        finding_type=concept(landmark.code),
-        finding_sites=[sr.FindingSite(concept(landmark.site))],
-    )
+    return landmark_group(landmark, (column, row), reference, review.frame)
 
 
 def _statements(review: Review, source: Dataset) -> sr.ContainerContentItem:
@@ -192,29 +180,3 @@ def _statements(review: Review, source: Dataset) -> sr.ContainerContentItem:
         [sr.TextContentItem(concept(name), text, sr.RelationshipTypeValues.CONTAINS) for name, text in texts]
     )
     return container
-
-
-def read_points(document: Dataset) -> dict[str, np.ndarray]:
-    """Return the landmarks of an SR document of this package, by SOP Instance UID of the film.
-
-    Each is (19, 2), (row, column) in source pixels, pixel centres at integers; NaN where there is no point.
-
-    Raises:
-        CephError: the document is not a TID 1500 report.
-    """
-    index = {(mark.code.value, mark.code.scheme): number for number, mark in enumerate(LANDMARKS)}
-    found: dict[str, np.ndarray] = {}
-    try:
-        groups = sr.ComprehensiveSR.from_dataset(document).content.get_planar_roi_measurement_groups()
-        for group in groups:
-            kind, roi = group.finding_type, group.roi
-            number = index.get((kind.value, kind.scheme_designator)) if kind is not None else None
-            if number is None or roi is None or roi.graphic_type != sr.GraphicTypeValues.POINT:
-                continue
-            image = UID(roi.ContentSequence[0].referenced_sop_instance_uid)
-            points = found.setdefault(str(image), np.full((NUM_LANDMARKS, 2), np.nan))
-            column, row = roi.value.reshape(-1)[:2]
-            points[number] = row - 0.5, column - 0.5
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise CephError(f"SR {document.get('SOPInstanceUID')}: no report of landmarks: {error}") from error
-    return found

@@ -1,10 +1,10 @@
 """Landmarks as a DICOM Comprehensive SR document by TID 1500, Measurement Report (PS3.16).
 
-Each landmark on the image is a measurement group with a POINT (TID 1410). Every group has a point, because OHIF 3.12
-and 3.13 show an error page otherwise. Landmarks that are missing or outside the image, where DICOM allows no POINT
-(PS3.3 C.18.6), are qualitative evaluations of the whole report, like the state of the film and the warnings. Angles,
-ratios and lengths follow the groups (:mod:`monai_ceph.reports.measured_values`). The scale of the film is in the Image
-Library (:mod:`monai_ceph.reports.image_library`).
+Each landmark on the image is a measurement group with a POINT (:mod:`monai_ceph.reports.landmark_group`). Every group
+has a point, because OHIF 3.12 and 3.13 show an error page otherwise. Landmarks that are missing or outside the image,
+where DICOM allows no POINT (PS3.3 C.18.6), are qualitative evaluations of the whole report, like the state of the film
+and the warnings. Angles, ratios and lengths follow the groups (:mod:`monai_ceph.reports.measured_values`). The scale of
+the film is in the Image Library (:mod:`monai_ceph.reports.image_library`).
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from monai_ceph.reports import dicom_codes as codes
 from monai_ceph.reports.dicom_codes import concept
 from monai_ceph.reports.dicom_objects import MANUFACTURER, building, complete, identification, write_object
 from monai_ceph.reports.dicom_source import header_warnings, image_reference
-from monai_ceph.reports.dicom_uids import device_uid, tracking_uid
+from monai_ceph.reports.dicom_uids import device_uid
 from monai_ceph.reports.image_library import image_library
+from monai_ceph.reports.landmark_group import finding_sites, landmark_group, tracking
 from monai_ceph.reports.measured_values import derived_measurements
 from monai_ceph.reports.notes import NOTICE
 from monai_ceph.result import DetectedLandmark, Detection
@@ -58,7 +59,12 @@ def structured_report(detection: Detection, source: Dataset) -> sr.Comprehensive
         reference = image_reference(source, detection)
         marks = list(zip(LANDMARKS, detection.landmarks, strict=True))
         groups = [
-            _group(landmark, mark, position, detection, reference)
+            landmark_group(
+                *(landmark, position, reference, detection.frame),
+                score=mark.score,
+                status=mark.status,
+                algorithm=_algorithm(detection),
+            )
             for landmark, mark in marks
             if (position := image_position(mark, detection))
         ]
@@ -138,40 +144,6 @@ def _algorithm(detection: Detection) -> sr.AlgorithmIdentification:
     )
 
 
-def _frames(detection: Detection) -> list[int] | None:
-    return None if detection.frame is None else [detection.frame]
-
-
-def _tracking(landmark: Landmark, detection: Detection, reference: Dataset) -> sr.TrackingIdentifier:
-    uid = tracking_uid(reference.SOPInstanceUID, detection.frame, landmark.symbol)
-    return sr.TrackingIdentifier(uid=uid, identifier=landmark.name)
-
-
-def _group(
-    landmark: Landmark,
-    mark: DetectedLandmark,
-    position: tuple[float, float],
-    detection: Detection,
-    reference: Dataset,
-) -> sr.PlanarROIMeasurementsAndQualitativeEvaluations:
-    """Return the measurement group of a landmark on the image."""
-    status = concept(codes.STATUSES[mark.status])
-    return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=_tracking(landmark, detection, reference),
-        referenced_region=sr.ImageRegion(
-            sr.GraphicTypeValues.POINT,
-            np.array([position]),
-            sr.SourceImageForRegion(reference.SOPClassUID, reference.SOPInstanceUID, _frames(detection)),
-        ),
-        finding_category=concept(codes.ANATOMICAL_STRUCTURE),
-        finding_type=concept(landmark.code),
-        finding_sites=[sr.FindingSite(concept(landmark.site))],
-        algorithm_id=_algorithm(detection),
-        measurements=[sr.Measurement(concept(codes.LANDMARK_SCORE), mark.score, concept(codes.NO_UNITS))],
-        qualitative_evaluations=[sr.QualitativeEvaluation(concept(codes.LANDMARK_STATUS), status)],
-    )
-
-
 def _without_point(
     landmark: Landmark, mark: DetectedLandmark, detection: Detection, reference: Dataset
 ) -> sr.CodeContentItem:
@@ -186,11 +158,11 @@ def _without_point(
     finding = sr.CodeContentItem(
         concept(codes.FINDING), concept(landmark.code), sr.RelationshipTypeValues.HAS_CONCEPT_MOD
     )
-    finding.ContentSequence = sr.ContentSequence([sr.FindingSite(concept(landmark.site))])
+    finding.ContentSequence = sr.ContentSequence(finding_sites(landmark))
     status = _answer(codes.LANDMARK_STATUS, codes.STATUSES[mark.status])
     status.ContentSequence = sr.ContentSequence(
         [
-            *_tracking(landmark, detection, reference),
+            *tracking(landmark, reference, detection.frame),
             finding,
             *_algorithm(detection),
             *(sr.NumContentItem(concept(name), value, concept(unit), None, has) for name, value, unit in numbers),

@@ -1,10 +1,12 @@
-"""Our SR in the real OHIF viewer: every landmark is drawn at its position, also if others are missing."""
+"""Our SR in the real OHIF viewer: every landmark is drawn on its pixel, and can be moved and saved."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pydicom
 import pytest
@@ -13,6 +15,9 @@ from ohif import VERSIONS, built, viewer
 from samples import changed
 from servers import orthanc, orthanc_is_there, store_in_orthanc, wait_until
 
+from monai_ceph.landmarks import LANDMARKS
+from monai_ceph.reports.corrected import Corrections
+from monai_ceph.reports.corrected_files import read_corrected_points
 from monai_ceph.reports.dicom_source import source_header
 from monai_ceph.reports.dicom_uids import tracking_uid
 from monai_ceph.reports.structured_report import save_sr
@@ -20,6 +25,7 @@ from monai_ceph.result import Detection
 
 pytest.importorskip("selenium", reason="pip install 'monai-ceph[node-tests]'")
 
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver import ActionChains, Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -44,7 +50,7 @@ const {viewportGridService: grid, displaySetService: sets} = window.services;
 const shown = grid.getDisplaySetsUIDsForViewport(grid.getActiveViewportId());
 return shown.some(uid => sets.getDisplaySetByUID(uid).Modality === "SR");
 """
-# where the tips of the arrows are on the image, in pixels from the corner of the first one, by tracking UID
+# which pixels the tips of the arrows are on, as VTK draws the film, and the text beside them, by tracking UID
 ARROWS = """
 const layer = [...document.querySelectorAll("svg.svg-layer")].find(one => one.querySelector("g[data-annotation-uid]"));
 if (!layer) return {};
@@ -53,10 +59,31 @@ const viewport = viewports.find(one => one.element.contains(layer));
 const place = group => {
   const arrow = group.previousElementSibling;
   const tip = ["x2", "y2"].map(name => Number(arrow.getAttribute(name)));
-  return window.cornerstone.utilities.worldToImageCoords(viewport.getCurrentImageId(), viewport.canvasToWorld(tip));
+  const pixel = viewport.getImageData().imageData.worldToIndex(viewport.canvasToWorld(tip));
+  return {pixel: [pixel[0], pixel[1]], text: [...group.querySelectorAll("tspan")].map(one => one.textContent)};
 };
 return Object.fromEntries(
   [...layer.querySelectorAll("g[data-annotation-uid]")].map(group => [group.dataset.annotationUid, place(group)]));
+"""
+# the editable points: their labels, the pixels they are on, and where on the page they are
+POINTS = """
+const viewport = window.cornerstone.getRenderingEngines().flatMap(engine => engine.getViewports())[0];
+const {left, top} = viewport.element.getBoundingClientRect();
+const shape = viewport.getImageData().imageData;
+return window.services.measurementService.getMeasurements().filter(one => one.toolName === "Probe").map(one => {
+  const [pixel, spot] = [shape.worldToIndex(one.points[0]), viewport.worldToCanvas(one.points[0])];
+  return {label: one.label, pixel: [pixel[0], pixel[1]], page: [left + spot[0], top + spot[1]]};
+});
+"""
+# where on the page a pixel is
+PAGE = """
+const viewport = window.cornerstone.getRenderingEngines().flatMap(engine => engine.getViewports())[0];
+const {left, top} = viewport.element.getBoundingClientRect();
+const spot = viewport.worldToCanvas(viewport.getImageData().imageData.indexToWorld([...arguments[0], 0]));
+return [left + spot[0], top + spot[1]];
+"""
+LENGTHS = """
+return window.services.measurementService.getMeasurements().filter(one => one.toolName === "Length").length;
 """
 
 
@@ -88,6 +115,8 @@ def studies(tmp_path_factory: pytest.TempPathFactory, dicom: Path) -> dict[str, 
     return {
         "all": study(folder, dicom, "1"),
         "two without a point": study(folder, dicom, "2", "Po", outside=True),
+        # a report that is saved in one viewer must not be seen in the other
+        **{version: study(folder, dicom, str(number)) for number, version in enumerate(VERSIONS, 3)},
     }
 
 
@@ -103,10 +132,16 @@ def archive(
 
 
 @pytest.fixture(scope="module", params=VERSIONS)
-def ohif(request: pytest.FixtureRequest, archive: str) -> Iterator[str]:
-    dist = built(request.param)
+def version(request: pytest.FixtureRequest) -> str:
+    found: str = request.param
+    return found
+
+
+@pytest.fixture(scope="module")
+def ohif(version: str, archive: str) -> Iterator[str]:
+    dist = built(version)
     if dist is None:
-        pytest.skip(f"MONAI_CEPH_OHIF_DIR has no @ohif/app {request.param}; tests/integration/ohif.py says how")
+        pytest.skip(f"MONAI_CEPH_OHIF_DIR has no @ohif/app {version}; tests/integration/ohif.py says how")
     with viewer(dist, archive) as url:
         yield url
 
@@ -127,6 +162,12 @@ def browser(tmp_path: Path) -> Iterator[Chrome]:
         yield driver
     finally:
         driver.quit()
+
+
+def instances(archive: str) -> list[str]:
+    with urlopen(f"{archive}/instances", timeout=30) as answer:
+        found: list[str] = json.load(answer)
+        return found
 
 
 def no_error(browser: Chrome) -> None:
@@ -166,9 +207,82 @@ def test_every_point_is_drawn_at_its_position(
     on_film = [mark for mark in detection.landmarks if mark.x is not None and mark.x > 0]
     assert len(on_film) == (19 if which == "all" else 17)
     arrows = opened(browser, ohif, detection)
-    expected = {
-        tracking_uid(str(detection.image_uid), None, mark.symbol): [mark.x + 0.5, mark.y + 0.5] for mark in on_film
-    }
+    expected = {tracking_uid(str(detection.image_uid), None, mark.symbol): mark for mark in on_film}
     assert arrows.keys() == expected.keys()
-    for uid, place in expected.items():
-        assert arrows[uid] == pytest.approx(place, abs=0.01)
+    for uid, mark in expected.items():
+        assert arrows[uid]["pixel"] == pytest.approx([mark.x, mark.y], abs=0.01)
+        # the number is the code of "Finding Site", which OHIF does not translate
+        assert f"363698007: {LANDMARKS[mark.number - 1].code.meaning}" in arrows[uid]["text"]
+
+
+def drag(browser: Chrome, start: list[float], end: list[float]) -> None:
+    mouse = ActionChains(browser, duration=100).w3c_actions
+    pointer = mouse.pointer_action
+    middle = [(one + other) / 2 for one, other in zip(start, end, strict=True)]
+    pointer.move_to_location(*map(round, start)).pause(0.3).pointer_down().pause(0.3)
+    pointer.move_to_location(*map(round, middle)).pause(0.3)
+    pointer.move_to_location(*map(round, end)).pause(0.3).pointer_up()
+    mouse.perform()
+
+
+def press(browser: Chrome, selector: str, text: str = "") -> None:
+    """Press what a selector finds as soon as it is there; of several, the one with a text."""
+
+    def pressed() -> bool:
+        no_error(browser)
+        try:
+            found = [each for each in browser.find_elements(By.CSS_SELECTOR, selector) if text in each.text]
+            found[0].click()
+        except (IndexError, WebDriverException):
+            return False
+        return True
+
+    wait_until(pressed, SECONDS, f"{selector} {text} is pressed")
+
+
+def moved_and_saved(browser: Chrome, url: str, detection: Detection, name: str) -> dict[str, list[float]]:
+    """Make the points editable, move one, save all as a report, and return the pixels that the viewer has them on."""
+    opened(browser, url, detection)
+    press(browser, "[data-cy='yes-hydrate-btn']")
+    wait_until(lambda: len(browser.execute_script(POINTS)) == 19, SECONDS, "the points are editable")
+
+    def points() -> dict[str, Any]:
+        return {each["label"]: each for each in browser.execute_script(POINTS)}
+
+    start = points()[name]
+    right, up = start["page"][0] + 40, start["page"][1] - 20
+    drag(browser, start["page"], [right, up])
+    wait_until(lambda: points()[name]["pixel"][0] > start["pixel"][0] + 10, SECONDS, "the point was moved")
+    # OHIF shows its button only if there is a measurement that is no point
+    press(browser, "[data-cy='Length-btn']")
+    ends = [browser.execute_script(PAGE, pixel) for pixel in ([30, 300], [100, 340])]
+    drag(browser, *ends)
+    wait_until(lambda: browser.execute_script(LENGTHS) == 1, SECONDS, "a length was drawn")
+    press(browser, "[data-cy='trackedMeasurements-btn']")
+    press(browser, "button", "Create SR")
+    seen = {label: each["pixel"] for label, each in points().items()}
+    press(browser, "[data-cy='input-dialog-save-button'] button")
+    return seen
+
+
+def test_a_point_is_moved_and_saved_and_read_back(
+    browser: Chrome,
+    ohif: str,
+    version: str,
+    archive: str,
+    studies: dict[str, tuple[Path, Path, Detection]],
+    tmp_path: Path,
+) -> None:
+    detection = studies[version][2]
+    before = set(instances(archive))
+    seen = moved_and_saved(browser, ohif, detection, "Menton")
+    wait_until(lambda: len(instances(archive)) > len(before), SECONDS, "the report is in the archive")
+    (new,) = set(instances(archive)) - before
+    (tmp_path / "saved.dcm").write_bytes(urlopen(f"{archive}/instances/{new}/file", timeout=30).read())
+    (film,) = read_corrected_points(tmp_path / "saved.dcm")
+    assert film.image_uid == detection.image_uid
+    assert film.places == {mark.symbol: pytest.approx(tuple(seen[mark.name]), abs=0.01) for mark in detection.landmarks}
+    found = Corrections([tmp_path / "saved.dcm"]).apply(detection)
+    assert found.warnings[0] == "A person placed Me (saved.dcm)."
+    unmoved = [mark for mark in detection.landmarks if mark.symbol != "Me"]
+    assert [found[mark.symbol] for mark in unmoved] == unmoved

@@ -20,7 +20,8 @@ from monai_ceph.reports.deidentify import deidentified
 from monai_ceph.reports.dicom_objects import write_object
 from monai_ceph.reports.dicom_source import header_warnings, source_header
 from monai_ceph.reports.presentation_state import save_gsps
-from monai_ceph.reports.reviewed_report import Review, read_points, reviewed_report
+from monai_ceph.reports.reviewed_report import Review, reviewed_report
+from monai_ceph.reports.sr_points import read_points
 from monai_ceph.reports.structured_report import save_sr
 
 TEXTS = ("PatientName", "PatientID", "StudyDescription", "ReferringPhysicianName", "AccessionNumber")

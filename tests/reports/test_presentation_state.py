@@ -339,25 +339,28 @@ class TestDisplay:
         assert item.WindowCenter == 100
 
     @pytest.mark.parametrize(
-        ("spacing", "ratio", "expected"),
+        ("spacing", "ratio", "size", "proportions"),
         [
-            ((0.25, 0.125), None, [1000, 500]),
-            ((0.1, 0.1), [3, 4], [1, 1]),
-            (None, [3, 4], [750, 1000]),
-            (None, [0, 4], [1, 1]),
-            (None, None, [1, 1]),
+            ((0.25, 0.125), None, [0.25, 0.125], None),
+            ((0.1, 0.1), [3, 4], [0.1, 0.1], None),
+            ((1 / 7, 1 / 7), None, [0.14285714285714, 0.14285714285714], None),
+            (None, [3, 4], None, [750, 1000]),
+            (None, [0, 4], None, [1, 1]),
+            (None, None, None, [1, 1]),
         ],
     )
-    def test_the_whole_film_in_its_proportions(
-        self, tmp_path: Path, spacing: Any, ratio: Any, expected: list[int]
+    def test_the_whole_film_with_its_pixel_spacing_or_else_its_proportions(
+        self, tmp_path: Path, spacing: Any, ratio: Any, size: list[float] | None, proportions: list[int] | None
     ) -> None:
+        """PS3.3 C.10.4: the aspect ratio is there if the spacing is not, and then only."""
         source = SpacingSource.USER if spacing else SpacingSource.NONE
         detection = detection_on(pixel_spacing=spacing, spacing_source=source)
         (area,) = read_back(tmp_path, detection, film(PixelAspectRatio=ratio)).DisplayedAreaSelectionSequence
         assert list(area.DisplayedAreaTopLeftHandCorner) == [1, 1]
         assert list(area.DisplayedAreaBottomRightHandCorner) == [COLUMNS, ROWS]
         assert area.PresentationSizeMode == "SCALE TO FIT"
-        assert list(area.PresentationPixelAspectRatio) == expected
+        assert area.get("PresentationPixelSpacing") == size
+        assert area.get("PresentationPixelAspectRatio") == proportions
 
     def test_the_proportions_of_an_implausible_scale(self, tmp_path: Path) -> None:
         update = {

@@ -16,7 +16,8 @@ from samples import row_column
 
 from monai_ceph.errors import CephError
 from monai_ceph.reports.dicom_objects import write_object
-from monai_ceph.reports.reviewed_report import Review, read_points, review_series_uid, reviewed_report
+from monai_ceph.reports.reviewed_report import Review, review_series_uid, reviewed_report
+from monai_ceph.reports.sr_points import read_points
 from monai_ceph.reports.structured_report import structured_report
 
 

@@ -19,7 +19,7 @@ from monai_ceph.reports import dicom_codes as codes
 from monai_ceph.reports.dicom_uids import tracking_uid
 from monai_ceph.reports.measured_values import MEASUREMENT_CODES
 from monai_ceph.reports.notes import NOTICE
-from monai_ceph.reports.reviewed_report import read_points
+from monai_ceph.reports.sr_points import read_points
 from monai_ceph.reports.structured_report import image_position, save_sr
 from monai_ceph.result import Detection
 
@@ -131,11 +131,27 @@ class TestLandmarks:
             assert region.graphic_type == hd.sr.GraphicTypeValues.POINT
             assert region.value.tolist() == [[mark.x + 0.5, mark.y + 0.5]]
             assert triple(group.finding_type) == landmark.code
-            assert [triple(site.value) for site in group.finding_sites] == [landmark.site]
+            # OHIF shows the first one as the name of the point
+            assert [triple(site.value) for site in group.finding_sites] == [
+                *dict.fromkeys((landmark.code, landmark.site))
+            ]
             assert group.tracking_identifier == landmark.name
             assert group.tracking_uid == tracking_uid(IMAGE, None, landmark.symbol)
             assert numbers(group, codes.LANDMARK_SCORE) == [(mark.score, "1")]
             assert answers(group, codes.LANDMARK_STATUS) == [codes.STATUSES[mark.status]]
+
+    def test_a_group_has_what_cornerstone_needs_to_make_its_point_editable(self, plain: hd.sr.ComprehensiveSR) -> None:
+        groups = section(plain, "Imaging Measurements")[0].ContentSequence
+        assert len(groups) == NUM_LANDMARKS
+        for landmark, group in zip(LANDMARKS, groups, strict=True):
+            (region,) = (item for item in group.ContentSequence if item.ValueType == "SCOORD")
+            (score,) = (item for item in group.ContentSequence if item.ValueType == "NUM")
+            (again,) = (item for item in score.ContentSequence if item.ValueType == "SCOORD")
+            assert again.RelationshipType == "INFERRED FROM"
+            assert (again.GraphicType, list(again.GraphicData)) == ("POINT", list(region.GraphicData))
+            assert again.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID == IMAGE
+            comments = [item for item in group.ContentSequence if item.name.value == codes.COMMENT.value]
+            assert [item.TextValue for item in comments] == [landmark.name]
 
     def test_to_single_precision(self, tmp_path: Path) -> None:
         points = np.random.default_rng(0).random((NUM_LANDMARKS, 3)) * (COLUMNS - 1, ROWS - 1, 1)
@@ -192,8 +208,8 @@ class TestLandmarks:
         document = read_back(tmp_path, without(detection_on(frame=frame), "S"), frames_film())
         items = [item for item in document.iterall() if item.keyword == "ReferencedSOPSequence"]
         frames = [item.value[0].get("ReferencedFrameNumber") for item in items]
-        # 18 points and the image library; the evidence is the whole image
-        assert frames.count(frame) == NUM_LANDMARKS
+        # 18 points, each twice, and the image library; the evidence is the whole image
+        assert frames.count(frame) == 2 * (NUM_LANDMARKS - 1) + 1
         assert frames.count(None) == 1
 
 

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from monai_ceph.cli import app
 from monai_ceph.datasets import open_dataset
-from monai_ceph.reports.reviewed_report import read_points
+from monai_ceph.reports.sr_points import read_points
 from monai_ceph.review.models import Point, Save, Sign
 from monai_ceph.review.service import ReviewService
 
