@@ -19,6 +19,7 @@ from monai.bundle import ConfigParser, ckpt_export
 from monai_ceph import weights
 from monai_ceph.detection import model_identity, read_config, root_cause, used_weights
 from monai_ceph.errors import CephError
+from monai_ceph.folders import BUNDLES
 from monai_ceph.storage.atomic import folder_written_beside
 from monai_ceph.zoo import configs, documents
 from monai_ceph.zoo.metadata import metadata
@@ -32,7 +33,6 @@ NAME = "head_xray_landmark_detection"
 LARGE = 25_000_000
 """Size in bytes above which the model zoo takes a file from a URL instead of its repository."""
 
-_CONFIGS = Path(str(files("monai_ceph") / "bundles"))
 _TEMPLATES = Path(str(files("monai_ceph") / "zoo" / "templates"))
 
 
@@ -68,7 +68,7 @@ def write_bundle(
     target = out / NAME
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise CephError(f"{target}: the folder exists and is not empty. Remove it, or give another folder")
-    inference = read_config([str(_CONFIGS / "inference.json"), *map(str, overlays)])
+    inference = read_config([str(BUNDLES / "inference.json"), *map(str, overlays)])
     try:
         model, identity = _networks(inference), model_identity(inference)
         landmarks = list(inference.get_parsed_content("landmarks"))
@@ -85,7 +85,7 @@ def write_bundle(
             (part / name).mkdir()
         whole = configs.inference(inference, stages, mean_shape)
         (part / "configs" / "overlays").mkdir()
-        for path in sorted(_CONFIGS.rglob("*.json")):
+        for path in sorted(BUNDLES.rglob("*.json")):
             config = configs.read(path)
             if path.stem == "context" and not _same_network(config, inference):
                 # it would train a network that is not in the model
@@ -94,8 +94,8 @@ def write_bundle(
                 # the model does not use a pose
                 continue
             own = {"inference": whole, "metadata": meta}.get(path.stem)
-            _save(part / "configs" / path.relative_to(_CONFIGS), own or configs.with_model(config, whole))
-        shutil.copy(_CONFIGS / "logging.conf", part / "configs")
+            _save(part / "configs" / path.relative_to(BUNDLES), own or configs.with_model(config, whole))
+        shutil.copy(BUNDLES / "logging.conf", part / "configs")
         shutil.copy(Path(str(files("monai_ceph") / "zoo" / "LICENSE")), part)
         for file, content in documents.texts(meta, stages, shipped).items():
             (part / file).write_text(content, encoding="utf-8")
