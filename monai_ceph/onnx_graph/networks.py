@@ -14,7 +14,7 @@ import torch
 
 from monai_ceph.errors import CephError
 from monai_ceph.networks import PaddedNetwork
-from monai_ceph.onnx.geometry import Array, constant
+from monai_ceph.onnx_graph.geometry import Array, constant
 
 __all__ = ["OPSET", "GraphNetwork"]
 

@@ -6,7 +6,7 @@ import ndonnx as ndx
 import numpy as np
 
 from monai_ceph.inferers.exposed_field import BEGINS, FLAT, TOLERANCE, WITHIN
-from monai_ceph.onnx.geometry import Array, constant, loop
+from monai_ceph.onnx_graph.geometry import Array, constant, loop
 from monai_ceph.readers.grey_limits import IN_GAP, MARGIN, SMALL_PART
 from monai_ceph.transforms import ScaleFilmIntensity
 

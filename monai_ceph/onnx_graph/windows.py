@@ -9,8 +9,8 @@ import numpy as np
 import spox.opset.ai.onnx.v21 as op
 
 from monai_ceph.inferers import SharedWindowsInferer
-from monai_ceph.onnx.geometry import Array, constant
-from monai_ceph.onnx.networks import GraphNetwork
+from monai_ceph.onnx_graph.geometry import Array, constant
+from monai_ceph.onnx_graph.networks import GraphNetwork
 
 __all__ = ["explore"]
 

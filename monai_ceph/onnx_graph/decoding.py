@@ -5,7 +5,7 @@ from __future__ import annotations
 import ndonnx as ndx
 import numpy as np
 
-from monai_ceph.onnx.geometry import Array, constant
+from monai_ceph.onnx_graph.geometry import Array, constant
 from monai_ceph.transforms import HeatmapsToLandmarks
 
 __all__ = ["maxima", "mean_points"]

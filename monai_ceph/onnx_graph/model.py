@@ -22,12 +22,12 @@ from monai_ceph.inferers import AttentionGuidedInferer, SharedWindowsInferer
 from monai_ceph.inferers.plausibility import MAX_ASPECT, MIN_SIDE
 from monai_ceph.inferers.pose import VIEWS, PoseFinder
 from monai_ceph.networks import PaddedNetwork, fold
-from monai_ceph.onnx.decoding import maxima, mean_points
-from monai_ceph.onnx.geometry import Array, affine, apply, constant, fit_similarity, inverse, resize, sample
-from monai_ceph.onnx.intensity import depth
-from monai_ceph.onnx.networks import GraphNetwork
-from monai_ceph.onnx.pose import GraphPose, find_pose, fit, shape_distance
-from monai_ceph.onnx.windows import explore
+from monai_ceph.onnx_graph.decoding import maxima, mean_points
+from monai_ceph.onnx_graph.geometry import Array, affine, apply, constant, fit_similarity, inverse, resize, sample
+from monai_ceph.onnx_graph.intensity import depth
+from monai_ceph.onnx_graph.networks import GraphNetwork
+from monai_ceph.onnx_graph.pose import GraphPose, find_pose, fit, shape_distance
+from monai_ceph.onnx_graph.windows import explore
 from monai_ceph.storage.atomic import written_beside
 from monai_ceph.transforms import HeatmapsToLandmarks
 from monai_ceph.transforms.geometry import affine_of

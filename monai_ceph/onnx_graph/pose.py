@@ -10,10 +10,10 @@ import torch
 from monai.data import MetaTensor
 
 from monai_ceph.inferers.pose import HALF_WEIGHT_DISTANCE, REWEIGHTINGS, VIEWS, PoseFinder
-from monai_ceph.onnx.decoding import mean_points
-from monai_ceph.onnx.geometry import Array, apply, constant, fit_similarity, inverse, loop, sample, shrink
-from monai_ceph.onnx.intensity import exposed_field, scaled
-from monai_ceph.onnx.networks import GraphNetwork
+from monai_ceph.onnx_graph.decoding import mean_points
+from monai_ceph.onnx_graph.geometry import Array, apply, constant, fit_similarity, inverse, loop, sample, shrink
+from monai_ceph.onnx_graph.intensity import exposed_field, scaled
+from monai_ceph.onnx_graph.networks import GraphNetwork
 from monai_ceph.transforms import PoseFilm
 from monai_ceph.transforms.geometry import affine_of
 
