@@ -17,7 +17,6 @@ import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +30,12 @@ from monai_ceph.datasets.isbi2015 import DOUBLES_OF_TRAINING, GroundTruth
 from monai_ceph.detection import Stage
 from monai_ceph.errors import CephError
 from monai_ceph.evaluation import Evaluation, Row, evaluate
+from monai_ceph.folders import BUNDLES
 from monai_ceph.metrics import SDR_THRESHOLDS
 from monai_ceph.readers import Radiograph
 from monai_ceph.reports.json_result import may_replace
 from monai_ceph.storage.atomic import written_beside
 
-BUNDLES = files("monai_ceph") / "bundles"
 PAPER, NO_EXPANSION = str(BUNDLES / "overlays" / "paper.json"), str(BUNDLES / "overlays" / "no_expansion.json")
 TRUTHS: tuple[GroundTruth, ...] = ("mean", "senior", "junior")
 

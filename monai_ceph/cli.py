@@ -14,6 +14,7 @@ from monai_ceph.commands.evaluate import evaluate
 from monai_ceph.commands.label import label
 from monai_ceph.commands.measure import measure
 from monai_ceph.commands.node import fetch, node
+from monai_ceph.commands.onnx import onnx
 from monai_ceph.commands.phantom import phantom
 from monai_ceph.commands.profile import profile
 from monai_ceph.commands.report import report
@@ -51,7 +52,7 @@ def main(
     print_any_text()
 
 
-for command in (detect, measure, report, compare, evaluate, phantom, schema, template, bundle, label, fetch):
+for command in (detect, measure, report, compare, evaluate, phantom, schema, template, bundle, onnx, label, fetch):
     app.command()(command)
 app.add_typer(node, name="node")
 app.add_typer(profile, name="profile")

@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from difflib import get_close_matches
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -26,6 +25,7 @@ from yaml import YAMLError
 from monai_ceph import weights
 from monai_ceph.analysis.scale import check_scale
 from monai_ceph.errors import CephError, ReadError, RejectedError
+from monai_ceph.folders import BUNDLES
 from monai_ceph.inferers.attention_guided import StageResults
 from monai_ceph.inferers.error_model import Certainty
 from monai_ceph.inferers.plausibility import check_film, check_landmarks
@@ -61,7 +61,7 @@ __all__ = [
 
 Stage = Literal["global", "local"]
 
-_INFERENCE = str(files("monai_ceph") / "bundles" / "inference.json")
+_INFERENCE = str(BUNDLES / "inference.json")
 
 # config keys that change no landmark, such as paths; weights have their own hash
 _NOT_IN_RECIPE = {

@@ -16,7 +16,7 @@ from monai.bundle import ConfigParser
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import monai_ceph
-from monai_ceph import CephalogramDetector, networks
+from monai_ceph import CephalogramDetector, folders, networks
 from monai_ceph import weights as shipped
 from monai_ceph.datasets import folder as dataset
 from monai_ceph.evaluation import evaluate
@@ -113,7 +113,7 @@ class TestFiles:
                 place = place[part]
 
     def test_the_package_has_the_same_files(self) -> None:
-        inside = Path(monai_ceph.__file__).parent / "bundles"
+        inside = folders.BUNDLES
         assert sorted(inside.rglob("*.json")) == [inside / path.relative_to(BUNDLES) for path in FILES]
 
     @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from samples import HEIGHT, WIDTH, noise, row_column, save_grey
 import monai_ceph
 from monai_ceph import CephalogramDetector, weights
 from monai_ceph.errors import CephError, ReadError, RejectedError
+from monai_ceph.folders import BUNDLES
 from monai_ceph.landmarks import NAMES, NUM_LANDMARKS, SYMBOLS
 from monai_ceph.networks import bfloat16_is_native
 from monai_ceph.readers import read_radiograph
@@ -384,7 +385,7 @@ class TestConfigs:
         assert np.isfinite(found.points()).all()
 
     def test_an_overlay_and_an_override(self) -> None:
-        overlay = Path(monai_ceph.__file__).parent / "bundles" / "overlays" / "no_expansion.json"
+        overlay = BUNDLES / "overlays" / "no_expansion.json"
         patches = {"patches_per_batch": 7, "shared_pixels": False, "shifts": [0]}
         detector = CephalogramDetector("cpu", overlays=[overlay], overrides=patches)
         assert detector.inferer.local.offsets == [(0, 0)]
@@ -412,7 +413,7 @@ class TestConfigs:
             CephalogramDetector("cpu", overrides={"mixed_precision": "bf16"})
 
     def test_films_are_checked_against_the_mean_shape_in_the_config(self, film: Path) -> None:
-        paper = Path(monai_ceph.__file__).parent / "bundles" / "overlays" / "paper.json"
+        paper = BUNDLES / "overlays" / "paper.json"
         # the paper's inference has no pose, so only the check of the landmarks uses the shape
         assert CephalogramDetector("cpu", overlays=[paper])(film, stage="global")
         long = [[4 * row, column] for row, column in weights.mean_shape()]
@@ -422,7 +423,7 @@ class TestConfigs:
 
     @pytest.mark.parametrize("shape", [None, [[0.0, 1.0]], [[0.0, math.nan]] * 19, "mean"])
     def test_a_mean_shape_of_another_form(self, shape: object) -> None:
-        paper = Path(monai_ceph.__file__).parent / "bundles" / "overlays" / "paper.json"
+        paper = BUNDLES / "overlays" / "paper.json"
         with pytest.raises(CephError, match="mean_shape must be 19 pairs of numbers"):
             CephalogramDetector("cpu", overlays=[paper], overrides={"mean_shape": shape})
 
@@ -430,7 +431,7 @@ class TestConfigs:
         state = torch.load(weights.path("local"), weights_only=True)
         state = {k: torch.full_like(v, math.nan) if v.is_floating_point() else v for k, v in state.items()}
         torch.save(state, tmp_path / "mine.pt")
-        overlay = Path(monai_ceph.__file__).parent / "bundles" / "overlays" / "no_expansion.json"
+        overlay = BUNDLES / "overlays" / "no_expansion.json"
         broken = CephalogramDetector("cpu", overlays=[overlay], overrides={"local_weights": str(tmp_path / "mine.pt")})
         with pytest.raises(RejectedError, match="score"):
             broken(film)

@@ -13,13 +13,13 @@ import pytest
 from pydicom.uid import generate_uid
 from typer.testing import CliRunner
 
-import monai_ceph
 from monai_ceph.cli import app
 from monai_ceph.datasets.phantom import write_phantoms
+from monai_ceph.folders import BUNDLES
 from monai_ceph.readers import SpacingSource
 from monai_ceph.reports import dicom_codes as codes
 
-OVERLAYS = Path(monai_ceph.__file__).parent / "bundles" / "overlays"
+OVERLAYS = BUNDLES / "overlays"
 QUICK = ("--device", "cpu", "--config", str(OVERLAYS / "no_expansion.json"))
 CALIBRATION = (
     *("PixelSpacingCalibrationType", "PixelSpacingCalibrationDescription", "ImagerPixelSpacing"),

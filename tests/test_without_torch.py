@@ -12,11 +12,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-import monai_ceph
 from monai_ceph import weights
 from monai_ceph.cli import app
-
-BUNDLES = Path(monai_ceph.__file__).parent / "bundles"
+from monai_ceph.folders import BUNDLES
 
 # what it prints last is what was imported
 PROGRAM = """

@@ -90,18 +90,16 @@ def evaluate(
     config: Overlay = None,
 ) -> None:
     """Detect on an annotated dataset, and print MRE, SD and SDR, in total and per landmark, and the agreement."""
-    from importlib.resources import files
-
     from monai_ceph.datasets import SPLITS, layout_of
     from monai_ceph.datasets.isbi2015 import DOUBLES_OF_TRAINING
+    from monai_ceph.folders import BUNDLES
 
     _check_targets(json_file, out, figures, measurements, challenge)
     check_spacing(pixel_spacing)
     if profile is not None and method is Method.GLOBAL:
         stop("--profile and --method global exclude each other: a profile moves the points of the second stage")
     clinic = check_profile(profile, [])
-    bundles = files("monai_ceph") / "bundles"
-    overlays = [str(bundles / "overlays" / "no_expansion.json")] if method is Method.NO_EXPANSION else []
+    overlays = [str(BUNDLES / "overlays" / "no_expansion.json")] if method is Method.NO_EXPANSION else []
     try:
         layout = layout_of(dataset)
         part = split or _DEFAULT_SPLIT.get(layout, Split.TRAIN)

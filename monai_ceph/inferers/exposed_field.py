@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 import torch
 
-__all__ = ["ExposedField", "exposed_field"]
+__all__ = ["BEGINS", "FLAT", "TOLERANCE", "WITHIN", "ExposedField", "exposed_field"]
 
 # grey values that differ by less than this share of their range count as equal
-_TOLERANCE = 0.02
+TOLERANCE = 0.02
 # a shuttered row may have this share of other pixels, such as a burned-in letter
-_FLAT = 0.02
+FLAT = 0.02
 # a shutter's edge is straight: at least this share of the width starts within this share of the height. The tip of a
 # nose or a chin in front of saturated air is not an edge.
-_BEGINS, _WITHIN = 0.25, 0.004
+BEGINS, WITHIN = 0.25, 0.004
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,12 @@ def _ends(pixels: torch.Tensor) -> tuple[int, int]:
     count, length = pixels.shape
     sample = pixels[:, :: max(1, length // 200)]
     # in a flat row, at least half of the samples equal the median
-    differs = ((sample - sample.median(dim=1, keepdim=True).values).abs() > _TOLERANCE).float().mean(dim=1)
-    seen = (differs > _FLAT).nonzero()[:, 0]
+    differs = ((sample - sample.median(dim=1, keepdim=True).values).abs() > TOLERANCE).float().mean(dim=1)
+    seen = (differs > FLAT).nonzero()[:, 0]
     if len(seen) == 0:
         return 0, count - 1
     first, last = int(seen[0]), int(seen[-1])
-    reach = max(2, round(_WITHIN * count))
-    straight_first = float(differs[first : first + reach + 1].amax()) >= _BEGINS
-    straight_last = float(differs[max(last - reach, 0) : last + 1].amax()) >= _BEGINS
+    reach = max(2, round(WITHIN * count))
+    straight_first = float(differs[first : first + reach + 1].amax()) >= BEGINS
+    straight_last = float(differs[max(last - reach, 0) : last + 1].amax()) >= BEGINS
     return first if straight_first else 0, last if straight_last else count - 1

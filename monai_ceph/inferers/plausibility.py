@@ -9,10 +9,12 @@ from monai_ceph.errors import RejectedError
 from monai_ceph.readers import Radiograph
 from monai_ceph.transforms.geometry import apply, fit_similarity
 
-__all__ = ["check_film", "check_landmarks", "shape_residual"]
+__all__ = ["MAX_ASPECT", "MIN_SIDE", "check_film", "check_landmarks", "shape_residual"]
 
 # smaller films show too little for the local stage, which sees 968 pixels at the paper's scale
-_MIN_SIDE = 128
+MIN_SIDE = 128
+# a longer image is a strip
+MAX_ASPECT = 3
 
 
 def check_film(radiograph: Radiograph) -> None:
@@ -22,9 +24,9 @@ def check_film(radiograph: Radiograph) -> None:
         RejectedError: if the image is (nearly) constant, tiny, or a strip; it names the file.
     """
     rows, columns = radiograph.pixels.shape
-    if min(rows, columns) < _MIN_SIDE:
+    if min(rows, columns) < MIN_SIDE:
         raise RejectedError(f"{radiograph.path}: no lateral cephalogram: only {columns} x {rows} pixels")
-    if max(rows, columns) > 3 * min(rows, columns):
+    if max(rows, columns) > MAX_ASPECT * min(rows, columns):
         raise RejectedError(f"{radiograph.path}: no lateral cephalogram: a strip of {columns} x {rows} pixels")
     if float(np.ptp(radiograph.pixels)) == 0:
         raise RejectedError(f"{radiograph.path}: no lateral cephalogram: every pixel has the same value")

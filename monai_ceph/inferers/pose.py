@@ -16,11 +16,11 @@ from monai_ceph.transforms.pose_film import PoseFilm
 from monai_ceph.transforms.scale_film_intensity import ScaleFilmIntensity
 from monai_ceph.transforms.whole_film import WholeFilm
 
-__all__ = ["UPRIGHT", "Pose", "PoseFinder", "View", "stated_view"]
+__all__ = ["HALF_WEIGHT_DISTANCE", "REWEIGHTINGS", "UPRIGHT", "VIEWS", "Pose", "PoseFinder", "View", "stated_view"]
 
 # a landmark this far from its position in the mean shape has half the weight; in units of the mean shape's radius
-_HALF_WEIGHT_DISTANCE = 0.15
-_REWEIGHTINGS = 6
+HALF_WEIGHT_DISTANCE = 0.15
+REWEIGHTINGS = 6
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,9 @@ class _ViewResult:
 
 _POSITIVE = [View(turned, mirrored, False) for mirrored in (False, True) for turned in range(4)]
 _NEGATIVE = [View(view.turned, view.mirrored, True) for view in _POSITIVE]
-UPRIGHT = _POSITIVE[0]
+VIEWS = (*_POSITIVE, *_NEGATIVE)
+"""All 16 views; the first is upright."""
+UPRIGHT = VIEWS[0]
 
 _OPPOSITE = {"A": "P", "P": "A", "H": "F", "F": "H"}
 
@@ -234,11 +236,11 @@ class PoseFinder:
         """
         peaks = peaks.cpu().double().nan_to_num(nan=0.0)
         weights = peaks.clamp(min=1e-6)
-        for _ in range(_REWEIGHTINGS):
+        for _ in range(REWEIGHTINGS):
             matrix = self.frame.matrix(points, weights=weights)
             if float(torch.linalg.det(matrix[:2, :2])) * self.frame.radius**2 < 1:
                 raise ValueError("the fitted head is smaller than a pixel")
-            share = (1 / (1 + (self.shape_distance(points, matrix) / _HALF_WEIGHT_DISTANCE) ** 2)).nan_to_num(nan=0.0)
+            share = (1 / (1 + (self.shape_distance(points, matrix) / HALF_WEIGHT_DISTANCE) ** 2)).nan_to_num(nan=0.0)
             weights = (peaks * share).clamp(min=1e-9)
         return float((peaks * share).mean()), matrix
 

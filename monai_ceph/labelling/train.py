@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections import deque
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from monailabel.utils.others.generic import name_to_device
 
 from monai_ceph import weights
 from monai_ceph.errors import CephError
+from monai_ceph.folders import BUNDLES
 from monai_ceph.labelling.dataset import write_dataset
 from monai_ceph.labelling.detectors import Detectors
 from monai_ceph.labelling.scores import ScoreBook
@@ -147,15 +147,13 @@ def _option(request: dict[str, Any], key: str, defaults: dict[str, Any]) -> Any:
 
 def configs(overlay: Path) -> list[str]:
     """Return the config files of a run, each overlaid on the ones before it."""
-    bundles = files("monai_ceph") / "bundles"
     names = ("local.json", "overlays/accurate.json", "overlays/finetune.json")
-    return [*(str(bundles / name) for name in names), str(overlay)]
+    return [*(str(BUNDLES / name) for name in names), str(overlay)]
 
 
 def _run_bundle(overlay: Path) -> None:
-    bundles = files("monai_ceph") / "bundles"
     command = [sys.executable, "-m", "monai.bundle", "run", "training", "--config_file", str(configs(overlay))]
-    meta = ["--meta_file", str(bundles / "metadata.json"), "--logging_file", str(bundles / "logging.conf")]
+    meta = ["--meta_file", str(BUNDLES / "metadata.json"), "--logging_file", str(BUNDLES / "logging.conf")]
     last_lines: deque[str] = deque(maxlen=5)
     with subprocess.Popen(
         [*command, *meta], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"

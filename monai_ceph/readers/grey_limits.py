@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["GreyLimits", "grey_limits"]
+__all__ = ["IN_GAP", "MARGIN", "SMALL_PART", "GreyLimits", "grey_limits"]
 
 # share of the pixels that may lie in a gap; the smallest one that shows a gap locates its ends best
-_IN_GAP = (0, 0.002, 0.005, 0.01, 0.02)
+IN_GAP = (0, 0.002, 0.005, 0.01, 0.02)
 # a head fills more of a film than this share, so a part with fewer pixels is not the anatomy
-_SMALL_PART = 0.1
+SMALL_PART = 0.1
 # share of the remaining range that is added where values were cut off, so that the edge of a shutter stays visible
-_MARGIN = 0.05
+MARGIN = 0.05
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def grey_limits(sample: np.ndarray, percentiles: tuple[float, float], max_gap: f
             break
         kept, low, high = part, part_low, part_high
         above_cut, below_cut = above_cut or take_below, below_cut or not take_below
-    margin = _MARGIN * (high - low)
+    margin = MARGIN * (high - low)
     return GreyLimits(low - margin * below_cut, high + margin * above_cut, 1 - kept.size / values.size)
 
 
@@ -71,7 +71,7 @@ def _gap(values: np.ndarray, low: float, high: float, max_gap: float) -> tuple[i
     """Return the indices in sorted values on both sides of a gap; None if there is no gap."""
     first, last = np.searchsorted(values, low, "left"), np.searchsorted(values, high, "right")
     inner = values[first:last]
-    for share in _IN_GAP:
+    for share in IN_GAP:
         count = max(1, int(share * values.size))
         if inner.size <= count:
             return None
@@ -84,7 +84,7 @@ def _gap(values: np.ndarray, low: float, high: float, max_gap: float) -> tuple[i
 
 def _is_anatomy(below: np.ndarray, above: np.ndarray) -> bool:
     """Return True if the part below a gap is the anatomy, False if it is the part above."""
-    small = _SMALL_PART * (below.size + above.size)
+    small = SMALL_PART * (below.size + above.size)
     if min(below.size, above.size) < small:
         return below.size > above.size
     spreads = [np.subtract(*np.percentile(part, (95, 5))) for part in (below, above)]

@@ -21,6 +21,7 @@ from typing import Any
 import yaml
 
 from monai_ceph import weights
+from monai_ceph.folders import BUNDLES, TRANSFORMS
 from monai_ceph.version import __version__
 
 __all__ = ["model_fingerprint"]
@@ -66,7 +67,7 @@ def model_fingerprint(
         the GPU are unknown.
     """
     try:
-        configs = [_PACKAGE / "bundles" / "inference.json", *overlays]
+        configs = [BUNDLES / "inference.json", *overlays]
         contents = [file.read_bytes() for file in configs]
         parsed = [_parsed(file, content) for file, content in zip(configs, contents, strict=True)]
         values = _values(parsed)
@@ -103,7 +104,9 @@ def _of(package: str) -> Path:
 
 def _code() -> list[Path]:
     """Return the files of this package: during development they change without a new version."""
-    return sorted([*_PACKAGE.rglob("*.py"), _PACKAGE / "weights" / "model.json"])
+    # in a checkout, the transforms lie beside the package
+    code = {file.resolve() for folder in (_PACKAGE, TRANSFORMS) for file in folder.rglob("*.py")}
+    return sorted([*code, _PACKAGE / "weights" / "model.json"])
 
 
 # configs

@@ -19,6 +19,7 @@ from monai.bundle import ConfigParser, ckpt_export
 from monai_ceph import weights
 from monai_ceph.detection import model_identity, read_config, root_cause, used_weights
 from monai_ceph.errors import CephError
+from monai_ceph.folders import BUNDLES
 from monai_ceph.landmarks import SYMBOLS
 from monai_ceph.storage.atomic import folder_written_beside
 from monai_ceph.zoo import configs, documents
@@ -33,7 +34,6 @@ NAME = "head_xray_landmark_detection"
 LARGE = 25_000_000
 """Size in bytes above which the model zoo takes a file from a URL instead of its repository."""
 
-_CONFIGS = Path(str(files("monai_ceph") / "bundles"))
 _TEMPLATES = Path(str(files("monai_ceph") / "zoo" / "templates"))
 
 
@@ -69,7 +69,7 @@ def write_bundle(
     target = out / NAME
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise CephError(f"{target}: the folder exists and is not empty. Remove it, or give another folder")
-    inference = read_config([str(_CONFIGS / "inference.json"), *map(str, overlays)])
+    inference = read_config([str(BUNDLES / "inference.json"), *map(str, overlays)])
     try:
         model, identity = _networks(inference), model_identity(inference)
         landmarks = list(inference.get_parsed_content("landmarks"))
@@ -86,7 +86,7 @@ def write_bundle(
             (part / name).mkdir()
         whole = configs.inference(inference, stages, mean_shape)
         (part / "configs" / "overlays").mkdir()
-        for path in sorted(_CONFIGS.rglob("*.json")):
+        for path in sorted(BUNDLES.rglob("*.json")):
             config = configs.read(path)
             if path.stem == "context" and not _same_network(config, inference):
                 # it would train a network that is not in the model
@@ -94,13 +94,13 @@ def write_bundle(
             if path.stem == "finetune" and mean_shape is None:
                 # the model does not use a pose
                 continue
-            name = path.relative_to(_CONFIGS).as_posix()
+            name = path.relative_to(BUNDLES).as_posix()
             if name == "local.json":
                 _save(part / "configs" / "train.json", configs.training(config, whole))
             else:
                 own = {"inference.json": whole, "metadata.json": meta}.get(name)
                 _save(part / "configs" / name, own or configs.overlay(config, whole))
-        shutil.copy(_CONFIGS / "logging.conf", part / "configs")
+        shutil.copy(BUNDLES / "logging.conf", part / "configs")
         shutil.copy(Path(str(files("monai_ceph") / "zoo" / "LICENSE")), part)
         if set(landmarks) <= set(SYMBOLS):
             # they run on phantoms, which have no other landmarks

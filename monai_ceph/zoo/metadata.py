@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from importlib.resources import files
 from typing import Any
 
+from monai_ceph.folders import BUNDLES
 from monai_ceph.landmarks import SYMBOLS, name_of
 from monai_ceph.result import ModelIdentity
 from monai_ceph.version import __version__
@@ -22,7 +22,7 @@ def metadata(landmarks: Sequence[str], model: ModelIdentity, shipped: bool) -> d
         model: identity of the model in the bundle.
         shipped: whether weights and recipe are those of the package, so that its figures apply.
     """
-    text = (files("monai_ceph") / "bundles" / "metadata.json").read_text(encoding="utf-8")
+    text = (BUNDLES / "metadata.json").read_text(encoding="utf-8")
     result: dict[str, Any] = json.loads(text)
     # the configs use this package; the model zoo's CI installs the packages listed here with pip
     result["required_packages_version"]["monai-ceph"] = __version__

@@ -11,14 +11,14 @@ import pytest
 from forked import printed
 from pydicom.dataset import Dataset
 
-import monai_ceph
 from monai_ceph.cli import app
+from monai_ceph.folders import BUNDLES
 from monai_ceph.work import names
 
 MARK = "Zyxwv"
 BY_UID, DEIDENTIFIED = "--names uid", "--deidentify"
 OPTIONS = (BY_UID, DEIDENTIFIED)
-NO_EXPANSION = Path(monai_ceph.__file__).parent / "bundles" / "overlays" / "no_expansion.json"
+NO_EXPANSION = BUNDLES / "overlays" / "no_expansion.json"
 
 TEXTS = (
     *(

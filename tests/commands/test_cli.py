@@ -17,11 +17,12 @@ from typer.testing import CliRunner
 import monai_ceph
 from monai_ceph.cli import app
 from monai_ceph.datasets import folder
+from monai_ceph.folders import BUNDLES
 from monai_ceph.landmarks import NAMES, NUM_LANDMARKS, SYMBOLS
 from monai_ceph.reports.json_result import may_replace
 
 # one patch per landmark instead of five: the same code in a fraction of the time
-OVERLAYS = Path(monai_ceph.__file__).parent / "bundles" / "overlays"
+OVERLAYS = BUNDLES / "overlays"
 QUICK = ("--device", "cpu", "--config", str(OVERLAYS / "no_expansion.json"))
 
 STEPS = ("looking for films", "loading the model", "detecting", "evaluating", "drawing")

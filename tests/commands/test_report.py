@@ -10,12 +10,12 @@ import pytest
 from dicom_films import detection_on
 from typer.testing import CliRunner
 
-import monai_ceph
 from monai_ceph.cli import app
 from monai_ceph.commands.compare import same_patient
+from monai_ceph.folders import BUNDLES
 from monai_ceph.reports.json_result import save_json
 
-OVERLAYS = Path(monai_ceph.__file__).parent / "bundles" / "overlays"
+OVERLAYS = BUNDLES / "overlays"
 QUICK = ("--device", "cpu", "--config", str(OVERLAYS / "no_expansion.json"))
 
 

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from monai_ceph import weights
+from monai_ceph.folders import BUNDLES
 from monai_ceph.work import fingerprint
 from monai_ceph.work.fingerprint import model_fingerprint
 
-OVERLAYS = Path(fingerprint.__file__).parents[1] / "bundles" / "overlays"
+OVERLAYS = BUNDLES / "overlays"
 
 
 def config(path: Path, **keys: Any) -> Path:
@@ -43,7 +44,7 @@ def test_weights_of_the_same_size_and_time(tmp_path: Path) -> None:
 def test_shipped_weights(stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = model_fingerprint("cpu")
     package = fingerprint._PACKAGE
-    (tmp_path / "bundles").symlink_to(package / "bundles")
+    (tmp_path / "bundles").symlink_to(BUNDLES)
     (tmp_path / "weights").mkdir()
     for name in ("global.pt", "local.pt", "context.pt", "model.json"):
         (tmp_path / "weights" / name).write_bytes((package / "weights" / name).read_bytes())
