@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["SCHEMA", "UPGRADES", "VERSION"]
 
-VERSION = 3
+VERSION = 4
 
 _FILMS = """
 CREATE TABLE films (
@@ -22,14 +22,29 @@ CREATE TABLE films (
   reason TEXT,
   ended REAL,
   content TEXT,
-  image_sha256 TEXT
+  image_sha256 TEXT,
+  pixels_sha256 TEXT
 );
 CREATE INDEX films_state ON films (state, received);
 CREATE INDEX films_uid ON films (uid);
 """
 
+# the last object of each kind for an image or a frame, by the image's UID
+_ANSWERS = """
+CREATE TABLE answers (
+  image_uid TEXT NOT NULL,
+  frame INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  answered TEXT NOT NULL,
+  reference TEXT NOT NULL,
+  replaces TEXT,
+  PRIMARY KEY (image_uid, frame, kind)
+);
+"""
+
 SCHEMA = f"""
 {_FILMS}
+{_ANSWERS}
 CREATE TABLE deliveries (
   id INTEGER PRIMARY KEY,
   film INTEGER NOT NULL REFERENCES films (id),
@@ -79,7 +94,14 @@ ALTER TABLE films RENAME TO films_1;
 {_FILMS}
 INSERT INTO films ({_COLUMNS}) SELECT {_COLUMNS} FROM films_1;
 DROP TABLE films_1;
+{_ANSWERS}
 """,
     # the digests are the same; version 2 had another name for them
-    2: "ALTER TABLE films RENAME COLUMN decoded TO image_sha256;",
+    2: f"""
+ALTER TABLE films RENAME COLUMN decoded TO image_sha256;
+ALTER TABLE films ADD COLUMN pixels_sha256 TEXT;
+{_ANSWERS}
+""",
+    # version 3 knew nothing of earlier answers
+    3: f"ALTER TABLE films ADD COLUMN pixels_sha256 TEXT;\n{_ANSWERS}",
 }

@@ -22,10 +22,11 @@ from monai_ceph.pacs.config import SpoolConfig
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.ledger_rows import Film
 from monai_ceph.readers.quiet_pydicom import quiet
+from monai_ceph.reports.header_identity import ObjectReference
 from monai_ceph.storage.atomic import written_beside
 from monai_ceph.work.options import OBJECT_FORMATS, film_files
 
-__all__ = ["Spool", "film_key", "fsync_folder", "instance_uid_of"]
+__all__ = ["Spool", "film_key", "fsync_folder", "instance_uid_of", "reference_of"]
 
 _HEX = 24
 _CHUNK = 2**20
@@ -54,6 +55,14 @@ def instance_uid_of(path: Path) -> str:
     """Return the SOP Instance UID of a DICOM file that was checked before."""
     with quiet():
         return str(dcmread(path, stop_before_pixels=True, specific_tags=["SOPInstanceUID"]).SOPInstanceUID)
+
+
+def reference_of(path: Path) -> ObjectReference:
+    """Return the UIDs of an object that this software made."""
+    names = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
+    with quiet():
+        header = dcmread(path, stop_before_pixels=True, specific_tags=list(names))
+    return ObjectReference(*(str(header[name].value) for name in names))
 
 
 class Spool:

@@ -16,6 +16,7 @@ from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
 from monai_ceph.analysis import Measurement
 from monai_ceph.reports.dicom_objects import building, complete, identification, write_object
 from monai_ceph.reports.dicom_source import header_warnings, image_reference
+from monai_ceph.reports.header_identity import ObjectReference
 from monai_ceph.reports.pdf_report import pdf_report
 from monai_ceph.reports.report_content import film_report
 from monai_ceph.reports.report_figure import film_figure
@@ -27,7 +28,11 @@ _TITLE = "Cephalometric report, not reviewed"
 
 
 def encapsulated_pdf(
-    detection: Detection, source: Dataset, measurements: Sequence[Measurement], film_png: bytes | None
+    detection: Detection,
+    source: Dataset,
+    measurements: Sequence[Measurement],
+    film_png: bytes | None,
+    replaces: ObjectReference | None = None,
 ) -> Dataset:
     """Return the Encapsulated PDF of one film: a draft, unverified.
 
@@ -38,6 +43,7 @@ def encapsulated_pdf(
         source: the film's header, from :func:`monai_ceph.reports.dicom_source.source_header`.
         measurements: of the detection.
         film_png: the picture of the whole film, as PNG; None for the tracing alone.
+        replaces: the object that was made before the header was changed under the same UID; None if there is none.
 
     Raises:
         CephError: the film has no valid UIDs, is not the film of the detection, or ReportLab is not installed.
@@ -52,7 +58,7 @@ def encapsulated_pdf(
             sop_class_uid=EncapsulatedPDFStorage,
             modality="DOC",
             transfer_syntax_uid=ExplicitVRLittleEndian,
-            **identification("DOC", reference, source, detection),
+            **identification("DOC", reference, source, detection, replaces),
         )
         result.ConversionType = "WSD"
         result.AcquisitionDateTime = None
@@ -71,7 +77,12 @@ def encapsulated_pdf(
 
 
 def save_pdf(
-    target: Path, detection: Detection, source: Dataset, measurements: Sequence[Measurement], film_png: bytes | None
+    target: Path,
+    detection: Detection,
+    source: Dataset,
+    measurements: Sequence[Measurement],
+    film_png: bytes | None,
+    replaces: ObjectReference | None = None,
 ) -> None:
     """Write the Encapsulated PDF of one film, atomically. The same detection gives the same bytes.
 
@@ -81,7 +92,7 @@ def save_pdf(
         CephError: as :func:`encapsulated_pdf`.
         OSError: if the file cannot be written.
     """
-    write_object(target, encapsulated_pdf(detection, source, measurements, film_png))
+    write_object(target, encapsulated_pdf(detection, source, measurements, film_png, replaces))
 
 
 def _reference(reference: Dataset) -> Dataset:

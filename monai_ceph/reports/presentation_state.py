@@ -20,6 +20,7 @@ from monai_ceph.reports.dicom_display import is_grey, is_inverted, modality_lut,
 from monai_ceph.reports.dicom_objects import building, complete, identification, write_object
 from monai_ceph.reports.dicom_source import image_reference
 from monai_ceph.reports.dicom_uids import derived_uid, tracking_uid
+from monai_ceph.reports.header_identity import ObjectReference, header_identity
 from monai_ceph.reports.labels import Label, place_labels
 from monai_ceph.reports.notes import NOTICE, profile_lines, scale_line
 from monai_ceph.reports.structured_report import image_position
@@ -41,7 +42,10 @@ _RADIUS, _LETTER_WIDTH, _TEXT_HEIGHT = 0.004, 0.011, 0.02
 
 
 def presentation_state(
-    detection: Detection, source: Dataset, reviewer: str | None = None
+    detection: Detection,
+    source: Dataset,
+    reviewer: str | None = None,
+    replaces: ObjectReference | None = None,
 ) -> pr.GrayscaleSoftcopyPresentationState | pr.ColorSoftcopyPresentationState:
     """Return the presentation state of one film: a point, a circle and the symbol for each landmark.
 
@@ -52,6 +56,7 @@ def presentation_state(
         detection: result for the film or one of its frames.
         source: the film's header, from :func:`monai_ceph.reports.dicom_source.source_header`.
         reviewer: the person who signed these points; None: nobody reviewed them.
+        replaces: the object that was made before the header was changed under the same UID; None if there is none.
 
     Raises:
         CephError: the film has no valid UIDs, is not the film of the detection, or has an unknown SOP class.
@@ -65,10 +70,10 @@ def presentation_state(
             "content_description": f"Cephalometric landmarks, {'unreviewed' if reviewer is None else 'reviewed'}",
             "graphic_layers": layers,
             "graphic_annotations": annotations,
-            **identification("PR", reference, source, detection),
+            **identification("PR", reference, source, detection, replaces),
         }
         if reviewer is not None:
-            arguments |= _reviewed(detection, reference, reviewer)
+            arguments |= _reviewed(detection, reference, source, reviewer)
         # empty, so that highdicom adds no grayscale pipeline; it is added below
         reference.SharedFunctionalGroupsSequence, reference.PerFrameFunctionalGroupsSequence = [Dataset()], []
         if is_grey(source):
@@ -98,31 +103,32 @@ def presentation_state(
     return state
 
 
-def _reviewed(detection: Detection, reference: Dataset, reviewer: str) -> dict[str, Any]:
+def _reviewed(detection: Detection, reference: Dataset, source: Dataset, reviewer: str) -> dict[str, Any]:
     """Return what differs from the model's presentation state: another object, of another series, by a person."""
     places = [None if mark.x is None else (round(mark.x, 3), round(mark.y or 0, 3)) for mark in detection.landmarks]
-    image = reference.SOPInstanceUID
+    image, header = reference.SOPInstanceUID, header_identity(source, detection.frame)
     return {
         "series_instance_uid": derived_uid("series", "PR", reference.SeriesInstanceUID, "reviewed"),
-        "sop_instance_uid": derived_uid("reviewed", "PR", image, detection.frame, reviewer, str(places)),
+        "sop_instance_uid": derived_uid("reviewed", "PR", image, detection.frame, reviewer, str(places), header),
         "series_description": "Cephalometric landmarks, reviewed by a person",
         "content_creator_name": reviewer,
     }
 
 
-def save_gsps(target: Path, detection: Detection, source: Dataset) -> None:
+def save_gsps(target: Path, detection: Detection, source: Dataset, replaces: ObjectReference | None = None) -> None:
     """Write the presentation state of one film, beside its place first. The same detection gives the same bytes.
 
     Args:
         target: the file to write.
         detection: result for the film or one of its frames.
         source: the film's header, from :func:`monai_ceph.reports.dicom_source.source_header`.
+        replaces: the object that was made before the header was changed under the same UID; None if there is none.
 
     Raises:
         CephError: the film has no valid UIDs, is not the film of the detection, or has an unknown SOP class.
         OSError: if the file cannot be written.
     """
-    write_object(target, presentation_state(detection, source))
+    write_object(target, presentation_state(detection, source, replaces=replaces))
 
 
 def _graphics(detection: Detection, reference: Dataset) -> tuple[list[pr.GraphicLayer], list[pr.GraphicAnnotation]]:

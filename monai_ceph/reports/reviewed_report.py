@@ -23,6 +23,7 @@ from monai_ceph.reports.dicom_codes import concept
 from monai_ceph.reports.dicom_objects import MANUFACTURER, building, complete
 from monai_ceph.reports.dicom_source import header_warnings, image_reference
 from monai_ceph.reports.dicom_uids import derived_uid, tracking_uid
+from monai_ceph.reports.header_identity import header_identity
 from monai_ceph.reports.notes import NOTICE
 from monai_ceph.version import __version__
 
@@ -95,7 +96,8 @@ def reviewed_report(review: Review, source: Dataset) -> sr.ComprehensiveSR:
         moment = review.created.isoformat()
         places = [None if np.isnan(place).any() else place for place in review.points.round(3).tolist()]
         # a draft and its signed version are two documents
-        parts = (moment, str(places), *(("verified",) if review.verified else ()))
+        header = header_identity(source, review.frame)
+        parts = (moment, str(places), header, *(("verified",) if review.verified else ()))
         document = sr.ComprehensiveSR(
             evidence=[reference],
             content=report,

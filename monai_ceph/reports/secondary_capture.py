@@ -19,6 +19,7 @@ from monai_ceph.reports.dicom_display import pixel_aspect_ratio
 from monai_ceph.reports.dicom_objects import building, complete, identification, write_object
 from monai_ceph.reports.dicom_source import image_reference
 from monai_ceph.reports.film_tracing import draw_tracing
+from monai_ceph.reports.header_identity import ObjectReference
 from monai_ceph.result import Detection
 
 __all__ = ["DERIVED", "save_sc", "secondary_capture"]
@@ -29,13 +30,16 @@ DERIVED = "Derived picture, made by software. Not reviewed."
 _DESCRIPTION = "Film reduced to the size of a screen, with landmarks, planes and outlines drawn on it. Not reviewed."
 
 
-def secondary_capture(detection: Detection, source: Dataset, radiograph: Radiograph) -> Dataset:
+def secondary_capture(
+    detection: Detection, source: Dataset, radiograph: Radiograph, replaces: ObjectReference | None = None
+) -> Dataset:
     """Return the tracing of one film as a Secondary Capture image: RGB, derived, with burned-in text.
 
     Args:
         detection: result for the film or one of its frames.
         source: the film's header, from :func:`monai_ceph.reports.dicom_source.source_header`.
         radiograph: the pixels of the film or of the frame.
+        replaces: the object that was made before the header was changed under the same UID; None if there is none.
 
     Raises:
         CephError: the film has no valid UIDs, or is not the film of the detection.
@@ -47,7 +51,7 @@ def secondary_capture(detection: Detection, source: Dataset, radiograph: Radiogr
             sop_class_uid=SecondaryCaptureImageStorage,
             modality="OT",
             transfer_syntax_uid=ExplicitVRLittleEndian,
-            **identification("SC", reference, source, detection),
+            **identification("SC", reference, source, detection, replaces),
         )
         result.ConversionType = "WSD"
         result.ImageType = ["DERIVED", "SECONDARY"]
@@ -68,7 +72,13 @@ def secondary_capture(detection: Detection, source: Dataset, radiograph: Radiogr
     return result
 
 
-def save_sc(target: Path, detection: Detection, source: Dataset, radiograph: Radiograph) -> None:
+def save_sc(
+    target: Path,
+    detection: Detection,
+    source: Dataset,
+    radiograph: Radiograph,
+    replaces: ObjectReference | None = None,
+) -> None:
     """Write the Secondary Capture of one film, atomically. The same detection gives the same bytes.
 
     Args:
@@ -76,12 +86,13 @@ def save_sc(target: Path, detection: Detection, source: Dataset, radiograph: Rad
         detection: result for the film or one of its frames.
         source: the film's header, from :func:`monai_ceph.reports.dicom_source.source_header`.
         radiograph: the pixels of the film or of the frame.
+        replaces: the object that was made before the header was changed under the same UID; None if there is none.
 
     Raises:
         CephError: the film has no valid UIDs, or is not the film of the detection.
         OSError: if the file cannot be written.
     """
-    write_object(target, secondary_capture(detection, source, radiograph))
+    write_object(target, secondary_capture(detection, source, radiograph, replaces))
 
 
 def _source(reference: Dataset, detection: Detection) -> Dataset:
