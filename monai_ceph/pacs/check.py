@@ -11,6 +11,7 @@ from pathlib import Path
 from monai_ceph.archives.client_tls import client_tls
 from monai_ceph.errors import CephError
 from monai_ceph.pacs.config import NodeConfig
+from monai_ceph.pacs.open_files import check_open_files
 from monai_ceph.pacs.receiver import server_tls
 from monai_ceph.profiles import load_profile
 
@@ -28,6 +29,7 @@ def check_node(config: NodeConfig) -> None:
         CephError: something cannot be used.
     """
     check_folder(config.folder)
+    check_open_files(config)
     if config.http is not None and config.http.port == config.port:
         raise CephError(f"http.port and port are both {config.port}")
     dicom = any("pdf" in target.objects for target in config.targets.dicom)

@@ -44,8 +44,34 @@ class AcceptConfig(Section):
     max_object_mb: float = Field(
         default=256, gt=0, le=4096, description="an object above this size ends its association"
     )
+    max_per_address: int | None = Field(
+        default=None, ge=1, le=400, description="associations from one address; by default three quarters of all"
+    )
+    reserved: int | None = Field(
+        default=None, ge=0, le=399, description="of these, only known senders get so many; by default a fifth of all"
+    )
+    request_s: Annotated[float, Field(gt=0, le=300)] = Field(
+        default=10, description="time from the connection to the end of the association request"
+    )
+    min_kb_per_s: float = Field(default=16, gt=0, le=1024, description="a slower sender's association is ended")
     timeout_s: Seconds = 60
     tls: ServerTls | None = None
+
+    @property
+    def kept(self) -> int:
+        """Associations that only known senders get."""
+        return self.max_associations // 5 if self.reserved is None else self.reserved
+
+    @property
+    def per_address(self) -> int:
+        """Associations at once from one address."""
+        return self.max_per_address or self.max_associations - self.max_associations // 4
+
+    @model_validator(mode="after")
+    def _places_for_all(self) -> AcceptConfig:
+        if (self.reserved or 0) >= self.max_associations:
+            raise ValueError("reserved must be less than max_associations")
+        return self
 
 
 class SpoolConfig(Section):

@@ -291,6 +291,11 @@ class NodeLedger(LedgerFile):
         with self.lock:
             return self._film("uid = ?", uid) is not None
 
+    def knows_sender(self, sender: str) -> bool:
+        """Whether a film from a sender with this AE title was ever received."""
+        with self.lock:
+            return bool(self.database.rows("SELECT 1 FROM films WHERE sender = ? LIMIT 1", sender))
+
     def films(self, *states: FilmState) -> Iterator[Film]:
         """Yield the films in some states. Only one page is in memory at a time."""
         marks, last = ", ".join("?" * len(states)), 0

@@ -26,6 +26,7 @@ from monai_ceph.pacs.detection_loop import DetectionLoop, Workers
 from monai_ceph.pacs.folder import locked_folder, open_folder
 from monai_ceph.pacs.inbox import InboxLoop, put_into_inbox
 from monai_ceph.pacs.logs import log
+from monai_ceph.pacs.open_files import check_open_files
 from monai_ceph.pacs.polling_loop import PollingLoop
 from monai_ceph.pacs.receiver import FilmIntake, Receiver
 from monai_ceph.pacs.spool import instance_uid_of
@@ -129,7 +130,7 @@ class Node:
         """Return why films are refused at the moment."""
         full = self.intake.full()
         ending = ["the node is shutting down"] if self._ended.is_set() else []
-        return ending + ([full] if full is not None else [])
+        return ending + ([full] if full is not None else []) + self.receiver.problems()
 
     def _wake_all(self) -> None:
         self._wake_detection()
@@ -233,6 +234,7 @@ def run_node(config: NodeConfig, make_detector: MakeDetector) -> None:
             os._exit(128 + number)
         asked.set()
 
+    check_open_files(config)
     with locked_folder(config.folder):
         node = Node(config, make_detector)
         for number in (signal.SIGINT, signal.SIGTERM):

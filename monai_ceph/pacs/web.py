@@ -25,6 +25,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from monai_ceph.errors import StoppedError
 from monai_ceph.pacs.config import HttpConfig
 from monai_ceph.pacs.delivery_loop import DeliveryLoop
+from monai_ceph.pacs.guarded_http import GuardedHttp
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.metrics import metrics_text
 from monai_ceph.pacs.overview import Overview, SourceRow, TargetRow, dead_films, last_films, pending
@@ -197,6 +198,8 @@ class WebServer:
 
     def __init__(self, app: FastAPI, config: HttpConfig) -> None:
         options = {"log_config": None, "access_log": False, "server_header": False, "timeout_keep_alive": 5}
+        # a small backlog: everything in it is accepted at once, and each connection is an open file
+        options |= {"http": GuardedHttp, "ws": "none", "backlog": 16}
         self._server = uvicorn.Server(uvicorn.Config(app, config.host, config.port, **options))  # type: ignore[arg-type]
 
     def run(self, ended: threading.Event) -> None:
