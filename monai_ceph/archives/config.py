@@ -180,6 +180,7 @@ class DicomWebTarget(DicomWebService):
     """A target for STOW-RS."""
 
     objects: tuple[ObjectName, ...] = Field(default=("sr", "gsps"), min_length=1)
+    verify: bool = Field(default=False, description="ask by QIDO-RS for each object that the target says it stored")
 
 
 class _Polled(BaseModel):

@@ -136,7 +136,7 @@ class DicomWebSender:
     def open(self) -> Iterator[Send]:
         """Open a session."""
         with dicomweb(self._config) as client:
-            yield lambda path: stow(client, _read(path))
+            yield lambda path: stow(client, _read(path), self._config.verify)
 
 
 def make_senders(config: TargetConfig, ae_title: str) -> list[Sender]:

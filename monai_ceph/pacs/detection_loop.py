@@ -81,6 +81,8 @@ class DetectionLoop:
         self._senders, self._config, self._on_detected = senders, config, on_detected
         self._at_work: dict[int, _AtWork] = {}
         self.wake = threading.Event()
+        self.trouble: str | None = None
+        """Why the disk or the ledger cannot be written at the moment."""
 
     def run(self, ended: threading.Event) -> None:
         """Work until the node ends. Films that were begun are finished first.
@@ -101,13 +103,14 @@ class DetectionLoop:
             answer = self._executor.wait()
             self._guarded(lambda answer=answer: self._take(answer, ended), ended)  # type: ignore[misc]
 
-    @staticmethod
-    def _guarded(work: Callable[[], None], ended: threading.Event) -> None:
+    def _guarded(self, work: Callable[[], None], ended: threading.Event) -> None:
         """Run a step that a full disk can stop. The films stay in their places and are tried again."""
         try:
             work()
+            self.trouble = None
         except (StoppedError, OSError) as error:
-            log("disk or ledger cannot be written", warning=True, cause=str(error))
+            self.trouble = str(error)
+            log("disk or ledger cannot be written", warning=True, cause=self.trouble)
             ended.wait(_PAUSE_SECONDS)
 
     def _fill(self) -> None:

@@ -25,7 +25,7 @@ _FILM = "SELECT id, uid, key, generation, state, attempts, reason, content, imag
 # films that an older version received have no hash of their pixels
 _IS_CONTENT = "(? IS NULL OR content IS NULL OR content = ?)"
 _DELIVERY = (
-    "SELECT d.id, d.film, f.generation, d.kind, d.stem, d.uid, d.attempts, d.since, d.target "
+    "SELECT d.id, d.film, f.generation, d.kind, d.stem, d.uid, d.attempts, d.waited, d.target "
     "FROM deliveries d JOIN films f ON f.id = d.film"
 )
 
@@ -198,7 +198,7 @@ class NodeLedger(LedgerFile):
                 return False
             unsent = self.database.number("SELECT count(*) FROM deliveries WHERE film = ? AND state <> 'sent'", film.id)
             self.database.execute(
-                "UPDATE deliveries SET state = 'pending', attempts = 0, next_try = 0, since = ? "
+                "UPDATE deliveries SET state = 'pending', attempts = 0, next_try = 0, waited = 0, since = ? "
                 "WHERE film = ? AND state = 'dead'",
                 *(time.time(), film.id),
             )
@@ -226,6 +226,18 @@ class NodeLedger(LedgerFile):
                 *(target, now, now + longest_s, count),
             )
         return [Delivery(*row) for row in rows]
+
+    def has_waited(self, target: str, seconds: float) -> None:
+        """Record that the objects for a target have waited so much longer."""
+        with self.lock:
+            if not self.database.rows(
+                "SELECT 1 FROM deliveries WHERE target = ? AND state = 'pending' LIMIT 1", target
+            ):
+                return
+        with self._writing():
+            self.database.execute(
+                "UPDATE deliveries SET waited = waited + ? WHERE target = ? AND state = 'pending'", seconds, target
+            )
 
     def sent(self, delivery: Delivery, answer: str) -> None:
         """Record that a target took an object."""

@@ -80,7 +80,7 @@ class MadeObject:
 
 @dataclass(frozen=True)
 class Delivery:
-    """One object to be sent to one target."""
+    """One object to be sent to one target. ``waited`` is how many seconds the node has tried, without pauses of its own."""
 
     id: int
     film: int
@@ -89,7 +89,7 @@ class Delivery:
     stem: str
     uid: str
     attempts: int
-    since: float
+    waited: float
     target: str
 
 

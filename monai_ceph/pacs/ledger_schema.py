@@ -42,6 +42,12 @@ CREATE TABLE answers (
 );
 """
 
+# seconds that the node itself has tried, by a clock that cannot be set
+_WAITED = """
+ALTER TABLE deliveries ADD COLUMN waited REAL NOT NULL DEFAULT 0;
+ALTER TABLE commitments ADD COLUMN waited REAL NOT NULL DEFAULT 0;
+"""
+
 SCHEMA = f"""
 {_FILMS}
 {_ANSWERS}
@@ -57,6 +63,7 @@ CREATE TABLE deliveries (
   since REAL NOT NULL,
   next_try REAL NOT NULL,
   reason TEXT,
+  waited REAL NOT NULL DEFAULT 0,
   UNIQUE (film, target, stem, kind)
 );
 CREATE INDEX deliveries_due ON deliveries (target, state, next_try);
@@ -68,6 +75,7 @@ CREATE TABLE commitments (
   since REAL NOT NULL,
   attempts INTEGER NOT NULL DEFAULT 0,
   next_try REAL NOT NULL DEFAULT 0,
+  waited REAL NOT NULL DEFAULT 0,
   UNIQUE (peer, transaction_uid)
 );
 CREATE TABLE cursors (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -95,13 +103,15 @@ ALTER TABLE films RENAME TO films_1;
 INSERT INTO films ({_COLUMNS}) SELECT {_COLUMNS} FROM films_1;
 DROP TABLE films_1;
 {_ANSWERS}
+{_WAITED}
 """,
     # the digests are the same; version 2 had another name for them
     2: f"""
 ALTER TABLE films RENAME COLUMN decoded TO image_sha256;
 ALTER TABLE films ADD COLUMN pixels_sha256 TEXT;
 {_ANSWERS}
+{_WAITED}
 """,
     # version 3 knew nothing of earlier answers
-    3: f"ALTER TABLE films ADD COLUMN pixels_sha256 TEXT;\n{_ANSWERS}",
+    3: f"ALTER TABLE films ADD COLUMN pixels_sha256 TEXT;\n{_ANSWERS}\n{_WAITED}",
 }

@@ -30,6 +30,7 @@ from monai_ceph.pacs.open_files import check_open_files
 from monai_ceph.pacs.polling_loop import PollingLoop
 from monai_ceph.pacs.receiver import FilmIntake, Receiver
 from monai_ceph.pacs.spool import instance_uid_of
+from monai_ceph.pacs.watch import Watch
 from monai_ceph.readers import read_radiograph
 from monai_ceph.work.film import MakeDetector
 from monai_ceph.work.options import Options
@@ -100,12 +101,12 @@ class Node:
             if polled[source.name].every_s is not None
         ]
         self.inbox = InboxLoop(self.spool, self.intake, config.accept.timeout_s)
-        self.web = self._make_web()
         self._recover()
         try:
             self.receiver = Receiver(config, self.intake, self.commitments.ask)
         except OSError as error:
             raise StoppedError(f"the DICOM port {config.port} of {config.host} cannot be used: {error}") from error
+        self.web = self._make_web()
 
     def _make_web(self) -> WebServer | None:
         http = self.config.http
@@ -114,6 +115,10 @@ class Node:
         # imported only here: without a page no web server is needed
         from monai_ceph.pacs.web import WebServer, make_app
 
+        parts = (self.detection, self.commitments, self.inbox)
+        watch = Watch(
+            self.ledger, self.intake, self.receiver, self.deliveries, self.polls, parts, self._ended.is_set
+        )
         app = make_app(
             http,
             self.config.ae_title,
@@ -121,16 +126,10 @@ class Node:
             self.ledger,
             self.deliveries,
             self.polls,
-            self._problems,
+            watch,
             self._wake_all,
         )
         return WebServer(app, http)
-
-    def _problems(self) -> list[str]:
-        """Return why films are refused at the moment."""
-        full = self.intake.full()
-        ending = ["the node is shutting down"] if self._ended.is_set() else []
-        return ending + ([full] if full is not None else []) + self.receiver.problems()
 
     def _wake_all(self) -> None:
         self._wake_detection()

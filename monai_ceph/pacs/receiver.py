@@ -128,6 +128,8 @@ class Receiver:
 
     def __init__(self, config: NodeConfig, intake: FilmIntake, commit: Callable[[Dataset, str], int]) -> None:
         self._config, self._intake, self._commit = config, intake, commit
+        self.trouble: str | None = None
+        """Why the last film could not be written, None if it could."""
         # data sets of any size are written to the disk as they arrive, and only renamed at the end
         _config.STORE_RECV_CHUNKED_DATASET = True
         tempfile.tempdir = str(intake.spool.incoming)
@@ -193,6 +195,7 @@ class Receiver:
             return self._take(event, part, sender)
         except (OSError, StoppedError) as error:
             cause = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            self.trouble = cause
             log("refused", warning=True, sender=sender, status="A700", cause=cause)
             return OUT_OF_RESOURCES
         finally:
@@ -211,6 +214,7 @@ class Receiver:
             log("refused", warning=True, sender=sender, status=f"{status:04X}", cause=cause)
             return status
         self._intake.take(part, uid, sender)
+        self.trouble = None
         return SUCCESS
 
     def _log_rejected(self, event: evt.Event) -> None:

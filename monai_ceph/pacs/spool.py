@@ -88,6 +88,8 @@ class Spool:
         for each in self._object_folders():
             each.mkdir(mode=0o700, exist_ok=True)
         fsync_folder(folder)
+        # size, time of change, and when by the monotonic clock they were first seen
+        self._incoming: dict[Path, tuple[int, int, float]] = {}
 
     def full(self, films: int) -> str | None:
         """Return why no further film can be received while this many are unfinished, or None."""
@@ -115,10 +117,19 @@ class Spool:
 
     def sweep(self, seconds: float) -> None:
         """Remove partly received files without a new byte for this long: their associations were lost."""
+        seen: dict[Path, tuple[int, int, float]] = {}
         for path in self.incoming.iterdir():
             with suppress(FileNotFoundError):
-                if time.time() - path.stat().st_mtime > seconds:
+                now, status = time.monotonic(), path.stat()
+                # not the age by the clock, which may be set
+                size, changed, since = self._incoming.get(path, (-1, -1, now))
+                if (size, changed) != (status.st_size, status.st_mtime_ns):
+                    since = now
+                elif now - since > seconds:
                     path.unlink()
+                    continue
+                seen[path] = (status.st_size, status.st_mtime_ns, since)
+        self._incoming = seen
 
     def film(self, key: str) -> Path:
         """Return the path of a film in the queue."""
@@ -186,10 +197,11 @@ class Spool:
         Partly received files are removed: they were never answered with success, so their senders still have them.
         """
         for path in self.incoming.iterdir():
-            path.unlink(missing_ok=True)
+            if not path.is_dir():
+                path.unlink(missing_ok=True)
         self._remove_parts()
         unknown = []
-        for path in sorted(self.queue.glob("*.dcm")):
+        for path in sorted(each for each in self.queue.glob("*.dcm") if each.is_file()):
             film = ledger.film_of(path.stem)
             if film is None:
                 unknown.append(path)

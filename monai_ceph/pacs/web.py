@@ -28,9 +28,10 @@ from monai_ceph.pacs.delivery_loop import DeliveryLoop
 from monai_ceph.pacs.guarded_http import GuardedHttp
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.metrics import metrics_text
-from monai_ceph.pacs.overview import Overview, SourceRow, TargetRow, dead_films, last_films, pending
+from monai_ceph.pacs.overview import Overview, SourceRow, TargetRow, dead_films, last_films, pending, refused
 from monai_ceph.pacs.polling_loop import PollingLoop
 from monai_ceph.pacs.spool import Spool
+from monai_ceph.pacs.watch import Watch
 from monai_ceph.version import __version__
 
 __all__ = ["WebServer", "make_app"]
@@ -63,7 +64,7 @@ def make_app(
     ledger: NodeLedger,
     deliveries: list[DeliveryLoop],
     polls: list[PollingLoop],
-    problems: Callable[[], list[str]],
+    watch: Watch,
     on_retry: Callable[[], None],
 ) -> FastAPI:
     """Return the application.
@@ -75,7 +76,7 @@ def make_app(
         ledger: its ledger.
         deliveries: its targets.
         polls: the archives that it queries.
-        problems: returns why films are refused at the moment.
+        watch: knows what is wrong at the moment.
         on_retry: called when a dead letter is retried.
     """
     known = {} if config.token is not None else _NOT_HERE
@@ -104,33 +105,39 @@ def make_app(
     def health() -> dict[str, str]:
         return {"status": "ok"}
 
-    refuses = _object(problems={"type": "array", "items": {"type": "string"}})
+    sentences = {"type": "array", "items": {"type": "string"}}
+    refuses = _object(problems=sentences, warnings=sentences)
 
     @app.get("/ready", responses={503: {"description": "Films are refused at the moment", **refuses}})
     def ready(response: Response) -> dict[str, list[str]]:
         try:
-            causes = problems()
+            # without the causes, which name hosts: nobody has to log in here
+            causes, warnings = watch.problems(), list(watch.warnings())
         except StoppedError:
-            causes = ["the ledger cannot be read or written"]
+            causes, warnings = ["the ledger cannot be read or written"], []
         response.status_code = 503 if causes else 200
-        return {"problems": causes}
+        return {"problems": causes, "warnings": warnings}
 
     metrics_are = {200: {"description": "For Prometheus", "content": {"text/plain": _TEXT}}}
 
     @app.get("/metrics", response_class=Response, **secured | {"responses": secured["responses"] | metrics_are})
     def metrics() -> Response:
-        text = metrics_text(ledger, deliveries, polls, spool.folder)
+        text = metrics_text(ledger, deliveries, polls, spool.folder, watch)
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @app.get("/status", **secured)
     def status() -> Overview:
-        waiting = pending(ledger)
+        waiting, refusals = pending(ledger), refused(ledger)
         return Overview(
             ae_title=ae_title,
-            problems=problems(),
+            problems=watch.problems(),
+            warnings=[f"{what}: {cause}" for what, cause in watch.warnings().items()],
             counts=ledger.counts(),
             targets=[
-                TargetRow(each.name, waiting.get(each.name, 0), each.state.failures, each.state.cause)
+                TargetRow(
+                    *(each.name, waiting.get(each.name, 0), each.state.failures, each.state.cause),
+                    *refusals.get(each.name, (0, None)),
+                )
                 for each in deliveries
             ],
             sources=[SourceRow(each.name, each.failures, each.cause) for each in polls],
