@@ -17,6 +17,7 @@ from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPu
 
 from monai_ceph.archives.client_tls import client_tls
 from monai_ceph.archives.config import Peer
+from monai_ceph.archives.limits import limited
 from monai_ceph.errors import StoppedError
 from monai_ceph.pacs.config import NodeConfig
 from monai_ceph.pacs.ledger import NodeLedger
@@ -29,6 +30,7 @@ _NO_SUCH_OBJECT = 0x0112
 _INVALID_ARGUMENT, _NOT_AUTHORIZED = 0x0115, 0x0124
 _MOST_OBJECTS = 10000
 _PAUSE_SECONDS = 5.0
+_PEER_SECONDS = 30.0
 _TICK_SECONDS = 30.0
 
 
@@ -136,13 +138,18 @@ class Commitments:
     def _report(self, peer: Peer, asked: _Asked) -> str | None:
         """Send the N-EVENT-REPORT. Return why it failed, None if it arrived."""
         entity = AE(self._config.ae_title)
-        entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = entity.connection_timeout = 30
+        entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = _PEER_SECONDS
+        entity.connection_timeout = _PEER_SECONDS
         entity.add_requested_context(StorageCommitmentPushModel)
         # the node opens the association but is the SCP, which must be negotiated
         role = build_role(StorageCommitmentPushModel, scp_role=True)
         try:
             association = entity.associate(
-                peer.host, peer.port, ae_title=peer.ae_title, ext_neg=[role], tls_args=client_tls(peer.tls, peer.host)
+                *(peer.host, peer.port),
+                ae_title=peer.ae_title,
+                ext_neg=[role],
+                tls_args=client_tls(peer.tls, peer.host),
+                evt_handlers=limited(_PEER_SECONDS),
             )
             if not association.is_established:
                 return "no association"

@@ -81,6 +81,22 @@ class SpoolConfig(Section):
     min_free_mb: float = Field(default=1024, ge=0, description="space left free on the file system of the folder")
 
 
+    reserve_mb: float | None = Field(
+        default=None, ge=0, description="of this, what objects that arrive may not use; a quarter of it, at most 64 MB"
+    )
+
+    @property
+    def kept_mb(self) -> float:
+        """Space that only the node's own work may use."""
+        return min(64.0, self.min_free_mb / 4) if self.reserve_mb is None else self.reserve_mb
+
+    @model_validator(mode="after")
+    def _reserve_within(self) -> SpoolConfig:
+        if self.kept_mb > self.min_free_mb:
+            raise ValueError("reserve_mb must not be more than min_free_mb")
+        return self
+
+
 class DetectConfig(Section):
     """Detection on films."""
 

@@ -12,6 +12,7 @@ import ssl
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
 
@@ -48,6 +49,7 @@ class _GuardedSocket(AssociationSocket):
     silence: float
     bytes_per_second: float
     began: float
+    overfull: Callable[[], bool]
     message_bytes = 0
     _message_began = 0.0
 
@@ -55,6 +57,10 @@ class _GuardedSocket(AssociationSocket):
         if nr_bytes > self.pdu_limit:
             log("PDU refused", warning=True, cause=f"a PDU of {nr_bytes} bytes is above the limit of {self.pdu_limit}")
             raise OSError("PDU too long")
+        if self.overfull():
+            log("object refused", warning=True, cause="only the reserve of the disk is left (spool.reserve_mb)")
+            # the partial object is removed with its association
+            raise OSError("disk full")
         if self.message_bytes == 0:
             self._message_began = time.monotonic()
         self.message_bytes += nr_bytes
@@ -125,7 +131,7 @@ class _GuardedHandler(RequestHandler):
         guarded.request_seconds = server.request_seconds
         guarded.silence = float(server.ae.network_timeout or 60)
         guarded.bytes_per_second = server.bytes_per_second
-        guarded.began = self._began
+        guarded.began, guarded.overfull = self._began, server.overfull
         self.request.settimeout(guarded.silence)
         server.places.found(self._accepted, self.request, association)
         return association
@@ -144,6 +150,7 @@ class GuardedServer(ThreadedAssociationServer):
     request_seconds: float = 10.0
     bytes_per_second: float = 1.0
     places: Places
+    overfull: Callable[[], bool]
     exhausted: float | None = None
     daemon_threads = True
     request_queue_size = 64
@@ -202,13 +209,15 @@ class GuardedServer(ThreadedAssociationServer):
     def _requested(self, event: evt.Event) -> None:
         """Reject an association for which there is no place: the sender comes back (PS3.8 table 9-21)."""
         association = event.assoc
-        if (cause := self.places.refusal(association)) is None:
+        full = self.overfull()
+        cause = "only the reserve of the disk is left (spool.reserve_mb)" if full else self.places.refusal(association)
+        if cause is None:
             return
         requestor = association.requestor
         sender = str(getattr(requestor.primitive, "calling_ae_title", "")).strip()
         log("association rejected", warning=True, sender=sender, address=requestor.address, cause=cause)
-        # transient, by the presentation service: local limit exceeded
-        association.acse.send_reject(0x02, 0x03, 0x02)
+        # transient, by the presentation service: temporary congestion, or local limit exceeded
+        association.acse.send_reject(0x02, 0x03, 0x01 if full else 0x02)
         association.kill()
 
     @staticmethod
@@ -230,7 +239,12 @@ def _remove_partial_file(event: evt.Event) -> None:
 
 
 def server_class(
-    tls: ssl.SSLContext | None, max_object_mb: float, request_s: float, min_kb_per_s: float, places: Places
+    tls: ssl.SSLContext | None,
+    max_object_mb: float,
+    request_s: float,
+    min_kb_per_s: float,
+    places: Places,
+    overfull: Callable[[], bool],
 ) -> type[GuardedServer]:
     """Return a server class with these limits, for :meth:`ApplicationEntity.make_server`."""
     limits = {
@@ -239,6 +253,7 @@ def server_class(
         "request_seconds": request_s,
         "bytes_per_second": min_kb_per_s * 1024,
         "places": places,
+        "overfull": staticmethod(overfull),
         "request_queue_size": PENDING,
     }
     return type("LimitedServer", (GuardedServer,), limits)

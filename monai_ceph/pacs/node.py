@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Node", "run_node"]
 
+_FILM_SECONDS, _OTHER_SECONDS = 60.0, 10.0
+
 
 class Node:
     """A running node. It listens from :meth:`run` on.
@@ -169,8 +171,12 @@ class Node:
         wakes = [self.detection.wake, self.commitments.wake, *(loop.wake for loop in self.deliveries)]
         for wake in (*wakes, *(loop.wake for loop in self.polls)):
             wake.set()
-        for thread in threads:
-            thread.join(timeout=60)
+        # the films at work are finished; an archive that trickles must not hold up the end for longer
+        films, others = threads[0], threads[1:]
+        films.join(timeout=_FILM_SECONDS)
+        end = time.monotonic() + _OTHER_SECONDS
+        for thread in others:
+            thread.join(timeout=max(0.0, end - time.monotonic()))
         self._executor.close(at_once=self._error is not None)
         self.ledger.close()
         log("ended")

@@ -144,7 +144,7 @@ class Receiver:
         entity.dimse_timeout = entity.network_timeout = accept.timeout_s
         entity.acse_timeout = accept.request_s
         self.places = Places(accept.max_associations, accept.per_address, accept.kept, self._knows)
-        limits = (accept.max_object_mb, accept.request_s, accept.min_kb_per_s, self.places)
+        limits = (accept.max_object_mb, accept.request_s, accept.min_kb_per_s, self.places, intake.spool.overfull)
         entity.add_supported_context(Verification)
         if config.storage_commitment:
             entity.add_supported_context(StorageCommitmentPushModel)

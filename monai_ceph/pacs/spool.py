@@ -106,6 +106,11 @@ class Spool:
             return f"{free:.0f} MB are free, less than spool.min_free_mb ({self._config.min_free_mb:.0f} MB)"
         return None
 
+    def overfull(self) -> bool:
+        """Whether only the space is left that the node itself needs to become less full again."""
+        kept = self._config.kept_mb
+        return kept > 0 and shutil.disk_usage(self.folder).free < kept * 2**20
+
     def keep(self, part: Path, key: str) -> None:
         """Move a file that is already on the disk into the queue, and make its new name durable.
 

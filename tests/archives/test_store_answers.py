@@ -141,7 +141,7 @@ QIDO: dict[str, tuple[Any, str, bool, Answer]] = {
     "untold, and an empty list": (({}, b"[]"), "204", False, Answer(False, UNCONFIRMED)),
     "untold, and a login page": (
         *(({"Content-Type": "text/html"}, b"<p>Log in</p>"), "a login page", False),
-        Answer(False, f"{UNTOLD}, and QIDO-RS does not find it"),
+        Answer(False, f"{UNTOLD}, and QIDO-RS does not answer: JSONDecodeError"),
     ),
     "told, and not asked": (({}, b"[]"), "JSON", False, Answer(True, "stored")),
     "told, and it is there": (({}, b"[" + HAS_IT + b"]"), "JSON", True, Answer(True, "stored, and QIDO-RS finds it")),
