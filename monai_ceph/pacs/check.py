@@ -14,6 +14,7 @@ from monai_ceph.pacs.config import NodeConfig
 from monai_ceph.pacs.open_files import check_open_files
 from monai_ceph.pacs.receiver import server_tls
 from monai_ceph.profiles import load_profile
+from monai_ceph.work.config_trust import check_trust
 
 __all__ = ["check_folder", "check_node", "check_owner", "open_to_others"]
 
@@ -40,6 +41,8 @@ def check_node(config: NodeConfig) -> None:
 
         if not torch.cuda.is_available():
             raise CephError(f"detect.device is {config.detect.device}, but this machine has no usable GPU")
+    if not config.detect.trusted_config:
+        check_trust(config.detect.config, "set detect.trusted_config to true")
     if config.detect.profile is not None:
         load_profile(config.detect.profile)
     try:

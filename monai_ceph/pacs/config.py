@@ -103,6 +103,7 @@ class DetectConfig(Section):
     workers: int = Field(default=1, ge=1, le=64)
     device: str | None = None
     config: tuple[ExistingFile, ...] = Field(default=(), description="bundle configs that change single keys")
+    trusted_config: bool = Field(default=False, description="let these configs run Python code")
     profile: ExistingFile | None = Field(
         default=None, description="a clinic's profile, which moves the points: monai-ceph profile learn"
     )

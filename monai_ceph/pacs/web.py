@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from importlib.resources import files
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import uvicorn
 from fastapi import Depends, FastAPI, Header, HTTPException, Path, Query, Request, Response
@@ -27,6 +28,7 @@ from monai_ceph.pacs.config import HttpConfig
 from monai_ceph.pacs.delivery_loop import DeliveryLoop
 from monai_ceph.pacs.guarded_http import GuardedHttp
 from monai_ceph.pacs.ledger import NodeLedger
+from monai_ceph.pacs.logs import log
 from monai_ceph.pacs.metrics import metrics_text
 from monai_ceph.pacs.overview import Overview, SourceRow, TargetRow, dead_films, last_films, pending, refused
 from monai_ceph.pacs.polling_loop import PollingLoop
@@ -89,6 +91,8 @@ def make_app(
 
     def logged_in(request: Request) -> None:
         if config.token is not None and not _has_token(request, config.token.get_secret_value()):
+            address = request.client.host if request.client is not None else ""
+            log("login refused", warning=True, address=address, path=request.url.path, cause="no token, or a wrong one")
             raise HTTPException(401, "a token is needed", {"WWW-Authenticate": 'Basic realm="monai-ceph"'})
 
     secured: dict[str, Any] = {"dependencies": [Depends(logged_in)], "responses": _NO_LEDGER}
@@ -166,9 +170,11 @@ def make_app(
     )
     def retry(
         film_id: Annotated[int, Path(ge=1, le=_BIGGEST)],
-        sec_fetch_site: Annotated[str, Header(examples=["same-origin", "cross-site"])] = "same-origin",
+        request: Request,
+        sec_fetch_site: Annotated[str | None, Header(examples=["same-origin", "cross-site"])] = None,
     ) -> RedirectResponse:
-        if sec_fetch_site not in ("same-origin", "none"):
+        if not _from_this_page(request, sec_fetch_site):
+            log("retry refused", warning=True, cause="the request comes from another site's page")
             raise HTTPException(403, "the request comes from another site's page")
         with spool.lock:
             film = ledger.film(film_id)
@@ -183,6 +189,17 @@ def make_app(
     return app
 
 
+def _from_this_page(request: Request, sec_fetch_site: str | None) -> bool:
+    """Return whether a request comes from this node's page, or from no page, such as from curl.
+
+    Browsers tell it in ``Sec-Fetch-Site`` where a page has TLS or is on the loopback interface, elsewhere in ``Origin``.
+    """
+    if sec_fetch_site is not None:
+        return sec_fetch_site in ("same-origin", "none")
+    page = request.headers.get("origin") or request.headers.get("referer")
+    return page is None or urlsplit(page).netloc.lower() == request.headers.get("host", "").lower()
+
+
 def _has_token(request: Request, token: str) -> bool:
     kind, _, value = request.headers.get("authorization", "").partition(" ")
     if kind.lower() == "basic":
@@ -192,6 +209,9 @@ def _has_token(request: Request, token: str) -> bool:
             return False
     elif kind.lower() != "bearer":
         return False
+    else:
+        # header values are bytes, and Starlette reads each as a character
+        value = value.encode("latin-1").decode("utf-8", errors="replace")
     return hmac.compare_digest(value.strip().encode(), token.encode())
 
 
