@@ -362,7 +362,7 @@ class TestRefused:
             detector(path, force=True, stage="global"),
         ]
         assert found[0].model == detector.identity
-        assert len({instance_uid("SR", "1.2", each) for each in found}) == 4
+        assert len({instance_uid("SR", "1.2", each, "h") for each in found}) == 4
         assert len({each.model.weights_sha256 for each in found}) == 1
         # for a film that is accepted anyway, force changes nothing
         assert detector(film, force=True, stage="global").model == found[1].model

@@ -143,6 +143,9 @@ class SelectionConfig(Section):
     max_frames: int = Field(default=4, ge=1, description="an image with more frames is not taken")
 
 
+Total = Annotated[float, Field(gt=0, le=86400, description="seconds for one answer as a whole")]
+
+
 class DicomTarget(Peer):
     """A target for C-STORE."""
 
@@ -162,6 +165,8 @@ class DicomWebService(Section):
         pattern=r"^https?://", description="such as https://pacs/dicom-web"
     )
     timeout_s: Seconds = 60
+    total_s: Total = 600
+    max_mb: float = Field(default=256, gt=0, le=4096, description="size of an answer once it is unpacked")
     username: Annotated[str, AfterValidator(_filled)] | None = None
     password: Secret | None = None
     token: Secret | None = Field(default=None, description="bearer token")
@@ -180,6 +185,7 @@ class DicomWebTarget(DicomWebService):
     """A target for STOW-RS."""
 
     objects: tuple[ObjectName, ...] = Field(default=("sr", "gsps"), min_length=1)
+    verify: bool = Field(default=False, description="ask by QIDO-RS for each object that the target says it stored")
 
 
 class _Polled(BaseModel):
@@ -206,6 +212,7 @@ class DicomSource(Peer, _Polled):
 
     name: Name
     timeout_s: Seconds = 60
+    total_s: Total = 600
     calling_ae_title: AeTitle | None = Field(
         default=None, description="AE title that the node calls with, its own by default"
     )

@@ -12,6 +12,7 @@ from dicomweb_client.api import DICOMwebClient
 from requests.utils import get_netrc_auth
 
 from monai_ceph.archives.config import DicomWebService
+from monai_ceph.archives.limits import LimitedSession
 from monai_ceph.archives.stow import read_all_media_types
 
 __all__ = ["NO_PREFIXES", "dicomweb"]
@@ -27,7 +28,7 @@ def dicomweb(config: DicomWebService, prefixes: Mapping[str, str | None] = NO_PR
         config: address and login of the service. Without a login there, ``~/.netrc`` is read.
         prefixes: ``qido_url_prefix``, ``wado_url_prefix`` and ``stow_url_prefix``, for services that have them.
     """
-    with requests.Session() as session:
+    with LimitedSession(config.total_s, config.max_mb * 2**20) as session:
         # requests itself would let the environment override the session, so that the configuration would not count
         given = session.merge_environment_settings(config.url, {}, None, None, None)
         session.trust_env = False

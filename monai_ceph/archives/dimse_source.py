@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +16,7 @@ from pynetdicom.sop_class import (
 
 from monai_ceph.archives.client_tls import client_tls
 from monai_ceph.archives.config import DicomSource
+from monai_ceph.archives.limits import limited
 from monai_ceph.archives.query import FIELDS, Deliver, Found, Level, Query, SourceError, UnusableAnswerError, images
 from monai_ceph.archives.selection import Selection
 from monai_ceph.errors import CephError
@@ -52,7 +54,7 @@ class DicomArchive:
         model = StudyRootQueryRetrieveInformationModelMove
         with self._associated(model) as association:
             last = Dataset()
-            for status, _ in association.send_c_move(identifier, self._ae_title, model):
+            for status, _ in self._in_time(association, association.send_c_move(identifier, self._ae_title, model)):
                 last = status
         moved = [last.get(f"NumberOf{kind}Suboperations") for kind in ("Completed", "Warning")]
         if last.get("Status") != 0 or last.get("NumberOfFailedSuboperations"):
@@ -61,6 +63,19 @@ class DicomArchive:
         # the numbers are optional: without them the image may have been moved
         if moved != [None, None] and not any(moved):
             raise SourceError(f"{self.name}: did not move the film to {self._ae_title}: 0 objects moved")
+
+    def _in_time(self, association: Any, answers: Iterator[Any]) -> Iterator[Any]:
+        """Yield the answers to one request, which may be many, until the time for all of them is over.
+
+        Raises:
+            SourceError: it is over. The association is aborted.
+        """
+        end = time.monotonic() + self._config.total_s
+        for each in answers:
+            if time.monotonic() > end:
+                association.abort()
+                raise SourceError(f"{self.name}: no complete answer within {self._config.total_s:g} s")
+            yield each
 
     @contextmanager
     def _associated(self, model: str) -> Iterator[Any]:
@@ -71,7 +86,10 @@ class DicomArchive:
         entity.add_requested_context(model)
         with _dimse_errors(self.name):
             association = entity.associate(
-                config.host, config.port, ae_title=config.ae_title, tls_args=client_tls(config.tls, config.host)
+                *(config.host, config.port),
+                ae_title=config.ae_title,
+                tls_args=client_tls(config.tls, config.host),
+                evt_handlers=limited(config.timeout_s),
             )
             if not association.is_established:
                 raise SourceError(f"{self.name}: no association with {config.ae_title}")
@@ -90,7 +108,8 @@ class DicomArchive:
             setattr(identifier, name, value)
         found: list[Dataset | None] = []
         with _dimse_errors(self.name), quiet():
-            for status, answer in association.send_c_find(identifier, StudyRootQueryRetrieveInformationModelFind):
+            answers = association.send_c_find(identifier, StudyRootQueryRetrieveInformationModelFind)
+            for status, answer in self._in_time(association, answers):
                 if "Status" not in status:
                     raise SourceError(f"{self.name}: the association ended during a query")
                 if status.Status in (0xFF00, 0xFF01):

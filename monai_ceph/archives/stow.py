@@ -1,4 +1,7 @@
-"""Storing an object in a DICOMweb service by STOW-RS, and reading whether it was stored (PS3.18 10.5.3)."""
+"""Storing an object in a DICOMweb service by STOW-RS, and finding out whether it was stored (PS3.18 10.5.3).
+
+A service whose answer does not say so is asked by QIDO-RS (PS3.18 10.6).
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,10 @@ _WARNINGS = {
 _OBJECT_REFUSED = (400, 409, 415, 422)
 
 
+_MOST_IN_A_SERIES = 1000
+_UNTOLD = "the answer does not say that the object is stored"
+
+
 class TargetError(CephError):
     """A target cannot take any object at the moment."""
 
@@ -44,12 +51,13 @@ class Answer:
     text: str
 
 
-def stow(client: Any, dataset: Dataset) -> Answer:
+def stow(client: Any, dataset: Dataset, verify: bool = False) -> Answer:
     """Store one object.
 
     Args:
         client: a ``DICOMwebClient``, see :func:`monai_ceph.archives.dicomweb.dicomweb`.
         dataset: the object.
+        verify: ask by QIDO-RS even if the answer says that the object is stored.
 
     Raises:
         TargetError: the service does not answer, or refuses whatever is sent.
@@ -67,7 +75,31 @@ def stow(client: Any, dataset: Dataset) -> Answer:
         raise TargetError(f"no answer: {type(error).__name__}") from error
     except Exception as error:  # the client documents few of its exceptions
         raise TargetError(f"the answer is not DICOMweb: {type(error).__name__}") from error
-    return _store_answer(answer, str(dataset.SOPInstanceUID))
+    said = _store_answer(answer, str(dataset.SOPInstanceUID))
+    if said.text != _UNTOLD and not (verify and said.taken):
+        return said
+    found, text = _asked(client, dataset)
+    return Answer(found, f"{said.text}, {'but' if said.taken is not found else 'and'} {text}")
+
+
+def _asked(client: Any, dataset: Dataset) -> tuple[bool, str]:
+    """Ask by QIDO-RS whether the service has an object. Return whether, and what it said in words."""
+    uid = str(dataset.SOPInstanceUID)
+    try:
+        with quiet():
+            answers = client.search_for_instances(
+                str(dataset.StudyInstanceUID),
+                str(dataset.SeriesInstanceUID),
+                search_filters={"SOPInstanceUID": uid},
+                # some services ignore the filter
+                limit=_MOST_IN_A_SERIES,
+            )
+            uids = {str(value(Dataset.from_json(answer), "SOPInstanceUID") or "") for answer in answers}
+    except requests.HTTPError as error:
+        return False, f"QIDO-RS answers {_refusal(error.response)}"
+    except Exception as error:  # the client documents few of its exceptions
+        return False, f"QIDO-RS does not answer: {type(error).__name__}"
+    return (True, "QIDO-RS finds it") if uid in uids else (False, "QIDO-RS does not find it")
 
 
 def _store_answer(answer: Dataset, sop_instance_uid: str) -> Answer:
@@ -93,7 +125,7 @@ def _store_answer(answer: Dataset, sop_instance_uid: str) -> Answer:
     if failed:
         code = _code((ours or failed)[0], "FailureReason")
         return Answer(False, "failed, without a reason" if code is None else f"failure reason {code:04X}")
-    return Answer(False, "the answer does not say that the object is stored")
+    return Answer(False, _UNTOLD)
 
 
 def _refusal(response: requests.Response | None) -> str:

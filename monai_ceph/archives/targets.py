@@ -13,6 +13,7 @@ from pynetdicom import AE, evt
 from monai_ceph.archives.client_tls import client_tls
 from monai_ceph.archives.config import DicomTarget, DicomWebTarget, ObjectName, TargetConfig
 from monai_ceph.archives.dicomweb import dicomweb
+from monai_ceph.archives.limits import limited
 from monai_ceph.archives.stow import Answer, TargetError, stow
 from monai_ceph.readers.quiet_pydicom import quiet
 
@@ -68,7 +69,10 @@ class DicomSender:
             entity.add_requested_context(sop_class, [uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian])
         try:
             association = entity.associate(
-                config.host, config.port, ae_title=config.ae_title, tls_args=client_tls(config.tls, config.host)
+                *(config.host, config.port),
+                ae_title=config.ae_title,
+                tls_args=client_tls(config.tls, config.host),
+                evt_handlers=limited(config.timeout_s),
             )
         except (OSError, RuntimeError) as error:
             raise TargetError(f"no connection to {config.host}:{config.port}: {error}") from error
@@ -136,7 +140,7 @@ class DicomWebSender:
     def open(self) -> Iterator[Send]:
         """Open a session."""
         with dicomweb(self._config) as client:
-            yield lambda path: stow(client, _read(path))
+            yield lambda path: stow(client, _read(path), self._config.verify)
 
 
 def make_senders(config: TargetConfig, ae_title: str) -> list[Sender]:

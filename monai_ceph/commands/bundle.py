@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from monai_ceph.commands.console import console, messages, say, stop
+from monai_ceph.commands.options import Trusted, trusted_only
 from monai_ceph.errors import CephError
 
 __all__ = ["bundle"]
@@ -16,8 +17,12 @@ __all__ = ["bundle"]
 def bundle(
     out: Annotated[Path, typer.Argument(help="Folder for the bundle; created if necessary.")],
     config: Annotated[
-        list[Path] | None, typer.Option("--config", help="Bundle config that changes single keys, such as weights.")
+        list[Path] | None,
+        typer.Option(
+            "--config", help="Bundle config that changes single keys, such as weights.", callback=trusted_only
+        ),
     ] = None,
+    trusted_config: Trusted = False,
     files_url: Annotated[
         str | None, typer.Option(help="URL where files over 25 MB will be; it is written to large_files.yml.")
     ] = None,

@@ -9,7 +9,7 @@ import typer
 
 from monai_ceph.commands.console import EXIT_INTERRUPTED, console, need_extra, stop, warn
 from monai_ceph.commands.corrections import Corrected, read_corrections, refuse_tables
-from monai_ceph.commands.options import Device, Overlay, ProfileFile, check_profile, check_spacing
+from monai_ceph.commands.options import Device, Overlay, ProfileFile, Trusted, check_profile, check_spacing
 from monai_ceph.commands.report import report_formats
 from monai_ceph.errors import CephError
 
@@ -39,6 +39,7 @@ def compare(
     profile: ProfileFile = None,
     device: Device = None,
     config: Overlay = None,
+    trusted_config: Trusted = False,
 ) -> None:
     """Superimpose two films of one patient, and list how every measurement changed.
 

@@ -20,7 +20,7 @@ from monai_ceph.commands.console import (
     say,
     stop,
 )
-from monai_ceph.commands.options import Device, Overlay, ProfileFile, check_spacing
+from monai_ceph.commands.options import Device, Overlay, ProfileFile, Trusted, check_spacing
 from monai_ceph.errors import CephError
 from monai_ceph.review import READINGS, REVIEWS
 
@@ -110,6 +110,7 @@ def detect(
     profile: ProfileFile = None,
     device: Device = None,
     config: Overlay = None,
+    trusted_config: Trusted = False,
 ) -> None:
     """Find the 19 landmarks on every film. To continue an interrupted run, give the same command again.
 

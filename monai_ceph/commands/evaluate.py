@@ -17,7 +17,7 @@ from monai_ceph.commands.evaluate_tables import (
     measurement_table,
     rate_table,
 )
-from monai_ceph.commands.options import Device, Overlay, ProfileFile, check_profile, check_spacing
+from monai_ceph.commands.options import Device, Overlay, ProfileFile, Trusted, check_profile, check_spacing
 from monai_ceph.commands.progress import Progress
 from monai_ceph.errors import CephError, DatasetError
 
@@ -88,6 +88,7 @@ def evaluate(
     profile: ProfileFile = None,
     device: Device = None,
     config: Overlay = None,
+    trusted_config: Trusted = False,
 ) -> None:
     """Detect on an annotated dataset, and print MRE, SD and SDR, in total and per landmark, and the agreement."""
     from monai_ceph.datasets import SPLITS, layout_of

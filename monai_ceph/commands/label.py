@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from monai_ceph.commands.console import messages, say, stop
-from monai_ceph.commands.options import ProfileFile
+from monai_ceph.commands.options import ProfileFile, Trusted, trusted_only
 from monai_ceph.errors import CephError
 
 __all__ = ["label"]
@@ -39,8 +39,10 @@ def label(
         str | None, typer.Option(help="Torch device, such as cpu or cuda:0; the GPU if there is one.")
     ] = None,
     config: Annotated[
-        list[Path] | None, typer.Option("--config", help="Bundle config that changes single keys.")
+        list[Path] | None,
+        typer.Option("--config", help="Bundle config that changes single keys.", callback=trusted_only),
     ] = None,
+    trusted_config: Trusted = False,
 ) -> None:
     """Start the MONAI Label server for 3D Slicer, OHIF and CVAT. `make label` installs what it needs."""
     from monai_ceph.labelling.server import ServerOptions, serve

@@ -15,7 +15,7 @@ import typer
 
 from monai_ceph.commands.console import EXIT_NOTHING_DONE, EXIT_SOME_FAILED, messages, say, stop
 from monai_ceph.commands.norms import chosen_norms
-from monai_ceph.commands.options import Device, Overlay, ProfileFile, check_profile, check_spacing
+from monai_ceph.commands.options import Device, Overlay, ProfileFile, Trusted, check_profile, check_spacing
 from monai_ceph.errors import CephError
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ def measure(
     profile: ProfileFile = None,
     device: Device = None,
     config: Overlay = None,
+    trusted_config: Trusted = False,
 ) -> None:
     """Measure angles, ratios and lengths, each with an interval, and compare them with norms.
 

@@ -48,15 +48,20 @@ def run(config: Config) -> None:
     with _settings(config) as settings:
         from functools import partial
 
-        from monai_ceph.pacs.logs import log_json
+        from monai_ceph.pacs.logs import log, log_json
         from monai_ceph.pacs.node import run_node
         from monai_ceph.profiles import load_profile
         from monai_ceph.work.film import make_detector
 
         log_json()
         detect = settings.detect
-        profile = load_profile(detect.profile) if detect.profile is not None else None
-        run_node(settings, partial(make_detector, detect.device, detect.config, profile))
+        try:
+            profile = load_profile(detect.profile) if detect.profile is not None else None
+            run_node(settings, partial(make_detector, detect.device, detect.config, profile))
+        except (CephError, OSError) as error:
+            # a line of JSON, as all lines of the log
+            log("stopped", warning=True, cause=str(error))
+            raise typer.Exit(EXIT_STOPPED if isinstance(error, StoppedError) else EXIT_NOTHING_DONE) from error
 
 
 @node.command()

@@ -13,10 +13,30 @@ from monai_ceph.errors import CephError
 if TYPE_CHECKING:
     from monai_ceph.profiles import Profile
 
-__all__ = ["Device", "Overlay", "ProfileFile", "check_profile", "check_spacing"]
+__all__ = ["Device", "Overlay", "ProfileFile", "Trusted", "check_profile", "check_spacing", "trusted_only"]
 
 Device = Annotated[str | None, typer.Option(help="Torch device, such as cpu or cuda:0; the GPU if there is one.")]
-Overlay = Annotated[list[Path] | None, typer.Option("--config", help="Bundle config that changes single keys.")]
+
+
+def trusted_only(context: typer.Context, value: list[Path] | None) -> list[Path] | None:
+    """Stop the command if a file of ``--config`` runs code, and ``--trusted-config`` was not given."""
+    if value and not context.params.get("trusted_config"):
+        from monai_ceph.work.config_trust import check_trust
+
+        try:
+            check_trust([Path(each) for each in value], "add --trusted-config")
+        except CephError as error:
+            stop(error)
+    return value
+
+
+Overlay = Annotated[
+    list[Path] | None,
+    typer.Option("--config", help="Bundle config that changes single keys.", callback=trusted_only),
+]
+Trusted = Annotated[
+    bool, typer.Option("--trusted-config", help="Let files of --config run Python code ($ and _target_).", is_eager=True)
+]
 ProfileFile = Annotated[
     Path | None,
     typer.Option(

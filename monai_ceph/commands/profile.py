@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from monai_ceph.commands.console import EXIT_SOME_FAILED, console, messages, stop
-from monai_ceph.commands.options import Device, Overlay, check_spacing
+from monai_ceph.commands.options import Device, Overlay, Trusted, check_spacing
 from monai_ceph.commands.progress import Progress
 from monai_ceph.errors import CephError
 
@@ -48,6 +48,7 @@ def learn(
     pixel_spacing: Spacing = None,
     device: Device = None,
     config: Overlay = None,
+    trusted_config: Trusted = False,
 ) -> None:
     """Learn where a clinic places landmarks, for detect --profile. No film or patient is named in the file.
 
@@ -86,6 +87,7 @@ def update(
     pixel_spacing: Spacing = None,
     device: Device = None,
     config: Overlay = None,
+    trusted_config: Trusted = False,
 ) -> None:
     """Teach a profile further films, as if all had been there at first. Films that it has already are left out.
 
@@ -127,6 +129,7 @@ def check(
     pixel_spacing: Spacing = None,
     device: Device = None,
     config: Overlay = None,
+    trusted_config: Trusted = False,
 ) -> None:
     """Say whether a profile still fits, from films that were corrected since. It changes nothing.
 

@@ -23,7 +23,7 @@ from monai_ceph.commands.corrections import Corrected, read_corrections, refuse_
 from monai_ceph.commands.detect import Names
 from monai_ceph.commands.measure import PersonSex
 from monai_ceph.commands.norms import chosen_norms
-from monai_ceph.commands.options import Device, Overlay, ProfileFile, check_profile, check_spacing
+from monai_ceph.commands.options import Device, Overlay, ProfileFile, Trusted, check_profile, check_spacing
 from monai_ceph.errors import CephError
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ def report(
     profile: ProfileFile = None,
     device: Device = None,
     config: Overlay = None,
+    trusted_config: Trusted = False,
 ) -> None:
     """Write a report per film as HTML or PDF, and index.html with what a person should look at first.
 

@@ -11,8 +11,10 @@ from pathlib import Path
 from monai_ceph.archives.client_tls import client_tls
 from monai_ceph.errors import CephError
 from monai_ceph.pacs.config import NodeConfig
+from monai_ceph.pacs.open_files import check_open_files
 from monai_ceph.pacs.receiver import server_tls
 from monai_ceph.profiles import load_profile
+from monai_ceph.work.config_trust import check_trust
 
 __all__ = ["check_folder", "check_node", "check_owner", "open_to_others"]
 
@@ -30,6 +32,7 @@ def check_node(config: NodeConfig) -> None:
     check_folder(config.folder)
     if config.review_folder is not None:
         check_review_folder(config.review_folder, config.folder)
+    check_open_files(config)
     if config.http is not None and config.http.port == config.port:
         raise CephError(f"http.port and port are both {config.port}")
     dicom = any("pdf" in target.objects for target in config.targets.dicom)
@@ -40,6 +43,8 @@ def check_node(config: NodeConfig) -> None:
 
         if not torch.cuda.is_available():
             raise CephError(f"detect.device is {config.detect.device}, but this machine has no usable GPU")
+    if not config.detect.trusted_config:
+        check_trust(config.detect.config, "set detect.trusted_config to true")
     if config.detect.profile is not None:
         load_profile(config.detect.profile)
     try:

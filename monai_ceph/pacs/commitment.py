@@ -17,6 +17,7 @@ from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPu
 
 from monai_ceph.archives.client_tls import client_tls
 from monai_ceph.archives.config import Peer
+from monai_ceph.archives.limits import limited
 from monai_ceph.errors import StoppedError
 from monai_ceph.pacs.config import NodeConfig
 from monai_ceph.pacs.ledger import NodeLedger
@@ -29,6 +30,8 @@ _NO_SUCH_OBJECT = 0x0112
 _INVALID_ARGUMENT, _NOT_AUTHORIZED = 0x0115, 0x0124
 _MOST_OBJECTS = 10000
 _PAUSE_SECONDS = 5.0
+_PEER_SECONDS = 30.0
+_TICK_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class _Asked:
     transaction_uid: str
     peer: str
     objects: list[tuple[str, str]]
-    since: float
+    waited: float
     attempts: int
 
 
@@ -53,6 +56,9 @@ class Commitments:
         self._config, self._ledger = config, ledger
         self._peers = {peer.ae_title: peer for peer in config.storage_commitment}
         self.wake = threading.Event()
+        self.trouble: str | None = None
+        """Why the disk or the ledger cannot be written at the moment."""
+        self._counted = self._read = time.monotonic()
 
     def ask(self, request: Dataset, sender: str) -> int:
         """Take a request; return the status of the N-ACTION response."""
@@ -83,16 +89,23 @@ class Commitments:
                     if ended.is_set():
                         return
                     self._answer(asked)
+                self.trouble = None
             except (StoppedError, OSError) as error:  # such as a full disk
-                log("disk or ledger cannot be written", warning=True, cause=str(error))
+                self.trouble = str(error)
+                log("disk or ledger cannot be written", warning=True, cause=self.trouble)
                 ended.wait(_PAUSE_SECONDS)
             self.wake.wait(timeout=1)
 
     def _due(self) -> list[_Asked]:
-        now = time.time()
+        now, self._read = time.time(), time.monotonic()
+        elapsed = self._read - self._counted
+        if elapsed >= min(_TICK_SECONDS, 360 * self._config.retry.give_up_after_h):
+            with self._ledger.lock, self._ledger.database.writing():
+                self._ledger.database.execute("UPDATE commitments SET waited = waited + ?", elapsed)
+            self._counted = self._read
         with self._ledger.lock:
             rows = self._ledger.database.rows(
-                "SELECT id, transaction_uid, peer, objects, since, attempts FROM commitments "
+                "SELECT id, transaction_uid, peer, objects, waited, attempts FROM commitments "
                 # a pause above the maximum means that the clock was set back
                 "WHERE next_try <= ? OR next_try > ?",
                 *(now, now + self._config.retry.longest_s),
@@ -102,7 +115,7 @@ class Commitments:
     def _answer(self, asked: _Asked) -> None:
         peer, retry = self._peers.get(asked.peer), self._config.retry
         cause = "no longer under storage_commitment" if peer is None else self._report(peer, asked)
-        too_late = time.time() - asked.since > 3600 * retry.give_up_after_h
+        too_late = asked.waited + time.monotonic() - self._read > 3600 * retry.give_up_after_h
         with self._ledger.lock, self._ledger.database.writing():
             if cause is None or peer is None or too_late:
                 # if the peer changed its request meanwhile, the new one still waits for its report
@@ -125,13 +138,18 @@ class Commitments:
     def _report(self, peer: Peer, asked: _Asked) -> str | None:
         """Send the N-EVENT-REPORT. Return why it failed, None if it arrived."""
         entity = AE(self._config.ae_title)
-        entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = entity.connection_timeout = 30
+        entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = _PEER_SECONDS
+        entity.connection_timeout = _PEER_SECONDS
         entity.add_requested_context(StorageCommitmentPushModel)
         # the node opens the association but is the SCP, which must be negotiated
         role = build_role(StorageCommitmentPushModel, scp_role=True)
         try:
             association = entity.associate(
-                peer.host, peer.port, ae_title=peer.ae_title, ext_neg=[role], tls_args=client_tls(peer.tls, peer.host)
+                *(peer.host, peer.port),
+                ae_title=peer.ae_title,
+                ext_neg=[role],
+                tls_args=client_tls(peer.tls, peer.host),
+                evt_handlers=limited(_PEER_SECONDS),
             )
             if not association.is_established:
                 return "no association"

@@ -45,8 +45,34 @@ class AcceptConfig(Section):
     max_object_mb: float = Field(
         default=256, gt=0, le=4096, description="an object above this size ends its association"
     )
+    max_per_address: int | None = Field(
+        default=None, ge=1, le=400, description="associations from one address; by default three quarters of all"
+    )
+    reserved: int | None = Field(
+        default=None, ge=0, le=399, description="of these, only known senders get so many; by default a fifth of all"
+    )
+    request_s: Annotated[float, Field(gt=0, le=300)] = Field(
+        default=10, description="time from the connection to the end of the association request"
+    )
+    min_kb_per_s: float = Field(default=16, gt=0, le=1024, description="a slower sender's association is ended")
     timeout_s: Seconds = 60
     tls: ServerTls | None = None
+
+    @property
+    def kept(self) -> int:
+        """Associations that only known senders get."""
+        return self.max_associations // 5 if self.reserved is None else self.reserved
+
+    @property
+    def per_address(self) -> int:
+        """Associations at once from one address."""
+        return self.max_per_address or self.max_associations - self.max_associations // 4
+
+    @model_validator(mode="after")
+    def _places_for_all(self) -> AcceptConfig:
+        if (self.reserved or 0) >= self.max_associations:
+            raise ValueError("reserved must be less than max_associations")
+        return self
 
 
 class SpoolConfig(Section):
@@ -56,12 +82,29 @@ class SpoolConfig(Section):
     min_free_mb: float = Field(default=1024, ge=0, description="space left free on the file system of the folder")
 
 
+    reserve_mb: float | None = Field(
+        default=None, ge=0, description="of this, what objects that arrive may not use; a quarter of it, at most 64 MB"
+    )
+
+    @property
+    def kept_mb(self) -> float:
+        """Space that only the node's own work may use."""
+        return min(64.0, self.min_free_mb / 4) if self.reserve_mb is None else self.reserve_mb
+
+    @model_validator(mode="after")
+    def _reserve_within(self) -> SpoolConfig:
+        if self.kept_mb > self.min_free_mb:
+            raise ValueError("reserve_mb must not be more than min_free_mb")
+        return self
+
+
 class DetectConfig(Section):
     """Detection on films."""
 
     workers: int = Field(default=1, ge=1, le=64)
     device: str | None = None
     config: tuple[ExistingFile, ...] = Field(default=(), description="bundle configs that change single keys")
+    trusted_config: bool = Field(default=False, description="let these configs run Python code")
     profile: ExistingFile | None = Field(
         default=None, description="a clinic's profile, which moves the points: monai-ceph profile learn"
     )

@@ -20,6 +20,9 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 _TOO_DEEP = "lists and keys stand too deep in each other, or an alias (*) stands in what it names"
 
+_MOST_VALUES = 10000
+_MOST_BYTES = 2**20
+
 _Place = tuple["str | int", ...]
 
 
@@ -30,8 +33,12 @@ class _Reader:
         self._path, self._environment = path, environment
         self.lines: dict[_Place, int] = {(): 1}
         self._scalars = yaml.SafeLoader("")
+        self._count = 0
 
     def value(self, node: yaml.Node, place: _Place) -> Any:
+        self._count += 1
+        if self._count > _MOST_VALUES:
+            raise self.error(node.start_mark.line + 1, (), f"more than {_MOST_VALUES} values, with those that aliases (*) repeat")
         self.lines.setdefault(place, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
             result: dict[str, Any] = {}
@@ -74,6 +81,8 @@ def read_config(path: Path, environment: Mapping[str, str] | None = None) -> Nod
             since they may be secrets.
     """
     try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise CephError(f"{path}: larger than {_MOST_BYTES // 2**20} MB, so it is no configuration of a node")
         text = path.read_text(encoding="utf-8")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except OSError as error:

@@ -24,6 +24,7 @@ __all__ = ["DeliveryLoop", "TargetState"]
 
 _ROUND = 100
 _IDLE_SECONDS = 1.0
+_TICK_SECONDS = 30.0
 
 
 @dataclass
@@ -55,6 +56,11 @@ class DeliveryLoop:
         self._sender, self._spool, self._ledger, self._retry, self._on_lost = sender, spool, ledger, retry, on_lost
         self.wake = threading.Event()
         self.state = TargetState()
+        self.trouble: str | None = None
+        """Why the disk or the ledger cannot be written at the moment."""
+        # by the monotonic clock, so that nothing is given up because the time was set
+        self._limit = 3600 * retry.give_up_after_h
+        self._counted = self._read = time.monotonic()
 
     @property
     def name(self) -> str:
@@ -66,9 +72,12 @@ class DeliveryLoop:
         while not ended.is_set():
             self.wake.clear()
             try:
+                self._count_time()
                 worked = time.monotonic() >= self.state.next_try and self._round(ended)
+                self.trouble = None
             except (StoppedError, OSError) as error:  # such as a full disk
-                log("disk or ledger cannot be written", warning=True, cause=str(error))
+                self.trouble = str(error)
+                log("disk or ledger cannot be written", warning=True, cause=self.trouble)
                 worked = False
             if not worked:
                 self.wake.wait(_IDLE_SECONDS)
@@ -98,7 +107,15 @@ class DeliveryLoop:
             return False
         return True
 
+    def _count_time(self) -> None:
+        """Add the time since the last count to what the objects have waited."""
+        elapsed = time.monotonic() - self._counted
+        if elapsed >= min(_TICK_SECONDS, self._limit / 10):
+            self._ledger.has_waited(self.name, elapsed)
+            self._counted += elapsed
+
     def _due(self) -> list[Delivery]:
+        self._read = time.monotonic()
         return self._ledger.due(self.name, _ROUND, self._retry.longest_s)
 
     def _one(self, send: Send, delivery: Delivery) -> None:
@@ -158,4 +175,4 @@ class DeliveryLoop:
                 self._give_up(delivery, cause)
 
     def _too_late(self, delivery: Delivery) -> bool:
-        return time.time() - delivery.since > 3600 * self._retry.give_up_after_h
+        return delivery.waited + time.monotonic() - self._read > self._limit

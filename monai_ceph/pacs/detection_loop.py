@@ -11,14 +11,15 @@ from monai_ceph.archives.selection import Selection
 from monai_ceph.archives.targets import Sender
 from monai_ceph.errors import CephError, StoppedError
 from monai_ceph.pacs.config import DetectConfig
-from monai_ceph.pacs.content import ANOTHER_IMAGE, NodeJob
+from monai_ceph.pacs.content import ANOTHER_IMAGE, NodeJob, objects_to_replace
 from monai_ceph.pacs.ledger import NodeLedger
-from monai_ceph.pacs.ledger_rows import Film, MadeObject
+from monai_ceph.pacs.ledger_rows import Film, MadeObject, PastAnswer
 from monai_ceph.pacs.logs import log
 from monai_ceph.pacs.review_folder import ReviewFolder
-from monai_ceph.pacs.spool import Spool, fsync_folder, instance_uid_of
+from monai_ceph.pacs.spool import Spool, fsync_folder, reference_of
 from monai_ceph.readers import count_frames
 from monai_ceph.reports.dicom_source import source_header
+from monai_ceph.reports.header_identity import ObjectReference
 from monai_ceph.work.executors import Died, Executor
 from monai_ceph.work.film import Outcome
 from monai_ceph.work.names import without_identity
@@ -83,6 +84,8 @@ class DetectionLoop:
         self._senders, self._config, self._on_detected, self._review = senders, config, on_detected, review
         self._at_work: dict[int, _AtWork] = {}
         self.wake = threading.Event()
+        self.trouble: str | None = None
+        """Why the disk or the ledger cannot be written at the moment."""
 
     def run(self, ended: threading.Event) -> None:
         """Work until the node ends. Films that were begun are finished first.
@@ -103,13 +106,14 @@ class DetectionLoop:
             answer = self._executor.wait()
             self._guarded(lambda answer=answer: self._take(answer, ended), ended)  # type: ignore[misc]
 
-    @staticmethod
-    def _guarded(work: Callable[[], None], ended: threading.Event) -> None:
+    def _guarded(self, work: Callable[[], None], ended: threading.Event) -> None:
         """Run a step that a full disk can stop. The films stay in their places and are tried again."""
         try:
             work()
+            self.trouble = None
         except (StoppedError, OSError) as error:
-            log("disk or ledger cannot be written", warning=True, cause=str(error))
+            self.trouble = str(error)
+            log("disk or ledger cannot be written", warning=True, cause=self.trouble)
             ended.wait(_PAUSE_SECONDS)
 
     def _fill(self) -> None:
@@ -167,9 +171,12 @@ class DetectionLoop:
         stem = work.film.key if work.frame is None else f"{work.film.key}_{work.frame}"
         name = work.film.uid if work.frame is None else f"{work.film.uid}#{work.frame}"
         path = self._spool.film(work.film.key)
-        must_be = (work.before.image_sha256 or "").split()[(work.frame or 1) - 1] if work.before is not None else None
+        must_be = None
+        if (before := work.before) is not None:
+            must_be = (before.pixels_sha256 or before.image_sha256 or "").split()[(work.frame or 1) - 1]
+        past = self._ledger.past_answers(work.film.uid, work.frame)
         self._executor.submit(
-            NodeJob(work.film.id, path, work.frame, name, stem, work.film.uid, True, True, must_be=must_be)
+            NodeJob(work.film.id, path, work.frame, name, stem, work.film.uid, True, True, must_be=must_be, past=past)
         )
 
     def _take(self, answer: Outcome | Died, ended: threading.Event) -> None:
@@ -203,7 +210,9 @@ class DetectionLoop:
         film = work.film
         digests = [outcome.image_sha256 for outcome in work.outcomes if outcome.image_sha256]
         if len(digests) == len(work.outcomes):
-            self._ledger.pixels_read(film, " ".join(digests))
+            pixels = [outcome.pixels_sha256 for outcome in work.outcomes if outcome.pixels_sha256]
+            complete = len(pixels) == len(digests)
+            self._ledger.pixels_read(film, " ".join(digests), " ".join(pixels) if complete else None)
         causes = [outcome.cause for outcome in work.outcomes if outcome.cause]
         warnings = [warning for outcome in work.outcomes for warning in outcome.warnings]
         objects = [] if len(causes) == len(work.outcomes) else self._objects(work)
@@ -243,8 +252,17 @@ class DetectionLoop:
             for kind in sorted(OBJECT_FORMATS):
                 path = self._spool.object(kind, stem)
                 if outcome.cause is None and path.exists():
-                    found.append(MadeObject(kind, stem, instance_uid_of(path)))
+                    made = reference_of(path)
+                    found.append(MadeObject(kind, stem, made.uid, self._answer(work.film, kind, frame, outcome, made)))
         return found
+
+    def _answer(
+        self, film: Film, kind: str, frame: int | None, outcome: Outcome, made: ObjectReference
+    ) -> PastAnswer | None:
+        if outcome.answered is None:
+            return None
+        replaces = objects_to_replace(self._ledger.past_answers(film.uid, frame), outcome.answered).get(kind)
+        return PastAnswer(kind, frame or 0, outcome.answered, made, replaces)
 
     def _end(self, film: Film, state: str, reason: str) -> None:
         if self._ledger.end(film, "dead" if state == "dead" else "skipped", reason):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import threading
 from pathlib import Path
 from uuid import uuid4
@@ -51,14 +52,18 @@ class InboxLoop:
     def __init__(self, spool: Spool, intake: FilmIntake, timeout: float) -> None:
         self._spool, self._intake, self._timeout = spool, intake, timeout
         self._waiting: set[Path] = set()
+        self.trouble: str | None = None
+        """Why the disk or the ledger cannot be written at the moment."""
 
     def run(self, ended: threading.Event) -> None:
         """Watch the inbox until the node ends, and remove files that broken connections left behind."""
         while not ended.wait(_SECONDS):
             try:
                 self._round(ended)
+                self.trouble = None
             except (OSError, StoppedError) as error:  # such as a full disk
-                log("disk or ledger cannot be written", warning=True, cause=str(error))
+                self.trouble = str(error)
+                log("disk or ledger cannot be written", warning=True, cause=self.trouble)
                 ended.wait(_PAUSE_SECONDS)
 
     def _round(self, ended: threading.Event) -> None:
@@ -66,7 +71,7 @@ class InboxLoop:
         for path in sorted(self._spool.inbox.glob("*.dcm")):
             if ended.is_set() or self._intake.too_many() is not None:
                 break
-            if self._is_closed(path):
+            if self._is_closed(path) or not self._is_file(path):
                 continue
             try:
                 status, cause, (uid, _) = check_object(path)
@@ -86,6 +91,13 @@ class InboxLoop:
             return False
         self._leave(path, "this user cannot open it")
         return True
+
+    def _is_file(self, path: Path) -> bool:
+        """Return whether it is a file. To open a named pipe would wait for ever, and a link may lead anywhere."""
+        if stat.S_ISREG(path.lstat().st_mode):
+            return True
+        self._leave(path, "it is not a file")
+        return False
 
     def _leave(self, path: Path, cause: str) -> None:
         """Leave a file that cannot be read now, and log it once."""

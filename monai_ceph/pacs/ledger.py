@@ -12,18 +12,20 @@ import json
 import math
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 
 from monai_ceph.pacs.ledger_file import LedgerFile
-from monai_ceph.pacs.ledger_rows import Delivery, Film, FilmState, MadeObject, Receipt
+from monai_ceph.pacs.ledger_rows import Delivery, Film, FilmState, MadeObject, PastAnswer, Receipt
+from monai_ceph.reports.header_identity import ObjectReference
 from monai_ceph.result import ModelIdentity
 
 __all__ = ["NodeLedger"]
 
-_FILM = "SELECT id, uid, key, generation, state, attempts, reason, content, image_sha256 FROM films"
+_FILM = "SELECT id, uid, key, generation, state, attempts, reason, content, image_sha256, pixels_sha256 FROM films"
 # films that an older version received have no hash of their pixels
 _IS_CONTENT = "(? IS NULL OR content IS NULL OR content = ?)"
 _DELIVERY = (
-    "SELECT d.id, d.film, f.generation, d.kind, d.stem, d.uid, d.attempts, d.since, d.target "
+    "SELECT d.id, d.film, f.generation, d.kind, d.stem, d.uid, d.attempts, d.waited, d.target "
     "FROM deliveries d JOIN films f ON f.id = d.film"
 )
 
@@ -72,13 +74,14 @@ class NodeLedger(LedgerFile):
             if same and (known.state in ("received", "detected") or (known.state == "done" and done_by == text)):
                 self._audit("received again", uid, sender=sender, bytes=size, key=key)
                 return Receipt(new=False)
+            earlier = self._objects_of(known.id)
             self.database.execute("DELETE FROM deliveries WHERE film = ?", known.id)
             self._restart(known.id, "received")
             self.database.execute(
                 "UPDATE films SET key = ?, sender = ?, size = ?, received = ?, content = ? WHERE id = ?",
                 *(key, sender, size, time.time(), content, known.id),
             )
-            self._audit("received anew", uid, sender=sender, bytes=size, key=key)
+            self._audit("received anew", uid, sender=sender, bytes=size, key=key, earlier_objects=earlier)
             return Receipt(new=True, replaced=None if same else known.key)
 
     def waiting(self, count: int, without: Sequence[int] = ()) -> list[Film]:
@@ -128,6 +131,7 @@ class NodeLedger(LedgerFile):
         with self._writing(durable=True):
             if not self._current(film):
                 return False
+            earlier = [] if replaces is None else self._objects_of(replaces.id)
             if replaces is not None:
                 self.database.execute("DELETE FROM deliveries WHERE film = ?", replaces.id)
                 self.database.execute("DELETE FROM films WHERE id = ?", replaces.id)
@@ -142,15 +146,41 @@ class NodeLedger(LedgerFile):
                     "VALUES (?, ?, ?, ?, ?, ?, 0) ON CONFLICT (film, target, stem, kind) DO NOTHING",
                     *(film.id, target, item.kind, item.stem, item.uid, now),
                 )
-            details = {"objects": sorted({item.uid for _, item in made}), "notes": list(notes), **_model_details(model)}
+            objects = {item.uid: item for _, item in made}
+            for item in objects.values():
+                self._keep_answer(film.uid, item)
+            replaced = {
+                uid: item.answer.replaces.uid for uid, item in objects.items() if item.answer and item.answer.replaces
+            }
+            details = {"objects": sorted(objects), "notes": list(notes), **_model_details(model)}
+            if replaced or earlier:
+                details |= {"replaces": replaced, "earlier_objects": earlier}
             self._audit("detected", film.uid, outcome=outcome, **details)
             return True
 
-    def pixels_read(self, film: Film, image_sha256: str) -> None:
+    def pixels_read(self, film: Film, image_sha256: str, pixels_sha256: str | None = None) -> None:
         """Record the digests of a film's images, one per frame, with blanks between."""
         with self._writing():
             if self._current(film):
-                self.database.execute("UPDATE films SET image_sha256 = ? WHERE id = ?", image_sha256, film.id)
+                self.database.execute(
+                    "UPDATE films SET image_sha256 = ?, pixels_sha256 = ? WHERE id = ?",
+                    *(image_sha256, pixels_sha256, film.id),
+                )
+
+    def past_answers(self, image_uid: str, frame: int | None) -> tuple[PastAnswer, ...]:
+        """Return the last object of each kind that was made for an image or one of its frames."""
+        with self.lock:
+            rows = self.database.rows(
+                "SELECT kind, answered, reference, replaces FROM answers WHERE image_uid = ? AND frame = ?",
+                *(image_uid, frame or 0),
+            )
+        return tuple(
+            PastAnswer(
+                *(kind, frame or 0, answered, ObjectReference(**json.loads(reference))),
+                ObjectReference(**json.loads(replaces)) if replaces else None,
+            )
+            for kind, answered, reference, replaces in rows
+        )
 
     def end(self, film: Film, state: FilmState, reason: str) -> bool:
         """Record that a film is ``dead`` or ``skipped``. Return False if it was restarted meanwhile."""
@@ -168,7 +198,7 @@ class NodeLedger(LedgerFile):
                 return False
             unsent = self.database.number("SELECT count(*) FROM deliveries WHERE film = ? AND state <> 'sent'", film.id)
             self.database.execute(
-                "UPDATE deliveries SET state = 'pending', attempts = 0, next_try = 0, since = ? "
+                "UPDATE deliveries SET state = 'pending', attempts = 0, next_try = 0, waited = 0, since = ? "
                 "WHERE film = ? AND state = 'dead'",
                 *(time.time(), film.id),
             )
@@ -196,6 +226,18 @@ class NodeLedger(LedgerFile):
                 *(target, now, now + longest_s, count),
             )
         return [Delivery(*row) for row in rows]
+
+    def has_waited(self, target: str, seconds: float) -> None:
+        """Record that the objects for a target have waited so much longer."""
+        with self.lock:
+            if not self.database.rows(
+                "SELECT 1 FROM deliveries WHERE target = ? AND state = 'pending' LIMIT 1", target
+            ):
+                return
+        with self._writing():
+            self.database.execute(
+                "UPDATE deliveries SET waited = waited + ? WHERE target = ? AND state = 'pending'", seconds, target
+            )
 
     def sent(self, delivery: Delivery, answer: str) -> None:
         """Record that a target took an object."""
@@ -261,6 +303,11 @@ class NodeLedger(LedgerFile):
         with self.lock:
             return self._film("uid = ?", uid) is not None
 
+    def knows_sender(self, sender: str) -> bool:
+        """Whether a film from a sender with this AE title was ever received."""
+        with self.lock:
+            return bool(self.database.rows("SELECT 1 FROM films WHERE sender = ? LIMIT 1", sender))
+
     def films(self, *states: FilmState) -> Iterator[Film]:
         """Yield the films in some states. Only one page is in memory at a time."""
         marks, last = ", ".join("?" * len(states)), 0
@@ -283,6 +330,26 @@ class NodeLedger(LedgerFile):
         """Return the number of films in each state."""
         with self.lock:
             return dict(self.database.rows("SELECT state, count(*) FROM films GROUP BY state"))
+
+    def _objects_of(self, film_id: int) -> list[str]:
+        """Return the UIDs of the objects of a film that a target may have."""
+        rows = self.database.rows("SELECT DISTINCT uid FROM deliveries WHERE film = ? ORDER BY uid", film_id)
+        return [str(uid) for (uid,) in rows]
+
+    def _keep_answer(self, image_uid: str, item: MadeObject) -> None:
+        if (answer := item.answer) is not None:
+            replaces = None if answer.replaces is None else json.dumps(asdict(answer.replaces))
+            self.database.execute(
+                "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?)",
+                *(
+                    image_uid,
+                    answer.frame,
+                    answer.kind,
+                    answer.answered,
+                    json.dumps(asdict(answer.reference)),
+                    replaces,
+                ),
+            )
 
     def _same_image(self, uid: str, key: str, content: str | None) -> Film | None:
         """Return the film with these bytes, or else with these pixels of this patient."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Delivery", "Film", "FilmState", "MadeObject", "Receipt"]
+from monai_ceph.reports.header_identity import ObjectReference
+
+__all__ = ["Delivery", "Film", "FilmState", "MadeObject", "PastAnswer", "Receipt"]
 
 FilmState = Literal["received", "detected", "done", "dead", "skipped"]
 
@@ -25,6 +27,7 @@ class Film:
         content: hash of its PatientID and its stored pixel data, None if an older version received it.
         image_sha256: :func:`~monai_ceph.work.image_digest.image_digest` of each frame, with blanks between; None
             before it was read.
+        pixels_sha256: the same without the PatientID; None if an older version read it.
     """
 
     id: int
@@ -36,20 +39,48 @@ class Film:
     reason: str | None
     content: str | None
     image_sha256: str | None
+    pixels_sha256: str | None
+
+
+@dataclass(frozen=True)
+class PastAnswer:
+    """The last object of a kind that was made for an image or a frame.
+
+    Attributes:
+        kind: such as ``sr``.
+        frame: frame number; 0 if the image has only one.
+        answered: digest of the pixels, the patient and what else of the header the object depends on.
+        reference: its UIDs.
+        replaces: the object that it says it replaces.
+    """
+
+    kind: str
+    frame: int
+    answered: str
+    reference: ObjectReference
+    replaces: ObjectReference | None
 
 
 @dataclass(frozen=True)
 class MadeObject:
-    """An object made from a film: its kind, such as ``sr``, file name without suffix, and SOP Instance UID."""
+    """An object made from a film.
+
+    Attributes:
+        kind: such as ``sr``.
+        stem: file name without suffix.
+        uid: SOP Instance UID.
+        answer: what it answers, None if that is not known.
+    """
 
     kind: str
     stem: str
     uid: str
+    answer: PastAnswer | None = None
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """One object to be sent to one target."""
+    """One object to be sent to one target. ``waited`` is how many seconds the node has tried, without pauses of its own."""
 
     id: int
     film: int
@@ -58,7 +89,7 @@ class Delivery:
     stem: str
     uid: str
     attempts: int
-    since: float
+    waited: float
     target: str
 
 

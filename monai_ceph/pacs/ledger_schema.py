@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["SCHEMA", "UPGRADES", "VERSION"]
 
-VERSION = 3
+VERSION = 4
 
 _FILMS = """
 CREATE TABLE films (
@@ -22,14 +22,35 @@ CREATE TABLE films (
   reason TEXT,
   ended REAL,
   content TEXT,
-  image_sha256 TEXT
+  image_sha256 TEXT,
+  pixels_sha256 TEXT
 );
 CREATE INDEX films_state ON films (state, received);
 CREATE INDEX films_uid ON films (uid);
 """
 
+# the last object of each kind for an image or a frame, by the image's UID
+_ANSWERS = """
+CREATE TABLE answers (
+  image_uid TEXT NOT NULL,
+  frame INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  answered TEXT NOT NULL,
+  reference TEXT NOT NULL,
+  replaces TEXT,
+  PRIMARY KEY (image_uid, frame, kind)
+);
+"""
+
+# seconds that the node itself has tried, by a clock that cannot be set
+_WAITED = """
+ALTER TABLE deliveries ADD COLUMN waited REAL NOT NULL DEFAULT 0;
+ALTER TABLE commitments ADD COLUMN waited REAL NOT NULL DEFAULT 0;
+"""
+
 SCHEMA = f"""
 {_FILMS}
+{_ANSWERS}
 CREATE TABLE deliveries (
   id INTEGER PRIMARY KEY,
   film INTEGER NOT NULL REFERENCES films (id),
@@ -42,6 +63,7 @@ CREATE TABLE deliveries (
   since REAL NOT NULL,
   next_try REAL NOT NULL,
   reason TEXT,
+  waited REAL NOT NULL DEFAULT 0,
   UNIQUE (film, target, stem, kind)
 );
 CREATE INDEX deliveries_due ON deliveries (target, state, next_try);
@@ -53,6 +75,7 @@ CREATE TABLE commitments (
   since REAL NOT NULL,
   attempts INTEGER NOT NULL DEFAULT 0,
   next_try REAL NOT NULL DEFAULT 0,
+  waited REAL NOT NULL DEFAULT 0,
   UNIQUE (peer, transaction_uid)
 );
 CREATE TABLE cursors (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -79,7 +102,16 @@ ALTER TABLE films RENAME TO films_1;
 {_FILMS}
 INSERT INTO films ({_COLUMNS}) SELECT {_COLUMNS} FROM films_1;
 DROP TABLE films_1;
+{_ANSWERS}
+{_WAITED}
 """,
     # the digests are the same; version 2 had another name for them
-    2: "ALTER TABLE films RENAME COLUMN decoded TO image_sha256;",
+    2: f"""
+ALTER TABLE films RENAME COLUMN decoded TO image_sha256;
+ALTER TABLE films ADD COLUMN pixels_sha256 TEXT;
+{_ANSWERS}
+{_WAITED}
+""",
+    # version 3 knew nothing of earlier answers
+    3: f"ALTER TABLE films ADD COLUMN pixels_sha256 TEXT;\n{_ANSWERS}\n{_WAITED}",
 }

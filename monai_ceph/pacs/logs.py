@@ -1,4 +1,8 @@
-"""The node's log: a line of JSON per event on standard error. Films appear only by their SOP Instance UIDs."""
+"""The node's log: a line of JSON per event on standard error. Films appear only by their SOP Instance UIDs.
+
+The same warning is written at most :data:`MOST_REPEATS` times a minute; then a line says how many were left out. So a
+client that fails all day cannot fill the disk with them.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,19 @@ import json
 import logging
 import sys
 import threading
+import time
 import warnings
+from dataclasses import dataclass
 from datetime import datetime, timezone
 
-__all__ = ["log", "log_json"]
+__all__ = ["MOST_REPEATS", "log", "log_json"]
+
+MOST_REPEATS = 30
+"""Lines a minute for one warning with one cause."""
+
+_WINDOW_SECONDS = 60.0
+# what these say of their own work quotes no header
+_SPEAKERS = ("uvicorn", "asyncio")
 
 _LOGGER = logging.getLogger("monai_ceph.pacs")
 
@@ -18,17 +31,67 @@ _LOGGER = logging.getLogger("monai_ceph.pacs")
 class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds")
-        line = {"time": moment, "level": record.levelname.lower(), "event": record.getMessage()}
+        line = {"time": moment, "level": record.levelname.lower()}
+        line |= {"event": record.getMessage()} if record.name == _LOGGER.name else _of_a_library(record)
         return json.dumps({**line, **getattr(record, "details", {})}, ensure_ascii=False, default=str)
+
+
+def _of_a_library(record: logging.LogRecord) -> dict[str, str]:
+    """Return what is said of a library's message: its text only if it cannot quote a header."""
+    said = {"event": "library message", "library": record.name}
+    if record.exc_info and record.exc_info[0] is not None:
+        return {**said, "cause": record.exc_info[0].__name__}
+    if record.name.partition(".")[0] in _SPEAKERS:
+        return {**said, "cause": (record.getMessage().splitlines() or [""])[0]}
+    return said
+
+
+@dataclass
+class _Window:
+    began: float
+    count: int = 0
+    left_out: int = 0
+
+
+class _FewRepeats(logging.Filter):
+    """Passes a warning with one cause only so often a minute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock, self._windows = threading.Lock(), dict[tuple[str, str], _Window]()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING or hasattr(record, "summary"):
+            return True
+        now = time.monotonic()
+        key = (record.name + record.getMessage(), str(getattr(record, "details", {}).get("cause")))
+        with self._lock:
+            over = {each: window for each, window in self._windows.items() if now - window.began > _WINDOW_SECONDS}
+            for each in over:
+                del self._windows[each]
+            window = self._windows.setdefault(key, _Window(now))
+            window.count += 1
+            passes = window.count <= MOST_REPEATS
+            window.left_out += not passes
+        for (event, cause), each in over.items():
+            if each.left_out:
+                details = {"of": event.removeprefix(_LOGGER.name), "cause": cause, "lines": each.left_out}
+                _LOGGER.warning("lines left out", extra={"details": details, "summary": True})
+        return passes
 
 
 def log_json() -> None:
     """Write events as JSON to standard error, and silence the libraries, which quote headers."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json())
+    handler.addFilter(_FewRepeats())
     _LOGGER.handlers[:] = [handler]
     _LOGGER.setLevel(logging.INFO)
     _LOGGER.propagate = False
+    # every other logger
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
     for name in ("pynetdicom", "pydicom", "dicomweb_client", "urllib3"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     # warnings quote values, too

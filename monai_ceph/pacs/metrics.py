@@ -7,20 +7,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from monai_ceph.pacs.delivery_loop import DeliveryLoop
 from monai_ceph.pacs.ledger import NodeLedger
-from monai_ceph.pacs.overview import LATENCY_BUCKETS, latency, pending
+from monai_ceph.pacs.open_files import open_files
+from monai_ceph.pacs.overview import LATENCY_BUCKETS, latency, pending, refused
 from monai_ceph.pacs.polling_loop import PollingLoop
+from monai_ceph.pacs.watch import Watch
 
 __all__ = ["metrics_text"]
 
 
 class _Collector:
     def __init__(
-        self, ledger: NodeLedger, deliveries: list[DeliveryLoop], polls: list[PollingLoop], folder: Path
+        self, ledger: NodeLedger, deliveries: list[DeliveryLoop], polls: list[PollingLoop], folder: Path, watch: Watch
     ) -> None:
+        self._watch = watch
         self._ledger, self._deliveries, self._polls, self._folder = ledger, deliveries, polls, folder
 
     def collect(self) -> Iterator[Metric]:
@@ -45,6 +48,7 @@ class _Collector:
         yield sources
         free = shutil.disk_usage(self._folder).free
         yield GaugeMetricFamily("monai_ceph_spool_free_bytes", "Free on the file system of the folder", value=free)
+        yield from self._watched()
         numbers, total = latency(self._ledger)
         buckets = [*zip(map(str, LATENCY_BUCKETS), numbers, strict=False), ("+Inf", numbers[-1])]
         yield HistogramMetricFamily(
@@ -52,8 +56,44 @@ class _Collector:
         )
 
 
-def metrics_text(ledger: NodeLedger, deliveries: list[DeliveryLoop], polls: list[PollingLoop], folder: Path) -> bytes:
+    def _watched(self) -> Iterator[Metric]:
+        """Yield what the node looks like from outside: connections, open files, and what is wrong."""
+        places = self._watch.receiver.places
+        yield GaugeMetricFamily("monai_ceph_problems", "Reasons why films are refused", value=len(self._watch.problems()))
+        yield GaugeMetricFamily("monai_ceph_warnings", "What else to look at", value=len(self._watch.warnings()))
+        yield GaugeMetricFamily("monai_ceph_associations", "Associations of senders", value=places.associations())
+        yield GaugeMetricFamily("monai_ceph_associations_limit", "The most that there can be", value=places.most)
+        yield GaugeMetricFamily(
+            "monai_ceph_waiting_connections", "Connections without an association", value=places.waiting()
+        )
+        kept_out = CounterMetricFamily(
+            "monai_ceph_refused_connections", "Connections and associations that got no place", labels=["cause"]
+        )
+        for cause, count in dict(places.refused).items():
+            kept_out.add_metric([cause], count)
+        yield kept_out
+        if (files := open_files()) is not None:
+            yield GaugeMetricFamily("monai_ceph_open_files", "Open files of the node", value=files[0])
+            yield GaugeMetricFamily("monai_ceph_open_files_limit", "The most that there can be", value=files[1])
+        objects = GaugeMetricFamily(
+            "monai_ceph_refused_objects", "Objects that a target was sent and did not take", labels=["target"]
+        )
+        refusals = refused(self._ledger)
+        for delivery in self._deliveries:
+            objects.add_metric([delivery.name], refusals.get(delivery.name, (0, ""))[0])
+        yield objects
+        behind = GaugeMetricFamily(
+            "monai_ceph_source_days_behind", "Days since the last good query; negative: a wrong clock", labels=["source"]
+        )
+        for name, days in self._watch.days_behind().items():
+            behind.add_metric([name], days)
+        yield behind
+
+
+def metrics_text(
+    ledger: NodeLedger, deliveries: list[DeliveryLoop], polls: list[PollingLoop], folder: Path, watch: Watch
+) -> bytes:
     """Return the metrics in the text format of Prometheus."""
     registry = CollectorRegistry()
-    registry.register(_Collector(ledger, deliveries, polls, folder))
+    registry.register(_Collector(ledger, deliveries, polls, folder, watch))
     return generate_latest(registry)

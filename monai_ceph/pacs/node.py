@@ -26,10 +26,12 @@ from monai_ceph.pacs.detection_loop import DetectionLoop, Workers
 from monai_ceph.pacs.folder import locked_folder, open_folder
 from monai_ceph.pacs.inbox import InboxLoop, put_into_inbox
 from monai_ceph.pacs.logs import log
+from monai_ceph.pacs.open_files import check_open_files
 from monai_ceph.pacs.polling_loop import PollingLoop
 from monai_ceph.pacs.receiver import FilmIntake, Receiver
 from monai_ceph.pacs.review_folder import ReviewFolder
 from monai_ceph.pacs.spool import instance_uid_of
+from monai_ceph.pacs.watch import Watch
 from monai_ceph.readers import read_radiograph
 from monai_ceph.work.film import MakeDetector
 from monai_ceph.work.options import Options
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from monai_ceph.pacs.web import WebServer
 
 __all__ = ["Node", "run_node"]
+
+_FILM_SECONDS, _OTHER_SECONDS = 60.0, 10.0
 
 
 class Node:
@@ -101,12 +105,12 @@ class Node:
             if polled[source.name].every_s is not None
         ]
         self.inbox = InboxLoop(self.spool, self.intake, config.accept.timeout_s)
-        self.web = self._make_web()
         self._recover()
         try:
             self.receiver = Receiver(config, self.intake, self.commitments.ask)
         except OSError as error:
             raise StoppedError(f"the DICOM port {config.port} of {config.host} cannot be used: {error}") from error
+        self.web = self._make_web()
 
     def _make_web(self) -> WebServer | None:
         http = self.config.http
@@ -115,6 +119,10 @@ class Node:
         # imported only here: without a page no web server is needed
         from monai_ceph.pacs.web import WebServer, make_app
 
+        parts = (self.detection, self.commitments, self.inbox)
+        watch = Watch(
+            self.ledger, self.intake, self.receiver, self.deliveries, self.polls, parts, self._ended.is_set
+        )
         app = make_app(
             http,
             self.config.ae_title,
@@ -122,16 +130,10 @@ class Node:
             self.ledger,
             self.deliveries,
             self.polls,
-            self._problems,
+            watch,
             self._wake_all,
         )
         return WebServer(app, http)
-
-    def _problems(self) -> list[str]:
-        """Return why films are refused at the moment."""
-        full = self.intake.full()
-        ending = ["the node is shutting down"] if self._ended.is_set() else []
-        return ending + ([full] if full is not None else [])
 
     def _wake_all(self) -> None:
         self._wake_detection()
@@ -171,8 +173,12 @@ class Node:
         wakes = [self.detection.wake, self.commitments.wake, *(loop.wake for loop in self.deliveries)]
         for wake in (*wakes, *(loop.wake for loop in self.polls)):
             wake.set()
-        for thread in threads:
-            thread.join(timeout=60)
+        # the films at work are finished; an archive that trickles must not hold up the end for longer
+        films, others = threads[0], threads[1:]
+        films.join(timeout=_FILM_SECONDS)
+        end = time.monotonic() + _OTHER_SECONDS
+        for thread in others:
+            thread.join(timeout=max(0.0, end - time.monotonic()))
         self._executor.close(at_once=self._error is not None)
         self.ledger.close()
         log("ended")
@@ -235,6 +241,7 @@ def run_node(config: NodeConfig, make_detector: MakeDetector) -> None:
             os._exit(128 + number)
         asked.set()
 
+    check_open_files(config)
     with locked_folder(config.folder):
         node = Node(config, make_detector)
         for number in (signal.SIGINT, signal.SIGTERM):

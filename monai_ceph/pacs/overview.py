@@ -17,6 +17,7 @@ __all__ = [
     "last_films",
     "latency",
     "pending",
+    "refused",
 ]
 
 LATENCY_BUCKETS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0, 86400.0)
@@ -38,12 +39,17 @@ class FilmRow:
 
 @dataclass(frozen=True)
 class TargetRow:
-    """A target: how many objects wait for it, its failures since the last answer, and the cause of the last one."""
+    """A target: how many objects wait for it, its failures since the last answer, and the cause of the last one.
+
+    ``refused`` objects were tried and not taken, ``refusal`` is the answer to the last of them.
+    """
 
     name: str
     pending: int
     failures: int
     cause: str | None
+    refused: int = 0
+    refusal: str | None = None
 
 
 @dataclass(frozen=True)
@@ -57,11 +63,12 @@ class SourceRow:
 
 @dataclass(frozen=True)
 class Overview:
-    """The status page: address of the review, why films are refused, films by state, targets, sources, last films."""
+    """The status page: address of the review, why films are refused, what else to look at, films, targets, sources."""
 
     ae_title: str
     review_url: str | None
     problems: list[str]
+    warnings: list[str]
     counts: dict[str, int]
     targets: list[TargetRow]
     sources: list[SourceRow]
@@ -86,7 +93,7 @@ def _films(ledger: NodeLedger, rest: str, *values: object) -> list[FilmRow]:
     films = []
     for number, uid, sender, received, state, reason, ended in rows:
         moment = datetime.fromtimestamp(received, timezone.utc).isoformat(sep=" ", timespec="seconds")
-        seconds = None if ended is None else round(ended - received, 1)
+        seconds = None if ended is None else round(max(0.0, ended - received), 1)
         films.append(FilmRow(number, uid, sender, moment, state, reason, seconds))
     return films
 
@@ -99,11 +106,21 @@ def pending(ledger: NodeLedger) -> dict[str, int]:
         )
 
 
+def refused(ledger: NodeLedger) -> dict[str, tuple[int, str]]:
+    """Return how many of the objects that wait for each target were tried and not taken, and the last answer."""
+    query = (
+        "SELECT target, count(*), reason, max(next_try) FROM deliveries WHERE state = 'pending' AND attempts > 0 "
+        "GROUP BY target"
+    )
+    with ledger.lock:
+        return {target: (count, str(reason)) for target, count, reason, _ in ledger.database.rows(query)}
+
+
 def latency(ledger: NodeLedger) -> tuple[list[int], float]:
     """Return how many films were done within each of :data:`LATENCY_BUCKETS`, in any time, and the sum of seconds."""
     within = ", ".join(f"coalesce(sum(ended - received <= {limit}), 0)" for limit in LATENCY_BUCKETS)
     with ledger.lock:
         rows = ledger.database.rows(
-            f"SELECT {within}, count(*), coalesce(sum(ended - received), 0) FROM films WHERE state = 'done'"
+            f"SELECT {within}, count(*), coalesce(sum(max(ended - received, 0)), 0) FROM films WHERE state = 'done'"
         )
     return list(rows[0][:-1]), float(rows[0][-1])

@@ -51,6 +51,9 @@ class PollingLoop:
         """Rounds that failed since the last good one."""
         self.cause: str | None = None
         """Why the last round failed."""
+        self.clock: str | None = None
+        """What was wrong with the date up to which the archive was asked; None after the second good round."""
+        self._told = False
 
     @property
     def name(self) -> str:
@@ -94,18 +97,45 @@ class PollingLoop:
             log("fetched", source=self._source.name, films=fetched)
         self.failures, self.cause = (self.failures + 1, causes[-1]) if causes else (0, None)
         if not causes:
+            if self._told:
+                self.clock = None
+            self._told = self.clock is not None
             self._ledger.set_cursor(self._source.name, today.isoformat())
+
+    def cursor(self) -> date | None:
+        """Return the study date up to which the archive was asked, None before the first good round."""
+        text = self._ledger.cursor(self._source.name)
+        return None if text is None else date.fromisoformat(text)
 
     def _since(self, today: date) -> date:
         """Return the first study date to query."""
-        cursor = self._ledger.cursor(self._source.name)
+        cursor = self.cursor()
         # names of sources contain no blank
         key = f"{self._source.name} first"
         if cursor is None and self._ledger.cursor(key) is None:
             self._ledger.set_cursor(key, today.isoformat())
         first_start = self._ledger.cursor(key)
-        first = self._config.since or (date.fromisoformat(first_start) if first_start else None)
+        begun = date.fromisoformat(first_start) if first_start else None
+        if any(each is not None and each > today for each in (begun, cursor)):
+            return self._corrected(today, begun, cursor)
+        first = self._config.since or begun
         if cursor is None:
             return first or today
-        late = date.fromisoformat(cursor) - timedelta(self._config.look_back_days)
+        late = cursor - timedelta(self._config.look_back_days)
         return max(first, late) if first else late
+
+    def _corrected(self, today: date, begun: date | None, cursor: date | None) -> date:
+        """Correct dates that have not come yet: the clock ran ahead, and nothing is known of the days since the start.
+
+        The archive is asked from the first date on; the films that the node has are not fetched again.
+        """
+        past = [each for each in (self._config.since, begun) if each is not None and each <= today]
+        start = past[0] if past else today - timedelta(self._config.look_back_days)
+        wrong = max(each for each in (begun, cursor) if each is not None)
+        self.clock = f"it was asked up to {wrong}, which has not come yet: the clock was wrong. It is asked from {start}"
+        self._told = False
+        log("clock corrected", warning=True, source=self._source.name, cause=self.clock)
+        self._ledger.set_cursor(f"{self._source.name} first", start.isoformat())
+        if cursor is not None:
+            self._ledger.set_cursor(self._source.name, start.isoformat())
+        return start

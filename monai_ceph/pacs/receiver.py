@@ -10,6 +10,7 @@ import errno
 import os
 import ssl
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from monai_ceph.pacs.content import stored_content
 from monai_ceph.pacs.guarded_server import GuardedServer, server_class
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.logs import log
+from monai_ceph.pacs.places import Places
 from monai_ceph.pacs.spool import Spool, film_key
 from monai_ceph.readers.dicom_elements import is_uid
 from monai_ceph.readers.quiet_pydicom import quiet
@@ -43,6 +45,7 @@ TRANSFER_SYNTAXES = [
 """The transfer syntaxes that the readers decode, except deflated ones: a small file could fill the memory."""
 
 _NAMED = 5
+_EXHAUSTED_SECONDS = 10.0
 
 
 def server_tls(config: NodeConfig) -> ssl.SSLContext | None:
@@ -124,7 +127,9 @@ class Receiver:
     """
 
     def __init__(self, config: NodeConfig, intake: FilmIntake, commit: Callable[[Dataset, str], int]) -> None:
-        self._intake, self._commit = intake, commit
+        self._config, self._intake, self._commit = config, intake, commit
+        self.trouble: str | None = None
+        """Why the last film could not be written, None if it could."""
         # data sets of any size are written to the disk as they arrive, and only renamed at the end
         _config.STORE_RECV_CHUNKED_DATASET = True
         tempfile.tempdir = str(intake.spool.incoming)
@@ -133,9 +138,13 @@ class Receiver:
         entity.require_called_aet = True
         if accept.calling_ae_titles != "any":
             entity.require_calling_aet = list(accept.calling_ae_titles)
-        entity.maximum_associations = accept.max_associations
+        # pynetdicom counts connections without an association, too; places has the limits
+        entity.maximum_associations = 2**31
         entity.maximum_pdu_size = accept.max_pdu_bytes
-        entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = accept.timeout_s
+        entity.dimse_timeout = entity.network_timeout = accept.timeout_s
+        entity.acse_timeout = accept.request_s
+        self.places = Places(accept.max_associations, accept.per_address, accept.kept, self._knows)
+        limits = (accept.max_object_mb, accept.request_s, accept.min_kb_per_s, self.places, intake.spool.overfull)
         entity.add_supported_context(Verification)
         if config.storage_commitment:
             entity.add_supported_context(StorageCommitmentPushModel)
@@ -144,7 +153,7 @@ class Receiver:
         self._entity = entity
         self._server: GuardedServer = entity.make_server(
             (config.host, config.port),
-            server_class=server_class(server_tls(config), accept.max_object_mb, accept.max_associations),
+            server_class=server_class(server_tls(config), *limits),
             evt_handlers=[
                 (evt.EVT_C_STORE, self._store),
                 (evt.EVT_C_ECHO, lambda event: SUCCESS),
@@ -163,6 +172,20 @@ class Receiver:
         """Stop listening, and end all associations."""
         self._entity.shutdown()
 
+    def problems(self) -> list[str]:
+        """Return why senders are refused at the moment."""
+        found = []
+        if (held := self.places.associations()) >= self.places.most:
+            found.append(f"all {held} associations are in use (accept.max_associations)")
+        exhausted = self._server.exhausted
+        if exhausted is not None and time.monotonic() - exhausted < _EXHAUSTED_SECONDS:
+            found.append("no connection can be taken: too many open files")
+        return found
+
+    def _knows(self, sender: str) -> bool:
+        titles = self._config.accept.calling_ae_titles
+        return (titles != "any" and sender in titles) or self._intake.ledger.knows_sender(sender)
+
     def _store(self, event: evt.Event) -> int:
         sender = str(event.assoc.requestor.ae_title).strip()
         part: Path = event.dataset_path
@@ -172,6 +195,7 @@ class Receiver:
             return self._take(event, part, sender)
         except (OSError, StoppedError) as error:
             cause = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            self.trouble = cause
             log("refused", warning=True, sender=sender, status="A700", cause=cause)
             return OUT_OF_RESOURCES
         finally:
@@ -190,6 +214,7 @@ class Receiver:
             log("refused", warning=True, sender=sender, status=f"{status:04X}", cause=cause)
             return status
         self._intake.take(part, uid, sender)
+        self.trouble = None
         return SUCCESS
 
     def _log_rejected(self, event: evt.Event) -> None:
@@ -200,7 +225,7 @@ class Receiver:
         elif called != self._entity.ae_title:
             cause = f"it calls {called}, but the node is {self._entity.ae_title}"
         else:
-            cause = "too many associations (accept.max_associations)"
+            cause = "it did not log in"
         log("association rejected", warning=True, sender=sender, address=requestor.address, cause=cause)
 
     def _commitment(self, event: evt.Event) -> tuple[int, None]:

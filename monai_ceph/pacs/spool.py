@@ -22,10 +22,11 @@ from monai_ceph.pacs.config import SpoolConfig
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.ledger_rows import Film
 from monai_ceph.readers.quiet_pydicom import quiet
+from monai_ceph.reports.header_identity import ObjectReference
 from monai_ceph.storage.atomic import written_beside
 from monai_ceph.work.options import OBJECT_FORMATS, film_files
 
-__all__ = ["Spool", "film_key", "fsync_folder", "instance_uid_of"]
+__all__ = ["Spool", "film_key", "fsync_folder", "instance_uid_of", "reference_of"]
 
 _HEX = 24
 _CHUNK = 2**20
@@ -56,6 +57,14 @@ def instance_uid_of(path: Path) -> str:
         return str(dcmread(path, stop_before_pixels=True, specific_tags=["SOPInstanceUID"]).SOPInstanceUID)
 
 
+def reference_of(path: Path) -> ObjectReference:
+    """Return the UIDs of an object that this software made."""
+    names = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
+    with quiet():
+        header = dcmread(path, stop_before_pixels=True, specific_tags=list(names))
+    return ObjectReference(*(str(header[name].value) for name in names))
+
+
 class Spool:
     """The folders of one node.
 
@@ -79,6 +88,8 @@ class Spool:
         for each in self._object_folders():
             each.mkdir(mode=0o700, exist_ok=True)
         fsync_folder(folder)
+        # size, time of change, and when by the monotonic clock they were first seen
+        self._incoming: dict[Path, tuple[int, int, float]] = {}
 
     def full(self, films: int) -> str | None:
         """Return why no further film can be received while this many are unfinished, or None."""
@@ -95,6 +106,11 @@ class Spool:
             return f"{free:.0f} MB are free, less than spool.min_free_mb ({self._config.min_free_mb:.0f} MB)"
         return None
 
+    def overfull(self) -> bool:
+        """Whether only the space is left that the node itself needs to become less full again."""
+        kept = self._config.kept_mb
+        return kept > 0 and shutil.disk_usage(self.folder).free < kept * 2**20
+
     def keep(self, part: Path, key: str) -> None:
         """Move a file that is already on the disk into the queue, and make its new name durable.
 
@@ -106,10 +122,19 @@ class Spool:
 
     def sweep(self, seconds: float) -> None:
         """Remove partly received files without a new byte for this long: their associations were lost."""
+        seen: dict[Path, tuple[int, int, float]] = {}
         for path in self.incoming.iterdir():
             with suppress(FileNotFoundError):
-                if time.time() - path.stat().st_mtime > seconds:
+                now, status = time.monotonic(), path.stat()
+                # not the age by the clock, which may be set
+                size, changed, since = self._incoming.get(path, (-1, -1, now))
+                if (size, changed) != (status.st_size, status.st_mtime_ns):
+                    since = now
+                elif now - since > seconds:
                     path.unlink()
+                    continue
+                seen[path] = (status.st_size, status.st_mtime_ns, since)
+        self._incoming = seen
 
     def film(self, key: str) -> Path:
         """Return the path of a film in the queue."""
@@ -177,10 +202,11 @@ class Spool:
         Partly received files are removed: they were never answered with success, so their senders still have them.
         """
         for path in self.incoming.iterdir():
-            path.unlink(missing_ok=True)
+            if not path.is_dir():
+                path.unlink(missing_ok=True)
         self._remove_parts()
         unknown = []
-        for path in sorted(self.queue.glob("*.dcm")):
+        for path in sorted(each for each in self.queue.glob("*.dcm") if each.is_file()):
             film = ledger.film_of(path.stem)
             if film is None:
                 unknown.append(path)

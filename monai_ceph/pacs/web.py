@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from importlib.resources import files
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import uvicorn
 from fastapi import Depends, FastAPI, Header, HTTPException, Path, Query, Request, Response
@@ -25,11 +26,14 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from monai_ceph.errors import StoppedError
 from monai_ceph.pacs.config import HttpConfig
 from monai_ceph.pacs.delivery_loop import DeliveryLoop
+from monai_ceph.pacs.guarded_http import GuardedHttp
 from monai_ceph.pacs.ledger import NodeLedger
+from monai_ceph.pacs.logs import log
 from monai_ceph.pacs.metrics import metrics_text
-from monai_ceph.pacs.overview import Overview, SourceRow, TargetRow, dead_films, last_films, pending
+from monai_ceph.pacs.overview import Overview, SourceRow, TargetRow, dead_films, last_films, pending, refused
 from monai_ceph.pacs.polling_loop import PollingLoop
 from monai_ceph.pacs.spool import Spool
+from monai_ceph.pacs.watch import Watch
 from monai_ceph.version import __version__
 
 __all__ = ["WebServer", "make_app"]
@@ -62,7 +66,7 @@ def make_app(
     ledger: NodeLedger,
     deliveries: list[DeliveryLoop],
     polls: list[PollingLoop],
-    problems: Callable[[], list[str]],
+    watch: Watch,
     on_retry: Callable[[], None],
 ) -> FastAPI:
     """Return the application.
@@ -74,7 +78,7 @@ def make_app(
         ledger: its ledger.
         deliveries: its targets.
         polls: the archives that it queries.
-        problems: returns why films are refused at the moment.
+        watch: knows what is wrong at the moment.
         on_retry: called when a dead letter is retried.
     """
     known = {} if config.token is not None else _NOT_HERE
@@ -87,6 +91,8 @@ def make_app(
 
     def logged_in(request: Request) -> None:
         if config.token is not None and not _has_token(request, config.token.get_secret_value()):
+            address = request.client.host if request.client is not None else ""
+            log("login refused", warning=True, address=address, path=request.url.path, cause="no token, or a wrong one")
             raise HTTPException(401, "a token is needed", {"WWW-Authenticate": 'Basic realm="monai-ceph"'})
 
     secured: dict[str, Any] = {"dependencies": [Depends(logged_in)], "responses": _NO_LEDGER}
@@ -103,34 +109,40 @@ def make_app(
     def health() -> dict[str, str]:
         return {"status": "ok"}
 
-    refuses = _object(problems={"type": "array", "items": {"type": "string"}})
+    sentences = {"type": "array", "items": {"type": "string"}}
+    refuses = _object(problems=sentences, warnings=sentences)
 
     @app.get("/ready", responses={503: {"description": "Films are refused at the moment", **refuses}})
     def ready(response: Response) -> dict[str, list[str]]:
         try:
-            causes = problems()
+            # without the causes, which name hosts: nobody has to log in here
+            causes, warnings = watch.problems(), list(watch.warnings())
         except StoppedError:
-            causes = ["the ledger cannot be read or written"]
+            causes, warnings = ["the ledger cannot be read or written"], []
         response.status_code = 503 if causes else 200
-        return {"problems": causes}
+        return {"problems": causes, "warnings": warnings}
 
     metrics_are = {200: {"description": "For Prometheus", "content": {"text/plain": _TEXT}}}
 
     @app.get("/metrics", response_class=Response, **secured | {"responses": secured["responses"] | metrics_are})
     def metrics() -> Response:
-        text = metrics_text(ledger, deliveries, polls, spool.folder)
+        text = metrics_text(ledger, deliveries, polls, spool.folder, watch)
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @app.get("/status", **secured)
     def status() -> Overview:
-        waiting = pending(ledger)
+        waiting, refusals = pending(ledger), refused(ledger)
         return Overview(
             ae_title=ae_title,
             review_url=config.review_url,
-            problems=problems(),
+            problems=watch.problems(),
+            warnings=[f"{what}: {cause}" for what, cause in watch.warnings().items()],
             counts=ledger.counts(),
             targets=[
-                TargetRow(each.name, waiting.get(each.name, 0), each.state.failures, each.state.cause)
+                TargetRow(
+                    *(each.name, waiting.get(each.name, 0), each.state.failures, each.state.cause),
+                    *refusals.get(each.name, (0, None)),
+                )
                 for each in deliveries
             ],
             sources=[SourceRow(each.name, each.failures, each.cause) for each in polls],
@@ -159,9 +171,11 @@ def make_app(
     )
     def retry(
         film_id: Annotated[int, Path(ge=1, le=_BIGGEST)],
-        sec_fetch_site: Annotated[str, Header(examples=["same-origin", "cross-site"])] = "same-origin",
+        request: Request,
+        sec_fetch_site: Annotated[str | None, Header(examples=["same-origin", "cross-site"])] = None,
     ) -> RedirectResponse:
-        if sec_fetch_site not in ("same-origin", "none"):
+        if not _from_this_page(request, sec_fetch_site):
+            log("retry refused", warning=True, cause="the request comes from another site's page")
             raise HTTPException(403, "the request comes from another site's page")
         with spool.lock:
             film = ledger.film(film_id)
@@ -176,6 +190,17 @@ def make_app(
     return app
 
 
+def _from_this_page(request: Request, sec_fetch_site: str | None) -> bool:
+    """Return whether a request comes from this node's page, or from no page, such as from curl.
+
+    Browsers tell it in ``Sec-Fetch-Site`` where a page has TLS or is on the loopback interface, elsewhere in ``Origin``.
+    """
+    if sec_fetch_site is not None:
+        return sec_fetch_site in ("same-origin", "none")
+    page = request.headers.get("origin") or request.headers.get("referer")
+    return page is None or urlsplit(page).netloc.lower() == request.headers.get("host", "").lower()
+
+
 def _has_token(request: Request, token: str) -> bool:
     kind, _, value = request.headers.get("authorization", "").partition(" ")
     if kind.lower() == "basic":
@@ -185,6 +210,9 @@ def _has_token(request: Request, token: str) -> bool:
             return False
     elif kind.lower() != "bearer":
         return False
+    else:
+        # header values are bytes, and Starlette reads each as a character
+        value = value.encode("latin-1").decode("utf-8", errors="replace")
     return hmac.compare_digest(value.strip().encode(), token.encode())
 
 
@@ -198,6 +226,8 @@ class WebServer:
 
     def __init__(self, app: FastAPI, config: HttpConfig) -> None:
         options = {"log_config": None, "access_log": False, "server_header": False, "timeout_keep_alive": 5}
+        # a small backlog: everything in it is accepted at once, and each connection is an open file
+        options |= {"http": GuardedHttp, "ws": "none", "backlog": 16}
         self._server = uvicorn.Server(uvicorn.Config(app, config.host, config.port, **options))  # type: ignore[arg-type]
 
     def run(self, ended: threading.Event) -> None:

@@ -27,6 +27,7 @@ from monai_ceph.reports.dicom_source import (
     inherited,
 )
 from monai_ceph.reports.dicom_uids import ObjectKind, derived_uid, instance_uid, series_uid
+from monai_ceph.reports.header_identity import ObjectReference, header_identity
 from monai_ceph.result import Detection
 from monai_ceph.storage.atomic import written_beside
 
@@ -37,13 +38,21 @@ _LONG_STRING = 64
 _SERIES_NUMBERS: dict[ObjectKind, int] = {"SR": 9001, "PR": 9002, "SC": 9004, "DOC": 9005}
 
 
-def identification(kind: ObjectKind, reference: Dataset, source: Dataset, detection: Detection) -> dict[str, Any]:
+def identification(
+    kind: ObjectKind,
+    reference: Dataset,
+    source: Dataset,
+    detection: Detection,
+    replaces: ObjectReference | None = None,
+) -> dict[str, Any]:
     """Return highdicom's arguments for UIDs, numbers and equipment."""
     model = detection.model
+    header = header_identity(source, detection.frame)
+    earlier = None if replaces is None else replaces.uid
     return {
         "series_instance_uid": series_uid(kind, reference.StudyInstanceUID, model),
         "series_number": _SERIES_NUMBERS[kind],
-        "sop_instance_uid": instance_uid(kind, reference.SOPInstanceUID, detection),
+        "sop_instance_uid": instance_uid(kind, reference.SOPInstanceUID, detection, header, earlier),
         "instance_number": detection.frame or positive_number(source, "InstanceNumber"),
         "series_description": SERIES_DESCRIPTION,
         "manufacturer": MANUFACTURER,
@@ -58,10 +67,11 @@ def reviewed_identification(
 ) -> dict[str, Any]:
     """Return the same for an object that shows the points of a person: it is another one, in a series of its own.
 
-    Its UID depends on the person, the time and scale of the detection, and the points.
+    Its UID depends on the person, the time and scale of the detection, the points, and the film's header.
     """
     places = [None if mark.x is None else (round(mark.x, 3), round(mark.y or 0, 3)) for mark in detection.landmarks]
-    parts = (reviewer, detection.created.isoformat(), str(places), str(detection.pixel_spacing))
+    header = header_identity(source, detection.frame)
+    parts = (reviewer, detection.created.isoformat(), str(places), str(detection.pixel_spacing), header)
     return {
         **identification(kind, reference, source, detection),
         "series_instance_uid": derived_uid("series", kind, reference.SeriesInstanceUID, "reviewed"),

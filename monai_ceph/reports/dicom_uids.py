@@ -9,7 +9,6 @@ import json
 import uuid
 from typing import Literal
 
-from monai_ceph.readers.radiograph import SpacingSource
 from monai_ceph.result import Detection, ModelIdentity
 
 __all__ = ["NAMESPACE", "ObjectKind", "derived_uid", "device_uid", "instance_uid", "series_uid", "tracking_uid"]
@@ -29,13 +28,23 @@ def _model(model: ModelIdentity) -> tuple[str, ...]:
     return model.weights_sha256, model.recipe_sha256, model.software
 
 
-def instance_uid(kind: ObjectKind, image_uid: str, detection: Detection) -> str:
+def instance_uid(
+    kind: ObjectKind, image_uid: str, detection: Detection, header: str, replaces: str | None = None
+) -> str:
     """Return the SOP Instance UID of an object that a model makes for one image or one of its frames.
 
-    It depends on a scale that the user gave or that was implausible, because another scale gives another report.
+    Another header or another scale gives another report, and so another UID.
+
+    Args:
+        kind: of the object.
+        image_uid: SOP Instance UID of the image.
+        detection: of the image or frame.
+        header: from :func:`monai_ceph.reports.header_identity.header_identity`.
+        replaces: UID of the object that this one says it replaces.
     """
-    given = detection.pixel_spacing if detection.spacing_source is SpacingSource.USER else detection.stated_spacing
-    return derived_uid("instance", kind, image_uid, detection.frame, *_model(detection.model), *(given or ()))
+    scale = [detection.spacing_source.value, detection.pixel_spacing, detection.stated_spacing]
+    parts = (*_model(detection.model), json.dumps(scale), header, *(() if replaces is None else (replaces,)))
+    return derived_uid("instance", kind, image_uid, detection.frame, *parts)
 
 
 def series_uid(kind: ObjectKind, study_uid: str, model: ModelIdentity) -> str:

@@ -22,6 +22,7 @@ from monai_ceph.reports.dicom_objects import (
     write_object,
 )
 from monai_ceph.reports.dicom_source import header_warnings, image_reference
+from monai_ceph.reports.header_identity import ObjectReference
 from monai_ceph.reports.pdf_report import pdf_report
 from monai_ceph.reports.report_content import Signature, film_report
 from monai_ceph.reports.report_figure import film_figure
@@ -38,6 +39,7 @@ def encapsulated_pdf(
     measurements: Sequence[Measurement],
     film_png: bytes | None,
     signature: Signature | None = None,
+    replaces: ObjectReference | None = None,
 ) -> Dataset:
     """Return the Encapsulated PDF of one film: a draft, unverified, unless a person signed.
 
@@ -49,6 +51,7 @@ def encapsulated_pdf(
         measurements: of the detection.
         film_png: the picture of the whole film, as PNG; None for the tracing alone.
         signature: who signed the result; None: nobody.
+        replaces: the object that was made before the header was changed under the same UID; None if there is none.
 
     Raises:
         CephError: the film has no valid UIDs, is not the film of the detection, or ReportLab is not installed.
@@ -66,7 +69,7 @@ def encapsulated_pdf(
             modality="DOC",
             transfer_syntax_uid=ExplicitVRLittleEndian,
             **(
-                identification("DOC", reference, source, detection)
+                identification("DOC", reference, source, detection, replaces)
                 if signature is None
                 else reviewed_identification("DOC", reference, source, dated, signature.name)
             ),
@@ -88,7 +91,12 @@ def encapsulated_pdf(
 
 
 def save_pdf(
-    target: Path, detection: Detection, source: Dataset, measurements: Sequence[Measurement], film_png: bytes | None
+    target: Path,
+    detection: Detection,
+    source: Dataset,
+    measurements: Sequence[Measurement],
+    film_png: bytes | None,
+    replaces: ObjectReference | None = None,
 ) -> None:
     """Write the Encapsulated PDF of one film, atomically. The same detection gives the same bytes.
 
@@ -98,7 +106,7 @@ def save_pdf(
         CephError: as :func:`encapsulated_pdf`.
         OSError: if the file cannot be written.
     """
-    write_object(target, encapsulated_pdf(detection, source, measurements, film_png))
+    write_object(target, encapsulated_pdf(detection, source, measurements, film_png, replaces=replaces))
 
 
 def _reference(reference: Dataset) -> Dataset:

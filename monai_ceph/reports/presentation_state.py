@@ -26,6 +26,7 @@ from monai_ceph.reports.dicom_objects import (
 )
 from monai_ceph.reports.dicom_source import image_reference
 from monai_ceph.reports.dicom_uids import tracking_uid
+from monai_ceph.reports.header_identity import ObjectReference
 from monai_ceph.reports.labels import Label, place_labels
 from monai_ceph.reports.notes import NOTICE, profile_lines, scale_line
 from monai_ceph.reports.structured_report import image_position
@@ -47,7 +48,10 @@ _RADIUS, _LETTER_WIDTH, _TEXT_HEIGHT = 0.004, 0.011, 0.02
 
 
 def presentation_state(
-    detection: Detection, source: Dataset, reviewer: str | None = None
+    detection: Detection,
+    source: Dataset,
+    reviewer: str | None = None,
+    replaces: ObjectReference | None = None,
 ) -> pr.GrayscaleSoftcopyPresentationState | pr.ColorSoftcopyPresentationState:
     """Return the presentation state of one film: a point, a circle and the symbol for each landmark.
 
@@ -58,6 +62,7 @@ def presentation_state(
         detection: result for the film or one of its frames.
         source: the film's header, from :func:`monai_ceph.reports.dicom_source.source_header`.
         reviewer: the person who signed these points; None: nobody reviewed them.
+        replaces: the object that was made before the header was changed under the same UID; None if there is none.
 
     Raises:
         CephError: the film has no valid UIDs, is not the film of the detection, or has an unknown SOP class.
@@ -71,7 +76,7 @@ def presentation_state(
             "content_description": f"Cephalometric landmarks, {'unreviewed' if reviewer is None else 'reviewed'}",
             "graphic_layers": layers,
             "graphic_annotations": annotations,
-            **identification("PR", reference, source, detection),
+            **identification("PR", reference, source, detection, replaces),
         }
         if reviewer is not None:
             arguments |= reviewed_identification("PR", reference, source, detection, reviewer)
@@ -107,19 +112,20 @@ def presentation_state(
     return state
 
 
-def save_gsps(target: Path, detection: Detection, source: Dataset) -> None:
+def save_gsps(target: Path, detection: Detection, source: Dataset, replaces: ObjectReference | None = None) -> None:
     """Write the presentation state of one film, beside its place first. The same detection gives the same bytes.
 
     Args:
         target: the file to write.
         detection: result for the film or one of its frames.
         source: the film's header, from :func:`monai_ceph.reports.dicom_source.source_header`.
+        replaces: the object that was made before the header was changed under the same UID; None if there is none.
 
     Raises:
         CephError: the film has no valid UIDs, is not the film of the detection, or has an unknown SOP class.
         OSError: if the file cannot be written.
     """
-    write_object(target, presentation_state(detection, source))
+    write_object(target, presentation_state(detection, source, replaces=replaces))
 
 
 def _graphics(detection: Detection, reference: Dataset) -> tuple[list[pr.GraphicLayer], list[pr.GraphicAnnotation]]:

@@ -23,6 +23,7 @@ from monai_ceph.reports.dicom_codes import concept
 from monai_ceph.reports.dicom_objects import MANUFACTURER, building, complete
 from monai_ceph.reports.dicom_source import header_warnings, image_reference
 from monai_ceph.reports.dicom_uids import derived_uid
+from monai_ceph.reports.header_identity import header_identity
 from monai_ceph.reports.landmark_group import landmark_group
 from monai_ceph.reports.notes import NOTICE
 from monai_ceph.version import __version__
@@ -74,11 +75,12 @@ def review_series_uid(series_uid: str) -> str:
     return derived_uid("series", "SR", series_uid, "reviewed")
 
 
-def review_uid(review: Review) -> str:
-    """Return the SOP Instance UID of the document of a review: the same time and points give the same one."""
+def review_uid(review: Review, source: Dataset) -> str:
+    """Return the SOP Instance UID of the document of a review: the same time, points and header give the same one."""
     places = [None if np.isnan(place).any() else place for place in review.points.round(3).tolist()]
     # a draft and its signed version are two documents
-    parts = (review.created.isoformat(), str(places), *(("verified",) if review.verified else ()))
+    header = header_identity(source, review.frame)
+    parts = (review.created.isoformat(), str(places), header, *(("verified",) if review.verified else ()))
     return derived_uid("review", review.image_uid, review.frame, *parts)
 
 
@@ -113,7 +115,7 @@ def reviewed_report(review: Review, source: Dataset) -> sr.ComprehensiveSR:
             coding_schemes=[codes.coding_scheme()],
             series_instance_uid=series,
             series_number=_SERIES_NUMBER,
-            sop_instance_uid=review_uid(review),
+            sop_instance_uid=review_uid(review, source),
             instance_number=review.frame or positive_number(source, "InstanceNumber"),
             series_description="Cephalometric landmarks, placed by a person",
             manufacturer=MANUFACTURER,
@@ -124,7 +126,7 @@ def reviewed_report(review: Review, source: Dataset) -> sr.ComprehensiveSR:
             verifying_observer_name=_person_name(review.observer) if review.verified else None,
             # both are mandatory then (PS3.3 C.17.2)
             verifying_organization=(str(source.get("InstitutionName") or "") or _NO_NAME) if review.verified else None,
-            previous_versions=None if review.replaces is None else [_version(review.replaces, reference, series)],
+            previous_versions=None if review.replaces is None else [_version(review.replaces, reference, series, source)],
         )
         document.ObservationDateTime = complete(document, source, review)
         for observer in document.get("VerifyingObserverSequence", ()):
@@ -134,11 +136,11 @@ def reviewed_report(review: Review, source: Dataset) -> sr.ComprehensiveSR:
         return document
 
 
-def _version(review: Review, reference: Dataset, series: str) -> Dataset:
+def _version(review: Review, reference: Dataset, series: str, source: Dataset) -> Dataset:
     """Return what identifies the document of an earlier review."""
     earlier = Dataset()
     earlier.StudyInstanceUID, earlier.SeriesInstanceUID = reference.StudyInstanceUID, series
-    earlier.SOPClassUID, earlier.SOPInstanceUID = ComprehensiveSRStorage, review_uid(review)
+    earlier.SOPClassUID, earlier.SOPInstanceUID = ComprehensiveSRStorage, review_uid(review, source)
     return earlier
 
 

@@ -25,6 +25,7 @@ from monai_ceph.reports.dicom_objects import (
 )
 from monai_ceph.reports.dicom_source import image_reference
 from monai_ceph.reports.film_tracing import draw_tracing
+from monai_ceph.reports.header_identity import ObjectReference
 from monai_ceph.result import Detection
 
 __all__ = ["DERIVED", "save_sc", "secondary_capture"]
@@ -36,7 +37,11 @@ _DESCRIPTION = "Film reduced to the size of a screen, with landmarks, planes and
 
 
 def secondary_capture(
-    detection: Detection, source: Dataset, radiograph: Radiograph, reviewer: str | None = None
+    detection: Detection,
+    source: Dataset,
+    radiograph: Radiograph,
+    reviewer: str | None = None,
+    replaces: ObjectReference | None = None,
 ) -> Dataset:
     """Return the tracing of one film as a Secondary Capture image: RGB, derived, with burned-in text.
 
@@ -45,6 +50,7 @@ def secondary_capture(
         source: the film's header, from :func:`monai_ceph.reports.dicom_source.source_header`.
         radiograph: the pixels of the film or of the frame.
         reviewer: the person who signed these points; None: nobody reviewed them.
+        replaces: the object that was made before the header was changed under the same UID; None if there is none.
 
     Raises:
         CephError: the film has no valid UIDs, or is not the film of the detection.
@@ -57,7 +63,7 @@ def secondary_capture(
             modality="OT",
             transfer_syntax_uid=ExplicitVRLittleEndian,
             **(
-                identification("SC", reference, source, detection)
+                identification("SC", reference, source, detection, replaces)
                 if reviewer is None
                 else reviewed_identification("SC", reference, source, detection, reviewer)
             ),
@@ -83,7 +89,13 @@ def secondary_capture(
     return result
 
 
-def save_sc(target: Path, detection: Detection, source: Dataset, radiograph: Radiograph) -> None:
+def save_sc(
+    target: Path,
+    detection: Detection,
+    source: Dataset,
+    radiograph: Radiograph,
+    replaces: ObjectReference | None = None,
+) -> None:
     """Write the Secondary Capture of one film, atomically. The same detection gives the same bytes.
 
     Args:
@@ -91,12 +103,13 @@ def save_sc(target: Path, detection: Detection, source: Dataset, radiograph: Rad
         detection: result for the film or one of its frames.
         source: the film's header, from :func:`monai_ceph.reports.dicom_source.source_header`.
         radiograph: the pixels of the film or of the frame.
+        replaces: the object that was made before the header was changed under the same UID; None if there is none.
 
     Raises:
         CephError: the film has no valid UIDs, or is not the film of the detection.
         OSError: if the file cannot be written.
     """
-    write_object(target, secondary_capture(detection, source, radiograph))
+    write_object(target, secondary_capture(detection, source, radiograph, replaces=replaces))
 
 
 def _source(reference: Dataset, detection: Detection) -> Dataset:

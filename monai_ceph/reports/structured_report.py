@@ -21,6 +21,7 @@ from monai_ceph.reports.dicom_codes import concept
 from monai_ceph.reports.dicom_objects import MANUFACTURER, building, complete, identification, write_object
 from monai_ceph.reports.dicom_source import header_warnings, image_reference
 from monai_ceph.reports.dicom_uids import device_uid
+from monai_ceph.reports.header_identity import ObjectReference, predecessor
 from monai_ceph.reports.image_library import image_library
 from monai_ceph.reports.landmark_group import finding_sites, landmark_group, tracking
 from monai_ceph.reports.measured_values import derived_measurements
@@ -45,12 +46,15 @@ def image_position(mark: DetectedLandmark, detection: Detection) -> tuple[float,
     return (column, row) if inside else None
 
 
-def structured_report(detection: Detection, source: Dataset) -> sr.ComprehensiveSR:
+def structured_report(
+    detection: Detection, source: Dataset, replaces: ObjectReference | None = None
+) -> sr.ComprehensiveSR:
     """Return the SR document of one film: complete, preliminary, unverified.
 
     Args:
         detection: result for the film or one of its frames.
         source: the film's header, from :func:`monai_ceph.reports.dicom_source.source_header`.
+        replaces: the object that was made before the header was changed under the same UID; None if there is none.
 
     Raises:
         CephError: the film has no valid UIDs, is not the film of the detection, or has an unknown SOP class.
@@ -91,29 +95,32 @@ def structured_report(detection: Detection, source: Dataset) -> sr.Comprehensive
             content=report,
             is_complete=True,
             coding_schemes=[codes.coding_scheme()],
-            **identification("SR", reference, source, detection),
+            **identification("SR", reference, source, detection, replaces),
         )
         if derived := derived_measurements(detection.measure()):
             # before the evaluations; added only here, because highdicom would copy and search it for half a second
             document.ContentSequence.insert(-1, derived)
+        if replaces is not None:
+            document.PredecessorDocumentsSequence = [predecessor(replaces)]
         # the only time in the document with a time zone
         document.ObservationDateTime = complete(document, source, detection)
     return document
 
 
-def save_sr(target: Path, detection: Detection, source: Dataset) -> None:
+def save_sr(target: Path, detection: Detection, source: Dataset, replaces: ObjectReference | None = None) -> None:
     """Write the SR document of one film, atomically. The same detection gives the same bytes.
 
     Args:
         target: the file to write.
         detection: result for the film or one of its frames.
         source: the film's header, from :func:`monai_ceph.reports.dicom_source.source_header`.
+        replaces: the object that was made before the header was changed under the same UID; None if there is none.
 
     Raises:
         CephError: the film has no valid UIDs, is not the film of the detection, or has an unknown SOP class.
         OSError: if the file cannot be written.
     """
-    write_object(target, structured_report(detection, source))
+    write_object(target, structured_report(detection, source, replaces))
 
 
 def _observer(detection: Detection) -> sr.ObservationContext:

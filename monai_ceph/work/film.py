@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, Protocol
 
 from pydicom import Dataset
@@ -20,6 +21,7 @@ from monai_ceph.readers import Radiograph
 from monai_ceph.readers.files import open_file
 from monai_ceph.reports.dicom_source import header_warnings, source_header
 from monai_ceph.reports.film_tracing import save_tracing
+from monai_ceph.reports.header_identity import ObjectReference
 from monai_ceph.reports.json_result import save_json
 from monai_ceph.reports.overlay import save_overlay
 from monai_ceph.result import Detection, ModelIdentity
@@ -30,6 +32,7 @@ from monai_ceph.work.remote import local_copy
 from monai_ceph.work.start_up import import_monai_alone
 
 __all__ = [
+    "REPLACES",
     "BrokenDeviceError",
     "Detector",
     "FilmJob",
@@ -44,6 +47,11 @@ __all__ = [
     "read_film",
 ]
 
+
+REPLACES = "The film's header was changed under the same UID: this replaces a result for the earlier header."
+"""Warning in a result that replaces another one."""
+
+_NOTHING: Mapping[str, ObjectReference] = MappingProxyType({})
 
 State = Literal["done", "uncertain", "rejected", "failed"]
 """Outcome of a film."""
@@ -132,6 +140,8 @@ class Outcome:
         duplicate_of: name of the film that is the same image and has the result.
         image_sha256: :func:`~monai_ceph.work.image_digest.image_digest` of a DICOM film that could be read.
         same_image: the film is one of the job's ``judged`` images; ``state`` means nothing then.
+        pixels_sha256: the same digest without the PatientID, where a worker computes it.
+        answered: digest of what the result takes from the film, where a worker computes it.
         stop: an error that would affect every film, such as a full disk. It ends the run, and the film is still open.
     """
 
@@ -144,6 +154,8 @@ class Outcome:
     duplicate_of: str | None = None
     image_sha256: str | None = None
     same_image: bool = False
+    pixels_sha256: str | None = None
+    answered: str | None = None
     stop: str | None = None
 
 
@@ -224,8 +236,13 @@ class FilmWorker:
         """Read the film, in any thread."""
         return read_film(self._read, self._options, job)
 
-    def finish(self, job: FilmJob, reading: Reading) -> Outcome:
+    def finish(self, job: FilmJob, reading: Reading, replaces: Mapping[str, ObjectReference] = _NOTHING) -> Outcome:
         """Detect on a film that was read, and write its files.
+
+        Args:
+            job: the film.
+            reading: what was read of it.
+            replaces: by kind, the objects that were made before the film's header was changed.
 
         Raises:
             BrokenDeviceError: if the device stopped working.
@@ -243,7 +260,7 @@ class FilmWorker:
             start = time.perf_counter()
             if isinstance(reading.header, CephError):
                 raise reading.header
-            detection = self._write(job, reading.result, reading.header, detection)
+            detection = self._write(job, reading.result, reading.header, detection, replaces)
             seconds = {**seconds, "writing": time.perf_counter() - start}
         except StoppedError as error:
             return Outcome(job.id, "failed", stop=str(error))
@@ -256,7 +273,14 @@ class FilmWorker:
         state = "done" if detection.state == "ok" else "uncertain"
         return Outcome(job.id, state, None, result, detection.warnings, seconds, image_sha256=image)
 
-    def _write(self, job: FilmJob, radiograph: Radiograph, source: Dataset | None, detection: Detection) -> Detection:
+    def _write(
+        self,
+        job: FilmJob,
+        radiograph: Radiograph,
+        source: Dataset | None,
+        detection: Detection,
+        replaces: Mapping[str, ObjectReference],
+    ) -> Detection:
         """Write the film's files. Return the detection as written, with a warning for each file that was left out."""
         files = film_files(self._out, job.stem, self._options.formats)
         notes: list[str] = []
@@ -271,6 +295,8 @@ class FilmWorker:
                 files = {name: file for name, file in files.items() if name not in PICTURE_FORMATS}
         if source is not None:
             notes += header_warnings(source)
+        if replaces:
+            detection = detection.model_copy(update={"warnings": (*detection.warnings, REPLACES)})
         detection = detection.model_copy(update={"file": job.name})
         for kind, target in files.items():
             if kind in PICTURE_FORMATS and kind not in OBJECT_FORMATS:
@@ -280,7 +306,7 @@ class FilmWorker:
             elif kind in OBJECT_FORMATS and source is not None:
                 try:
                     with _written(target):
-                        _save_object(kind, target, detection, source, radiograph)
+                        _save_object(kind, target, detection, source, radiograph, replaces.get(kind))
                 except StoppedError:
                     raise
                 except CephError as error:  # such as a film without UIDs, to which no object can refer
@@ -293,26 +319,33 @@ class FilmWorker:
         return detection
 
 
-def _save_object(kind: str, target: Path, detection: Detection, source: Dataset, radiograph: Radiograph) -> None:
+def _save_object(
+    kind: str,
+    target: Path,
+    detection: Detection,
+    source: Dataset,
+    radiograph: Radiograph,
+    replaces: ObjectReference | None,
+) -> None:
     # imported only here: highdicom takes a second
     if kind == "sr":
         from monai_ceph.reports.structured_report import save_sr
 
-        save_sr(target, detection, source)
+        save_sr(target, detection, source, replaces)
     elif kind == "gsps":
         from monai_ceph.reports.presentation_state import save_gsps
 
-        save_gsps(target, detection, source)
+        save_gsps(target, detection, source, replaces)
     elif kind == "sc":
         from monai_ceph.reports.secondary_capture import save_sc
 
-        save_sc(target, detection, source, radiograph)
+        save_sc(target, detection, source, radiograph, replaces)
     else:
         from monai_ceph.analysis import measure
         from monai_ceph.reports.encapsulated_pdf import save_pdf
         from monai_ceph.reports.film_picture import film_png
 
-        save_pdf(target, detection, source, measure(detection), film_png(radiograph))
+        save_pdf(target, detection, source, measure(detection), film_png(radiograph), replaces)
 
 
 @contextmanager

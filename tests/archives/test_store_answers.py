@@ -7,18 +7,20 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 from pydicom import Dataset
 from typer.testing import CliRunner
 
 pytest.importorskip("pynetdicom", reason="pip install 'monai-ceph[pacs]'")
-from nodes import SR, film, running_loop, settings, wait_until
+from nodes import DICOM_WEB, ORTHANC, SR, film, orthanc, running_loop, settings, wait_until
 from pynetdicom import AE, evt
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_primitives import C_STORE
 from web_archive import Archive, as_json, dataset, serving, store_response
 
+from monai_ceph.archives.config import TargetConfig
 from monai_ceph.archives.targets import Answer, TargetError, make_senders
 from monai_ceph.archives.urls import senders_of
 from monai_ceph.cli import app
@@ -31,7 +33,8 @@ from monai_ceph.result import ModelIdentity
 
 MODEL = ModelIdentity(name="test", version="1", weights_sha256="ab", recipe_sha256="cd", software="test 1")
 JSON = "application/dicom+json"
-UNCONFIRMED = "the answer does not say that the object is stored"
+UNTOLD = "the answer does not say that the object is stored"
+UNCONFIRMED = f"{UNTOLD}, and QIDO-RS does not find it"
 
 Stowed = Callable[[Dataset], Any]
 
@@ -132,6 +135,53 @@ def test_an_object_that_the_answer_does_not_name_is_not_stored(report: Path, sto
     assert stow(report, stowed) == Answer(False, text)
 
 
+HAS_IT = as_json(dataset(SOPInstanceUID="1.2.3.1.9"))[2]
+QIDO: dict[str, tuple[Any, str, bool, Answer]] = {
+    "untold, and it is there": (({}, b"[" + HAS_IT + b"]"), "204", False, Answer(True, f"{UNTOLD}, but QIDO-RS finds it")),
+    "untold, and an empty list": (({}, b"[]"), "204", False, Answer(False, UNCONFIRMED)),
+    "untold, and a login page": (
+        *(({"Content-Type": "text/html"}, b"<p>Log in</p>"), "a login page", False),
+        Answer(False, f"{UNTOLD}, and QIDO-RS does not answer: JSONDecodeError"),
+    ),
+    "told, and not asked": (({}, b"[]"), "JSON", False, Answer(True, "stored")),
+    "told, and it is there": (({}, b"[" + HAS_IT + b"]"), "JSON", True, Answer(True, "stored, and QIDO-RS finds it")),
+    "a lie": (({}, b"[]"), "JSON", True, Answer(False, "stored, but QIDO-RS does not find it")),
+}
+
+
+@pytest.mark.parametrize(("found", "stowed", "verify", "answer"), QIDO.values(), ids=QIDO)
+def test_the_truth_is_asked_by_qido(report: Path, found: Any, stowed: str, verify: bool, answer: Answer) -> None:
+    with serving(Archive()) as archive:
+        archive.stowed, _ = {**STORED, **NOT_STORED}[stowed]
+        archive.raw["/studies/1.2.3.1.1/series/1.2.3.1.2/instances"] = found
+        config = {"dicomweb": [{"name": "web", "url": archive.url, "verify": verify}]}
+        (sender,) = make_senders(TargetConfig.model_validate(config), "CEPH")
+        with sender.open() as send:
+            assert send(report) == answer
+
+
+@pytest.mark.skipif(ORTHANC is None or not DICOM_WEB.exists(), reason="Orthanc is not installed")
+def test_a_real_archive_behind_a_proxy_that_swallows_its_answers(report: Path, tmp_path: Path) -> None:
+    """Orthanc stores the object, and what comes back says nothing; or nothing gets through to it at all."""
+    with orthanc(tmp_path / "orthanc", 1) as pacs, serving(Archive()) as proxy:
+        passes = [True]
+
+        def swallow(sent: Dataset) -> Any:
+            if passes[0]:
+                pacs.post("/instances", report.read_bytes())
+            return 200, {}, b""
+
+        def ask(path: str, options: Any) -> tuple[int, str, bytes]:
+            with urlopen(f"{pacs.url}{path}?SOPInstanceUID={options['SOPInstanceUID'][0]}", timeout=20) as answer:
+                return 200, JSON, answer.read()
+
+        proxy.stowed, proxy.answer = swallow, ask  # type: ignore[method-assign]
+        (sender,) = senders_of([proxy.url.replace("http://", "dicomweb+http://")]).values()
+        for passes[0], expected in ((False, Answer(False, UNCONFIRMED)), (True, Answer(True, f"{UNTOLD}, but QIDO-RS finds it"))):
+            with sender.open() as send:
+                assert send(report) == expected
+
+
 @pytest.mark.parametrize(("stowed", "text"), NO_ANSWER.values(), ids=NO_ANSWER)
 def test_an_unusable_answer_is_a_failure(report: Path, stowed: Stowed, text: str) -> None:
     with pytest.raises(TargetError, match=f"^{text}$"):
@@ -162,8 +212,8 @@ def delivering(folder: Path, url: str, hours: float) -> Iterator[NodeLedger]:
 def test_the_node_tries_again_and_then_keeps_a_dead_letter(tmp_path: Path, stowed: Stowed, text: str) -> None:
     with serving(Archive()) as archive:
         archive.stowed = stowed
-        # 0.3 s
-        with delivering(tmp_path, archive.url, 0.3 / 3600) as ledger:
+        # 2 s
+        with delivering(tmp_path, archive.url, 2 / 3600) as ledger:
             wait_until(lambda: ledger.counts() == {"dead": 1})
             (dead,) = ledger.films("dead")
     assert dead.reason == f"web: {text}"

@@ -240,9 +240,9 @@ def test_a_disk_that_is_full_to_the_last_byte(tmp_path: Path, values: dict[str, 
         disk.fill(leave_bytes=2 * 2**20)
         assert send(node.port, film(1)) == [0xA700]
         disk.fill()
-        # no room for what comes in before it can be looked at: the association ends
+        # no room for what comes in before it can be looked at
         assert send(node.port, film(1)) == [None]
-        assert "No space left on device" in node.events("connection failed")[0]["cause"]
+        assert "only the reserve of the disk is left" in node.events("association rejected")[0]["cause"]
         disk.empty()
         assert send(node.port, film(1)) == [0]
         node.wait_for("detected")

@@ -65,7 +65,9 @@ def port(node: RunningNode) -> int:
 
 def test_health_and_ready(port: int) -> None:
     assert ask(port, "/health") == (200, '{"status":"ok"}')
-    assert ask(port, "/ready") == (200, '{"problems":[]}')
+    code, text = ask(port, "/ready")
+    said = json.loads(text)
+    assert (code, said["problems"], said["warnings"]) == (200, [], ["target pacs fails", "source archive fails"])
 
 
 def test_metrics(port: int) -> None:
@@ -82,6 +84,9 @@ def test_metrics(port: int) -> None:
     assert values["monai_ceph_target_failures", "pacs"] >= 2
     assert values["monai_ceph_source_failures", "archive"] >= 1
     assert values["monai_ceph_film_seconds_count",] == 0
+    assert (values["monai_ceph_problems",], values["monai_ceph_warnings",]) == (0, 2)
+    assert values["monai_ceph_associations_limit",] == 20
+    assert 0 < values["monai_ceph_open_files",] < values["monai_ceph_open_files_limit",]
     assert values["monai_ceph_spool_free_bytes",] > 0
 
 
@@ -152,7 +157,7 @@ def test_a_ledger_that_cannot_be_read(tmp_path: Path) -> None:
         connection.execute("DROP TABLE films")
         connection.close()
         message = "the ledger cannot be read or written"
-        assert ask(port, "/ready") == (503, json.dumps({"problems": [message]}, separators=(",", ":")))
+        assert ask(port, "/ready") == (503, json.dumps({"problems": [message], "warnings": []}, separators=(",", ":")))
         for path in ("/", "/status", "/metrics"):
             assert ask(port, path) == (503, json.dumps({"detail": message}, separators=(",", ":")))
         assert ask(port, "/films/1/retry", post=True)[0] == 503

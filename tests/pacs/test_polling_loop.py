@@ -98,6 +98,39 @@ def test_the_longest_times_that_can_be_set(ledger: NodeLedger) -> None:
     assert ask(ledger, look_back_days=36500, every_s=604800) == dicom(TODAY - timedelta(36500))
 
 
+FUTURE = TODAY + timedelta(600)
+START = TODAY - timedelta(30)
+
+
+@pytest.mark.parametrize(
+    ("first", "cursor", "options", "asked"),
+    [
+        (START, FUTURE, {}, START),
+        (FUTURE, FUTURE, {"look_back_days": 3}, TODAY - timedelta(3)),
+        (FUTURE, None, {"look_back_days": 3}, TODAY - timedelta(3)),
+        (FUTURE, FUTURE, {"since": START}, START),
+        (START, TODAY + timedelta(1), {}, START),
+    ],
+)
+def test_a_clock_that_ran_ahead(
+    ledger: NodeLedger, first: date, cursor: date | None, options: dict[str, object], asked: date
+) -> None:
+    """The node would ask for nothing until that day. The days in between were asked with the wrong clock."""
+    ledger.set_cursor("pacs first", first.isoformat())
+    if cursor is not None:
+        ledger.set_cursor("pacs", cursor.isoformat())
+    assert ask(ledger, **options) == dicom(asked)
+    assert ledger.cursor("pacs") == TODAY.isoformat()
+    # from then on as ever
+    assert ask(ledger, **{"look_back_days": 1, **options}) == dicom(
+        max(asked, TODAY - timedelta(int(str(options.get("look_back_days", 1)))))
+    )
+
+
+def test_a_first_date_in_the_future_is_the_users(ledger: NodeLedger) -> None:
+    assert ask(ledger, since=FUTURE) == dicom(FUTURE)
+
+
 @pytest.mark.parametrize("method", ["cursor", "set_cursor"])
 def test_a_ledger_that_cannot_be_written_ends_no_loop(
     ledger: NodeLedger, monkeypatch: pytest.MonkeyPatch, method: str

@@ -1,0 +1,176 @@
+"""Limits of what an archive may do to this process: how long an answer takes as a whole, and how large it is unpacked.
+
+The timeouts of requests and of pynetdicom begin anew with every byte, so a server that sends one now and then would hold
+its thread for ever. A small answer can be gigabytes once it is unpacked: gzip makes them a thousand times smaller.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, cast
+
+import requests
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pynetdicom import evt
+from pynetdicom.transport import AssociationSocket
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+__all__ = ["LimitedSession", "TooLargeError", "limited"]
+
+_CHUNK = 16384
+_LARGEST_TEXT = 32 * 2**20
+_HEAD = 4096
+
+
+class TooLargeError(requests.RequestException):
+    """An answer is larger than the limit."""
+
+
+class LimitedSession(requests.Session):
+    """A session whose answers are read at once, within a time and up to a size.
+
+    Args:
+        total_s: seconds for a request with its whole answer.
+        max_bytes: size of an answer that is unpacked. Of lists and messages it is at most 32 MiB.
+    """
+
+    def __init__(self, total_s: float, max_bytes: float) -> None:
+        super().__init__()
+        self._total_s, self._max_bytes = total_s, max_bytes
+        self._sockets: list[Any] = []
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, _Adapter(self._sockets.append))
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        """Send a request and read the answer.
+
+        Raises:
+            requests.RequestException: no answer, too late, or too large.
+        """
+        late = threading.Event()
+
+        def cut() -> None:
+            late.set()
+            for each in self._sockets:
+                # of the class itself: a socket with TLS would try to say goodbye first
+                with suppress(OSError, ValueError):
+                    socket.socket.shutdown(each, socket.SHUT_RDWR)
+
+        timer = threading.Timer(self._total_s, cut)
+        timer.daemon = True
+        timer.start()
+        try:
+            response = super().send(request, **{**options, "stream": True})
+            response._content = self._read(response)
+            response._content_consumed = True  # type: ignore[attr-defined]
+        except requests.RequestException as error:
+            if late.is_set():
+                raise requests.Timeout(f"no complete answer within {self._total_s:g} s") from error
+            raise
+        finally:
+            timer.cancel()
+        if late.is_set():
+            raise requests.Timeout(f"no complete answer within {self._total_s:g} s")
+        return response
+
+    def _read(self, response: requests.Response) -> bytes:
+        if "," in response.headers.get("Content-Encoding", ""):
+            response.close()
+            # each would be a thousand times larger than the one before
+            raise TooLargeError("an answer that is packed several times")
+        kind = response.headers.get("Content-Type", "")
+        text = "json" in kind or "xml" in kind or "html" in kind
+        limit = min(self._max_bytes, _LARGEST_TEXT) if text else self._max_bytes
+        parts, size = [], 0
+        for part in response.iter_content(_CHUNK):
+            size += len(part)
+            if size > limit:
+                response.close()
+                raise TooLargeError(f"an answer of more than {limit / 2**20:g} MB")
+            parts.append(part)
+        content = b"".join(parts)
+        _check_deflated(content, self._max_bytes)
+        return content
+
+
+class _Adapter(HTTPAdapter):
+    """Tells of each socket that it opens."""
+
+    def __init__(self, opened: Callable[[Any], None]) -> None:
+        class Plain(HTTPConnection):
+            def connect(self) -> None:
+                super().connect()
+                opened(self.sock)
+
+        class Secure(HTTPSConnection):
+            def connect(self) -> None:
+                super().connect()
+                opened(self.sock)
+
+        plain = type("PlainPool", (HTTPConnectionPool,), {"ConnectionCls": Plain})
+        secure = type("SecurePool", (HTTPSConnectionPool,), {"ConnectionCls": Secure})
+        self._pools = {"http": plain, "https": secure}
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        """Use the connections of this adapter."""
+        super().init_poolmanager(*args, **options)
+        self.poolmanager.pool_classes_by_scheme = self._pools
+
+    def proxy_manager_for(self, *args: Any, **options: Any) -> Any:
+        """Use the connections of this adapter."""
+        manager = super().proxy_manager_for(*args, **options)
+        manager.pool_classes_by_scheme = self._pools
+        return manager
+
+
+def _check_deflated(content: bytes, limit: float) -> None:
+    """Refuse a film whose data set is deflated and too large: pydicom inflates it as soon as it reads it."""
+    start = content.find(b"DICM", 0, _HEAD)
+    if start < 0 or DeflatedExplicitVRLittleEndian.encode() not in content[start : start + _HEAD]:
+        return
+    # the value of the group length (PS3.10 7.1), which counts from its own end
+    begin = start + 16 + int.from_bytes(content[start + 12 : start + 16], "little")
+    inflater, size, data = zlib.decompressobj(-zlib.MAX_WBITS), 0, content[begin:]
+    with suppress(zlib.error):  # it is reported once it is read as a film
+        while data and (part := inflater.decompress(data, _CHUNK * 64)):
+            size, data = size + len(part), inflater.unconsumed_tail
+            if size > limit:
+                raise TooLargeError(f"a film of more than {limit / 2**20:g} MB")
+
+
+class _TimedSocket(AssociationSocket):
+    """A connection to a peer, whose PDUs must arrive as a whole within a time."""
+
+    seconds: float
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        connection, received = cast(Any, self.socket), bytearray()
+        end = time.monotonic() + self.seconds
+        while len(received) < nr_bytes:
+            if (left := end - time.monotonic()) <= 0:
+                raise TimeoutError("a PDU that does not end")
+            connection.settimeout(left)
+            if not (part := connection.recv(nr_bytes - len(received))):
+                break
+            received += part
+        connection.settimeout(self.seconds)
+        return received
+
+
+def limited(seconds: float) -> list[Any]:
+    """Return the event handlers for ``AE.associate`` that limit how long a PDU may take."""
+
+    def opened(event: evt.Event) -> None:
+        connection = event.assoc.dul.socket
+        connection.__class__ = _TimedSocket
+        connection.seconds = seconds
+
+    return [(evt.EVT_CONN_OPEN, opened)]

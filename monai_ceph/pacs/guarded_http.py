@@ -1,0 +1,58 @@
+"""uvicorn's HTTP protocol with limits: it waits for ever for the rest of a request, and takes any number of them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from monai_ceph.pacs.logs import log
+
+__all__ = ["MOST_CONNECTIONS", "REQUEST_SECONDS", "GuardedHttp"]
+
+MOST_CONNECTIONS = 64
+"""Connections at once. A further one takes the place of the oldest that waits for its request."""
+
+REQUEST_SECONDS = 15.0
+"""Time from the connection, or the answer before, to the end of the answer."""
+
+
+class GuardedHttp(H11Protocol):
+    """One connection."""
+
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """Start the time limit, and keep the number of connections."""
+        super().connection_made(transport)
+        self._began = self.loop.time()
+        self._restart()
+        if len(self.connections) > MOST_CONNECTIONS:
+            others = [each for each in self.connections if isinstance(each, GuardedHttp) and each is not self]
+            waiting = [each for each in others if each.cycle is None or each.cycle.response_complete]
+            victim = min(waiting, key=lambda each: each._began, default=self)
+            victim._close("too many HTTP connections")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the time limit."""
+        if self._timer is not None:
+            self._timer.cancel()
+        super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        """Give the next request the same time."""
+        super().on_response_complete()
+        self._restart()
+
+    def _restart(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        cause = f"no complete HTTP request within {REQUEST_SECONDS:g} s"
+        self._timer = self.loop.call_later(REQUEST_SECONDS, self._close, cause)
+
+    def _close(self, cause: str) -> None:
+        if not self.transport.is_closing():
+            address = self.client[0] if self.client else ""
+            log("connection closed", warning=True, address=address, cause=cause)
+            self.transport.abort()
