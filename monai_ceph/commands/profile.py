@@ -27,8 +27,12 @@ profile = typer.Typer(
     help="A clinic's profile: where its landmarks lie, compared with those detected.", no_args_is_help=True
 )
 
-_SOURCES = "the landmarks.csv of detect, or final labels of MONAI Label"
+_SOURCES = "results with signed reviews, the landmarks.csv of detect, or final labels of MONAI Label"
 Spacing = Annotated[float | None, typer.Option(help="mm per pixel; replaces what the folder says.")]
+Films = Annotated[
+    list[Path] | None,
+    typer.Option(help="The films of results with reviews, or folders of them.", show_default=False),
+]
 By = Annotated[str | None, typer.Option(help="Who corrected the films.", show_default=False)]
 Old = Annotated[Path, typer.Argument(help="The profile, such as clinic.yaml.", show_default=False)]
 
@@ -45,6 +49,7 @@ def learn(
         typer.Option(help="What results call the profile. [default: the file's name]", show_default=False),
     ] = None,
     by: By = None,
+    films: Films = None,
     pixel_spacing: Spacing = None,
     device: Device = None,
     config: Overlay = None,
@@ -68,7 +73,7 @@ def learn(
 
             return learned(films, detector, called, person, done)
 
-        (result, left_out), unread = _on_films(corrected, pixel_spacing, device, config, work)
+        (result, left_out), unread = _on_films(corrected, films, pixel_spacing, device, config, work)
         _write(result, out)
     except (CephError, OSError) as error:
         stop(error)
@@ -84,6 +89,7 @@ def update(
         Path | None, typer.Option(help="File for the new profile. Without it, the old file is replaced.")
     ] = None,
     by: By = None,
+    films: Films = None,
     pixel_spacing: Spacing = None,
     device: Device = None,
     config: Overlay = None,
@@ -109,7 +115,7 @@ def update(
 
             return updated(before, films, detector, person, done)
 
-        (result, left_out), unread = _on_films(more, pixel_spacing, device, config, work)
+        (result, left_out), unread = _on_films(more, films, pixel_spacing, device, config, work)
         _write(result, target)
     except (CephError, OSError) as error:
         stop(error)
@@ -126,6 +132,7 @@ def check(
     corrected: Annotated[
         Path, typer.Argument(help=f"Folder with newly corrected films: {_SOURCES}.", show_default=False)
     ],
+    films: Films = None,
     pixel_spacing: Spacing = None,
     device: Device = None,
     config: Overlay = None,
@@ -151,7 +158,7 @@ def check(
             found = compare(films, detector, done, learned_from)
             return drift(known, found), found.left_out
 
-        (result, left_out), unread = _on_films(corrected, pixel_spacing, device, config, work)
+        (result, left_out), unread = _on_films(corrected, films, pixel_spacing, device, config, work)
     except (CephError, OSError) as error:
         stop(error)
     from rich.table import Table
@@ -177,6 +184,7 @@ def _check_target(out: Path) -> None:
 
 def _on_films(
     folder: Path,
+    films: list[Path] | None,
     pixel_spacing: float | None,
     device: str | None,
     config: list[Path] | None,
@@ -185,7 +193,7 @@ def _on_films(
     """Read the corrected films and work on them with a detector, under a bar; return also what could not be read."""
     from monai_ceph.commands.corrected_films import corrected_films
 
-    found = corrected_films(folder, pixel_spacing)
+    found = corrected_films(folder, pixel_spacing, films or ())
     with Progress(messages) as progress:
         progress.step("loading the model")
         progress.total(len(found.films))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydicom import Dataset
 
@@ -33,7 +34,10 @@ from monai_ceph.review.reviewing import reviewed
 from monai_ceph.review.store import RevisionStore
 from monai_ceph.storage.written_files import WrittenFiles
 
-__all__ = ["REVIEW_COLUMNS", "ExportSummary", "export_dataset", "export_results"]
+if TYPE_CHECKING:
+    from monai_ceph.datasets import Film
+
+__all__ = ["REVIEW_COLUMNS", "ExportSummary", "export_dataset", "export_results", "signed_films"]
 
 REVIEW_COLUMNS = (*LANDMARK_COLUMNS, "source", "observer", "state", "revision")
 """Columns of the reviewed landmarks.csv."""
@@ -207,7 +211,7 @@ def _write_table(files: WrittenFiles, name: str, columns: tuple[str, ...], rows:
 
 
 def _entries(detection: Detection, revision: StoredRevision) -> Iterator[dict[str, Any]]:
-    """Yield a landmark as a reviewed result has it: a point of a person has no score."""
+    """Yield a landmark as a reviewed result has it: a point of a person has no score and no radius."""
     for mark, point in zip(detection.landmarks, revision.points, strict=True):
         by_person = point.source != "detected"
         status = "missing" if point.x is None else "reviewed" if by_person else mark.status
@@ -218,6 +222,7 @@ def _entries(detection: Detection, revision: StoredRevision) -> Iterator[dict[st
             "source": point.source,
             "observer": revision.reviewer if by_person else None,
             "moved_from": point.moved_from,
+            **{name: getattr(mark, name) for name in ("radius_90_px", "radius_90_mm")},
         }
 
 
@@ -239,17 +244,19 @@ def _json(detection: Detection, revision: StoredRevision, link: Link | None) -> 
     return json.dumps(whole, ensure_ascii=False, indent=2) + "\n"
 
 
+_DIGITS = {"x": 2, "y": 2, "score": 3, "x_mm": 3, "y_mm": 3, "radius_90_px": 1, "radius_90_mm": 2}
+
+
 def _landmark_rows(detection: Detection, revision: StoredRevision) -> Iterator[list[str]]:
     square = square_spacing(detection.pixel_spacing)
     for entry in _entries(detection, revision):
-        x, y, score, x_mm, y_mm = (
-            "" if entry[name] is None else f"{entry[name]:.{digits}f}"
-            for name, digits in (("x", 2), ("y", 2), ("score", 3), ("x_mm", 3), ("y_mm", 3))
+        x, y, score, x_mm, y_mm, *radii = (
+            "" if entry[name] is None else f"{entry[name]:.{digits}f}" for name, digits in _DIGITS.items()
         )
         yield [
             *(detection.file, entry["name"], entry["symbol"], x, y, score, entry["status"], x_mm, y_mm),
             *(detection.spacing_source.value, "" if square is None else f"{square:.6g}", detection.image_uid or ""),
-            *(entry["source"], entry["observer"] or "", revision.state, str(revision.revision)),
+            *(*radii, entry["source"], entry["observer"] or "", revision.state, str(revision.revision)),
         ]
 
 
@@ -270,14 +277,7 @@ def export_dataset(films: ResultFilms, store: RevisionStore, out: Path, drafts: 
     """
     summary, files = ExportSummary(), WrittenFiles(out)
     rows: list[list[str]] = []
-    for film, revision in _reviewed_films(films, store, drafts, summary):
-        path = films.path(film)
-        if path is None:
-            summary.left_out.append((film.detection.file, "the film is not at hand; name its folder with --films"))
-            continue
-        if film.detection.frame is not None:
-            summary.left_out.append((film.detection.file, "a frame of a film with several is not a film of a dataset"))
-            continue
+    for film, path, revision in _films_at_hand(films, store, drafts, summary):
         name = f"films/{film.stem}{'' if film.stem.lower().endswith(path.suffix.lower()) else path.suffix}"
         _link(path, out / name)
         detection = reviewed(film.detection, revision.points, revision.calibration)
@@ -289,6 +289,39 @@ def export_dataset(films: ResultFilms, store: RevisionStore, out: Path, drafts: 
     if summary.written:
         _write_table(files, "landmarks.csv", ("film", "symbol", "x", "y", "pixel_spacing"), rows)
     return summary
+
+
+def signed_films(films: ResultFilms, store: RevisionStore) -> tuple[list[Film], list[str]]:
+    """Return the films with a signed review as films of a dataset, and a sentence for each that has none.
+
+    Args:
+        films: the results.
+        store: the reviews.
+    """
+    from monai_ceph.datasets import Film
+
+    summary = ExportSummary()
+    found = []
+    for film, path, revision in _films_at_hand(films, store, False, summary):
+        detection = reviewed(film.detection, revision.points, revision.calibration)
+        square = square_spacing(detection.pixel_spacing)
+        landmarks = detection.points()[:, ::-1].copy()
+        found.append(Film(film.detection.file, path, landmarks, math.nan if square is None else square))
+    return found, [f"{name}: {reason}" for name, reason in summary.left_out]
+
+
+def _films_at_hand(
+    films: ResultFilms, store: RevisionStore, drafts: bool, summary: ExportSummary
+) -> Iterator[tuple[ReviewFilm, Path, StoredRevision]]:
+    """Yield the reviewed films whose files are there: a dataset has those."""
+    for film, revision in _reviewed_films(films, store, drafts, summary):
+        path = films.path(film)
+        if path is None:
+            summary.left_out.append((film.detection.file, "the film is not at hand; name its folder with --films"))
+        elif film.detection.frame is not None:
+            summary.left_out.append((film.detection.file, "a frame of a film with several is not a film of a dataset"))
+        else:
+            yield film, path, revision
 
 
 def _link(source: Path, target: Path) -> None:

@@ -1,13 +1,13 @@
-"""Corrections of a clinic teach the detector: detect, correct, sign, export, learn, detect on other films."""
+"""Corrections of a clinic teach the detector: detect, correct, sign, learn, detect on other films."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from monai_ceph import CephalogramDetector
+from monai_ceph.commands.corrected_films import corrected_films
 from monai_ceph.datasets import open_dataset
 from monai_ceph.datasets.phantom.writer import write_phantoms
 from monai_ceph.profiles import profile_text
@@ -40,8 +40,13 @@ def test_the_error_falls_on_other_films(tmp_path: Path, detector: CephalogramDet
         service.sign(film, Sign(based_on=1, reviewer="Clinic"))
     assert export_dataset(service.films, service.store, tmp_path / "dataset").written == 5
 
-    corrected_films = [replace(film, pixel_spacing=0.2) for film in open_dataset(tmp_path / "dataset")]
-    profile, left_out = learn(corrected_films, detector, "clinic", "Clinic")
+    # the results with their reviews say the same as what was exported of them
+    reviewed = corrected_films(tmp_path / "results", 0.2, [films])
+    assert reviewed.left_out == ()
+    for film, exported in zip(reviewed.films, open_dataset(tmp_path / "dataset"), strict=True):
+        assert film.image.samefile(exported.image)
+        np.testing.assert_allclose(film.landmarks, exported.landmarks, atol=6e-4)
+    profile, left_out = learn(reviewed.films, detector, "clinic", "Clinic")
     assert left_out == ()
     file = tmp_path / "clinic.yaml"
     file.write_text(profile_text(profile), encoding="utf-8")

@@ -13,11 +13,12 @@ from typing import Any
 
 import pydicom
 import pytest
-from dicom_films import IMAGE
+from dicom_films import IMAGE, detection_on
 from typer.testing import CliRunner
 
 from monai_ceph.cli import app
 from monai_ceph.datasets import open_dataset
+from monai_ceph.reports.json_result import save_json
 from monai_ceph.reports.sr_points import read_points
 from monai_ceph.review.models import Point, Save, Sign
 from monai_ceph.review.service import ReviewService
@@ -74,6 +75,22 @@ def test_tables_mark_the_points_of_a_person(service: ReviewService, films: Path,
     page = (out / "reports" / "a.dcm.html").read_text(encoding="utf-8")
     assert "Reviewed and signed by Dr. Exämple" in page
     assert {row["film"] for row in table(out / "measurements.csv")} == {"a.dcm"}
+
+
+def test_a_radius_is_told_of_points_that_the_detector_placed_and_of_no_other(
+    results: Path, films: Path, tmp_path: Path
+) -> None:
+    told = detection_on(file="a.dcm")
+    marks = tuple(mark.model_copy(update={"radius_90_px": 12.34, "radius_95_px": 16.0}) for mark in told.landmarks)
+    save_json(results / "json" / "a.dcm.json", told.model_copy(update={"landmarks": marks}))
+    review(ReviewService(results, [films]), "a.dcm", N=(40.0, 62.5), Po=None, U6=(100, 110))
+    run("export", results, "--films", films, "--out", tmp_path / "out")
+    rows = {row["symbol"]: row for row in table(tmp_path / "out" / "landmarks.csv")}
+    assert [rows[symbol]["radius_90_px"] for symbol in ("A", "N", "Po", "U6")] == ["12.3", "", "", ""]
+    # 0.125 by 0.25 mm: the side of a square of that area
+    assert rows["A"]["radius_90_mm"] == "2.18"
+    film = json.loads((tmp_path / "out" / "json" / "a.dcm.json").read_text(encoding="utf-8"))
+    assert {mark["symbol"]: mark["radius_90_px"] for mark in film["landmarks"]}["N"] is None
 
 
 def test_the_sr_is_verified_by_the_person(service: ReviewService, films: Path, tmp_path: Path) -> None:
