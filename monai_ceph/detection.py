@@ -406,13 +406,13 @@ class CephalogramDetector:
                 points = self._decode(found.windows.heatmaps) + found.windows.starts
                 scores = found.windows.heatmaps.flatten(1).amax(dim=1)
         scores = scores.nan_to_num(nan=0.0).cpu()
-        places = landmarks_to_source(points, film.affine)
+        places = landmarks_to_source(points, affine_of(film))
         certainty = found.certainty.on_source(affine_of(film)) if found.certainty is not None else None
         view, evidence = (pose.view, pose.evidence) if pose else (UPRIGHT, None)
         warnings = view.warnings()
         if self._limits_note:
             warnings.append(self._limits_note)
-        if cut := film.meta.get("cut", 0.0):
+        if cut := film.meta.get("cut", 0.0) if isinstance(film, MetaTensor) else 0.0:
             warnings.append(
                 f"{100 * cut:.1f} % of the pixels have grey values far from all others and were clipped: "
                 "unexposed, burnt, a marker or air."
