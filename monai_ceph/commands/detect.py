@@ -65,7 +65,7 @@ def detect(
     formats: Annotated[
         list[str] | None,
         typer.Option(
-            help="csv, parquet, json, overlay, tracing, tracing-png, sr, gsps, sc, pdf or all, with commas. "
+            help="csv, parquet, json, markups, overlay, tracing, tracing-png, sr, gsps, sc, pdf or all, with commas. "
             "Default: csv,json,overlay."
         ),
     ] = None,

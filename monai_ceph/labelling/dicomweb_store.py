@@ -22,9 +22,9 @@ from monai_ceph.archives.query import Found, Search, UnusableAnswerError, skippi
 from monai_ceph.archives.stow import TargetError, stow
 from monai_ceph.errors import CephError
 from monai_ceph.labelling.errors import NotThereError, RefusedError
-from monai_ceph.labelling.placement import placement_of
 from monai_ceph.labelling.store import FINAL, FilmStore, observer, plain_tag, safe_name
 from monai_ceph.readers.dicom_elements import first_value, is_uid
+from monai_ceph.readers.placement import placement_of
 from monai_ceph.reports.dicom_objects import write_object
 from monai_ceph.reports.dicom_source import source_header
 from monai_ceph.reports.reviewed_report import Review, review_series_uid, reviewed_report

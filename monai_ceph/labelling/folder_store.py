@@ -15,12 +15,12 @@ from monai_ceph.datasets.folder import TABLE, folder
 from monai_ceph.datasets.table import rows
 from monai_ceph.errors import CephError, ReadError
 from monai_ceph.labelling.errors import NotThereError, RefusedError, named
-from monai_ceph.labelling.placement import refuse_format
 from monai_ceph.labelling.store import FINAL, FilmStore, safe_name
 from monai_ceph.landmarks import EXTRA_SYMBOLS, SYMBOLS
 from monai_ceph.readers import SUFFIXES, is_candidate, iter_radiographs, read_radiograph
 from monai_ceph.readers.itk_image import PILLOW_SUFFIXES
 from monai_ceph.readers.nifti import NIFTI_SUFFIXES
+from monai_ceph.readers.placement import refuse_format
 from monai_ceph.storage.atomic import written_beside
 
 __all__ = ["FolderStore"]

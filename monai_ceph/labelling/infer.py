@@ -17,9 +17,9 @@ from monai_ceph.labelling.cvat import as_annotations
 from monai_ceph.labelling.detectors import Detectors
 from monai_ceph.labelling.errors import named
 from monai_ceph.labelling.label_map import LABELS, SUFFIXES, write_label_map
-from monai_ceph.labelling.markups import SUFFIX, as_markups, write_markups
-from monai_ceph.labelling.placement import Placement, placement_of, refuse_format
 from monai_ceph.labelling.scores import ScoreBook
+from monai_ceph.readers.placement import Placement, placement_of, refuse_format
+from monai_ceph.reports.markups import SUFFIX, save_markups
 from monai_ceph.reports.notes import NOTICE
 from monai_ceph.result import Detection
 
@@ -114,14 +114,10 @@ def _write(extension: str, detection: Detection, placement: Placement) -> tuple[
     """Write the file, and return its path and the value of each landmark that is in it."""
     with tempfile.NamedTemporaryFile(suffix=extension, delete=False) as file:
         target = Path(file.name)
-    points = _rows_and_columns(detection)
     if extension == SUFFIX:
-        moved = "" if detection.profile is None else f", profile {detection.profile.label}"
-        descriptions = [f"score {mark.score:.2f}, {mark.status}{moved}" for mark in detection.landmarks]
-        has_scale = detection.pixel_spacing is not None
-        write_markups(target, as_markups(points, placement, millimetres=has_scale, descriptions=descriptions))
+        save_markups(target, detection, placement)
         return str(target), _found_landmarks(detection)
-    return str(target), write_label_map(target, points, placement)
+    return str(target), write_label_map(target, _rows_and_columns(detection), placement)
 
 
 def _rows_and_columns(detection: Detection) -> np.ndarray:

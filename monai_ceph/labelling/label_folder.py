@@ -8,9 +8,10 @@ import numpy as np
 
 from monai_ceph.datasets import Film
 from monai_ceph.errors import CephError, DatasetError
-from monai_ceph.labelling.markups import SUFFIX, read_label_json
-from monai_ceph.labelling.placement import placement_of
+from monai_ceph.labelling.markups import read_label_json
 from monai_ceph.readers import read_radiograph
+from monai_ceph.readers.placement import placement_of
+from monai_ceph.reports.markups import SUFFIX
 
 __all__ = ["has_labels", "labelled_films"]
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from monai_ceph.errors import CephError
 from monai_ceph.labelling.markups import landmark_index
-from monai_ceph.labelling.placement import Placement
 from monai_ceph.landmarks import NAMES, NUM_LANDMARKS
 from monai_ceph.readers.pixels import WORKING_FOLDER, cause
+from monai_ceph.readers.placement import Placement
 
 __all__ = ["LABELS", "SUFFIXES", "discs", "names_of_values", "read_label_map", "write_label_map"]
 

@@ -1,9 +1,9 @@
-"""Writes landmarks as 3D Slicer's markups (schema 1.0.3), and reads labels that people saved."""
+"""Reads labels that people saved: 3D Slicer's markups, or the params of an inference."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,89 +11,15 @@ import numpy as np
 
 from monai_ceph.datasets.annotation_checks import without_placeholders
 from monai_ceph.errors import CephError
-from monai_ceph.labelling.placement import Placement
 from monai_ceph.landmarks import EXTRA_LANDMARKS, LANDMARKS, NUM_LANDMARKS, name_of
-from monai_ceph.storage.atomic import written_beside
+from monai_ceph.readers.placement import Placement
 
-__all__ = ["SUFFIX", "as_markups", "landmark_index", "read_extra_landmarks", "read_label_json", "write_markups"]
+__all__ = ["landmark_index", "read_extra_landmarks", "read_label_json"]
 
-SUFFIX = ".mrk.json"
-# the identifier that Slicer writes. It only names the version; nobody fetches it
-_SCHEMA = (
-    "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
-    "markups-schema-v1.0.3.json#"
-)
-# what Slicer writes for a list of points
-_ORIENTATION = [-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0]
 # how far outside the film a person may place a point, as a share of its size
 _MARGIN = 0.1
 _INDEX = {name.casefold(): index for index, mark in enumerate(LANDMARKS) for name in (mark.name, mark.symbol)}
 _EXTRA = {name.casefold(): mark.symbol for mark in EXTRA_LANDMARKS for name in (mark.name, mark.symbol)}
-
-
-def as_markups(
-    points: np.ndarray,
-    placement: Placement,
-    *,
-    millimetres: bool,
-    descriptions: Sequence[str] = (),
-    extra: Mapping[str, np.ndarray] | None = None,
-) -> dict[str, Any]:
-    """Return fiducial markups of one film. A missing landmark has no point.
-
-    Args:
-        points: (19, 2), (row, column) in source pixels; NaN where missing.
-        placement: position of the film.
-        millimetres: True if the film has a known scale. Otherwise the markups name no unit: Slicer accepts only mm,
-            which would be wrong.
-        descriptions: a description for each landmark.
-        extra: landmarks of the vocabulary that the model does not find, (row, column) by symbol.
-    """
-    added = [(mark, extra[mark.symbol]) for mark in EXTRA_LANDMARKS if extra and mark.symbol in extra]
-    marks = (*LANDMARKS, *(mark for mark, _ in added))
-    positions = placement.to_lps(np.concatenate([points, *(place[None] for _, place in added)]))
-    texts = [*(descriptions or [""] * NUM_LANDMARKS), *[""] * len(added)]
-    control_points = [
-        {
-            "id": str(mark.number),
-            "label": mark.name,
-            "description": text,
-            "associatedNodeID": "",
-            "position": [round(value, 6) for value in position.tolist()],
-            "orientation": _ORIENTATION,
-            "selected": True,
-            "locked": False,
-            "visibility": True,
-            "positionStatus": "defined",
-        }
-        for mark, position, text in zip(marks, positions, texts, strict=True)
-        if np.isfinite(position).all()
-    ]
-    unit = {"coordinateUnits": "mm"} if millimetres else {}
-    markup = {
-        "type": "Fiducial",
-        "name": "Cephalometric landmarks",
-        "coordinateSystem": "LPS",
-        **unit,
-        "locked": False,
-        "fixedNumberOfControlPoints": False,
-        "labelFormat": "%N-%d",
-        "lastUsedControlPointNumber": max(mark.number for mark in marks),
-        "controlPoints": control_points,
-        "measurements": [],
-        "display": {"visibility": True, "pointLabelsVisibility": True, "glyphType": "Cross2D", "textScale": 2.0},
-    }
-    return {"@schema": _SCHEMA, "markups": [markup]}
-
-
-def write_markups(target: Path, markups: dict[str, Any]) -> None:
-    """Write a markups file atomically.
-
-    Raises:
-        OSError: if the file cannot be written.
-    """
-    with written_beside(target) as part:
-        part.write_text(json.dumps(markups, indent=1) + "\n", encoding="utf-8")
 
 
 def landmark_index(label: Any) -> int:

@@ -27,9 +27,10 @@ from monai_ceph.errors import CephError
 from monai_ceph.labelling.dataset import write_dataset
 from monai_ceph.labelling.errors import NotThereError, RefusedError, named
 from monai_ceph.labelling.label_map import SUFFIXES, names_of_values, read_label_map
-from monai_ceph.labelling.markups import SUFFIX, as_markups, read_extra_landmarks, read_label_json, write_markups
-from monai_ceph.labelling.placement import placement_of
+from monai_ceph.labelling.markups import read_extra_landmarks, read_label_json
 from monai_ceph.readers import read_radiograph
+from monai_ceph.readers.placement import placement_of
+from monai_ceph.reports.markups import SUFFIX, as_markups, write_markups
 from monai_ceph.storage.atomic import written_beside
 
 __all__ = ["FINAL", "ORIGINAL", "FilmStore", "authenticated_user", "observer", "plain_tag", "safe_name"]

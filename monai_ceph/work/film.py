@@ -19,10 +19,12 @@ from monai_ceph.errors import CephError, ReadError, RejectedError, StoppedError
 from monai_ceph.profiles import Profile
 from monai_ceph.readers import Radiograph
 from monai_ceph.readers.files import open_file
+from monai_ceph.readers.placement import Placement, placement_of
 from monai_ceph.reports.dicom_source import header_warnings, source_header
 from monai_ceph.reports.film_tracing import save_tracing
 from monai_ceph.reports.header_identity import ObjectReference
 from monai_ceph.reports.json_result import save_json
+from monai_ceph.reports.markups import save_markups
 from monai_ceph.reports.overlay import save_overlay
 from monai_ceph.result import Detection, ModelIdentity
 from monai_ceph.work.image_digest import image_digest, patient_id
@@ -168,12 +170,14 @@ class Reading:
         seconds: how long it took.
         image_sha256: :func:`~monai_ceph.work.image_digest.image_digest` of a DICOM film.
         header: of a DICOM film whose results need it, or why it cannot be read.
+        placement: where viewers place the film, if markups need it, or why they do not.
     """
 
     result: Radiograph | Exception
     seconds: float
     image_sha256: str | None = None
     header: Dataset | CephError | None = None
+    placement: Placement | CephError | None = None
 
 
 ReadFilm = Callable[[FilmJob], Reading]
@@ -184,7 +188,7 @@ def read_film(read: Read, options: Options, job: FilmJob) -> Reading:
     """Read everything that is needed from a film, in any thread or process. Its file is not opened again."""
     start = time.perf_counter()
     result: Radiograph | Exception
-    digest, header = None, None
+    digest, header, placement = None, None, None
     try:
         with local_copy(job.path, job.fetched) as path, open_file(path) as opened:
             result = replace(read(path, options.pixel_spacing, job.frame, opened), path=job.path)
@@ -194,9 +198,11 @@ def read_film(read: Read, options: Options, job: FilmJob) -> Reading:
                     digest = image_digest(patient_id(path, opened), result.pixels)
             if job.dicom and (options.deidentify or not options.formats.isdisjoint(OBJECT_FORMATS)):
                 header = _header(job, path, opened)
+            if "markups" in options.formats:
+                placement = _placement(job, path)
     except Exception as error:
         result = error
-    return Reading(result, time.perf_counter() - start, digest, header)
+    return Reading(result, time.perf_counter() - start, digest, header, placement)
 
 
 def _header(job: FilmJob, path: Path, opened: io.FileIO | None) -> Dataset | CephError:
@@ -204,6 +210,16 @@ def _header(job: FilmJob, path: Path, opened: io.FileIO | None) -> Dataset | Cep
         return source_header(path, opened)
     except CephError as error:
         return type(error)(str(error).replace(str(path), str(job.path)))
+
+
+def _placement(job: FilmJob, path: Path) -> Placement | CephError:
+    if job.frame is not None:
+        return CephError("the film has several frames")
+    try:
+        return placement_of(path)
+    except CephError:
+        # its text has the path
+        return CephError("3D Slicer does not read this file as the film is stored")
 
 
 class FilmWorker:
@@ -260,7 +276,7 @@ class FilmWorker:
             start = time.perf_counter()
             if isinstance(reading.header, CephError):
                 raise reading.header
-            detection = self._write(job, reading.result, reading.header, detection, replaces)
+            detection = self._write(job, reading, detection, replaces)
             seconds = {**seconds, "writing": time.perf_counter() - start}
         except StoppedError as error:
             return Outcome(job.id, "failed", stop=str(error))
@@ -274,14 +290,12 @@ class FilmWorker:
         return Outcome(job.id, state, None, result, detection.warnings, seconds, image_sha256=image)
 
     def _write(
-        self,
-        job: FilmJob,
-        radiograph: Radiograph,
-        source: Dataset | None,
-        detection: Detection,
-        replaces: Mapping[str, ObjectReference],
+        self, job: FilmJob, reading: Reading, detection: Detection, replaces: Mapping[str, ObjectReference]
     ) -> Detection:
         """Write the film's files. Return the detection as written, with a warning for each file that was left out."""
+        radiograph, source = reading.result, reading.header
+        assert isinstance(radiograph, Radiograph)
+        assert not isinstance(source, CephError)
         files = film_files(self._out, job.stem, self._options.formats)
         notes: list[str] = []
         if self._options.deidentify:
@@ -303,6 +317,11 @@ class FilmWorker:
                 with _written(target):
                     save = save_overlay if kind == "overlay" else save_tracing
                     save(target, radiograph, detection, circles=self._options.circles)
+            elif kind == "markups" and isinstance(reading.placement, Placement):
+                with _written(target):
+                    save_markups(target, detection, reading.placement)
+            elif kind == "markups":
+                notes.append(f"No markups: {reading.placement}.")
             elif kind in OBJECT_FORMATS and source is not None:
                 try:
                     with _written(target):

@@ -38,7 +38,7 @@ TABLES = {
 }
 _PICTURES = {"overlay": ("overlays", ".png"), "tracing": ("tracings", ".svg"), "tracing-png": ("tracings", ".png")}
 _OBJECTS = {name: (name, ".dcm") for name in ("sr", "gsps", "sc", "pdf")}
-_PER_FILM = {"json": ("json", ".json"), **_PICTURES, **_OBJECTS}
+_PER_FILM = {"json": ("json", ".json"), "markups": ("markups", ".mrk.json"), **_PICTURES, **_OBJECTS}
 
 FORMATS = (*TABLES, *_PER_FILM)
 """All formats: tables of all films, then one file per film."""

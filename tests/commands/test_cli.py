@@ -214,8 +214,8 @@ class TestDetect:
         [
             (
                 ("--formats", "csv,xml"),
-                "--formats xml: no such format; there are csv, parquet, json, overlay, "
-                "tracing, tracing-png, sr, gsps, sc, pdf, and all",
+                "--formats xml: no such format; there are csv, parquet, json, markups, "
+                "overlay, tracing, tracing-png, sr, gsps, sc, pdf, and all",
             ),
         ],
     )

@@ -31,8 +31,8 @@ from servers import call, label_server, wait_until
 from monai_ceph.datasets import folder
 from monai_ceph.labelling.label_map import LABELS, read_label_map
 from monai_ceph.labelling.markups import read_label_json
-from monai_ceph.labelling.placement import placement_of
 from monai_ceph.landmarks import NAMES
+from monai_ceph.readers.placement import placement_of
 
 MODEL = "cephalometric"
 TRAIN_SECONDS = 400

@@ -25,7 +25,7 @@ from servers import call, label_server, orthanc, orthanc_is_there, store_in_orth
 from monai_ceph.archives.config import DicomWebService
 from monai_ceph.labelling.dicomweb_store import DicomWebStore
 from monai_ceph.labelling.markups import read_label_json
-from monai_ceph.labelling.placement import placement_of
+from monai_ceph.readers.placement import placement_of
 
 pytestmark = pytest.mark.skipif(
     not orthanc_is_there(), reason="Orthanc is not installed (apt-get install orthanc orthanc-dicomweb)"

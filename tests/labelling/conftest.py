@@ -9,8 +9,8 @@ from fake_detectors import SCORES, FakeDetectors
 from samples import noise, save_grey
 
 from monai_ceph.datasets.phantom import write_phantoms
-from monai_ceph.labelling.placement import Placement, placement_of
 from monai_ceph.labelling.scores import ScoreBook
+from monai_ceph.readers.placement import Placement, placement_of
 from monai_ceph.result import Detection
 
 if TYPE_CHECKING:

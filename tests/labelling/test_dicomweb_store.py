@@ -20,8 +20,8 @@ from monai_ceph.archives.config import DicomWebService
 from monai_ceph.errors import CephError
 from monai_ceph.labelling.dicomweb_store import DicomWebStore
 from monai_ceph.labelling.errors import NotThereError
-from monai_ceph.labelling.markups import as_markups, write_markups
-from monai_ceph.labelling.placement import placement_of
+from monai_ceph.readers.placement import placement_of
+from monai_ceph.reports.markups import as_markups, write_markups
 from monai_ceph.reports.reviewed_report import review_series_uid
 
 

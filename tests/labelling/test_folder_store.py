@@ -20,10 +20,11 @@ from monai_ceph.errors import CephError, ReadError
 from monai_ceph.labelling.errors import NotThereError, RefusedError
 from monai_ceph.labelling.folder_store import FolderStore
 from monai_ceph.labelling.label_map import write_label_map
-from monai_ceph.labelling.markups import as_markups, read_extra_landmarks, write_markups
-from monai_ceph.labelling.placement import placement_of
+from monai_ceph.labelling.markups import read_extra_landmarks
 from monai_ceph.landmarks import NAMES
 from monai_ceph.readers import read_radiograph
+from monai_ceph.readers.placement import placement_of
+from monai_ceph.reports.markups import as_markups, write_markups
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 
 from monai_ceph.commands.corrected_films import corrected_films
 from monai_ceph.errors import DatasetError
-from monai_ceph.labelling.markups import as_markups, write_markups
-from monai_ceph.labelling.placement import placement_of
+from monai_ceph.readers.placement import placement_of
+from monai_ceph.reports.markups import as_markups, write_markups
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 from monai_ceph.errors import CephError
 from monai_ceph.labelling.cvat import as_annotations, detector_labels
 from monai_ceph.labelling.label_map import LABELS, discs, names_of_values, read_label_map, write_label_map
-from monai_ceph.labelling.placement import Placement, placement_of
 from monai_ceph.landmarks import NAMES
+from monai_ceph.readers.placement import Placement, placement_of
 
 SIZE = (240, 200)
 

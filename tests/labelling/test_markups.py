@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from monai_ceph.errors import CephError
-from monai_ceph.labelling.markups import as_markups, read_extra_landmarks, read_label_json, write_markups
-from monai_ceph.labelling.placement import Placement, placement_of
+from monai_ceph.labelling.markups import read_extra_landmarks, read_label_json
 from monai_ceph.landmarks import LANDMARKS, NAMES
+from monai_ceph.readers.placement import Placement, placement_of
+from monai_ceph.reports.markups import as_markups, write_markups
 
 
 def saved(path: Path, content: Any) -> Path:

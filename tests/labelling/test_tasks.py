@@ -22,13 +22,13 @@ from monai_ceph.errors import CephError, RejectedError
 from monai_ceph.labelling.folder_store import FolderStore
 from monai_ceph.labelling.infer import InferLandmarks
 from monai_ceph.labelling.label_map import LABELS
-from monai_ceph.labelling.markups import as_markups, write_markups
-from monai_ceph.labelling.placement import placement_of
 from monai_ceph.labelling.scores import ScoreBook
 from monai_ceph.labelling.scoring import RadialError
 from monai_ceph.labelling.strategy import LowestScore
 from monai_ceph.labelling.train import FineTune, configs
 from monai_ceph.readers import SpacingSource
+from monai_ceph.readers.placement import placement_of
+from monai_ceph.reports.markups import as_markups, write_markups
 from monai_ceph.result import Detection
 
 

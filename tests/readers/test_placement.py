@@ -11,10 +11,17 @@ import pytest
 from PIL import Image
 from samples import noise, save_grey
 
+from monai_ceph.datasets.phantom import write_phantoms
 from monai_ceph.errors import ReadError
-from monai_ceph.labelling.placement import placement_of
+from monai_ceph.readers.placement import placement_of
 
 POINTS = np.array([[0.0, 0.0], [10.25, 3.5], [100.75, 7.0], [np.nan, np.nan]])
+
+
+@pytest.fixture(scope="module")
+def dicom_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small DICOM DX film with a calibrated PixelSpacing and a larger ImagerPixelSpacing."""
+    return write_phantoms(tmp_path_factory.mktemp("small"), 1, seed=3, height=300, width=240)[0]
 
 
 def by_itk(path: Path, point: np.ndarray) -> list[float]:
