@@ -184,6 +184,14 @@ class Outbox:
         """Return the path of an object."""
         return self.folder / "objects" / stem / f"{revision:04}.{kind}.dcm"
 
+    def path(self, parcel: Parcel) -> Path:
+        """Return the path of the file of a parcel."""
+        return self.file(parcel.stem, parcel.revision, parcel.kind)
+
+    def has(self, parcel: Parcel) -> bool:
+        """Return whether the file of a parcel is still there."""
+        return self.path(parcel).is_file()
+
     def parcels(self, stem: str | None = None) -> list[Parcel]:
         """Return the objects of a film, or of all films, the first first."""
         where, values = ("", ()) if stem is None else ("WHERE stem = ?", (stem,))

@@ -105,9 +105,12 @@ class Sending:
         if not final:
             raise CephError(f"{film.detection.file}: nobody signed this film")
         number = final[-1].revision
-        known = {each.target for each in self.outbox.parcels(film.stem) if each.revision == number}
-        if missing := [target for target in self._senders if target not in known]:
-            self.outbox.promise(film.stem, number, missing)
+        parcels = [each for each in self.outbox.parcels(film.stem) if each.revision == number]
+        missing = self._senders.keys() - {each.target for each in parcels}
+        # somebody may have removed a file
+        missing |= {each.target for each in parcels if each.state != "sent" and not self.outbox.has(each)}
+        if missing:
+            self.outbox.promise(film.stem, number, missing & self._senders.keys())
         self.outbox.again(film.stem, number)
         self._wake()
 
@@ -226,17 +229,17 @@ class Sending:
 
     def _make(self, target: str, promise: Promise) -> None:
         """Make the objects of a film, or record why that is impossible."""
-        final = self._store.final(promise.stem)
-        revision = next((each for each in final if each.revision == promise.revision), None)
-        if revision is None:
-            if time.time() - promise.entered > _PROMISE_SECONDS:
-                self.outbox.withdraw(promise.stem, promise.revision)
-            return
         # imported only here: highdicom takes a second
         from monai_ceph.review.documents import film_objects
 
         film = next((each for each in self._films.all() if each.stem == promise.stem), None)
         try:
+            final = self._store.final(promise.stem)
+            revision = next((each for each in final if each.revision == promise.revision), None)
+            if revision is None:
+                if time.time() - promise.entered > _PROMISE_SECONDS:
+                    self.outbox.withdraw(promise.stem, promise.revision)
+                return
             if film is None:
                 raise CephError(f"{revision.film}: the results do not have this film any more")
             if (path := self._films.path(film)) is None:
@@ -258,7 +261,7 @@ class Sending:
 
     def _one(self, send: Send, parcel: Parcel) -> None:
         try:
-            answer = send(self.outbox.file(parcel.stem, parcel.revision, parcel.kind))
+            answer = send(self.outbox.path(parcel))
         except OSError as error:
             self._failed(parcel, "refused", f"its file cannot be read: {error.strerror or error}")
             return
@@ -304,12 +307,18 @@ def send_signed(films: ResultFilms, store: RevisionStore, senders: Mapping[str, 
     """Send the newest signed version of each film to every target that did not confirm it, once.
 
     Raises:
-        CephError: the outbox or a review is damaged, or another process sends to a target.
+        CephError: the outbox is damaged, or another process sends to a target.
         StoppedError: the outbox cannot be written.
         OSError: it cannot be written.
     """
     result = Sent()
-    signed = [film for film in films.all() if store.final(film.stem)]
+    signed = []
+    for film in films.all():
+        try:
+            if store.final(film.stem):
+                signed.append(film)
+        except CephError as error:
+            result.causes.append(f"{film.detection.file}: {error}")
     if not signed:
         return result
     sending = Sending(films, store, senders)

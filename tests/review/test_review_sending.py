@@ -175,6 +175,39 @@ def test_a_refused_film_is_kept_until_a_person_sends_it_again(
     assert [event for event, *_ in events(results)][2:] == ["not_sent", "not_sent", "sent", "sent"]
 
 
+def test_an_object_that_somebody_removed_is_made_again(
+    serve: Serve, results: Path, films: Path, archive: Archive
+) -> None:
+    archive.start()
+    archive.status = 0xC000
+    address = serve(results, [films], **to(archive))
+    film = ids(address)["a.dcm"]
+    sign(address, film)
+    until(address, film, lambda each: [one["state"] for one in each["objects"]] == ["refused", "refused"])
+    for path in (results / "reviews" / ".outbox").rglob("0*.dcm"):
+        path.unlink()
+    archive.status = 0
+    send(f"{address}/api/films/{film}/send", "POST")
+    found = until(address, film, lambda each: each["state"] == "sent")
+    assert [each["uid"] for each in found["objects"]] == [each.SOPInstanceUID for each in archive.held]
+
+
+def test_a_damaged_review_costs_only_its_own_film(results: Path, films: Path, archive: Archive) -> None:
+    archive.start()
+    service = ReviewService(results, [films])
+    outbox = Outbox(results / "reviews" / ".outbox")
+    (results / "reviews" / "b.png").mkdir()
+    (results / "reviews" / "b.png" / "0001.json").write_text("{")
+    outbox.promise("b.png", 1, [archive.url])
+    outbox.close()
+    film = next(each for each in service.films.all() if each.detection.file == "a.dcm")
+    service.sign(film, Sign(based_on=0, reviewer="Dr. Example"))
+    code, said = command(results, "--films", films, "--to", archive.url)
+    assert (code, "b.png/0001.json: not a revision of a review" in said) == (1, True), said
+    assert "1 of 1 signed films are confirmed" in said
+    assert len(archive.held) == 2
+
+
 def test_what_was_not_sent_survives_the_end_of_the_server(
     results: Path, films: Path, archive: Archive, serve: Serve
 ) -> None:
