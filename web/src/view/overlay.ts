@@ -166,7 +166,7 @@ export class Overlay {
           { class: name, "data-rival": symbol, transform: `translate(${x} ${y})` },
           svg("path", { class: "halo", d: DIAMOND }),
           svg("path", { class: "cross", d: DIAMOND }),
-          svg("text", { x: 9, y: 16 }, symbol),
+          svg("text", { x: 11, y: 16 }, symbol),
         ),
       );
     }
@@ -209,4 +209,4 @@ export class Overlay {
 }
 
 const CROSS = "M-7 0H-2M2 0H7M0 -7V-2M0 2V7";
-const DIAMOND = "M0 -7L7 0L0 7L-7 0Z";
+const DIAMOND = "M0 -9L9 0L0 9L-9 0Z";
