@@ -3,43 +3,92 @@
 from __future__ import annotations
 
 from monai_ceph.transforms.geometry import affine_of, landmarks_to_grid, landmarks_to_source, resample
-from monai_ceph.transforms.heatmaps_to_landmarks import HeatmapsToLandmarks, HeatmapsToLandmarksd
-from monai_ceph.transforms.landmarks_to_heatmaps import LandmarksToHeatmaps, LandmarksToHeatmapsd
-from monai_ceph.transforms.load_radiograph import LoadRadiograph, LoadRadiographd
-from monai_ceph.transforms.pose_film import PoseFilm, PoseFilmd
-from monai_ceph.transforms.rand_annotation import RandAnnotation, RandAnnotationd
-from monai_ceph.transforms.rand_film_affine import RandFilmAffine, RandFilmAffined
-from monai_ceph.transforms.rand_film_occlusion import RandFilmOcclusion, RandFilmOcclusiond
-from monai_ceph.transforms.rand_guide import RandGuide, RandGuided
-from monai_ceph.transforms.rand_landmark_patch import RandLandmarkPatch, RandLandmarkPatchd
-from monai_ceph.transforms.scale_film_intensity import ScaleFilmIntensity, ScaleFilmIntensityd
-from monai_ceph.transforms.square_film import SquareFilm, SquareFilmd
-from monai_ceph.transforms.whole_film import WholeFilm, WholeFilmd
+from monai_ceph.transforms.heatmaps_to_landmarks import (
+    HeatmapsToLandmarks,
+    HeatmapsToLandmarksD,
+    HeatmapsToLandmarksd,
+    HeatmapsToLandmarksDict,
+)
+from monai_ceph.transforms.landmarks_to_heatmaps import (
+    LandmarksToHeatmaps,
+    LandmarksToHeatmapsD,
+    LandmarksToHeatmapsd,
+    LandmarksToHeatmapsDict,
+)
+from monai_ceph.transforms.load_radiograph import LoadRadiograph, LoadRadiographD, LoadRadiographd, LoadRadiographDict
+from monai_ceph.transforms.pose_film import PoseFilm, PoseFilmD, PoseFilmd, PoseFilmDict
+from monai_ceph.transforms.rand_annotation import RandAnnotation, RandAnnotationD, RandAnnotationd, RandAnnotationDict
+from monai_ceph.transforms.rand_film_affine import RandFilmAffine, RandFilmAffineD, RandFilmAffined, RandFilmAffineDict
+from monai_ceph.transforms.rand_film_occlusion import (
+    RandFilmOcclusion,
+    RandFilmOcclusionD,
+    RandFilmOcclusiond,
+    RandFilmOcclusionDict,
+)
+from monai_ceph.transforms.rand_guide import RandGuide, RandGuideD, RandGuided, RandGuideDict
+from monai_ceph.transforms.rand_landmark_patch import (
+    RandLandmarkPatch,
+    RandLandmarkPatchD,
+    RandLandmarkPatchd,
+    RandLandmarkPatchDict,
+)
+from monai_ceph.transforms.scale_film_intensity import (
+    ScaleFilmIntensity,
+    ScaleFilmIntensityD,
+    ScaleFilmIntensityd,
+    ScaleFilmIntensityDict,
+)
+from monai_ceph.transforms.square_film import SquareFilm, SquareFilmD, SquareFilmd, SquareFilmDict
+from monai_ceph.transforms.whole_film import WholeFilm, WholeFilmD, WholeFilmd, WholeFilmDict
 
 __all__ = [
     "HeatmapsToLandmarks",
+    "HeatmapsToLandmarksD",
+    "HeatmapsToLandmarksDict",
     "HeatmapsToLandmarksd",
     "LandmarksToHeatmaps",
+    "LandmarksToHeatmapsD",
+    "LandmarksToHeatmapsDict",
     "LandmarksToHeatmapsd",
     "LoadRadiograph",
+    "LoadRadiographD",
+    "LoadRadiographDict",
     "LoadRadiographd",
     "PoseFilm",
+    "PoseFilmD",
+    "PoseFilmDict",
     "PoseFilmd",
     "RandAnnotation",
+    "RandAnnotationD",
+    "RandAnnotationDict",
     "RandAnnotationd",
     "RandFilmAffine",
+    "RandFilmAffineD",
+    "RandFilmAffineDict",
     "RandFilmAffined",
     "RandFilmOcclusion",
+    "RandFilmOcclusionD",
+    "RandFilmOcclusionDict",
     "RandFilmOcclusiond",
     "RandGuide",
+    "RandGuideD",
+    "RandGuideDict",
     "RandGuided",
     "RandLandmarkPatch",
+    "RandLandmarkPatchD",
+    "RandLandmarkPatchDict",
     "RandLandmarkPatchd",
     "ScaleFilmIntensity",
+    "ScaleFilmIntensityD",
+    "ScaleFilmIntensityDict",
     "ScaleFilmIntensityd",
     "SquareFilm",
+    "SquareFilmD",
+    "SquareFilmDict",
     "SquareFilmd",
     "WholeFilm",
+    "WholeFilmD",
+    "WholeFilmDict",
     "WholeFilmd",
     "affine_of",
     "landmarks_to_grid",

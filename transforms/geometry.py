@@ -7,16 +7,23 @@ changing the affine, and the landmarks follow. This is MONAI's own convention fo
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from monai.config import NdarrayOrTensor
 from monai.data import MetaTensor
-from monai.utils import convert_to_tensor
+from monai.transforms import InvertibleTransform
+from monai.transforms.lazy.functional import apply_pending
+from monai.utils import TransformBackends, convert_to_tensor
 from torch.nn import functional as F
 
 __all__ = [
+    "InvertibleResampling",
     "affine_of",
     "apply",
+    "executed",
     "fit_similarity",
+    "grid_of",
     "landmarks_to_grid",
     "landmarks_to_source",
     "narrowed",
@@ -32,15 +39,44 @@ __all__ = [
 def affine_of(image: NdarrayOrTensor) -> torch.Tensor:
     """Return the 3x3 grid-to-source matrix of a film, float64; the identity for a plain tensor or a numpy array.
 
+    Lazy operations that are pending count as executed.
+
     Raises:
         ValueError: if the image carries an affine that is not 3x3 (a reader for volumes was used).
     """
     if not isinstance(image, MetaTensor):
         return torch.eye(3, dtype=torch.float64)
-    affine = torch.as_tensor(image.affine, dtype=torch.float64, device="cpu")
+    affine = torch.as_tensor(image.peek_pending_affine(), dtype=torch.float64, device="cpu")
     if affine.shape[-2:] != (3, 3):
         raise ValueError(f"a radiograph needs a 3x3 affine, got {tuple(affine.shape)}: read with RadiographReader")
     return affine
+
+
+def grid_of(image: NdarrayOrTensor) -> tuple[torch.Tensor, tuple[int, int]]:
+    """Return the affine (see :func:`affine_of`), rows and columns of the film to which landmarks belong.
+
+    A film without an affine gives a warning, once: if it was resampled, its landmarks would be at wrong places, without
+    an error.
+    """
+    if not isinstance(image, MetaTensor):
+        warnings.warn(
+            "landmarks on a film without an affine: its grid is taken for that of the source image. If the film was "
+            "resampled, they are at wrong places. Datasets that store films on the disk lose the affine: give "
+            "PersistentDataset track_meta=True and weights_only=False",
+            stacklevel=3,
+        )
+    shape = image.peek_pending_shape() if isinstance(image, MetaTensor) else image.shape[-2:]
+    return affine_of(image), (int(shape[-2]), int(shape[-1]))
+
+
+def executed(image: NdarrayOrTensor) -> NdarrayOrTensor:
+    """Return a film after its pending lazy operations.
+
+    MONAI's Compose executes them before a transform that is not lazy; without a Compose nobody else does.
+    """
+    if isinstance(image, MetaTensor) and image.pending_operations:
+        return apply_pending(image)[0]
+    return image
 
 
 def pixels_of(image: NdarrayOrTensor) -> torch.Tensor:
@@ -49,9 +85,12 @@ def pixels_of(image: NdarrayOrTensor) -> torch.Tensor:
 
 
 def with_affine(pixels: torch.Tensor, source: NdarrayOrTensor, affine: torch.Tensor) -> MetaTensor:
-    """Return ``pixels`` with the metadata of ``source`` and a new 3x3 ``affine``."""
-    meta = {k: v for k, v in source.meta.items() if k != "affine"} if isinstance(source, MetaTensor) else {}
-    return MetaTensor(pixels.as_subclass(torch.Tensor), affine=affine, meta=meta)
+    """Return ``pixels`` with the metadata and the applied operations of ``source``, and a new 3x3 ``affine``."""
+    plain = pixels.as_subclass(torch.Tensor)
+    if not isinstance(source, MetaTensor):
+        return MetaTensor(plain, affine=affine)
+    meta = {key: value for key, value in source.meta.items() if key != "affine"}
+    return MetaTensor(plain, affine=affine, meta=meta, applied_operations=list(source.applied_operations))
 
 
 def widened(pixels: torch.Tensor) -> torch.Tensor:
@@ -114,6 +153,33 @@ def resample(
     grid = F.affine_grid(theta[None], [1, pixels.shape[0], *size], align_corners=True)
     sampled = F.grid_sample(pixels[None], grid, mode="bilinear", padding_mode="zeros", align_corners=True)[0]
     return with_affine(narrowed(sampled, film), image, affine)
+
+
+class InvertibleResampling(InvertibleTransform):
+    """Base of transforms that sample a film on another grid, so that MONAI's ``Compose.inverse`` and ``Invertd`` work.
+
+    The inverse samples on the grid from before, bilinear: what was cut off is 0, and detail that was lost stays lost.
+    """
+
+    backend = [TransformBackends.TORCH]  # noqa: RUF012
+
+    def traced(self, result: MetaTensor, image: NdarrayOrTensor, matrix: torch.Tensor) -> MetaTensor:
+        """Note in ``result`` how it was made: ``matrix`` (3x3) maps its grid to that of ``image``."""
+        size = [int(image.shape[-2]), int(image.shape[-1])]
+        traced: MetaTensor = self.push_transform(result, orig_size=size, extra_info={"matrix": matrix.tolist()})
+        return traced
+
+    def inverse(self, data: MetaTensor) -> MetaTensor:
+        """Return a film (channel, row, column), or heatmaps on its grid, on the grid from before this transform.
+
+        Raises:
+            RuntimeError: if this was not the last transform of ``data``.
+        """
+        data = executed(data)
+        done = self.pop_transform(data)
+        matrix = torch.as_tensor(done["extra_info"]["matrix"], dtype=torch.float64)
+        rows, columns = done["orig_size"]
+        return resample(data, torch.linalg.inv(matrix), (int(rows), int(columns)), antialias=True)
 
 
 def _shrunk(pixels: torch.Tensor, matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

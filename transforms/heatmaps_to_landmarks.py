@@ -9,10 +9,12 @@ from typing import Literal
 import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, Transform
+from monai.utils import TransformBackends
 
-from monai_ceph.transforms.geometry import affine_of, landmarks_to_source
+from monai_ceph.transforms.geometry import grid_of, landmarks_to_source
+from monai_ceph.transforms.keys import per_key, target_per_key
 
-__all__ = ["HeatmapsToLandmarks", "HeatmapsToLandmarksd"]
+__all__ = ["HeatmapsToLandmarks", "HeatmapsToLandmarksD", "HeatmapsToLandmarksDict", "HeatmapsToLandmarksd"]
 
 Method = Literal["argmax", "mean"]
 
@@ -41,7 +43,11 @@ class HeatmapsToLandmarks(Transform):
         power: used by ``mean``: with 0, as in the paper, all pixels that are left have equal weight; 1 gives their
             centre of mass. The geometric mean of two heatmaps is the square root of their product; with 2, the
             weights are the product itself.
+
+    It has no inverse: :class:`~monai_ceph.transforms.LandmarksToHeatmaps` draws other heatmaps.
     """
+
+    backend = [TransformBackends.TORCH]  # noqa: RUF012
 
     def __init__(
         self,
@@ -112,10 +118,10 @@ class HeatmapsToLandmarksd(MapTransform):
 
     Args:
         keys: heatmaps, (N + 1, row, column) with the background last, or (N, row, column).
-        ref_key: the film whose affine leads from the grid to the source.
-        target_key: where the landmarks go, (N, 2), (row, column) in pixels of the source image.
+        ref_key: the film whose affine leads from the grid to the source; one, or one for each key.
+        target_key: where the landmarks go, (N, 2), (row, column) in pixels of the source image; one for each key.
         background: whether the last channel is the background.
-        score_key: where the maxima of the heatmaps go, (N,), 0 for NaN; None: nowhere.
+        score_key: where the maxima of the heatmaps go, (N,), 0 for NaN; one for each key. None: nowhere.
         method: see :class:`HeatmapsToLandmarks`.
         threshold: see :class:`HeatmapsToLandmarks`.
         refine: see :class:`HeatmapsToLandmarks`.
@@ -123,35 +129,41 @@ class HeatmapsToLandmarksd(MapTransform):
         power: see :class:`HeatmapsToLandmarks`.
     """
 
+    backend = HeatmapsToLandmarks.backend
+
     def __init__(
         self,
         keys: KeysCollection,
-        ref_key: str,
-        target_key: str,
+        ref_key: KeysCollection,
+        target_key: KeysCollection,
         method: Method,
         background: bool,
         threshold: float = 0.5,
         refine: bool = True,
         min_peak: float = 0.0,
-        score_key: str | None = None,
+        score_key: KeysCollection | None = None,
         allow_missing_keys: bool = False,
         power: float = 0.0,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        if len(self.keys) != 1:
-            raise ValueError(f"one heatmaps key per target, got {self.keys}")
-        self.ref_key, self.target_key, self.background = ref_key, target_key, background
-        self.score_key = score_key
+        self.background = background
+        self.ref_keys = per_key("ref_key", ref_key, self.keys)
+        self.target_keys = target_per_key("target_key", target_key, self.keys)
+        none = (None,) * len(self.keys)
+        self.score_keys = none if score_key is None else target_per_key("score_key", score_key, self.keys)
         self.to_landmarks = HeatmapsToLandmarks(method, threshold, refine, min_peak, power)
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
         """Add the landmarks."""
         result = dict(data)
-        for key in self.key_iterator(result):
+        for key, ref, target, score in self.key_iterator(result, self.ref_keys, self.target_keys, self.score_keys):
             maps = result[key][:-1] if self.background else result[key]
             points = self.to_landmarks(maps)
-            result[self.target_key] = landmarks_to_source(points, affine_of(result[self.ref_key]))
-            if self.score_key is not None:
+            result[target] = landmarks_to_source(points, grid_of(result[ref])[0])
+            if score is not None:
                 peaks = maps.as_subclass(torch.Tensor).flatten(1).amax(dim=1)
-                result[self.score_key] = peaks.nan_to_num(nan=0.0).cpu()
+                result[score] = peaks.nan_to_num(nan=0.0).cpu()
         return result
+
+
+HeatmapsToLandmarksD = HeatmapsToLandmarksDict = HeatmapsToLandmarksd

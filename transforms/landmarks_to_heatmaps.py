@@ -7,10 +7,12 @@ from collections.abc import Hashable, Mapping
 import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, Transform
+from monai.utils import TransformBackends
 
-from monai_ceph.transforms.geometry import affine_of, landmarks_to_grid, on_cpu
+from monai_ceph.transforms.geometry import grid_of, landmarks_to_grid, on_cpu
+from monai_ceph.transforms.keys import per_key, target_per_key
 
-__all__ = ["LandmarksToHeatmaps", "LandmarksToHeatmapsd"]
+__all__ = ["LandmarksToHeatmaps", "LandmarksToHeatmapsD", "LandmarksToHeatmapsDict", "LandmarksToHeatmapsd"]
 
 
 class LandmarksToHeatmaps(Transform):
@@ -25,6 +27,8 @@ class LandmarksToHeatmaps(Transform):
     negative) they are divided by their sum, and the background is 0. A landmark that is NaN gives a channel of
     NaN: empty, for :class:`monai_ceph.losses.HeatmapRegressionLoss` to ignore.
 
+    It has no inverse: :class:`~monai_ceph.transforms.HeatmapsToLandmarks` finds the landmarks again.
+
     Args:
         sigma: standard deviation of the Gaussians, in pixels of the grid.
         dtype: data type of the heatmaps.
@@ -33,6 +37,8 @@ class LandmarksToHeatmaps(Transform):
         >>> LandmarksToHeatmaps(sigma=2.0)(torch.tensor([[3.0, 4.5]]), (8, 8)).shape
         torch.Size([2, 8, 8])
     """
+
+    backend = [TransformBackends.TORCH]  # noqa: RUF012
 
     def __init__(self, sigma: float, dtype: torch.dtype = torch.float32) -> None:
         if not sigma > 0:
@@ -67,31 +73,34 @@ class LandmarksToHeatmapsd(MapTransform):
 
     Args:
         keys: landmarks, (N, 2), (row, column) in pixels of the source image.
-        ref_key: the film whose grid the heatmaps share; its affine leads from the grid to the source.
-        target_key: where the heatmaps go, (N + 1, row, column).
+        ref_key: the film whose grid the heatmaps share; its affine leads from the grid to the source. One, or one for
+            each key. A film without an affine gives a warning.
+        target_key: where the heatmaps go, (N + 1, row, column); one for each key.
         sigma: standard deviation, in pixels of the grid.
     """
+
+    backend = LandmarksToHeatmaps.backend
 
     def __init__(
         self,
         keys: KeysCollection,
-        ref_key: str,
-        target_key: str,
+        ref_key: KeysCollection,
+        target_key: KeysCollection,
         sigma: float,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        if len(self.keys) != 1:
-            raise ValueError(f"one landmarks key per target, got {self.keys}")
-        self.ref_key, self.target_key = ref_key, target_key
+        self.ref_keys = per_key("ref_key", ref_key, self.keys)
+        self.target_keys = target_per_key("target_key", target_key, self.keys)
         self.to_heatmaps = LandmarksToHeatmaps(sigma)
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
         """Add the heatmaps."""
         result = dict(data)
-        for key in self.key_iterator(result):
-            film = result[self.ref_key]
-            points = landmarks_to_grid(result[key], affine_of(film))
-            rows, columns = film.shape[-2:]
-            result[self.target_key] = self.to_heatmaps(points, (rows, columns))
+        for key, ref, target in self.key_iterator(result, self.ref_keys, self.target_keys):
+            affine, size = grid_of(result[ref])
+            result[target] = self.to_heatmaps(landmarks_to_grid(result[key], affine), size)
         return result
+
+
+LandmarksToHeatmapsD = LandmarksToHeatmapsDict = LandmarksToHeatmapsd

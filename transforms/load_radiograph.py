@@ -14,7 +14,7 @@ from monai.transforms import LoadImage, LoadImaged
 from monai_ceph.errors import CephError
 from monai_ceph.readers.monai_reader import RadiographReader
 
-__all__ = ["LoadRadiograph", "LoadRadiographd"]
+__all__ = ["LoadRadiograph", "LoadRadiographD", "LoadRadiographDict", "LoadRadiographd"]
 
 # MONAI warns for each LoadImage that an optional GPU decoder of its own readers is not installed
 logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
@@ -58,3 +58,6 @@ class LoadRadiographd(LoadImaged):
             warnings.filterwarnings("ignore", message=".*nvImageCodec")
             super().__init__(keys, image_only=True, ensure_channel_first=True, allow_missing_keys=allow_missing_keys)
         self._loader = LoadRadiograph()
+
+
+LoadRadiographD = LoadRadiographDict = LoadRadiographd

@@ -7,14 +7,21 @@ from collections.abc import Hashable, Mapping, Sequence
 import torch
 from monai.config import KeysCollection, NdarrayOrTensor
 from monai.data import MetaTensor
-from monai.transforms import MapTransform, Transform
+from monai.transforms import InvertibleTransform, MapTransform
 
-from monai_ceph.transforms.geometry import affine_of, fit_similarity, landmarks_to_grid, resample
+from monai_ceph.transforms.geometry import (
+    InvertibleResampling,
+    executed,
+    fit_similarity,
+    grid_of,
+    landmarks_to_grid,
+    resample,
+)
 
-__all__ = ["PoseFilm", "PoseFilmd"]
+__all__ = ["PoseFilm", "PoseFilmD", "PoseFilmDict", "PoseFilmd"]
 
 
-class PoseFilm(Transform):
+class PoseFilm(InvertibleResampling):
     """Resample a film to the square of ``size`` x ``size`` pixels in which its landmarks fit the mean shape best.
 
     Size and place of the mean shape in the square are those of the mean ISBI 2015 film in the paper's crop
@@ -55,14 +62,15 @@ class PoseFilm(Transform):
 
     def cut(self, image: NdarrayOrTensor, matrix: torch.Tensor) -> MetaTensor:
         """Return the square (channel, size, size) that ``matrix`` maps to the film's grid."""
-        return resample(image, matrix, (self.size, self.size), antialias=True)
+        image = executed(image)
+        return self.traced(resample(image, matrix, (self.size, self.size), antialias=True), image, matrix)
 
     def __call__(self, image: NdarrayOrTensor, landmarks: torch.Tensor) -> MetaTensor:
         """Return the square of a film (channel, row, column) with ``landmarks`` (N, 2) in source coordinates."""
-        return self.cut(image, self.matrix(landmarks_to_grid(landmarks, affine_of(image))))
+        return self.cut(image, self.matrix(landmarks_to_grid(landmarks, grid_of(image)[0])))
 
 
-class PoseFilmd(MapTransform):
+class PoseFilmd(MapTransform, InvertibleTransform):
     """Dictionary form of :class:`PoseFilm`: the pose is that of the annotated landmarks.
 
     Args:
@@ -71,6 +79,8 @@ class PoseFilmd(MapTransform):
         size: see :class:`PoseFilm`.
         mean_shape: see :class:`PoseFilm`.
     """
+
+    backend = PoseFilm.backend
 
     def __init__(
         self,
@@ -90,3 +100,13 @@ class PoseFilmd(MapTransform):
         for key in self.key_iterator(result):
             result[key] = self.pose(result[key], result[self.landmarks_key])
         return result
+
+    def inverse(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
+        """Bring the film of every key back to its grid from before."""
+        result = dict(data)
+        for key in self.key_iterator(result):
+            result[key] = self.pose.inverse(result[key])
+        return result
+
+
+PoseFilmD = PoseFilmDict = PoseFilmd

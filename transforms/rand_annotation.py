@@ -7,19 +7,25 @@ from collections.abc import Hashable, Mapping
 import numpy as np
 import torch
 from monai.config import KeysCollection
-from monai.transforms import MapTransform, Randomizable
+from monai.transforms import MapTransform, Randomizable, Transform
+from monai.utils import TransformBackends
 
 from monai_ceph.transforms.geometry import on_cpu
+from monai_ceph.transforms.keys import per_key
 
-__all__ = ["RandAnnotation", "RandAnnotationd"]
+__all__ = ["RandAnnotation", "RandAnnotationD", "RandAnnotationDict", "RandAnnotationd"]
 
 
-class RandAnnotation(Randomizable):
+class RandAnnotation(Randomizable, Transform):
     """Move each landmark to a random position on the line between the points of its two annotators.
 
     Args:
         amount: how far a landmark may move, as a share of the way to either point; 0 leaves it in the middle.
+
+    It has no inverse.
     """
+
+    backend = [TransformBackends.TORCH]  # noqa: RUF012
 
     def __init__(self, amount: float = 1.0) -> None:
         if not 0 <= amount < np.inf:
@@ -47,15 +53,17 @@ class RandAnnotationd(Randomizable, MapTransform):
 
     Args:
         keys: landmarks, (N, 2), (row, column) in the source image.
-        spread_key: offset from each landmark to the point of one annotator, (N, 2).
+        spread_key: offset from each landmark to the point of one annotator, (N, 2); one, or one for each key.
         amount: see :class:`RandAnnotation`.
     """
 
+    backend = RandAnnotation.backend
+
     def __init__(
-        self, keys: KeysCollection, spread_key: str, amount: float = 1.0, allow_missing_keys: bool = False
+        self, keys: KeysCollection, spread_key: KeysCollection, amount: float = 1.0, allow_missing_keys: bool = False
     ) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys)
-        self.spread_key = spread_key
+        self.spread_keys = per_key("spread_key", spread_key, self.keys)
         self.annotation = RandAnnotation(amount)
 
     def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> RandAnnotationd:
@@ -71,6 +79,9 @@ class RandAnnotationd(Randomizable, MapTransform):
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
         """Move the landmarks."""
         result = dict(data)
-        for key in self.key_iterator(result):
-            result[key] = self.annotation(result[key], result[self.spread_key])
+        for key, spread in self.key_iterator(result, self.spread_keys):
+            result[key] = self.annotation(result[key], result[spread])
         return result
+
+
+RandAnnotationD = RandAnnotationDict = RandAnnotationd

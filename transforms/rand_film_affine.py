@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from monai.config import KeysCollection, NdarrayOrTensor
 from monai.data import MetaTensor
-from monai.transforms import MapTransform, RandomizableTransform
+from monai.transforms import InvertibleTransform, MapTransform, RandomizableTransform
 
-from monai_ceph.transforms.geometry import resample
+from monai_ceph.transforms.geometry import InvertibleResampling, executed, resample
 
-__all__ = ["RandFilmAffine", "RandFilmAffined"]
+__all__ = ["RandFilmAffine", "RandFilmAffineD", "RandFilmAffineDict", "RandFilmAffined"]
 
 
-class RandFilmAffine(RandomizableTransform):
+class RandFilmAffine(RandomizableTransform, InvertibleResampling):
     """Rotate, scale and shift a film about its centre at random, and crop it to ``size``.
 
     Draws are normal: the angle with standard deviation ``rotate_sd``, the logarithm of the size with ``scale_sd``,
@@ -69,13 +69,17 @@ class RandFilmAffine(RandomizableTransform):
         """Return the (channel, row, column) film on its new grid."""
         if randomize:
             self.randomize()
+        image = executed(image)
         old = (image.shape[-2], image.shape[-1])
         new = old if self.size is None else (self.size, self.size)
-        return resample(image, self.matrix(old, new), new)
+        matrix = self.matrix(old, new)
+        return self.traced(resample(image, matrix, new), image, matrix)
 
 
-class RandFilmAffined(RandomizableTransform, MapTransform):
+class RandFilmAffined(RandomizableTransform, MapTransform, InvertibleTransform):
     """Dictionary form of :class:`RandFilmAffine`; every key gets the same map."""
+
+    backend = RandFilmAffine.backend
 
     def __init__(
         self,
@@ -104,3 +108,13 @@ class RandFilmAffined(RandomizableTransform, MapTransform):
         for key in self.key_iterator(result):
             result[key] = self.affine(result[key], randomize=False)
         return result
+
+    def inverse(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
+        """Bring the film of every key back to its grid from before."""
+        result = dict(data)
+        for key in self.key_iterator(result):
+            result[key] = self.affine.inverse(result[key])
+        return result
+
+
+RandFilmAffineD = RandFilmAffineDict = RandFilmAffined

@@ -9,10 +9,19 @@ import torch
 from monai.config import KeysCollection, NdarrayOrTensor
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, RandomizableTransform
+from monai.utils import TransformBackends
 
-from monai_ceph.transforms.geometry import affine_of, landmarks_to_grid, on_cpu, pixels_of, with_affine
+from monai_ceph.transforms.geometry import (
+    affine_of,
+    executed,
+    grid_of,
+    landmarks_to_grid,
+    on_cpu,
+    pixels_of,
+    with_affine,
+)
 
-__all__ = ["RandFilmOcclusion", "RandFilmOcclusiond"]
+__all__ = ["RandFilmOcclusion", "RandFilmOcclusionD", "RandFilmOcclusionDict", "RandFilmOcclusiond"]
 
 # covered landmarks are moved here, in source pixels: so far outside that no heatmap reaches the film
 OUT_OF_SIGHT = -1e6
@@ -31,7 +40,11 @@ class RandFilmOcclusion(RandomizableTransform):
         max_count: most rectangles of a film; all counts from 1 are equally likely.
         size: smallest and largest side, as a share of the film's side; the logarithm is uniform.
         margin: pixels of the grid inside a rectangle's border in which a landmark becomes NaN.
+
+    It has no inverse: what was blanked is lost.
     """
+
+    backend = [TransformBackends.TORCH]  # noqa: RUF012
 
     def __init__(self, prob: float, max_count: int, size: tuple[float, float], margin: float) -> None:
         RandomizableTransform.__init__(self, prob)
@@ -60,6 +73,7 @@ class RandFilmOcclusion(RandomizableTransform):
 
     def cover(self, image: NdarrayOrTensor) -> MetaTensor:
         """Return the film, intensities in 0..1, with the current rectangles."""
+        image = executed(image)
         pixels = pixels_of(image).clone()
         for (top, left, bottom, right), value in zip(self.rectangles, self.values, strict=True):
             pixels[..., max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = value
@@ -78,8 +92,9 @@ class RandFilmOcclusion(RandomizableTransform):
 
     def __call__(self, image: NdarrayOrTensor, landmarks: torch.Tensor) -> tuple[MetaTensor, torch.Tensor]:
         """Return the (channel, row, column) film and its (N, 2) landmarks in source coordinates."""
-        self.randomize((image.shape[-2], image.shape[-1]))
-        return self.cover(image), self.hide(landmarks, affine_of(image))
+        affine, size = grid_of(image)
+        self.randomize(size)
+        return self.cover(image), self.hide(landmarks, affine)
 
 
 class RandFilmOcclusiond(RandomizableTransform, MapTransform):
@@ -93,6 +108,8 @@ class RandFilmOcclusiond(RandomizableTransform, MapTransform):
         size: see :class:`RandFilmOcclusion`.
         margin: see :class:`RandFilmOcclusion`.
     """
+
+    backend = RandFilmOcclusion.backend
 
     def __init__(
         self,
@@ -124,9 +141,12 @@ class RandFilmOcclusiond(RandomizableTransform, MapTransform):
         # MONAI returns () if none of the keys exists
         if first == ():
             return result
-        film = result[first]
-        self.occlusion.randomize((film.shape[-2], film.shape[-1]))
+        affine, size = grid_of(result[first])
+        self.occlusion.randomize(size)
         for key in self.key_iterator(result):
             result[key] = self.occlusion.cover(result[key])
-        result[self.landmarks_key] = self.occlusion.hide(result[self.landmarks_key], affine_of(film))
+        result[self.landmarks_key] = self.occlusion.hide(result[self.landmarks_key], affine)
         return result
+
+
+RandFilmOcclusionD = RandFilmOcclusionDict = RandFilmOcclusiond

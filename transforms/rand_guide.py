@@ -8,19 +8,25 @@ from collections.abc import Hashable, Mapping
 import numpy as np
 import torch
 from monai.config import KeysCollection
-from monai.transforms import MapTransform, Randomizable
+from monai.transforms import MapTransform, Randomizable, Transform
+from monai.utils import TransformBackends
 
-from monai_ceph.transforms.geometry import affine_of, landmarks_to_grid, on_cpu
+from monai_ceph.transforms.geometry import grid_of, landmarks_to_grid, on_cpu
+from monai_ceph.transforms.keys import per_key, target_per_key
 
-__all__ = ["RandGuide", "RandGuided"]
+__all__ = ["RandGuide", "RandGuideD", "RandGuideDict", "RandGuided"]
 
 
-class RandGuide(Randomizable):
+class RandGuide(Randomizable, Transform):
     """Move landmarks by normally distributed errors, like those of a global stage.
 
     Args:
         error_sd: standard deviation in rows and in columns, in source pixels.
+
+    It has no inverse.
     """
+
+    backend = [TransformBackends.TORCH]  # noqa: RUF012
 
     def __init__(self, error_sd: float) -> None:
         if error_sd < 0:
@@ -43,24 +49,28 @@ class RandGuided(Randomizable, MapTransform):
 
     Args:
         keys: landmarks, (N, 2), (row, column) in the source image.
-        ref_key: the film whose affine leads from its grid to the source.
-        target_key: where the guide goes, (N, 2), (row, column) in pixels of the grid.
+        ref_key: the film whose affine leads from its grid to the source; one, or one for each key.
+        target_key: where the guide goes, (N, 2), (row, column) in pixels of the grid; one for each key.
         error_sd: standard deviation in rows and in columns, in source pixels.
         seed_key: a string of the film, such as its name, that seeds the draw: the errors are then the same at each
             validation and on each process.
     """
 
+    backend = RandGuide.backend
+
     def __init__(
         self,
         keys: KeysCollection,
-        ref_key: str,
-        target_key: str,
+        ref_key: KeysCollection,
+        target_key: KeysCollection,
         error_sd: float,
         seed_key: str | None = None,
         allow_missing_keys: bool = False,
     ) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys)
-        self.ref_key, self.target_key, self.seed_key = ref_key, target_key, seed_key
+        self.ref_keys = per_key("ref_key", ref_key, self.keys)
+        self.target_keys = target_per_key("target_key", target_key, self.keys)
+        self.seed_key = seed_key
         self.guide = RandGuide(error_sd)
 
     def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> RandGuided:
@@ -78,6 +88,9 @@ class RandGuided(Randomizable, MapTransform):
         result = dict(data)
         if self.seed_key is not None:
             self.guide.set_random_state(zlib.crc32(str(data[self.seed_key]).encode()))
-        for key in self.key_iterator(result):
-            result[self.target_key] = landmarks_to_grid(self.guide(result[key]), affine_of(result[self.ref_key]))
+        for key, ref, target in self.key_iterator(result, self.ref_keys, self.target_keys):
+            result[target] = landmarks_to_grid(self.guide(result[key]), grid_of(result[ref])[0])
         return result
+
+
+RandGuideD = RandGuideDict = RandGuided

@@ -8,12 +8,21 @@ import numpy as np
 import torch
 from monai.config import KeysCollection, NdarrayOrTensor
 from monai.data import MetaTensor
-from monai.transforms import MapTransform, MultiSampleTrait, Randomizable
+from monai.transforms import InvertibleTransform, MapTransform, MultiSampleTrait, Randomizable
 from torch.nn import functional as F
 
-from monai_ceph.transforms.geometry import affine_of, landmarks_to_grid, on_cpu, pixels_of, with_affine
+from monai_ceph.transforms.geometry import (
+    InvertibleResampling,
+    affine_of,
+    executed,
+    grid_of,
+    landmarks_to_grid,
+    on_cpu,
+    pixels_of,
+    with_affine,
+)
 
-__all__ = ["RandLandmarkPatch", "RandLandmarkPatchd", "crop_patch"]
+__all__ = ["RandLandmarkPatch", "RandLandmarkPatchD", "RandLandmarkPatchDict", "RandLandmarkPatchd", "crop_patch"]
 
 
 def crop_patch(image: NdarrayOrTensor, start: tuple[int, int], size: int) -> MetaTensor:
@@ -25,11 +34,15 @@ def crop_patch(image: NdarrayOrTensor, start: tuple[int, int], size: int) -> Met
     if min(*before, *after) < 0 or inside.numel() == 0:
         inside, before, after = pixels.new_zeros((*pixels.shape[:-2], size, size)), (0, 0), (0, 0)
     patch = F.pad(inside, (before[1], after[1], before[0], after[0]))
-    shift = torch.tensor([[1, 0, row], [0, 1, column], [0, 0, 1]], dtype=torch.float64)
-    return with_affine(patch, image, affine_of(image) @ shift)
+    return with_affine(patch, image, affine_of(image) @ _shift(start))
 
 
-class RandLandmarkPatch(Randomizable, MultiSampleTrait):
+def _shift(start: tuple[int, int]) -> torch.Tensor:
+    """Return the 3x3 map from the grid of a patch to that of its film."""
+    return torch.tensor([[1, 0, start[0]], [0, 1, start[1]], [0, 0, 1]], dtype=torch.float64)
+
+
+class RandLandmarkPatch(Randomizable, InvertibleResampling, MultiSampleTrait):
     """Cut square patches around randomly chosen landmarks.
 
     Zhong et al. 2019, section 3: "randomly sampling an image patch (100 x 100 px) around one landmark a time".
@@ -66,11 +79,16 @@ class RandLandmarkPatch(Randomizable, MultiSampleTrait):
 
     def __call__(self, image: NdarrayOrTensor, landmarks: torch.Tensor) -> list[MetaTensor]:
         """Return ``num_samples`` patches (channel, size, size); ``landmarks`` (N, 2) in source coordinates."""
-        self.randomize(landmarks_to_grid(landmarks, affine_of(image)))
-        return [crop_patch(image, start, self.size) for start in self.starts]
+        self.randomize(landmarks_to_grid(landmarks, grid_of(image)[0]))
+        return [self.cut(image, start) for start in self.starts]
+
+    def cut(self, image: NdarrayOrTensor, start: tuple[int, int]) -> MetaTensor:
+        """Return the patch whose first pixel is ``start``, (row, column)."""
+        image = executed(image)
+        return self.traced(crop_patch(image, start, self.size), image, _shift(start))
 
 
-class RandLandmarkPatchd(Randomizable, MapTransform, MultiSampleTrait):
+class RandLandmarkPatchd(Randomizable, MapTransform, InvertibleTransform, MultiSampleTrait):
     """Dictionary form of :class:`RandLandmarkPatch`: a list of dictionaries, one per patch.
 
     Args:
@@ -80,6 +98,8 @@ class RandLandmarkPatchd(Randomizable, MapTransform, MultiSampleTrait):
         max_offset: see :class:`RandLandmarkPatch`.
         num_samples: see :class:`RandLandmarkPatch`.
     """
+
+    backend = RandLandmarkPatch.backend
 
     def __init__(
         self,
@@ -112,11 +132,21 @@ class RandLandmarkPatchd(Randomizable, MapTransform, MultiSampleTrait):
         # MONAI returns () if none of the keys exists; its samplers then return copies of the data
         if first == ():
             return [dict(data) for _ in range(self.sampler.num_samples)]
-        self.randomize(landmarks_to_grid(data[self.landmarks_key], affine_of(data[first])))
+        self.randomize(landmarks_to_grid(data[self.landmarks_key], grid_of(data[first])[0]))
         patches = []
         for start in self.sampler.starts:
             patch = dict(data)
             for key in self.key_iterator(patch):
-                patch[key] = crop_patch(data[key], start, self.sampler.size)
+                patch[key] = self.sampler.cut(data[key], start)
             patches.append(patch)
         return patches
+
+    def inverse(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
+        """Lay one patch of every key on its film's grid, 0 elsewhere."""
+        result = dict(data)
+        for key in self.key_iterator(result):
+            result[key] = self.sampler.inverse(result[key])
+        return result
+
+
+RandLandmarkPatchD = RandLandmarkPatchDict = RandLandmarkPatchd

@@ -9,11 +9,12 @@ import torch
 from monai.config import KeysCollection, NdarrayOrTensor
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, Transform
+from monai.utils import TransformBackends
 
 from monai_ceph.readers.grey_limits import grey_limits
-from monai_ceph.transforms.geometry import affine_of, pixels_of, with_affine
+from monai_ceph.transforms.geometry import affine_of, executed, pixels_of, with_affine
 
-__all__ = ["ScaleFilmIntensity", "ScaleFilmIntensityd"]
+__all__ = ["ScaleFilmIntensity", "ScaleFilmIntensityD", "ScaleFilmIntensityDict", "ScaleFilmIntensityd"]
 
 
 class ScaleFilmIntensity(Transform):
@@ -28,6 +29,8 @@ class ScaleFilmIntensity(Transform):
     out of the percentiles (:func:`~monai_ceph.readers.grey_limits.grey_limits`). ``meta["cut"]`` of the result is the
     share of such pixels, or that of an earlier call if it was larger.
 
+    It has no inverse, like MONAI's transform; ``Invertd`` leaves the intensities as they are.
+
     Args:
         lower: percentile in 0..100.
         upper: percentile in 0..100, above ``lower``.
@@ -38,6 +41,8 @@ class ScaleFilmIntensity(Transform):
         >>> ScaleFilmIntensity(0, 100)(torch.arange(4.0).reshape(1, 2, 2)).amax()
         tensor(1.)
     """
+
+    backend = [TransformBackends.TORCH]  # noqa: RUF012
 
     def __init__(self, lower: float, upper: float, step: int = 4, max_gap: float | None = None) -> None:
         if not 0 <= lower < upper <= 100:
@@ -50,6 +55,7 @@ class ScaleFilmIntensity(Transform):
 
     def __call__(self, image: NdarrayOrTensor) -> MetaTensor:
         """Return the (channel, row, column) film in 0..1."""
+        image = executed(image)
         pixels = pixels_of(image).float()
         sample = pixels[..., :: self.step, :: self.step].cpu().numpy()
         limits = grey_limits(sample[np.isfinite(sample)], self.percentiles, self.max_gap)
@@ -65,6 +71,8 @@ class ScaleFilmIntensity(Transform):
 
 class ScaleFilmIntensityd(MapTransform):
     """Dictionary form of :class:`ScaleFilmIntensity`."""
+
+    backend = ScaleFilmIntensity.backend
 
     def __init__(
         self,
@@ -84,3 +92,6 @@ class ScaleFilmIntensityd(MapTransform):
         for key in self.key_iterator(result):
             result[key] = self.scale(result[key])
         return result
+
+
+ScaleFilmIntensityD = ScaleFilmIntensityDict = ScaleFilmIntensityd

@@ -7,15 +7,23 @@ from collections.abc import Hashable, Mapping
 import torch
 from monai.config import KeysCollection, NdarrayOrTensor
 from monai.data import MetaTensor
-from monai.transforms import MapTransform, Transform
+from monai.transforms import InvertibleTransform, MapTransform
 from torch.nn import functional as F
 
-from monai_ceph.transforms.geometry import affine_of, narrowed, pixels_of, widened, with_affine
+from monai_ceph.transforms.geometry import (
+    InvertibleResampling,
+    affine_of,
+    executed,
+    narrowed,
+    pixels_of,
+    widened,
+    with_affine,
+)
 
-__all__ = ["SquareFilm", "SquareFilmd"]
+__all__ = ["SquareFilm", "SquareFilmD", "SquareFilmDict", "SquareFilmd"]
 
 
-class SquareFilm(Transform):
+class SquareFilm(InvertibleResampling):
     r"""Crop the square of the film's width at its bottom and scale it to ``size`` x ``size`` pixels.
 
     On a film of the ISBI 2015 challenge (2400 rows x 1935 columns) this is the crop of Zhong et al. 2019,
@@ -40,6 +48,7 @@ class SquareFilm(Transform):
 
     def __call__(self, image: NdarrayOrTensor) -> MetaTensor:
         """Return (channel, size, size) from (channel, row, column)."""
+        image = executed(image)
         rows, columns = image.shape[-2:]
         top = rows - columns
         film = pixels_of(image)
@@ -50,11 +59,14 @@ class SquareFilm(Transform):
         step = columns / self.size
         start = 0.5 * step - 0.5
         matrix = torch.tensor([[step, 0, top + start], [0, step, start], [0, 0, 1]], dtype=torch.float64)
-        return with_affine(narrowed(scaled, film), image, affine_of(image) @ matrix)
+        result = with_affine(narrowed(scaled, film), image, affine_of(image) @ matrix)
+        return self.traced(result, image, matrix)
 
 
-class SquareFilmd(MapTransform):
+class SquareFilmd(MapTransform, InvertibleTransform):
     """Dictionary form of :class:`SquareFilm`."""
+
+    backend = SquareFilm.backend
 
     def __init__(self, keys: KeysCollection, size: int, allow_missing_keys: bool = False) -> None:
         super().__init__(keys, allow_missing_keys)
@@ -66,3 +78,13 @@ class SquareFilmd(MapTransform):
         for key in self.key_iterator(result):
             result[key] = self.square(result[key])
         return result
+
+    def inverse(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
+        """Bring the film of every key back to its grid from before."""
+        result = dict(data)
+        for key in self.key_iterator(result):
+            result[key] = self.square.inverse(result[key])
+        return result
+
+
+SquareFilmD = SquareFilmDict = SquareFilmd

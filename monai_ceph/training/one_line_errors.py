@@ -19,9 +19,9 @@ logger = logging.getLogger(__name__)
 def plain_errors() -> None:
     """Make this process print errors of the user in one line, and end on Ctrl-C with one line.
 
-    Only the command ``python -m monai.bundle`` is changed. A program that reads a config, as ``monai.bundle.load``
-    does, keeps its handling of exceptions and signals. Errors in the code keep their traceback. With a logging config
-    of level DEBUG, the others have theirs, too.
+    Only the command ``python -m monai.bundle`` is changed. A program that reads a config, like ``monai.bundle.load``,
+    keeps its handling of exceptions and signals. Errors in the code keep their traceback. With a logging config of
+    level DEBUG, the others have theirs, too.
     """
     if not is_bundle_command():
         return

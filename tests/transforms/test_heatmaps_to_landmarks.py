@@ -208,5 +208,5 @@ def test_wrong_arguments() -> None:
     for power in (-1, math.inf, math.nan):
         with pytest.raises(ValueError, match="power"):
             HeatmapsToLandmarks("mean", power=power)
-    with pytest.raises(ValueError, match="one heatmaps key"):
+    with pytest.raises(ValueError, match="target_key: give one of its own"):
         HeatmapsToLandmarksd(["a", "b"], "film", "found", "mean", False)

@@ -122,5 +122,5 @@ def test_sigma_must_be_positive(sigma: float) -> None:
 
 
 def test_one_key_per_target() -> None:
-    with pytest.raises(ValueError, match="one landmarks key"):
+    with pytest.raises(ValueError, match="target_key: give one of its own"):
         LandmarksToHeatmapsd(["a", "b"], "film", "label", 1.0)
