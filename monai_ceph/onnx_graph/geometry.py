@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import ndonnx as ndx
 import numpy as np
@@ -22,7 +22,7 @@ __all__ = [
     "shrink",
 ]
 
-Array = ndx.Array
+Array: TypeAlias = ndx.Array
 
 
 def constant(value: Any, dtype: Any = np.float64) -> Array:
