@@ -11,7 +11,12 @@ ifeq ($(shell command -v nvidia-smi 2>/dev/null),)
 TORCH_INDEX := --extra-index-url https://download.pytorch.org/whl/cpu --retries 0 --timeout 15
 endif
 
-.PHONY: help web setup label optional demo review test pytest paper docs lint types clean
+# All packages are pinned, with their hashes. Torch has only a version, because its build depends on the machine.
+LOCKED := --require-hashes --no-deps -r requirements/
+# For single extras. pip takes no hashes here, because this package has none.
+PINS := $(VENV)/pins.txt
+
+.PHONY: help web setup label optional demo review test pytest paper docs lint types lock clean
 
 help:
 	@echo "make demo      set up, draw synthetic DICOM cephalograms in demo/, detect on them, print the error, write reports"
@@ -26,27 +31,33 @@ help:
 	@echo "make lint      set up, run ruff"
 	@echo "make pytest    set up, run the tests only"
 	@echo "make types     set up, run mypy"
+	@echo "make lock      set up, then pin the newest versions of all packages in requirements/"
 	@echo "make clean     remove $(VENV), demo and what builds left"
 
 setup: $(VENV)/.installed
 
-$(VENV)/.installed: pyproject.toml
+$(VENV)/.installed: pyproject.toml setup.py requirements/lock.txt requirements/lock-optional.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install $(TORCH_INDEX) "$(TORCH)"
-	$(PIP) install "$(TORCH)" -e ".[dev]"
+	$(PIP) install $(LOCKED)lock.txt
+	$(PIP) install --no-deps -e .
+	sed -n 's/^\([a-z0-9].*[^ \\]\) *\\$$/\1/p' requirements/lock-optional.txt >$(PINS)
 	@touch $@
 
 label: $(VENV)/.label
 
 # MONAI Label comes without its dependencies, which would pull in other versions of numpy, pydicom and torch
 $(VENV)/.label: $(VENV)/.installed requirements/label.txt
-	$(PIP) install "$(TORCH)" -e ".[label]"
+	$(PIP) install "$(TORCH)" -c $(PINS) -e ".[label]"
 	$(PIP) install --no-deps -r requirements/label.txt
 	@touch $@
 
-# torch is named again wherever pip resolves: in a conflict elsewhere it may look for another one
-optional: label
-	$(PIP) install "$(TORCH)" -e ".[ray,s3-tests,onnx,pacs,node-tests,pretrained,docs,report,review]"
+optional: $(VENV)/.optional
+
+$(VENV)/.optional: $(VENV)/.installed requirements/lock-optional.txt requirements/label.txt
+	$(PIP) install $(LOCKED)lock-optional.txt
+	$(PIP) install --no-deps -r requirements/label.txt
+	@touch $@ $(VENV)/.label $(VENV)/.docs
 
 demo: setup
 # the table comes last: without it, an earlier demo was interrupted, and phantom would refuse its folder
@@ -59,7 +70,7 @@ demo: setup
 
 # the demo's films, to see, correct and sign in a browser
 review: demo
-	$(PIP) install "$(TORCH)" -e ".[review]"
+	$(PIP) install "$(TORCH)" -c $(PINS) -e ".[review]"
 	$(BIN)/monai-ceph review demo/results --films demo/films
 
 lint: setup
@@ -89,8 +100,19 @@ docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 $(VENV)/.docs: $(VENV)/.installed
-	$(PIP) install "$(TORCH)" -e ".[docs]"
+	$(PIP) install "$(TORCH)" -c $(PINS) -e ".[docs]"
 	@touch $@
+
+# the smaller lock takes its versions from the larger one
+EXTRAS := label ray s3-tests onnx pacs node-tests pretrained docs report review
+LOCK := pip compile pyproject.toml --universal --python-version 3.10 --generate-hashes --no-header --no-annotate --quiet \
+	--override requirements/no-torch.txt --upgrade --extra dev
+lock: setup
+	$(PIP) install uv
+	$(BIN)/uv $(LOCK) $(EXTRAS:%=--extra %) --output-file requirements/lock-optional.txt
+	$(BIN)/uv $(LOCK) --constraint requirements/lock-optional.txt --output-file requirements/lock.txt
+	$(BIN)/uv pip compile requirements/release.in --universal --python-version 3.12 --generate-hashes --no-header --no-annotate \
+		--quiet --upgrade --output-file requirements/release.txt
 
 clean:
 	rm -rf $(VENV) demo build dist site *.egg-info

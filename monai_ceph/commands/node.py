@@ -80,6 +80,27 @@ def check(config: Config) -> None:
 
 
 @node.command()
+def health(config: Config) -> None:
+    """Ask the node that runs with this configuration whether it is alive, as containers do.
+
+    Exit code: 0 if it answers, 1 if not, 2 if the configuration cannot be read or has no http section.
+    """
+    need_extra("pacs", *_MODULES)
+    from monai_ceph.pacs.config_file import read_config
+    from monai_ceph.pacs.health import is_alive
+
+    try:
+        settings = read_config(config)
+    except (CephError, OSError) as error:
+        stop(error)
+    if settings.http is None:
+        stop(f"{config}: without http, a node cannot be asked")
+    if (problem := is_alive(settings.http)) is not None:
+        stop(problem, EXIT_SOME_FAILED)
+    console.print("ok")
+
+
+@node.command()
 def audit(config: Config) -> None:
     """Print the node's audit log, one JSON object per line. The node may be running.
 

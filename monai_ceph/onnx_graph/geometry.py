@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import ndonnx as ndx
 import numpy as np
@@ -22,7 +22,7 @@ __all__ = [
     "shrink",
 ]
 
-Array = ndx.Array
+Array: TypeAlias = ndx.Array
 
 
 def constant(value: Any, dtype: Any = np.float64) -> Array:
@@ -61,7 +61,7 @@ def apply(matrix: Array, points: Array) -> Array:
 
 def inverse(matrix: Array) -> Array:
     """Return the inverse of a 3x3 map."""
-    (a, b), (c, d) = ((matrix[row, column] for column in (0, 1)) for row in (0, 1))
+    a, b, c, d = matrix[0, 0], matrix[0, 1], matrix[1, 0], matrix[1, 1]
     linear = ndx.stack([ndx.stack([d, -b]), ndx.stack([-c, a])]) / (a * d - b * c)
     return affine(linear, -(linear @ matrix[:2, 2]))
 
@@ -91,10 +91,23 @@ def fit_similarity(model: Array, found: Array, weights: Array) -> tuple[Array, A
 
 
 def resize(film: Array, rows: Array | int, columns: Array | int) -> Array:
-    """Return a film (row, column) with another number of pixels: bilinear, antialiased where it shrinks."""
-    sizes = ndx.concat([constant([1, 1], np.int64), *(_one(size) for size in (rows, columns))])
-    resized = op.resize(film[None, None, ...].unwrap_spox(), sizes=sizes.unwrap_spox(), mode="linear", antialias=1)
-    return ndx.asarray(resized)[0, 0, ...]
+    """Return a film (row, column) with another number of pixels: bilinear, antialiased where it shrinks.
+
+    This is torch's ``interpolate(antialias=True)`` as two products of matrices. ONNX has an operator for it, which
+    onnxruntime computes otherwise.
+    """
+    down, across = _area_weights(film.dynamic_shape[0], rows), _area_weights(film.dynamic_shape[1], columns)
+    return down @ film @ across.mT
+
+
+def _area_weights(old: Array, new: Array | int) -> Array:
+    """Return (new, old) shares of old pixels in new ones: triangles as wide as two of the larger pixels."""
+    count = constant(new, np.int64) if isinstance(new, int) else new
+    ratio = old.astype(ndx.float64) / count.astype(ndx.float64)
+    centres = (ndx.arange(count).astype(ndx.float64) + 0.5) * ratio
+    offsets = ndx.abs(ndx.arange(old).astype(ndx.float64)[None, :] + 0.5 - centres[:, None])
+    shares = ndx.maximum(1 - offsets / ndx.maximum(ratio, constant(1)), constant(0))
+    return (shares / ndx.sum(shares, axis=1, keepdims=True)).astype(ndx.float32)
 
 
 def shrink(film: Array, matrix: Array) -> tuple[Array, Array]:
@@ -135,7 +148,3 @@ def sample(images: Array, matrices: Array, size: tuple[int, int]) -> Array:
         images[:, None, ...].unwrap_spox(), grid.unwrap_spox(), align_corners=1, mode="linear", padding_mode="zeros"
     )
     return ndx.asarray(sampled)[:, 0, ...]
-
-
-def _one(size: Array | int) -> Array:
-    return constant([size], np.int64) if isinstance(size, int) else size[None]

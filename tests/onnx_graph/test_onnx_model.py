@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -154,6 +158,28 @@ def test_one_graph_describes_itself(file: Path, torch_detector: CephalogramDetec
     assert tuple(json.loads(said["landmarks"])) == SYMBOLS
     assert 0 < json.loads(said["missing_below"]) < json.loads(said["uncertain_below"]) < 1
     assert "not a medical device" in said["notice"]
+
+
+def test_the_program_of_the_documentation_needs_only_numpy_and_onnxruntime(
+    file: Path, pixels: np.ndarray, run: Run, tmp_path: Path
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "onnx.md").read_text()
+    (program,) = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    shutil.copy(file, tmp_path / "model.onnx")
+    np.save(tmp_path / "film.npy", pixels)
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys\nsys.modules['torch'] = sys.modules['monai'] = None\n{program}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert [line[0] for line in lines] == list(SYMBOLS)
+    found = run(pixels)["landmarks"]
+    np.testing.assert_allclose([[float(x), float(y)] for _, x, y, _ in lines], found, atol=0.1)
+    assert {line[3] for line in lines} <= {"ok", "uncertain", "missing"}
 
 
 def test_a_config_without_context_and_without_the_checks_of_the_guide(tmp_path: Path, pixels: np.ndarray) -> None:
