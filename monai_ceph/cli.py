@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -27,6 +28,9 @@ from monai_ceph.work.start_up import prepare_process
 
 __all__ = ["app", "run"]
 
+_OWNER_ONLY = 0o077
+_OF_PATIENTS = ("detect", "measure", "report", "compare", "review", "fetch", "node")
+
 app = typer.Typer(
     help="Landmarks on lateral cephalograms. Research use, not a medical device; a trained person reviews all results.",
     no_args_is_help=True,
@@ -43,12 +47,16 @@ def _version(shown: bool) -> None:
 
 @app.callback()
 def main(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
     ] = False,
 ) -> None:
     """Handle the options before the command."""
     keep_freed_memory()
+    if context.invoked_subcommand in _OF_PATIENTS:
+        # what these write names patients: nobody else may read it, whatever umask the shell has
+        os.umask(os.umask(_OWNER_ONLY) | _OWNER_ONLY)
     print_any_text()
 
 

@@ -21,6 +21,7 @@ from monai_ceph.reports.pdf_report import pdf_report
 from monai_ceph.reports.report_content import film_report
 from monai_ceph.reports.report_figure import film_figure
 from monai_ceph.result import Detection
+from monai_ceph.storage.csv_cells import plain_cell
 from monai_ceph.storage.written_files import WrittenFiles
 from monai_ceph.work.names import film_name, key_of
 from monai_ceph.work.options import ERRORS
@@ -191,7 +192,7 @@ def _errors(folder: Path) -> list[tuple[str, str]]:
     table = folder / ERRORS
     try:
         with table.open(newline="", encoding="utf-8") as stream:
-            rows = [(row["film"], row["error"]) for row in csv.DictReader(stream)]
+            rows = [(plain_cell(row["film"]), plain_cell(row["error"])) for row in csv.DictReader(stream)]
     except FileNotFoundError:
         return []
     except (OSError, KeyError, ValueError, csv.Error) as error:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import codecs
 import io
+import re
 import sys
-from typing import NoReturn
+from collections.abc import Iterable
+from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.segment import Segment
 
 __all__ = [
     "EXIT_INTERRUPTED",
@@ -33,8 +36,23 @@ EXIT_INTERRUPTED = 130
 # without a terminal, rich would break lines at 80 columns, but a file or pipe has no width
 _UNLIMITED = 1_000_000
 
-console = Console(width=None if sys.stdout is not None and sys.stdout.isatty() else _UNLIMITED)
-messages = Console(stderr=True)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+class _SafeConsole(Console):
+    """A console that shows control characters instead of obeying them: any could be in the name of a file."""
+
+    def render(self, *args: Any, **options: Any) -> Iterable[Segment]:
+        for segment in super().render(*args, **options):
+            if segment.control:
+                yield segment
+            else:
+                text = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", segment.text)
+                yield Segment(text, segment.style)
+
+
+console = _SafeConsole(width=None if sys.stdout is not None and sys.stdout.isatty() else _UNLIMITED)
+messages = _SafeConsole(stderr=True)
 
 
 def print_any_text() -> None:

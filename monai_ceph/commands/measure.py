@@ -17,6 +17,7 @@ from monai_ceph.commands.console import EXIT_NOTHING_DONE, EXIT_SOME_FAILED, mes
 from monai_ceph.commands.norms import chosen_norms
 from monai_ceph.commands.options import Device, Overlay, ProfileFile, Trusted, check_profile, check_spacing
 from monai_ceph.errors import CephError
+from monai_ceph.storage.csv_cells import safe_cell
 
 if TYPE_CHECKING:
     from monai_ceph.analysis import Norms, Sex
@@ -293,4 +294,4 @@ def _write(films: Iterable[FilmMeasurements], out: Path | None, wide: bool) -> N
         return
     table = csv.writer(sys.stdout, lineterminator="\n")
     table.writerow(columns)
-    table.writerows(rows)
+    table.writerows(map(safe_cell, row) for row in rows)

@@ -35,7 +35,8 @@ Overlay = Annotated[
     typer.Option("--config", help="Bundle config that changes single keys.", callback=trusted_only),
 ]
 Trusted = Annotated[
-    bool, typer.Option("--trusted-config", help="Let files of --config run Python code ($ and _target_).", is_eager=True)
+    bool,
+    typer.Option("--trusted-config", help="Let files of --config run Python code ($ and _target_).", is_eager=True),
 ]
 ProfileFile = Annotated[
     Path | None,

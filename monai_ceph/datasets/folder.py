@@ -17,6 +17,7 @@ from monai_ceph.datasets.film_finder import FilmFinder
 from monai_ceph.datasets.table import number, rows
 from monai_ceph.errors import DatasetError
 from monai_ceph.landmarks import SYMBOLS, landmark_of, name_of
+from monai_ceph.storage.csv_cells import safe_cell
 
 __all__ = ["TABLE", "folder", "template"]
 
@@ -31,7 +32,7 @@ def template(files: Sequence[str] = ("film-001.png",), symbols: Sequence[str] = 
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(("film", "landmark", "symbol", "x", "y", "pixel_spacing"))
-    table.writerows((file, name_of(symbol), symbol, "", "", "") for file in files for symbol in symbols)
+    table.writerows((safe_cell(file), name_of(symbol), symbol, "", "", "") for file in files for symbol in symbols)
     return text.getvalue()
 
 

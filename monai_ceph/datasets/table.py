@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from monai_ceph.errors import DatasetError
+from monai_ceph.storage.csv_cells import plain_cell
 
 __all__ = ["Row", "number", "rows"]
 
@@ -66,7 +67,7 @@ def rows(
             )
         for values in reader:
             if values:
-                row = dict(zip(header, [*values, *[""] * (len(header) - len(values))], strict=False))
+                row = dict(zip(header, [*map(plain_cell, values), *[""] * (len(header) - len(values))], strict=False))
                 if delimiter != ",":
                     row = {key: _with_decimal_point(value) for key, value in row.items()}
                 yield f"{table}, line {reader.line_num + skipped}", row

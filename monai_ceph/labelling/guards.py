@@ -1,4 +1,4 @@
-"""ASGI middleware that closes two gaps of MONAI Label: its proxy to the PACS, and requests from other web pages."""
+"""ASGI middleware that closes gaps of MONAI Label: its proxy to the PACS, requests from other pages, zero bytes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from starlette.responses import JSONResponse
 
-__all__ = ["OwnPages", "ReadingProxy"]
+__all__ = ["NoZeroBytes", "OwnPages", "ReadingProxy"]
 
 _Messages = Callable[..., Awaitable[Any]]
 _App = Callable[[MutableMapping[str, Any], _Messages, _Messages], Awaitable[None]]
@@ -79,6 +79,24 @@ class OwnPages:
             return headers.get(b"sec-fetch-site") not in ("cross-site", "same-site")
         # compare the host only: behind a proxy that ends HTTPS, the scheme differs
         return origin in self._allowed or urlsplit(origin).netloc == headers.get(b"host", "")
+
+
+class NoZeroBytes:
+    """Answers 400 to an address with a zero byte, which no name of a file can have: it would be an error of the server.
+
+    Args:
+        app: the next application.
+    """
+
+    def __init__(self, app: _App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: _Messages, send: _Messages) -> None:
+        """Answer 400, or pass the request on."""
+        if scope["type"] == "http" and ("\0" in scope["path"] or b"%00" in scope.get("query_string", b"")):
+            await JSONResponse({"detail": "the address has a zero byte"}, status_code=400)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
 
 
 def _forbidden(text: str) -> JSONResponse:

@@ -29,8 +29,9 @@ from monailabel.interfaces.utils.app import app_instance
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from monai_ceph.errors import CephError
+from monai_ceph.labelling.endpoints import mend_endpoints
 from monai_ceph.labelling.errors import NotThereError, RefusedError
-from monai_ceph.labelling.guards import OwnPages, ReadingProxy
+from monai_ceph.labelling.guards import NoZeroBytes, OwnPages, ReadingProxy
 from monai_ceph.labelling.store import authenticated_user
 
 __all__ = ["ALLOWED_HOSTS", "ALLOWED_ORIGINS", "app"]
@@ -41,7 +42,8 @@ ALLOWED_ORIGINS = "MONAI_CEPH_LABEL_ORIGINS"
 ALLOWED_HOSTS = "MONAI_CEPH_LABEL_HOSTS"
 """Environment variable: host names by which the server may be called, separated by commas; empty for any."""
 
-shims.name_token_algorithm()
+shims.check_tokens()
+mend_endpoints()
 
 
 def _error_answer(status: int, text: str) -> JSONResponse:
@@ -125,6 +127,7 @@ def _values(variable: str) -> list[str]:
 app.user_middleware = [kept for kept in app.user_middleware if kept.cls is not CORSMiddleware]
 app.add_middleware(_User)
 app.add_middleware(ReadingProxy, prefix=settings.MONAI_LABEL_API_STR)
+app.add_middleware(NoZeroBytes)
 app.add_middleware(OwnPages, allowed=_values(ALLOWED_ORIGINS))
 if _values(ALLOWED_ORIGINS):
     app.add_middleware(

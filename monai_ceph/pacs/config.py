@@ -81,7 +81,6 @@ class SpoolConfig(Section):
     max_films: int = Field(default=10000, ge=1, description="films that were received and are not finished")
     min_free_mb: float = Field(default=1024, ge=0, description="space left free on the file system of the folder")
 
-
     reserve_mb: float | None = Field(
         default=None, ge=0, description="of this, what objects that arrive may not use; a quarter of it, at most 64 MB"
     )

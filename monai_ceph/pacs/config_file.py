@@ -38,7 +38,9 @@ class _Reader:
     def value(self, node: yaml.Node, place: _Place) -> Any:
         self._count += 1
         if self._count > _MOST_VALUES:
-            raise self.error(node.start_mark.line + 1, (), f"more than {_MOST_VALUES} values, with those that aliases (*) repeat")
+            raise self.error(
+                node.start_mark.line + 1, (), f"more than {_MOST_VALUES} values, with those that aliases (*) repeat"
+            )
         self.lines.setdefault(place, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
             result: dict[str, Any] = {}

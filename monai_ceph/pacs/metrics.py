@@ -55,11 +55,12 @@ class _Collector:
             "monai_ceph_film_seconds", "From reception to the last answer of a target", buckets=buckets, sum_value=total
         )
 
-
     def _watched(self) -> Iterator[Metric]:
         """Yield what the node looks like from outside: connections, open files, and what is wrong."""
         places = self._watch.receiver.places
-        yield GaugeMetricFamily("monai_ceph_problems", "Reasons why films are refused", value=len(self._watch.problems()))
+        yield GaugeMetricFamily(
+            "monai_ceph_problems", "Reasons why films are refused", value=len(self._watch.problems())
+        )
         yield GaugeMetricFamily("monai_ceph_warnings", "What else to look at", value=len(self._watch.warnings()))
         yield GaugeMetricFamily("monai_ceph_associations", "Associations of senders", value=places.associations())
         yield GaugeMetricFamily("monai_ceph_associations_limit", "The most that there can be", value=places.most)
@@ -83,7 +84,9 @@ class _Collector:
             objects.add_metric([delivery.name], refusals.get(delivery.name, (0, ""))[0])
         yield objects
         behind = GaugeMetricFamily(
-            "monai_ceph_source_days_behind", "Days since the last good query; negative: a wrong clock", labels=["source"]
+            "monai_ceph_source_days_behind",
+            "Days since the last good query; negative: a wrong clock",
+            labels=["source"],
         )
         for name, days in self._watch.days_behind().items():
             behind.add_metric([name], days)

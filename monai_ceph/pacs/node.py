@@ -120,9 +120,7 @@ class Node:
         from monai_ceph.pacs.web import WebServer, make_app
 
         parts = (self.detection, self.commitments, self.inbox)
-        watch = Watch(
-            self.ledger, self.intake, self.receiver, self.deliveries, self.polls, parts, self._ended.is_set
-        )
+        watch = Watch(self.ledger, self.intake, self.receiver, self.deliveries, self.polls, parts, self._ended.is_set)
         app = make_app(
             http,
             self.config.ae_title,

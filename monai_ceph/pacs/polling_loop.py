@@ -132,7 +132,9 @@ class PollingLoop:
         past = [each for each in (self._config.since, begun) if each is not None and each <= today]
         start = past[0] if past else today - timedelta(self._config.look_back_days)
         wrong = max(each for each in (begun, cursor) if each is not None)
-        self.clock = f"it was asked up to {wrong}, which has not come yet: the clock was wrong. It is asked from {start}"
+        self.clock = (
+            f"it was asked up to {wrong}, which has not come yet: the clock was wrong. It is asked from {start}"
+        )
         self._told = False
         log("clock corrected", warning=True, source=self._source.name, cause=self.clock)
         self._ledger.set_cursor(f"{self._source.name} first", start.isoformat())

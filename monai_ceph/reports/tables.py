@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monai_ceph.readers.radiograph import square_spacing
+from monai_ceph.storage.csv_cells import safe_cell
 
 if TYPE_CHECKING:
     from monai_ceph.readers.radiograph import SpacingSource
@@ -72,7 +73,7 @@ def _rows(
 
 
 def write_table(path: Path, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
-    """Write a CSV file row by row, in place.
+    """Write a CSV file row by row, in place. Names that look like formulas get an apostrophe.
 
     Raises:
         OSError: if the file cannot be written.
@@ -81,7 +82,7 @@ def write_table(path: Path, columns: Iterable[str], rows: Iterable[Iterable[Any]
     with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows(rows)
+        writer.writerows(map(safe_cell, row) for row in rows)
 
 
 def write_landmarks(

@@ -155,4 +155,3 @@ def test_a_node_ends_although_its_archives_trickle(tmp_path: Path) -> None:
             node.start()
             assert send(node.port, film(2)) == [0]
             wait_until(lambda: len(node.events("detected")) == 2)
-

@@ -137,7 +137,12 @@ def test_an_object_that_the_answer_does_not_name_is_not_stored(report: Path, sto
 
 HAS_IT = as_json(dataset(SOPInstanceUID="1.2.3.1.9"))[2]
 QIDO: dict[str, tuple[Any, str, bool, Answer]] = {
-    "untold, and it is there": (({}, b"[" + HAS_IT + b"]"), "204", False, Answer(True, f"{UNTOLD}, but QIDO-RS finds it")),
+    "untold, and it is there": (
+        ({}, b"[" + HAS_IT + b"]"),
+        "204",
+        False,
+        Answer(True, f"{UNTOLD}, but QIDO-RS finds it"),
+    ),
     "untold, and an empty list": (({}, b"[]"), "204", False, Answer(False, UNCONFIRMED)),
     "untold, and a login page": (
         *(({"Content-Type": "text/html"}, b"<p>Log in</p>"), "a login page", False),
@@ -177,7 +182,10 @@ def test_a_real_archive_behind_a_proxy_that_swallows_its_answers(report: Path, t
 
         proxy.stowed, proxy.answer = swallow, ask  # type: ignore[method-assign]
         (sender,) = senders_of([proxy.url.replace("http://", "dicomweb+http://")]).values()
-        for passes[0], expected in ((False, Answer(False, UNCONFIRMED)), (True, Answer(True, f"{UNTOLD}, but QIDO-RS finds it"))):
+        for passes[0], expected in (
+            (False, Answer(False, UNCONFIRMED)),
+            (True, Answer(True, f"{UNTOLD}, but QIDO-RS finds it")),
+        ):
             with sender.open() as send:
                 assert send(report) == expected
 

@@ -20,10 +20,29 @@ USERS = {"jane": ("Doe^Jane", ROLES), "guest": ("Guest", ["monailabel-user"])}
 PASSWORD = "secret"
 
 
-def _token(user: str, key: rsa.RSAPrivateKey) -> str:
-    name, roles = USERS[user]
-    claims = {"preferred_username": user, "name": name, "realm_access": {"roles": roles}, "exp": time.time() + 600}
-    return jwt.encode(claims, key, algorithm="RS256")
+# users whose tokens are not right, and what is wrong; they have all of jane's roles
+WRONG: dict[str, dict[str, object]] = {
+    "other-issuer": {"iss": "http://other.example/realms/monailabel"},
+    "no-issuer": {"iss": None},
+    "other-client": {"azp": "another-app"},
+    "other-audience": {"azp": None, "aud": ["another-app", "account"]},
+    "for-ever": {"exp": None},
+    "expired": {"exp": 1},
+}
+
+
+def _token(user: str, key: rsa.RSAPrivateKey, issuer: str) -> str:
+    name, roles = USERS.get(user, USERS["jane"])
+    claims: dict[str, object] = {"preferred_username": user, "name": name, "realm_access": {"roles": roles}}
+    claims |= {
+        "exp": time.time() + 600,
+        "iss": issuer,
+        "aud": "account",
+        "azp": "monailabel-app",
+        **WRONG.get(user, {}),
+    }
+    given = {name: value for name, value in claims.items() if value is not None}
+    return jwt.encode(given, key, algorithm="RS256")
 
 
 @contextmanager
@@ -39,12 +58,13 @@ def realm() -> Iterator[str]:
             self._answer(200, {"token_endpoint": f"{here}/token"} if known else {"public_key": public})
 
         def do_POST(self) -> None:
+            here = f"http://127.0.0.1:{self.server.server_address[1]}"
             form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
             user = form["username"][0]
-            if form["password"] != [PASSWORD] or user not in USERS:
+            if form["password"] != [PASSWORD] or user not in {**USERS, **WRONG}:
                 self._answer(401, {"error": "invalid_grant"})
             else:
-                self._answer(200, {"access_token": _token(user, key), "token_type": "Bearer"})
+                self._answer(200, {"access_token": _token(user, key, here), "token_type": "Bearer"})
 
         def _answer(self, status: int, content: dict[str, str]) -> None:
             self.send_response(status)

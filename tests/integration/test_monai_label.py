@@ -270,9 +270,42 @@ def test_unknown_models_films_and_sessions_are_404_with_a_message(
 
 
 def test_other_unknown_names_are_404_with_a_message(url: str) -> None:
-    for path in ("/activelearning/nothing", "/scoring/nothing?run_sync=true", "/train/nothing?run_sync=true"):
+    tasks = ("/scoring/nothing", "/train/nothing", "/batch/infer/nothing")
+    for path in ("/activelearning/nothing", *tasks, *(f"{task}?run_sync=true" for task in tasks)):
         status, text, _ = call(url, "POST", path)
         assert (status, "there is no" in text) == (404, True), text
+
+
+def test_a_zero_byte_is_400(url: str) -> None:
+    for path in ("/datastore/image?image=%00", "/datastore/image/info?image=001%00.png", "/infer/%00?image=001.png"):
+        status, text, _ = call(url, "POST" if "infer" in path else "GET", path)
+        assert (status, text) == (400, '{"detail":"the address has a zero byte"}')
+
+
+def test_the_page_of_the_log_loads_nothing(url: str) -> None:
+    status, page, _ = call(url, "GET", "/logs/?lines=5")
+    assert (status, "<script" in page, "://" in page) == (200, False, False)
+    status, text, headers = call(url, "GET", "/logs/?text=true&lines=5")
+    assert (status, len(text.splitlines()), headers["content-type"].partition(";")[0]) == (200, 5, "text/plain")
+
+
+def test_a_refused_upload_is_removed(url: str, place: Path) -> None:
+    """MONAI Label removes it after an answer only. A film that is refused would stay until the server ends."""
+    tmp = place / "app" / "tmp"
+    before = set(tmp.iterdir())
+    film = {"file": ("film.dcm", b"no film")}
+    for method, path, files in (
+        ("POST", f"/infer/{MODEL}", film),
+        ("POST", f"/infer/{MODEL}", {**film, "label": ("label.bin", b"x")}),
+        ("POST", "/infer/nothing", film),
+        ("PUT", "/datastore/image?image=x", film),
+        ("PUT", "/datastore/label?image=001.png", {"label": ("label.json", b"no label")}),
+        ("PUT", "/session/", {"files": ("film.dcm", b"no film")}),
+    ):
+        answer = requests.request(method, f"{url}{path}", files=files, timeout=60)
+        assert answer.status_code in (200, 403, 404, 422), (path, answer.text)
+    # a session that was made keeps its film
+    assert {path for path in tmp.iterdir() if path.is_file()} <= before
 
 
 def test_a_film_that_is_not_a_cephalogram_is_422_with_a_message(client: MONAILabelClient, place: Path) -> None:

@@ -19,7 +19,7 @@ from dicomweb_client import DICOMwebClient
 from monailabel.client import MONAILabelClient
 from monailabel.client.client import MONAILabelClientException
 from pydicom.uid import RLELossless, generate_uid
-from realm import PASSWORD, realm
+from realm import PASSWORD, WRONG, realm
 from servers import call, label_server, orthanc, orthanc_is_there, store_in_orthanc, wait_until
 
 from monai_ceph.archives.config import DicomWebService
@@ -142,6 +142,10 @@ class TestAuthentication:
         client = MONAILabelClient(url)
         client.update_auth({"token_type": "Bearer", "access_token": "eyJhbGciOiJub25lIn0.e30."})
         assert refusal(client.info).startswith("Status: 401")
+
+    @pytest.mark.parametrize("user", WRONG)
+    def test_a_token_that_was_not_made_for_this_server(self, url: str, place: Path, user: str) -> None:
+        assert refusal(signed_in(url, user, place / user).info).startswith("Status: 401")
 
     def test_roles(self, url: str, client: MONAILabelClient, place: Path, films: dict[str, Path]) -> None:
         assert client.auth_valid_token()

@@ -126,7 +126,9 @@ def test_a_half_sent_request_is_closed(node: tuple[RunningNode, int], monkeypatc
     running_node, http = node
     with half_request(http, 1) as (one,):
         assert ended(one, 25)
-    wait_until(lambda: any("no complete HTTP request" in each["cause"] for each in running_node.events("connection closed")))
+    wait_until(
+        lambda: any("no complete HTTP request" in each["cause"] for each in running_node.events("connection closed"))
+    )
 
 
 def test_no_descriptor_for_a_connection_is_said_and_ends(tmp_path: Path) -> None:
