@@ -104,7 +104,8 @@ def detect(
     circles: Annotated[
         bool,
         typer.Option(
-            "--circles", help="Draw the circle in which each landmark lies in 90 % of cases, on overlays and tracings."
+            "--circles",
+            help="Draw the circle in which each landmark lies in 90 % of cases, on overlays, tracings and GSPS.",
         ),
     ] = False,
     profile: ProfileFile = None,

@@ -22,6 +22,7 @@ __all__ = [
     "IMAGE_LIBRARY_GROUP",
     "INTERVAL_HIGH",
     "INTERVAL_LOW",
+    "LANDMARK_RADIUS",
     "LANDMARK_SCORE",
     "LANDMARK_STATUS",
     "MILLIMETRES",
@@ -54,6 +55,7 @@ def _own(value: str, meaning: str) -> Code:
 FILM_STATE = _own("FilmState", "State of the film")
 LANDMARK_STATUS = _own("LandmarkStatus", "Status of the landmark")
 LANDMARK_SCORE = _own("LandmarkScore", "Score of the landmark")
+LANDMARK_RADIUS = _own("LandmarkRadius", "Radius that holds the landmark in 90 % of cases")
 COLUMN_POSITION = _own("ColumnPosition", "Column position of a landmark outside the image")
 ROW_POSITION = _own("RowPosition", "Row position of a landmark outside the image")
 INTERVAL_LOW = _own("IntervalLow", "Lower end of the 95 % interval")
@@ -87,7 +89,7 @@ SCALE_SOURCES: dict[SpacingSource, Code] = {
 }
 
 PRIVATE_CODES: tuple[Code, ...] = (
-    *(LANDMARK_STATUS, *STATUSES.values(), LANDMARK_SCORE, COLUMN_POSITION, ROW_POSITION),
+    *(LANDMARK_STATUS, *STATUSES.values(), LANDMARK_SCORE, LANDMARK_RADIUS, COLUMN_POSITION, ROW_POSITION),
     *(INTERVAL_LOW, INTERVAL_HIGH),
     *(FILM_STATE, *FILM_STATES.values(), SCALE_SOURCE, *SCALE_SOURCES.values(), WARNING, NOTICE),
 )

@@ -3,7 +3,7 @@
 The group is made so that viewers built on Cornerstone, such as OHIF, show it, name it and let a person move it. They
 
 - take the first NUM for the geometry, so the score repeats the point (TID 320, an extension of TID 1410, which allows
-  extensions);
+  extensions); the radius comes after it;
 - name the point by a Comment, and before it is editable by the first finding site, which is the landmark itself.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 from highdicom import sr
 from pydicom import Dataset
 
-from monai_ceph.landmarks import Landmark
+from monai_ceph.landmarks import Code, Landmark
 from monai_ceph.reports import dicom_codes as codes
 from monai_ceph.reports.dicom_codes import concept
 from monai_ceph.reports.dicom_uids import tracking_uid
@@ -40,6 +40,7 @@ def landmark_group(
     frame: int | None,
     *,
     score: float | None = None,
+    radius: tuple[float, Code] | None = None,
     status: Status | None = None,
     algorithm: sr.AlgorithmIdentification | None = None,
 ) -> sr.PlanarROIMeasurementsAndQualitativeEvaluations:
@@ -51,6 +52,7 @@ def landmark_group(
         reference: from :func:`monai_ceph.reports.dicom_source.image_reference`.
         frame: frame number, if the film has several.
         score: of the model; None for a person's point.
+        radius: that holds the landmark in 90 % of cases, and its unit; None if it is not known.
         status: of the model's point.
         algorithm: the model.
     """
@@ -59,6 +61,9 @@ def landmark_group(
     measurements = []
     if score is not None:
         measurements.append(sr.Measurement(concept(codes.LANDMARK_SCORE), score, concept(codes.NO_UNITS)))
+    if radius is not None:
+        length, unit = radius
+        measurements.append(sr.Measurement(concept(codes.LANDMARK_RADIUS), length, concept(unit)))
     evaluations = []
     if status is not None:
         evaluations.append(sr.QualitativeEvaluation(concept(codes.LANDMARK_STATUS), concept(codes.STATUSES[status])))

@@ -7,6 +7,7 @@ from monai_ceph.result import DetectedLandmark, Detection, RadiusSource
 __all__ = [
     "NOTICE",
     "absent_lines",
+    "circle_lines",
     "circle_radii",
     "note_lines",
     "points_by_symbol",
@@ -35,9 +36,13 @@ def profile_lines(detection: Detection) -> list[str]:
 
 def note_lines(detection: Detection, circles: bool = False) -> list[str]:
     """Return the lines that stand below every picture; with ``circles``, one that says what these are."""
+    return [*profile_lines(detection), *circle_lines(detection, circles), scale_line(detection), NOTICE]
+
+
+def circle_lines(detection: Detection, circles: bool) -> list[str]:
+    """Return the line that says what circles are; none without ``circles``, or if no radius is known."""
     source = detection.radius_source if circles else None
-    said = [] if source is None else [_CIRCLES[source]]
-    return [*profile_lines(detection), *said, scale_line(detection), NOTICE]
+    return [] if source is None else [_CIRCLES[source]]
 
 
 def circle_radii(detection: Detection, circles: bool = True) -> dict[str, float]:

@@ -25,10 +25,10 @@ from monai_ceph.reports.dicom_objects import (
     write_object,
 )
 from monai_ceph.reports.dicom_source import image_reference
-from monai_ceph.reports.dicom_uids import tracking_uid
+from monai_ceph.reports.dicom_uids import derived_uid, tracking_uid
 from monai_ceph.reports.header_identity import ObjectReference
 from monai_ceph.reports.labels import Label, place_labels
-from monai_ceph.reports.notes import NOTICE, profile_lines, scale_line
+from monai_ceph.reports.notes import NOTICE, circle_lines, profile_lines, scale_line
 from monai_ceph.reports.structured_report import image_position
 from monai_ceph.result import DetectedLandmark, Detection
 
@@ -52,6 +52,7 @@ def presentation_state(
     source: Dataset,
     reviewer: str | None = None,
     replaces: ObjectReference | None = None,
+    circles: bool = False,
 ) -> pr.GrayscaleSoftcopyPresentationState | pr.ColorSoftcopyPresentationState:
     """Return the presentation state of one film: a point, a circle and the symbol for each landmark.
 
@@ -63,13 +64,14 @@ def presentation_state(
         source: the film's header, from :func:`monai_ceph.reports.dicom_source.source_header`.
         reviewer: the person who signed these points; None: nobody reviewed them.
         replaces: the object that was made before the header was changed under the same UID; None if there is none.
+        circles: the circle of a landmark is the one that it lies inside in 90 % of cases, where that is known.
 
     Raises:
         CephError: the film has no valid UIDs, is not the film of the detection, or has an unknown SOP class.
     """
     with building("presentation state", detection):
         reference = image_reference(source, detection)
-        layers, annotations = _graphics(detection, reference)
+        layers, annotations = _graphics(detection, reference, circles)
         arguments = {
             "referenced_images": [reference],
             "content_label": "CEPH_LANDMARKS",
@@ -81,6 +83,9 @@ def presentation_state(
         if reviewer is not None:
             arguments |= reviewed_identification("PR", reference, source, detection, reviewer)
             arguments["content_creator_name"] = reviewer
+        if circles:
+            # it shows something else, and an archive keeps the first object of a UID
+            arguments["sop_instance_uid"] = derived_uid("circles", arguments["sop_instance_uid"])
         # empty, so that highdicom adds no grayscale pipeline; it is added below
         reference.SharedFunctionalGroupsSequence, reference.PerFrameFunctionalGroupsSequence = [Dataset()], []
         if is_grey(source):
@@ -112,7 +117,13 @@ def presentation_state(
     return state
 
 
-def save_gsps(target: Path, detection: Detection, source: Dataset, replaces: ObjectReference | None = None) -> None:
+def save_gsps(
+    target: Path,
+    detection: Detection,
+    source: Dataset,
+    replaces: ObjectReference | None = None,
+    circles: bool = False,
+) -> None:
     """Write the presentation state of one film, beside its place first. The same detection gives the same bytes.
 
     Args:
@@ -120,15 +131,18 @@ def save_gsps(target: Path, detection: Detection, source: Dataset, replaces: Obj
         detection: result for the film or one of its frames.
         source: the film's header, from :func:`monai_ceph.reports.dicom_source.source_header`.
         replaces: the object that was made before the header was changed under the same UID; None if there is none.
+        circles: see :func:`presentation_state`.
 
     Raises:
         CephError: the film has no valid UIDs, is not the film of the detection, or has an unknown SOP class.
         OSError: if the file cannot be written.
     """
-    write_object(target, presentation_state(detection, source, replaces=replaces))
+    write_object(target, presentation_state(detection, source, replaces=replaces, circles=circles))
 
 
-def _graphics(detection: Detection, reference: Dataset) -> tuple[list[pr.GraphicLayer], list[pr.GraphicAnnotation]]:
+def _graphics(
+    detection: Detection, reference: Dataset, circles: bool
+) -> tuple[list[pr.GraphicLayer], list[pr.GraphicAnnotation]]:
     graphics: dict[str, list[pr.GraphicObject]] = {name: [] for name in _LAYERS}
     texts: dict[str, list[pr.TextObject]] = {name: [] for name in _LAYERS}
     outside: list[str] = []
@@ -145,7 +159,7 @@ def _graphics(detection: Detection, reference: Dataset) -> tuple[list[pr.Graphic
             "tracking_id": landmark.name,
             "tracking_uid": tracking_uid(reference.SOPInstanceUID, detection.frame, landmark.symbol),
         }
-        graphics[mark.status] += _marks(position, detection, tracking)
+        graphics[mark.status] += _marks(position, detection, tracking, mark.radius_90_px if circles else None)
         # letters of a viewer may be wider than the box: they then extend away from the point
         right = label.box[0] + label.box[2] < 2 * position[0]
         texts[mark.status].append(
@@ -164,6 +178,7 @@ def _graphics(detection: Detection, reference: Dataset) -> tuple[list[pr.Graphic
         f"{word}: {', '.join(symbols)}" for word, symbols in (("missing", missing), ("outside", outside)) if symbols
     ]
     texts["notice"] = [_line(0.01, line) for line in ["; ".join(lines)] if line] + [
+        *(_line(0.895, line) for line in circle_lines(detection, circles)),
         *(_line(0.92, line) for line in profile_lines(detection)),
         _line(0.945, scale_line(detection)),
         _line(0.97, NOTICE),
@@ -180,10 +195,15 @@ def _graphics(detection: Detection, reference: Dataset) -> tuple[list[pr.Graphic
     return list(layers.values()), annotations
 
 
-def _marks(position: tuple[float, float], detection: Detection, tracking: dict[str, Any]) -> list[pr.GraphicObject]:
-    """Return the point, exact to a fraction of a pixel, and a circle that every viewer shows."""
+def _marks(
+    position: tuple[float, float], detection: Detection, tracking: dict[str, Any], within: float | None
+) -> list[pr.GraphicObject]:
+    """Return the point, exact to a fraction of a pixel, and a circle that every viewer shows.
+
+    Its radius is ``within``, in pixels, or one for the eye.
+    """
     column, row = position
-    radius = _RADIUS * max(detection.rows, detection.columns)
+    radius = _RADIUS * max(detection.rows, detection.columns) if within is None else within
     # the second point is on the circle, towards the middle so that it is on the film
     edge = column - radius if column > detection.columns / 2 else column + radius
     pixel = pr.AnnotationUnitsValues.PIXEL

@@ -126,7 +126,9 @@ def reviewed_report(review: Review, source: Dataset) -> sr.ComprehensiveSR:
             verifying_observer_name=_person_name(review.observer) if review.verified else None,
             # both are mandatory then (PS3.3 C.17.2)
             verifying_organization=(str(source.get("InstitutionName") or "") or _NO_NAME) if review.verified else None,
-            previous_versions=None if review.replaces is None else [_version(review.replaces, reference, series, source)],
+            previous_versions=None
+            if review.replaces is None
+            else [_version(review.replaces, reference, series, source)],
         )
         document.ObservationDateTime = complete(document, source, review)
         for observer in document.get("VerifyingObserverSequence", ()):

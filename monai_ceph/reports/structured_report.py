@@ -15,7 +15,7 @@ import numpy as np
 from highdicom import UID, sr
 from pydicom import Dataset
 
-from monai_ceph.landmarks import LANDMARKS, Landmark
+from monai_ceph.landmarks import LANDMARKS, Code, Landmark
 from monai_ceph.reports import dicom_codes as codes
 from monai_ceph.reports.dicom_codes import concept
 from monai_ceph.reports.dicom_objects import MANUFACTURER, building, complete, identification, write_object
@@ -66,6 +66,7 @@ def structured_report(
             landmark_group(
                 *(landmark, position, reference, detection.frame),
                 score=mark.score,
+                radius=_radius(mark),
                 status=mark.status,
                 algorithm=_algorithm(detection),
             )
@@ -149,6 +150,13 @@ def _algorithm(detection: Detection) -> sr.AlgorithmIdentification:
         version=f"{model.version}, weights {model.weights_sha256[:_HASH_PREFIX]}",
         parameters=parameters,
     )
+
+
+def _radius(mark: DetectedLandmark) -> tuple[float, Code] | None:
+    """Return the radius for 90 % in mm, or in pixels without a scale; None if it is not known."""
+    if mark.radius_90_mm is not None:
+        return mark.radius_90_mm, codes.MILLIMETRES
+    return None if mark.radius_90_px is None else (mark.radius_90_px, codes.PIXELS)
 
 
 def _without_point(

@@ -325,7 +325,9 @@ class FilmWorker:
             elif kind in OBJECT_FORMATS and source is not None:
                 try:
                     with _written(target):
-                        _save_object(kind, target, detection, source, radiograph, replaces.get(kind))
+                        _save_object(
+                            kind, target, detection, source, radiograph, replaces.get(kind), self._options.circles
+                        )
                 except StoppedError:
                     raise
                 except CephError as error:  # such as a film without UIDs, to which no object can refer
@@ -345,6 +347,7 @@ def _save_object(
     source: Dataset,
     radiograph: Radiograph,
     replaces: ObjectReference | None,
+    circles: bool,
 ) -> None:
     # imported only here: highdicom takes a second
     if kind == "sr":
@@ -354,7 +357,7 @@ def _save_object(
     elif kind == "gsps":
         from monai_ceph.reports.presentation_state import save_gsps
 
-        save_gsps(target, detection, source, replaces)
+        save_gsps(target, detection, source, replaces, circles)
     elif kind == "sc":
         from monai_ceph.reports.secondary_capture import save_sc
 

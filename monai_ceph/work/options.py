@@ -75,7 +75,7 @@ class Options:
         deidentify: write results without identity and with replaced UIDs; implies ``uid`` names.
         force: also detect on films that do not look like a cephalogram.
         pixel_spacing: mm per pixel; replaces the pixel spacing in the files. Films whose pixels are not square fail.
-        circles: draw on overlays and tracings the circle in which each landmark lies in 90 % of cases.
+        circles: draw on overlays, tracings and GSPS the circle in which each landmark lies in 90 % of cases.
     """
 
     formats: frozenset[str] = DEFAULT_FORMATS
@@ -112,10 +112,14 @@ class Options:
                 "formats": [name for name in _PER_FILM if name in self.formats],
                 "names": "uid" if self.deidentify else self.names,
                 "deidentify": self.deidentify,
-                "circles": self.circles and not self.formats.isdisjoint(("overlay", "tracing", "tracing-png")),
+                "circles": self.circles and not self.formats.isdisjoint(_WITH_CIRCLES),
             },
             sort_keys=True,
         )
+
+
+# what shows circles on request
+_WITH_CIRCLES = ("overlay", "tracing", "tracing-png", "gsps")
 
 
 def parse_formats(words: Iterable[str]) -> frozenset[str]:

@@ -387,3 +387,27 @@ class TestDisplay:
         assert len(points(state)) == NUM_LANDMARKS
         assert b"RGB XYZ" in state.ICCProfile[:40] or b"RGB Lab" in state.ICCProfile[:40]
         assert "PresentationLUTShape" not in state
+
+
+def test_circles_on_request(tmp_path: Path) -> None:
+    detection = changed(detection_on(), 0, radius_90_px=7.5).model_copy(update={"radius_source": "other films"})
+    plain, circled = tmp_path / "plain.dcm", tmp_path / "circled.dcm"
+    save_gsps(plain, detection, film())
+    save_gsps(circled, detection, film(), circles=True)
+    radii = {}
+    for path in (plain, circled):
+        state = dcmread(path)
+        radii[path] = {
+            item.TrackingID: float(np.linalg.norm(np.subtract(*np.reshape(item.GraphicData, (2, 2)))))
+            for layer in state.GraphicAnnotationSequence
+            for item in layer.get("GraphicObjectSequence", ())
+            if item.GraphicType == "CIRCLE"
+        }
+    assert radii[circled]["Sella"] == pytest.approx(7.5, rel=1e-6)
+    assert radii[plain]["Sella"] != pytest.approx(7.5, rel=0.1)
+    # one whose radius is not known keeps the circle that is for the eye
+    assert radii[circled]["Nasion"] == pytest.approx(radii[plain]["Nasion"])
+    texts = [text.UnformattedTextValue for text in layers(dcmread(circled))["NOTICE"].TextObjectSequence]
+    assert any("90 % of cases" in text for text in texts)
+    # other content has another UID
+    assert dcmread(plain).SOPInstanceUID != dcmread(circled).SOPInstanceUID

@@ -153,6 +153,16 @@ class TestLandmarks:
             comments = [item for item in group.ContentSequence if item.name.value == codes.COMMENT.value]
             assert [item.TextValue for item in comments] == [landmark.name]
 
+    def test_radii_in_mm_or_pixels_after_the_score(self, tmp_path: Path) -> None:
+        detection = changed(detection_on(), 0, radius_90_px=12.25, radius_90_mm=1.5)
+        detection = changed(detection, 1, radius_90_px=20.5)
+        document = read_back(tmp_path, detection)
+        found = [numbers(group, codes.LANDMARK_RADIUS) for group in planar(document)]
+        assert found[:3] == [[(1.5, "mm")], [(20.5, "{pixels}")], []]
+        first = section(document, "Imaging Measurements")[0].ContentSequence[0]
+        names = [item.name.meaning for item in first.ContentSequence if item.ValueType == "NUM"]
+        assert names == [codes.LANDMARK_SCORE.meaning, codes.LANDMARK_RADIUS.meaning]
+
     def test_to_single_precision(self, tmp_path: Path) -> None:
         points = np.random.default_rng(0).random((NUM_LANDMARKS, 3)) * (COLUMNS - 1, ROWS - 1, 1)
         detection = detection_on()
