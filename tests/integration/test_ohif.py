@@ -101,7 +101,8 @@ def study(folder: Path, film: Path, name: str, *gone: str, outside: bool = False
         rows=source.Rows, columns=source.Columns, **{key: source[name].value for key, name in of_film.items()}
     )
     for index in range(len(detection.landmarks)):
-        detection = changed(detection, index, x=40.25 + 47 * index, y=60.75 + 59 * ((7 * index) % 19))
+        place = {"x": 40.25 + 47 * index, "y": 60.75 + 59 * ((7 * index) % 19)}
+        detection = changed(detection, index, **place, radius_90_px=9.5, radius_90_mm=1.25)
     detection = without(detection, *gone)
     if outside:
         detection = changed(detection, 7, x=-3.25, y=401.0)

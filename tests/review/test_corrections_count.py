@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from monai_ceph import CephalogramDetector
 from monai_ceph.commands.corrected_films import corrected_films
 from monai_ceph.datasets import open_dataset
 from monai_ceph.datasets.phantom.writer import write_phantoms
+from monai_ceph.errors import DatasetError
 from monai_ceph.profiles import profile_text
 from monai_ceph.profiles.learn import learn
 from monai_ceph.reports.json_result import save_json
@@ -57,3 +59,22 @@ def test_the_error_falls_on_other_films(tmp_path: Path, detector: CephalogramDet
         for symbol, offset in OFFSETS.items():
             truth = np.array([before[symbol].x, before[symbol].y]) + offset
             assert np.linalg.norm([after[symbol].x, after[symbol].y] - truth) < 0.4 * np.linalg.norm(offset)
+
+
+def test_films_are_for_results_with_reviews(films: Path, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="--films is for results with reviews, and this folder has no reviews/"):
+        corrected_films(tmp_path, films=[films])
+
+
+def test_a_film_that_nobody_signed_is_left_out(results: Path, films: Path) -> None:
+    service = ReviewService(results, [films])
+    film = next(each for each in service.films.all() if each.detection.file == "a.dcm")
+    points = service.current(film).points
+    service.save(film, Save(based_on=0, reviewer="Clinic", points=points))
+    found = corrected_films(results, films=[films])
+    assert found.films == []
+    assert "a.dcm: not signed" in found.left_out
+    service.sign(film, Sign(based_on=1, reviewer="Clinic"))
+    (signed,) = corrected_films(results, films=[films]).films
+    assert signed.name == "a.dcm"
+    assert signed.landmarks[1].tolist() == [60.75, 30.25], "(row, column) of N"
