@@ -81,7 +81,7 @@ RECIPES = {
         Method(
             "full",
             "both stages, every landmark placed",
-            overrides={"missing_below": 0},
+            overrides={"missing_below": 0, "error_model": None},
             paper=(1.12, 0.88, 86.91, 91.82, 94.88, 97.90),
         ),
         Method("detect", "both stages, as monai-ceph detect gives them"),

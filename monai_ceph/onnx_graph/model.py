@@ -53,7 +53,7 @@ def write_onnx(out: Path, overlays: Sequence[Path] = ()) -> None:
     """Write the model of ``inference.json`` as one ONNX graph: a film goes in, landmarks come out.
 
     The graph computes in single precision what :class:`monai_ceph.CephalogramDetector` computes with
-    ``mixed_precision`` off. docs/how-to/onnx.md describes its input and outputs.
+    ``mixed_precision`` off and no ``error_model``. docs/how-to/onnx.md describes its input and outputs.
 
     Args:
         out: the file, which must not exist.
@@ -66,7 +66,9 @@ def write_onnx(out: Path, overlays: Sequence[Path] = ()) -> None:
     """
     if out.exists() or out.is_symlink():
         raise CephError(f"{out}: the file exists. Remove it, or give another name")
-    config = inference_config(overlays, {"mixed_precision": False, "device": "$torch.device('cpu')"})
+    # the graph has no radii, so limits of the score decide what is uncertain or missing
+    plain = {"mixed_precision": False, "device": "$torch.device('cpu')", "error_model": None}
+    config = inference_config(overlays, plain)
     try:
         recipe = _recipe(config)
         properties = _properties(config)
