@@ -50,7 +50,7 @@ def session(file: Path) -> Run:
 
 
 def detector(**overrides: Any) -> CephalogramDetector:
-    return CephalogramDetector("cpu", overrides={"mixed_precision": False, **overrides})
+    return CephalogramDetector("cpu", overrides={"mixed_precision": False, "error_model": None, **overrides})
 
 
 def assert_same(found: dict[str, np.ndarray], expected: Detection) -> None:
