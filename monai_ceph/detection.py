@@ -398,7 +398,8 @@ class CephalogramDetector:
             with clock.part("reading"):
                 radiograph = as_radiograph(source, pixel_spacing, number)
         check_film(radiograph)
-        found = self.stages(radiograph, stage, clock)
+        # the film is a MetaTensor, which has no types
+        found: Any = self.stages(radiograph, stage, clock)
         stated = stated_view(radiograph.patient_orientation)
         film, pose, points, scores = found.film, found.pose, found.guide.landmarks, found.guide.peaks
         if found.windows is not None:

@@ -43,11 +43,14 @@ _To = Annotated[
     list[str] | None,
     typer.Option(
         "--to",
-        help="Archive that gets signed films: dicomweb://HOST/ROOT or dicom://AE_TITLE@HOST:PORT",
+        help="Archive that gets signed films: dicomweb://HOST/ROOT, dicom://AE_TITLE@HOST:PORT, or a node's "
+        "configuration, for all its targets.",
         show_default=False,
     ),
 ]
-_Objects = Annotated[str, typer.Option(help="What it gets: sr, gsps, pdf, sc, with commas.")]
+_Objects = Annotated[
+    str, typer.Option(help="What it gets: sr, gsps, pdf, sc, with commas. A node's configuration says it itself.")
+]
 Results = Annotated[Path, typer.Argument(help="Folder of results that detect wrote, with json.", show_default=False)]
 
 
@@ -226,7 +229,7 @@ def export(
 
 
 def _senders(targets: list[str], objects: str) -> Mapping[str, Sender]:
-    """Return a sender for each target; stop the command for one that cannot be used."""
+    """Return a sender for each target, by its URL or name; stop the command for one that cannot be used."""
     if not targets:
         return {}
     need_extra("pacs", "pynetdicom", "dicomweb_client")
@@ -236,12 +239,27 @@ def _senders(targets: list[str], objects: str) -> Mapping[str, Sender]:
     kinds = {name.strip().lower() for name in objects.split(",") if name.strip()}
     if not kinds or kinds - set(KINDS):
         stop(f"--objects {objects}: use some of {', '.join(KINDS)}")
-    if "pdf" in kinds:
-        need_extra("report", "reportlab")
+    found: dict[str, Sender] = {}
     try:
-        return senders_of(targets, kinds)
+        for target in targets:
+            if target.endswith((".yaml", ".yml")):
+                found |= {sender.name: sender for sender in _targets_of_node(Path(target))}
+            else:
+                found |= senders_of([target], kinds)
     except CephError as error:
         stop(error)
+    if any("pdf" in sender.objects for sender in found.values()):
+        need_extra("report", "reportlab")
+    return found
+
+
+def _targets_of_node(config: Path) -> list[Sender]:
+    """Return senders to the targets of a node, with the logins and certificates of its configuration."""
+    from monai_ceph.archives.targets import make_senders
+    from monai_ceph.pacs.config_file import read_config
+
+    settings = read_config(config)
+    return make_senders(settings.targets, settings.ae_title)
 
 
 def _print(text: str) -> None:

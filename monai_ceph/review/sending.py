@@ -161,7 +161,7 @@ class Sending:
                 promises[promise.stem].append(promise)
         found = {}
         for stem in {*parcels, *promises}:
-            newest = max(each.revision for each in (*parcels[stem], *promises[stem]))
+            newest = max([each.revision for each in parcels[stem]] + [each.revision for each in promises[stem]])
             word = self._word(
                 [each for each in parcels[stem] if each.revision == newest],
                 [each for each in promises[stem] if each.revision == newest],

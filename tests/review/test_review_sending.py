@@ -320,6 +320,24 @@ def test_a_target_that_cannot_be_used_is_named(results: Path, options: tuple[str
     assert (code, said in output) == (2, True), output
 
 
+def test_the_targets_of_a_node_are_taken_from_its_configuration(
+    results: Path, films: Path, archive: Archive, tmp_path: Path
+) -> None:
+    archive.start()
+    target = {"name": "clinic", "ae_title": "PACS", "host": "127.0.0.1", "port": archive.port, "objects": ["sr"]}
+    values = {"folder": "node", "accept": {"calling_ae_titles": "any"}, "targets": {"dicom": [target]}}
+    # the file is JSON, which is YAML as well
+    (tmp_path / "node.yaml").write_text(json.dumps(values))
+    with one_film(results, films):
+        code, said = command(results, "--films", films, "--to", tmp_path / "node.yaml")
+    assert (code, said) == (0, "1 of 1 signed films are confirmed\n")
+    assert [each.Modality for each in archive.held] == ["SR"]
+    (sent,) = (each for each in entries(results / "reviews" / AUDIT) if each["event"] == "sent")
+    assert sent["target"] == "clinic"
+    (tmp_path / "node.yaml").write_text("targets: []")
+    assert command(results, "--to", tmp_path / "node.yaml")[0] == 2
+
+
 def test_all_kinds_of_objects_are_sent(results: Path, films: Path, archive: Archive) -> None:
     pytest.importorskip("reportlab", reason="the extra report is not installed (make optional)")
     archive.start()
