@@ -120,16 +120,24 @@ def serving(root: Path, *options: str) -> Iterator[Server]:
 
 
 @contextmanager
-def browsing(folder: Path, *switches: str, size: tuple[int, int] = (1440, 900)) -> Iterator[Chrome]:
-    """Run a browser with a profile of its own, until the end of the block."""
+def browsing(folder: Path, asking: bool = False) -> Iterator[Chrome]:
+    """Run a browser with a profile of its own, until the end of the block.
+
+    Args:
+        folder: of the profile.
+        asking: whether a page with unsaved work asks before it is left.
+    """
     options = ChromeOptions()
     options.binary_location = str(CHROMIUM)
     usual = "--headless=new --no-sandbox --disable-gpu --no-first-run --disable-background-networking"
-    own = (f"--window-size={size[0]},{size[1]}", f"--user-data-dir={folder}")
-    for switch in (*usual.split(), "--disable-component-update", "--disable-sync", *own, *switches):
+    own = ("--window-size=1440,900", f"--user-data-dir={folder}")
+    for switch in (*usual.split(), "--disable-component-update", "--disable-sync", *own):
         options.add_argument(switch)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    options.set_capability("unhandledPromptBehavior", "ignore")
+    if asking:
+        # without BiDi, the driver leaves every page unasked
+        options.set_capability("webSocketUrl", True)
+        options.set_capability("unhandledPromptBehavior", {"default": "ignore", "beforeUnload": "ignore"})
     driver = Chrome(options, Service(str(DRIVER)))
     try:
         yield driver

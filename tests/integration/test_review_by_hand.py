@@ -9,7 +9,18 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the extra review is not installed (make optional)")
 pytest.importorskip("selenium", reason="the extra node-tests is not installed (make optional)")
-from review_browser import NAME, ON_FILM, SECONDS, Page, Server, browsing, needs_chromium, opened, serving, write_results
+from review_browser import (
+    NAME,
+    ON_FILM,
+    SECONDS,
+    Page,
+    Server,
+    browsing,
+    needs_chromium,
+    opened,
+    serving,
+    write_results,
+)
 from selenium.webdriver import ActionChains, Chrome, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.expected_conditions import alert_is_present
@@ -52,7 +63,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    with browsing(tmp_path_factory.mktemp("profile")) as driver:
+    with browsing(tmp_path_factory.mktemp("profile"), asking=True) as driver:
         yield driver
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 
 import pytest
 
 pytest.importorskip("fastapi", reason="the extra review is not installed (make optional)")
 pytest.importorskip("selenium", reason="the extra node-tests is not installed (make optional)")
 from review_browser import NAME, ON_FILM, Page, Server, browsing, needs_chromium, opened, serving, write_results
-from selenium.common.exceptions import NoAlertPresentException
 from selenium.webdriver import Chrome, Keys
 
 pytestmark = needs_chromium
@@ -198,7 +196,7 @@ def test_each_tab_has_its_own_unsaved_work(page: Page, server: Server, tabs: tup
     assert len(kept) == 2
     # the second tab dies with its work; the first one saves its own
     page.driver.execute_script("location.href = 'about:blank'")
-    accept(page)
+    page.wait(lambda: page.driver.current_url == "about:blank", "the page is left")
     page.driver.switch_to.window(first)
     server.start()
     page.saved()
@@ -210,13 +208,6 @@ def test_each_tab_has_its_own_unsaved_work(page: Page, server: Server, tabs: tup
     page.saved()
     assert moved(server, "film007") == {"S": (26.25, 50.75), "N": (36.25, 60.75)}
     assert not page.driver.execute_script("return Object.keys(localStorage).filter(key => key.includes('unsaved'))")
-
-
-def accept(page: Page) -> None:
-    """Leave a page that asks whether one wants to, if it asks."""
-    with suppress(NoAlertPresentException):
-        page.driver.switch_to.alert.accept()
-    page.wait(lambda: page.driver.current_url == "about:blank", "the page is left")
 
 
 def test_work_of_a_tab_that_was_closed_goes_to_the_next(page: Page, server: Server, tabs: tuple[str, str]) -> None:

@@ -41,7 +41,13 @@ export class GreyControls {
       "div",
       { class: "grey" },
       ...ranges.map((range) => {
-        const input = h("input", { type: "range", id: `grey-${range.key}`, min: range.min, max: range.max, step: range.step });
+        const input = h("input", {
+          type: "range",
+          id: `grey-${range.key}`,
+          min: range.min,
+          max: range.max,
+          step: range.step,
+        });
         input.addEventListener("input", () => {
           this.set({ ...this.grey, [range.key]: Number(input.value) });
         });

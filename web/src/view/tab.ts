@@ -3,7 +3,7 @@
 const KEY = "monai-ceph tab";
 const LOCK = "monai-ceph tab ";
 /** how long a page that is loaded again waits for the one before it to be gone */
-const PATIENCE = 300;
+const PATIENCE = 1000;
 
 function made(): string {
   return [...crypto.getRandomValues(new Uint8Array(8))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
