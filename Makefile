@@ -11,13 +11,14 @@ ifeq ($(shell command -v nvidia-smi 2>/dev/null),)
 TORCH_INDEX := --extra-index-url https://download.pytorch.org/whl/cpu --retries 0 --timeout 15
 endif
 
-.PHONY: help web setup label optional demo review test pytest paper docs lint types clean
+.PHONY: help web setup label map optional demo review test pytest paper docs lint types clean
 
 help:
 	@echo "make demo      set up, draw synthetic DICOM cephalograms in demo/, detect on them, print the error, write reports"
 	@echo "make review    make demo, then serve its films for a review in the browser, until Ctrl-C"
 	@echo "make test      set up, lint, check types, run the tests; tests skip if something that they need is missing"
 	@echo "make optional  set up, with every extra that tests need and MONAI Label: make test then runs their tests too"
+	@echo "make map       set up, with MONAI Deploy, for the application in deploy/map and its tests"
 	@echo "make label     set up, with MONAI Label, for monai-ceph label"
 	@echo "make paper     set up, train and test the paper's method: ISBI=FOLDER names the films; takes hours"
 	@echo "make docs      set up, build the pages in docs/ as a site in site/"
@@ -42,6 +43,12 @@ label: $(VENV)/.label
 $(VENV)/.label: $(VENV)/.installed requirements/label.txt
 	$(PIP) install "$(TORCH)" -e ".[label]"
 	$(PIP) install --no-deps -r requirements/label.txt
+	@touch $@
+
+map: $(VENV)/.map
+
+$(VENV)/.map: $(VENV)/.installed requirements/map.txt
+	$(PIP) install "$(TORCH)" -e . -r requirements/map.txt
 	@touch $@
 
 # torch is named again wherever pip resolves: in a conflict elsewhere it may look for another one
