@@ -16,13 +16,14 @@ LOCKED := --require-hashes --no-deps -r requirements/
 # For single extras. pip takes no hashes here, because this package has none.
 PINS := $(VENV)/pins.txt
 
-.PHONY: help web setup label optional demo review test pytest paper docs lint types lock clean
+.PHONY: help web setup label map optional demo review test pytest paper docs lint types lock clean
 
 help:
 	@echo "make demo      set up, draw synthetic DICOM cephalograms in demo/, detect on them, print the error, write reports"
 	@echo "make review    make demo, then serve its films for a review in the browser, until Ctrl-C"
 	@echo "make test      set up, lint, check types, run the tests; tests skip if something that they need is missing"
 	@echo "make optional  set up, with every extra that tests need and MONAI Label: make test then runs their tests too"
+	@echo "make map       set up, with MONAI Deploy, for the application in deploy/map and its tests"
 	@echo "make label     set up, with MONAI Label, for monai-ceph label"
 	@echo "make paper     set up, train and test the paper's method: ISBI=FOLDER names the films; takes hours"
 	@echo "make docs      set up, build the pages in docs/ as a site in site/"
@@ -50,6 +51,12 @@ label: $(VENV)/.label
 $(VENV)/.label: $(VENV)/.installed requirements/label.txt
 	$(PIP) install "$(TORCH)" -c $(PINS) -e ".[label]"
 	$(PIP) install --no-deps -r requirements/label.txt
+	@touch $@
+
+map: $(VENV)/.map
+
+$(VENV)/.map: $(VENV)/.installed requirements/map.txt
+	$(PIP) install "$(TORCH)" -e . -r requirements/map.txt
 	@touch $@
 
 optional: $(VENV)/.optional
