@@ -46,7 +46,7 @@ $(VENV)/.label: $(VENV)/.installed requirements/label.txt
 
 # torch is named again wherever pip resolves: in a conflict elsewhere it may look for another one
 optional: label
-	$(PIP) install "$(TORCH)" -e ".[ray,s3-tests,onnx,pacs,node-tests,pretrained,docs,report,review]"
+	$(PIP) install "$(TORCH)" -e ".[ray,s3-tests,onnx,pacs,node-tests,viewer-tests,pretrained,docs,report,review]"
 
 demo: setup
 # the table comes last: without it, an earlier demo was interrupted, and phantom would refuse its folder
