@@ -36,7 +36,7 @@ pytestmark = [
     pytest.mark.skipif(not orthanc_is_there(), reason="apt-get install orthanc orthanc-dicomweb"),
     pytest.mark.skipif(not (CHROMIUM.exists() and DRIVER.exists()), reason="apt-get install chromium chromium-driver"),
 ]
-SECONDS = 90
+SECONDS = 240
 # its tour of the viewer covers what is to be pressed
 NO_TOUR = "try { localStorage.setItem('shownTours', '[\"basicViewerTour\"]') } catch (error) {}"
 # whether the viewer shows the film, so that it listens to the mouse
