@@ -118,8 +118,8 @@ def picture(screenshot: bytes, name: str) -> None:
     """Save a screenshot for the docs, small and with few colours, if a folder is wanted."""
     if folder := os.environ.get("MONAI_CEPH_PICTURES"):
         image = Image.open(BytesIO(screenshot)).convert("RGB")
-        image.thumbnail((1200, 1200))
-        image.quantize(48, dither=Image.Dither.NONE).save(Path(folder) / name, optimize=True)
+        image.thumbnail((1100, 1100))
+        image.quantize(160, dither=Image.Dither.NONE).save(Path(folder) / name, optimize=True)
 
 
 @contextmanager
