@@ -23,6 +23,7 @@ HELPERS = {path.stem: path for folder in ("benchmarks", "tests") for path in (RO
 GUARDS = {
     "pynetdicom": "pacs",
     "monailabel": "label",
+    "itkwasm_dicom_wasi": "viewer-tests",
     "selenium": "node-tests",
     "reportlab": "report",
     "schemathesis": "node-tests",

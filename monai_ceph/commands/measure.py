@@ -39,7 +39,8 @@ def measure(
     sources: Annotated[
         list[Path],
         typer.Argument(
-            help="Films and folders of films; results of detect, as a folder or as JSON; tables of landmarks (.csv).",
+            help="Films and folders of films; results of detect, as a folder or as JSON; tables of landmarks (.csv); "
+            "an SR with landmarks.",
             show_default=False,
         ),
     ],

@@ -30,8 +30,11 @@ class InferLandmarks(InferTask):
     """Detects the landmarks of one film.
 
     The answer is a file and params. The file holds Slicer's markups by default, or a label map if the request has
-    ``result_extension`` .nrrd, .nii.gz, .nii or .mha. With ``output`` json there is no file. :func:`as_params`
-    describes the params.
+    ``result_extension`` .nrrd, .nii.gz, .nii or .mha; it is not compressed if ``result_compress`` is false. If
+    ``result_write_to_file`` is false, there is no file. :func:`as_params` describes the params.
+
+    ``output`` json in the address makes MONAI Label send the params alone. In the params it changes nothing, because
+    MONAI Label's own client, which Slicer uses, reads params only beside a file.
 
     Args:
         detectors: the server's detectors.
@@ -62,11 +65,12 @@ class InferLandmarks(InferTask):
         return str(tuned) if tuned.is_file() or not validate else None
 
     def __call__(self, request: dict[str, Any], callbacks: Any = None) -> tuple[str | None, dict[str, Any]]:
-        """Return the file for the client (None with ``output`` json) and the params.
+        """Return the file for the client (None if it wants none) and the params.
 
         Args:
             request: ``image`` is the path of the film. ``image_id`` is its name in the store; an upload has none.
-                Options are ``weights``, ``force``, ``device``, ``result_extension`` and ``output``.
+                Options are ``weights``, ``force``, ``device``, ``result_extension``, ``result_compress`` and
+                ``result_write_to_file``.
             callbacks: not used; MONAI Label's own pipelines take them.
 
         Raises:
@@ -94,12 +98,13 @@ class InferLandmarks(InferTask):
         params = as_params(detection.model_copy(update={"file": name or "upload"}), placement)
         target = None
         if extension:
-            target, params["label_names"] = _write(extension, detection, placement)
+            compress = request.get("result_compress") is not False
+            target, params["label_names"] = _write(extension, detection, placement, compress)
         params["latencies"] = {**detection.seconds, "total": round(time.perf_counter() - start, 3)}
         return target, params
 
     def _extension(self, request: dict[str, Any]) -> str | None:
-        if request.get("output") == "json" or request.get("result_write_to_file") is False:
+        if request.get("result_write_to_file") is False:
             return None
         asked = str(request.get("result_extension") or SUFFIX)
         asked = asked if asked.startswith(".") else f".{asked}"
@@ -110,14 +115,14 @@ class InferLandmarks(InferTask):
         raise CephError(f"result_extension {asked} is not one of {', '.join((SUFFIX, *SUFFIXES))}")
 
 
-def _write(extension: str, detection: Detection, placement: Placement) -> tuple[str, dict[str, int]]:
+def _write(extension: str, detection: Detection, placement: Placement, compress: bool) -> tuple[str, dict[str, int]]:
     """Write the file, and return its path and the value of each landmark that is in it."""
     with tempfile.NamedTemporaryFile(suffix=extension, delete=False) as file:
         target = Path(file.name)
     if extension == SUFFIX:
         save_markups(target, detection, placement)
         return str(target), _found_landmarks(detection)
-    return str(target), write_label_map(target, _rows_and_columns(detection), placement)
+    return str(target), write_label_map(target, _rows_and_columns(detection), placement, compress=compress)
 
 
 def _rows_and_columns(detection: Detection) -> np.ndarray:

@@ -58,8 +58,15 @@ def discs(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return labels
 
 
-def write_label_map(target: Path, points: np.ndarray, placement: Placement) -> dict[str, int]:
+def write_label_map(target: Path, points: np.ndarray, placement: Placement, *, compress: bool = True) -> dict[str, int]:
     """Write the discs as an image with one slice, at the film's position. The suffix of ``target`` chooses the format.
+
+    Args:
+        target: the file.
+        points: (19, 2), (row, column) in source pixels; NaN where missing.
+        placement: position of the film.
+        compress: False writes the values as they are. MONAI Label's plugin for OHIF wants that: it takes what it
+            unpacks for 16 bits per pixel, and fails where a film has an odd number of pixels. .nii.gz is always packed.
 
     Returns:
         The landmarks that are in the map, with their values from :data:`LABELS`. Missing landmarks are not listed.
@@ -77,7 +84,7 @@ def write_label_map(target: Path, points: np.ndarray, placement: Placement) -> d
         image.SetSpacing([placement.spacing[1], placement.spacing[0], 1.0])
         image.SetDirection(itk.matrix_from_array(np.stack([across, down, np.cross(across, down)], axis=1)))
         try:
-            itk.imwrite(image, str(target), compression=True)
+            itk.imwrite(image, str(target), compression=compress)
         except RuntimeError as error:
             raise CephError(f"a label map cannot be written as {target.suffix}: {cause(error)}") from error
     values = set(np.unique(labels).tolist())

@@ -7,6 +7,8 @@ so their dependencies are not needed::
       mkdir -p "$MONAI_CEPH_OHIF_DIR/$version" && cd "$MONAI_CEPH_OHIF_DIR/$version"
       npm pack "@ohif/app@$version" && tar -xzf ohif-app-*.tgz
     done
+
+MONAI_CEPH_PICTURES names a folder for the pictures of docs/reference/viewers.md.
 """
 
 from __future__ import annotations
@@ -18,10 +20,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
+
+from PIL import Image
 
 CONFIG = {
     "routerBasename": "/",
@@ -107,6 +112,14 @@ class _Viewer(SimpleHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
+
+
+def picture(screenshot: bytes, name: str) -> None:
+    """Save a screenshot for the docs, small and with few colours, if a folder is wanted."""
+    if folder := os.environ.get("MONAI_CEPH_PICTURES"):
+        image = Image.open(BytesIO(screenshot)).convert("RGB")
+        image.thumbnail((1100, 1100))
+        image.quantize(160, dither=Image.Dither.NONE).save(Path(folder) / name, optimize=True)
 
 
 @contextmanager

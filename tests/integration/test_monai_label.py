@@ -142,6 +142,13 @@ def test_output_json_returns_no_file(url: str) -> None:
     assert len(json.loads(text)["landmarks"]) == 19
 
 
+def test_the_client_of_slicer_gets_params_that_it_can_read(client: MONAILabelClient) -> None:
+    """It returns bytes, and Slicer stops, if an answer to its params has no file."""
+    file, params = client.infer(MODEL, "001.png", {"output": "json"})
+    assert file.endswith(".mrk.json")
+    assert len(params["landmarks"]) == 19
+
+
 def parts_of(answer: requests.Response) -> dict[str, bytes]:
     """Return the parts of a multipart answer by their names."""
     if answer.headers["content-type"] == "application/json":

@@ -118,7 +118,7 @@ def test_a_batch_runs_on_the_servers_device(app: CephalometricApp, detectors: Fa
 def test_an_upload_is_never_taken_for_a_film_of_the_store(app: CephalometricApp, store: FolderStore) -> None:
     upload = Path(tempfile.gettempdir()) / "upload.png"
     shutil.copy(store.film("a.png")[1], upload)
-    answer = app.infer({"model": MODEL, "image": str(upload), "image_id": "b.png", "output": "json"})
+    answer = app.infer({"model": MODEL, "image": str(upload), "image_id": "b.png", "result_write_to_file": False})
     assert answer["params"]["file"] == "upload"
     assert app._scores.of_model(app._detectors.get().identity) == {}
 

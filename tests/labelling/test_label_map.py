@@ -6,6 +6,7 @@ import itk
 import nibabel
 import numpy as np
 import pytest
+from samples import noise, save_grey
 
 from monai_ceph.errors import CephError
 from monai_ceph.labelling.cvat import as_annotations, detector_labels
@@ -14,6 +15,19 @@ from monai_ceph.landmarks import NAMES
 from monai_ceph.readers.placement import Placement, placement_of
 
 SIZE = (240, 200)
+
+
+@pytest.mark.parametrize(("compress", "encoding"), [(True, "gzip"), (False, "raw")])
+def test_a_map_is_packed_only_if_the_client_reads_that(tmp_path: Path, compress: bool, encoding: str) -> None:
+    """OHIF's plugin asks for raw values; unpacked ones it takes for 16 bits, which an odd number of pixels is not."""
+    film = save_grey(tmp_path / "film.png", noise(241, 201))
+    points = np.full((19, 2), 100.0)
+    write_label_map(tmp_path / "map.nrrd", points, placement_of(film), compress=compress)
+    content = (tmp_path / "map.nrrd").read_bytes()
+    head, _, values = content.partition(b"\n\n")
+    assert f"encoding: {encoding}".encode() in head
+    assert (len(values) == 241 * 201) == (not compress)
+    assert read_label_map(tmp_path / "map.nrrd", (241, 201))[18].tolist() == pytest.approx([100.0, 100.0])
 
 
 def test_every_landmark_except_missing_ones_has_a_disc(points: np.ndarray) -> None:

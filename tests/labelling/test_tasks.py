@@ -48,7 +48,7 @@ class TestInfer:
         return {"image": store.get_image_uri(name), "image_id": name, **more}
 
     def test_params_contain_the_detection_but_no_path(self, task: InferLandmarks, store: FolderStore) -> None:
-        file, params = task(self.request(store, "a.png", output="json"))
+        file, params = task(self.request(store, "a.png", result_write_to_file=False))
         assert file is None
         assert params["file"] == "a.png"
         assert str(store.film("a.png")[1].parent) not in json.dumps(params)
@@ -59,7 +59,7 @@ class TestInfer:
     def test_params_contain_the_measurements(
         self, task: InferLandmarks, detectors: FakeDetectors, store: FolderStore
     ) -> None:
-        _, params = task(self.request(store, "a.png", output="json"))
+        _, params = task(self.request(store, "a.png", result_write_to_file=False))
         expected = [measurement.model_dump(mode="json") for measurement in measure(detectors.detection)]
         assert json.loads(json.dumps(params))["measurements"] == expected
 
@@ -74,7 +74,7 @@ class TestInfer:
 
         film = store.film("a.png")[1].with_name("d.jpg")
         Image.fromarray(noise(400, 300)).save(film, dpi=(300, 300))
-        _, params = task(self.request(store, "d.jpg", output="json"))
+        _, params = task(self.request(store, "d.jpg", result_write_to_file=False))
         assert params["markups"]["unit"] == "unknown"
         assert "not in millimetres" in params["markups"]["note"]
 
@@ -84,7 +84,7 @@ class TestInfer:
         detectors.detection = detectors.detection.model_copy(
             update={"pixel_spacing": (0.8, 0.8), "spacing_source": SpacingSource.PIXEL_SPACING_CALIBRATED}
         )
-        _, params = task({"image": str(dicom_film), "output": "json"})
+        _, params = task({"image": str(dicom_film), "result_write_to_file": False})
         assert params["file"] == "upload"
         assert params["markups"]["unit"] == "mm"
         assert "not those in the patient" in params["markups"]["note"]
@@ -118,7 +118,7 @@ class TestInfer:
         with pytest.raises(RejectedError) as refusal:
             task(self.request(store, "none.png"))
         assert str(refusal.value) == "none.png: no lateral cephalogram: nothing seen"
-        file, _ = task(self.request(store, "none.png", force=True, output="json"))
+        file, _ = task(self.request(store, "none.png", force=True, result_write_to_file=False))
         assert file is None
 
     def test_a_missing_landmark_has_no_point(
