@@ -20,7 +20,7 @@ def onnx(
     ] = None,
 ) -> None:
     """Write the model as one ONNX file: a film of any size goes in, landmarks and scores come out."""
-    need_extra("onnx", "onnx", "onnxscript", "ndonnx")
+    need_extra("onnx", "onnx", "onnxscript", "onnxruntime", "ndonnx")
     if out.suffix != ".onnx":
         stop(f"{out}: the name must end with .onnx")
     say("writing the graph")
