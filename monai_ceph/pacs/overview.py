@@ -63,7 +63,7 @@ class SourceRow:
 
 @dataclass(frozen=True)
 class Overview:
-    """The status page: why films are refused, what else to look at, films by state, targets, sources, the last films."""
+    """The status page: why films are refused, what else is wrong, films by state, targets, sources, the last films."""
 
     ae_title: str
     problems: list[str]
