@@ -1,4 +1,4 @@
-"""A DICOMweb proxy that does not always tell the truth about STOW-RS, before a real archive on the loopback interface."""
+"""A DICOMweb proxy that does not always tell the truth about STOW-RS, before a real archive on loopback."""
 
 from __future__ import annotations
 
