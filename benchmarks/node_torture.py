@@ -4,9 +4,12 @@
 node answers with success. Meanwhile, at random moments, the node is killed (SIGKILL), Orthanc is killed or stops
 answering, connections from the node to Orthanc are cut during a transfer, and the node's disk becomes full (a small
 file system in memory, if this process may mount one). Some films are not cephalograms, some kill the process that
-works on them, and some are sent twice. At the end everything runs without failures until the node has no work left.
-Then the objects in Orthanc and in the folder of dead letters are counted: every film must have either one report and
-one presentation state, or one dead letter.
+works on them, some are sent twice, and some come again with another name of the patient. Clients without a login hold
+connections: association requests and data that arrive a byte at a time, and HTTP requests that never end. The clock of
+the ledger jumps while the node is down. Reports go to Orthanc by STOW-RS through a proxy that says nothing, lies, or
+answers late. At the end everything runs without failures until the node has no work left. Then the objects in Orthanc
+and in the folder of dead letters are counted: every film must have one dead letter, or one report and one presentation
+state for its last header, and reports for earlier headers only if a later one says that it replaces them.
 
 The detector is a fake that takes no time: this measures what is lost, not what is found.
 """
@@ -17,19 +20,22 @@ import argparse
 import json
 import random
 import socket
+import sqlite3
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "pacs"))
+from liar import Liar
 from nodes import Orthanc, RunningNode, SmallDisk, film, free_port, orthanc, send, settings, small_disk, wait_until
+from trickle import half_request, slow_association, slow_data
 
 REJECTED, DEADLY = 1, 2
 SENDERS = 10
@@ -88,10 +94,12 @@ class Tally:
 
     Attributes:
         sent: films that the node answered with success.
-        answered: films with one report and one presentation state in Orthanc, and nothing else.
+        answered: films with one report for their last header in Orthanc, and a presentation state.
         dead: films with a dead letter.
         lost: films with neither.
-        double: films with more than one of anything.
+        double: films with more than one report that counts, or with anything that nobody explains.
+        wrong: films whose report that counts has another name than the last header.
+        corrected: films that were sent again with another name.
         disturbances: how often each kind of failure was caused.
         seconds: duration of the run.
     """
@@ -101,6 +109,8 @@ class Tally:
     dead: set[str] = field(default_factory=set)
     lost: set[str] = field(default_factory=set)
     double: set[str] = field(default_factory=set)
+    wrong: set[str] = field(default_factory=set)
+    corrected: dict[str, str] = field(default_factory=dict)
     disturbances: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
 
@@ -116,18 +126,23 @@ def torture(folder: Path, films: int, seconds: float, seed: int, pause: float = 
         pause: mean seconds between two failures.
     """
     chance, tally, start = random.Random(seed), Tally(), time.monotonic()
-    values = settings(folder)
+    values = settings(folder, http={"host": "127.0.0.1", "port": free_port()})
+    values["accept"] |= {"request_s": 2}
     with ExitStack() as stack:
         pacs = stack.enter_context(orthanc(folder / "orthanc", values["port"]))
+        liar = stack.enter_context(Liar(pacs.url, chance))
         cutter = stack.enter_context(_cutter(pacs.port, chance))
         disk = stack.enter_context(small_disk(folder / "node", DISK_MB)) if SmallDisk.can_be_made() else None
-        values["targets"]["dicom"][0].update(ae_title="ORTHANC", port=cutter.port, timeout_s=3)
+        values["targets"]["dicom"][0].update(ae_title="ORTHANC", port=cutter.port, timeout_s=3, objects=["gsps"])
+        web = {"name": "web", "url": liar.url, "objects": ["sr"], "timeout_s": 3, "total_s": 6, "verify": True}
+        values["targets"]["dicomweb"] = [web]
         node = RunningNode(folder, values, seconds=0.02)
         node.start()
         try:
             _send_and_disturb(node, pacs, cutter, disk, films, seconds, chance, tally, pause)
-            cutter.share = 0.0
-            wait_until(lambda: _idle(node), 60 + films)
+            tally.disturbances["answers that lied or said nothing"] = liar.lies
+            cutter.share = liar.share = 0.0
+            wait_until(lambda: _idle(node), 300 + films)
             _count(node, pacs, tally)
             assert node.stop() == 0
         finally:
@@ -170,7 +185,14 @@ def _send_and_disturb(
             for _ in range(2 if number % 7 == 0 else 1):
                 while send(node.port, dataset) != [0]:
                     time.sleep(0.2)
-            tally.sent.add(str(dataset.SOPInstanceUID))
+            uid = str(dataset.SOPInstanceUID)
+            tally.sent.add(uid)
+            if number % 9 == 0 and level is None:
+                # corrected in the PACS: another patient's header under the same UID
+                name, patient = f"Corrected^{number}", f"C{number}"
+                while send(node.port, film(number, PatientName=name, PatientID=patient)) != [0]:
+                    time.sleep(0.2)
+                tally.corrected[uid] = name
             time.sleep(max(0.0, (end - time.monotonic()) / max(1, films - number) * SENDERS * 0.8))
 
     threads = [threading.Thread(target=sender, daemon=True) for _ in range(SENDERS)]
@@ -179,7 +201,7 @@ def _send_and_disturb(
     cutter.share = 0.3
     while time.monotonic() < end or any(thread.is_alive() for thread in threads):
         time.sleep(chance.expovariate(1 / pause))
-        kinds = ("node killed", "node killed", "Orthanc killed", "Orthanc silent")
+        kinds = ("node killed", "node killed", "Orthanc killed", "Orthanc silent", "wrong clock", *_ATTACKS)
         # a short run must also have at least one kill
         kind = (
             chance.choice(kinds if disk is None else (*kinds, "disk full", "node killed on a full disk"))
@@ -191,6 +213,14 @@ def _send_and_disturb(
             node.kill()
             time.sleep(chance.uniform(0, 0.5))
             node.start()
+        elif kind == "wrong clock":
+            node.kill()
+            _set_clock(node, chance)
+            node.start()
+        elif kind in _ATTACKS:
+            # the port is closed for a moment if the node is only just coming up
+            with suppress(OSError, AssertionError), _attack(kind, node):
+                time.sleep(chance.uniform(1, 4))
         elif kind == "Orthanc killed":
             pacs.kill()
             time.sleep(chance.uniform(0, 2))
@@ -215,24 +245,68 @@ def _send_and_disturb(
         )
 
 
+_ATTACKS = ("slow associations", "slow data", "half-sent HTTP requests")
+
+
+@contextmanager
+def _attack(kind: str, node: RunningNode) -> Iterator[None]:
+    """Hold connections, more than there are places."""
+    with ExitStack() as stack:
+        if kind == "slow associations":
+            stack.enter_context(slow_association(node.port, 60, pause=0.5))
+        elif kind == "slow data":
+            # of the accepted ones an address gets only so many, so the senders, which have the same one, keep some
+            for _ in range(4):
+                stack.enter_context(slow_data(node.port, pause=0.5))
+        else:
+            stack.enter_context(half_request(node.http_port, 200))
+        yield
+
+
+def _set_clock(node: RunningNode, chance: random.Random) -> None:
+    """Let the times in the ledger be as if the clock had jumped by years, either way."""
+    years = chance.choice((-2, 2)) * 365 * 86400.0
+    with closing(sqlite3.connect(node.folder / "node.sqlite", timeout=30)) as ledger, suppress(sqlite3.Error), ledger:
+        ledger.execute("UPDATE deliveries SET since = since + ?, next_try = next_try + ?", (years, years))
+
+
 def _idle(node: RunningNode) -> bool:
     return not any((node.folder / "queue").iterdir())
 
 
 def _count(node: RunningNode, pacs: Orthanc, tally: Tally) -> None:
     """Count only what is in the archive and the folder, not what the node reports."""
-    found: dict[str, list[str]] = {}
+    reports: dict[str, list[dict[str, Any]]] = {}
+    states: Counter[str] = Counter()
     for series in pacs.get("/series?expand"):
         for instance in series["Instances"]:
             tags: dict[str, Any] = pacs.get(f"/instances/{instance}/simplified-tags")
-            found.setdefault(_film_of(tags), []).append(tags["Modality"])
+            if tags["Modality"] == "SR":
+                reports.setdefault(_film_of(tags), []).append(tags)
+            else:
+                states[_film_of(tags)] += 1
     tally.dead = {json.loads(path.read_text())["uid"] for path in (node.folder / "dead").glob("*/reason.json")}
-    tally.answered = {uid for uid, kinds in found.items() if sorted(kinds) == ["PR", "SR"]}
-    tally.double = {uid for uid, kinds in found.items() if max(Counter(kinds).values()) > 1} | (
-        tally.answered & tally.dead
-    )
-    tally.lost = tally.sent - tally.answered - tally.dead
-    assert tally.answered | tally.dead == tally.sent - tally.lost, "something was answered that nobody sent"
+    for uid, all_of_it in reports.items():
+        replaced = {each for tags in all_of_it for each in _replaced_by(tags)}
+        current = [tags for tags in all_of_it if tags["SOPInstanceUID"] not in replaced]
+        # a header that was corrected before its first report arrived leaves one state, otherwise two
+        most = 2 if uid in tally.corrected else 1
+        if len(current) != 1 or len(all_of_it) > most or not 1 <= states[uid] <= most:
+            tally.double.add(uid)
+        elif current[0]["PatientName"] != tally.corrected.get(uid, current[0]["PatientName"]):
+            tally.wrong.add(uid)
+        else:
+            tally.answered.add(uid)
+    tally.double |= (tally.answered | set(states)) & tally.dead
+    tally.lost = tally.sent - tally.answered - tally.dead - tally.double - tally.wrong
+    assert tally.answered | tally.dead <= tally.sent, "something was answered that nobody sent"
+
+
+def _replaced_by(tags: dict[str, Any]) -> Iterator[str]:
+    """Yield the UIDs of the reports that a report says it replaces."""
+    for study in tags.get("PredecessorDocumentsSequence", ()):
+        for series in study["ReferencedSeriesSequence"]:
+            yield from (item["ReferencedSOPInstanceUID"] for item in series["ReferencedSOPSequence"])
 
 
 def _film_of(tags: dict[str, Any]) -> str:
@@ -258,7 +332,9 @@ def main() -> None:
     print(f"dead letters          {len(tally.dead)}")
     print(f"lost                  {len(tally.lost)}")
     print(f"double                {len(tally.double)}")
-    sys.exit(bool(tally.lost or tally.double))
+    print(f"corrected headers     {len(tally.corrected)}")
+    print(f"for the wrong patient {len(tally.wrong)}")
+    sys.exit(bool(tally.lost or tally.double or tally.wrong))
 
 
 if __name__ == "__main__":

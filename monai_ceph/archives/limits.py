@@ -1,7 +1,7 @@
 """Limits of what an archive may do to this process: how long an answer takes as a whole, and how large it is unpacked.
 
-The timeouts of requests and of pynetdicom begin anew with every byte, so a server that sends one now and then would hold
-its thread for ever. A small answer can be gigabytes once it is unpacked: gzip makes them a thousand times smaller.
+The timeouts of requests and of pynetdicom begin anew with every byte, so a server that sends one now and then would
+hold its thread for ever. A small answer can be gigabytes once it is unpacked: gzip makes them a thousand times smaller.
 """
 
 from __future__ import annotations

@@ -23,8 +23,9 @@ __all__ = ["mend_endpoints"]
 _LOG_PAGE = """<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><title>MONAI Label: log</title></head>
-<body style="margin: 0"><iframe src="?text=true&amp;lines=LINES_T" title="log" style="width: 100%; height: 98vh; border: 0">
-</iframe></body>
+<body style="margin: 0">
+<iframe src="?text=true&amp;lines=LINES_T" title="log" style="width: 100%; height: 98vh; border: 0"></iframe>
+</body>
 </html>
 """
 
@@ -52,7 +53,7 @@ def _without_leftovers(module: types.ModuleType, function: Callable[..., Any]) -
         made: list[Path] = []
 
         def named(*given: Any, **others: Any) -> Any:
-            file = tempfile.NamedTemporaryFile(*given, **others)
+            file = tempfile.NamedTemporaryFile(*given, **others)  # noqa: SIM115 (the caller takes its name only)
             made.append(Path(file.name))
             return file
 

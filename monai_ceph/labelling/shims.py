@@ -17,7 +17,7 @@ sys.modules.setdefault("pydicom_seg", types.ModuleType("pydicom_seg"))
 
 
 ISSUER, AUDIENCE = "MONAI_CEPH_LABEL_ISSUER", "MONAI_CEPH_LABEL_AUDIENCE"
-"""Environment variables: who must have issued a token, and for which client. By default MONAI Label's settings say so."""
+"""Environment variables: who must have issued a token, and for which client; by default as MONAI Label is set."""
 
 
 def check_tokens() -> None:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydicom import Dataset
 
-from monai_ceph.readers.dicom_elements import integer
 from monai_ceph.pacs.ledger_rows import PastAnswer
 from monai_ceph.readers import Radiograph
+from monai_ceph.readers.dicom_elements import integer
 from monai_ceph.readers.dicom_file import DicomFile, open_dicom
 from monai_ceph.reports.header_identity import ObjectReference, header_identity
 from monai_ceph.work.film import FilmJob, FilmWorker, Outcome, Reading

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import ssl
 import sys
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress

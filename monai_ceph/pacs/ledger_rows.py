@@ -80,7 +80,7 @@ class MadeObject:
 
 @dataclass(frozen=True)
 class Delivery:
-    """One object to be sent to one target. ``waited`` is how many seconds the node has tried, without pauses of its own."""
+    """One object to be sent to one target. ``waited`` is the seconds that it has waited while the node ran."""
 
     id: int
     film: int

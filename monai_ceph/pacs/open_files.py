@@ -5,9 +5,9 @@ pynetdicom waits by select, which takes no descriptor from 1024 on, so that a hi
 
 from __future__ import annotations
 
-import os
 import resource
 from contextlib import suppress
+from pathlib import Path
 
 from monai_ceph.errors import CephError
 from monai_ceph.pacs.config import NodeConfig
@@ -66,7 +66,7 @@ def open_files() -> tuple[int, int] | None:
     """Return how many files this process has open, and how many it may open; None if the system does not tell."""
     try:
         # the listing itself needs one
-        count = len(os.listdir("/proc/self/fd")) - 1
+        count = len(list(Path("/proc/self/fd").iterdir())) - 1
     except OSError:
         return None
     return count, resource.getrlimit(resource.RLIMIT_NOFILE)[0]

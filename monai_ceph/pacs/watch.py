@@ -1,7 +1,7 @@
 """What is wrong with a node at the moment, for the page, the metrics and whoever asks whether it is ready.
 
-A *problem* keeps films out. A *warning* does not, but somebody should look: a target or an archive that fails or refuses,
-or a clock that was wrong. Each ends when its cause ends.
+A *problem* keeps films out. A *warning* does not, but somebody should look: a target or an archive that fails or
+refuses, or a clock that was wrong. Each ends when its cause ends.
 """
 
 from __future__ import annotations

@@ -193,7 +193,7 @@ def make_app(
 def _from_this_page(request: Request, sec_fetch_site: str | None) -> bool:
     """Return whether a request comes from this node's page, or from no page, such as from curl.
 
-    Browsers tell it in ``Sec-Fetch-Site`` where a page has TLS or is on the loopback interface, elsewhere in ``Origin``.
+    Browsers tell it in ``Sec-Fetch-Site`` if a page has TLS or is on the loopback interface, else in ``Origin``.
     """
     if sec_fetch_site is not None:
         return sec_fetch_site in ("same-origin", "none")

@@ -1,4 +1,4 @@
-"""Text in CSV tables: names of files come from anybody, and a spreadsheet computes a cell that begins like a formula."""
+"""Text in CSV tables: names of files come from anybody, and a spreadsheet computes what begins like a formula."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Which bundle configs may run code.
 
-A config can hold Python: MONAI evaluates text that begins with ``$``, and calls whatever ``_target_`` names. So a file from
-somebody else could do anything. Files that only set plain values are always used; the shipped ones may do everything.
+A config can hold Python: MONAI evaluates text that begins with ``$``, and calls whatever ``_target_`` names. So a file
+from somebody else could do anything. One that only sets plain values is always used; a shipped one may do everything.
 """
 
 from __future__ import annotations

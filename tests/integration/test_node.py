@@ -263,7 +263,8 @@ def test_nothing_is_lost(tmp_path: Path) -> None:
     tally = torture(tmp_path, films=20, seconds=6, seed=3, pause=1.5)
     assert len(tally.sent) == 20
     assert tally.disturbances["node killed"] >= 1
-    assert (tally.lost, tally.double) == (set(), set())
+    assert (tally.lost, tally.double, tally.wrong) == (set(), set(), set())
+    assert len(tally.corrected) == 2
     # every 20th is no cephalogram
     assert len(tally.dead) == 1
     assert len(tally.answered) == 19

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, closing
+from contextlib import closing, contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -102,6 +104,45 @@ def test_clocks(tmp_path: Path) -> None:
             node.wait_for("target failed", 3)
             assert node.events("given up") == []
             wait_until(lambda: ready(port)["warnings"] == ["target pacs fails"])
+
+
+@pytest.mark.skipif(not SmallDisk.can_be_made(), reason="this process may not mount a small file system")
+def test_a_full_small_disk_recovers_while_senders_push(tmp_path: Path) -> None:
+    """Objects that arrive do not eat the space that the node needs to finish the others, and 0xA700 is said."""
+    values = with_port(tmp_path, spool={"min_free_mb": 8})
+    large = [film(number, Rows=1024, Columns=1024, PixelData=bytes(2**21)) for number in range(2, 10)]
+    pushing, answers = threading.Event(), list[int | None]()
+
+    def push(number: int) -> None:
+        while not pushing.is_set():
+            answers.extend(send(node.port, large[number]))
+
+    with small_disk(Path(values["folder"]), 24) as disk, with_page(tmp_path, values) as (node, _):
+        assert send(node.port, film(1)) == [0]
+        node.wait_for("detected")
+        disk.fill(leave_bytes=4 * 2**20)
+        threads = [threading.Thread(target=push, args=(number,)) for number in range(len(large))]
+        for thread in threads:
+            thread.start()
+        wait_until(lambda: answers.count(0xA700) >= 3 and len(answers) >= 20, 60)
+        # what the node itself has to write still goes: the target comes back, and the film is done
+        assert shutil.disk_usage(node.folder).free >= 2**20
+        entity, (peer,) = AE("PACS"), values["targets"]["dicom"]
+        for sop_class in (SR, GSPS):
+            entity.add_supported_context(sop_class)
+        handlers = [(evt.EVT_C_STORE, lambda event: 0)]
+        server = entity.start_server((peer["host"], peer["port"]), block=False, evt_handlers=handlers)
+        try:
+            node.wait_for("sent", 2, 60)
+            assert 0 not in answers
+            disk.empty()
+            wait_until(lambda: answers.count(0) > 0, 60)
+        finally:
+            pushing.set()
+            for thread in threads:
+                thread.join()
+            server.shutdown()
+        assert not [event for event in node.events("stopped") if event]
 
 
 @pytest.mark.skipif(not SmallDisk.can_be_made(), reason="this process may not mount a small file system")

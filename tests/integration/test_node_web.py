@@ -123,6 +123,15 @@ def test_a_retry_of_a_removed_dead_letter_is_404(port: int, node: RunningNode) -
     assert list((node.folder / "dead").iterdir()) == []
 
 
+@pytest.mark.parametrize("header", ["origin", "referer"])
+def test_a_page_of_another_site_without_fetch_metadata(port: int, header: str, node: RunningNode) -> None:
+    """Browsers send none to a page without TLS that is not on this machine."""
+    for page in ("http://evil.example", "http://evil.example/page", "null", f"http://127.0.0.1:{port + 1}"):
+        assert ask(port, "/films/999/retry", post=True, **{header: page})[0] == 403
+    assert ask(port, "/films/999/retry", post=True, **{header: f"http://127.0.0.1:{port}"})[0] == 404
+    assert node.events("retry refused")
+
+
 def test_other_host_names_are_refused(port: int) -> None:
     assert ask(port, "/", host="evil.example")[0] == 400
 
@@ -147,6 +156,23 @@ def test_a_token(tmp_path: Path) -> None:
         assert code == 503
         assert "MB are free" in text
         assert TOKEN not in node.log.read_text()
+        refused = node.events("login refused")
+        assert {each["path"] for each in refused} == {"/", "/status", "/metrics", "/films/1/retry"}
+        assert {each["address"] for each in refused} == {"127.0.0.1"}
+        assert all(line.startswith("{") for line in node.log.read_text().splitlines())
+
+
+def test_a_token_beyond_ascii(tmp_path: Path) -> None:
+    token, port = "schlüssel-ключ-鍵", free_port()
+    values = settings(tmp_path, http={"host": "127.0.0.1", "port": port, "token": token})
+    with running(tmp_path, values):
+        wait_until(lambda: listens(port))
+        # as curl sends it: a header is bytes
+        bearer = f"Bearer {token}".encode().decode("latin-1")
+        assert ask(port, "/status", authorization=bearer)[0] == 200
+        basic = base64.b64encode(f"anybody:{token}".encode()).decode()
+        assert ask(port, "/status", authorization=f"Basic {basic}")[0] == 200
+        assert ask(port, "/status", authorization="Bearer schl\xfcssel")[0] == 401
 
 
 def test_a_ledger_that_cannot_be_read(tmp_path: Path) -> None:

@@ -100,6 +100,7 @@ class RunningNode:
 
     def __init__(self, folder: Path, values: dict[str, Any], *command: str, seconds: float = 0) -> None:
         self.port, self.folder = int(values["port"]), Path(values["folder"])
+        self.http_port = int((values.get("http") or {}).get("port", 0))
         self.config, self.log = folder / "node.yaml", folder / "node.log"
         self.config.write_text(yaml.safe_dump(values))
         self._command = [sys.executable, *(command or (str(HERE / "stand_in.py"), str(self.config), str(seconds)))]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,31 @@ def test_objects_of_targets(tmp_path: Path) -> None:
     assert config.targets.objects == {"sr", "sc"}
     with pytest.raises(CephError, match=r"targets\.dicom\.0\.objects\.0: Input should be 'sr', 'gsps', 'sc' or 'pdf'"):
         read(tmp_path, GOOD + "      objects: [dcm]\n")
+
+
+def test_aliases_that_multiply(tmp_path: Path) -> None:
+    """Nine lines that stand for a billion values."""
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"{name}: &{name} [{', '.join([f'*{last}'] * 10)}]" for last, name in pairwise("abcdefghi")]
+    with pytest.raises(CephError, match=r"node\.yaml, line \d+: more than 10000 values, with those that aliases"):
+        read(tmp_path, GOOD + "\n".join(lines))
+
+
+def test_a_file_that_is_too_large(tmp_path: Path) -> None:
+    with pytest.raises(CephError, match=r"node\.yaml: larger than 1 MB"):
+        read(tmp_path, GOOD + "# comment\n" * 150000)
+
+
+def test_a_config_that_runs_code(tmp_path: Path) -> None:
+    (tmp_path / "mine.json").write_text('{"tile": {"_target_": "os.system", "command": "true"}}')
+    (tmp_path / "node.yaml").write_text(GOOD + "detect: {config: [mine.json]}\n")
+    command = ["node", "check", "--config", str(tmp_path / "node.yaml")]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 2
+    assert "mine.json: tile::_target_ would run Python code" in done.output
+    assert "set detect.trusted_config to true" in done.output
+    (tmp_path / "node.yaml").write_text(GOOD + "detect: {config: [mine.json], trusted_config: true}\n")
+    assert CliRunner().invoke(app, command).exit_code == 0
 
 
 def test_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

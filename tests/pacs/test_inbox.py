@@ -16,6 +16,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 pytest.importorskip("pynetdicom", reason="the extra pacs is not installed (make optional)")
 from nodes import film, running_loop, settings, wait_until
+from test_detection_loop import FailingWorkers, placed
 
 from monai_ceph.errors import CephError
 from monai_ceph.pacs import receiver
@@ -119,3 +120,17 @@ def test_the_folder_of_another_user(tmp_path: Path) -> None:
         CephError, match=rf"^{folder}: the node's folder belongs to user \w+\. Run this command as that user"
     ):
         check_owner(folder)
+
+
+def test_what_is_not_a_file_stops_nothing(tmp_path: Path) -> None:
+    """To open a named pipe would wait for ever for somebody who writes into it."""
+    with placed(tmp_path, FailingWorkers()) as place:
+        put_into_inbox(film(1), place.spool)
+        (there,) = place.spool.inbox.iterdir()
+        os.mkfifo(place.spool.inbox / "0.dcm")
+        (place.spool.inbox / "1.dcm").symlink_to(tmp_path / "nowhere")
+        (place.spool.inbox / "2.dcm").mkdir()
+        with running_loop(InboxLoop(place.spool, place.intake, timeout=60)):
+            wait_until(lambda: not there.exists())
+        assert place.ledger.counts() == {"received": 1}
+        assert sorted(path.name for path in place.spool.inbox.iterdir()) == ["0.dcm", "1.dcm", "2.dcm"]
