@@ -51,7 +51,7 @@ class Review:
         tool: the program in which the person did it.
         statement: what the document says of how the landmarks came about; None: that a person placed or corrected them
             in the tool and nobody signed them.
-        replaces: the earlier review of the same film whose document this one replaces, None without one.
+        replaces: SOP Instance UID of the document of the same film that this one replaces, None without one.
     """
 
     file: str
@@ -65,7 +65,7 @@ class Review:
     verified: bool = False
     tool: str = "MONAI Label"
     statement: str | None = None
-    replaces: Review | None = None
+    replaces: str | None = None
 
 
 def review_series_uid(series_uid: str) -> str:
@@ -133,11 +133,11 @@ def reviewed_report(review: Review, source: Dataset) -> sr.ComprehensiveSR:
         return document
 
 
-def _version(review: Review, reference: Dataset, series: str) -> Dataset:
-    """Return what identifies the document of an earlier review."""
+def _version(uid: str, reference: Dataset, series: str) -> Dataset:
+    """Return what identifies an earlier document of a film."""
     earlier = Dataset()
     earlier.StudyInstanceUID, earlier.SeriesInstanceUID = reference.StudyInstanceUID, series
-    earlier.SOPClassUID, earlier.SOPInstanceUID = ComprehensiveSRStorage, review_uid(review)
+    earlier.SOPClassUID, earlier.SOPInstanceUID = ComprehensiveSRStorage, uid
     return earlier
 
 
