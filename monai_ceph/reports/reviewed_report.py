@@ -53,7 +53,7 @@ class Review:
         tool: the program in which the person did it.
         statement: what the document says of how the landmarks came about; None: that a person placed or corrected them
             in the tool and nobody signed them.
-        replaces: the earlier review of the same film whose document this one replaces, None without one.
+        replaces: SOP Instance UID of the document of the same film that this one replaces, None without one.
     """
 
     file: str
@@ -67,7 +67,7 @@ class Review:
     verified: bool = False
     tool: str = "MONAI Label"
     statement: str | None = None
-    replaces: Review | None = None
+    replaces: str | None = None
 
 
 def review_series_uid(series_uid: str) -> str:
@@ -126,9 +126,7 @@ def reviewed_report(review: Review, source: Dataset) -> sr.ComprehensiveSR:
             verifying_observer_name=_person_name(review.observer) if review.verified else None,
             # both are mandatory then (PS3.3 C.17.2)
             verifying_organization=(str(source.get("InstitutionName") or "") or _NO_NAME) if review.verified else None,
-            previous_versions=None
-            if review.replaces is None
-            else [_version(review.replaces, reference, series, source)],
+            previous_versions=None if review.replaces is None else [_version(review.replaces, reference, series)],
         )
         document.ObservationDateTime = complete(document, source, review)
         for observer in document.get("VerifyingObserverSequence", ()):
@@ -138,11 +136,11 @@ def reviewed_report(review: Review, source: Dataset) -> sr.ComprehensiveSR:
         return document
 
 
-def _version(review: Review, reference: Dataset, series: str, source: Dataset) -> Dataset:
-    """Return what identifies the document of an earlier review."""
+def _version(uid: str, reference: Dataset, series: str) -> Dataset:
+    """Return what identifies an earlier document of a film."""
     earlier = Dataset()
     earlier.StudyInstanceUID, earlier.SeriesInstanceUID = reference.StudyInstanceUID, series
-    earlier.SOPClassUID, earlier.SOPInstanceUID = ComprehensiveSRStorage, review_uid(review, source)
+    earlier.SOPClassUID, earlier.SOPInstanceUID = ComprehensiveSRStorage, uid
     return earlier
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from monai_ceph.reports.encapsulated_pdf import encapsulated_pdf
 from monai_ceph.reports.film_picture import film_png
 from monai_ceph.reports.presentation_state import presentation_state
 from monai_ceph.reports.report_content import Signature
-from monai_ceph.reports.reviewed_report import Review, reviewed_report
+from monai_ceph.reports.reviewed_report import Review, review_uid, reviewed_report
 from monai_ceph.reports.secondary_capture import secondary_capture
 from monai_ceph.result import Detection
 from monai_ceph.review.audit import Link
@@ -51,6 +51,7 @@ def film_objects(
     link: Link | None,
     radiograph: Radiograph | None,
     kinds: Collection[str],
+    known: Mapping[int, str] | None = None,
 ) -> tuple[dict[str, Dataset], list[str]]:
     """Return the objects by kind, and a sentence for each that cannot be made.
 
@@ -62,6 +63,7 @@ def film_objects(
         link: the line of the audit that recorded the revision; the SR quotes it.
         radiograph: the film's pixels; without them there is no secondary capture.
         kinds: some of :data:`KINDS`.
+        known: SOP Instance UIDs of SR documents that were made before, by revision; others are computed.
 
     Raises:
         CephError: no object can be made, such as of a film without valid UIDs.
@@ -75,7 +77,10 @@ def film_objects(
     notes: list[str] = []
     if "sr" in kinds:
         before = [each for each in earlier if each.revision < revision.revision]
-        replaced = _review(detection, before[-1]) if before and signature is not None else None
+        replaced = None
+        if before and signature is not None:
+            last = before[-1]
+            replaced = (known or {}).get(last.revision) or review_uid(_review(detection, last), source)
         made["sr"] = reviewed_report(_review(detection, revision, link, replaced), source)
     if "gsps" in kinds:
         made["gsps"] = presentation_state(plain, source, None if signature is None else signature.name)
@@ -94,7 +99,7 @@ def film_objects(
 
 
 def _review(
-    detection: Detection, revision: StoredRevision, link: Link | None = None, replaces: Review | None = None
+    detection: Detection, revision: StoredRevision, link: Link | None = None, replaces: str | None = None
 ) -> Review:
     if revision.saved_at is None or detection.image_uid is None:
         raise CephError(f"{detection.file}: no SR can be made: the film has no UID, or nobody reviewed it")

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 
 from monai_ceph.errors import CephError
 from monai_ceph.readers import Radiograph
@@ -174,6 +174,7 @@ def _write_objects(
     if (path := films.path(film)) is None or film.detection.image_uid is None:
         return
     finals = store.final(film.stem)
+    known: dict[int, str] = {}
     versions = [(each, ["sr"]) for each in finals if each.revision < revision.revision] + [(revision, ["sr", "gsps"])]
     for version, kinds in versions:
         names = {kind: f"{kind}/{film.stem}.r{version.revision}.dcm" for kind in kinds}
@@ -182,12 +183,14 @@ def _write_objects(
         wanted = [kind for kind, name in names.items() if not (out / name).exists()]
         try:
             link = links.get(store.file_of(film.stem, version.revision))
-            made, _ = film_objects(film, path, version, finals, link, None, wanted) if wanted else ({}, [])
+            made, _ = film_objects(film, path, version, finals, link, None, wanted, known) if wanted else ({}, [])
         except CephError as error:
             summary.notes.append((film.detection.file, f"no DICOM objects: {error}"))
             return
         for kind, dataset in made.items():
             _write_dicom(files, names[kind], dataset)
+        with quiet():
+            known[version.revision] = str(dcmread(out / names["sr"], specific_tags=["SOPInstanceUID"]).SOPInstanceUID)
 
 
 def _write(files: WrittenFiles, name: str, text: str) -> None:

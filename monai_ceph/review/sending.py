@@ -249,7 +249,8 @@ class Sending:
             kinds: Collection[str] = self._senders[target].objects
             radiograph = self._films.read(film) if {"pdf", "sc"} & set(kinds) else None
             link = self._store.links().get(self._store.file_of(promise.stem, promise.revision))
-            made, notes = film_objects(film, path, revision, final, link, radiograph, kinds)
+            known = {each.revision: each.uid for each in self.outbox.parcels(promise.stem) if each.kind == "sr"}
+            made, notes = film_objects(film, path, revision, final, link, radiograph, kinds, known)
             if notes:
                 raise CephError(f"{revision.film}: {'; '.join(notes)}")
         except StoppedError:
