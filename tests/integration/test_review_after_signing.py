@@ -17,6 +17,7 @@ from pynetdicom import AE, AllStoragePresentationContexts, evt
 from review_browser import NAME, ON_FILM, Page, Server, browsing, needs_chromium
 from review_server import Serve, films, ids, results, serve
 from selenium.webdriver import Chrome, Keys
+from servers import wait_until
 
 from monai_ceph.archives.urls import senders_of
 from monai_ceph.review.heatmaps import Heatmaps
@@ -24,6 +25,8 @@ from monai_ceph.review.heatmaps import Heatmaps
 __all__ = ["films", "results", "serve"]
 
 pytestmark = needs_chromium
+# a process loads the model first
+HEATMAP_SECONDS = 300
 # adds to what the server says of a landmark, as detections of newer models will have it
 EXPECTED = """
 const fetched = window.fetch;
@@ -89,7 +92,8 @@ def visited(driver: Chrome, address: str, film: str) -> Page:
 def test_what_became_of_a_signed_film(
     serve: Serve, results: Path, films: Path, archive: Archive, chromium: Chrome
 ) -> None:
-    archive.status = 0xA700
+    # "cannot understand": it would say so again, so only a person tries again
+    archive.status = 0xC000
     address = serve(results, [films], senders=senders_of([f"dicom://PACS@127.0.0.1:{archive.port}"]))
     page = visited(chromium, address, "a.dcm")
     assert not page.driver.find_element("css selector", ".delivery").is_displayed()
@@ -119,7 +123,6 @@ def test_nothing_is_said_of_sending_where_nothing_is_sent(
     page.chord(Keys.CONTROL, Keys.ENTER)
     page.wait(lambda: page.text("#state") == "FINAL", "final")
     assert not page.driver.find_element("css selector", ".delivery").is_displayed()
-    assert not page.driver.find_element("css selector", "#heatmap").is_displayed()
 
 
 def test_a_heatmap_lies_over_the_film_and_goes_again(
@@ -129,7 +132,8 @@ def test_a_heatmap_lies_over_the_film_and_goes_again(
     page.keys("h")
     assert page.text("#heat") == "Choose a point to see its heatmap."
     page.keys("..")
-    page.wait(lambda: page.text("#heat").startswith("Heatmap of N: its highest value is 0."), page.text("#heat"))
+    made = "Heatmap of N: its highest value is 0."
+    wait_until(lambda: page.text("#heat").startswith(made), HEATMAP_SECONDS, "the heatmap")
     # the results were made up, so no installed model made them
     assert "Another model made it" in page.text("#heat")
     place = "const b = document.querySelector('.heat').getBoundingClientRect(); return [b.x, b.y, b.width, b.height]"

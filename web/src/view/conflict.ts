@@ -44,7 +44,7 @@ function place(point: Point | undefined): string {
 
 function apart({ mine, theirs }: Difference): string {
   if (mine?.x == null || mine.y === null || theirs?.x == null || theirs.y === null) return "";
-  return `${Math.hypot(mine.x - theirs.x, mine.y - theirs.y).toFixed(1)} px`;
+  return Math.hypot(mine.x - theirs.x, mine.y - theirs.y).toFixed(1);
 }
 
 function length({ calibration }: Content): string {
@@ -129,7 +129,7 @@ export class ConflictPanel {
       const chose = (side: Side) => (sides.note = side);
       rows.push(this.row("Note", mine.note || "none", theirs.note || "none", sides.note, "", { chose }));
     }
-    const head = ["point", "mine", "theirs", "apart"].map((text) => h("th", { scope: "col" }, text));
+    const head = ["point", "mine", "theirs", "apart, px"].map((text) => h("th", { scope: "col" }, text));
     const button = (value: string, text: string, content: () => Content) =>
       h(
         "button",
