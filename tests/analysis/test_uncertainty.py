@@ -15,6 +15,7 @@ from monai_ceph.analysis import DEFINITIONS, Norms, measure
 from monai_ceph.analysis.plane import Face
 from monai_ceph.analysis.uncertainty import head_size, is_mirrored, landmark_errors, quarter_turns
 from monai_ceph.landmarks import SYMBOLS
+from monai_ceph.result import Detection
 from monai_ceph.weights import mean_shape
 
 # the mean head, with S-N of 70 mm, and points that a person may add
@@ -135,3 +136,14 @@ def test_too_few_landmarks() -> None:
     assert head_size({"S": 3j, "N": 3j}) is None
     assert not is_mirrored({"S": 0j, "N": -1 + 0j})
     assert quarter_turns({}, mirrored=False) == 0
+
+
+def test_radii_of_a_film_take_the_place_of_the_usual_errors(detection: Detection) -> None:
+    """S-N along a line: both variances add. The radius for 95 % is 2.4477 standard deviations per axis."""
+    marks = tuple(mark.model_copy(update={"radius_95_px": 24.477}) for mark in detection.landmarks)
+    told = detection.model_copy(update={"landmarks": marks, "pixel_spacing": (0.1, 0.1)})
+    sn = next(each for each in told.measure() if each.symbol == "S-N")
+    assert sn.value == pytest.approx(0.1 * 10 * math.sqrt(2))
+    assert sn.interval is not None
+    # 10 px, 1 mm, per axis and landmark
+    assert (sn.interval[1] - sn.interval[0]) / 2 == pytest.approx(1.959964 * math.sqrt(2), rel=1e-4)
