@@ -3,7 +3,7 @@
 ``python benchmarks/profiles.py ISBI2015/`` prints a row per number of films, for the senior's and the junior's points
 as two clinics, and for the mean of both, which is what the weights were trained on and from which nothing should be
 learned. Films are drawn at random, many times; a profile is learned from those drawn and measured on all others.
-``--split`` chooses the films. It detects once and keeps the detections in ``--points``, a folder; delete it after a
+``--split`` chooses the films. ``--figure FILE`` draws the errors as curves. It detects once and keeps the detections in ``--points``, a folder; delete it after a
 change of the weights.
 """
 
@@ -62,6 +62,22 @@ def within(errors: np.ndarray) -> float:
     return 100 * float((errors <= 2).mean())
 
 
+def draw(curves: dict[str, list[tuple[int, float]]], target: Path) -> None:
+    """Draw a curve of the mean error over the number of films for each clinic."""
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(6, 3.6), layout="constrained")
+    for clinic, points in curves.items():
+        counts, errors = zip(*points, strict=True)
+        axes.plot(
+            counts, errors, marker="o", label=f"{clinic}'s points" if clinic != "mean" else "mean of both doctors"
+        )
+    axes.set(xlabel="corrected films", ylabel="mean radial error, mm", ylim=(0, None), xticks=counts)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(target, dpi=120)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path, help="ISBI 2015 folder")
@@ -70,6 +86,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=100, help="random draws per number")
     parser.add_argument("--points", type=Path, default=Path("runs/profiles"), help="where detections are kept")
     parser.add_argument("--device")
+    parser.add_argument("--figure", type=Path, help="PNG or SVG file for the curves")
     options = parser.parse_args()
     if options.split == "train":
         print(TRAINING_FIGURES)
@@ -78,12 +95,14 @@ def main() -> None:
     )
     print("|---|---|---|---|---|---|---|")
     detections: list[Detection] = []
+    curves: dict[str, list[tuple[int, float]]] = {}
     for clinic in CLINICS:
         films = open_dataset(options.dataset, options.split, clinic)
         detections = detections or detected(films, options.points / options.split, options.device)
         steps, radii = residuals(films, detections)
         plain = np.linalg.norm(steps, axis=2) * radii[:, None]
         print(f"| {clinic} | 0 | {np.nanmean(plain):.3f} | {within(plain):.1f} | | | |")
+        curves[clinic] = [(0, float(np.nanmean(plain)))]
         random = np.random.default_rng(0)
         for count in options.films:
             rows = []
@@ -99,11 +118,14 @@ def main() -> None:
                 rows.append((change, within(errors) - within(plain[others]), int(learned.kept.sum()), gained))
             change, share, kept, gained = np.mean(rows, axis=0)
             total, worst = float(np.nanmean(plain)), max(row[0] for row in rows)
+            curves[clinic].append((count, total + float(change)))
             print(
                 f"| {clinic} | {count} | {total + change:.3f} | {within(plain) + share:.1f} | {total + worst:.3f} "
                 f"| {kept:.1f} | {total + gained:.3f} |",
                 flush=True,
             )
+    if options.figure:
+        draw(curves, options.figure)
 
 
 if __name__ == "__main__":
