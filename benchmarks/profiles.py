@@ -3,8 +3,8 @@
 ``python benchmarks/profiles.py ISBI2015/`` prints a row per number of films, for the senior's and the junior's points
 as two clinics, and for the mean of both, which is what the weights were trained on and from which nothing should be
 learned. Films are drawn at random, many times; a profile is learned from those drawn and measured on all others.
-``--split`` chooses the films. ``--figure FILE`` draws the errors as curves. It detects once and keeps the detections in ``--points``, a folder; delete it after a
-change of the weights.
+``--split`` chooses the films. ``--figure FILE`` draws the errors as curves. It detects once and keeps the detections in
+``--points``, a folder; delete it after a change of the weights.
 """
 
 from __future__ import annotations
