@@ -17,6 +17,7 @@ STANDARD = (
     dicom_codes.ANATOMICAL_STRUCTURE,
     dicom_codes.RADIOGRAPHY,
     dicom_codes.DERIVED_MEASUREMENTS,
+    dicom_codes.COMMENT,
     dicom_codes.FINDING,
     dicom_codes.IMAGE_LIBRARY,
     dicom_codes.IMAGE_LIBRARY_GROUP,
