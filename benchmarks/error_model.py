@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -324,7 +325,11 @@ def main() -> None:
         }
         text = json.dumps(model, default=float)
         rounded = json.loads(text, parse_float=lambda each: float(f"{float(each):.4g}"))
-        args.write.write_text(json.dumps(rounded, indent=1) + "\n", encoding="utf-8")
+        # a list of numbers on one line
+        text = re.sub(
+            r"\[\s+([^\[\]]*?)\s+\]", lambda each: f"[{' '.join(each[1].split())}]", json.dumps(rounded, indent=1)
+        )
+        args.write.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
