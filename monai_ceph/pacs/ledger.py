@@ -152,7 +152,7 @@ class NodeLedger(LedgerFile):
             replaced = {
                 uid: item.answer.replaces.uid for uid, item in objects.items() if item.answer and item.answer.replaces
             }
-            details = {"objects": sorted(objects), "notes": list(notes), **_model_details(model)}
+            details: dict[str, object] = {"objects": sorted(objects), "notes": list(notes), **_model_details(model)}
             if replaced or earlier:
                 details |= {"replaces": replaced, "earlier_objects": earlier}
             self._audit("detected", film.uid, outcome=outcome, **details)

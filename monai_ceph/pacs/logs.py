@@ -73,9 +73,9 @@ class _FewRepeats(logging.Filter):
             window.count += 1
             passes = window.count <= MOST_REPEATS
             window.left_out += not passes
-        for (event, cause), each in over.items():
-            if each.left_out:
-                details = {"of": event.removeprefix(_LOGGER.name), "cause": cause, "lines": each.left_out}
+        for (event, cause), past in over.items():
+            if past.left_out:
+                details = {"of": event.removeprefix(_LOGGER.name), "cause": cause, "lines": past.left_out}
                 _LOGGER.warning("lines left out", extra={"details": details, "summary": True})
         return passes
 

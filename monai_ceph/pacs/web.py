@@ -225,10 +225,15 @@ class WebServer:
     """
 
     def __init__(self, app: FastAPI, config: HttpConfig) -> None:
-        options = {"log_config": None, "access_log": False, "server_header": False, "timeout_keep_alive": 5}
+        options: dict[str, Any] = {
+            "log_config": None,
+            "access_log": False,
+            "server_header": False,
+            "timeout_keep_alive": 5,
+        }
         # a small backlog: everything in it is accepted at once, and each connection is an open file
         options |= {"http": GuardedHttp, "ws": "none", "backlog": 16}
-        self._server = uvicorn.Server(uvicorn.Config(app, config.host, config.port, **options))  # type: ignore[arg-type]
+        self._server = uvicorn.Server(uvicorn.Config(app, config.host, config.port, **options))
 
     def run(self, ended: threading.Event) -> None:
         """Serve until the node ends.
