@@ -23,8 +23,9 @@ import yaml
 from monai_ceph import weights
 from monai_ceph.datasets import isbi2015, open_dataset, split_fold
 from monai_ceph.datasets.isbi2015 import GroundTruth
-from monai_ceph.detection import CephalogramDetector, Stage, inference_config, used_weights
+from monai_ceph.detection import CephalogramDetector, Stage
 from monai_ceph.evaluation import Evaluation, evaluate
+from monai_ceph.inference_config import inference_config, used_weights
 from monai_ceph.landmarks import LANDMARKS
 
 TRAINING_FIGURES = "TRAINING FIGURES: the shipped weights were trained on these films. Do not quote them.\n"

@@ -94,9 +94,9 @@ def test_with_an_address_links_are_absolute(checkout: Path, tmp_path: Path) -> N
 
 def test_a_checkout_without_links_runs(checkout: Path) -> None:
     program = (
-        "import monai_ceph, monai_ceph.transforms as transforms; from monai_ceph import folders, detection;"
+        "import monai_ceph, monai_ceph.transforms as transforms; from monai_ceph import folders, inference_config;"
         "print(monai_ceph.__file__, transforms.__file__, folders.BUNDLES, folders.TRANSFORMS, sep='\\n');"
-        "detection.inference_config()"
+        "inference_config.inference_config()"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],

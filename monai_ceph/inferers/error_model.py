@@ -17,7 +17,7 @@ __all__ = ["Certainty", "ErrorModel"]
 
 _KEYS = {
     *("features", "slopes", "scales", "usual", "within_90", "within_95", "hidden", "shape_noise", "shape_covariance"),
-    "head_radius_mm",
+    *("head_radius_mm", "shift"),
 }
 
 
@@ -64,10 +64,11 @@ class ErrorModel:
 
     Args:
         mean_shape: (N, 2), (row, column), of the pose finder.
-        model: ``features``, ``slopes`` (6), ``scales``, ``usual``, ``within_90`` and ``within_95`` (N), all lengths as
-            shares of the head's radius; ``usual`` is the median of ``slopes @ evidence`` of each landmark; ``hidden``
-            with ``bias`` and ``slopes`` (6); ``head_radius_mm``, the middle one of the films that it was learned on;
-            ``shape_noise`` and ``shape_covariance`` of
+        model: ``features``; ``shift`` (N, 6), which is added to the evidence, because these networks are surer than
+            those whose errors were counted; ``slopes`` (6), ``scales``, ``usual``, ``within_90`` and ``within_95`` (N),
+            all lengths as shares of the head's radius; ``usual`` is the median of ``slopes @ evidence`` of each
+            landmark; ``hidden`` with ``bias`` and ``slopes`` (6); ``head_radius_mm``, the middle one of the films that
+            it was learned on; ``shape_noise`` and ``shape_covariance`` of
             :class:`~monai_ceph.inferers.evidence.ShapeModel`. Further keys say where the model comes from.
 
     Raises:
@@ -84,6 +85,9 @@ class ErrorModel:
         self.scales = _numbers(model, "scales", len(mean))
         self.factors = np.stack([_numbers(model, key, len(mean)) for key in ("within_90", "within_95")], axis=1)
         self.usual = _numbers(model, "usual", len(mean))
+        self.shift = np.array(model["shift"], dtype=np.float64)
+        if self.shift.shape != (len(mean), len(FEATURES)) or not np.isfinite(self.shift).all():
+            raise ValueError(f"shift of the error model must be {len(mean)} x {len(FEATURES)} numbers")
         self.head_radius_mm = float(model["head_radius_mm"])
         self.hidden_bias = float(model["hidden"]["bias"])
         self.hidden_slopes = _numbers(model["hidden"], "slopes", len(FEATURES))
@@ -93,10 +97,11 @@ class ErrorModel:
     def evidence(
         self, windows: Windows, points: torch.Tensor, guide: torch.Tensor, guide_peaks: torch.Tensor, radius: float
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the evidence (N, 6) and the expected places (N, 2); see :func:`landmark_evidence`."""
+        """Return the evidence (N, 6), shifted, and the expected places (N, 2); see :func:`landmark_evidence`."""
         trust = windows.heatmaps.flatten(1).amax(dim=1).cpu().double().clamp(min=1e-6).sqrt().numpy()
         expected = self.shape.expected(points.cpu().numpy(), trust)
-        return landmark_evidence(windows, points, guide, guide_peaks, expected, radius), expected
+        found = landmark_evidence(windows, points, guide, guide_peaks, expected, radius)
+        return found + self.shift, expected
 
     def __call__(
         self, windows: Windows, points: torch.Tensor, guide: torch.Tensor, guide_peaks: torch.Tensor, radius: float

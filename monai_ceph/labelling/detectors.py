@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from monai_ceph.detection import CephalogramDetector, inference_config, model_identity, used_weights
+from monai_ceph.detection import CephalogramDetector
 from monai_ceph.errors import CephError
+from monai_ceph.inference_config import inference_config, model_identity, used_weights
 from monai_ceph.labelling.errors import named
 from monai_ceph.profiles import Profile
 from monai_ceph.result import Detection

@@ -16,8 +16,8 @@ from monai.data import MetaTensor
 from spox._future import ValuePropBackend, value_prop_backend
 
 from monai_ceph import weights
-from monai_ceph.detection import inference_config, model_identity, root_cause, used_weights
 from monai_ceph.errors import CephError
+from monai_ceph.inference_config import inference_config, model_identity, root_cause, used_weights
 from monai_ceph.inferers import AttentionGuidedInferer, SharedWindowsInferer
 from monai_ceph.inferers.plausibility import MAX_ASPECT, MIN_SIDE
 from monai_ceph.inferers.pose import VIEWS, PoseFinder

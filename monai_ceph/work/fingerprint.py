@@ -1,8 +1,8 @@
 """Find out whether the detector's model has changed, without loading it: importing torch takes seconds.
 
-The identity of a model (:func:`monai_ceph.detection.model_identity`) depends on files and on the machine. A run stores
-it with the hash of all of these. If it may depend on anything else, such as code in a user's config, there is no hash,
-and the model is loaded.
+The identity of a model (:func:`monai_ceph.inference_config.model_identity`) depends on files and on the machine. A run
+stores it with the hash of all of these. If it may depend on anything else, such as code in a user's config, there is no
+hash, and the model is loaded.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ _KNOWN = {
     "device": re.escape(_DEFAULT_DEVICE) + r"|\$torch\.device\('[\w:]+'\)",
     "landmarks": re.escape("$list(vocabulary.SYMBOLS)"),
     "mixed_precision": re.escape(_BY_DEVICE),
+    "error_model": re.escape("$weights.error_model(@used_weights, @landmarks)"),
     **{f"{stage}_weights": rf"\$weights\.path\('{stage}'(, @landmarks)?\)" for stage in weights.STAGES},
 }
 _CONTEXT_BESIDE = "$weights.context_beside(@local_weights, @landmarks)"
@@ -106,7 +107,7 @@ def _code() -> list[Path]:
     """Return the files of this package: during development they change without a new version."""
     # in a checkout, the transforms lie beside the package
     code = {file.resolve() for folder in (_PACKAGE, TRANSFORMS) for file in folder.rglob("*.py")}
-    return sorted([*code, _PACKAGE / "weights" / "model.json"])
+    return sorted([*code, _PACKAGE / "weights" / "model.json", _PACKAGE / "weights" / "errors.json"])
 
 
 # configs

@@ -17,9 +17,9 @@ import yaml
 from monai.bundle import ConfigParser, ckpt_export
 
 from monai_ceph import weights
-from monai_ceph.detection import model_identity, read_config, root_cause, used_weights
 from monai_ceph.errors import CephError
 from monai_ceph.folders import BUNDLES
+from monai_ceph.inference_config import model_identity, read_config, root_cause, used_weights
 from monai_ceph.landmarks import SYMBOLS
 from monai_ceph.storage.atomic import folder_written_beside
 from monai_ceph.zoo import configs, documents
@@ -128,12 +128,11 @@ def _same_network(overlay: Mapping[str, Any], inference: ConfigParser) -> bool:
 
 def _networks(config: ConfigParser) -> StageNetworks:
     """Return the networks of all stages with weights."""
-    return StageNetworks(
-        **{
-            f"{stage}_network": weights.load(config.get_parsed_content(f"{stage}_network_def"), file)
-            for stage, file in used_weights(config).items()
-        }
-    )
+    networks: dict[str, Any] = {
+        f"{stage}_network": weights.load(config.get_parsed_content(f"{stage}_network_def"), file)
+        for stage, file in used_weights(config).items()
+    }
+    return StageNetworks(**networks)
 
 
 def _save(path: Path, content: Mapping[str, Any]) -> None:

@@ -46,6 +46,7 @@ def model(**changes: Any) -> dict[str, Any]:
         "within_95": [3.0] * 4,
         "hidden": {"bias": -3.0, "slopes": [1.0, 0, 0, 0, 0, 0]},
         "head_radius_mm": 46.0,
+        "shift": np.zeros((4, 6)).tolist(),
         "shape_noise": 0.03,
         "shape_covariance": (0.01 * np.eye(8)).tolist(),
         **changes,
@@ -145,6 +146,16 @@ def test_radii_by_hand() -> None:
     assert (found.head_radius, found.middle_mm_per_pixel) == (RADIUS, pytest.approx(46 / RADIUS))
 
 
+def test_the_evidence_of_surer_networks_is_shifted() -> None:
+    points = torch.from_numpy(20 + 20 * SQUARE)
+    heatmaps = torch.stack([gaussian(tuple(point), 5, 0.8) for point in points.tolist()])
+    shift = np.zeros((4, 6))
+    shift[1, 0] = 2.0
+    plain, shifted = certainty(heatmaps, points), certainty(heatmaps, points, shift=shift.tolist())
+    # a slope of 0.5
+    assert shifted.radii / plain.radii == pytest.approx(np.array([1, math.e, 1, 1])[:, None] * [1, 1])
+
+
 @given(st.integers(0, 5), st.floats(0, 5))
 def test_more_doubt_never_gives_a_smaller_radius(feature: int, more: float) -> None:
     whole = ErrorModel(SQUARE.tolist(), model())
@@ -185,6 +196,7 @@ def test_lengths_and_places_in_pixels_of_the_source() -> None:
         ({"features": ["peak"]}, "must have the features peak, guide_peak"),
         ({"scales": [1.0, 2.0]}, "scales of the error model must be 4 numbers"),
         ({"within_90": [1.0, 1.0, math.nan, 1.0]}, "within_90 of the error model must be 4 numbers"),
+        ({"shift": [[0.0] * 6]}, "shift of the error model must be 4 x 6 numbers"),
         ({"shape_covariance": [[1.0]]}, "the covariance must be 8 x 8"),
     ],
 )
