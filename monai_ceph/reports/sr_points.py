@@ -96,8 +96,11 @@ def _name(item: Dataset) -> tuple[str, str, str]:
 
 
 def _code(item: Dataset, keyword: str) -> tuple[str, str, str]:
-    sequence = item.get(keyword) or [Dataset()]
-    return tuple(str(sequence[0].get(name) or "") for name in ("CodeValue", "CodingSchemeDesignator", "CodeMeaning"))
+    code = (item.get(keyword) or [Dataset()])[0]
+    value, scheme, meaning = (
+        str(code.get(name) or "") for name in ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")
+    )
+    return value, scheme, meaning
 
 
 def _landmark(group: Dataset) -> Landmark | None:
