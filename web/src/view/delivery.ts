@@ -34,7 +34,7 @@ export class DeliveryPanel {
   /** Show what is known, and what becomes of it. */
   begin(delivery: Delivery): void {
     this.show(delivery);
-    if (delivery.state === "waiting") void this.follow();
+    if (moves(delivery)) void this.follow();
   }
 
   /** Look until nothing is on its way. */
@@ -50,7 +50,7 @@ export class DeliveryPanel {
       const delivery = await question();
       if (this.gone) return;
       this.show(delivery);
-      on = delivery.state === "waiting";
+      on = moves(delivery);
     } catch (error) {
       if (this.gone) return;
       this.element.hidden = false;
@@ -87,6 +87,11 @@ export class DeliveryPanel {
     this.gone = true;
     clearTimeout(this.timer);
   }
+}
+
+/** Whether something is still tried, also after a failure. */
+function moves({ state, objects }: Delivery): boolean {
+  return state === "waiting" || objects.some((one) => one.state === "waiting");
 }
 
 function line({ kind, target, state, answer }: SentObject): HTMLElement {
