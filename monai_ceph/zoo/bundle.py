@@ -128,12 +128,11 @@ def _same_network(overlay: Mapping[str, Any], inference: ConfigParser) -> bool:
 
 def _networks(config: ConfigParser) -> StageNetworks:
     """Return the networks of all stages with weights."""
-    return StageNetworks(
-        **{
-            f"{stage}_network": weights.load(config.get_parsed_content(f"{stage}_network_def"), file)
-            for stage, file in used_weights(config).items()
-        }
-    )
+    networks: dict[str, Any] = {
+        f"{stage}_network": weights.load(config.get_parsed_content(f"{stage}_network_def"), file)
+        for stage, file in used_weights(config).items()
+    }
+    return StageNetworks(**networks)
 
 
 def _save(path: Path, content: Mapping[str, Any]) -> None:
