@@ -56,7 +56,8 @@ class _GuardedSocket(AssociationSocket):
         if nr_bytes > self.pdu_limit:
             log("PDU refused", warning=True, cause=f"a PDU of {nr_bytes} bytes is above the limit of {self.pdu_limit}")
             raise OSError("PDU too long")
-        if self.overfull():
+        # a request is read first, so that it can be rejected with a reason
+        if self.assoc.requestor.primitive is not None and self.overfull():
             log("object refused", warning=True, cause="only the reserve of the disk is left (spool.reserve_mb)")
             # the partial object is removed with its association
             raise OSError("disk full")
