@@ -16,7 +16,7 @@ from pynetdicom.sop_class import (
 
 from monai_ceph.archives.client_tls import client_tls
 from monai_ceph.archives.config import DicomSource
-from monai_ceph.archives.limits import limited
+from monai_ceph.archives.dimse_limits import limited
 from monai_ceph.archives.query import FIELDS, Deliver, Found, Level, Query, SourceError, UnusableAnswerError, images
 from monai_ceph.archives.selection import Selection
 from monai_ceph.errors import CephError

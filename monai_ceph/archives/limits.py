@@ -1,28 +1,25 @@
-"""Limits of what an archive may do to this process: how long an answer takes as a whole, and how large it is unpacked.
+"""Limits of what a web archive may do to this process: how long an answer takes, and how large it is unpacked.
 
-The timeouts of requests and of pynetdicom begin anew with every byte, so a server that sends one now and then would
-hold its thread for ever. A small answer can be gigabytes once it is unpacked: gzip makes them a thousand times smaller.
+The timeouts of requests begin anew with every byte, so a server that sends one now and then would hold its thread for
+ever. A small answer can be gigabytes once it is unpacked: gzip makes them a thousand times smaller.
 """
 
 from __future__ import annotations
 
 import socket
 import threading
-import time
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any
 
 import requests
 from pydicom.uid import DeflatedExplicitVRLittleEndian
-from pynetdicom import evt
-from pynetdicom.transport import AssociationSocket
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-__all__ = ["LimitedSession", "TooLargeError", "limited"]
+__all__ = ["LimitedSession", "TooLargeError"]
 
 _CHUNK = 16384
 _LARGEST_TEXT = 32 * 2**20
@@ -144,33 +141,3 @@ def _check_deflated(content: bytes, limit: float) -> None:
             size, data = size + len(part), inflater.unconsumed_tail
             if size > limit:
                 raise TooLargeError(f"a film of more than {limit / 2**20:g} MB")
-
-
-class _TimedSocket(AssociationSocket):
-    """A connection to a peer, whose PDUs must arrive as a whole within a time."""
-
-    seconds: float
-
-    def recv(self, nr_bytes: int) -> bytearray:
-        connection, received = cast(Any, self.socket), bytearray()
-        end = time.monotonic() + self.seconds
-        while len(received) < nr_bytes:
-            if (left := end - time.monotonic()) <= 0:
-                raise TimeoutError("a PDU that does not end")
-            connection.settimeout(left)
-            if not (part := connection.recv(nr_bytes - len(received))):
-                break
-            received += part
-        connection.settimeout(self.seconds)
-        return received
-
-
-def limited(seconds: float) -> list[Any]:
-    """Return the event handlers for ``AE.associate`` that limit how long a PDU may take."""
-
-    def opened(event: evt.Event) -> None:
-        connection = event.assoc.dul.socket
-        connection.__class__ = _TimedSocket
-        connection.seconds = seconds
-
-    return [(evt.EVT_CONN_OPEN, opened)]

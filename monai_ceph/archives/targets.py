@@ -13,7 +13,7 @@ from pynetdicom import AE, evt
 from monai_ceph.archives.client_tls import client_tls
 from monai_ceph.archives.config import DicomTarget, DicomWebTarget, ObjectName, TargetConfig
 from monai_ceph.archives.dicomweb import dicomweb
-from monai_ceph.archives.limits import limited
+from monai_ceph.archives.dimse_limits import limited
 from monai_ceph.archives.stow import Answer, TargetError, stow
 from monai_ceph.readers.quiet_pydicom import quiet
 

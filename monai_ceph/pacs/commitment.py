@@ -17,7 +17,7 @@ from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPu
 
 from monai_ceph.archives.client_tls import client_tls
 from monai_ceph.archives.config import Peer
-from monai_ceph.archives.limits import limited
+from monai_ceph.archives.dimse_limits import limited
 from monai_ceph.errors import StoppedError
 from monai_ceph.pacs.config import NodeConfig
 from monai_ceph.pacs.ledger import NodeLedger

@@ -64,7 +64,7 @@ def header_identity(source: Dataset, frame: int | None) -> str:
             for element in each.iterall()
             if element.VR == "OW"
         ],
-        [str(value) for value in source.get("PixelAspectRatio") or []],
+        str(source.get("PixelAspectRatio") or ""),
     ]
     return hashlib.sha256(json.dumps(parts).encode(errors="backslashreplace")).hexdigest()
 

@@ -170,13 +170,17 @@ def test_the_command_prints_the_cause_without_a_traceback(tmp_path: Path, dicom:
     assert done.output.strip().splitlines()[-1] == f"monai-ceph: {cause}"
 
 
+# the answer was no help, so the archive was asked, and does not have it
+_UNTOLD = "the answer does not say that the object is stored, and QIDO-RS does not find it"
+
+
 @pytest.mark.parametrize(
     ("failed", "message"),
     [
         ({"vr": "SQ", "Value": [{"00081197": {"vr": "US", "Value": [272]}}]}, "failure reason 0110"),
         ({"vr": "SQ", "Value": [{"00081197": {"vr": "US"}}]}, "failed, without a reason"),
-        ({"vr": "LO", "Value": ["no"]}, "the answer does not say that the object is stored"),
-        ({"vr": "US", "Value": [3]}, "the answer does not say that the object is stored"),
+        ({"vr": "LO", "Value": ["no"]}, _UNTOLD),
+        ({"vr": "US", "Value": [3]}, _UNTOLD),
     ],
     ids=["reason", "no reason", "text", "number"],
 )

@@ -72,7 +72,7 @@ class Pacs(Archive):
             wanted = {"StudyInstanceUID": parts[1], "SeriesInstanceUID": parts[3]}
             found = everything
         items = [self.item(each) for each in found if all(each[name].value == value for name, value in wanted.items())]
-        items = [*self.extra.get(path, []), *items] if options["offset"] == ["0"] else []
+        items = [*self.extra.get(path, []), *items] if options.get("offset", ["0"]) == ["0"] else []
         return self.status, "application/dicom+json", json.dumps(items).encode()
 
     @staticmethod
@@ -187,7 +187,7 @@ def test_a_label_that_the_pacs_does_not_confirm_is_not_saved(
     pacs.store_response = response
     (name,) = store.list_images()
     write_markups(tmp_path / "label.json", as_markups(points, placement_of(dicom_film), millimetres=True))
-    cause = f"^the PACS did not store the report of {name}: the answer does not say that the object is stored$"
+    cause = f"^the PACS did not store the report of {name}: the answer does not say that the object is stored"
     with pytest.raises(CephError, match=cause):
         store.save_label(name, str(tmp_path / "label.json"), "final", {})
     assert list((tmp_path / "cache" / "labels").rglob("*.json")) == []

@@ -18,12 +18,13 @@ from monai_ceph.datasets.phantom import write_phantoms
 from monai_ceph.errors import DatasetError
 from monai_ceph.labelling.detectors import Detectors
 from monai_ceph.labelling.folder_store import FolderStore
-from monai_ceph.labelling.markups import as_markups, read_extra_landmarks, write_markups
-from monai_ceph.labelling.placement import placement_of
+from monai_ceph.labelling.markups import read_extra_landmarks
 from monai_ceph.labelling.scores import ScoreBook
 from monai_ceph.labelling.train import FineTune
 from monai_ceph.landmarks import EXTRA_SYMBOLS, SYMBOLS
+from monai_ceph.readers.placement import placement_of
 from monai_ceph.reports.json_result import save_json
+from monai_ceph.reports.markups import as_markups, write_markups
 from monai_ceph.review.export import export_dataset
 from monai_ceph.review.models import Point, Save, Sign
 from monai_ceph.review.service import ReviewService

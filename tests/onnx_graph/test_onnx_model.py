@@ -19,6 +19,7 @@ from samples import noise
 pytest.importorskip("onnx", reason="the extra onnx is not installed (make optional)")
 pytest.importorskip("onnxscript", reason="the extra onnx is not installed (make optional)")
 pytest.importorskip("ndonnx", reason="the extra onnx is not installed (make optional)")
+pytest.importorskip("spox", reason="the extra onnx is not installed (make optional)")
 pytest.importorskip("onnxruntime", reason="the extra onnx is not installed (make optional)")
 
 import onnx

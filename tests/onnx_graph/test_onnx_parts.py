@@ -10,6 +10,7 @@ import torch
 
 pytest.importorskip("onnx", reason="the extra onnx is not installed (make optional)")
 pytest.importorskip("ndonnx", reason="the extra onnx is not installed (make optional)")
+pytest.importorskip("spox", reason="the extra onnx is not installed (make optional)")
 pytest.importorskip("onnxruntime", reason="the extra onnx is not installed (make optional)")
 
 import ndonnx as ndx

@@ -337,6 +337,8 @@ def test_digests_of_version_2_are_still_valid(tmp_path: Path) -> None:
         old.execute("ALTER TABLE films RENAME COLUMN image_sha256 TO decoded")
         old.execute("ALTER TABLE films DROP COLUMN pixels_sha256")
         old.execute("DROP TABLE answers")
+        for name in ("deliveries", "commitments"):
+            old.execute(f"ALTER TABLE {name} DROP COLUMN waited")
         old.execute("PRAGMA user_version = 2")
         old.commit()
         ((digest,),) = old.execute("SELECT decoded FROM films").fetchall()
