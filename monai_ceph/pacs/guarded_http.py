@@ -28,8 +28,10 @@ class GuardedHttp(H11Protocol):
         super().connection_made(transport)
         self._began = self.loop.time()
         self._restart()
-        if len(self.connections) > MOST_CONNECTIONS:
-            others = [each for each in self.connections if isinstance(each, GuardedHttp) and each is not self]
+        # one that was closed stays in the list until the loop comes round
+        there = [each for each in self.connections if isinstance(each, GuardedHttp) and not each.transport.is_closing()]
+        if len(there) > MOST_CONNECTIONS:
+            others = [each for each in there if each is not self]
             waiting = [each for each in others if each.cycle is None or each.cycle.response_complete]
             victim = min(waiting, key=lambda each: each._began, default=self)
             victim._close("too many HTTP connections")

@@ -35,6 +35,8 @@ class Pacs(Archive):
         extra: for each path, further items (JSON) that come first in its answer.
         status: HTTP status of all answers to searches.
         fails_after_store: if True, searches fail once a report was stored.
+        store_response: what it answers about a report; None: nothing.
+        keeps: whether it keeps reports at all.
     """
 
     def __init__(self, film: Path) -> None:
@@ -46,11 +48,13 @@ class Pacs(Archive):
         self.fails_after_store = False
         self.stowed = self.keep
         self.store_response: dict[str, str] | None = {}
+        self.keeps = True
 
     def keep(self, sent: Dataset) -> Any:
+        if self.keeps:
+            self.reports.append(sent)
         if self.store_response is None:
             return as_json(Dataset())
-        self.reports.append(sent)
         return as_json(store_response(sent, **self.store_response))
 
     def answer(self, path: str, options: dict[str, list[str]]) -> tuple[int, str, bytes]:
@@ -175,20 +179,26 @@ def test_a_label_counts_as_saved_once_it_is_in_the_pacs(
     np.testing.assert_allclose(store.points(name), points, atol=1e-3, equal_nan=True)
 
 
+@pytest.mark.parametrize("kept", [True, False], ids=["kept", "not kept"])
 @pytest.mark.parametrize("response", [None, {"ReferencedSOPInstanceUID": "1.2.3.4"}], ids=["nothing", "another object"])
-def test_a_label_that_the_pacs_does_not_confirm_is_not_saved(
+def test_a_label_whose_answer_does_not_tell_is_saved_if_the_pacs_has_it(
     pacs: Pacs,
     store: DicomWebStore,
     dicom_film: Path,
     points: np.ndarray,
     tmp_path: Path,
     response: dict[str, str] | None,
+    kept: bool,
 ) -> None:
-    pacs.store_response = response
+    pacs.store_response, pacs.keeps = response, kept
     (name,) = store.list_images()
     write_markups(tmp_path / "label.json", as_markups(points, placement_of(dicom_film), millimetres=True))
-    cause = f"^the PACS did not store the report of {name}: the answer does not say that the object is stored"
-    with pytest.raises(CephError, match=cause):
+    if kept:
+        store.save_label(name, str(tmp_path / "label.json"), "final", {})
+        np.testing.assert_allclose(store.points(name), points, atol=1e-3, equal_nan=True)
+        return
+    cause = f"^the PACS did not store the report of {name}: the answer does not say that the object is stored, and "
+    with pytest.raises(CephError, match=cause + "QIDO-RS does not find it$"):
         store.save_label(name, str(tmp_path / "label.json"), "final", {})
     assert list((tmp_path / "cache" / "labels").rglob("*.json")) == []
 
