@@ -1,6 +1,6 @@
 """How long a DIMSE peer may take for a PDU as a whole.
 
-The timeouts of pynetdicom begin anew with every byte, so a peer that sends one now and then would hold its thread for
+The timeouts of pynetdicom start over with every byte, so a peer that sends one now and then would hold its thread for
 ever.
 """
 

@@ -1,6 +1,6 @@
 """Limits of what a web archive may do to this process: how long an answer takes, and how large it is unpacked.
 
-The timeouts of requests begin anew with every byte, so a server that sends one now and then would hold its thread for
+The timeouts of requests start over with every byte, so a server that sends one now and then would hold its thread for
 ever. A small answer can be gigabytes once it is unpacked: gzip makes them a thousand times smaller.
 """
 
