@@ -19,8 +19,9 @@ __all__ = ["RandPixels", "RandPixelsD", "RandPixelsDict", "RandPixelsd"]
 class RandPixels(RandStyle):
     """Sample a film with pixels of 0.08 to 0.4 mm and bring it back to its grid.
 
-    Between, some lose grey values or are compressed as JPEG. Coarser pixels are made by averaging, by interpolation or by taking the nearest. Below the size of the grid's own
-    pixels, only the interpolation shows. Nothing moves: both grids cover the same area.
+    Coarser pixels are made by averaging, by interpolation or by taking the nearest; some films lose grey values or are
+    compressed as JPEG. Below the size of the grid's own pixels, only the interpolation shows. Nothing moves: both grids
+    cover the same area.
     """
 
     name = "pixels"

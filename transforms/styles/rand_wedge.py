@@ -17,7 +17,7 @@ class RandWedge(RandStyle):
     """Brighten the front of the face, as an aluminium wedge does that shields the soft tissue.
 
     The wedge begins 45 mm behind to 15 mm in front of the most anterior of Nasion, A point and the upper incisor, at
-    once or over up to 40 mm, and brightens the film by 10 to 60 %. Processing that lifts dark areas gives the same look.
+    once or over up to 40 mm, and brightens the film by 10 to 60 %. Processing that lifts dark areas looks the same.
     """
 
     name = "wedge"
