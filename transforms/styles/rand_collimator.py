@@ -37,15 +37,17 @@ class RandCollimator(RandStyle):
         if R.uniform() < 0.35:
             centre = (points.min(axis=0) + points.max(axis=0)) / 2 + R.normal(0, 12 * mm, size=2)
             radius = float(np.linalg.norm(points - centre, axis=1).max())
-            field = Disc(centre, radius + (_CLEAR + R.exponential(12)) * mm)
+            field = Disc(centre, radius + (_CLEAR + R.exponential(25)) * mm)
         else:
             angle = math.radians(float(R.normal(0, 4)) if R.uniform() < 0.6 else 0.0)
             along = math.cos(angle) * view.anterior + math.sin(angle) * view.inferior
             across = np.array([along[1], -along[0]])
+            across = across if across @ view.inferior > 0 else -across
             sides = []
             for axis in (along, across):
                 place = points @ axis
-                low, high = (_CLEAR + R.exponential(20, size=2)) * mm
+                # the back of the head and its vault, beyond all landmarks, are most often in the field
+                low, high = (_CLEAR + R.exponential((45, 22), size=2)) * mm
                 sides.append((place.min() - low, place.max() + high))
             centre = sum(((low + high) / 2 * axis for (low, high), axis in zip(sides, (along, across), strict=True)))
             half = tuple((high - low) / 2 for low, high in sides)

@@ -33,7 +33,7 @@ class RandPixels(RandStyle):
         size = tuple(max(8, round(side / max(step, 0.6))) for side in view.size)
         mode = str(R.choice(["area", "bilinear", "nearest-exact"], p=[0.45, 0.35, 0.2]))
         kind = R.choice(["plain", "grey", "jpeg"], p=[0.4, 0.25, 0.35])
-        levels, quality = int(log_between(R, 20, 256)), int(log_between(R, 12, 70))
+        levels, quality = int(log_between(R, 40, 256)), int(log_between(R, 12, 70))
 
         def change(pixels: np.ndarray) -> np.ndarray:
             film = torch.from_numpy(pixels)[None, None]

@@ -34,9 +34,9 @@ class RandScratches(RandStyle):
             width = log_between(R, 0.05, 0.4) * mm
             level = 1.0 if R.uniform() < 0.6 else 0.0
             marks.append(Mark(Path(points, width), between(R, 0.2, 0.9), level))
-        # about one speck per square centimetre on a dirty film
+        # 5 to 80 specks in 100 cm²
         area = view.size[0] * view.size[1] / (mm * mm)
-        count = min(int(log_between(R, 0.002, 0.03) * area), 3000)
+        count = min(int(log_between(R, 0.0005, 0.008) * area), 3000)
         rows, columns = R.randint(view.size[0], size=count), R.randint(view.size[1], size=count)
         size = log_between(R, 0.05, 0.35) * mm
         height = R.uniform(0.2, 1, size=count) * R.choice([-1, 1], p=[0.3, 0.7], size=count)
