@@ -41,6 +41,7 @@ OVERLAYS = {
     "finetune": ("local",),
     "multi_gpu": STAGES,
     "robust": ("global",),
+    "styles": STAGES,
 }
 FILES = sorted(BUNDLES.rglob("*.json"))
 
