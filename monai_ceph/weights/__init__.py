@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "STAGES",
+    "bundled_error_model",
     "context_beside",
     "error_model",
     "export",
@@ -112,6 +113,32 @@ def error_model(files: Mapping[str, str | None], landmarks: Sequence[str] = SYMB
     if tuple(landmarks) != SYMBOLS or len(shipped) < len(STAGES) or not all(shipped):
         return None
     return read_error_model(_FOLDER / "errors.json")
+
+
+def bundled_error_model(file: str, files: Mapping[str, str | None]) -> dict[str, Any] | None:
+    """Return the error model of a bundle that ``monai-ceph bundle`` wrote, for :class:`monai_ceph.inferers.ErrorModel`.
+
+    Args:
+        file: ``models/errors.json`` of the bundle, which says what ``models/model.pt`` it belongs to.
+        files: weights by stage; None for a stage without weights.
+
+    Returns:
+        None if a network has other weights than the model was learned for, or is not used: their errors are not known.
+
+    Raises:
+        CephError: if the file cannot be read, or does not say what weights it is for.
+    """
+    model = read_error_model(file)
+    used = {stage: given for stage, given in files.items() if given}
+    try:
+        fits = set(used) == set(model["stages"]) and {sha256(given) for given in set(used.values())} == {
+            model["weights_sha256"]
+        }
+    except KeyError as error:
+        raise CephError(f"{file}: no error model of a bundle: it lacks {error.args[0]}") from error
+    except OSError as error:
+        raise CephError(f"{error.filename}: {error.strerror or error}") from error
+    return model if fits else None
 
 
 def read_error_model(file: str | Path) -> dict[str, Any]:

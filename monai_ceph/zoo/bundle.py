@@ -75,6 +75,7 @@ def write_bundle(
         landmarks = list(inference.get_parsed_content("landmarks"))
         # without a pose the mean shape is not used, and may be missing
         mean_shape = inference.get_parsed_content("mean_shape") if inference["pose"] is not None else None
+        error_model = inference.get_parsed_content("error_model")
     except RuntimeError as error:
         # the cause of MONAI's error says what is wrong
         raise CephError(f"the config does not work: {root_cause(error)}") from error
@@ -84,7 +85,7 @@ def write_bundle(
     with folder_written_beside(target) as part:
         for name in ("configs", "models", "docs"):
             (part / name).mkdir()
-        whole = configs.inference(inference, stages, mean_shape)
+        whole = configs.inference(inference, stages, mean_shape, bool(error_model))
         (part / "configs" / "overlays").mkdir()
         for path in sorted(BUNDLES.rglob("*.json")):
             config = configs.read(path)
@@ -107,9 +108,12 @@ def write_bundle(
             (part / "ci" / "unit_tests").mkdir(parents=True)
             for kind in ("", "_dist"):
                 shutil.copy(_TEMPLATES / f"unit_test{kind}.py", part / "ci" / "unit_tests" / f"test_{NAME}{kind}.py")
-        for file, content in documents.texts(meta, stages, shipped).items():
+        for file, content in documents.texts(meta, stages, shipped, bool(error_model)).items():
             (part / file).write_text(content, encoding="utf-8")
         torch.save(weights.halved(model.state_dict()), part / "models" / "model.pt")
+        if error_model:
+            own = {"stages": stages, "weights_sha256": weights.sha256(str(part / "models" / "model.pt"))}
+            _save(part / "models" / "errors.json", {**error_model, **own})
         if torchscript:
             _export(part)
             shutil.copy(_TEMPLATES / "inference_ts.json", part / "configs" / "overlays")

@@ -29,19 +29,25 @@ def read(path: Any) -> Config:
     return config
 
 
-def inference(config: ConfigParser, stages: Sequence[str], mean_shape: list[list[float]] | None) -> Config:
+def inference(
+    config: ConfigParser, stages: Sequence[str], mean_shape: list[list[float]] | None, error_model: bool
+) -> Config:
     """Return ``inference.json`` with the networks of ``models/model.pt``.
 
     Args:
         config: ``inference.json`` of the package, with the overlays of the user.
         stages: the stages that have a network in the model.
         mean_shape: (N, 2), (row, column); None if the config has no pose.
+        error_model: whether the bundle has ``models/errors.json``.
     """
     model = read(files("monai_ceph") / "zoo" / "templates" / "model.json")
     for stage in weights.STAGES:
         if stage not in stages:
             del model["network_def"][f"{stage}_network"]
             model |= {f"{stage}_weights": None, f"{stage}_network": None}
+    if not error_model:
+        del model["errors"]
+        model["error_model"] = None
     # MONAI's parser adds an empty "_meta_", which would replace the metadata wherever this file is read after them
     own = {key: value for key, value in config.get().items() if key != "_meta_"}
     return {**own, **model, "mean_shape": mean_shape}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from string import Template
+from textwrap import fill
 from typing import Any
 
 from monai_ceph.version import __version__
@@ -22,13 +23,28 @@ _MEASURES = {
 }
 
 
-def texts(metadata: Mapping[str, Any], stages: Sequence[str], shipped: bool) -> dict[str, str]:
+_RADII = (
+    "Each landmark has radii that the true point lies within in 90 % and in 95 % of cases, and is uncertain if the "
+    "first is longer than `uncertain_radius_mm`. A landmark is missing, with no coordinates, only on evidence that the "
+    "film does not show it. `models/errors.json` has the numbers. It holds for `models/model.pt` alone: with other "
+    "weights, limits of the score decide, and there are no radii."
+)
+_NO_RADII = (
+    "A landmark below `missing_below` is missing, with no coordinates: mostly one that is off the film or covered, "
+    "sometimes one that is there. One below `uncertain_below` is uncertain. There are no radii."
+)
+
+
+def texts(
+    metadata: Mapping[str, Any], stages: Sequence[str], shipped: bool, error_model: bool = False
+) -> dict[str, str]:
     """Return the documents by their path in the bundle.
 
     Args:
         metadata: metadata of the bundle.
         stages: the stages that have a network in the model.
         shipped: whether weights and recipe are those of the package.
+        error_model: whether the bundle has an error model.
     """
     pred = metadata["network_data_format"]["outputs"]["pred"]
     references: list[str] = metadata["references"]
@@ -44,6 +60,7 @@ def texts(metadata: Mapping[str, Any], stages: Sequence[str], shipped: bool) -> 
         sha256=metadata["model"]["weights_sha256"],
         data_source=metadata["data_source"],
         parts="`, `".join(f"{stage}_network" for stage in stages),
+        certainty=fill(_RADII if error_model else _NO_RADII, 120),
         performance=_performance(metadata["eval_metrics"]),
         package=__version__,
         citation=references[0],
