@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 
 from monai_ceph.archives.config import ClientTls
+from monai_ceph.archives.tls import client_context
 
 __all__ = ["client_tls"]
 
@@ -17,9 +18,4 @@ def client_tls(config: ClientTls | None, host: str) -> tuple[ssl.SSLContext, str
     """
     if config is None:
         return None
-    context = ssl.create_default_context(cafile=str(config.ca))
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.check_hostname = config.check_hostname
-    if config.certificate is not None:
-        context.load_cert_chain(config.certificate, config.key)
-    return context, host
+    return client_context(config.ca, config.certificate, config.key, config.check_hostname), host

@@ -19,6 +19,8 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from monai_ceph.archives.tls import client_context
+
 __all__ = ["LimitedSession", "TooLargeError"]
 
 _CHUNK = 16384
@@ -117,13 +119,14 @@ class _Adapter(HTTPAdapter):
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        """Use the connections of this adapter."""
-        super().init_poolmanager(*args, **options)
+        """Use the connections of this adapter. requests adds the CAs to their TLS."""
+        super().init_poolmanager(*args, **options, ssl_context=client_context())
         self.poolmanager.pool_classes_by_scheme = self._pools
 
     def proxy_manager_for(self, *args: Any, **options: Any) -> Any:
         """Use the connections of this adapter."""
-        manager = super().proxy_manager_for(*args, **options)
+        contexts = {"ssl_context": client_context(), "proxy_ssl_context": client_context()}
+        manager = super().proxy_manager_for(*args, **options, **contexts)
         manager.pool_classes_by_scheme = self._pools
         return manager
 

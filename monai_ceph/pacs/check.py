@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import pwd
-import ssl
 from importlib.util import find_spec
 from pathlib import Path
 
 from monai_ceph.archives.client_tls import client_tls
+from monai_ceph.archives.tls import client_context, server_context
 from monai_ceph.errors import CephError
 from monai_ceph.pacs.config import NodeConfig
 from monai_ceph.pacs.open_files import check_open_files
@@ -49,13 +49,15 @@ def check_node(config: NodeConfig) -> None:
         load_profile(config.detect.profile)
     try:
         server_tls(config)
+        if config.http is not None and config.http.tls is not None:
+            server_context(config.http.tls.certificate, config.http.tls.key)
         for peer in (*config.targets.dicom, *config.sources.dicom, *config.storage_commitment):
             client_tls(peer.tls, peer.host)
     except OSError as error:
         raise CephError(f"a certificate or key cannot be used: {error}") from error
     for ca in (service.ca for service in (*config.targets.dicomweb, *config.sources.dicomweb)):
         try:
-            ssl.create_default_context(cafile=ca)
+            client_context(ca)
         except OSError as error:
             raise CephError(f"{ca}: not a file of CA certificates: {error}") from error
 

@@ -21,7 +21,16 @@ from monai_ceph.archives.config import (
     TargetConfig,
 )
 
-__all__ = ["AcceptConfig", "DetectConfig", "HttpConfig", "NodeConfig", "RetryConfig", "ServerTls", "SpoolConfig"]
+__all__ = [
+    "AcceptConfig",
+    "DetectConfig",
+    "HttpConfig",
+    "NodeConfig",
+    "PageTls",
+    "RetryConfig",
+    "ServerTls",
+    "SpoolConfig",
+]
 
 
 class ServerTls(Section):
@@ -135,11 +144,19 @@ def _web_address(value: str) -> str:
     return value
 
 
+class PageTls(Section):
+    """TLS of the HTTP port, 1.2 or later."""
+
+    certificate: ExistingFile
+    key: ExistingFile
+
+
 class HttpConfig(Section):
     """The status page and the metrics. They need a token unless they listen on the loopback interface."""
 
     host: str = "127.0.0.1"
     port: Port
+    tls: PageTls | None = None
     token: Secret | None = None
     review_url: Annotated[str, AfterValidator(_web_address)] | None = Field(
         default=None, description="address of monai-ceph review for these films; the page links to it"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from http.client import HTTPConnection, HTTPException
+import ssl
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from ipaddress import ip_address
 
+from monai_ceph.archives.tls import client_context
 from monai_ceph.pacs.config import HttpConfig
 
 __all__ = ["is_alive"]
@@ -25,7 +27,13 @@ def is_alive(config: HttpConfig) -> str | None:
     except ValueError:
         # a name
         pass
-    connection = HTTPConnection(host, config.port, timeout=_SECONDS)
+    if config.tls is None:
+        connection = HTTPConnection(host, config.port, timeout=_SECONDS)
+    else:
+        # this machine may have no name in the certificate, and nothing secret is asked
+        context = client_context(check_hostname=False)
+        context.verify_mode = ssl.CERT_NONE
+        connection = HTTPSConnection(host, config.port, timeout=_SECONDS, context=context)
     try:
         connection.request("GET", "/health")
         status = connection.getresponse().status

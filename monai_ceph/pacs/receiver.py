@@ -21,6 +21,7 @@ from pynetdicom import AE, _config, evt
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 
 from monai_ceph.archives.selection import IMAGE_CLASSES
+from monai_ceph.archives.tls import server_context
 from monai_ceph.errors import StoppedError
 from monai_ceph.pacs.config import NodeConfig
 from monai_ceph.pacs.content import stored_content
@@ -55,15 +56,7 @@ def server_tls(config: NodeConfig) -> ssl.SSLContext | None:
         OSError: a certificate or key cannot be read.
     """
     files = config.accept.tls
-    if files is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(files.certificate, files.key)
-    if files.client_ca is not None:
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.load_verify_locations(files.client_ca)
-    return context
+    return None if files is None else server_context(files.certificate, files.key, files.client_ca)
 
 
 @dataclass

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import socket
 import threading
 from collections.abc import Callable
 from dataclasses import asdict
@@ -23,10 +24,12 @@ from fastapi.security.http import HTTPBase
 from jinja2 import Environment
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from monai_ceph.archives.tls import server_context
 from monai_ceph.errors import StoppedError
 from monai_ceph.pacs.config import HttpConfig
 from monai_ceph.pacs.delivery_loop import DeliveryLoop
 from monai_ceph.pacs.guarded_http import GuardedHttp
+from monai_ceph.pacs.guarded_https import Handshakes, guarded_https, guarded_sockets
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.logs import log
 from monai_ceph.pacs.metrics import metrics_text
@@ -233,7 +236,17 @@ class WebServer:
         }
         # a small backlog: everything in it is accepted at once, and each connection is an open file
         options |= {"http": GuardedHttp, "ws": "none", "backlog": 16}
-        self._server = uvicorn.Server(uvicorn.Config(app, config.host, config.port, **options))
+        self._sockets: list[socket.socket] | None = None
+        if config.tls is not None:
+            context, handshakes = server_context(config.tls.certificate, config.tls.key), Handshakes()
+            self._sockets = guarded_sockets(config.host, config.port, handshakes)
+            # another loop would not accept by the sockets' own method
+            options |= {"http": guarded_https(handshakes), "loop": "asyncio"}
+        settings = uvicorn.Config(app, config.host, config.port, **options)
+        if config.tls is not None:
+            settings.load()
+            settings.ssl = context
+        self._server = uvicorn.Server(settings)
 
     def run(self, ended: threading.Event) -> None:
         """Serve until the node ends.
@@ -243,7 +256,7 @@ class WebServer:
         """
         threading.Thread(target=self._end, args=(ended,), daemon=True).start()
         try:
-            self._server.run()
+            self._server.run(self._sockets)
         except SystemExit as error:
             raise StoppedError(f"the port {self._server.config.port} of the page cannot be used") from error
         if not ended.is_set():
