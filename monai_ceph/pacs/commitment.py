@@ -70,7 +70,7 @@ class Commitments:
         if not transaction or not 0 < len(items) <= _MOST_OBJECTS:
             return _INVALID_ARGUMENT
         objects = [(str(item.ReferencedSOPClassUID), str(item.ReferencedSOPInstanceUID)) for item in items]
-        with self._ledger.lock, self._ledger.database.writing(durable=True):
+        with self._ledger.holding(durable=True):
             self._ledger.database.execute(
                 "INSERT INTO commitments (transaction_uid, peer, objects, since) VALUES (?, ?, ?, ?) "
                 "ON CONFLICT (peer, transaction_uid) DO UPDATE SET objects = excluded.objects",
@@ -100,7 +100,7 @@ class Commitments:
         now, self._read = time.time(), time.monotonic()
         elapsed = self._read - self._counted
         if elapsed >= min(_TICK_SECONDS, 360 * self._config.retry.give_up_after_h):
-            with self._ledger.lock, self._ledger.database.writing():
+            with self._ledger.holding():
                 self._ledger.database.execute("UPDATE commitments SET waited = waited + ?", elapsed)
             self._counted = self._read
         with self._ledger.lock:
@@ -116,7 +116,7 @@ class Commitments:
         peer, retry = self._peers.get(asked.peer), self._config.retry
         cause = "no longer under storage_commitment" if peer is None else self._report(peer, asked)
         too_late = asked.waited + time.monotonic() - self._read > 3600 * retry.give_up_after_h
-        with self._ledger.lock, self._ledger.database.writing():
+        with self._ledger.holding():
             if cause is None or peer is None or too_late:
                 # if the peer changed its request meanwhile, the new one still waits for its report
                 self._ledger.database.execute(

@@ -9,28 +9,22 @@ changed.
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from monai_ceph.pacs.ledger_file import LedgerFile
-from monai_ceph.pacs.ledger_rows import Delivery, Film, FilmState, MadeObject, PastAnswer, Receipt
+from monai_ceph.pacs.ledger_deliveries import FILM, DeliveryLedger
+from monai_ceph.pacs.ledger_rows import Film, FilmState, MadeObject, PastAnswer, Receipt
 from monai_ceph.reports.header_identity import ObjectReference
 from monai_ceph.result import ModelIdentity
 
 __all__ = ["NodeLedger"]
 
-_FILM = "SELECT id, uid, key, generation, state, attempts, reason, content, image_sha256, pixels_sha256 FROM films"
 # films that an older version received have no hash of their pixels
 _IS_CONTENT = "(? IS NULL OR content IS NULL OR content = ?)"
-_DELIVERY = (
-    "SELECT d.id, d.film, f.generation, d.kind, d.stem, d.uid, d.attempts, d.waited, d.target "
-    "FROM deliveries d JOIN films f ON f.id = d.film"
-)
 
 
-class NodeLedger(LedgerFile):
+class NodeLedger(DeliveryLedger):
     """The ledger, for all threads of the one process that holds the folder.
 
     Args:
@@ -90,7 +84,7 @@ class NodeLedger(LedgerFile):
         earlier = "SELECT 1 FROM films e WHERE e.uid = films.uid AND e.id < films.id AND e.state = 'received'"
         with self.lock:
             rows = self.database.rows(
-                f"{_FILM} WHERE state = 'received' AND id NOT IN ({marks}) AND NOT EXISTS ({earlier}) "
+                f"{FILM} WHERE state = 'received' AND id NOT IN ({marks}) AND NOT EXISTS ({earlier}) "
                 "ORDER BY received, id LIMIT ?",
                 *(*without, count),
             )
@@ -213,59 +207,6 @@ class NodeLedger(LedgerFile):
                 self._restart(film.id, "received")
                 self._audit("objects lost", film.uid)
 
-    def due(self, target: str, count: int, longest_s: float = math.inf) -> list[Delivery]:
-        """Return the objects to send to a target now, the oldest first.
-
-        A pause above the maximum means that the clock was set back; such an object is due.
-        """
-        now = time.time()
-        with self.lock:
-            rows = self.database.rows(
-                f"{_DELIVERY} WHERE d.target = ? AND d.state = 'pending' AND f.state = 'detected' "
-                "AND (d.next_try <= ? OR d.next_try > ?) ORDER BY d.next_try, d.id LIMIT ?",
-                *(target, now, now + longest_s, count),
-            )
-        return [Delivery(*row) for row in rows]
-
-    def has_waited(self, target: str, seconds: float) -> None:
-        """Record that the objects for a target have waited so much longer."""
-        with self.lock:
-            if not self.database.rows(
-                "SELECT 1 FROM deliveries WHERE target = ? AND state = 'pending' LIMIT 1", target
-            ):
-                return
-        with self._writing():
-            self.database.execute(
-                "UPDATE deliveries SET waited = waited + ? WHERE target = ? AND state = 'pending'", seconds, target
-            )
-
-    def sent(self, delivery: Delivery, answer: str) -> None:
-        """Record that a target took an object."""
-        with self._writing():
-            self._settle(delivery, "sent", answer)
-
-    def postpone(self, delivery: Delivery, reason: str, seconds: float) -> None:
-        """Record that a target did not take an object, and when to try again."""
-        with self._writing():
-            self.database.execute(
-                "UPDATE deliveries SET attempts = attempts + 1, reason = ?, next_try = ? WHERE id = ?",
-                *(reason, time.time() + seconds, delivery.id),
-            )
-
-    def give_up(self, delivery: Delivery, reason: str) -> None:
-        """Record that an object will not be sent."""
-        with self._writing(durable=True):
-            self._settle(delivery, "dead", reason)
-
-    def give_up_targets(self, names: Sequence[str]) -> None:
-        """Give up the objects for targets that are no longer in the configuration."""
-        with self.lock:
-            rows = self.database.rows(f"{_DELIVERY} WHERE d.state = 'pending'")
-        for row in rows:
-            delivery = Delivery(*row)
-            if delivery.target not in names:
-                self.give_up(delivery, "the target is no longer in the configuration")
-
     def film(self, film_id: int) -> Film | None:
         """Return the film with this row number."""
         with self.lock:
@@ -284,7 +225,7 @@ class NodeLedger(LedgerFile):
         before = "(state IN ('detected', 'done') OR (id < ? AND state IN ('received', 'dead')))"
         with self.lock:
             rows = self.database.rows(
-                f"{_FILM} WHERE uid = ? AND id <> ? AND {before} ORDER BY id", *(film.uid, film.id, film.id)
+                f"{FILM} WHERE uid = ? AND id <> ? AND {before} ORDER BY id", *(film.uid, film.id, film.id)
             )
         return [Film(*row) for row in rows]
 
@@ -314,7 +255,7 @@ class NodeLedger(LedgerFile):
         while True:
             with self.lock:
                 rows = self.database.rows(
-                    f"{_FILM} WHERE state IN ({marks}) AND id > ? ORDER BY id LIMIT 500", *(*states, last)
+                    f"{FILM} WHERE state IN ({marks}) AND id > ? ORDER BY id LIMIT 500", *(*states, last)
                 )
             if not rows:
                 return
@@ -357,44 +298,12 @@ class NodeLedger(LedgerFile):
             f"uid = ? AND {_IS_CONTENT} ORDER BY id", uid, content, content
         )
 
-    def _film(self, condition: str, *values: object) -> Film | None:
-        rows = self.database.rows(f"{_FILM} WHERE {condition}", *values)
-        return Film(*rows[0]) if rows else None
-
-    def _current(self, film: Film) -> bool:
-        now = self._film("id = ?", film.id)
-        return now is not None and now.generation == film.generation
-
     def _restart(self, film_id: int, state: FilmState) -> None:
         self.database.execute(
             "UPDATE films SET state = ?, generation = generation + 1, attempts = 0, reason = NULL, ended = NULL "
             "WHERE id = ?",
             *(state, film_id),
         )
-
-    def _end(self, film_id: int, uid: str, state: FilmState, reason: str | None) -> None:
-        self.database.execute(
-            "UPDATE films SET state = ?, reason = ?, attempts = 0, ended = ? WHERE id = ?",
-            *(state, reason, time.time(), film_id),
-        )
-        self._audit(state, uid, **({"reason": reason} if reason else {}))
-
-    def _settle(self, delivery: Delivery, state: str, reason: str) -> None:
-        """Record how a delivery ended. The last one of a film finishes the film."""
-        film = self._film("id = ?", delivery.film)
-        if film is None or film.generation != delivery.generation:
-            return
-        self.database.execute(
-            "UPDATE deliveries SET state = ?, attempts = attempts + 1, reason = ? WHERE id = ?",
-            *(state, reason, delivery.id),
-        )
-        details = {"object": delivery.uid, "kind": delivery.kind, "target": delivery.target, "answer": reason}
-        self._audit("sent" if state == "sent" else "not sent", film.uid, **details)
-        rows = self.database.rows("SELECT state, target, reason FROM deliveries WHERE film = ?", film.id)
-        if any(each == "pending" for each, _, _ in rows):
-            return
-        lost = [f"{target}: {why}" for each, target, why in rows if each == "dead"]
-        self._end(film.id, film.uid, "dead" if lost else "done", "; ".join(dict.fromkeys(lost)) or None)
 
 
 def _model_text(model: ModelIdentity) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["SCHEMA", "UPGRADES", "VERSION"]
 
-VERSION = 4
+VERSION = 5
 
 _FILMS = """
 CREATE TABLE films (
@@ -48,6 +48,28 @@ ALTER TABLE deliveries ADD COLUMN waited REAL NOT NULL DEFAULT 0;
 ALTER TABLE commitments ADD COLUMN waited REAL NOT NULL DEFAULT 0;
 """
 
+# objects that a target took, until its report on storage commitment arrives; gone with their delivery
+_ASKED = """
+CREATE TABLE asked_commitments (
+  delivery INTEGER PRIMARY KEY,
+  answer TEXT NOT NULL,
+  transaction_uid TEXT
+);
+CREATE TRIGGER delivery_is_deleted AFTER DELETE ON deliveries
+BEGIN DELETE FROM asked_commitments WHERE delivery = OLD.id; END;
+CREATE TRIGGER delivery_ends AFTER UPDATE OF state ON deliveries WHEN NEW.state <> 'pending'
+BEGIN DELETE FROM asked_commitments WHERE delivery = OLD.id; END;
+"""
+
+# of two nodes on one folder, whose turn it is: the last row
+_TURNS = """
+CREATE TABLE turns (
+  turn INTEGER PRIMARY KEY,
+  node TEXT NOT NULL,
+  began REAL NOT NULL
+);
+"""
+
 SCHEMA = f"""
 {_FILMS}
 {_ANSWERS}
@@ -78,6 +100,8 @@ CREATE TABLE commitments (
   waited REAL NOT NULL DEFAULT 0,
   UNIQUE (peer, transaction_uid)
 );
+{_ASKED}
+{_TURNS}
 CREATE TABLE cursors (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE audit (
   id INTEGER PRIMARY KEY,
@@ -104,6 +128,8 @@ INSERT INTO films ({_COLUMNS}) SELECT {_COLUMNS} FROM films_1;
 DROP TABLE films_1;
 {_ANSWERS}
 {_WAITED}
+{_ASKED}
+{_TURNS}
 """,
     # the digests are the same; version 2 had another name for them
     2: f"""
@@ -111,7 +137,11 @@ ALTER TABLE films RENAME COLUMN decoded TO image_sha256;
 ALTER TABLE films ADD COLUMN pixels_sha256 TEXT;
 {_ANSWERS}
 {_WAITED}
+{_ASKED}
+{_TURNS}
 """,
     # version 3 knew nothing of earlier answers
-    3: f"ALTER TABLE films ADD COLUMN pixels_sha256 TEXT;\n{_ANSWERS}\n{_WAITED}",
+    3: f"ALTER TABLE films ADD COLUMN pixels_sha256 TEXT;\n{_ANSWERS}\n{_WAITED}\n{_ASKED}\n{_TURNS}",
+    # version 4 asked nobody for storage commitment, and had its folder for itself
+    4: f"{_ASKED}\n{_TURNS}",
 }

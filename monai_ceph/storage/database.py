@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from monai_ceph.errors import CephError, StoppedError
 
@@ -24,6 +24,8 @@ class Database:
         remedy: what to do if the file is not such a database.
         threads: several threads use it, one at a time.
         upgrades: the statements that upgrade an older version to this one, by its number.
+        journal: ``WAL``, or ``DELETE`` if processes on several machines open the file.
+        patience_s: seconds to wait while another process writes.
 
     Raises:
         CephError: if the file is not such a database.
@@ -38,11 +40,15 @@ class Database:
         remedy: str,
         threads: bool = False,
         upgrades: Mapping[int, str] | None = None,
+        journal: Literal["WAL", "DELETE"] = "WAL",
+        patience_s: float = 30.0,
     ) -> None:
         self.path = path
         self._grouped = 0
         with self.errors():
-            self._connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=not threads)
+            self._connection = sqlite3.connect(
+                path, timeout=patience_s, isolation_level=None, check_same_thread=not threads
+            )
         try:
             present = self._connection.execute("PRAGMA user_version").fetchone()[0]
             tables = {name for (name,) in self._connection.execute("SELECT name FROM sqlite_master")}
@@ -61,7 +67,9 @@ class Database:
             raise CephError(f"{path}: a ledger of another version of the software; {remedy}")
         with self.errors():
             # a file system without shared memory keeps the default journal, which is as safe
-            self._connection.execute("PRAGMA journal_mode = WAL")
+            mode = self._connection.execute(f"PRAGMA journal_mode = {journal}").fetchone()[0]
+            # without WAL, a commit counts once the folder has lost the journal's name, and less could damage the file
+            self._usual, self._safest = ("NORMAL", "FULL") if str(mode).upper() == "WAL" else ("FULL", "EXTRA")
             # deleted names must not stay in the file
             self._connection.execute("PRAGMA secure_delete = ON")
         if upgrade is not None:
@@ -118,7 +126,7 @@ class Database:
             self._flush()
             # an interruption may have left a transaction open
             self._roll_back()
-            self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._connection.execute(f"PRAGMA synchronous = {self._safest if durable else self._usual}")
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
                 yield
