@@ -30,7 +30,7 @@ def phantom() -> tuple[MetaTensor, torch.Tensor]:
     # as after a crop: the grid is not that of the source
     affine = torch.tensor([[1.0, 0, 20], [0, 1, -10], [0, 0, 1]], dtype=torch.float64)
     film = MetaTensor(torch.from_numpy(pixels.copy())[None], affine=affine, meta={"name": "x"})
-    return film, torch.from_numpy(landmarks + [20, -10])
+    return film, torch.from_numpy(landmarks + np.array([20, -10]))
 
 
 def view(size: tuple[int, int] = (300, 242), zoom: float = 1.0) -> View:

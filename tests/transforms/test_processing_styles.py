@@ -33,8 +33,8 @@ class TestBlurred:
         assert found.sum() == pytest.approx(1, rel=0.02)
         rows = np.arange(161) - 80
         assert (found.sum(axis=1) @ rows**2) ** 0.5 == pytest.approx(sigma, rel=0.15)
-        # at its place, within half a pixel
-        assert found.sum(axis=1) @ rows == pytest.approx(0, abs=0.5)
+        # at its place, within a part of its width
+        assert found.sum(axis=1) @ rows == pytest.approx(0, abs=0.15 * sigma)
 
     def test_an_even_film_stays_even(self) -> None:
         for sigma in (0.1, 1, 7, 40):
@@ -64,7 +64,7 @@ class TestLocalContrast:
     def test_tiles_leave_no_edges(self) -> None:
         ramp = np.linspace(0.3, 0.5, 120, dtype=np.float32)[None].repeat(90, axis=0)
         found = equalized(ramp, (3, 4), 4.0)
-        assert np.abs(np.diff(found, axis=1)).max() < 6 * np.diff(ramp, axis=1).max() + 0.01
+        assert np.abs(np.diff(found, axis=1)).max() < 5 * np.diff(ramp, axis=1).max() + 0.005
 
     def test_dark_parts_get_more_contrast(self) -> None:
         dark = 0.05 * FILM
@@ -115,7 +115,7 @@ class TestPixels:
 
     def test_something_is_lost(self) -> None:
         losses = [np.abs(changed("pixels", seed) - FILM).mean() for seed in SEEDS]
-        assert 0 < min(losses)
+        assert min(losses) > 0
         assert max(losses) < 0.05
 
 

@@ -15,8 +15,8 @@ from monai_ceph.transforms.styles import (
     PROCESSING_STYLES,
     STYLES,
     RandMachineStyle,
-    RandMachineStyled,
     RandMachineStyleD,
+    RandMachineStyled,
     RandMachineStyleDict,
 )
 

@@ -10,16 +10,16 @@ from style_views import view
 from monai_ceph.transforms.styles.marks import Bar, Box, Disc, Mark, Path, Ring, Shape, covering, paint, seen_through
 
 CENTRE = np.array([50.3, 40.8])
-DOWN = np.array([1.0, 0.0])
+DOWN, RIGHT = np.eye(2)
 AREAS: list[tuple[Shape, float]] = [
     (Disc(CENTRE, 12), math.pi * 144),
     (Ring(CENTRE, 12, 3), math.pi * (13.5**2 - 10.5**2)),
-    (Bar(CENTRE, CENTRE + [6, 8], 4), 40 + math.pi * 4),
+    (Bar(CENTRE, CENTRE + 6 * DOWN + 8 * RIGHT, 4), 40 + math.pi * 4),
     (Box(CENTRE, (10, 5), DOWN), 200),
     (Box(CENTRE, (10, 5), DOWN, corner=5), 100 + math.pi * 25),
-    (Path(np.array([CENTRE, CENTRE + [0, 10], CENTRE + [10, 10]]), 2), 40 + math.pi + 1 - (1 - math.pi / 4)),
+    (Path(np.array([CENTRE, CENTRE + 10 * RIGHT, CENTRE + 10]), 2), 40 + math.pi + 1 - (1 - math.pi / 4)),
     # thinner than a pixel
-    (Bar(CENTRE - [0, 30], CENTRE + [0, 30], 0.2), 12),
+    (Bar(CENTRE - 30 * RIGHT, CENTRE + 30 * RIGHT, 0.2), 12),
 ]
 
 
