@@ -2,15 +2,16 @@
 
 ``python benchmarks/stress.py ISBI2015/ --global-weights G --local-weights L --context-weights C`` changes the films of
 a fold in many ways (stresses.py) and prints a row per change. Test films are not used. The shipped weights were trained
-on the fold: give networks that were not. Errors are in mm of the unchanged film, over the visible landmarks. With
-``--hide``, the surroundings of each landmark are blanked or cropped instead, and points on hidden ones are counted.
+on the fold: give networks that were not. Errors are in mm of the unchanged film, over the visible landmarks;
+``--landmarks Po`` shows those of Porion only. ``--styles`` takes only the styles of other machines. With ``--hide``,
+the surroundings of each landmark are blanked or cropped instead, and points on hidden ones are counted.
 """
 
 from __future__ import annotations
 
 import argparse
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from monai_ceph import weights
 from monai_ceph.datasets import Film, isbi2015, split_fold
 from monai_ceph.detection import CephalogramDetector
 from monai_ceph.errors import RejectedError
-from monai_ceph.landmarks import LANDMARKS
+from monai_ceph.landmarks import LANDMARKS, SYMBOLS, index_of
 from monai_ceph.readers import Radiograph, read_radiograph
 from monai_ceph.transforms.geometry import apply
 
@@ -30,6 +31,7 @@ GROSS = 10.0
 OFF = 4.0
 # mm around a landmark that are blanked by --hide
 HIDDEN_RADIUS = 12.0
+STYLED = {"untouched", *(label for label in STRESSES if label.startswith("style: "))}
 
 
 @dataclass
@@ -76,6 +78,11 @@ def run(detector: CephalogramDetector, films: list[Film], label: str) -> Found:
         rows.append(detect(detector, film, STRESSES[label](sample_of(film), rng)))
     errors, scores, status, rejected, seconds = zip(*rows, strict=True)
     return Found(np.stack(errors), np.stack(scores), np.stack(status), sum(rejected), float(np.median(seconds)))
+
+
+def of_landmarks(found: Found, columns: list[int]) -> Found:
+    parts = {name: getattr(found, name)[:, columns] for name in ("errors", "scores", "status")}
+    return replace(found, **parts)
 
 
 def area_under_curve(scores: np.ndarray, wrong: np.ndarray) -> float:
@@ -168,6 +175,8 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=5, help="how many there are, by seed 0 (default: 5)")
     parser.add_argument("--films", type=int, help="only the first so many films of the fold")
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=list(STRESSES), help="only these changes")
+    parser.add_argument("--styles", action="store_true", help="only the styles of other machines, and untouched films")
+    parser.add_argument("--landmarks", nargs="+", metavar="SYMBOL", choices=SYMBOLS, help="only these landmarks")
     parser.add_argument("--hide", action="store_true", help="hide landmarks instead of changing films")
     parser.add_argument("--config", type=Path, action="append", default=[], help="bundle config that changes keys")
     parser.add_argument("--set", type=assignment, action="append", default=[], metavar="KEY=VALUE", dest="settings")
@@ -190,8 +199,10 @@ def main() -> None:
     print("| change | visible | MRE mm | cost | within 2 mm % | > 10 mm % | missing % | rejected | AUC | s |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     base, all_found = 0.0, []
-    for label in args.only or STRESSES:
-        found = run(detector, films, label)
+    labels = args.only or [label for label in STRESSES if not args.styles or label in STYLED]
+    columns = [index_of(symbol) for symbol in args.landmarks or SYMBOLS]
+    for label in labels:
+        found = of_landmarks(run(detector, films, label), columns)
         all_found.append(found)
         if label == "untouched":
             print_row(label, found, 0)

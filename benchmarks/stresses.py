@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from monai.data import MetaTensor
 from monai.transforms import GaussianSmooth
 from PIL import Image, ImageDraw, ImageFont
 
 from monai_ceph.transforms.geometry import apply, resample
+from monai_ceph.transforms.styles import STYLES, RandMachineStyle, RandStyle
 
 __all__ = ["STRESSES", "Sample"]
 
@@ -190,6 +192,17 @@ def braces(sample: Sample, rng: np.random.Generator) -> Sample:
     return replace(sample, pixels=np.asarray(image, dtype=np.float32) / 255)
 
 
+def styled(style: Callable[[], RandStyle | RandMachineStyle]) -> Stress:
+    """Draw a style of another machine, as training does (docs/reference/styles.md)."""
+
+    def change(sample: Sample, rng: np.random.Generator) -> Sample:
+        film = MetaTensor(torch.from_numpy(sample.pixels)[None], affine=torch.eye(3))
+        machine = style().set_random_state(int(rng.integers(2**31)))
+        return replace(sample, pixels=machine(film, torch.from_numpy(sample.landmarks)).numpy()[0])
+
+    return change
+
+
 STRESSES: dict[str, Stress] = {
     "untouched": lambda sample, rng: sample,
     **{f"size x {factor:g}": size(factor) for factor in (0.6, 0.8, 1.25, 1.6)},
@@ -213,4 +226,6 @@ STRESSES: dict[str, Stress] = {
     "JPEG, quality 10": jpeg,
     "ruler, letters, digits": overlay,
     "braces": braces,
+    **{f"style: {name}": styled(style) for name, style in STYLES.items()},
+    "style: three together": styled(lambda: RandMachineStyle(1.0, 3)),
 }

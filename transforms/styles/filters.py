@@ -35,14 +35,15 @@ def blurred(pixels: np.ndarray, sigma: float) -> np.ndarray:
     # a wide filter does not need every pixel
     step = max(1, min(int(sigma / 2), rows // 2, columns // 2))
     if step > 1:
-        film = F.interpolate(film, (-(-rows // step), -(-columns // step)), mode="area")
+        film = F.pad(film, (0, -columns % step, 0, -rows % step), mode="replicate")
+        film = F.avg_pool2d(film, step)
     kernel = _kernel(sigma / step)
     reach = len(kernel) // 2
     film = F.pad(film, (reach,) * 4, mode="replicate")
     film = F.conv2d(F.conv2d(film, kernel.reshape(1, 1, -1, 1)), kernel.reshape(1, 1, 1, -1))
     if step > 1:
-        film = F.interpolate(film, (rows, columns), mode="bilinear", align_corners=False)
-    return film[0, 0].numpy()
+        film = F.interpolate(film, scale_factor=step, mode="bilinear", align_corners=False)
+    return film[0, 0, :rows, :columns].numpy()
 
 
 def _kernel(sigma: float) -> torch.Tensor:

@@ -17,8 +17,8 @@ __all__ = ["Bar", "Box", "Disc", "Mark", "Path", "Ring", "Shape", "covering", "p
 _THIN = 0.6
 # nothing opaque comes nearer to a landmark, in mm
 _CLEAR = 2.0
-# opacity of what may lie over a landmark
-_SEEN_THROUGH = 0.4
+# share of the contrast that is left around a landmark
+_LEFT = 0.5
 
 
 class Shape(ABC):
@@ -208,9 +208,10 @@ def paint(pixels: np.ndarray, marks: Iterable[Mark]) -> np.ndarray:
 
 
 def seen_through(marks: Iterable[Mark], view: View, R: np.random.RandomState, free: tuple[str, ...] = ()) -> list[Mark]:
-    """Return marks of which none hides a landmark: what is opaque and near one becomes translucent.
+    """Return marks of which none hides a landmark: those near one become translucent, where they were opaque.
 
-    A landmark under metal could not be seen, and the networks should not learn to guess it.
+    A landmark under metal could not be seen, and the networks should not learn to guess it. At least half of the
+    contrast is left around each landmark, under all marks together. Lines and dots that hide nothing may be opaque.
 
     Args:
         marks: what is to be painted.
@@ -219,12 +220,16 @@ def seen_through(marks: Iterable[Mark], view: View, R: np.random.RandomState, fr
         free: symbols of landmarks that may be hidden.
     """
     guarded = np.array([point for symbol, point in view.points.items() if symbol not in free]).reshape(-1, 2)
+    left = np.ones(len(guarded))
     result = []
     for mark in marks:
         shape = mark.shape
-        if mark.opacity > _SEEN_THROUGH and shape.thickness > _THIN * view.per_mm and len(guarded):
-            nearest = shape.distance(guarded[:, 0], guarded[:, 1]).min()
-            if nearest < _CLEAR * view.per_mm:
-                mark = replace(mark, opacity=float(R.uniform(0.1, _SEEN_THROUGH)))
+        if shape.thickness > _THIN * view.per_mm and len(guarded):
+            near = shape.distance(guarded[:, 0], guarded[:, 1]) < _CLEAR * view.per_mm
+            if near.any():
+                most = max(1 - _LEFT / left[near].min(), 0.0)
+                if mark.opacity > most:
+                    mark = replace(mark, opacity=float(most * R.uniform(0.3, 1)))
+                left[near] *= 1 - mark.opacity
         result.append(mark)
     return result

@@ -10,7 +10,7 @@ from monai_ceph.transforms.styles.view import View
 
 __all__ = ["RandLocalContrast", "RandLocalContrastD", "RandLocalContrastDict", "RandLocalContrastd", "equalized"]
 
-_BINS = 128
+_BINS, _STEPS = 128, 1024
 
 
 def equalized(pixels: np.ndarray, tiles: tuple[int, int], limit: float) -> np.ndarray:
@@ -22,32 +22,38 @@ def equalized(pixels: np.ndarray, tiles: tuple[int, int], limit: float) -> np.nd
     Args:
         pixels: float32.
         tiles: how many, in rows and in columns.
-        limit: largest slope of a curve; 1 changes nothing.
+        limit: about the largest slope of a curve; 1 changes nothing.
     """
     rows, columns = pixels.shape
-    level = np.clip(pixels * (_BINS - 1), 0, _BINS - 1)
-    low = level.astype(np.int32)
+    level = np.clip(pixels * _STEPS, 0, _STEPS - 1).astype(np.int32)
     tile_row = np.arange(rows) * tiles[0] // rows
     tile_column = np.arange(columns) * tiles[1] // columns
     number = (tile_row * tiles[1])[:, None] + tile_column
-    counts = np.bincount((number * _BINS + low).ravel(), minlength=tiles[0] * tiles[1] * _BINS)
-    share = counts.reshape(-1, _BINS) / np.maximum(counts.reshape(-1, _BINS).sum(axis=1, keepdims=True), 1)
-    cut = np.minimum(share, limit / _BINS)
-    cut += (1 - cut.sum(axis=1, keepdims=True)) / _BINS
-    curve = np.cumsum(cut, axis=1)
-    # the curve at the middle of a bin
-    curve = (curve - cut / 2).astype(np.float32).ravel()
+    curves = _curves(level // (_STEPS // _BINS) + number * _BINS, tiles[0] * tiles[1], limit)
     above, down = _neighbours(rows, tiles[0])
     left, right = _neighbours(columns, tiles[1])
     result = np.zeros_like(pixels)
     for row, row_weight in ((above, 1 - down), (np.minimum(above + 1, tiles[0] - 1), down)):
         for column, column_weight in ((left, 1 - right), (np.minimum(left + 1, tiles[1] - 1), right)):
-            offset = ((row * tiles[1])[:, None] + column) * _BINS
             weight = row_weight[:, None] * column_weight
             if weight.any():
-                result += weight * np.take(curve, offset.astype(np.int32) + low)
-    # between two bins, the grey value itself
-    return result + (level - low - 0.5) / _BINS
+                offset = ((row * tiles[1])[:, None] + column).astype(np.int32) * _STEPS
+                result += weight * np.take(curves, offset + level)
+    return result
+
+
+def _curves(places: np.ndarray, tiles: int, limit: float) -> np.ndarray:
+    """Return ``_STEPS`` values of each tile's curve; ``places`` are the bins of all pixels, one tile after another."""
+    counts = np.bincount(places.ravel(), minlength=tiles * _BINS).reshape(tiles, _BINS)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    for _ in range(8):
+        # what is cut off is spread over all grey values, and may have to be cut again
+        share = np.minimum(share, limit / _BINS)
+        share = share + (1 - share.sum(axis=1, keepdims=True)) / _BINS
+    before = np.cumsum(share, axis=1) - share
+    inside = (np.arange(_STEPS // _BINS) + 0.5) / (_STEPS // _BINS)
+    curves = before[:, :, None] + share[:, :, None] * inside
+    return np.asarray(curves, dtype=np.float32).ravel()
 
 
 def _neighbours(length: int, tiles: int) -> tuple[np.ndarray, np.ndarray]:

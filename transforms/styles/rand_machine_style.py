@@ -84,20 +84,21 @@ PROCESSING_STYLES = tuple(STYLES)[_FIRST_OF_PROCESSING:]
 class RandMachineStyle(RandomizableTransform):
     """Change a film as another machine would: some styles, drawn at random.
 
-    Only styles that can change something on the grid take part. Those chosen are applied in the order in which they
+    Only styles whose objects lie on the grid or near it take part. Those chosen are applied in the order in which they
     arise on real films. Landmarks and geometry stay as they are, and grey values in 0..1.
 
     Args:
         prob: probability of any change.
         max_count: most styles of a film; all counts from 1 are equally likely.
         styles: names from :data:`STYLES`; None: all.
-        exclude: names that are left out, to measure what happens under styles that training did not draw.
+        exclude: names that are left out, to measure what happens under styles that training did not draw. Names that
+            are not in ``styles`` are allowed. If none is left, nothing changes.
         symbols: the landmarks' symbols, in order.
 
     It has no inverse.
 
     Raises:
-        ValueError: if a style does not exist, none is left, or ``max_count`` is below 1.
+        ValueError: if a style does not exist, or ``max_count`` is below 1.
     """
 
     backend = [TransformBackends.TORCH]  # noqa: RUF012
@@ -118,8 +119,6 @@ class RandMachineStyle(RandomizableTransform):
         if max_count < 1:
             raise ValueError(f"max_count must be positive, got {max_count}")
         self.styles = [style for name, style in STYLES.items() if name in wanted and name not in exclude]
-        if not self.styles:
-            raise ValueError("exclude leaves no style")
         self.max_count, self.symbols = max_count, tuple(symbols)
         self.chosen: list[str] = []
         self.changes: list[Change] = []

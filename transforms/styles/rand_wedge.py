@@ -29,7 +29,7 @@ class RandWedge(RandStyle):
         start = (max(front) if front else middle) + between(R, -45, 15)
         ramp = between(R, 0.5, 4) if R.uniform() < 0.3 else between(R, 4, 40)
         strength = between(R, 0.1, 0.6)
-        grows = between(R, 0, 0.01)
+        grows = between(R, 0, 0.004)
         angle = math.radians(float(R.normal(0, 8)))
         way = math.cos(angle) * view.anterior + math.sin(angle) * view.inferior
         # turned about the middle of the face

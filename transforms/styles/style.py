@@ -69,7 +69,7 @@ class RandStyle(RandomizableTransform):
 
     @staticmethod
     def reaches(view: View) -> bool:
-        """Whether the style can change anything that the grid shows."""
+        """Whether what the style draws lies on the grid or near it."""
         return True
 
     @staticmethod
