@@ -257,9 +257,15 @@ def judge(model: dict[str, Any], evidence: Evidence) -> dict[str, np.ndarray]:
     }
 
 
-def cross_fitted(evidence: Evidence) -> dict[str, np.ndarray]:
+def fifth_of(evidence: Evidence) -> np.ndarray:
+    """Return the fifth of each detection, (D,): all detections of a film are in one."""
     films = np.random.default_rng(0).permutation(evidence.film.max() + 1)
-    group = np.argsort(films)[evidence.film] % FIFTHS
+    fifths: np.ndarray = np.argsort(films)[evidence.film] % FIFTHS
+    return fifths
+
+
+def cross_fitted(evidence: Evidence) -> dict[str, np.ndarray]:
+    group = fifth_of(evidence)
     found: dict[str, np.ndarray] = {}
     for fifth in range(FIFTHS):
         mine = group == fifth

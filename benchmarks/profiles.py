@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,13 +30,15 @@ TRAINING_FIGURES = (
 CLINICS: tuple[GroundTruth, ...] = ("senior", "junior", "mean")
 
 
-def detected(films: list[Film], folder: Path, device: str | None) -> list[Detection]:
-    """Return the detection on each film, from the folder if it is there."""
+def detected(
+    films: list[Film], folder: Path, device: str | None, overrides: dict[str, Any] | None = None
+) -> list[Detection]:
+    """Return the detection on each film, from the folder if it is there; ``overrides`` are config keys."""
     files = [folder / f"{film.image.stem}.json" for film in films]
     if not all(file.exists() for file in files):
         from monai_ceph import CephalogramDetector
 
-        detector = CephalogramDetector(device)
+        detector = CephalogramDetector(device, overrides=overrides)
         folder.mkdir(parents=True, exist_ok=True)
         for film, file in zip(films, files, strict=True):
             if not file.exists():
