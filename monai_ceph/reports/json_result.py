@@ -38,11 +38,10 @@ def save_json(target: Path, detection: Detection) -> None:
 
 
 def result_json(detection: Detection) -> str:
-    """Return the text that :func:`save_json` writes: the detection and its measurements."""
-    result = _FilmResult.model_construct(
-        **dict(detection), measurements=tuple(map(MeasurementRecord.of, detection.measure()))
-    )
-    return result.model_dump_json(indent=2) + "\n"
+    """Return the text that :func:`save_json` writes: the detection and its measurements, one on a line."""
+    film = detection.model_dump_json(indent=2).removesuffix("\n}")
+    records = ",\n    ".join(MeasurementRecord.of(each).model_dump_json() for each in detection.measure())
+    return f'{film},\n  "measurements": [\n    {records}\n  ]\n}}\n'
 
 
 def read_detection(path: Path) -> Detection:
