@@ -1,8 +1,8 @@
 """The result of detection on one film: a typed, versioned model. Its JSON schema is in docs/reference/schema.
 
-``Detection.model_validate_json`` reads a result of this major version, and drops fields that a later minor version
-added. It raises CephError for another major version or none, and pydantic's ValidationError for a wrong or missing
-field.
+``Detection.model_validate_json`` reads a result of this major version and of the one before, and drops fields that it
+does not know. It raises CephError for another major version or none, and pydantic's ValidationError for a wrong or
+missing field.
 """
 
 from __future__ import annotations
@@ -40,9 +40,12 @@ __all__ = [
     "longest_sure_radius",
 ]
 
-SCHEMA_VERSION: Literal["2.2"] = "2.2"
-"""Version of the JSON that is written. A reader of 2.x reads every 2.y, since a minor version only adds fields.
-Anything else that changes makes it 3.0, such as a field that goes, or a new value of a field with listed values."""
+SCHEMA_VERSION: Literal["3.0"] = "3.0"
+"""Version of the JSON that is written. A reader of 3.x reads every 3.y, since a minor version only adds fields.
+Anything else that changes makes it 4.0, such as a field that goes, or a new value of a field with listed values."""
+
+# 3.0 has shorter measurements than 2.2, and a detection does not read them
+_READABLE = ("2", "3")
 
 Status = Literal["ok", "uncertain", "missing"]
 FilmState = Literal["ok", "uncertain"]
@@ -134,33 +137,33 @@ def detected_landmark(
         uncertain_above: a landmark whose radius for 90 % is longer, in these pixels, is ``uncertain``.
         expected: (row, column) of the place where to look for it if it is missing; None or NaN if nothing tells.
     """
-    found = bool(np.isfinite(place).all())
-    y, x = (float(place[0]), float(place[1])) if found else (None, None)
-    known = found and radii is not None
-    doubtful = radii[0] > uncertain_above if radii is not None else score < uncertain_below
-    side = math.sqrt(spacing[0] * spacing[1]) if spacing else None
-    within = [float(radius) for radius in radii] if known and radii is not None else [None, None]
-    within_mm = [radius * side if radius is not None and side else None for radius in within]
-    told = not found and expected is not None and bool(np.isfinite(expected).all())
+    common = {"number": number, "name": name_of(symbol), "symbol": symbol, "score": min(max(score, 0.0), 1.0)}
+    if not np.isfinite(place).all():
+        return DetectedLandmark(**common, x=None, y=None, status="missing", **_x_and_y("expected", expected))
+    known: dict[str, float] = {}
+    if spacing is not None:
+        known = {"x_mm": place[1] * spacing[1], "y_mm": place[0] * spacing[0]}
+    if radii is not None:
+        known |= {"radius_90_px": radii[0], "radius_95_px": radii[1]}
+        if spacing is not None:
+            side = math.sqrt(spacing[0] * spacing[1])
+            known |= {"radius_90_mm": radii[0] * side, "radius_95_mm": radii[1] * side}
+    doubtful = score < uncertain_below if radii is None else radii[0] > uncertain_above
     return DetectedLandmark(
-        number=number,
-        name=name_of(symbol),
-        symbol=symbol,
-        x=x,
-        y=y,
-        x_mm=x * spacing[1] if x is not None and spacing else None,
-        y_mm=y * spacing[0] if y is not None and spacing else None,
-        score=min(max(score, 0.0), 1.0),
-        status="missing" if not found else "uncertain" if doubtful else "ok",
-        raw_x=float(raw[1]) if found and raw is not None else None,
-        raw_y=float(raw[0]) if found and raw is not None else None,
-        radius_90_px=within[0],
-        radius_95_px=within[1],
-        radius_90_mm=within_mm[0],
-        radius_95_mm=within_mm[1],
-        expected_x=float(expected[1]) if told and expected is not None else None,
-        expected_y=float(expected[0]) if told and expected is not None else None,
+        **common,
+        x=float(place[1]),
+        y=float(place[0]),
+        status="uncertain" if doubtful else "ok",
+        **_x_and_y("raw", raw),
+        **{name: float(value) for name, value in known.items()},
     )
+
+
+def _x_and_y(prefix: str, place: Sequence[float] | None) -> dict[str, float]:
+    """Return the fields for a place (row, column); none if it is not known."""
+    if place is None or not np.isfinite(place).all():
+        return {}
+    return {f"{prefix}_x": float(place[1]), f"{prefix}_y": float(place[0])}
 
 
 def longest_sure_radius(mm: float, spacing: tuple[float, float] | None, middle_mm_per_pixel: float) -> float:
@@ -212,7 +215,7 @@ def film_state(landmarks: Sequence[DetectedLandmark], uncertain_above: float, fo
 class Detection(_Record):
     """The landmarks of one film. Coordinates: x right, y down, pixel centres at integers, source pixels."""
 
-    schema_version: Literal["2.2"] = SCHEMA_VERSION
+    schema_version: Literal["3.0"] = SCHEMA_VERSION
     file: str = Field(description="path or name of the film")
     frame: int | None = Field(default=None, ge=1, description="frame number in a multi-frame image, from 1; else null")
     study_uid: str | None = Field(default=None, description="DICOM Study Instance UID")
@@ -260,12 +263,13 @@ class Detection(_Record):
     def _check_version(cls, data: Any, info: ValidationInfo) -> Any:
         if not isinstance(data, dict) or ("schema_version" not in data and info.mode == "python"):
             return data
-        version, major = data.get("schema_version"), SCHEMA_VERSION.split(".")[0]
+        version = data.get("schema_version")
         if not isinstance(version, str) or not re.fullmatch(r"\d{1,9}\.\d{1,9}", version):
             raise CephError("not a result of monai-ceph: it has no schema_version such as " + SCHEMA_VERSION)
-        if version.split(".")[0] != major:
+        if version.split(".")[0] not in _READABLE:
             raise CephError(
-                f"the result has schema version {version}, and monai-ceph {__version__} reads {major}.x: "
+                f"the result has schema version {version}, and monai-ceph {__version__} reads "
+                f"{' and '.join(f'{major}.x' for major in _READABLE)}: "
                 "use the version of monai-ceph that wrote it, or detect again"
             )
         return {**data, "schema_version": SCHEMA_VERSION}

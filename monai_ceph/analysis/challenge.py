@@ -20,7 +20,7 @@ between 0 and 2 mm has no class, and all rates are mean recall.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -206,7 +206,8 @@ class FilmClass:
 def film_classes(measurements: Iterable[Measurement]) -> tuple[FilmClass, ...]:
     """Return the eight classes of one film; a measurement without a value has none.
 
-    MW has no interval, because its sign jumps, so its class is never in doubt here.
+    MW has no interval, because its sign jumps. What it may be follows from the intervals of overjet and overbite: its
+    size is that of both together, and its sign is in doubt where that of the overjet is.
 
     Args:
         measurements: of the film.
@@ -217,7 +218,8 @@ def film_classes(measurements: Iterable[Measurement]) -> tuple[FilmClass, ...]:
         each = values.get(measurement_of(measure))
         if each is None or each.value is None:
             continue
-        low, high = each.interval or (each.value, each.value)
+        interval = _modified_wits_range(values, each.value) if index == _MW else each.interval
+        low, high = interval or (each.value, each.value)
         # a class may lie between two limits, and both limits belong to class 1
         places = [each.value, low, high, *(limit for limit in (measure.low, measure.high) if low < limit < high)]
         table = np.full((len(places), len(MEASURES)), math.nan)
@@ -227,6 +229,18 @@ def film_classes(measurements: Iterable[Measurement]) -> tuple[FilmClass, ...]:
         names = () if classes[0] == NO_CLASS else tuple(measure.classes[number - 1] for number in known)
         found.append(FilmClass(each.symbol, names))
     return tuple(found)
+
+
+def _modified_wits_range(values: Mapping[str, Measurement], value: float) -> tuple[float, float] | None:
+    """Return between which values MW may lie; None if that is not known."""
+    overjet, overbite = (each and each.interval for each in map(values.get, ("Overjet", "Overbite")))
+    if overjet is None or overbite is None:
+        return None
+    longest = math.hypot(*(max(map(abs, ends)) for ends in (overjet, overbite)))
+    if value == 0 or overjet[0] * value <= 0 or overjet[1] * value <= 0:
+        return -longest, longest
+    shortest = math.hypot(*(0 if low <= 0 <= high else min(abs(low), abs(high)) for low, high in (overjet, overbite)))
+    return (shortest, longest) if value > 0 else (-longest, -shortest)
 
 
 @dataclass(frozen=True)

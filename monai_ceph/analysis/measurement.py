@@ -19,6 +19,7 @@ from monai_ceph.analysis.uncertainty import (
     COVERAGE,
     RADIUS_95,
     head_size,
+    interval_factor,
     is_mirrored,
     landmark_errors,
     quarter_turns,
@@ -126,6 +127,10 @@ class _Film:
             else errors.get(symbol, math.nan) * size
             for symbol in face
         }
+
+    def interval_factor(self, definition: Definition) -> float:
+        """Return the factor of the interval, by where the errors of the landmarks come from."""
+        return interval_factor(definition.symbol, [symbol in self.radii_95 for symbol in definition.landmarks])
 
 
 def measure(
@@ -259,7 +264,8 @@ def _measurement(
     if reason is None:
         interval = None
         if math.isfinite(error) and definition.smooth:
-            interval = (value - COVERAGE * error, value + COVERAGE * error)
+            half = COVERAGE * error * film.interval_factor(definition)
+            interval = (value - half, value + half)
         found = {"interval": interval, **_compared(value, interval, norm)}
     return Measurement(
         symbol=definition.symbol,

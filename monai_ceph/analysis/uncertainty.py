@@ -2,14 +2,15 @@
 
 The error of a landmark is taken as an isotropic Gaussian, independent of the other landmarks. Its standard deviation
 per axis comes from the radius that the detector gives it on the film, and otherwise from the figures here, in
-proportion to the head on the film. It says nothing of a bias that all films of a place have.
+proportion to the head on the film. Errors are neither isotropic nor independent, so the interval of each measurement
+then gets a factor that was counted on films, as in split conformal prediction.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from importlib import resources
 
@@ -18,7 +19,15 @@ import numpy as np
 from monai_ceph import weights
 from monai_ceph.landmarks import SYMBOLS
 
-__all__ = ["COVERAGE", "RADIUS_95", "head_size", "is_mirrored", "landmark_errors", "quarter_turns"]
+__all__ = [
+    "COVERAGE",
+    "RADIUS_95",
+    "head_size",
+    "interval_factor",
+    "is_mirrored",
+    "landmark_errors",
+    "quarter_turns",
+]
 
 COVERAGE = 1.959964
 """Standard deviations on each side of a value that make an interval of 95 %."""
@@ -38,6 +47,27 @@ def landmark_errors() -> Mapping[str, float]:
     errors = {symbol: math.sqrt((mean**2 + sd**2) / 2) for symbol, (mean, sd) in figures["detected"].items()}
     errors |= {symbol: distance / math.sqrt(math.pi) for symbol, distance in figures["repeated"].items()}
     return {symbol: error / figures["sella_nasion"] for symbol, error in errors.items()}
+
+
+@cache
+def _interval_factors() -> Mapping[str, Mapping[str, float]]:
+    text = resources.files(__package__).joinpath("interval_factors.json").read_text(encoding="utf-8")
+    factors: Mapping[str, Mapping[str, float]] = json.loads(text)["factors"]
+    return factors
+
+
+def interval_factor(symbol: str, from_radii: Collection[bool]) -> float:
+    """Return how many times as long an interval must be as linearisation says, to hold the value in 95 % of cases.
+
+    It was counted on films that the networks had not seen (``benchmarks/intervals.py``), for landmarks with radii and
+    for those without. With some of both it is the larger one.
+
+    Args:
+        symbol: of the measurement. One that was not counted, since it needs a landmark that only people place, has 1.
+        from_radii: for each of its landmarks, whether its error comes from a radius.
+    """
+    kinds = {"with_radii" if known else "without_radii" for known in from_radii}
+    return max((_interval_factors()[kind].get(symbol, 1.0) for kind in kinds), default=1.0)
 
 
 @cache

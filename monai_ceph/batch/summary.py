@@ -10,6 +10,7 @@ from monai_ceph.batch.ledger import ENDED_WELL, Ledger
 from monai_ceph.batch.results import Results
 from monai_ceph.batch.sending import Sent
 from monai_ceph.errors import StoppedError
+from monai_ceph.reports.measurement_record import DEFINITIONS_FILE, definitions_json
 from monai_ceph.reports.measurement_table import (
     MEASUREMENT_COLUMNS,
     FilmMeasurements,
@@ -121,6 +122,9 @@ def save_tables(ledger: Ledger, results: Results, options: Options) -> None:
                 target = measurements
                 films = map(FilmMeasurements.of, _detections(ledger))
                 write_measurements_parquet(parts.enter_context(written_beside(target)), films)
+            if "json" in options.formats:
+                target = out / DEFINITIONS_FILE
+                parts.enter_context(written_beside(target)).write_text(definitions_json(), encoding="utf-8")
     except OSError as error:
         raise StoppedError(f"{target}: {error.strerror or error}") from error
     results.publish(tables_of(options.formats))

@@ -13,6 +13,16 @@ if TYPE_CHECKING:
 __all__ = ["chosen_norms"]
 
 
+def _ages(norms: Norms, sex: Sex | None) -> str:
+    """Return which norms that are used are those of an age, by age."""
+    found: dict[tuple[float, float], list[str]] = {}
+    for symbol in norms.by_symbol:
+        norm = norms.find(symbol, sex)
+        if norm is not None and norm.age is not None:
+            found.setdefault(norm.age, []).append(symbol)
+    return "; ".join(f"{low:g} to {high:g} years: {', '.join(symbols)}" for (low, high), symbols in found.items())
+
+
 def chosen_norms(names: list[str] | None, sex: Sex | None, age: float | None) -> Norms | None:
     """Return the norms that an option names; None without the option. Warn of norms that cannot be used.
 
@@ -39,4 +49,6 @@ def chosen_norms(names: list[str] | None, sex: Sex | None, age: float | None) ->
         warn(f"the norms of {', '.join(for_one_sex)} are for one sex and are not used; give --sex F or --sex M")
     if others := [symbol for symbol in unused if symbol not in for_one_sex]:
         warn(f"the norms of {', '.join(others)} are for another sex or age and are not used")
+    if age is None and (said := _ages(norms, sex)):
+        warn(f"without --age, norms of an age are used for all films: {said}")
     return norms

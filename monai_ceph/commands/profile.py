@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar
 
 import typer
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["profile"]
 
 _Result = TypeVar("_Result")
+_Done: TypeAlias = "Callable[[Film], None]"
+_Taught: TypeAlias = "tuple[Profile, Iterable[str]]"
 
 profile = typer.Typer(
     help="A clinic's profile: where its landmarks lie, compared with those detected.", no_args_is_help=True
@@ -64,21 +66,18 @@ def learn(
     from monai_ceph.profiles.profile import check_text
 
     try:
-        _check_target(out)
         called = check_text("--name", name if name is not None else out.stem)
-        person = check_text("--by", by) if by is not None else None
 
-        def work(films: list[Film], detector: Detector, done: Callable[[Film], None]) -> tuple[Profile, Iterable[str]]:
+        def teach(films: list[Film], detector: Detector, person: str | None, done: _Done) -> _Taught:
             from monai_ceph.profiles.learn import learn as learned
 
             return learned(films, detector, called, person, done)
 
-        (result, left_out), unread = _on_films(corrected, films, pixel_spacing, device, config, work)
-        _write(result, out)
+        result, left_out = _write_taught(out, by, teach, corrected, films, pixel_spacing, device, config)
     except (CephError, OSError) as error:
         stop(error)
     _print(result)
-    _end(out, (*unread, *left_out))
+    _end(out, left_out)
 
 
 @profile.command()
@@ -102,28 +101,24 @@ def update(
     """
     check_spacing(pixel_spacing)
     from monai_ceph.profiles import load_profile
-    from monai_ceph.profiles.profile import check_text
 
     target = out or old
     try:
         before = load_profile(old)
-        _check_target(target)
-        person = check_text("--by", by) if by is not None else None
 
-        def work(films: list[Film], detector: Detector, done: Callable[[Film], None]) -> tuple[Profile, Iterable[str]]:
+        def teach(films: list[Film], detector: Detector, person: str | None, done: _Done) -> _Taught:
             from monai_ceph.profiles.learn import update as updated
 
             return updated(before, films, detector, person, done)
 
-        (result, left_out), unread = _on_films(more, films, pixel_spacing, device, config, work)
-        _write(result, target)
+        result, left_out = _write_taught(target, by, teach, more, films, pixel_spacing, device, config)
     except (CephError, OSError) as error:
         stop(error)
     _print(result)
     from monai_ceph.profiles.words import history_words
 
     _say("Taught " + "; ".join(history_words(result)) + ".")
-    _end(target, (*unread, *left_out))
+    _end(target, left_out)
 
 
 @profile.command()
@@ -149,7 +144,7 @@ def check(
     try:
         known = load_profile(old)
 
-        def work(films: list[Film], detector: Detector, done: Callable[[Film], None]) -> tuple[Drift, Iterable[str]]:
+        def work(films: list[Film], detector: Detector, done: _Done) -> tuple[Drift, Iterable[str]]:
             from monai_ceph.profiles.drift import drift
             from monai_ceph.profiles.learn import check_evidence, compare
 
@@ -173,13 +168,35 @@ def check(
     _end(None, (*unread, *left_out))
 
 
-def _check_target(out: Path) -> None:
-    """Check before the work that the file may be written."""
+def _write_taught(
+    out: Path,
+    by: str | None,
+    teach: Callable[[list[Film], Detector, str | None, _Done], _Taught],
+    folder: Path,
+    films: list[Path] | None,
+    pixel_spacing: float | None,
+    device: str | None,
+    config: list[Path] | None,
+) -> tuple[Profile, tuple[str, ...]]:
+    """Teach a profile the corrected films of a folder and write it; return also what was left out."""
     if out.suffix.lower() not in (".yaml", ".yml"):
         raise CephError(f"--out {out}: the name must end in .yaml")
+    from monai_ceph.profiles import profile_text
+    from monai_ceph.profiles.profile import check_text
     from monai_ceph.storage.written_files import WrittenFiles
 
-    WrittenFiles(out.parent).check(out.name)
+    files = WrittenFiles(out.parent)
+    # before the work
+    files.check(out.name)
+    person = check_text("--by", by) if by is not None else None
+
+    def work(films: list[Film], detector: Detector, done: _Done) -> _Taught:
+        return teach(films, detector, person, done)
+
+    (result, left_out), unread = _on_films(folder, films, pixel_spacing, device, config, work)
+    with files.writing(out.name) as part:
+        part.write_text(profile_text(result), encoding="utf-8")
+    return result, (*unread, *left_out)
 
 
 def _on_films(
@@ -188,7 +205,7 @@ def _on_films(
     pixel_spacing: float | None,
     device: str | None,
     config: list[Path] | None,
-    work: Callable[[list[Film], Detector, Callable[[Film], None]], tuple[_Result, Iterable[str]]],
+    work: Callable[[list[Film], Detector, _Done], tuple[_Result, Iterable[str]]],
 ) -> tuple[tuple[_Result, Iterable[str]], tuple[str, ...]]:
     """Read the corrected films and work on them with a detector, under a bar; return also what could not be read."""
     from monai_ceph.commands.corrected_films import corrected_films
@@ -202,14 +219,6 @@ def _on_films(
         detector = CephalogramDetector(device, tuple(config or ()))
         progress.step("detecting")
         return work(found.films, detector, lambda film: progress.advance()), found.left_out
-
-
-def _write(result: Profile, out: Path) -> None:
-    from monai_ceph.profiles import profile_text
-    from monai_ceph.storage.written_files import WrittenFiles
-
-    with WrittenFiles(out.parent).writing(out.name) as part:
-        part.write_text(profile_text(result), encoding="utf-8")
 
 
 def _print(result: Profile) -> None:

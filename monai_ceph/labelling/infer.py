@@ -20,6 +20,7 @@ from monai_ceph.labelling.label_map import LABELS, SUFFIXES, write_label_map
 from monai_ceph.labelling.scores import ScoreBook
 from monai_ceph.readers.placement import Placement, placement_of, refuse_format
 from monai_ceph.reports.markups import SUFFIX, save_markups
+from monai_ceph.reports.measurement_record import measurement_records
 from monai_ceph.reports.notes import NOTICE
 from monai_ceph.result import Detection
 
@@ -143,7 +144,7 @@ def as_params(detection: Detection, placement: Placement) -> dict[str, Any]:
     """
     return {
         **detection.model_dump(mode="json", exclude={"seconds"}),
-        "measurements": [measurement.model_dump(mode="json") for measurement in measure(detection)],
+        "measurements": measurement_records(measure(detection)),
         "notice": NOTICE,
         "markups": _unit_of_markups(detection, placement),
         "annotations": as_annotations(_rows_and_columns(detection), detection.rows),

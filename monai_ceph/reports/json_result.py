@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pydantic import ConfigDict, Field, ValidationError
 
-from monai_ceph.analysis import Measurement
 from monai_ceph.errors import CephError
+from monai_ceph.reports.measurement_record import MeasurementRecord
 from monai_ceph.result import Detection
 from monai_ceph.storage.atomic import written_beside
 
@@ -22,7 +22,9 @@ class _FilmResult(Detection):
 
     model_config = ConfigDict(title="Detection")
 
-    measurements: tuple[Measurement, ...] = Field(description="angles, ratios and lengths, with the norms of the run")
+    measurements: tuple[MeasurementRecord, ...] = Field(
+        description="angles, ratios and lengths; measurement_definitions.json says what each is"
+    )
 
 
 def save_json(target: Path, detection: Detection) -> None:
@@ -36,9 +38,10 @@ def save_json(target: Path, detection: Detection) -> None:
 
 
 def result_json(detection: Detection) -> str:
-    """Return the text that :func:`save_json` writes: the detection and its measurements."""
-    result = _FilmResult.model_construct(**dict(detection), measurements=detection.measure())
-    return result.model_dump_json(indent=2) + "\n"
+    """Return the text that :func:`save_json` writes: the detection and its measurements, one on a line."""
+    film = detection.model_dump_json(indent=2).removesuffix("\n}")
+    records = ",\n    ".join(MeasurementRecord.of(each).model_dump_json() for each in detection.measure())
+    return f'{film},\n  "measurements": [\n    {records}\n  ]\n}}\n'
 
 
 def read_detection(path: Path) -> Detection:

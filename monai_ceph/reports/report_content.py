@@ -97,6 +97,11 @@ class MeasurementGroup:
     title: str
     rows: tuple[MeasurementRow, ...]
 
+    @property
+    def normed(self) -> bool:
+        """Whether a measurement of the group has a norm; otherwise two columns would be empty."""
+        return any(row.norm for row in self.rows)
+
 
 @dataclass(frozen=True)
 class ClassRow:

@@ -20,6 +20,7 @@ from monai_ceph.readers.radiograph import square_spacing
 from monai_ceph.reports.film_picture import film_png
 from monai_ceph.reports.film_tracing import tracing_bytes
 from monai_ceph.reports.html_report import report_html
+from monai_ceph.reports.measurement_record import DEFINITIONS_FILE, definitions_json, measurement_records
 from monai_ceph.reports.measurement_table import MEASUREMENT_COLUMNS, FilmMeasurements, measurement_rows
 from monai_ceph.reports.pdf_report import pdf_report
 from monai_ceph.reports.report_content import film_report
@@ -125,6 +126,7 @@ def export_results(
     if summary.written:
         _write_table(files, "landmarks.csv", REVIEW_COLUMNS, rows)
         _write_table(files, "measurements.csv", MEASUREMENT_COLUMNS, measurements)
+        _write(files, DEFINITIONS_FILE, definitions_json())
         if (newest := head(store.folder)) is not None:
             _write(files, HEAD, json.dumps(newest._asdict()) + "\n")
     return summary
@@ -232,7 +234,7 @@ def _entries(detection: Detection, revision: StoredRevision) -> Iterator[dict[st
 def _json(detection: Detection, revision: StoredRevision, link: Link | None) -> str:
     film = detection.model_dump(mode="json", exclude={"schema_version", "landmarks", "seconds", "state"})
     whole = {
-        "reviewed_schema_version": "1.0",
+        "reviewed_schema_version": "2.0",
         **film,
         "review": {
             **revision.model_dump(
@@ -242,7 +244,7 @@ def _json(detection: Detection, revision: StoredRevision, link: Link | None) -> 
             "audit": None if link is None else link._asdict(),
         },
         "landmarks": list(_entries(detection, revision)),
-        "measurements": [each.model_dump(mode="json") for each in detection.measure()],
+        "measurements": measurement_records(detection.measure()),
     }
     return json.dumps(whole, ensure_ascii=False, indent=2) + "\n"
 

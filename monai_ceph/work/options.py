@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from monai_ceph.errors import CephError
+from monai_ceph.reports.measurement_record import DEFINITIONS_FILE
 from monai_ceph.result import ModelIdentity
 
 __all__ = [
@@ -150,8 +151,9 @@ def film_files(out: Path, stem: str, formats: Collection[str] = FORMATS) -> dict
 
 
 def tables_of(formats: Collection[str]) -> list[str]:
-    """Return the names of the tables that a run writes with these formats."""
-    return [*(name for key, names in TABLES.items() if key in formats for name in names), ERRORS, DUPLICATES]
+    """Return the names of the files for all films that a run writes with these formats."""
+    tables = [name for key, names in TABLES.items() if key in formats for name in names]
+    return [*tables, ERRORS, DUPLICATES, *([DEFINITIONS_FILE] if "json" in formats else [])]
 
 
 def film_folders(out: Path) -> list[Path]:

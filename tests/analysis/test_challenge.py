@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monai_ceph.analysis import Norms, measure
 from monai_ceph.analysis.challenge import (
     MEASURES,
     NO_CLASS,
@@ -18,6 +19,7 @@ from monai_ceph.analysis.challenge import (
     challenge_values,
     class_agreement,
     corrected_classes,
+    film_classes,
 )
 from monai_ceph.datasets import isbi2015
 from monai_ceph.landmarks import SYMBOLS
@@ -34,6 +36,32 @@ def head(**places: tuple[float, float]) -> np.ndarray:
         **{"LI": (1430, 1800), "UI": (1460, 1800), "PNS": (900, 1500), "ANS": (1400, 1500)},
     } | places
     return np.array([[drawn.get(symbol, (500, 500)) for symbol in SYMBOLS]], dtype=float)
+
+
+@pytest.mark.parametrize(
+    ("overjet", "overbite", "classes"),
+    [
+        ((2.5, 3.5), (-0.5, 0.5), ("normal",)),
+        ((2.5, 3.5), (-4.0, 4.0), ("normal", "large overjet")),
+        # between 0 and 2 mm there is no class
+        ((0.5, 3.5), (-0.5, 0.5), ("normal",)),
+        ((-0.5, 3.5), (-0.5, 0.5), ("normal", "anterior cross bite")),
+        (None, (-0.5, 0.5), ("normal",)),
+    ],
+)
+def test_the_doubt_of_the_modified_wits_is_that_of_overjet_and_overbite(
+    overjet: tuple[float, float] | None, overbite: tuple[float, float], classes: tuple[str, ...]
+) -> None:
+    """The tips are 3 mm apart, the upper one ahead."""
+    places = dict(zip(SYMBOLS, head()[0].tolist(), strict=True))
+    found = measure(places, 0.1, turned=0, mirrored=False, norms=Norms())
+    intervals = {"Overjet": overjet, "Overbite": overbite}
+    changed = [
+        each.model_copy(update={"interval": intervals[each.symbol]}) if each.symbol in intervals else each
+        for each in found
+    ]
+    (mw,) = (each for each in film_classes(changed) if each.symbol == "MW")
+    assert (mw.classes, mw.certain) == (classes, len(classes) == 1)
 
 
 def by_hand(points: np.ndarray) -> list[float]:

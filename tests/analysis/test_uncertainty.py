@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 
 from monai_ceph.analysis import DEFINITIONS, Norms, measure
 from monai_ceph.analysis.plane import Face
-from monai_ceph.analysis.uncertainty import head_size, is_mirrored, landmark_errors, quarter_turns
+from monai_ceph.analysis.uncertainty import (
+    head_size,
+    interval_factor,
+    is_mirrored,
+    landmark_errors,
+    quarter_turns,
+)
 from monai_ceph.landmarks import SYMBOLS
 from monai_ceph.result import Detection
 from monai_ceph.weights import mean_shape
@@ -34,6 +40,10 @@ WHOLE = HEAD | ADDED
 DRAWS = 20_000
 
 
+def places_in_mm(detection: Detection) -> dict[str, complex]:
+    return {mark.symbol: 0.1 * complex(mark.x, mark.y) for mark in detection.landmarks if mark.x and mark.y}
+
+
 def simulated() -> dict[str, np.ndarray]:
     """Values of each measurement on many heads whose landmarks are off by their errors."""
     random = np.random.default_rng(7)
@@ -45,7 +55,13 @@ def simulated() -> dict[str, np.ndarray]:
     return {each.symbol: each.formula(face) for each in DEFINITIONS if set(each.landmarks) <= WHOLE.keys()}
 
 
+def general(symbol: str) -> float:
+    """The factor of an interval without radii."""
+    return interval_factor(symbol, [False])
+
+
 def test_intervals_hold_95_percent_of_a_simulation() -> None:
+    """As linearisation says, before the factor that was counted on films."""
     found = {each.symbol: each for each in measure(WHOLE, 1.0, norms=Norms())}
     draws = simulated()
     assert len(draws) > 70
@@ -55,10 +71,10 @@ def test_intervals_hold_95_percent_of_a_simulation() -> None:
         interval, value = found[symbol].interval, found[symbol].value
         assert interval is not None
         assert value is not None
-        half = (interval[1] - interval[0]) / 2
+        half = (interval[1] - interval[0]) / 2 / general(symbol)
         assert sum(interval) / 2 == pytest.approx(value)
         assert half / 1.959964 == pytest.approx(np.std(values), rel=0.05), symbol
-        inside = np.mean((interval[0] < values) & (values < interval[1]))
+        inside = np.mean(np.abs(values - value) < half)
         assert inside == pytest.approx(0.95, abs=0.01), symbol
 
 
@@ -68,7 +84,7 @@ def test_a_distance_has_the_errors_of_both_ends() -> None:
     sn = next(each for each in measure(HEAD, 1.0) if each.symbol == "S-N")
     assert sn.interval is not None
     sigma = 70 * math.hypot(errors["S"], errors["N"])
-    assert (sn.interval[1] - sn.interval[0]) / 2 == pytest.approx(1.959964 * sigma, rel=1e-6)
+    assert (sn.interval[1] - sn.interval[0]) / 2 == pytest.approx(general("S-N") * 1.959964 * sigma, rel=1e-6)
 
 
 def test_what_is_known_of_errors() -> None:
@@ -110,7 +126,8 @@ def test_the_interval_grows_with_the_head_and_needs_no_scale() -> None:
     assert small["S-N"].interval is None
     low, high = scaled["S-N"].interval or (0, 0)
     assert (low + high) / 2 == pytest.approx(7)
-    assert high - low == pytest.approx(0.1 * (70 * math.hypot(*(landmark_errors()[s] for s in "SN"))) * 2 * 1.959964)
+    sigma = 7 * math.hypot(*(landmark_errors()[s] for s in "SN"))
+    assert high - low == pytest.approx(general("S-N") * sigma * 2 * 1.959964)
 
 
 @given(
@@ -146,4 +163,25 @@ def test_radii_of_a_film_take_the_place_of_the_usual_errors(detection: Detection
     assert sn.value == pytest.approx(0.1 * 10 * math.sqrt(2))
     assert sn.interval is not None
     # 10 px, 1 mm, per axis and landmark
-    assert (sn.interval[1] - sn.interval[0]) / 2 == pytest.approx(1.959964 * math.sqrt(2), rel=1e-4)
+    half = interval_factor("S-N", [True]) * 1.959964 * math.sqrt(2)
+    assert (sn.interval[1] - sn.interval[0]) / 2 == pytest.approx(half, rel=1e-4)
+    # one that a person moved has no radius: the larger factor counts
+    moved = [mark.model_copy(update={"radius_95_px": None}) if mark.symbol == "N" else mark for mark in marks]
+    told = told.model_copy(update={"landmarks": tuple(moved)})
+    mixed = next(each for each in told.measure() if each.symbol == "S-N")
+    sigma = math.hypot(1, landmark_errors()["N"] * (head_size(places_in_mm(told)) or 0))
+    assert mixed.interval is not None
+    factor = max(interval_factor("S-N", [known]) for known in (True, False))
+    assert (mixed.interval[1] - mixed.interval[0]) / 2 == pytest.approx(factor * 1.959964 * sigma, rel=1e-4)
+
+
+def test_the_factors_of_the_intervals() -> None:
+    file = resources.files("monai_ceph.analysis").joinpath("interval_factors.json")
+    factors = json.loads(file.read_text(encoding="utf-8"))["factors"]
+    counted = {each.symbol for each in DEFINITIONS if each.smooth and set(each.landmarks) <= set(SYMBOLS)}
+    assert all(factors[kind].keys() == counted for kind in ("with_radii", "without_radii"))
+    assert all(0.3 < factor < 2 for kind in factors.values() for factor in kind.values())
+    assert interval_factor("SNA", [True, True]) == factors["with_radii"]["SNA"]
+    assert interval_factor("SNA", [True, False]) == max(factors[kind]["SNA"] for kind in factors)
+    # no film with apices was at hand
+    assert (interval_factor("IMPA", [False]), interval_factor("SNA", [])) == (1, 1)

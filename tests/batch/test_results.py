@@ -39,7 +39,11 @@ def no_detector() -> Any:
 
 class TestAPersonsFile:
     @pytest.mark.parametrize(
-        "name", ["landmarks.csv", "measurements.csv", "errors.csv", "duplicates.csv", "landmarks.parquet"]
+        "name",
+        [
+            *("landmarks.csv", "measurements.csv", "errors.csv", "duplicates.csv", "landmarks.parquet"),
+            "measurement_definitions.json",
+        ],
     )
     @pytest.mark.parametrize("options", [{}, {"restart": True}])
     def test_in_the_place_of_a_table(

@@ -115,14 +115,15 @@ class TestDetect:
         assert sorted(path.name for path in (out / "overlays").iterdir()) == ["good.dcm.png", "good.png.png"]
         assert sorted(path.name for path in (out / "json").iterdir()) == ["good.dcm.json", "good.png.json"]
         assert sorted(path.name for path in out.iterdir() if not path.name.startswith(".")) == [
-            *("duplicates.csv", "errors.csv", "json", "landmarks.csv", "measurements.csv", "overlays", "run.sqlite")
+            *("duplicates.csv", "errors.csv", "json", "landmarks.csv", "measurement_definitions.json"),
+            *("measurements.csv", "overlays", "run.sqlite"),
         ]
 
         assert "rejected, 2 failed." in result.stdout
         assert "films per second" in result.stdout
         assert (
-            "Written to out: landmarks.csv, measurements.csv, errors.csv, duplicates.csv, json/, overlays/, "
-            "run.sqlite." in result.stdout
+            "Written to out: landmarks.csv, measurements.csv, errors.csv, duplicates.csv, "
+            "measurement_definitions.json, json/, overlays/, run.sqlite." in result.stdout
         )
         assert "reviews every result" in result.stdout
         # the screen shows the errors too, each with its file and without a traceback

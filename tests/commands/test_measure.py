@@ -190,6 +190,15 @@ class TestNorms:
         assert run("measure", points, "--norms", "mcnamara", "--sex", "F").stderr == ""
         assert "have no effect without --norms" in run("measure", points, "--sex", "F").stderr
 
+    def test_norms_of_an_age_are_named_once_without_an_age(self, points: Path) -> None:
+        said = run("measure", points, "--norms", "downs", "--norms", "ricketts").stderr
+        assert said.replace("\n", " ").strip() == (
+            "without --age, norms of an age are used for all films: "
+            "12 to 17 years: Facial angle, Convexity, A-B plane, FMA, Y-axis (FH); "
+            "9 to 10 years: Maxillary depth, FH-PP, A-NPog, L1-APog (mm)"
+        )
+        assert run("measure", points, "--norms", "ricketts", "--age", "9").stderr == ""
+
     def test_a_row_per_film_has_no_norms(self, points: Path) -> None:
         said = one_line(run("measure", points, "--wide", "--norms", "steiner"))
         assert "--wide has no columns for norms" in said
@@ -265,7 +274,7 @@ class TestOutputs:
         assert [row["film"] for row in rows_of(result.stdout)] == ["one.dcm", "two.png"]
         said = result.stderr.splitlines()
         assert said == [
-            f"monai-ceph: {tmp_path / 'bad.json'}: not a result of monai-ceph: it has no schema_version such as 2.2",
+            f"monai-ceph: {tmp_path / 'bad.json'}: not a result of monai-ceph: it has no schema_version such as 3.0",
             f"monai-ceph: {tmp_path / 'none.png'}: no such file or folder",
         ]
 

@@ -29,6 +29,7 @@ from monai_ceph.labelling.train import FineTune, configs
 from monai_ceph.readers import SpacingSource
 from monai_ceph.readers.placement import placement_of
 from monai_ceph.reports.markups import as_markups, write_markups
+from monai_ceph.reports.measurement_record import measurement_records
 from monai_ceph.result import Detection
 
 
@@ -60,8 +61,8 @@ class TestInfer:
         self, task: InferLandmarks, detectors: FakeDetectors, store: FolderStore
     ) -> None:
         _, params = task(self.request(store, "a.png", result_write_to_file=False))
-        expected = [measurement.model_dump(mode="json") for measurement in measure(detectors.detection)]
-        assert json.loads(json.dumps(params))["measurements"] == expected
+        expected = measurement_records(measure(detectors.detection))
+        assert json.loads(json.dumps(params))["measurements"] == json.loads(json.dumps(expected))
 
     def test_without_a_scale_markups_are_in_pixels(self, task: InferLandmarks, store: FolderStore) -> None:
         file, params = task(self.request(store, "a.png"))

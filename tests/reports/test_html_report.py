@@ -134,6 +134,12 @@ class TestFilm:
         assert "No measurement of this film has a norm." in page.text
         assert page.tags.count("col") == 2
 
+    def test_an_analysis_without_norms_has_no_column_for_them(self) -> None:
+        detection = detection_on()
+        normed, other = some()[0], measurement("FHI", 0.6512, unit="ratio", analyses=("Kim",))
+        page = Page(report_html(film_report(detection, [normed, other]), film_figure(detection, PNG)))
+        assert page.tags.count("col") == 4 + 2
+
 
 def test_the_batch_begins_with_what_needs_a_person_most() -> None:
     entries = [
