@@ -99,9 +99,7 @@ def _draw(
     if count:
         found = Comparison(steps[drawn], heads[drawn], tuple(f"{index:016x}" for index in drawn))
         profile = profile_of(found, IDENTITY, f"{count} films")
-        for index, symbol in enumerate(profile.landmark_set):
-            if (mark := profile.landmarks.get(symbol)) is not None:
-                offsets[index] = mark.forward, mark.down
+        offsets = profile.offsets()
         pairs = [(others[film] * heads[film], typical[film] * heads[film], heads[film]) for film in left]
         radii = np.stack([profile.radii_on_film(*pair)[0] for pair in pairs])
     return np.linalg.norm(steps[left] - offsets, axis=2) * heads[left, None], radii

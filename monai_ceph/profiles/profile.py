@@ -191,6 +191,11 @@ class Profile(_Section):
         radii = [np.nan if film.radius_mm is None else film.radius_mm for film in self.evidence]
         return steps.reshape(-1, len(self.landmark_set), 2), np.array(radii, dtype=float)
 
+    def offsets(self) -> np.ndarray:
+        """Return how far each landmark moves, (N, 2), (forward, down) in radii of the head; 0 where nothing moves."""
+        marks = [self.landmarks.get(symbol) for symbol in self.landmark_set]
+        return np.array([(0.0, 0.0) if mark is None else (mark.forward, mark.down) for mark in marks])
+
     def moved(self, points: np.ndarray, mean_shape: np.ndarray, aspect: float = 1.0) -> np.ndarray | None:
         """Return the landmarks of a film, moved by the profile; a missing one stays missing.
 
@@ -205,11 +210,7 @@ class Profile(_Section):
         frame = head_frame(points, mean_shape, aspect)
         if frame is None:
             return None
-        steps = np.zeros((len(self.landmark_set), 2))
-        for index, symbol in enumerate(self.landmark_set):
-            if (mark := self.landmarks.get(symbol)) is not None:
-                steps[index] = mark.forward, mark.down
-        moved: np.ndarray = points + frame.to_film(steps)
+        moved: np.ndarray = points + frame.to_film(self.offsets())
         return moved
 
     def radii_on_film(
