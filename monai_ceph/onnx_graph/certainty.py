@@ -110,9 +110,7 @@ def _inverse(among: Array, covariance: np.ndarray, middle: float) -> Array:
     def step(_: Array, found: Array) -> tuple[Array, ...]:
         return ndx.asarray(np.asarray(True)), found @ (constant(2 * identity) - among @ found)
 
-    (found,) = loop(
-        step, constant(identity / largest), times=math.ceil(math.log2(largest / smallest)) + _LAST_STEPS
-    )
+    (found,) = loop(step, constant(identity / largest), times=math.ceil(math.log2(largest / smallest)) + _LAST_STEPS)
     return found
 
 

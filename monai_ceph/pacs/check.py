@@ -102,9 +102,9 @@ def check_proposal(propose: ProposeConfig, in_use: Path | None) -> None:
     file = propose.file
     if file.suffix.lower() not in (".yaml", ".yml"):
         raise CephError(f"propose.file {file}: the name must end in .yaml")
-    if in_use is not None and (file.absolute() == in_use.absolute() or (file.exists() and file.samefile(in_use))):
+    if in_use is not None and file.resolve() == in_use.resolve():
         raise CephError(
-            f"propose.file {file}: is the profile in use. Give another file: a person compares both before it is applied"
+            f"propose.file {file}: is the profile in use. Give another file, so that a person can compare both"
         )
     check_text("propose.name", propose.name)
     there = next(each for each in (file.parent, *file.parent.parents) if each.exists())

@@ -21,7 +21,16 @@ from monai_ceph.archives.config import (
     TargetConfig,
 )
 
-__all__ = ["AcceptConfig", "DetectConfig", "HttpConfig", "NodeConfig", "ProposeConfig", "RetryConfig", "ServerTls", "SpoolConfig"]
+__all__ = [
+    "AcceptConfig",
+    "DetectConfig",
+    "HttpConfig",
+    "NodeConfig",
+    "ProposeConfig",
+    "RetryConfig",
+    "ServerTls",
+    "SpoolConfig",
+]
 
 
 class ServerTls(Section):

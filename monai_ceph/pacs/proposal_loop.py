@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -80,9 +80,9 @@ class ProposalLoop:
         self.cause: str | None = None
         """Why the last look failed."""
         self._learned: frozenset[tuple[str, int]] = frozenset()
-        self._wanted = 1
+        self._wanted, self._sentence = 1, "No film was signed yet."
         label = None if in_use is None else in_use.identity().label
-        self.standing = ProfileStanding(label, 0, "No film was signed yet.", self._file())
+        self.standing = ProfileStanding(label, 0, self._sentence, self._file())
 
     def run(self, ended: threading.Event) -> None:
         """Look until the node ends."""
@@ -105,7 +105,8 @@ class ProposalLoop:
             OSError: the disk is full or cannot be read.
         """
         signed = self._signed()
-        if len(signed.keys() - self._learned) < self._wanted:
+        if (new := len(signed.keys() - self._learned)) < self._wanted:
+            self._tell(len(signed), self._wanted - new if self._learned else self._config.after_films)
             return
         # imports what reads films, which a node without proposals does not need
         from monai_ceph.profiles.proposal import propose
@@ -122,7 +123,15 @@ class ProposalLoop:
         self._learned = frozenset(signed)
         # what is enough and was not proposed gains nothing: look again after as many more
         self._wanted = max(self._config.after_films - new, 0) or self._config.after_films
-        self.standing = self._standing(found, len(signed))
+        self._sentence = proposal_summary(found)
+        self.standing = self._standing(found)
+        self._tell(len(signed), self._wanted)
+
+    def _tell(self, signed: int, wanted: int) -> None:
+        """Say how many films are signed, and how many more are needed."""
+        more = f"The next proposal needs {wanted} more signed film{'' if wanted == 1 else 's'}."
+        sentence = f"{self._sentence} {more}"
+        self.standing = replace(self.standing, signed=signed, proposal=sentence, file=self._file())
 
     def _before(self) -> Profile | None:
         """Return the last proposal, None without one that this model can use."""
@@ -139,21 +148,21 @@ class ProposalLoop:
     def _file(self) -> str | None:
         return str(self._config.file) if self._config.file.exists() else None
 
-    def _standing(self, found: Proposal, signed: int) -> ProfileStanding:
+    def _standing(self, found: Proposal) -> ProfileStanding:
         in_mm = [
             None if found.radius_mm is None or np.isnan(share) else round(share * found.radius_mm, 3)
             for share in (found.now, found.then)
         ]
-        from monai_ceph.profiles.words import drift_summary, proposal_summary
+        from monai_ceph.profiles.words import drift_summary
 
         fits = None
         if found.drift is not None and self._in_use is not None:
             fits = drift_summary(self._in_use, found.drift)
         return ProfileStanding(
             self.standing.in_use,
-            signed,
-            proposal_summary(found),
-            self._file(),
+            self.standing.signed,
+            self.standing.proposal,
+            self.standing.file,
             fits,
             found.films,
             *in_mm,
