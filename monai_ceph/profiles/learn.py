@@ -16,7 +16,14 @@ from monai_ceph.errors import CephError
 from monai_ceph.landmarks import SYMBOLS
 from monai_ceph.profiles.estimate import FEWEST_FILMS, Estimate, estimate
 from monai_ceph.profiles.frame import head_frame
-from monai_ceph.profiles.profile import FILMS_FOR_A_RADIUS, FilmEvidence, Lesson, Profile, ProfileLandmark, ProfileRadius
+from monai_ceph.profiles.profile import (
+    FILMS_FOR_A_RADIUS,
+    FilmEvidence,
+    Lesson,
+    Profile,
+    ProfileLandmark,
+    ProfileRadius,
+)
 from monai_ceph.profiles.radii import conformal_radius
 from monai_ceph.readers import Radiograph, read_radiograph
 from monai_ceph.result import Detection, ModelIdentity

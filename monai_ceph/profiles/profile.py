@@ -245,7 +245,7 @@ class Profile(_Section):
 
     @cached_property
     def _errors(self) -> np.ndarray:
-        """Leave-one-out distances of the clinic's points, (films, N), in radii of the head; NaN where one is missing."""
+        """Leave-one-out distances of the clinic's points, (films, N), in radii of the head; NaN where missing."""
         learned = estimate(self.residuals()[0])
         moves = np.array([symbol in self.landmarks for symbol in self.landmark_set])
         return np.where(moves, learned.after, learned.before)
