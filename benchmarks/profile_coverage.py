@@ -49,7 +49,9 @@ def main() -> None:
     parser.add_argument("--evidence", type=Path, required=True, help="file of error_model.py")
     parser.add_argument("--fold", type=int, default=0, help="held out by the networks (default: 0)")
     parser.add_argument("--folds", type=int, default=2, help="number of folds, by seed 0 (default: 2)")
-    parser.add_argument("--films", type=int, nargs="+", default=[3, 5, 10, 15, 19, 20, 40], help="numbers to learn from")
+    parser.add_argument(
+        "--films", type=int, nargs="+", default=[3, 5, 10, 15, 19, 20, 40], help="numbers to learn from"
+    )
     parser.add_argument("--draws", type=int, default=40, help="random draws per number")
     parser.add_argument("--points", type=Path, default=Path("runs/profile_coverage"), help="where detections are kept")
     for name in weights.STAGES:
@@ -59,7 +61,9 @@ def main() -> None:
     kept = dict(np.load(options.evidence))
     kept.pop("shift", None)
     others, typical = radii_of_others(Evidence(**kept))
-    settings = of_fold({f"{name}_weights": getattr(options, f"{name}_weights") for name in weights.STAGES}, options.fold)
+    settings = of_fold(
+        {f"{name}_weights": getattr(options, f"{name}_weights") for name in weights.STAGES}, options.fold
+    )
     settings |= {"error_model": None, "missing_below": 0.0}
     detections: list[Detection] = []
     print("| clinic | films | error, mm | inside 90 % | per landmark | draws | inside 95 % | median radius 90, mm |")
@@ -99,9 +103,7 @@ def _draw(
     if count:
         found = Comparison(steps[drawn], heads[drawn], tuple(f"{index:016x}" for index in drawn))
         profile = profile_of(found, IDENTITY, f"{count} films")
-        for index, symbol in enumerate(profile.landmark_set):
-            if (mark := profile.landmarks.get(symbol)) is not None:
-                offsets[index] = mark.forward, mark.down
+        offsets = profile.offsets()
         pairs = [(others[film] * heads[film], typical[film] * heads[film], heads[film]) for film in left]
         radii = np.stack([profile.radii_on_film(*pair)[0] for pair in pairs])
     return np.linalg.norm(steps[left] - offsets, axis=2) * heads[left, None], radii

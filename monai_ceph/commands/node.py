@@ -48,6 +48,7 @@ def run(config: Config) -> None:
     with _settings(config) as settings:
         from functools import partial
 
+        from monai_ceph.commands.signed_films import SignedFilmReader
         from monai_ceph.pacs.logs import log, log_json
         from monai_ceph.pacs.node import run_node
         from monai_ceph.profiles import load_profile
@@ -57,7 +58,8 @@ def run(config: Config) -> None:
         detect = settings.detect
         try:
             profile = load_profile(detect.profile) if detect.profile is not None else None
-            run_node(settings, partial(make_detector, detect.device, detect.config, profile))
+            signed = SignedFilmReader(settings.review_folder) if settings.review_folder is not None else None
+            run_node(settings, partial(make_detector, detect.device, detect.config, profile), signed)
         except (CephError, OSError) as error:
             # a line of JSON, as all lines of the log
             log("stopped", warning=True, cause=str(error))

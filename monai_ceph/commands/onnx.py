@@ -19,7 +19,7 @@ def onnx(
         list[Path] | None, typer.Option("--config", help="Bundle config that changes single keys, such as weights.")
     ] = None,
 ) -> None:
-    """Write the model as one ONNX file: a film of any size goes in, landmarks and scores come out."""
+    """Write the model as one ONNX file: a film of any size goes in, landmarks and radii come out."""
     need_extra("onnx", "onnx", "onnxscript", "onnxruntime", "ndonnx")
     if out.suffix != ".onnx":
         stop(f"{out}: the name must end with .onnx")

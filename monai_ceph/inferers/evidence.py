@@ -8,18 +8,22 @@ import torch
 from monai_ceph.inferers.windows import Windows
 from monai_ceph.transforms.geometry import apply, fit_similarity
 
-__all__ = ["FEATURES", "ShapeModel", "landmark_evidence"]
+__all__ = ["APART", "CLOSE", "FEATURES", "LEAST", "NOISE", "ShapeModel", "landmark_evidence"]
 
 FEATURES = ("peak", "guide_peak", "spread", "second", "guide", "shape")
 """In the order of the columns of :func:`landmark_evidence`; each grows with doubt."""
 
-# a maximum this far from the landmark is another one; in shares of the head's radius, about 4 mm
-_APART = 0.1
-# heatmap values below this share of the maximum are noise
-_NOISE = 0.02
-_LEAST = 1e-6
-# closer is not closer in any way that matters, about 0.5 mm; a share of the head's radius
-_CLOSE = 0.01
+APART = 0.1
+"""A maximum this far from the landmark is another one; in shares of the head's radius, about 4 mm."""
+
+NOISE = 0.02
+"""Heatmap values below this share of the maximum are noise."""
+
+LEAST = 1e-6
+"""Lower maxima are not lower in any way that matters."""
+
+CLOSE = 0.01
+"""Closer is not closer in any way that matters, about 0.5 mm; a share of the head's radius."""
 
 
 class ShapeModel:
@@ -101,13 +105,13 @@ def landmark_evidence(
     at = (points - windows.starts.cpu()).nan_to_num(nan=0.0).float()
     steps = torch.arange(side, dtype=torch.float32)
     squared = (steps[None, :, None] - at[:, :1, None]) ** 2 + (steps[None, None, :] - at[:, 1:, None]) ** 2
-    peak = maps.flatten(1).amax(dim=1).clamp(min=_LEAST)
-    weights = torch.where(maps >= _NOISE * peak[:, None, None], maps, 0)
-    total = weights.sum(dim=(1, 2)).clamp(min=_LEAST)
+    peak = maps.flatten(1).amax(dim=1).clamp(min=LEAST)
+    weights = torch.where(maps >= NOISE * peak[:, None, None], maps, 0)
+    total = weights.sum(dim=(1, 2)).clamp(min=LEAST)
     spread = ((weights * squared).sum(dim=(1, 2)) / total).sqrt().clamp(min=1.0) / radius
-    second = torch.where(squared > (_APART * radius) ** 2, maps, 0).flatten(1).amax(dim=1) / peak
+    second = torch.where(squared > (APART * radius) ** 2, maps, 0).flatten(1).amax(dim=1) / peak
     apart = [
-        ((points - other).norm(dim=1) / radius + _CLOSE).log() for other in (guide.cpu(), torch.from_numpy(expected))
+        ((points - other).norm(dim=1) / radius + CLOSE).log() for other in (guide.cpu(), torch.from_numpy(expected))
     ]
-    columns = (-peak.log(), -guide_peaks.cpu().clamp(min=_LEAST).log(), spread.log(), second, *apart)
+    columns = (-peak.log(), -guide_peaks.cpu().clamp(min=LEAST).log(), spread.log(), second, *apart)
     return torch.stack([column.double() for column in columns], dim=1).numpy()

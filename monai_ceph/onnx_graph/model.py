@@ -22,6 +22,7 @@ from monai_ceph.inferers import AttentionGuidedInferer, SharedWindowsInferer
 from monai_ceph.inferers.plausibility import MAX_ASPECT, MIN_SIDE
 from monai_ceph.inferers.pose import VIEWS, PoseFinder
 from monai_ceph.networks import PaddedNetwork, fold
+from monai_ceph.onnx_graph.certainty import GraphCertainty, certainty
 from monai_ceph.onnx_graph.decoding import maxima, mean_points
 from monai_ceph.onnx_graph.geometry import Array, affine, apply, constant, fit_similarity, inverse, resize, sample
 from monai_ceph.onnx_graph.intensity import depth
@@ -53,7 +54,7 @@ def write_onnx(out: Path, overlays: Sequence[Path] = ()) -> None:
     """Write the model of ``inference.json`` as one ONNX graph: a film goes in, landmarks come out.
 
     The graph computes in single precision what :class:`monai_ceph.CephalogramDetector` computes with
-    ``mixed_precision`` off and no ``error_model``. docs/how-to/onnx.md describes its input and outputs.
+    ``mixed_precision`` off. docs/how-to/onnx.md describes its input and outputs.
 
     Args:
         out: the file, which must not exist.
@@ -66,8 +67,7 @@ def write_onnx(out: Path, overlays: Sequence[Path] = ()) -> None:
     """
     if out.exists() or out.is_symlink():
         raise CephError(f"{out}: the file exists. Remove it, or give another name")
-    # the graph has no radii, so limits of the score decide what is uncertain or missing
-    plain = {"mixed_precision": False, "device": "$torch.device('cpu')", "error_model": None}
+    plain = {"mixed_precision": False, "device": "$torch.device('cpu')"}
     config = inference_config(overlays, plain)
     try:
         recipe = _recipe(config)
@@ -116,7 +116,10 @@ def _recipe(config: ConfigParser) -> _Recipe:
 def _properties(config: ConfigParser) -> dict[str, str]:
     """Return what the file says about itself."""
     identity = model_identity(config)
-    values = {key: config.get_parsed_content(key) for key in ("landmarks", "uncertain_below", "missing_below")}
+    keys = ["landmarks", "uncertain_below", "missing_below"]
+    if config.get_parsed_content("error_model"):
+        keys.append("uncertain_radius_mm")
+    values = {key: config.get_parsed_content(key) for key in keys}
     return {
         "software": identity.software,
         "model": f"{identity.name} {identity.version}",
@@ -131,24 +134,56 @@ def _outputs(film: Array, recipe: _Recipe) -> dict[str, Array]:
     """Return the outputs of the graph by name. Whatever else a stage says about a landmark belongs here."""
     networks = {stage: GraphNetwork(network, stage) for stage, network in recipe.networks.items()}
     pose = find_pose(film, recipe.pose, networks["global"])
-    heatmaps, starts = _local_stage(pose, recipe, networks)
+    guide = _guide(pose, recipe.inferer, recipe.pose)
+    heatmaps, starts = _local_stage(pose, guide, recipe, networks)
     points, scores = mean_points(heatmaps, recipe.decoder)
     points = points + starts.astype(ndx.float64)
     scores = ndx.where(ndx.isnan(scores), constant(0, np.float32), scores)
+    lengths: dict[str, Array] = {}
+    if (model := recipe.inferer.error_model) is not None:
+        radius = recipe.pose.frame.radius
+        seen = certainty(heatmaps, starts, points, guide, pose.peaks, model, radius)
+        points = ndx.where(seen.hidden[:, None], constant(np.nan), points)
+        scores = ndx.where(seen.hidden, constant(0, np.float32), scores)
+        lengths = _lengths(seen, points, pose, model.head_radius_mm / radius)
     view = constant([[each.turned, each.mirrored, each.inverted] for each in VIEWS], np.int64)
     return {
-        "landmarks": ndx.flip(apply(pose.to_film, points), axis=1).astype(ndx.float32),
+        "landmarks": _on_film(pose, points),
         "scores": scores,
         "accepted": _accepted(film, pose, points, scores, recipe),
         "evidence": pose.evidence.astype(ndx.float32),
         "view": view[pose.view, ...],
+        **lengths,
     }
 
 
-def _local_stage(pose: GraphPose, recipe: _Recipe, networks: dict[str, GraphNetwork]) -> tuple[Array, Array]:
+def _on_film(pose: GraphPose, points: Array) -> Array:
+    """Return (x, y) in pixels of the film."""
+    return ndx.flip(apply(pose.to_film, points), axis=1).astype(ndx.float32)
+
+
+def _lengths(seen: GraphCertainty, points: Array, pose: GraphPose, middle_mm_per_pixel: float) -> dict[str, Array]:
+    """Return the outputs of an error model, in pixels of the film: radii of what was found, places of what was not."""
+    missing, step = ndx.any(ndx.isnan(points), axis=1), _pixel_size(pose.to_film)
+    radii = ndx.where(missing[:, None], constant(np.nan), seen.radii * step).astype(ndx.float32)
+    return {
+        "radius_90": radii[:, 0],
+        "radius_95": radii[:, 1],
+        "expected": _on_film(pose, ndx.where(missing[:, None], seen.expected, constant(np.nan))),
+        "middle_mm_per_pixel": (middle_mm_per_pixel / step).astype(ndx.float32),
+    }
+
+
+def _pixel_size(matrix: Array) -> Array:
+    """Return the side of a pixel of the grid that a 3x3 matrix maps from."""
+    return ndx.sqrt(ndx.abs(matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0]))
+
+
+def _local_stage(
+    pose: GraphPose, guide: Array, recipe: _Recipe, networks: dict[str, GraphNetwork]
+) -> tuple[Array, Array]:
     """Return the heatmaps (N, side, side) of the local stage and the context, and the windows' first pixels (N, 2)."""
     inferer, size, side = recipe.inferer, recipe.pose.frame.size, recipe.local.side
-    guide = _guide(pose, inferer, recipe.pose)
     heatmaps, starts = explore(pose.film, size, guide, networks["local"], recipe.local, None)
     if "context" in networks:
         assert inferer.to_context_grid is not None
@@ -163,9 +198,8 @@ def _local_stage(pose: GraphPose, recipe: _Recipe, networks: dict[str, GraphNetw
         maps = [affine(to_small[:2, :2], shifts[number, :]) for number in range(len(recipe.pose.frame.model))]
         heatmaps = ndx.sqrt(heatmaps * sample(seen, ndx.stack(maps), (side, side)))
     if inferer.edge_margin:
-        to_film = pose.to_film
-        step = ndx.sqrt(ndx.abs(to_film[0, 0] * to_film[1, 1] - to_film[0, 1] * to_film[1, 0]))
-        inside = depth(pose.field, apply(to_film, maxima(heatmaps) + starts.astype(ndx.float64))) / step
+        places = apply(pose.to_film, maxima(heatmaps) + starts.astype(ndx.float64))
+        inside = depth(pose.field, places) / _pixel_size(pose.to_film)
         outside = inside < inferer.edge_margin * recipe.pose.frame.radius
         heatmaps = ndx.where(outside[:, None, None], constant(0, np.float32), heatmaps)
     return heatmaps, starts

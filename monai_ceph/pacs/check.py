@@ -10,13 +10,15 @@ from pathlib import Path
 from monai_ceph.archives.client_tls import client_tls
 from monai_ceph.archives.tls import client_context, server_context
 from monai_ceph.errors import CephError
-from monai_ceph.pacs.config import NodeConfig
+from monai_ceph.pacs.config import NodeConfig, ProposeConfig
 from monai_ceph.pacs.open_files import check_open_files
 from monai_ceph.pacs.receiver import server_tls
 from monai_ceph.profiles import load_profile
+from monai_ceph.profiles.profile import check_text
+from monai_ceph.storage.written_files import WrittenFiles
 from monai_ceph.work.config_trust import check_trust
 
-__all__ = ["check_folder", "check_node", "check_owner", "open_to_others"]
+__all__ = ["check_folder", "check_node", "check_owner", "check_proposal", "open_to_others"]
 
 # what a node creates there, and what a new file system contains
 _OURS = {"incoming", "inbox", "queue", "dead", "objects"}
@@ -47,6 +49,8 @@ def check_node(config: NodeConfig) -> None:
         check_trust(config.detect.config, "set detect.trusted_config to true")
     if config.detect.profile is not None:
         load_profile(config.detect.profile)
+    if config.propose is not None:
+        check_proposal(config.propose, config.detect.profile)
     try:
         server_tls(config)
         if config.http is not None and config.http.tls is not None:
@@ -89,6 +93,26 @@ def check_review_folder(folder: Path, node: Path) -> None:
     there = next(each for each in (folder, *folder.parents) if each.exists())
     if not there.is_dir() or not os.access(there, os.R_OK | os.W_OK | os.X_OK):
         raise CephError(f"review_folder {folder}: {there} is not a folder that this user can write")
+
+
+def check_proposal(propose: ProposeConfig, in_use: Path | None) -> None:
+    """Check that a node can write its proposals.
+
+    Raises:
+        CephError: the file is the profile in use, or another file that the node may not replace, or cannot be written.
+    """
+    file = propose.file
+    if file.suffix.lower() not in (".yaml", ".yml"):
+        raise CephError(f"propose.file {file}: the name must end in .yaml")
+    if in_use is not None and file.resolve() == in_use.resolve():
+        raise CephError(
+            f"propose.file {file}: is the profile in use. Give another file, so that a person can compare both"
+        )
+    check_text("propose.name", propose.name)
+    there = next(each for each in (file.parent, *file.parent.parents) if each.exists())
+    if not there.is_dir() or not os.access(there, os.R_OK | os.W_OK | os.X_OK):
+        raise CephError(f"propose.file {file}: {there} is not a folder that this user can write")
+    WrittenFiles(file.parent).check(file.name)
 
 
 def open_to_others(folder: Path) -> str | None:

@@ -27,6 +27,7 @@ __all__ = [
     "HttpConfig",
     "NodeConfig",
     "PageTls",
+    "ProposeConfig",
     "RetryConfig",
     "ServerTls",
     "SpoolConfig",
@@ -137,6 +138,15 @@ class RetryConfig(Section):
         return min(self.first_s * self.factor ** min(attempts - 1, 64), self.longest_s)
 
 
+class ProposeConfig(Section):
+    """A profile proposed from the reviews that people signed in ``review_folder``. The node never applies it."""
+
+    file: Path = Field(description="where the proposal goes; never the profile in use")
+    after_films: int = Field(default=10, ge=3, le=10000, description="newly signed films before the next proposal")
+    name: str = Field(default="proposed", min_length=1, max_length=64, description="what results would call it")
+    every_s: float = Field(default=60, ge=1, le=86400, description="seconds between looks at the reviews")
+
+
 def _web_address(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -179,6 +189,7 @@ class NodeConfig(Section):
     review_folder: Path | None = Field(
         default=None, description="keeps films and results for monai-ceph review; nothing is ever removed there"
     )
+    propose: ProposeConfig | None = None
     accept: AcceptConfig
     spool: SpoolConfig = SpoolConfig()
     select: SelectionConfig = SelectionConfig()
@@ -191,3 +202,9 @@ class NodeConfig(Section):
         description="peers that may request it, and where reports go; see docs/reference/node.md first",
     )
     http: HttpConfig | None = None
+
+    @model_validator(mode="after")
+    def _reviews_to_propose_from(self) -> NodeConfig:
+        if self.propose is not None and self.review_folder is None:
+            raise ValueError("propose needs review_folder: a profile is learned from the reviews that are signed there")
+        return self

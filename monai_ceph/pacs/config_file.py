@@ -118,7 +118,7 @@ def read_config(path: Path, environment: Mapping[str, str] | None = None) -> Nod
         raise CephError("\n".join(dict.fromkeys(mistakes))) from None
 
 
-_PATHS = ("folder", "review_folder", "certificate", "key", "client_ca", "ca")
+_PATHS = ("folder", "review_folder", "certificate", "key", "client_ca", "ca", "file", "profile")
 
 
 def _make_absolute(values: Any, folder: Path) -> None:

@@ -14,6 +14,7 @@ from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.open_files import open_files
 from monai_ceph.pacs.overview import LATENCY_BUCKETS, latency, pending, refused
 from monai_ceph.pacs.polling_loop import PollingLoop
+from monai_ceph.pacs.proposal_loop import ProfileStanding
 from monai_ceph.pacs.watch import Watch
 
 __all__ = ["metrics_text"]
@@ -91,6 +92,24 @@ class _Collector:
         for name, days in self._watch.days_behind().items():
             behind.add_metric([name], days)
         yield behind
+        if (standing := self._watch.standing()) is not None:
+            yield from _of_profiles(standing)
+
+
+def _of_profiles(standing: ProfileStanding) -> Iterator[Metric]:
+    """Yield what signed films say of profiles."""
+    yield GaugeMetricFamily("monai_ceph_signed_films", "Films that people signed", value=standing.signed)
+    yield GaugeMetricFamily(
+        "monai_ceph_proposal_films", "Films of the profile that would be proposed", value=standing.films
+    )
+    yield GaugeMetricFamily(
+        "monai_ceph_changed_landmarks", "Landmarks that the profile in use no longer fits", value=standing.changed
+    )
+    errors = GaugeMetricFamily("monai_ceph_expected_error_mm", "Mean error on signed films", labels=["profile"])
+    for name, value in (("now", standing.now_mm), ("proposed", standing.then_mm)):
+        if value is not None:
+            errors.add_metric([name], value)
+    yield errors
 
 
 def metrics_text(

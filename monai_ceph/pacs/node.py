@@ -11,8 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from pydicom import Dataset
 
+from monai_ceph import weights
 from monai_ceph.archives.config import DicomSource, DicomWebSource
 from monai_ceph.archives.selection import Selection
 from monai_ceph.archives.sources import make_sources
@@ -28,10 +30,12 @@ from monai_ceph.pacs.inbox import InboxLoop, put_into_inbox
 from monai_ceph.pacs.logs import log
 from monai_ceph.pacs.open_files import check_open_files
 from monai_ceph.pacs.polling_loop import PollingLoop
+from monai_ceph.pacs.proposal_loop import ProposalLoop, SignedFilms
 from monai_ceph.pacs.receiver import FilmIntake, Receiver
 from monai_ceph.pacs.review_folder import ReviewFolder
 from monai_ceph.pacs.spool import instance_uid_of
 from monai_ceph.pacs.watch import Watch
+from monai_ceph.profiles import load_profile
 from monai_ceph.readers import read_radiograph
 from monai_ceph.work.film import MakeDetector
 from monai_ceph.work.options import Options
@@ -51,14 +55,16 @@ class Node:
     Args:
         config: of the node.
         make_detector: picklable, called in each worker process. Returns a :class:`CephalogramDetector`, or a stand-in.
+        signed: returns the films that people signed in the folder for reviews; needed if the node is to propose
+            profiles.
 
     Raises:
         CephError: another node has the folder, its ledger is damaged, or the detector cannot be created.
         StoppedError: the folder cannot be written, the DICOM port is taken, or a worker ends while it loads the model.
     """
 
-    def __init__(self, config: NodeConfig, make_detector: MakeDetector) -> None:
-        self.config = config
+    def __init__(self, config: NodeConfig, make_detector: MakeDetector, signed: SignedFilms | None = None) -> None:
+        self.config, self._signed = config, signed
         self.spool, self.ledger = open_folder(config)
         options = Options(config.targets.objects, force=config.detect.force)
         make_worker = partial(_make_worker, make_detector, self.spool.objects, options)
@@ -105,12 +111,21 @@ class Node:
             if polled[source.name].every_s is not None
         ]
         self.inbox = InboxLoop(self.spool, self.intake, config.accept.timeout_s)
+        self.proposals = self._make_proposals()
         self._recover()
         try:
             self.receiver = Receiver(config, self.intake, self.commitments.ask)
         except OSError as error:
             raise StoppedError(f"the DICOM port {config.port} of {config.host} cannot be used: {error}") from error
         self.web = self._make_web()
+
+    def _make_proposals(self) -> ProposalLoop | None:
+        propose, detect = self.config.propose, self.config.detect
+        if propose is None or self._signed is None:
+            return None
+        in_use = load_profile(detect.profile) if detect.profile is not None else None
+        shape = partial(_mean_shape, detect.config)
+        return ProposalLoop(propose, in_use, self._executor.identity, shape, self._signed, self.ledger)
 
     def _make_web(self) -> WebServer | None:
         http = self.config.http
@@ -120,7 +135,10 @@ class Node:
         from monai_ceph.pacs.web import WebServer, make_app
 
         parts = (self.detection, self.commitments, self.inbox)
-        watch = Watch(self.ledger, self.intake, self.receiver, self.deliveries, self.polls, parts, self._ended.is_set)
+        watch = Watch(
+            *(self.ledger, self.intake, self.receiver, self.deliveries, self.polls, parts),
+            *(self._ended.is_set, self.proposals),
+        )
         app = make_app(
             http,
             self.config.ae_title,
@@ -150,6 +168,8 @@ class Node:
         log("started", ae_title=self.config.ae_title, port=self.config.port, weights_sha256=weights)
         loops = [self.detection.run, *(delivery.run for delivery in self.deliveries), self.commitments.run]
         loops += [self.inbox.run, *(poll.run for poll in self.polls)]
+        if self.proposals is not None:
+            loops.append(self.proposals.run)
         if self.web is not None:
             loops.append(self.web.run)
         threads = [threading.Thread(target=self._watched, args=(loop,), daemon=True) for loop in loops]
@@ -169,6 +189,7 @@ class Node:
         self._ended.set()
         self.receiver.close()
         wakes = [self.detection.wake, self.commitments.wake, *(loop.wake for loop in self.deliveries)]
+        wakes += [] if self.proposals is None else [self.proposals.wake]
         for wake in (*wakes, *(loop.wake for loop in self.polls)):
             wake.set()
         # the films at work are finished; an archive that trickles must not hold up the end for longer
@@ -212,11 +233,21 @@ class Node:
             self.intake.take(path, uid, "found in the folder")
 
 
+def _mean_shape(configs: tuple[Path, ...]) -> np.ndarray:
+    """Return the mean shape of the workers' model, (N, 2), (x, y)."""
+    if not configs:
+        return np.array(weights.mean_shape())[:, ::-1]
+    # imports MONAI, which only the workers need otherwise
+    from monai_ceph.inference_config import inference_config, mean_shape_of
+
+    return mean_shape_of(inference_config(configs).get_parsed_content("mean_shape"))[:, ::-1]
+
+
 def _make_worker(make_detector: MakeDetector, objects: Path, options: Options) -> NodeWorker:
     return NodeWorker(make_detector(), objects, options, read_radiograph)
 
 
-def run_node(config: NodeConfig, make_detector: MakeDetector) -> None:
+def run_node(config: NodeConfig, make_detector: MakeDetector, signed: SignedFilms | None = None) -> None:
     """Run a node in this process until SIGTERM or Ctrl-C.
 
     A second signal ends the process at once, like a kill, without losing films. The exit code is then 128 plus the
@@ -225,6 +256,7 @@ def run_node(config: NodeConfig, make_detector: MakeDetector) -> None:
     Args:
         config: of the node.
         make_detector: creates the detector in each worker process, see :class:`Node`.
+        signed: returns the films that people signed, likewise.
 
     Raises:
         CephError: the node cannot be started.
@@ -241,7 +273,7 @@ def run_node(config: NodeConfig, make_detector: MakeDetector) -> None:
 
     check_open_files(config)
     with locked_folder(config.folder):
-        node = Node(config, make_detector)
+        node = Node(config, make_detector, signed)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, ask)
         node.run(asked.is_set)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from monai_ceph.pacs.ledger import NodeLedger
+from monai_ceph.pacs.proposal_loop import ProfileStanding
 
 __all__ = [
     "LATENCY_BUCKETS",
@@ -63,7 +64,10 @@ class SourceRow:
 
 @dataclass(frozen=True)
 class Overview:
-    """The status page: address of the review, why films are refused, what else to look at, films, targets, sources."""
+    """The status page: address of the review, why films are refused, what else to look at, films, targets, sources.
+
+    ``profile`` is what signed films say of profiles, None if the node proposes none.
+    """
 
     ae_title: str
     review_url: str | None
@@ -74,6 +78,7 @@ class Overview:
     sources: list[SourceRow]
     dead: list[FilmRow]
     last: list[FilmRow]
+    profile: ProfileStanding | None = None
 
 
 def last_films(ledger: NodeLedger, count: int) -> list[FilmRow]:

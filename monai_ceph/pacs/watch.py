@@ -15,6 +15,7 @@ from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.open_files import open_files
 from monai_ceph.pacs.overview import refused
 from monai_ceph.pacs.polling_loop import PollingLoop
+from monai_ceph.pacs.proposal_loop import ProfileStanding, ProposalLoop
 from monai_ceph.pacs.receiver import FilmIntake, Receiver
 
 __all__ = ["Troubled", "Watch"]
@@ -43,6 +44,7 @@ class Watch:
         polls: the archives that are queried.
         parts: what else writes to the disk.
         ending: whether the node is shutting down.
+        proposals: looks at the reviews that people sign; None if the node proposes no profiles.
     """
 
     def __init__(
@@ -54,9 +56,11 @@ class Watch:
         polls: Sequence[PollingLoop],
         parts: Sequence[Troubled],
         ending: Callable[[], bool],
+        proposals: ProposalLoop | None = None,
     ) -> None:
         self.receiver, self._ledger, self._intake = receiver, ledger, intake
         self._deliveries, self._polls, self._ending = deliveries, polls, ending
+        self._proposals = proposals
         self._parts = [*parts, receiver, *deliveries]
 
     def problems(self) -> list[str]:
@@ -87,7 +91,15 @@ class Watch:
                 found[f"source {poll.name} fails"] = f"{poll.cause} ({poll.failures} times)"
             if poll.clock:
                 found[f"source {poll.name} was asked with a wrong clock"] = poll.clock
+        if self._proposals is not None and self._proposals.cause:
+            found["no profile can be proposed"] = self._proposals.cause
+        if (standing := self.standing()) is not None and standing.changed:
+            found["the profile no longer fits"] = standing.fits or ""
         return found
+
+    def standing(self) -> ProfileStanding | None:
+        """Return what signed films say of profiles, None if the node proposes none."""
+        return None if self._proposals is None else self._proposals.standing
 
     def days_behind(self) -> dict[str, int]:
         """Return how many days ago each archive was last asked with success; negative: its date is in the future."""

@@ -151,6 +151,7 @@ def make_app(
             sources=[SourceRow(each.name, each.failures, each.cause) for each in polls],
             dead=dead_films(ledger, _SHOWN),
             last=last_films(ledger, _SHOWN),
+            profile=watch.standing(),
         )
 
     @app.get("/", response_class=HTMLResponse, **secured)

@@ -91,12 +91,9 @@ def drift(profile: Profile, found: Comparison) -> Drift:
         why = f" ({'; '.join(found.left_out[:3])})" if found.left_out else ""
         raise CephError(f"there is no new film to check the profile {profile.name} with{why}")
     before, _ = profile.residuals()
-    offsets = np.zeros((len(SYMBOLS), 2))
-    for symbol, mark in profile.landmarks.items():
-        offsets[SYMBOLS.index(symbol)] = mark.forward, mark.down
     chances, smallest = change_chances(before, found.residuals)
     plain = np.linalg.norm(found.residuals, axis=2)
-    moved = np.linalg.norm(found.residuals - offsets, axis=2)
+    moved = np.linalg.norm(found.residuals - profile.offsets(), axis=2)
     steps = _mean(found.residuals) - _mean(before)
     marks = tuple(
         LandmarkDrift(

@@ -16,13 +16,20 @@ from monai_ceph.errors import CephError
 from monai_ceph.landmarks import SYMBOLS
 from monai_ceph.profiles.estimate import FEWEST_FILMS, Estimate, estimate
 from monai_ceph.profiles.frame import head_frame
-from monai_ceph.profiles.profile import FilmEvidence, Lesson, Profile, ProfileLandmark
-from monai_ceph.profiles.radii import learned_radii
+from monai_ceph.profiles.profile import (
+    FILMS_FOR_A_RADIUS,
+    FilmEvidence,
+    Lesson,
+    Profile,
+    ProfileLandmark,
+    ProfileRadius,
+)
+from monai_ceph.profiles.radii import conformal_radius
 from monai_ceph.readers import Radiograph, read_radiograph
 from monai_ceph.result import Detection, ModelIdentity
 from monai_ceph.version import __version__
 
-__all__ = ["Comparison", "Detector", "check_evidence", "compare", "learn", "profile_of", "update"]
+__all__ = ["Comparison", "Detector", "check_evidence", "compare", "learn", "learned_radii", "profile_of", "update"]
 
 # digits in the file: more would only look exact, and fewer would show
 _STEP_DIGITS, _RADIUS_DIGITS = 5, 3
@@ -282,6 +289,21 @@ def profile_of(
             for picture, radius, steps in zip(found.pictures, found.radii, found.residuals, strict=True)
         ),
     )
+
+
+def learned_radii(errors: np.ndarray) -> dict[str, ProfileRadius]:
+    """Return a radius of each landmark that has enough films.
+
+    Args:
+        errors: (films, 19) leave-one-out distances, as shares of the head's radius; NaN where one is missing.
+    """
+    radii = {}
+    for symbol, column in zip(SYMBOLS, errors.T, strict=True):
+        known = column[np.isfinite(column)]
+        if len(known) >= FILMS_FOR_A_RADIUS:
+            within_90, within_95 = (round(conformal_radius(known, share), 5) for share in (0.9, 0.95))
+            radii[symbol] = ProfileRadius(films=len(known), within_90=within_90, within_95=within_95)
+    return radii
 
 
 def _errors(learned: Estimate, radii: np.ndarray, marks: np.ndarray) -> dict[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,12 +23,15 @@ from pydantic import (
 
 from monai_ceph.errors import CephError
 from monai_ceph.landmarks import SYMBOLS
+from monai_ceph.profiles.estimate import estimate
 from monai_ceph.profiles.frame import head_frame
+from monai_ceph.profiles.radii import radii_of_few_films
 from monai_ceph.result import ModelIdentity, ProfileIdentity
 
 __all__ = [
     "FILMS_FOR_A_RADIUS",
     "PROFILE_VERSION",
+    "SHORTEST",
     "FilmEvidence",
     "Lesson",
     "Profile",
@@ -45,8 +49,8 @@ _READ = ("1.0", PROFILE_VERSION)
 FILMS_FOR_A_RADIUS = 20
 """Films that a landmark needs to get a radius. From 19 on there is one for 95 %: with fewer it would be unlimited."""
 
-# radii that hold 90 and 95 % of an isotropic Gaussian in the plane, in its mean distance from the centre
-_RADII_OF_A_MEAN = np.sqrt(-2 * np.log([0.1, 0.05])) / np.sqrt(np.pi / 2)
+SHORTEST = 0.5
+"""A radius of a profile is at least this share of the one that was learned on other films."""
 
 _Share = Annotated[float, Field(allow_inf_nan=False, gt=-1, lt=1)]
 _Length = Annotated[float, Field(allow_inf_nan=False, ge=0)]
@@ -191,6 +195,11 @@ class Profile(_Section):
         radii = [np.nan if film.radius_mm is None else film.radius_mm for film in self.evidence]
         return steps.reshape(-1, len(self.landmark_set), 2), np.array(radii, dtype=float)
 
+    def offsets(self) -> np.ndarray:
+        """Return how far each landmark moves, (N, 2), (forward, down) in radii of the head; 0 where nothing moves."""
+        marks = [self.landmarks.get(symbol) for symbol in self.landmark_set]
+        return np.array([(0.0, 0.0) if mark is None else (mark.forward, mark.down) for mark in marks])
+
     def moved(self, points: np.ndarray, mean_shape: np.ndarray, aspect: float = 1.0) -> np.ndarray | None:
         """Return the landmarks of a film, moved by the profile; a missing one stays missing.
 
@@ -205,11 +214,7 @@ class Profile(_Section):
         frame = head_frame(points, mean_shape, aspect)
         if frame is None:
             return None
-        steps = np.zeros((len(self.landmark_set), 2))
-        for index, symbol in enumerate(self.landmark_set):
-            if (mark := self.landmarks.get(symbol)) is not None:
-                steps[index] = mark.forward, mark.down
-        moved: np.ndarray = points + frame.to_film(steps)
+        moved: np.ndarray = points + frame.to_film(self.offsets())
         return moved
 
     def radii_on_film(
@@ -217,9 +222,10 @@ class Profile(_Section):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return how far off the moved points may be, and which of these radii the clinic's own films support.
 
-        With :data:`FILMS_FOR_A_RADIUS` films or more, the radius of a landmark is the clinic's own; below, it lies
-        between that of other films and the clinic's errors, the nearer to these the more films there are. Either way
-        the evidence on the film makes it longer or shorter, as it does without a profile.
+        With :data:`FILMS_FOR_A_RADIUS` films or more, the radius of a landmark is the clinic's own; below, that of
+        :func:`~monai_ceph.profiles.radii.radii_of_few_films`. Either way the evidence on the film makes it longer or
+        shorter, as it does without a profile. Reviewers leave points where they are, which then seem to be found
+        without any error, so no radius is shorter than half of that of other films.
 
         Args:
             others: (N, 2) radii for 90 and 95 % on this film, learned on other films, in pixels.
@@ -229,20 +235,20 @@ class Profile(_Section):
         Returns:
             radii (N, 2) in pixels, and whether each landmark has enough films (N,).
         """
-        steps, _ = self.residuals()
         usual, own = typical.copy(), np.zeros(len(self.landmark_set), dtype=bool)
+        if self.evidence:
+            usual = head_radius * radii_of_few_films(self._errors, typical / head_radius)
         for index, symbol in enumerate(self.landmark_set):
             if (radius := self.radii.get(symbol)) is not None:
                 usual[index], own[index] = np.array([radius.within_90, radius.within_95]) * head_radius, True
-                continue
-            sizes = np.linalg.norm(steps[:, index], axis=1)
-            sizes = sizes[np.isfinite(sizes)]
-            moved = self.landmarks.get(symbol)
-            mean = moved.error_after if moved is not None else float(sizes.mean()) if len(sizes) else 0.0
-            if mean > 0 and len(sizes):
-                weight = min(len(sizes) / FILMS_FOR_A_RADIUS, 1.0)
-                usual[index] = typical[index] ** (1 - weight) * (_RADII_OF_A_MEAN * mean * head_radius) ** weight
-        return usual * (others / typical), own
+        return np.maximum(usual, SHORTEST * typical) * (others / typical), own
+
+    @cached_property
+    def _errors(self) -> np.ndarray:
+        """Leave-one-out distances of the clinic's points, (films, N), in radii of the head; NaN where missing."""
+        learned = estimate(self.residuals()[0])
+        moves = np.array([symbol in self.landmarks for symbol in self.landmark_set])
+        return np.where(moves, learned.after, learned.before)
 
 
 def check_text(what: str, text: str) -> str:

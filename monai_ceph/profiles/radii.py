@@ -6,10 +6,13 @@ import math
 
 import numpy as np
 
-from monai_ceph.landmarks import SYMBOLS
-from monai_ceph.profiles.profile import FILMS_FOR_A_RADIUS, ProfileRadius
+__all__ = ["FEWEST_ERRORS", "LEARNED_SHARE", "conformal_radius", "radii_of_few_films"]
 
-__all__ = ["conformal_radius", "learned_radii"]
+FEWEST_ERRORS = 19
+"""With fewer errors, a radius for 95 % would be unlimited."""
+
+LEARNED_SHARE = 10.0
+"""With so many films, a landmark's own errors count half, and those of all landmarks the other half."""
 
 
 def conformal_radius(errors: np.ndarray, share: float) -> float:
@@ -31,16 +34,32 @@ def conformal_radius(errors: np.ndarray, share: float) -> float:
     return float(np.sort(errors)[rank - 1]) if rank <= len(errors) else math.inf
 
 
-def learned_radii(errors: np.ndarray) -> dict[str, ProfileRadius]:
-    """Return a radius of each landmark that has enough films.
+def radii_of_few_films(errors: np.ndarray, typical: np.ndarray) -> np.ndarray:
+    """Return radii for 90 and 95 %, (N, 2), where each landmark has too few films for radii of its own.
+
+    The size of a landmark's error lies between two: that on other films times how much larger this clinic's errors are
+    over all landmarks, and the mean error of this landmark; of these the second counts ``n / (n + 10)`` with n films.
+    The radius is the size times the conformal quantile of error over size, of all landmarks and films together. Points
+    of one film hang together, so this is no guarantee: docs/explanation/uncertainty.md has what it covers.
 
     Args:
-        errors: (films, 19) leave-one-out distances, as shares of the head's radius; NaN where one is missing.
+        errors: (films, N) leave-one-out distances, in any unit; NaN where one is missing.
+        typical: (N, 2) radii for the evidence that is usual for each landmark, learned on other films, in this unit.
+
+    Returns:
+        ``typical`` if nothing can be said: fewer than :data:`FEWEST_ERRORS` errors, or nobody moved a point.
     """
-    radii = {}
-    for symbol, column in zip(SYMBOLS, errors.T, strict=True):
-        known = column[np.isfinite(column)]
-        if len(known) >= FILMS_FOR_A_RADIUS:
-            within_90, within_95 = (round(conformal_radius(known, share), 5) for share in (0.9, 0.95))
-            radii[symbol] = ProfileRadius(films=len(known), within_90=within_90, within_95=within_95)
+    known = np.isfinite(errors)
+    films = known.sum(axis=0)
+    if known.sum() < FEWEST_ERRORS or not np.nansum(errors) > 0:
+        return typical.copy()
+    means = np.where(known, errors, 0.0).sum(axis=0) / np.maximum(films, 1)
+    usual, seen = typical[:, 0], films > 0
+    larger = means[seen].sum() / usual[seen].sum()
+    # a landmark that nobody moved says nothing of its own
+    share = np.where(means > 0, films / (films + LEARNED_SHARE), 0.0)
+    own = np.where(means > 0, means, usual) / usual
+    sizes = usual * larger ** (1 - share) * own**share
+    ratios = (errors / sizes)[known]
+    radii: np.ndarray = np.outer(sizes, [conformal_radius(ratios, each) for each in (0.9, 0.95)])
     return radii

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from monai_ceph.landmarks import name_of
 from monai_ceph.profiles.drift import LEVEL, Drift, LandmarkDrift
 from monai_ceph.profiles.profile import Profile, ProfileLandmark
+
+if TYPE_CHECKING:
+    from monai_ceph.profiles.proposal import Proposal
 
 __all__ = [
     "DriftWords",
@@ -17,6 +21,7 @@ __all__ = [
     "drift_words",
     "history_words",
     "landmark_words",
+    "proposal_summary",
     "summary",
 ]
 
@@ -157,6 +162,18 @@ def drift_summary(profile: Profile, found: Drift) -> str:
     if profile.landmarks and not changed and found.error_with >= found.error_without:
         error += " It gains nothing on these films."
     return f"{verdict} {error}"
+
+
+def proposal_summary(found: Proposal) -> str:
+    """Return what signed films would teach, in a sentence."""
+    now, then = _scaled(found.now, found.radius_mm), _scaled(found.then, found.radius_mm)
+    if math.isnan(found.now):
+        return "No signed film can be learned from yet."
+    if math.isnan(found.then):
+        return f"The signed films are too few for a profile. Expected error now: {now}."
+    if found.profile is None:
+        return f"A profile from {found.films} films would gain nothing: expected error {now} now, {then} with it."
+    return f"Proposal from {found.films} films: expected error {now} now, {then} with it."
 
 
 def _change(mark: LandmarkDrift, radius_mm: float | None) -> str:

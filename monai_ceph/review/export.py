@@ -38,7 +38,7 @@ from monai_ceph.storage.written_files import WrittenFiles
 if TYPE_CHECKING:
     from monai_ceph.datasets import Film
 
-__all__ = ["REVIEW_COLUMNS", "ExportSummary", "export_dataset", "export_results", "signed_films"]
+__all__ = ["REVIEW_COLUMNS", "ExportSummary", "each_signed_film", "export_dataset", "export_results", "signed_films"]
 
 REVIEW_COLUMNS = (*LANDMARK_COLUMNS, "source", "observer", "state", "revision")
 """Columns of the reviewed landmarks.csv."""
@@ -303,16 +303,29 @@ def signed_films(films: ResultFilms, store: RevisionStore) -> tuple[list[Film], 
         films: the results.
         store: the reviews.
     """
+    left_out: list[str] = []
+    return [film for film, _, _ in each_signed_film(films, store, left_out)], left_out
+
+
+def each_signed_film(
+    films: ResultFilms, store: RevisionStore, left_out: list[str]
+) -> Iterator[tuple[Film, ReviewFilm, StoredRevision]]:
+    """Yield each film with a signed review as a film of a dataset, with its result and the signed revision.
+
+    Args:
+        films: the results.
+        store: the reviews.
+        left_out: gets a sentence for each film that has none.
+    """
     from monai_ceph.datasets import Film
 
     summary = ExportSummary()
-    found = []
     for film, path, revision in _films_at_hand(films, store, False, summary):
         detection = reviewed(film.detection, revision.points, revision.calibration)
         square = square_spacing(detection.pixel_spacing)
         landmarks = detection.points()[:, ::-1].copy()
-        found.append(Film(film.detection.file, path, landmarks, math.nan if square is None else square))
-    return found, [f"{name}: {reason}" for name, reason in summary.left_out]
+        yield Film(film.detection.file, path, landmarks, math.nan if square is None else square), film, revision
+    left_out += [f"{name}: {reason}" for name, reason in summary.left_out]
 
 
 def _films_at_hand(

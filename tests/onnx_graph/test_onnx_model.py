@@ -51,7 +51,7 @@ def session(file: Path) -> Run:
 
 
 def detector(**overrides: Any) -> CephalogramDetector:
-    return CephalogramDetector("cpu", overrides={"mixed_precision": False, "error_model": None, **overrides})
+    return CephalogramDetector("cpu", overrides={"mixed_precision": False, **overrides})
 
 
 def assert_same(found: dict[str, np.ndarray], expected: Detection) -> None:
@@ -60,6 +60,17 @@ def assert_same(found: dict[str, np.ndarray], expected: Detection) -> None:
     assert np.nanmax(np.abs(found["landmarks"] - points)) < TOLERANCE
     np.testing.assert_allclose(found["scores"], [mark.score for mark in expected.landmarks], atol=1e-3)
     assert found["view"].tolist() == [expected.turned // 90, expected.mirrored, expected.inverted]
+    for name in ("radius_90", "radius_95"):
+        assert_close(found[name], [getattr(mark, f"{name}_px") for mark in expected.landmarks], TOLERANCE)
+    for axis, name in enumerate(("expected_x", "expected_y")):
+        assert_close(found["expected"][:, axis], [getattr(mark, name) for mark in expected.landmarks], TOLERANCE)
+
+
+def assert_close(found: np.ndarray, expected: list[float | None], tolerance: float) -> None:
+    """Compare values, some of which are not there."""
+    there = np.array([np.nan if value is None else value for value in expected])
+    assert np.array_equal(np.isnan(found), np.isnan(there))
+    np.testing.assert_allclose(found, there, rtol=1e-3, atol=tolerance)
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +160,10 @@ def test_one_graph_describes_itself(file: Path, torch_detector: CephalogramDetec
     model = onnx.load(file)
     assert [(each.domain, each.version) for each in model.opset_import] == [("", 21)]
     assert not model.functions
-    assert [each.name for each in model.graph.output] == ["landmarks", "scores", "accepted", "evidence", "view"]
+    assert [each.name for each in model.graph.output] == [
+        *("landmarks", "scores", "accepted", "evidence", "view"),
+        *("radius_90", "radius_95", "expected", "middle_mm_per_pixel"),
+    ]
     # weights once, in single precision
     assert file.stat().st_size < 40_000_000
     said = {each.key: each.value for each in model.metadata_props}
@@ -157,7 +171,8 @@ def test_one_graph_describes_itself(file: Path, torch_detector: CephalogramDetec
     assert said["weights_sha256"] == torch_detector.identity.weights_sha256
     assert said["recipe_sha256"] == torch_detector.identity.recipe_sha256
     assert tuple(json.loads(said["landmarks"])) == SYMBOLS
-    assert 0 < json.loads(said["missing_below"]) < json.loads(said["uncertain_below"]) < 1
+    assert 0 == json.loads(said["missing_below"]) < json.loads(said["uncertain_below"]) < 1
+    assert json.loads(said["uncertain_radius_mm"]) == 4.0
     assert "not a medical device" in said["notice"]
 
 
@@ -179,11 +194,13 @@ def test_the_program_of_the_documentation_needs_only_numpy_and_onnxruntime(
     lines = [line.split() for line in done.stdout.splitlines()]
     assert [line[0] for line in lines] == list(SYMBOLS)
     found = run(pixels)["landmarks"]
-    np.testing.assert_allclose([[float(x), float(y)] for _, x, y, _ in lines], found, atol=0.1)
-    assert {line[3] for line in lines} <= {"ok", "uncertain", "missing"}
+    np.testing.assert_allclose([[float(x), float(y)] for _, x, y, *_ in lines], found, atol=0.1)
+    expected = CephalogramDetector("cpu", overrides={"mixed_precision": False})(Radiograph(pixels, Path("film")))
+    assert [line[3] for line in lines] == [mark.status for mark in expected.landmarks]
 
 
 def test_a_config_without_context_and_without_the_checks_of_the_guide(tmp_path: Path, pixels: np.ndarray) -> None:
+    """Without the context network there is no error model, and so no radii."""
     values = {"context_weights": None, "edge_margin": 0.0, "max_guide_distance": None, "guide_sd": None}
     (tmp_path / "own.json").write_text(json.dumps(values))
     write_onnx(tmp_path / "own.onnx", [tmp_path / "own.json"])

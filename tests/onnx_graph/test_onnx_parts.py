@@ -16,8 +16,9 @@ pytest.importorskip("onnxruntime", reason="the extra onnx is not installed (make
 import ndonnx as ndx
 import onnxruntime
 
+from monai_ceph.inferers.evidence import ShapeModel
 from monai_ceph.inferers.exposed_field import exposed_field
-from monai_ceph.onnx_graph import decoding, geometry, intensity
+from monai_ceph.onnx_graph import certainty, decoding, geometry, intensity
 from monai_ceph.transforms import HeatmapsToLandmarks, ScaleFilmIntensity
 from monai_ceph.transforms.geometry import fit_similarity, resample
 
@@ -145,6 +146,24 @@ def test_a_similarity_map_leaves_out_missing_points() -> None:
     # one place for all points: the map has no size, which PoseFinder.fit refuses
     found[:] = 5
     np.testing.assert_allclose(run(found, weights), [[0, 0, 5], [0, 0, 5], [0, 0, 1]], atol=1e-9)
+
+
+@pytest.mark.parametrize("missing", [(), (4,), (0, 1, 7, 18), tuple(range(16)), tuple(range(17))])
+def test_expected_places(missing: tuple[int, ...]) -> None:
+    """With two landmarks or none, nothing tells where the others are."""
+    random = np.random.default_rng(5)
+    mean, spread = random.normal(0, 50, (19, 2)), random.normal(0, 0.05, (60, 38))
+    shape = ShapeModel(mean, np.cov(spread.T), 0.03)
+    points = (3 * mean + (200, 300) + random.normal(0, 9, (19, 2))).astype(np.float32)
+    points[list(missing)] = np.nan
+    weights = random.random(19).astype(np.float32)
+
+    def part(found: ndx.Array, shares: ndx.Array) -> ndx.Array:
+        return certainty.expected_places(found.astype(ndx.float64), shares.astype(ndx.float64), shape)
+
+    expected = shape.expected(points.astype(np.float64), weights.astype(np.float64))
+    assert np.isnan(expected).all() == (len(missing) > 16)
+    np.testing.assert_allclose(compiled(part, 2, 1)(points, weights), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(("threshold", "power"), [(0.5, 0), (0.1, 2)])

@@ -10,6 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "batch"))
 from fakes import FakeDetector
 
+from monai_ceph.commands.signed_films import SignedFilmReader
 from monai_ceph.errors import CephError, RejectedError
 from monai_ceph.pacs.config_file import read_config
 from monai_ceph.pacs.logs import log_json
@@ -20,6 +21,11 @@ from monai_ceph.result import Detection
 
 class StandIn(FakeDetector):
     """`FakeDetector`, which the pixels of a film tell what to do: names of files are hashes in a node."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        super().__init__(seconds=seconds)
+        # profiles refuse anything else
+        self.identity = self.identity.model_copy(update={"weights_sha256": "0" * 64})
 
     def __call__(self, radiograph: Radiograph, /, *, force: bool) -> Detection:
         """Follow the pixel value of a film that has only one."""
@@ -37,6 +43,8 @@ class StandIn(FakeDetector):
 if __name__ == "__main__":
     log_json()
     try:
-        run_node(read_config(Path(sys.argv[1])), partial(StandIn, seconds=float((*sys.argv, "0")[2])))
+        settings = read_config(Path(sys.argv[1]))
+        signed = SignedFilmReader(settings.review_folder) if settings.review_folder is not None else None
+        run_node(settings, partial(StandIn, seconds=float((*sys.argv, "0")[2])), signed)
     except CephError as error:
         sys.exit(f"stopped: {error}")

@@ -11,8 +11,9 @@ from clinics import moving, profile
 
 from monai_ceph.landmarks import NUM_LANDMARKS, SYMBOLS
 from monai_ceph.profiles.estimate import estimate
+from monai_ceph.profiles.learn import learned_radii
 from monai_ceph.profiles.profile import FILMS_FOR_A_RADIUS, FilmEvidence, Profile, ProfileRadius
-from monai_ceph.profiles.radii import conformal_radius, learned_radii
+from monai_ceph.profiles.radii import conformal_radius, radii_of_few_films
 
 
 @pytest.mark.parametrize("share", [0.9, 0.95])
@@ -73,24 +74,58 @@ def test_radii_of_enough_films_are_the_clinics_own() -> None:
     assert own.tolist() == [True] * 18 + [False]
 
 
-def test_below_that_they_lie_between() -> None:
-    # a mean error of 0.01 of 400 px is 4 px; an isotropic Gaussian then has 90 % within 6.849 px, 95 % within 7.812
-    own = np.array([4 * math.sqrt(-2 * math.log(1 - share)) / math.sqrt(math.pi / 2) for share in (0.9, 0.95)])
-    assert own == pytest.approx([6.849, 7.812], abs=1e-3)
-    taught = clinic_of(5, (0.006, 0.008), landmarks={})
+def test_below_that_they_follow_the_errors_of_all_landmarks() -> None:
+    # every error is 0.02 of 400 px
+    taught = clinic_of(5, (0.012, 0.016), landmarks={})
     radii, supported = taught.radii_on_film(OTHERS, OTHERS, head_radius=400)
-    assert radii == pytest.approx(np.tile(np.array([10, 15]) ** 0.75 * own**0.25, (NUM_LANDMARKS, 1)))
+    assert radii == pytest.approx(np.full((NUM_LANDMARKS, 2), 8.0))
     assert not supported.any()
+    # twice as long where the evidence on the film says so
+    assert taught.radii_on_film(2 * OTHERS, OTHERS, head_radius=400)[0] == pytest.approx(2 * radii)
+
+
+def test_a_landmark_with_larger_errors_has_larger_radii_the_more_films_say_so() -> None:
+    usual = np.tile([1.0, 1.5], (NUM_LANDMARKS, 1))
+    shares = []
+    for films in (3, 10, 19):
+        errors = np.random.default_rng(films).gamma(2, size=(films, NUM_LANDMARKS))
+        errors[:, 0] = 4 * errors[:, 1]
+        radii = radii_of_few_films(errors, usual)
+        assert (radii[:, 0] < radii[:, 1]).all()
+        # the same error of a landmark, four times as large: the power of the ratio is the share of its own errors
+        shares.append(math.log(radii[0, 0] / radii[1, 0]) / math.log(4))
+    assert shares == pytest.approx([3 / 13, 10 / 20, 19 / 29])
+
+
+def test_radii_of_few_films_cover_new_films() -> None:
+    """40 clinics of 5 films whose errors are half as large again as usual, more at some landmarks than at others."""
+    random = np.random.default_rng(3)
+    usual = np.tile(np.sqrt(-2 * np.log([0.1, 0.05])), (NUM_LANDMARKS, 1))
+    inside = []
+    for _ in range(40):
+        sizes = 1.5 * np.exp(random.normal(0, 0.2, NUM_LANDMARKS))
+        errors = sizes * np.linalg.norm(random.normal(size=(105, NUM_LANDMARKS, 2)), axis=2)
+        radii = radii_of_few_films(errors[:5], usual)
+        inside.append([errors[5:] <= radii[:, index] for index in (0, 1)])
+    share_90, share_95 = np.mean(inside, axis=(0, 2, 3))
+    assert 0.86 <= share_90 <= 0.93
+    assert 0.92 <= share_95 <= 0.97
 
 
 def test_a_moved_landmark_counts_with_its_error_after_the_move() -> None:
-    taught = clinic_of(5, (0.1, 0.0), landmarks=moving(S=(0.1, 0.0)))
-    radii, _ = taught.radii_on_film(OTHERS, OTHERS, head_radius=400)
-    left = taught.landmarks["S"].error_after
-    assert left < 0.1
-    factor = math.sqrt(-2 * math.log(0.1)) / math.sqrt(math.pi / 2)
-    assert radii[SYMBOLS.index("S"), 0] == pytest.approx(10**0.75 * (factor * left * 400) ** 0.25)
-    assert radii[SYMBOLS.index("N"), 0] == pytest.approx(10**0.75 * (factor * 0.1 * 400) ** 0.25)
+    still = clinic_of(5, (0.1, 0.0), landmarks={})
+    moved = clinic_of(5, (0.1, 0.0), landmarks=moving(**dict.fromkeys(SYMBOLS, (0.1, 0.0))))
+    assert still.radii_on_film(OTHERS, OTHERS, head_radius=400)[0] == pytest.approx(np.full((NUM_LANDMARKS, 2), 40.0))
+    # every film says exactly the same, so there is no error to learn from
+    assert moved.radii_on_film(OTHERS, OTHERS, head_radius=400)[0] == pytest.approx(OTHERS)
+
+
+def test_points_that_nobody_moved_do_not_make_a_radius_short() -> None:
+    taught = clinic_of(5, (0.0, 0.0), landmarks={})
+    assert taught.radii_on_film(OTHERS, OTHERS, head_radius=400)[0] == pytest.approx(OTHERS)
+    radius = ProfileRadius(films=20, within_90=0.0, within_95=0.0)
+    taught = clinic_of(20, (0.0, 0.0), landmarks={}, radii=dict.fromkeys(SYMBOLS, radius))
+    assert taught.radii_on_film(OTHERS, OTHERS, head_radius=400)[0] == pytest.approx(OTHERS / 2)
 
 
 def test_a_profile_without_evidence_changes_no_radius() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 import re
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -292,6 +294,61 @@ class TestRuns:
         assert re.search(r"mre_mm: \d", logs["evaluating"])
 
 
+def test_films_of_patients_have_the_rows_of_detect(bundle: Path, tmp_path: Path) -> None:
+    root = os.environ.get("ISBI2015_DIR")
+    if not root:
+        pytest.skip("ISBI2015_DIR is not set")
+    films = sorted(path for path in (Path(root) / "RawImage").rglob("*.*") if path.is_file())
+    chosen = [films[number] for number in np.linspace(0, len(films) - 1, 3).round().astype(int)]
+    for path in chosen:
+        (tmp_path / path.name).symlink_to(path)
+    options = {"config_file": "configs/inference.json", "dataset_dir": tmp_path, "output_dir": tmp_path / "out"}
+    flags = [text for key, value in options.items() for text in (f"--{key}", str(value))]
+    execute_all({"run": ["run", "inferring", "--device", "$torch.device('cpu')", *flags]}, bundle)
+    detector = CephalogramDetector("cpu")
+    for path in chosen:
+        with (tmp_path / "out" / f"{path.name}.landmarks.csv").open(newline="") as stream:
+            _, *rows = csv.reader(stream)
+        assert_same_rows(rows, list(landmark_rows(detector(tmp_path / path.name, force=True))))
+
+
+class TestOtherWeights:
+    """The error model of a bundle is for its own weights alone."""
+
+    def test_its_own_weights_have_it(self, bundle: Path) -> None:
+        config = ConfigParser()
+        config.read_config(str(bundle / "configs" / "inference.json"))
+        config["bundle_root"] = str(bundle)
+        model = config.get_parsed_content("error_model")
+        assert {key: model[key] for key in ("slopes", "within_90")} == {
+            key: weights.read_error_model(Path(weights.__file__).with_name("errors.json"))[key]
+            for key in ("slopes", "within_90")
+        }
+        assert config.get_parsed_content("missing_below") == 0.0
+
+    @pytest.mark.parametrize(
+        "change", [{"local_weights": weights.path("local")}, {"context_weights": None}], ids=["another", "none"]
+    )
+    def test_a_stage_with_other_weights_or_none_has_limits_of_the_score(
+        self, bundle: Path, change: dict[str, Any]
+    ) -> None:
+        config = ConfigParser()
+        config.read_config(str(bundle / "configs" / "inference.json"))
+        config.update({"bundle_root": str(bundle), **change})
+        assert config.get_parsed_content("error_model") is None
+        assert config.get_parsed_content("missing_below") == 0.1
+
+    def test_weights_that_were_replaced(self, bundle: Path, tmp_path: Path) -> None:
+        (tmp_path / "model.pt").write_bytes((bundle / "models" / "model.pt").read_bytes() + b"0")
+        used = dict.fromkeys(weights.STAGES, str(tmp_path / "model.pt"))
+        assert weights.bundled_error_model(str(bundle / "models" / "errors.json"), used) is None
+
+    def test_a_file_that_does_not_say_whose_it_is(self) -> None:
+        file = str(Path(weights.__file__).with_name("errors.json"))
+        with pytest.raises(CephError, match=r"errors\.json: no error model of a bundle: it lacks stages"):
+            weights.bundled_error_model(file, {"local": weights.path("local")})
+
+
 class TestRefusals:
     def test_a_folder_that_is_not_empty(self, tmp_path: Path) -> None:
         (tmp_path / NAME).mkdir()
@@ -373,6 +430,13 @@ class TestModelOfTheUser:
         (tmp_path / "own.json").write_text(json.dumps({"context_network_def": network}))
         written = write_bundle(tmp_path, [tmp_path / "own.json"], torchscript=False).folder
         assert not (written / "configs" / "overlays" / "context.json").exists()
+
+    def test_errors_that_nobody_counted_are_not_told(self, own: Path) -> None:
+        assert not (own / "models" / "errors.json").exists()
+        config = json.loads((own / "configs" / "inference.json").read_text())
+        assert config["error_model"] is None
+        assert "errors" not in config
+        assert "There are no radii." in " ".join((own / "docs" / "README.md").read_text().split())
 
     def test_documents_make_no_claim_about_other_weights(self, own: Path) -> None:
         assert "Not measured" in (own / "docs" / "README.md").read_text()
