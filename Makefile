@@ -16,7 +16,7 @@ LOCKED := --require-hashes --no-deps -r requirements/
 # For single extras. pip takes no hashes here, because this package has none.
 PINS := $(VENV)/pins.txt
 
-.PHONY: help web setup label map optional demo review test pytest paper docs lint types lock clean
+.PHONY: help web setup label map optional demo review test pytest paper docs conformance lint types lock clean
 
 help:
 	@echo "make demo      set up, draw synthetic DICOM cephalograms in demo/, detect on them, print the error, write reports"
@@ -27,6 +27,7 @@ help:
 	@echo "make label     set up, with MONAI Label, for monai-ceph label"
 	@echo "make paper     set up, train and test the paper's method: ISBI=FOLDER names the films; takes hours"
 	@echo "make docs      set up, build the pages in docs/ as a site in site/"
+	@echo "make conformance  write the DICOM conformance statement in docs/reference/ from the code"
 	@echo "make web       check, test and build the page for reviews from web/; needs Node"
 	@echo "make setup     set up only: the environment $(VENV)"
 	@echo "make lint      set up, run ruff"
@@ -105,6 +106,10 @@ web:
 docs: $(VENV)/.docs
 # the variable silences a notice about MkDocs 2, which the extra does not install
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# needs every extra: the objects that it lists are made
+conformance: optional
+	$(BIN)/python docs/conformance_statement.py
 
 $(VENV)/.docs: $(VENV)/.installed
 	$(PIP) install "$(TORCH)" -c $(PINS) -e ".[docs]"

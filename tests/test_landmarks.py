@@ -11,11 +11,11 @@ from monai_ceph.landmarks import CODING_SCHEME, EXTRA_LANDMARKS, LANDMARKS, Code
 from monai_ceph.readers import SpacingSource
 from monai_ceph.reports import dicom_codes
 from monai_ceph.reports.measured_values import MEASUREMENT_CODES, UNITS
+from monai_ceph.reports.object_settings import BODY_PARTS
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "codes.md"
 STANDARD = (
     dicom_codes.ANATOMICAL_STRUCTURE,
-    dicom_codes.RADIOGRAPHY,
     dicom_codes.DERIVED_MEASUREMENTS,
     dicom_codes.COMMENT,
     dicom_codes.FINDING,
@@ -26,6 +26,12 @@ STANDARD = (
     dicom_codes.PIXEL_DATA_COLUMNS,
     dicom_codes.HORIZONTAL_SPACING,
     dicom_codes.VERTICAL_SPACING,
+    dicom_codes.TARGET_REGION,
+    dicom_codes.IMAGE_VIEW,
+    dicom_codes.LATERAL,
+    dicom_codes.UNCERTAINTY_ABOVE,
+    dicom_codes.UNCERTAINTY_BELOW,
+    *BODY_PARTS.values(),
 )
 
 PRIVATE = (*dicom_codes.PRIVATE_CODES, *MEASUREMENT_CODES.values())

@@ -17,15 +17,30 @@ from monai_ceph.archives.dimse_limits import limited
 from monai_ceph.archives.stow import Answer, TargetError, stow
 from monai_ceph.readers.quiet_pydicom import quiet
 
-__all__ = ["Answer", "DicomSender", "DicomWebSender", "Send", "Sender", "TargetError", "make_senders"]
+__all__ = [
+    "OBJECT_CLASSES",
+    "SENT_SYNTAXES",
+    "Answer",
+    "DicomSender",
+    "DicomWebSender",
+    "Send",
+    "Sender",
+    "TargetError",
+    "make_senders",
+]
 
-_OBJECT_CLASSES = (
+OBJECT_CLASSES = (
     "1.2.840.10008.5.1.4.1.1.88.33",  # Comprehensive SR
+    "1.2.840.10008.5.1.4.1.1.88.34",  # Comprehensive 3D SR
     "1.2.840.10008.5.1.4.1.1.11.1",  # Grayscale Softcopy Presentation State
     "1.2.840.10008.5.1.4.1.1.11.2",  # Color Softcopy Presentation State
     "1.2.840.10008.5.1.4.1.1.7",  # Secondary Capture
     "1.2.840.10008.5.1.4.1.1.104.1",  # Encapsulated PDF
 )
+"""SOP Class UIDs of the objects that are sent."""
+
+SENT_SYNTAXES = [uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian]
+"""The transfer syntaxes that are proposed for them."""
 
 
 Send = Callable[[Path], Answer]
@@ -65,8 +80,8 @@ class DicomSender:
         entity = AE(self._ae_title)
         entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = config.timeout_s
         entity.connection_timeout = config.timeout_s
-        for sop_class in _OBJECT_CLASSES:
-            entity.add_requested_context(sop_class, [uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian])
+        for sop_class in OBJECT_CLASSES:
+            entity.add_requested_context(sop_class, SENT_SYNTAXES)
         try:
             association = entity.associate(
                 *(config.host, config.port),

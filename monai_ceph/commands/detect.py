@@ -20,7 +20,7 @@ from monai_ceph.commands.console import (
     say,
     stop,
 )
-from monai_ceph.commands.options import Device, Overlay, ProfileFile, Trusted, check_spacing
+from monai_ceph.commands.options import Device, ObjectsFile, Overlay, ProfileFile, Trusted, check_objects, check_spacing
 from monai_ceph.errors import CephError
 from monai_ceph.review import READINGS, REVIEWS
 
@@ -108,6 +108,7 @@ def detect(
             help="Draw the circle in which each landmark lies in 90 % of cases, on overlays, tracings and GSPS.",
         ),
     ] = False,
+    objects_config: ObjectsFile = None,
     profile: ProfileFile = None,
     device: Device = None,
     config: Overlay = None,
@@ -159,6 +160,7 @@ def detect(
             force=force,
             pixel_spacing=pixel_spacing,
             circles=circles,
+            objects=check_objects(objects_config),
         )
         screen = Screen(console, messages)
         gone = [path for path in paths or () if url_of(path) is None and not os.path.lexists(path)]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from monai_ceph.commands.console import messages, say, stop
-from monai_ceph.commands.options import ProfileFile, Trusted, trusted_only
+from monai_ceph.commands.options import ObjectsFile, ProfileFile, Trusted, trusted_only
 from monai_ceph.errors import CephError
 
 __all__ = ["label"]
@@ -34,6 +34,7 @@ def label(
         str | None,
         typer.Option(help="Address of monai-ceph review for the same films, for the server's description."),
     ] = None,
+    objects_config: ObjectsFile = None,
     profile: ProfileFile = None,
     device: Annotated[
         str | None, typer.Option(help="Torch device, such as cpu or cuda:0; the GPU if there is one.")
@@ -61,6 +62,7 @@ def label(
             device=device,
             overlays=tuple(config or ()),
             review_url=review_url,
+            objects=objects_config,
         )
         say("starting MONAI Label")
         serve(options, lambda text: messages.print(text, style="bold yellow", markup=False, soft_wrap=True))

@@ -12,8 +12,19 @@ from monai_ceph.errors import CephError
 
 if TYPE_CHECKING:
     from monai_ceph.profiles import Profile
+    from monai_ceph.reports.object_settings import ObjectSettings
 
-__all__ = ["Device", "Overlay", "ProfileFile", "Trusted", "check_profile", "check_spacing", "trusted_only"]
+__all__ = [
+    "Device",
+    "ObjectsFile",
+    "Overlay",
+    "ProfileFile",
+    "Trusted",
+    "check_objects",
+    "check_profile",
+    "check_spacing",
+    "trusted_only",
+]
 
 Device = Annotated[str | None, typer.Option(help="Torch device, such as cpu or cuda:0; the GPU if there is one.")]
 
@@ -46,6 +57,28 @@ ProfileFile = Annotated[
         show_default=False,
     ),
 ]
+
+
+ObjectsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--objects-config",
+        help="YAML file that sets procedure, body part, time zone, measurements and SOP class of DICOM objects.",
+        show_default=False,
+    ),
+]
+
+
+def check_objects(file: Path | None) -> ObjectSettings:
+    """Read the file of ``--objects-config``; stop the command if it has no such settings."""
+    from monai_ceph.reports.object_settings import DEFAULT_SETTINGS, load_object_settings
+
+    if file is None:
+        return DEFAULT_SETTINGS
+    try:
+        return load_object_settings(file)
+    except CephError as error:
+        stop(error)
 
 
 def check_profile(file: Path | None, detected: list[Path]) -> Profile | None:

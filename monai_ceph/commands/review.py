@@ -11,11 +11,12 @@ import typer
 from typer.core import TyperGroup
 
 from monai_ceph.commands.console import EXIT_SOME_FAILED, console, need_extra, say, stop
-from monai_ceph.commands.options import Device, Overlay
+from monai_ceph.commands.options import Device, ObjectsFile, Overlay, check_objects
 from monai_ceph.errors import CephError
 
 if TYPE_CHECKING:
     from monai_ceph.archives.targets import Sender
+    from monai_ceph.reports.object_settings import ObjectSettings
 
 __all__ = ["review"]
 
@@ -78,6 +79,7 @@ def serve(
     ] = None,
     to: _To = None,
     objects: _Objects = "sr,gsps",
+    objects_config: ObjectsFile = None,
     device: Device = None,
     config: Overlay = None,
 ) -> None:
@@ -89,6 +91,7 @@ def serve(
     """
     need_extra("review", "fastapi", "uvicorn")
     senders = _senders(to or [], objects)
+    settings = _settings(objects_config, to or [])
     if missing := [path for path in (results, *(films or ())) if not path.exists()]:
         stop(f"{missing[0]}: no such file or folder")
     from monai_ceph.review.heatmaps import Heatmaps
@@ -106,7 +109,7 @@ def serve(
         name = None if reviewer is None else checked_name(reviewer)
         token = None if token_file is None else read_token(token_file)
         heatmaps = Heatmaps(device, tuple(config or ()))
-        service = ReviewService(results, list(films or ()), name, blind, deidentify, senders, heatmaps)
+        service = ReviewService(results, list(films or ()), name, blind, deidentify, senders, heatmaps, settings)
         serve_until_interrupted(service, host, port, token, ready, allow_host or ())
     except ValueError as error:
         stop(f"--reviewer: {error}")
@@ -115,7 +118,13 @@ def serve(
 
 
 @review.command()
-def send(results: Results, to: _To, films: _Films = None, objects: _Objects = "sr,gsps") -> None:
+def send(
+    results: Results,
+    to: _To,
+    films: _Films = None,
+    objects: _Objects = "sr,gsps",
+    objects_config: ObjectsFile = None,
+) -> None:
     """Send all signed films to an archive that did not confirm them yet, once.
 
     Exit code: 0 if the archives have all signed films, 1 if something was not confirmed, 2 if nothing was signed.
@@ -123,13 +132,14 @@ def send(results: Results, to: _To, films: _Films = None, objects: _Objects = "s
     if missing := [path for path in (results, *(films or ())) if not path.exists()]:
         stop(f"{missing[0]}: no such file or folder")
     senders = _senders(to or [], objects)
+    settings = _settings(objects_config, to or [])
     from monai_ceph.review import REVIEWS
     from monai_ceph.review.films import ResultFilms
     from monai_ceph.review.sending import send_signed
     from monai_ceph.review.store import RevisionStore
 
     try:
-        sent = send_signed(ResultFilms(results, list(films or ())), RevisionStore(results / REVIEWS), senders)
+        sent = send_signed(ResultFilms(results, list(films or ()), settings), RevisionStore(results / REVIEWS), senders)
     except (CephError, OSError) as error:
         stop(error)
     for cause in sent.causes:
@@ -200,6 +210,7 @@ def export(
         As, typer.Option("--as", help="results: tables, reports, SR; dataset: films and points to learn from.")
     ] = As.RESULTS,
     drafts: Annotated[bool, typer.Option(help="Also films that nobody signed.")] = False,
+    objects_config: ObjectsFile = None,
 ) -> None:
     """Write the results after review: the points of persons, with their names.
 
@@ -214,7 +225,8 @@ def export(
 
     try:
         work = export_results if kind is As.RESULTS else export_dataset
-        summary = work(ResultFilms(results, list(films or ())), RevisionStore(results / REVIEWS), out, drafts)
+        given = ResultFilms(results, list(films or ()), check_objects(objects_config))
+        summary = work(given, RevisionStore(results / REVIEWS), out, drafts)
     except (CephError, OSError) as error:
         stop(error)
     for film, reason in (*summary.left_out, *summary.notes):
@@ -251,6 +263,19 @@ def _senders(targets: list[str], objects: str) -> Mapping[str, Sender]:
     if any("pdf" in sender.objects for sender in found.values()):
         need_extra("report", "reportlab")
     return found
+
+
+def _settings(file: Path | None, targets: list[str]) -> ObjectSettings:
+    """Return the settings of the file, else those of the node whose targets are used, so that both make the same."""
+    nodes = [Path(target) for target in targets if target.endswith((".yaml", ".yml"))]
+    if file is not None or not nodes:
+        return check_objects(file)
+    from monai_ceph.pacs.config_file import read_config
+
+    try:
+        return read_config(nodes[0]).objects
+    except CephError as error:
+        stop(error)
 
 
 def _targets_of_node(config: Path) -> list[Sender]:

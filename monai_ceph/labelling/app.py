@@ -37,6 +37,7 @@ from monai_ceph.labelling.strategy import LowestScore
 from monai_ceph.labelling.train import FineTune
 from monai_ceph.profiles import load_profile
 from monai_ceph.reports.notes import NOTICE
+from monai_ceph.reports.object_settings import DEFAULT_SETTINGS, load_object_settings
 from monai_ceph.version import __version__
 
 __all__ = ["MARKUPS_MODEL", "MODEL", "CephalometricApp"]
@@ -133,13 +134,15 @@ class CephalometricApp(MONAILabelApp):
         app_dir: working folder of the server, for weights, runs, scores and copies of films from a PACS.
         studies: a folder with films, or the URL of a DICOMweb server.
         conf: ``device``, ``modalities`` (separated by commas), ``overlays`` (bundle configs, separated by
-            ``os.pathsep``), ``profile`` (a file) and ``review_url`` (where people review and sign). All are optional.
+            ``os.pathsep``), ``profile`` (a file), ``objects`` (a file with settings of the DICOM objects) and
+            ``review_url`` (where people review and sign). All are optional.
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
         work, conf = Path(app_dir), conf or {}
         overlays = [path for path in conf.get("overlays", "").split(os.pathsep) if path]
         self._modalities = tuple(filter(None, conf.get("modalities", "").split(","))) or MODALITIES
+        self._objects = load_object_settings(Path(conf["objects"])) if conf.get("objects") else DEFAULT_SETTINGS
         self._work = work
         profile = load_profile(conf["profile"]) if conf.get("profile") else None
         self._detectors = Detectors(work / "model" / "local.pt", conf.get("device") or None, overlays, profile)
@@ -175,7 +178,7 @@ class CephalometricApp(MONAILabelApp):
             "wado_url_prefix": settings.MONAI_LABEL_WADO_PREFIX,
             "stow_url_prefix": settings.MONAI_LABEL_STOW_PREFIX,
         }
-        return DicomWebStore(service, self._work / "pacs", self._modalities, prefixes)
+        return DicomWebStore(service, self._work / "pacs", self._modalities, prefixes, self._objects)
 
     def init_infers(self) -> dict[str, Any]:
         """Return the model under both of its names."""

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from pydicom import Dataset, dcmread
 
+from monai_ceph.analysis import measure
+from monai_ceph.analysis.scale import rescaled
 from monai_ceph.archives.config import DicomWebService
 from monai_ceph.archives.dicomweb import NO_PREFIXES, dicomweb
 from monai_ceph.archives.dicomweb_source import DicomWebArchive
@@ -23,10 +25,13 @@ from monai_ceph.archives.stow import TargetError, stow
 from monai_ceph.errors import CephError
 from monai_ceph.labelling.errors import NotThereError, RefusedError
 from monai_ceph.labelling.store import FINAL, FilmStore, observer, plain_tag, safe_name
+from monai_ceph.landmarks import LANDMARKS
+from monai_ceph.readers import read_radiograph
 from monai_ceph.readers.dicom_elements import first_value, is_uid
 from monai_ceph.readers.placement import placement_of
 from monai_ceph.reports.dicom_objects import write_object
 from monai_ceph.reports.dicom_source import source_header
+from monai_ceph.reports.object_settings import DEFAULT_SETTINGS, ObjectSettings
 from monai_ceph.reports.reviewed_report import Review, review_series_uid, reviewed_report
 from monai_ceph.reports.sr_points import read_points
 from monai_ceph.storage.atomic import written_beside
@@ -86,6 +91,7 @@ class DicomWebStore(FilmStore):
         cache: folder for films and labels. It contains patients' names, so only its owner gets access.
         modalities: which series to list.
         prefixes: path prefixes of the server's URLs, see :func:`monai_ceph.archives.dicomweb.dicomweb`.
+        objects: settings of the reports.
     """
 
     def __init__(
@@ -94,6 +100,7 @@ class DicomWebStore(FilmStore):
         cache: Path,
         modalities: Sequence[str] = MODALITIES,
         prefixes: Mapping[str, str | None] = NO_PREFIXES,
+        objects: ObjectSettings = DEFAULT_SETTINGS,
     ) -> None:
         super().__init__(cache / "labels")
         self._service, self._prefixes = service, prefixes
@@ -102,6 +109,7 @@ class DicomWebStore(FilmStore):
         cache.mkdir(parents=True, exist_ok=True)
         cache.chmod(0o700)
         self._modalities = tuple(modalities)
+        self._objects = objects
         self._last_list = _PacsList()
         self._skipped: list[str] = []
         self._lock = threading.RLock()
@@ -240,8 +248,9 @@ class DicomWebStore(FilmStore):
             points=points,
             observer=observer(info),
             created=datetime.now(timezone.utc),
+            **_scale_and_measurements(film, points),
         )
-        report = reviewed_report(review, source)
+        report = reviewed_report(review, source, self._objects)
         self._store(name, report)
         # the report is in the PACS now. If anything below fails, the next list shows it
         self._last_list.time = float("-inf")
@@ -348,3 +357,22 @@ class DicomWebStore(FilmStore):
             if not file.is_file():
                 self._archive.fetch(Found(study, series, instance), partial(write_object, file))
             yield dcmread(file)
+
+
+def _scale_and_measurements(film: Path, points: np.ndarray) -> dict[str, Any]:
+    """Return what the report says of the scale, and the measurements of a person's points."""
+    places = {
+        mark.symbol: (float(x), float(y))
+        for mark, (y, x) in zip(LANDMARKS, points[: len(LANDMARKS)], strict=True)
+        if np.isfinite([x, y]).all()
+    }
+    try:
+        radiograph = read_radiograph(film)
+    except CephError as error:
+        logger.warning("the report has no lengths: %s", error)
+        return {"measurements": measure(places)}
+    spacing, source = radiograph.pixel_spacing, radiograph.spacing_source
+    if spacing is not None:
+        spacing, source = rescaled(places, spacing, source)
+    found = measure(places, spacing, spacing_source=source)
+    return {"pixel_spacing": spacing, "spacing_source": source, "measurements": found}

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from monai_ceph.errors import CephError
 from monai_ceph.profiles import load_profile
+from monai_ceph.reports.object_settings import load_object_settings
 from monai_ceph.storage.atomic import written_beside
 from monai_ceph.web.loopback import is_loopback
 
@@ -42,6 +43,7 @@ class ServerOptions:
         device: a torch device.
         overlays: bundle configs that change single keys.
         review_url: address of ``monai-ceph review`` for the same films; the server's description names it.
+        objects: file with the settings of the DICOM objects.
     """
 
     studies: str
@@ -56,6 +58,7 @@ class ServerOptions:
     device: str | None = None
     overlays: tuple[Path, ...] = ()
     review_url: str | None = None
+    objects: Path | None = None
 
     @property
     def remote(self) -> bool:
@@ -79,8 +82,8 @@ def serve(options: ServerOptions, warn: Callable[[str], None]) -> None:
         warn: shows a warning to the user who starts the server.
 
     Raises:
-        CephError: MONAI Label is not installed, the folder does not exist, the profile cannot be read, the address of
-            the review cannot be opened, or the port is taken.
+        CephError: MONAI Label is not installed, the folder does not exist, the profile or the settings cannot be read,
+            the address of the review cannot be opened, or the port is taken.
     """
     if find_spec("monailabel") is None:
         raise CephError("MONAI Label is not installed. Run `make label`, or see docs/how-to/monai-label.md")
@@ -90,6 +93,8 @@ def serve(options: ServerOptions, warn: Callable[[str], None]) -> None:
         raise CephError("--ssl-certfile and --ssl-keyfile go together")
     if options.profile is not None:
         load_profile(options.profile)
+    if options.objects is not None:
+        load_object_settings(options.objects)
     if options.review_url is not None and not options.review_url.startswith(("http://", "https://")):
         raise CephError(f"--review-url {options.review_url}: not an address such as https://review.clinic.example/")
     _check_free(options.host, options.port)
@@ -160,6 +165,7 @@ def _start(options: ServerOptions, work: Path, warn: Callable[[str], None]) -> N
     overlays = os.pathsep.join(str(path.absolute()) for path in options.overlays)
     conf = {"device": options.device or "", "modalities": ",".join(options.modalities), "overlays": overlays}
     conf["profile"] = str(options.profile.absolute()) if options.profile is not None else ""
+    conf["objects"] = str(options.objects.absolute()) if options.objects is not None else ""
     conf["review_url"] = options.review_url or ""
     arguments = ["start_server", "--app", str(work), "--studies", options.studies, "--host", options.host]
     arguments += ["--port", str(options.port), "--uvicorn_app", "monai_ceph.labelling.web:app"]

@@ -20,6 +20,7 @@ from monai_ceph.archives.config import (
     SourceConfig,
     TargetConfig,
 )
+from monai_ceph.reports.object_settings import DEFAULT_SETTINGS, ObjectSettings
 
 __all__ = [
     "AcceptConfig",
@@ -193,6 +194,7 @@ class NodeConfig(Section):
     accept: AcceptConfig
     spool: SpoolConfig = SpoolConfig()
     select: SelectionConfig = SelectionConfig()
+    objects: ObjectSettings = Field(default=DEFAULT_SETTINGS, description="settings of the DICOM objects")
     detect: DetectConfig = DetectConfig()
     targets: TargetConfig
     sources: SourceConfig = SourceConfig()

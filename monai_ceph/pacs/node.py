@@ -66,7 +66,7 @@ class Node:
     def __init__(self, config: NodeConfig, make_detector: MakeDetector, signed: SignedFilms | None = None) -> None:
         self.config, self._signed = config, signed
         self.spool, self.ledger = open_folder(config)
-        options = Options(config.targets.objects, force=config.detect.force)
+        options = Options(config.targets.objects, force=config.detect.force, objects=config.objects)
         make_worker = partial(_make_worker, make_detector, self.spool.objects, options)
         self._error: BaseException | None = None
         self._ended = threading.Event()

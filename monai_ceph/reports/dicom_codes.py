@@ -20,11 +20,13 @@ __all__ = [
     "HORIZONTAL_SPACING",
     "IMAGE_LIBRARY",
     "IMAGE_LIBRARY_GROUP",
+    "IMAGE_VIEW",
     "INTERVAL_HIGH",
     "INTERVAL_LOW",
     "LANDMARK_RADIUS",
     "LANDMARK_SCORE",
     "LANDMARK_STATUS",
+    "LATERAL",
     "MILLIMETRES",
     "MODALITY",
     "NOTICE",
@@ -34,11 +36,14 @@ __all__ = [
     "PIXEL_DATA_ROWS",
     "PRIVATE_CODES",
     "QUALITATIVE_EVALUATIONS",
-    "RADIOGRAPHY",
+    "REPLACED_OBJECT",
     "ROW_POSITION",
     "SCALE_SOURCE",
     "SCALE_SOURCES",
     "STATUSES",
+    "TARGET_REGION",
+    "UNCERTAINTY_ABOVE",
+    "UNCERTAINTY_BELOW",
     "VERTICAL_SPACING",
     "WARNING",
     "coding_scheme",
@@ -63,6 +68,7 @@ INTERVAL_HIGH = _own("IntervalHigh", "Upper end of the 95 % interval")
 SCALE_SOURCE = _own("ScaleSource", "Source of the scale")
 WARNING = _own("Warning", "Warning")
 NOTICE = _own("Notice", "Intended use")
+REPLACED_OBJECT = _own("ReplacedObject", "Object that this one replaces")
 
 FILM_STATES: dict[FilmState, Code] = {
     "ok": _own("FilmOk", "Ok as a whole"),
@@ -92,22 +98,27 @@ PRIVATE_CODES: tuple[Code, ...] = (
     *(LANDMARK_STATUS, *STATUSES.values(), LANDMARK_SCORE, LANDMARK_RADIUS, COLUMN_POSITION, ROW_POSITION),
     *(INTERVAL_LOW, INTERVAL_HIGH),
     *(FILM_STATE, *FILM_STATES.values(), SCALE_SOURCE, *SCALE_SOURCES.values(), WARNING, NOTICE),
+    REPLACED_OBJECT,
 )
 """All private codes other than landmarks and measurements, in the order of docs/reference/codes.md."""
 
 ANATOMICAL_STRUCTURE = Code("91723000", "SCT", "Anatomical Structure")
-RADIOGRAPHY = Code("43468-8", "LN", "XR unspecified body region")
 DERIVED_MEASUREMENTS = Code("126011", "DCM", "Derived Imaging Measurements")
 COMMENT = Code("121106", "DCM", "Comment")
 FINDING = Code("121071", "DCM", "Finding")
 IMAGE_LIBRARY = Code("111028", "DCM", "Image Library")
 IMAGE_LIBRARY_GROUP = Code("126200", "DCM", "Image Library Group")
 MODALITY = Code("121139", "DCM", "Modality")
+TARGET_REGION = Code("123014", "DCM", "Target Region")
+IMAGE_VIEW = Code("111031", "DCM", "Image View")
+LATERAL = Code("399067008", "SCT", "lateral")
 PIXEL_DATA_ROWS = Code("110910", "DCM", "Pixel Data Rows")
 PIXEL_DATA_COLUMNS = Code("110911", "DCM", "Pixel Data Columns")
 HORIZONTAL_SPACING = Code("111026", "DCM", "Horizontal Pixel Spacing")
 VERTICAL_SPACING = Code("111066", "DCM", "Vertical Pixel Spacing")
 QUALITATIVE_EVALUATIONS = Code("C0034375", "UMLS", "Qualitative Evaluations")
+UNCERTAINTY_ABOVE = Code("371886008", "SCT", "+, range of upper measurement uncertainty")
+UNCERTAINTY_BELOW = Code("371885007", "SCT", "-, range of lower measurement uncertainty")
 PIXELS = Code("{pixels}", "UCUM", "pixels")
 MILLIMETRES = Code("mm", "UCUM", "mm")
 NO_UNITS = Code("1", "UCUM", "no units")

@@ -29,11 +29,16 @@ def _model(model: ModelIdentity) -> tuple[str, ...]:
 
 
 def instance_uid(
-    kind: ObjectKind, image_uid: str, detection: Detection, header: str, replaces: str | None = None
+    kind: ObjectKind,
+    image_uid: str,
+    detection: Detection,
+    header: str,
+    replaces: str | None = None,
+    settings: tuple[str, ...] = (),
 ) -> str:
     """Return the SOP Instance UID of an object that a model makes for one image or one of its frames.
 
-    Another header or another scale gives another report, and so another UID.
+    Another header, another scale or other settings give another report, and so another UID.
 
     Args:
         kind: of the object.
@@ -41,9 +46,10 @@ def instance_uid(
         detection: of the image or frame.
         header: from :func:`monai_ceph.reports.header_identity.header_identity`.
         replaces: UID of the object that this one says it replaces.
+        settings: :attr:`~monai_ceph.reports.object_settings.ObjectSettings.identity`.
     """
     scale = [detection.spacing_source.value, detection.pixel_spacing, detection.stated_spacing]
-    parts = (*_model(detection.model), json.dumps(scale), header, *(() if replaces is None else (replaces,)))
+    parts = (*_model(detection.model), json.dumps(scale), header, *(() if replaces is None else (replaces,)), *settings)
     return derived_uid("instance", kind, image_uid, detection.frame, *parts)
 
 

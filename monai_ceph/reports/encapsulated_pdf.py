@@ -22,7 +22,8 @@ from monai_ceph.reports.dicom_objects import (
     write_object,
 )
 from monai_ceph.reports.dicom_source import header_warnings, image_reference
-from monai_ceph.reports.header_identity import ObjectReference
+from monai_ceph.reports.header_identity import ObjectReference, predecessor
+from monai_ceph.reports.object_settings import DEFAULT_SETTINGS, ObjectSettings
 from monai_ceph.reports.pdf_report import pdf_report
 from monai_ceph.reports.report_content import Signature, film_report
 from monai_ceph.reports.report_figure import film_figure
@@ -40,6 +41,7 @@ def encapsulated_pdf(
     film_png: bytes | None,
     signature: Signature | None = None,
     replaces: ObjectReference | None = None,
+    settings: ObjectSettings = DEFAULT_SETTINGS,
 ) -> Dataset:
     """Return the Encapsulated PDF of one film: a draft, unverified, unless a person signed.
 
@@ -52,6 +54,7 @@ def encapsulated_pdf(
         film_png: the picture of the whole film, as PNG; None for the tracing alone.
         signature: who signed the result; None: nobody.
         replaces: the object that was made before the header was changed under the same UID; None if there is none.
+        settings: of the clinic.
 
     Raises:
         CephError: the film has no valid UIDs, is not the film of the detection, or ReportLab is not installed.
@@ -69,9 +72,9 @@ def encapsulated_pdf(
             modality="DOC",
             transfer_syntax_uid=ExplicitVRLittleEndian,
             **(
-                identification("DOC", reference, source, detection, replaces)
+                identification("DOC", reference, source, detection, replaces, settings)
                 if signature is None
-                else reviewed_identification("DOC", reference, source, dated, signature.name)
+                else reviewed_identification("DOC", reference, source, dated, signature.name, settings)
             ),
         )
         result.ConversionType = "WSD"
@@ -79,6 +82,8 @@ def encapsulated_pdf(
         clean = film_png is None or str(source.get("BurnedInAnnotation") or "").strip().upper() == "NO"
         result.BurnedInAnnotation = "NO" if clean else "YES"
         result.SourceInstanceSequence = [_reference(reference)]
+        if replaces is not None:
+            result.PredecessorDocumentsSequence = [predecessor(replaces)]
         result.DocumentTitle = _TITLE if signature is None else _SIGNED_TITLE
         result.ConceptNameCodeSequence = []
         result.VerificationFlag = "UNVERIFIED" if signature is None else "VERIFIED"
@@ -86,7 +91,7 @@ def encapsulated_pdf(
         result.EncapsulatedDocumentLength = len(document)
         # values of OB have an even length
         result.EncapsulatedDocument = document + b"\0" * (len(document) % 2)
-        complete(result, source, dated)
+        complete(result, source, dated, settings, detection.model)
     return result
 
 
@@ -97,6 +102,7 @@ def save_pdf(
     measurements: Sequence[Measurement],
     film_png: bytes | None,
     replaces: ObjectReference | None = None,
+    settings: ObjectSettings = DEFAULT_SETTINGS,
 ) -> None:
     """Write the Encapsulated PDF of one film, atomically. The same detection gives the same bytes.
 
@@ -106,7 +112,8 @@ def save_pdf(
         CephError: as :func:`encapsulated_pdf`.
         OSError: if the file cannot be written.
     """
-    write_object(target, encapsulated_pdf(detection, source, measurements, film_png, replaces=replaces))
+    made = encapsulated_pdf(detection, source, measurements, film_png, replaces=replaces, settings=settings)
+    write_object(target, made)
 
 
 def _reference(reference: Dataset) -> Dataset:

@@ -50,8 +50,9 @@ MEASUREMENT_CODES: dict[str, Code] = {each.symbol: measurement_code(each.symbol,
 def derived_measurements(measurements: Iterable[Measurement]) -> sr.ContainerContentItem | None:
     """Return the container of the measurements that have a value, None if there is none.
 
-    Each is a number with its unit. It has as properties the ends of its 95 % interval, if that is known, and the status
-    "found, uncertain" if that is the status of one of its landmarks.
+    Each is a number with its unit. It has as properties the ends of its 95 % interval, if that is known, how far they
+    lie from the value (TID 310, context group 225), and the status "found, uncertain" if that is the status of one of
+    its landmarks.
 
     Args:
         measurements: of one film.
@@ -71,7 +72,13 @@ def _number(measurement: Measurement, value: float) -> sr.NumContentItem:
     unit = concept(UNITS[measurement.unit])
     name = MEASUREMENT_CODES[measurement.symbol]
     item = sr.NumContentItem(concept(name), value, unit, None, sr.RelationshipTypeValues.CONTAINS)
-    ends = zip((codes.INTERVAL_LOW, codes.INTERVAL_HIGH), measurement.interval or (), strict=False)
+    ends: list[tuple[Code, float]] = []
+    if measurement.interval is not None:
+        low, high = measurement.interval
+        ends = [(codes.INTERVAL_LOW, low), (codes.INTERVAL_HIGH, high)]
+        if low <= value <= high:
+            # public codes, which do not say how sure they are
+            ends += [(codes.UNCERTAINTY_ABOVE, high - value), (codes.UNCERTAINTY_BELOW, value - low)]
     properties: Sequence[sr.ContentItem] = [
         *(sr.NumContentItem(concept(end), number, unit, None, has) for end, number in ends),
         *(

@@ -22,6 +22,7 @@ from monai_ceph.reports.dicom_objects import (
     complete,
     identification,
     reviewed_identification,
+    set_body_part,
     write_object,
 )
 from monai_ceph.reports.dicom_source import image_reference
@@ -29,6 +30,7 @@ from monai_ceph.reports.dicom_uids import derived_uid, tracking_uid
 from monai_ceph.reports.header_identity import ObjectReference
 from monai_ceph.reports.labels import Label, place_labels
 from monai_ceph.reports.notes import NOTICE, circle_lines, profile_lines, scale_line
+from monai_ceph.reports.object_settings import DEFAULT_SETTINGS, ObjectSettings
 from monai_ceph.reports.structured_report import image_position
 from monai_ceph.result import DetectedLandmark, Detection
 
@@ -53,6 +55,7 @@ def presentation_state(
     reviewer: str | None = None,
     replaces: ObjectReference | None = None,
     circles: bool = False,
+    settings: ObjectSettings = DEFAULT_SETTINGS,
 ) -> pr.GrayscaleSoftcopyPresentationState | pr.ColorSoftcopyPresentationState:
     """Return the presentation state of one film: a point, a circle and the symbol for each landmark.
 
@@ -65,6 +68,7 @@ def presentation_state(
         reviewer: the person who signed these points; None: nobody reviewed them.
         replaces: the object that was made before the header was changed under the same UID; None if there is none.
         circles: the circle of a landmark is the one that it lies inside in 90 % of cases, where that is known.
+        settings: of the clinic.
 
     Raises:
         CephError: the film has no valid UIDs, is not the film of the detection, or has an unknown SOP class.
@@ -75,13 +79,13 @@ def presentation_state(
         arguments = {
             "referenced_images": [reference],
             "content_label": "CEPH_LANDMARKS",
-            "content_description": f"Cephalometric landmarks, {'unreviewed' if reviewer is None else 'reviewed'}",
+            "content_description": _description(reviewer, replaces),
             "graphic_layers": layers,
             "graphic_annotations": annotations,
-            **identification("PR", reference, source, detection, replaces),
+            **identification("PR", reference, source, detection, replaces, settings),
         }
         if reviewer is not None:
-            arguments |= reviewed_identification("PR", reference, source, detection, reviewer)
+            arguments |= reviewed_identification("PR", reference, source, detection, reviewer, settings)
             arguments["content_creator_name"] = reviewer
         if circles:
             # it shows something else, and an archive keeps the first object of a UID
@@ -109,9 +113,8 @@ def presentation_state(
         if detection.frame is not None:
             for item in (*state.ReferencedSeriesSequence, *state.GraphicAnnotationSequence):
                 item.ReferencedImageSequence[0].ReferencedFrameNumber = detection.frame
-        # mandatory for paired parts of the body, and the film may show any
-        state.Laterality = ""
-        complete(state, source, detection)
+        set_body_part(state, source, settings)
+        complete(state, source, detection, settings, detection.model)
         if not state.PatientName:
             state.PatientName = _NO_NAME
     return state
@@ -123,6 +126,7 @@ def save_gsps(
     source: Dataset,
     replaces: ObjectReference | None = None,
     circles: bool = False,
+    settings: ObjectSettings = DEFAULT_SETTINGS,
 ) -> None:
     """Write the presentation state of one film, beside its place first. The same detection gives the same bytes.
 
@@ -132,12 +136,20 @@ def save_gsps(
         source: the film's header, from :func:`monai_ceph.reports.dicom_source.source_header`.
         replaces: the object that was made before the header was changed under the same UID; None if there is none.
         circles: see :func:`presentation_state`.
+        settings: of the clinic.
 
     Raises:
         CephError: the film has no valid UIDs, is not the film of the detection, or has an unknown SOP class.
         OSError: if the file cannot be written.
     """
-    write_object(target, presentation_state(detection, source, replaces=replaces, circles=circles))
+    state = presentation_state(detection, source, replaces=replaces, circles=circles, settings=settings)
+    write_object(target, state)
+
+
+def _description(reviewer: str | None, replaces: ObjectReference | None) -> str:
+    """Return the description. The standard has no reference to a state that is replaced."""
+    standing = "unreviewed" if reviewer is None else "reviewed"
+    return f"Cephalometric landmarks, {standing}" + ("" if replaces is None else ", new version")
 
 
 def _graphics(

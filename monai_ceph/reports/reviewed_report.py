@@ -1,8 +1,8 @@
 """Landmarks placed by a person as a DICOM Comprehensive SR document by TID 1500, Measurement Report (PS3.16).
 
-The document is like that of the model (:mod:`monai_ceph.reports.structured_report`), but the observer is a person, no
-group names an algorithm, and there are no scores. It is UNVERIFIED, because saving landmarks is not signing a report,
-unless the person signed: then it is VERIFIED by that person.
+The document is like that of the model (:mod:`monai_ceph.reports.structured_report`), with the measurements of the
+person's points, but the observer is a person, no group names an algorithm, and there are no scores. It is UNVERIFIED,
+because saving landmarks is not signing a report, unless the person signed: then it is VERIFIED by that person.
 """
 
 from __future__ import annotations
@@ -13,19 +13,26 @@ from datetime import datetime
 import numpy as np
 from highdicom import sr
 from pydicom import Dataset
-from pydicom.uid import ComprehensiveSRStorage
+from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage
 
+from monai_ceph.analysis import Measurement
 from monai_ceph.errors import CephError
 from monai_ceph.landmarks import EXTRA_LANDMARKS, LANDMARKS
 from monai_ceph.readers.dicom_elements import positive_number
+from monai_ceph.readers.radiograph import SpacingSource
 from monai_ceph.reports import dicom_codes as codes
 from monai_ceph.reports.dicom_codes import concept
 from monai_ceph.reports.dicom_objects import MANUFACTURER, building, complete
 from monai_ceph.reports.dicom_source import header_warnings, image_reference
 from monai_ceph.reports.dicom_uids import derived_uid
 from monai_ceph.reports.header_identity import header_identity
+from monai_ceph.reports.image_library import image_library
 from monai_ceph.reports.landmark_group import landmark_group
+from monai_ceph.reports.measured_values import derived_measurements
 from monai_ceph.reports.notes import NOTICE
+from monai_ceph.reports.object_settings import DEFAULT_SETTINGS, ObjectSettings
+from monai_ceph.reports.structured_report import DOCUMENTS
+from monai_ceph.result import ModelIdentity
 from monai_ceph.version import __version__
 
 __all__ = ["Review", "review_series_uid", "review_uid", "reviewed_report"]
@@ -54,6 +61,10 @@ class Review:
         statement: what the document says of how the landmarks came about; None: that a person placed or corrected them
             in the tool and nobody signed them.
         replaces: SOP Instance UID of the document of the same film that this one replaces, None without one.
+        model: that found the points which the person did not move; None if it is not known.
+        pixel_spacing: distance of rows and of columns in mm; None if it is not known.
+        spacing_source: where the scale came from.
+        measurements: of the person's points.
     """
 
     file: str
@@ -68,6 +79,10 @@ class Review:
     tool: str = "MONAI Label"
     statement: str | None = None
     replaces: str | None = None
+    model: ModelIdentity | None = None
+    pixel_spacing: tuple[float, float] | None = None
+    spacing_source: SpacingSource = SpacingSource.NONE
+    measurements: tuple[Measurement, ...] = ()
 
 
 def review_series_uid(series_uid: str) -> str:
@@ -75,16 +90,24 @@ def review_series_uid(series_uid: str) -> str:
     return derived_uid("series", "SR", series_uid, "reviewed")
 
 
-def review_uid(review: Review, source: Dataset) -> str:
+def review_uid(review: Review, source: Dataset, settings: ObjectSettings = DEFAULT_SETTINGS) -> str:
     """Return the SOP Instance UID of the document of a review: the same time, points and header give the same one."""
     places = [None if np.isnan(place).any() else place for place in review.points.round(3).tolist()]
     # a draft and its signed version are two documents
     header = header_identity(source, review.frame)
-    parts = (review.created.isoformat(), str(places), header, *(("verified",) if review.verified else ()))
+    parts = (
+        review.created.isoformat(),
+        str(places),
+        header,
+        *(("verified",) if review.verified else ()),
+        *settings.identity,
+    )
     return derived_uid("review", review.image_uid, review.frame, *parts)
 
 
-def reviewed_report(review: Review, source: Dataset) -> sr.ComprehensiveSR:
+def reviewed_report(
+    review: Review, source: Dataset, settings: ObjectSettings = DEFAULT_SETTINGS
+) -> sr.ComprehensiveSR | sr.Comprehensive3DSR:
     """Return the SR document of one review: complete, observed by a person, and verified if that person signed.
 
     What it replaces is named in Predecessor Documents Sequence (PS3.3 C.17.2).
@@ -92,6 +115,7 @@ def reviewed_report(review: Review, source: Dataset) -> sr.ComprehensiveSR:
     Args:
         review: the landmarks and who placed them.
         source: the film's header, from :func:`monai_ceph.reports.dicom_source.source_header`.
+        settings: of the clinic.
 
     Raises:
         CephError: the film has no valid UIDs, is not the film of the review, or a landmark lies outside it, where
@@ -103,19 +127,24 @@ def reviewed_report(review: Review, source: Dataset) -> sr.ComprehensiveSR:
         groups = [_group(index, review, reference) for index in placed]
         report = sr.MeasurementReport(
             observation_context=_person(review.observer),
-            procedure_reported=concept(codes.RADIOGRAPHY),
+            procedure_reported=concept(settings.reported),
             imaging_measurements=groups,
         )
-        report[0].ContentSequence.append(_statements(review, source))
+        parts = report[0].ContentSequence
+        # as in the model's document: the library first, then points and measurements, then the statements
+        groups_at = len(parts) - 1
+        parts.insert(groups_at, image_library(review, reference, source, settings))
+        parts.append(_statements(review, source))
         series = review_series_uid(reference.SeriesInstanceUID)
-        document = sr.ComprehensiveSR(
+        earlier = None if review.replaces is None else [_version(review.replaces, reference, series, settings)]
+        document = DOCUMENTS[settings.sr_class](
             evidence=[reference],
             content=report,
             is_complete=True,
             coding_schemes=[codes.coding_scheme()],
             series_instance_uid=series,
             series_number=_SERIES_NUMBER,
-            sop_instance_uid=review_uid(review, source),
+            sop_instance_uid=review_uid(review, source, settings),
             instance_number=review.frame or positive_number(source, "InstanceNumber"),
             series_description="Cephalometric landmarks, placed by a person",
             manufacturer=MANUFACTURER,
@@ -126,9 +155,11 @@ def reviewed_report(review: Review, source: Dataset) -> sr.ComprehensiveSR:
             verifying_observer_name=_person_name(review.observer) if review.verified else None,
             # both are mandatory then (PS3.3 C.17.2)
             verifying_organization=(str(source.get("InstitutionName") or "") or _NO_NAME) if review.verified else None,
-            previous_versions=None if review.replaces is None else [_version(review.replaces, reference, series)],
+            previous_versions=earlier,
         )
-        document.ObservationDateTime = complete(document, source, review)
+        if derived := derived_measurements(settings.wanted(review.measurements)):
+            document.ContentSequence.insert(-1, derived)
+        document.ObservationDateTime = complete(document, source, review, settings, review.model)
         for observer in document.get("VerifyingObserverSequence", ()):
             observer.VerificationDateTime = document.ObservationDateTime
         # the newest review counts, and there may be two in one second
@@ -136,11 +167,13 @@ def reviewed_report(review: Review, source: Dataset) -> sr.ComprehensiveSR:
         return document
 
 
-def _version(uid: str, reference: Dataset, series: str) -> Dataset:
+def _version(uid: str, reference: Dataset, series: str, settings: ObjectSettings) -> Dataset:
     """Return what identifies an earlier document of a film."""
     earlier = Dataset()
     earlier.StudyInstanceUID, earlier.SeriesInstanceUID = reference.StudyInstanceUID, series
-    earlier.SOPClassUID, earlier.SOPInstanceUID = ComprehensiveSRStorage, uid
+    volumetric = settings.sr_class == "comprehensive-3d"
+    earlier.SOPClassUID = Comprehensive3DSRStorage if volumetric else ComprehensiveSRStorage
+    earlier.SOPInstanceUID = uid
     return earlier
 
 

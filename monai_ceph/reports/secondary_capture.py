@@ -20,12 +20,15 @@ from monai_ceph.reports.dicom_objects import (
     building,
     complete,
     identification,
+    replaced_instance,
     reviewed_identification,
+    set_body_part,
     write_object,
 )
 from monai_ceph.reports.dicom_source import image_reference
 from monai_ceph.reports.film_tracing import draw_tracing
 from monai_ceph.reports.header_identity import ObjectReference
+from monai_ceph.reports.object_settings import DEFAULT_SETTINGS, ObjectSettings
 from monai_ceph.result import Detection
 
 __all__ = ["DERIVED", "save_sc", "secondary_capture"]
@@ -42,6 +45,7 @@ def secondary_capture(
     radiograph: Radiograph,
     reviewer: str | None = None,
     replaces: ObjectReference | None = None,
+    settings: ObjectSettings = DEFAULT_SETTINGS,
 ) -> Dataset:
     """Return the tracing of one film as a Secondary Capture image: RGB, derived, with burned-in text.
 
@@ -51,6 +55,7 @@ def secondary_capture(
         radiograph: the pixels of the film or of the frame.
         reviewer: the person who signed these points; None: nobody reviewed them.
         replaces: the object that was made before the header was changed under the same UID; None if there is none.
+        settings: of the clinic.
 
     Raises:
         CephError: the film has no valid UIDs, or is not the film of the detection.
@@ -63,9 +68,9 @@ def secondary_capture(
             modality="OT",
             transfer_syntax_uid=ExplicitVRLittleEndian,
             **(
-                identification("SC", reference, source, detection, replaces)
+                identification("SC", reference, source, detection, replaces, settings)
                 if reviewer is None
-                else reviewed_identification("SC", reference, source, detection, reviewer)
+                else reviewed_identification("SC", reference, source, detection, reviewer, settings)
             ),
         )
         result.ConversionType = "WSD"
@@ -75,8 +80,9 @@ def secondary_capture(
         result.SourceImageSequence = [_source(reference, detection)]
         result.PatientOrientation = list(detection.patient_orientation or ()) or None
         result.BurnedInAnnotation = "YES"
-        # mandatory for paired parts of the body, and the film may show any
-        result.Laterality = ""
+        if replaces is not None:
+            result.ReferencedInstanceSequence = [replaced_instance(replaces)]
+        set_body_part(result, source, settings)
         # a picture of a film that was compressed with losses has them, too (PS3.3 C.7.6.1.1.5)
         if first_term(source, "LossyImageCompression") == "01":
             result.LossyImageCompression = "01"
@@ -85,7 +91,7 @@ def secondary_capture(
         ratio = pixel_aspect_ratio(source, detection)
         if ratio != [1, 1]:
             result.PixelAspectRatio = ratio
-        complete(result, source, detection)
+        complete(result, source, detection, settings, detection.model)
     return result
 
 
@@ -95,6 +101,7 @@ def save_sc(
     source: Dataset,
     radiograph: Radiograph,
     replaces: ObjectReference | None = None,
+    settings: ObjectSettings = DEFAULT_SETTINGS,
 ) -> None:
     """Write the Secondary Capture of one film, atomically. The same detection gives the same bytes.
 
@@ -104,12 +111,13 @@ def save_sc(
         source: the film's header, from :func:`monai_ceph.reports.dicom_source.source_header`.
         radiograph: the pixels of the film or of the frame.
         replaces: the object that was made before the header was changed under the same UID; None if there is none.
+        settings: of the clinic.
 
     Raises:
         CephError: the film has no valid UIDs, or is not the film of the detection.
         OSError: if the file cannot be written.
     """
-    write_object(target, secondary_capture(detection, source, radiograph, replaces=replaces))
+    write_object(target, secondary_capture(detection, source, radiograph, replaces=replaces, settings=settings))
 
 
 def _source(reference: Dataset, detection: Detection) -> Dataset:

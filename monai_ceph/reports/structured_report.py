@@ -18,7 +18,14 @@ from pydicom import Dataset
 from monai_ceph.landmarks import LANDMARKS, Code, Landmark
 from monai_ceph.reports import dicom_codes as codes
 from monai_ceph.reports.dicom_codes import concept
-from monai_ceph.reports.dicom_objects import MANUFACTURER, building, complete, identification, write_object
+from monai_ceph.reports.dicom_objects import (
+    MANUFACTURER,
+    algorithm_version,
+    building,
+    complete,
+    identification,
+    write_object,
+)
 from monai_ceph.reports.dicom_source import header_warnings, image_reference
 from monai_ceph.reports.dicom_uids import device_uid
 from monai_ceph.reports.header_identity import ObjectReference, predecessor
@@ -26,11 +33,16 @@ from monai_ceph.reports.image_library import image_library
 from monai_ceph.reports.landmark_group import finding_sites, landmark_group, tracking
 from monai_ceph.reports.measured_values import derived_measurements
 from monai_ceph.reports.notes import NOTICE
+from monai_ceph.reports.object_settings import DEFAULT_SETTINGS, ObjectSettings
 from monai_ceph.result import DetectedLandmark, Detection
 
-__all__ = ["image_position", "save_sr", "structured_report"]
+__all__ = ["DOCUMENTS", "image_position", "save_sr", "structured_report"]
 
-_HASH_PREFIX = 12
+DOCUMENTS: dict[str, type[sr.ComprehensiveSR] | type[sr.Comprehensive3DSR]] = {
+    "comprehensive": sr.ComprehensiveSR,
+    "comprehensive-3d": sr.Comprehensive3DSR,
+}
+"""The SOP classes of the SR, by :attr:`~monai_ceph.reports.object_settings.ObjectSettings.sr_class`."""
 
 
 def image_position(mark: DetectedLandmark, detection: Detection) -> tuple[float, float] | None:
@@ -47,14 +59,18 @@ def image_position(mark: DetectedLandmark, detection: Detection) -> tuple[float,
 
 
 def structured_report(
-    detection: Detection, source: Dataset, replaces: ObjectReference | None = None
-) -> sr.ComprehensiveSR:
+    detection: Detection,
+    source: Dataset,
+    replaces: ObjectReference | None = None,
+    settings: ObjectSettings = DEFAULT_SETTINGS,
+) -> sr.ComprehensiveSR | sr.Comprehensive3DSR:
     """Return the SR document of one film: complete, preliminary, unverified.
 
     Args:
         detection: result for the film or one of its frames.
         source: the film's header, from :func:`monai_ceph.reports.dicom_source.source_header`.
         replaces: the object that was made before the header was changed under the same UID; None if there is none.
+        settings: of the clinic.
 
     Raises:
         CephError: the film has no valid UIDs, is not the film of the detection, or has an unknown SOP class.
@@ -80,35 +96,40 @@ def structured_report(
         ]
         report = sr.MeasurementReport(
             observation_context=_observer(detection),
-            procedure_reported=concept(codes.RADIOGRAPHY),
+            procedure_reported=concept(settings.reported),
             imaging_measurements=groups or [_placeholder()],
         )
         parts = report[0].ContentSequence
         measurements = parts[-1]
         del parts[-1]
-        parts.append(image_library(detection, reference, source))
+        parts.append(image_library(detection, reference, source, settings))
         # with Qualitative Evaluations, TID 1500 does not need Imaging Measurements, so the placeholder is dropped
         if groups:
             parts.append(measurements)
         parts.append(_evaluations(detection, source, without_point))
-        document = sr.ComprehensiveSR(
+        document = DOCUMENTS[settings.sr_class](
             evidence=[reference],
             content=report,
             is_complete=True,
             coding_schemes=[codes.coding_scheme()],
-            **identification("SR", reference, source, detection, replaces),
+            **identification("SR", reference, source, detection, replaces, settings),
         )
-        if derived := derived_measurements(detection.measure()):
+        if derived := derived_measurements(settings.wanted(detection.measure())):
             # before the evaluations; added only here, because highdicom would copy and search it for half a second
             document.ContentSequence.insert(-1, derived)
         if replaces is not None:
             document.PredecessorDocumentsSequence = [predecessor(replaces)]
-        # the only time in the document with a time zone
-        document.ObservationDateTime = complete(document, source, detection)
+        document.ObservationDateTime = complete(document, source, detection, settings, detection.model)
     return document
 
 
-def save_sr(target: Path, detection: Detection, source: Dataset, replaces: ObjectReference | None = None) -> None:
+def save_sr(
+    target: Path,
+    detection: Detection,
+    source: Dataset,
+    replaces: ObjectReference | None = None,
+    settings: ObjectSettings = DEFAULT_SETTINGS,
+) -> None:
     """Write the SR document of one film, atomically. The same detection gives the same bytes.
 
     Args:
@@ -116,12 +137,13 @@ def save_sr(target: Path, detection: Detection, source: Dataset, replaces: Objec
         detection: result for the film or one of its frames.
         source: the film's header, from :func:`monai_ceph.reports.dicom_source.source_header`.
         replaces: the object that was made before the header was changed under the same UID; None if there is none.
+        settings: of the clinic.
 
     Raises:
         CephError: the film has no valid UIDs, is not the film of the detection, or has an unknown SOP class.
         OSError: if the file cannot be written.
     """
-    write_object(target, structured_report(detection, source, replaces))
+    write_object(target, structured_report(detection, source, replaces, settings))
 
 
 def _observer(detection: Detection) -> sr.ObservationContext:
@@ -147,7 +169,7 @@ def _algorithm(detection: Detection) -> sr.AlgorithmIdentification:
         parameters += [f"profile={profile.label}", f"profile_sha256={profile.sha256}"]
     return sr.AlgorithmIdentification(
         name=model.name,
-        version=f"{model.version}, weights {model.weights_sha256[:_HASH_PREFIX]}",
+        version=algorithm_version(model),
         parameters=parameters,
     )
 

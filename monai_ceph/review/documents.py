@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 from pydicom import Dataset
+from pydicom.uid import (
+    EncapsulatedPDFStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
+    SecondaryCaptureImageStorage,
+)
 
 from monai_ceph.errors import CephError
 from monai_ceph.landmarks import EXTRA_SYMBOLS, SYMBOLS
 from monai_ceph.readers import Radiograph
-from monai_ceph.reports.dicom_source import source_header
+from monai_ceph.reports.dicom_objects import reviewed_identification
+from monai_ceph.reports.dicom_source import image_reference, source_header
+from monai_ceph.reports.dicom_uids import ObjectKind
 from monai_ceph.reports.encapsulated_pdf import encapsulated_pdf
 from monai_ceph.reports.film_picture import film_png
+from monai_ceph.reports.header_identity import ObjectReference
+from monai_ceph.reports.object_settings import DEFAULT_SETTINGS, ObjectSettings
 from monai_ceph.reports.presentation_state import presentation_state
 from monai_ceph.reports.report_content import Signature
 from monai_ceph.reports.reviewed_report import Review, review_uid, reviewed_report
@@ -34,6 +44,7 @@ NO_PDF = "no PDF: the extra report is not installed"
 """Why there is no PDF."""
 
 _TOOL = "monai-ceph review"
+_DICOM_KINDS: dict[str, ObjectKind] = {"gsps": "PR", "sc": "SC", "pdf": "DOC"}
 
 
 def signature_of(revision: StoredRevision) -> Signature | None:
@@ -51,7 +62,8 @@ def film_objects(
     link: Link | None,
     radiograph: Radiograph | None,
     kinds: Collection[str],
-    known: Mapping[int, str] | None = None,
+    known: Mapping[tuple[str, int], str] | None = None,
+    settings: ObjectSettings = DEFAULT_SETTINGS,
 ) -> tuple[dict[str, Dataset], list[str]]:
     """Return the objects by kind, and a sentence for each that cannot be made.
 
@@ -59,11 +71,13 @@ def film_objects(
         film: of the results; a DICOM film.
         path: its file.
         revision: what the person said.
-        earlier: signed revisions of the film; the SR names the last one before ``revision`` as its predecessor.
+        earlier: signed revisions of the film; the objects name those of the last one before ``revision``, as far as the
+            standard has a place for it.
         link: the line of the audit that recorded the revision; the SR quotes it.
         radiograph: the film's pixels; without them there is no secondary capture.
         kinds: some of :data:`KINDS`.
-        known: SOP Instance UIDs of SR documents that were made before, by revision; others are computed.
+        known: SOP Instance UIDs of objects that were made before, by kind and revision; others are computed.
+        settings: of the clinic.
 
     Raises:
         CephError: no object can be made, such as of a film without valid UIDs.
@@ -75,27 +89,64 @@ def film_objects(
     plain = reviewed(detection, revision.points, revision.calibration, extra=False).model_copy(update=dated)
     made: dict[str, Dataset] = {}
     notes: list[str] = []
+    before = [each for each in earlier if each.revision < revision.revision] if signature is not None else []
+    replaced = _Replaced(detection, source, before[-1], known or {}, settings) if before else None
     if "sr" in kinds:
-        before = [each for each in earlier if each.revision < revision.revision]
-        replaced = None
-        if before and signature is not None:
-            last = before[-1]
-            replaced = (known or {}).get(last.revision) or review_uid(_review(detection, last), source)
-        made["sr"] = reviewed_report(_review(detection, revision, link, replaced), source)
+        review = _review(with_extra, revision, link, None if replaced is None else replaced.report())
+        made["sr"] = reviewed_report(review, source, settings)
     if "gsps" in kinds:
-        made["gsps"] = presentation_state(plain, source, None if signature is None else signature.name)
+        name = None if signature is None else signature.name
+        before_this = None if replaced is None else replaced.object("gsps")
+        made["gsps"] = presentation_state(plain, source, name, before_this, settings=settings)
     if "sc" in kinds and signature is not None:
         if radiograph is None:
             notes.append("no secondary capture: the film cannot be read")
         else:
-            made["sc"] = secondary_capture(with_extra.model_copy(update=dated), source, radiograph, signature.name)
+            before_this = None if replaced is None else replaced.object("sc")
+            drawn = with_extra.model_copy(update=dated)
+            made["sc"] = secondary_capture(drawn, source, radiograph, signature.name, before_this, settings)
     if "pdf" in kinds and signature is not None:
         if find_spec("reportlab") is None:
             notes.append(NO_PDF)
         else:
             picture = None if radiograph is None else film_png(radiograph)
-            made["pdf"] = encapsulated_pdf(with_extra, source, with_extra.measure(), picture, signature)
+            before_this = None if replaced is None else replaced.object("pdf")
+            measured = with_extra.measure()
+            made["pdf"] = encapsulated_pdf(with_extra, source, measured, picture, signature, before_this, settings)
     return made, notes
+
+
+@dataclass(frozen=True)
+class _Replaced:
+    """The objects of the signed revision before."""
+
+    detection: Detection
+    source: Dataset
+    revision: StoredRevision
+    known: Mapping[tuple[str, int], str]
+    settings: ObjectSettings
+
+    def report(self) -> str:
+        """Return the SOP Instance UID of its SR."""
+        review = _review(reviewed(self.detection, self.revision.points, self.revision.calibration), self.revision)
+        known = self.known.get(("sr", self.revision.revision))
+        return known or review_uid(review, self.source, self.settings)
+
+    def object(self, kind: str) -> ObjectReference:
+        """Return its object of another kind."""
+        dicom = _DICOM_KINDS[kind]
+        points = reviewed(self.detection, self.revision.points, self.revision.calibration, extra=kind != "gsps")
+        dated = points.model_copy(update={"created": self.revision.saved_at})
+        reference = image_reference(self.source, dated)
+        name = self.revision.reviewer or ""
+        made = reviewed_identification(dicom, reference, self.source, dated, name, self.settings)
+        uid = self.known.get((kind, self.revision.revision)) or made["sop_instance_uid"]
+        sop_class = {
+            "PR": GrayscaleSoftcopyPresentationStateStorage,
+            "SC": SecondaryCaptureImageStorage,
+            "DOC": EncapsulatedPDFStorage,
+        }[dicom]
+        return ObjectReference(str(reference.StudyInstanceUID), made["series_instance_uid"], sop_class, uid)
 
 
 def _review(
@@ -128,4 +179,8 @@ def _review(
         tool=_TOOL,
         statement=statement,
         replaces=replaces,
+        model=detection.model,
+        pixel_spacing=detection.pixel_spacing,
+        spacing_source=detection.spacing_source,
+        measurements=detection.measure(),
     )

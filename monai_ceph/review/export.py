@@ -176,7 +176,7 @@ def _write_objects(
     if (path := films.path(film)) is None or film.detection.image_uid is None:
         return
     finals = store.final(film.stem)
-    known: dict[int, str] = {}
+    known: dict[tuple[str, int], str] = {}
     versions = [(each, ["sr"]) for each in finals if each.revision < revision.revision] + [(revision, ["sr", "gsps"])]
     for version, kinds in versions:
         names = {kind: f"{kind}/{film.stem}.r{version.revision}.dcm" for kind in kinds}
@@ -185,14 +185,17 @@ def _write_objects(
         wanted = [kind for kind, name in names.items() if not (out / name).exists()]
         try:
             link = links.get(store.file_of(film.stem, version.revision))
-            made, _ = film_objects(film, path, version, finals, link, None, wanted, known) if wanted else ({}, [])
+            arguments = film, path, version, finals, link, None, wanted, known
+            made, _ = film_objects(*arguments, settings=films.objects) if wanted else ({}, [])
         except CephError as error:
             summary.notes.append((film.detection.file, f"no DICOM objects: {error}"))
             return
         for kind, dataset in made.items():
             _write_dicom(files, names[kind], dataset)
         with quiet():
-            known[version.revision] = str(dcmread(out / names["sr"], specific_tags=["SOPInstanceUID"]).SOPInstanceUID)
+            for kind, name in names.items():
+                written = dcmread(out / name, specific_tags=["SOPInstanceUID"])
+                known[kind, version.revision] = str(written.SOPInstanceUID)
 
 
 def _write(files: WrittenFiles, name: str, text: str) -> None:

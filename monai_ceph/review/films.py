@@ -15,6 +15,7 @@ from monai_ceph.errors import CephError
 from monai_ceph.readers import Radiograph, SpacingSource
 from monai_ceph.readers.quiet_pydicom import quiet
 from monai_ceph.reports.json_result import read_detection
+from monai_ceph.reports.object_settings import DEFAULT_SETTINGS, ObjectSettings
 from monai_ceph.result import Detection
 from monai_ceph.work.result_films import Films, is_results, radiograph_of
 
@@ -70,14 +71,16 @@ class ResultFilms:
     Args:
         results: folder that ``monai-ceph detect`` wrote.
         films: files and folders with the films.
+        objects: settings of the DICOM objects that are made of reviews.
 
     Raises:
         CephError: the folder holds no JSON results.
     """
 
-    def __init__(self, results: Path, films: list[Path]) -> None:
+    def __init__(self, results: Path, films: list[Path], objects: ObjectSettings = DEFAULT_SETTINGS) -> None:
         if not is_results(results):
             raise CephError(f"{results}: no results as JSON. Detect with json among --formats first")
+        self.objects = objects
         self._folder, self._roots = results / "json", films
         self._films, self._next_search = Films(films), time.monotonic() + _SEARCH_SECONDS
         self._known: dict[str, tuple[tuple[int, int], ReviewFilm | None]] = {}

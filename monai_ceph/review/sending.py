@@ -249,8 +249,9 @@ class Sending:
             kinds: Collection[str] = self._senders[target].objects
             radiograph = self._films.read(film) if {"pdf", "sc"} & set(kinds) else None
             link = self._store.links().get(self._store.file_of(promise.stem, promise.revision))
-            known = {each.revision: each.uid for each in self.outbox.parcels(promise.stem) if each.kind == "sr"}
-            made, notes = film_objects(film, path, revision, final, link, radiograph, kinds, known)
+            known = {(each.kind, each.revision): each.uid for each in self.outbox.parcels(promise.stem)}
+            arguments = film, path, revision, final, link, radiograph, kinds, known
+            made, notes = film_objects(*arguments, settings=self._films.objects)
             if notes:
                 raise CephError(f"{revision.film}: {'; '.join(notes)}")
         except StoppedError:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monai_ceph.errors import CephError
+from monai_ceph.reports.object_settings import DEFAULT_SETTINGS, ObjectSettings
 from monai_ceph.reports.report_figure import uncertainty_radii
 from monai_ceph.result import Detection
 from monai_ceph.review import READINGS, REVIEWS
@@ -38,6 +39,7 @@ class ReviewService:
         deidentify: show no patient.
         senders: where signed films are sent, by the URLs of the targets.
         heatmaps: makes heatmaps; None: with the shipped model.
+        objects: settings of the DICOM objects.
 
     Raises:
         CephError: the folder holds no results, or ``blind`` without a reviewer or with a target.
@@ -54,12 +56,13 @@ class ReviewService:
         deidentify: bool = False,
         senders: Mapping[str, Sender] | None = None,
         heatmaps: Heatmaps | None = None,
+        objects: ObjectSettings = DEFAULT_SETTINGS,
     ) -> None:
         if blind and reviewer is None:
             raise CephError("a blind reading needs the name of the reader: --reviewer NAME")
         if blind and senders:
             raise CephError("a blind reading is not sent anywhere: leave out --to")
-        self.films = ResultFilms(results, films)
+        self.films = ResultFilms(results, films, objects)
         self.results, self.reviewer, self.blind, self.deidentify = results, reviewer, blind, deidentify
         folder = results / READINGS / slug(reviewer) if blind and reviewer is not None else results / REVIEWS
         self.store = RevisionStore(folder)

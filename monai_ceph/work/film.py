@@ -325,9 +325,7 @@ class FilmWorker:
             elif kind in OBJECT_FORMATS and source is not None:
                 try:
                     with _written(target):
-                        _save_object(
-                            kind, target, detection, source, radiograph, replaces.get(kind), self._options.circles
-                        )
+                        _save_object(kind, target, detection, source, radiograph, replaces.get(kind), self._options)
                 except StoppedError:
                     raise
                 except CephError as error:  # such as a film without UIDs, to which no object can refer
@@ -347,27 +345,28 @@ def _save_object(
     source: Dataset,
     radiograph: Radiograph,
     replaces: ObjectReference | None,
-    circles: bool,
+    options: Options,
 ) -> None:
     # imported only here: highdicom takes a second
+    settings = options.objects
     if kind == "sr":
         from monai_ceph.reports.structured_report import save_sr
 
-        save_sr(target, detection, source, replaces)
+        save_sr(target, detection, source, replaces, settings)
     elif kind == "gsps":
         from monai_ceph.reports.presentation_state import save_gsps
 
-        save_gsps(target, detection, source, replaces, circles)
+        save_gsps(target, detection, source, replaces, options.circles, settings)
     elif kind == "sc":
         from monai_ceph.reports.secondary_capture import save_sc
 
-        save_sc(target, detection, source, radiograph, replaces)
+        save_sc(target, detection, source, radiograph, replaces, settings)
     else:
         from monai_ceph.analysis import measure
         from monai_ceph.reports.encapsulated_pdf import save_pdf
         from monai_ceph.reports.film_picture import film_png
 
-        save_pdf(target, detection, source, measure(detection), film_png(radiograph), replaces)
+        save_pdf(target, detection, source, measure(detection), film_png(radiograph), replaces, settings)
 
 
 @contextmanager

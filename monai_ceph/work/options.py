@@ -13,6 +13,7 @@ from typing import Literal, get_args
 
 from monai_ceph.errors import CephError
 from monai_ceph.reports.measurement_record import DEFINITIONS_FILE
+from monai_ceph.reports.object_settings import DEFAULT_SETTINGS, ObjectSettings
 from monai_ceph.result import ModelIdentity
 
 __all__ = [
@@ -77,6 +78,7 @@ class Options:
         force: also detect on films that do not look like a cephalogram.
         pixel_spacing: mm per pixel; replaces the pixel spacing in the files. Films whose pixels are not square fail.
         circles: draw on overlays, tracings and GSPS the circle in which each landmark lies in 90 % of cases.
+        objects: settings of the DICOM objects.
     """
 
     formats: frozenset[str] = DEFAULT_FORMATS
@@ -89,6 +91,7 @@ class Options:
     force: bool = False
     pixel_spacing: float | None = None
     circles: bool = False
+    objects: ObjectSettings = DEFAULT_SETTINGS
 
     def __post_init__(self) -> None:
         if self.workers < 1:
@@ -114,6 +117,7 @@ class Options:
                 "names": "uid" if self.deidentify else self.names,
                 "deidentify": self.deidentify,
                 "circles": self.circles and not self.formats.isdisjoint(_WITH_CIRCLES),
+                "objects": [] if self.formats.isdisjoint(OBJECT_FORMATS) else self.objects.identity,
             },
             sort_keys=True,
         )

@@ -32,7 +32,8 @@ from monai_ceph.result import Detection
 KNOWN = (
     r"(ComprehensiveSR|SCImage|GrayscaleSoftcopyPresentationState|ColorSoftcopyPresentationState)",
     r"Warning - Unrecognized defined term <99MONAICEPH> for value 1 of attribute <Coding Scheme Designator>",
-    r"Warning - is only permitted to be empty when actually unknown; .* attribute <Laterality>",
+    r"Warning - Attribute is not present in standard DICOM IOD - \(0x0018,0x1002\) UI Device UID ",
+    r"Warning - Dicom dataset contains attributes not present in standard DICOM IOD - .*",
     r"Warning - Missing attribute or value that would be needed to build DICOMDIR - .*",
     r"Warning - Value dubious for this VR - \(0x0010,0x0010\) PN Patient's Name .* Retired Person Name form",
     r"W: ObservationDateTime \(0040,a032\) violates VR definition in SR document",

@@ -43,6 +43,12 @@ def on_a_head(detection: Detection) -> Detection:
     return detection
 
 
+SHOWN = [
+    ("Target Region", Code("69536005", "SCT", "Head")),
+    ("Image View", Code("399067008", "SCT", "lateral")),
+]
+
+
 def planar(document: Any) -> list[Any]:
     return document.content.get_planar_roi_measurement_groups()
 
@@ -249,8 +255,18 @@ class TestMeasurements:
         for symbol, each in measured.items():
             number, unit, properties = found[MEASUREMENT_CODES[symbol].value]
             assert (number, unit) == (pytest.approx(each.value, rel=1e-10), units[each.unit])
-            ends = [properties[end] for end in ("IntervalLow", "IntervalHigh") if end in properties]
-            assert ends == [(pytest.approx(end, rel=1e-10, abs=1e-10), unit) for end in each.interval or ()]
+            low, high = each.interval or (None, None)
+            expected = {
+                "IntervalLow": low,
+                "IntervalHigh": high,
+                "371886008": None if high is None else high - each.value,
+                "371885007": None if low is None else each.value - low,
+            }
+            assert {name: properties[name] for name in expected if name in properties} == {
+                name: (pytest.approx(end, rel=1e-9, abs=1e-9), unit)
+                for name, end in expected.items()
+                if end is not None
+            }
 
     def test_no_millimetres_without_a_scale(self, tmp_path: Path) -> None:
         detection = on_a_head(detection_on(pixel_spacing=None, spacing_source=SpacingSource.NONE, warnings=()))
@@ -299,6 +315,7 @@ class TestFilm:
         assert (entry.referenced_sop_class_uid, entry.referenced_sop_instance_uid) == (DX, IMAGE)
         assert descriptors(entry) == [
             ("Modality", Code("DX", "DCM", "Digital Radiography")),
+            *SHOWN,
             ("Pixel Data Rows", (400.0, "{pixels}")),
             ("Pixel Data Columns", (300.0, "{pixels}")),
             ("Horizontal Pixel Spacing", (0.125, "mm")),
@@ -311,6 +328,7 @@ class TestFilm:
         detection = detection_on(pixel_spacing=None, spacing_source=SpacingSource.NONE)
         (entry,) = library(read_back(tmp_path, detection, film(Modality="OT")))
         assert descriptors(entry) == [
+            *SHOWN,
             ("Pixel Data Rows", (400.0, "{pixels}")),
             ("Pixel Data Columns", (300.0, "{pixels}")),
             ("Source of the scale", codes.SCALE_SOURCES[SpacingSource.NONE]),
