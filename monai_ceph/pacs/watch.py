@@ -6,9 +6,9 @@ refuses, or a clock that was wrong. Each ends when its cause ends.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from monai_ceph.pacs.delivery_loop import DeliveryLoop
 from monai_ceph.pacs.ledger import NodeLedger
@@ -17,7 +17,10 @@ from monai_ceph.pacs.overview import refused
 from monai_ceph.pacs.polling_loop import PollingLoop
 from monai_ceph.pacs.receiver import FilmIntake, Receiver
 
-__all__ = ["Troubled", "Watch"]
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
+__all__ = ["Troubled", "Watch", "Watched"]
 
 _NEARLY = 0.9
 
@@ -32,6 +35,16 @@ class Troubled(Protocol):
     trouble: str | None
 
 
+class Watched(Protocol):
+    """An optional part of the node."""
+
+    def warnings(self) -> Mapping[str, str]:
+        """Return what somebody should look at, and its cause."""
+
+    def metrics(self) -> Iterator[Metric]:
+        """Yield its metrics."""
+
+
 class Watch:
     """Asks the parts of the node.
 
@@ -43,6 +56,7 @@ class Watch:
         polls: the archives that are queried.
         parts: what else writes to the disk.
         ending: whether the node is shutting down.
+        more: what else tells how it is.
     """
 
     def __init__(
@@ -54,7 +68,9 @@ class Watch:
         polls: Sequence[PollingLoop],
         parts: Sequence[Troubled],
         ending: Callable[[], bool],
+        more: Sequence[Watched] = (),
     ) -> None:
+        self.more = more
         self.receiver, self._ledger, self._intake = receiver, ledger, intake
         self._deliveries, self._polls, self._ending = deliveries, polls, ending
         self._parts = [*parts, receiver, *deliveries]
@@ -87,6 +103,8 @@ class Watch:
                 found[f"source {poll.name} fails"] = f"{poll.cause} ({poll.failures} times)"
             if poll.clock:
                 found[f"source {poll.name} was asked with a wrong clock"] = poll.clock
+        for each in self.more:
+            found.update(each.warnings())
         return found
 
     def days_behind(self) -> dict[str, int]:
