@@ -57,6 +57,8 @@ def check_node(config: NodeConfig) -> None:
             server_context(config.http.tls.certificate, config.http.tls.key)
         for peer in (*config.targets.dicom, *config.sources.dicom, *config.storage_commitment):
             client_tls(peer.tls, peer.host)
+        if (server := config.audit_syslog) is not None:
+            client_tls(server.tls, server.host)
     except OSError as error:
         raise CephError(f"a certificate or key cannot be used: {error}") from error
     for ca in (service.ca for service in (*config.targets.dicomweb, *config.sources.dicomweb)):

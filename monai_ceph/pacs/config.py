@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from monai_ceph.archives.config import (
     AeTitle,
+    ClientTls,
     ExistingFile,
     Peer,
     Port,
@@ -24,6 +25,7 @@ from monai_ceph.reports.object_settings import DEFAULT_SETTINGS, ObjectSettings
 
 __all__ = [
     "AcceptConfig",
+    "AuditSyslogConfig",
     "DetectConfig",
     "HttpConfig",
     "NodeConfig",
@@ -180,6 +182,20 @@ class HttpConfig(Section):
         return self
 
 
+class AuditSyslogConfig(Section):
+    """The syslog server that gets audit messages (PS3.15 A.5) over TLS."""
+
+    host: str = Field(min_length=1)
+    port: Port = 6514
+    tls: ClientTls
+    source_id: str | None = Field(default=None, min_length=1, description="name of the node, its AE title by default")
+    site: str | None = Field(default=None, min_length=1, description="AuditEnterpriseSiteID")
+    patient: Literal["id", "name", "none"] = Field(
+        default="id", description="what is told of a patient: PatientID and accession number, also the name, or neither"
+    )
+    max_waiting: int = Field(default=100000, ge=100, le=10000000, description="messages that wait for the server")
+
+
 class NodeConfig(Section):
     """The whole configuration of a node."""
 
@@ -204,6 +220,7 @@ class NodeConfig(Section):
         description="peers that may request it, and where reports go; see docs/reference/node.md first",
     )
     http: HttpConfig | None = None
+    audit_syslog: AuditSyslogConfig | None = None
 
     @model_validator(mode="after")
     def _reviews_to_propose_from(self) -> NodeConfig:

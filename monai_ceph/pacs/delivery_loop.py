@@ -144,7 +144,7 @@ class DeliveryLoop:
         self.state = TargetState()
         if answer.taken:
             self._ledger.sent(delivery, answer.text)
-            log("sent", uid=delivery.uid, kind=delivery.kind, target=self.name, answer=answer.text)
+            log("sent", about=path, uid=delivery.uid, kind=delivery.kind, target=self.name, answer=answer.text)
             self._spool.settle(self._ledger, delivery.film)
         else:
             self._not_taken(delivery, answer.text)

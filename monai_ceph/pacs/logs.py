@@ -13,10 +13,13 @@ import sys
 import threading
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
 
-__all__ = ["MOST_REPEATS", "log", "log_json"]
+__all__ = ["MOST_REPEATS", "listen", "log", "log_json"]
 
 MOST_REPEATS = 30
 """Lines a minute for one warning with one cause."""
@@ -108,6 +111,27 @@ def _log_ended(error: threading.ExceptHookArgs) -> None:
     log("connection failed", warning=True, cause=cause)
 
 
-def log(event: str, *, warning: bool = False, **details: object) -> None:
-    """Log an event. Details are UIDs, AE titles, addresses, numbers and causes, but never text from a header."""
+Listener = Callable[[str, "Path | None", dict[str, Any]], None]
+"""Is told the event, the file that it is about, and the details."""
+
+_LISTENERS: list[Listener] = []
+
+
+def listen(listener: Listener) -> Callable[[], None]:
+    """Have each event told to a function, too. Return a function that ends this."""
+    _LISTENERS.append(listener)
+    return lambda: _LISTENERS.remove(listener)
+
+
+def log(event: str, *, warning: bool = False, about: Path | None = None, **details: object) -> None:
+    """Log an event. Details are UIDs, AE titles, addresses, numbers and causes, but never text from a header.
+
+    Args:
+        event: what happened.
+        warning: somebody should look at it.
+        about: file of the film or object, which only listeners get.
+        **details: of the event.
+    """
     _LOGGER.log(logging.WARNING if warning else logging.INFO, event, extra={"details": details})
+    for listener in tuple(_LISTENERS):
+        listener(event, about, details)

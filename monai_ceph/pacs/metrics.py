@@ -50,6 +50,8 @@ class _Collector:
         free = shutil.disk_usage(self._folder).free
         yield GaugeMetricFamily("monai_ceph_spool_free_bytes", "Free on the file system of the folder", value=free)
         yield from self._watched()
+        for each in self._watch.more:
+            yield from each.metrics()
         numbers, total = latency(self._ledger)
         buckets = [*zip(map(str, LATENCY_BUCKETS), numbers, strict=False), ("+Inf", numbers[-1])]
         yield HistogramMetricFamily(

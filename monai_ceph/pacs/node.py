@@ -20,6 +20,7 @@ from monai_ceph.archives.selection import Selection
 from monai_ceph.archives.sources import make_sources
 from monai_ceph.archives.targets import make_senders
 from monai_ceph.errors import StoppedError
+from monai_ceph.pacs.audit_log import AuditLog
 from monai_ceph.pacs.commitment import Commitments
 from monai_ceph.pacs.config import NodeConfig
 from monai_ceph.pacs.content import NodeWorker, stored_content
@@ -68,20 +69,21 @@ class Node:
         self.spool, self.ledger = open_folder(config)
         options = Options(config.targets.objects, force=config.detect.force, objects=config.objects)
         make_worker = partial(_make_worker, make_detector, self.spool.objects, options)
+        self.audit = None if config.audit_syslog is None else AuditLog(config.audit_syslog, config)
         self._error: BaseException | None = None
         self._ended = threading.Event()
         log("loading the model", workers=config.detect.workers)
         try:
             self._executor: Workers = ProcessExecutor(make_worker, config.detect.workers, config.detect.timeout_s)
         except WorkerLostError as error:
-            self.ledger.close()
+            self._close_files()
             # the service manager restarts the node after this error
             raise StoppedError(str(error)) from error
         try:
             self._build()
         except BaseException:
             self._executor.close(at_once=True)
-            self.ledger.close()
+            self._close_files()
             raise
 
     def _build(self) -> None:
@@ -134,10 +136,11 @@ class Node:
         # imported only here: without a page no web server is needed
         from monai_ceph.pacs.web import WebServer, make_app
 
-        parts = (self.detection, self.commitments, self.inbox)
+        more = [] if self.audit is None else [self.audit]
+        parts = (self.detection, self.commitments, self.inbox, *more)
         watch = Watch(
             *(self.ledger, self.intake, self.receiver, self.deliveries, self.polls, parts),
-            *(self._ended.is_set, self.proposals),
+            *(self._ended.is_set, self.proposals, more),
         )
         app = make_app(
             http,
@@ -168,10 +171,7 @@ class Node:
         log("started", ae_title=self.config.ae_title, port=self.config.port, weights_sha256=weights)
         loops = [self.detection.run, *(delivery.run for delivery in self.deliveries), self.commitments.run]
         loops += [self.inbox.run, *(poll.run for poll in self.polls)]
-        if self.proposals is not None:
-            loops.append(self.proposals.run)
-        if self.web is not None:
-            loops.append(self.web.run)
+        loops += [each.run for each in (self.proposals, self.web, self.audit) if each is not None]
         threads = [threading.Thread(target=self._watched, args=(loop,), daemon=True) for loop in loops]
         threads.append(threading.Thread(target=self.receiver.serve, daemon=True))
         for thread in threads:
@@ -199,8 +199,13 @@ class Node:
         for thread in others:
             thread.join(timeout=max(0.0, end - time.monotonic()))
         self._executor.close(at_once=self._error is not None)
-        self.ledger.close()
         log("ended")
+        self._close_files()
+
+    def _close_files(self) -> None:
+        self.ledger.close()
+        if self.audit is not None:
+            self.audit.close()
 
     def _deliver(self, dataset: Dataset) -> None:
         """Take a film fetched by DICOMweb."""

@@ -36,7 +36,7 @@ def needed_files(config: NodeConfig) -> int:
         + _PER_ASSOCIATION * (config.accept.max_associations + PENDING)
         + (MOST_CONNECTIONS + 16 if config.http is not None else 0)
         + (MOST_HANDSHAKES if config.http is not None and config.http.tls is not None else 0)
-        + _PER_PEER * len(peers)
+        + _PER_PEER * (len(peers) + (config.audit_syslog is not None))
         + _PER_WORKER * config.detect.workers
     )
 

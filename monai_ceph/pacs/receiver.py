@@ -83,8 +83,14 @@ class FilmIntake:
         """Return why a film that is already on the disk cannot be taken, or None."""
         return self.spool.too_many(self.ledger.at_work())
 
-    def take(self, part: Path, sop_uid: str, sender: str) -> bool:
+    def take(self, part: Path, sop_uid: str, sender: str, address: str | None = None) -> bool:
         """Put a file into the queue. It is safe once this returns. Return False if the film is known already.
+
+        Args:
+            part: the file, on the file system of the folder.
+            sop_uid: its SOP Instance UID.
+            sender: AE title of the sender, or the way it came.
+            address: IP address of the sender, None if it did not come from one.
 
         Raises:
             OSError: the disk cannot be written.
@@ -101,7 +107,13 @@ class FilmIntake:
             film = self.ledger.film_of(key)
             if film is not None:
                 self.spool.settle(self.ledger, film.id)
-        log("received" if receipt.new else "received again", uid=sop_uid, sender=sender, bytes=size)
+            # while nobody else can move or remove the file
+            log(
+                "received" if receipt.new else "received again",
+                about=self.spool.film(key),
+                **{"uid": sop_uid, "sender": sender, "bytes": size},
+                **({} if address is None else {"address": address}),
+            )
         if receipt.new:
             self.on_film()
         return receipt.new
@@ -206,7 +218,7 @@ class Receiver:
         if status != SUCCESS:
             log("refused", warning=True, sender=sender, status=f"{status:04X}", cause=cause)
             return status
-        self._intake.take(part, uid, sender)
+        self._intake.take(part, uid, sender, str(event.assoc.requestor.address))
         self.trouble = None
         return SUCCESS
 
@@ -219,7 +231,8 @@ class Receiver:
             cause = f"it calls {called}, but the node is {self._entity.ae_title}"
         else:
             cause = "it did not log in"
-        log("association rejected", warning=True, sender=sender, address=requestor.address, cause=cause)
+        names = {"sender": sender, "called": called, "address": requestor.address}
+        log("association rejected", warning=True, **names, cause=cause)
 
     def _commitment(self, event: evt.Event) -> tuple[int, None]:
         sender = str(event.assoc.requestor.ae_title).strip()

@@ -6,9 +6,9 @@ refuses, or a clock that was wrong. Each ends when its cause ends.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from monai_ceph.pacs.delivery_loop import DeliveryLoop
 from monai_ceph.pacs.ledger import NodeLedger
@@ -18,7 +18,10 @@ from monai_ceph.pacs.polling_loop import PollingLoop
 from monai_ceph.pacs.proposal_loop import ProfileStanding, ProposalLoop
 from monai_ceph.pacs.receiver import FilmIntake, Receiver
 
-__all__ = ["Troubled", "Watch"]
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
+__all__ = ["Troubled", "Watch", "Watched"]
 
 _NEARLY = 0.9
 
@@ -33,6 +36,16 @@ class Troubled(Protocol):
     trouble: str | None
 
 
+class Watched(Protocol):
+    """An optional part of the node."""
+
+    def warnings(self) -> Mapping[str, str]:
+        """Return what somebody should look at, and its cause."""
+
+    def metrics(self) -> Iterator[Metric]:
+        """Yield its metrics."""
+
+
 class Watch:
     """Asks the parts of the node.
 
@@ -45,6 +58,7 @@ class Watch:
         parts: what else writes to the disk.
         ending: whether the node is shutting down.
         proposals: looks at the reviews that people sign; None if the node proposes no profiles.
+        more: what else tells how it is.
     """
 
     def __init__(
@@ -57,7 +71,9 @@ class Watch:
         parts: Sequence[Troubled],
         ending: Callable[[], bool],
         proposals: ProposalLoop | None = None,
+        more: Sequence[Watched] = (),
     ) -> None:
+        self.more = more
         self.receiver, self._ledger, self._intake = receiver, ledger, intake
         self._deliveries, self._polls, self._ending = deliveries, polls, ending
         self._proposals = proposals
@@ -95,6 +111,8 @@ class Watch:
             found["no profile can be proposed"] = self._proposals.cause
         if (standing := self.standing()) is not None and standing.changed:
             found["the profile no longer fits"] = standing.fits or ""
+        for each in self.more:
+            found.update(each.warnings())
         return found
 
     def standing(self) -> ProfileStanding | None:

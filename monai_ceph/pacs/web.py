@@ -95,7 +95,8 @@ def make_app(
     def logged_in(request: Request) -> None:
         if config.token is not None and not _has_token(request, config.token.get_secret_value()):
             address = request.client.host if request.client is not None else ""
-            log("login refused", warning=True, address=address, path=request.url.path, cause="no token, or a wrong one")
+            names = {"user": _user_of(request), "address": address, "path": request.url.path}
+            log("login refused", warning=True, **names, cause="no token, or a wrong one")
             raise HTTPException(401, "a token is needed", {"WWW-Authenticate": 'Basic realm="monai-ceph"'})
 
     secured: dict[str, Any] = {"dependencies": [Depends(logged_in)], "responses": _NO_LEDGER}
@@ -179,7 +180,8 @@ def make_app(
         sec_fetch_site: Annotated[str | None, Header(examples=["same-origin", "cross-site"])] = None,
     ) -> RedirectResponse:
         if not _from_this_page(request, sec_fetch_site):
-            log("retry refused", warning=True, cause="the request comes from another site's page")
+            address = request.client.host if request.client is not None else ""
+            log("retry refused", warning=True, address=address, cause="the request comes from another site's page")
             raise HTTPException(403, "the request comes from another site's page")
         with spool.lock:
             film = ledger.film(film_id)
@@ -205,13 +207,27 @@ def _from_this_page(request: Request, sec_fetch_site: str | None) -> bool:
     return page is None or urlsplit(page).netloc.lower() == request.headers.get("host", "").lower()
 
 
+def _user_of(request: Request) -> str:
+    """Return the user name that a browser sends, empty without one."""
+    kind, _, value = request.headers.get("authorization", "").partition(" ")
+    return (_basic(value) or ("", ""))[0][:64] if kind.lower() == "basic" else ""
+
+
+def _basic(value: str) -> tuple[str, str] | None:
+    """Return user name and password (RFC 7617)."""
+    try:
+        user, _, password = base64.b64decode(value, validate=True).decode("utf-8").partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    return user, password
+
+
 def _has_token(request: Request, token: str) -> bool:
     kind, _, value = request.headers.get("authorization", "").partition(" ")
     if kind.lower() == "basic":
-        try:
-            value = base64.b64decode(value, validate=True).decode("utf-8").partition(":")[2]
-        except (binascii.Error, UnicodeDecodeError):
+        if (login := _basic(value)) is None:
             return False
+        value = login[1]
     elif kind.lower() != "bearer":
         return False
     else:
