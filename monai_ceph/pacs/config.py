@@ -21,7 +21,16 @@ from monai_ceph.archives.config import (
     TargetConfig,
 )
 
-__all__ = ["AcceptConfig", "DetectConfig", "HttpConfig", "NodeConfig", "RetryConfig", "ServerTls", "SpoolConfig"]
+__all__ = [
+    "AcceptConfig",
+    "DetectConfig",
+    "HttpConfig",
+    "NodeConfig",
+    "RetryConfig",
+    "ServerTls",
+    "SpoolConfig",
+    "StandbyConfig",
+]
 
 
 class ServerTls(Section):
@@ -141,6 +150,7 @@ class HttpConfig(Section):
     host: str = "127.0.0.1"
     port: Port
     token: Secret | None = None
+    stow: bool = Field(default=False, description="take films by STOW-RS, POST /studies")
     review_url: Annotated[str, AfterValidator(_web_address)] | None = Field(
         default=None, description="address of monai-ceph review for these films; the page links to it"
     )
@@ -150,6 +160,13 @@ class HttpConfig(Section):
         if self.host not in ("127.0.0.1", "::1", "localhost") and self.token is None:
             raise ValueError(f"host {self.host} can be reached from other machines. Set a token")
         return self
+
+
+class StandbyConfig(Section):
+    """Nodes on one shared folder: one works, the others wait until it ends or stands still."""
+
+    lease_s: float = Field(default=15, ge=1, le=600, description="stillness after which another node takes over")
+    name: str | None = Field(default=None, min_length=1, max_length=60, description="by default that of the machine")
 
 
 class NodeConfig(Section):
@@ -174,3 +191,4 @@ class NodeConfig(Section):
         description="peers that may request it, and where reports go; see docs/reference/node.md first",
     )
     http: HttpConfig | None = None
+    standby: StandbyConfig | None = Field(default=None, description="other nodes have the same folder, too")
