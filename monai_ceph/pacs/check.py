@@ -22,7 +22,7 @@ __all__ = ["check_folder", "check_node", "check_owner", "check_proposal", "open_
 
 # what a node creates there, and what a new file system contains
 _OURS = {"incoming", "inbox", "queue", "dead", "objects"}
-_EMPTY = {".node.lock", "lost+found"}
+_EMPTY = {".node.lock", ".node.turn", "lost+found"}
 
 
 def check_node(config: NodeConfig) -> None:

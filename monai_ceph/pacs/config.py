@@ -34,6 +34,7 @@ __all__ = [
     "RetryConfig",
     "ServerTls",
     "SpoolConfig",
+    "StandbyConfig",
 ]
 
 
@@ -171,6 +172,7 @@ class HttpConfig(Section):
     port: Port
     tls: PageTls | None = None
     token: Secret | None = None
+    stow: bool = Field(default=False, description="take films by STOW-RS, POST /studies")
     review_url: Annotated[str, AfterValidator(_web_address)] | None = Field(
         default=None, description="address of monai-ceph review for these films; the page links to it"
     )
@@ -194,6 +196,13 @@ class AuditSyslogConfig(Section):
         default="id", description="what is told of a patient: PatientID and accession number, also the name, or neither"
     )
     max_waiting: int = Field(default=100000, ge=100, le=10000000, description="messages that wait for the server")
+
+
+class StandbyConfig(Section):
+    """Nodes on one shared folder: one works, the others wait until it ends or stands still."""
+
+    lease_s: float = Field(default=15, ge=1, le=600, description="stillness after which another node takes over")
+    name: str | None = Field(default=None, min_length=1, max_length=60, description="by default that of the machine")
 
 
 class NodeConfig(Section):
@@ -221,6 +230,7 @@ class NodeConfig(Section):
     )
     http: HttpConfig | None = None
     audit_syslog: AuditSyslogConfig | None = None
+    standby: StandbyConfig | None = Field(default=None, description="other nodes have the same folder, too")
 
     @model_validator(mode="after")
     def _reviews_to_propose_from(self) -> NodeConfig:

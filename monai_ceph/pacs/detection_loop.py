@@ -227,7 +227,8 @@ class DetectionLoop:
             return
         if self._review is not None:
             # before the ledger: if this fails, the film is detected on again
-            self._review.keep(self._spool.film(film.key), film.uid, work.outcomes)
+            with self._ledger.holding():
+                self._review.keep(self._spool.film(film.key), film.uid, work.outcomes)
         for kind in OBJECT_FORMATS:
             fsync_folder(self._spool.object(kind, film.key).parent)
         states = {outcome.state for outcome in work.outcomes}
@@ -237,7 +238,8 @@ class DetectionLoop:
         with self._spool.lock:
             counts = self._ledger.detected(film, outcome, made, self._executor.identity, list(notes), work.before)
             if counts and work.before is not None:
-                self._spool.forget(work.before.key)
+                with self._ledger.holding():
+                    self._spool.forget(work.before.key)
         if counts:
             log("detected", uid=film.uid, outcome=outcome, objects=len(objects), notes=len(notes))
             self._on_detected()
@@ -273,6 +275,6 @@ class DetectionLoop:
 
     def _tidy(self, film: Film) -> None:
         """Remove files made from an earlier content of the film."""
-        with self._spool.lock:
+        with self._spool.lock, self._ledger.holding():
             if self._ledger.film_of(film.key) is None:
                 self._spool.forget(film.key)

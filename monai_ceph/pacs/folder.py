@@ -11,7 +11,7 @@ from monai_ceph.errors import CephError, StoppedError
 from monai_ceph.pacs.config import NodeConfig
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.spool import Spool
-from monai_ceph.storage.lock import locked
+from monai_ceph.storage.lock import locked, locked_with_others
 
 __all__ = ["LEDGER", "Retried", "audit_rows", "locked_folder", "open_folder", "retry_all"]
 
@@ -36,14 +36,21 @@ def open_folder(config: NodeConfig) -> tuple[Spool, NodeLedger]:
         spool = Spool(config.folder, config.spool)
     except OSError as error:
         raise StoppedError(f"{error.filename or config.folder}: {error.strerror or error}") from error
-    return spool, NodeLedger(config.folder / LEDGER)
+    return spool, NodeLedger(config.folder / LEDGER, shared=config.standby is not None)
 
 
-def locked_folder(folder: Path) -> AbstractContextManager[None]:
-    """Lock the folder against other nodes, see :func:`~monai_ceph.storage.lock.locked`. Create it if necessary."""
+def locked_folder(folder: Path, shared: bool = False) -> AbstractContextManager[None]:
+    """Lock the folder against other nodes, see :func:`~monai_ceph.storage.lock.locked`. Create it if necessary.
+
+    Args:
+        folder: of the node.
+        shared: other nodes that share it may have it, too; see :mod:`monai_ceph.pacs.turn`.
+    """
     # only for its owner: films contain names. If it cannot be created, the lock reports it
     with suppress(OSError):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if shared:
+        return locked_with_others(folder / ".node.lock", "a node without standby works there")
     return locked(folder / ".node.lock", "another node works there")
 
 
@@ -55,7 +62,7 @@ def audit_rows(config: NodeConfig) -> Iterator[dict[str, object]]:
     """
     if not (config.folder / LEDGER).exists():
         raise CephError(f"{config.folder}: no node ever ran in this folder")
-    ledger = NodeLedger(config.folder / LEDGER)
+    ledger = NodeLedger(config.folder / LEDGER, shared=config.standby is not None)
     yield from ledger.audit_rows()
     ledger.close()
 

@@ -9,10 +9,16 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from monai_ceph.pacs.logs import log
 
-__all__ = ["MOST_CONNECTIONS", "REQUEST_SECONDS", "GuardedHttp"]
+__all__ = ["EXTEND", "MOST_CONNECTIONS", "MOST_UPLOADS", "REQUEST_SECONDS", "GuardedHttp"]
 
 MOST_CONNECTIONS = 64
 """Connections at once. A further one takes the place of the oldest that waits for its request."""
+
+MOST_UPLOADS = 16
+"""Requests at once whose films are being received."""
+
+EXTEND = "monai_ceph.extend"
+"""Key of the scope: a function that gives the request so many seconds from now on, as long as more of it arrives."""
 
 REQUEST_SECONDS = 15.0
 """Time from the connection, or the answer before, to the end of the answer."""
@@ -47,11 +53,22 @@ class GuardedHttp(H11Protocol):
         super().on_response_complete()
         self._restart()
 
-    def _restart(self) -> None:
+    def handle_events(self) -> None:
+        """Let the application give a request more time."""
+        super().handle_events()
+        if self.scope is not None:
+            # the application starts only when the loop comes round
+            self.scope[EXTEND] = self._extend  # type: ignore[typeddict-unknown-key]
+
+    def _extend(self, seconds: float) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._restart(max(0.0, seconds), "a request that arrives too slowly")
+
+    def _restart(self, seconds: float = REQUEST_SECONDS, cause: str = "") -> None:
         if self._timer is not None:
             self._timer.cancel()
-        cause = f"no complete HTTP request within {REQUEST_SECONDS:g} s"
-        self._timer = self.loop.call_later(REQUEST_SECONDS, self._close, cause)
+        cause = cause or f"no complete HTTP request within {seconds:g} s"
+        self._timer = self.loop.call_later(seconds, self._close, cause)
 
     def _close(self, cause: str) -> None:
         if not self.transport.is_closing():

@@ -35,6 +35,7 @@ from monai_ceph.pacs.proposal_loop import ProposalLoop, SignedFilms
 from monai_ceph.pacs.receiver import FilmIntake, Receiver
 from monai_ceph.pacs.review_folder import ReviewFolder
 from monai_ceph.pacs.spool import instance_uid_of
+from monai_ceph.pacs.turn import Turn, wait_for_turn
 from monai_ceph.pacs.watch import Watch
 from monai_ceph.profiles import load_profile
 from monai_ceph.readers import read_radiograph
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
 __all__ = ["Node", "run_node"]
 
 _FILM_SECONDS, _OTHER_SECONDS = 60.0, 10.0
+# the service manager starts the node again after it
+_EXIT_STOPPED = 3
 
 
 class Node:
@@ -58,15 +61,25 @@ class Node:
         make_detector: picklable, called in each worker process. Returns a :class:`CephalogramDetector`, or a stand-in.
         signed: returns the films that people signed in the folder for reviews; needed if the node is to propose
             profiles.
+        turn: number of this node's turn if others share its folder, else None.
 
     Raises:
         CephError: another node has the folder, its ledger is damaged, or the detector cannot be created.
         StoppedError: the folder cannot be written, the DICOM port is taken, or a worker ends while it loads the model.
     """
 
-    def __init__(self, config: NodeConfig, make_detector: MakeDetector, signed: SignedFilms | None = None) -> None:
+    def __init__(
+        self,
+        config: NodeConfig,
+        make_detector: MakeDetector,
+        signed: SignedFilms | None = None,
+        turn: int | None = None,
+    ) -> None:
         self.config, self._signed = config, signed
         self.spool, self.ledger = open_folder(config)
+        self.ledger.turn = turn
+        if turn is not None:
+            self.ledger.on_lost_turn = _end_at_once
         options = Options(config.targets.objects, force=config.detect.force, objects=config.objects)
         make_worker = partial(_make_worker, make_detector, self.spool.objects, options)
         self.audit = None if config.audit_syslog is None else AuditLog(config.audit_syslog, config)
@@ -134,7 +147,8 @@ class Node:
         if http is None:
             return None
         # imported only here: without a page no web server is needed
-        from monai_ceph.pacs.web import WebServer, make_app
+        from monai_ceph.pacs.stow_in import StowIn
+        from monai_ceph.pacs.web import WebServer, from_this_page, make_app
 
         more = [] if self.audit is None else [self.audit]
         parts = (self.detection, self.commitments, self.inbox, *more)
@@ -142,6 +156,9 @@ class Node:
             *(self.ledger, self.intake, self.receiver, self.deliveries, self.polls, parts),
             *(self._ended.is_set, self.proposals, more),
         )
+        stow = StowIn(self.config.accept, self.intake, from_this_page) if http.stow else None
+        if stow is not None:
+            watch.add(stow)
         app = make_app(
             http,
             self.config.ae_title,
@@ -151,6 +168,7 @@ class Node:
             self.polls,
             watch,
             self._wake_all,
+            stow,
         )
         return WebServer(app, http)
 
@@ -252,6 +270,12 @@ def _make_worker(make_detector: MakeDetector, objects: Path, options: Options) -
     return NodeWorker(make_detector(), objects, options, read_radiograph)
 
 
+def _end_at_once() -> None:
+    """End this process without touching anything: another node works in the folder now."""
+    log("stopped", warning=True, cause="another node has taken over")
+    os._exit(_EXIT_STOPPED)
+
+
 def run_node(config: NodeConfig, make_detector: MakeDetector, signed: SignedFilms | None = None) -> None:
     """Run a node in this process until SIGTERM or Ctrl-C.
 
@@ -276,9 +300,30 @@ def run_node(config: NodeConfig, make_detector: MakeDetector, signed: SignedFilm
             os._exit(128 + number)
         asked.set()
 
-    check_open_files(config)
-    with locked_folder(config.folder):
-        node = Node(config, make_detector, signed)
+    def listen() -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, ask)
-        node.run(asked.is_set)
+
+    check_open_files(config)
+    with locked_folder(config.folder, shared=config.standby is not None):
+        if config.standby is None:
+            node = Node(config, make_detector, signed)
+            listen()
+            node.run(asked.is_set)
+            return
+        listen()
+        if (turn := _wait_for_turn(config, asked.is_set)) is not None:
+            # from now on, so that loading the model takes nobody's patience
+            with turn.beating(_end_at_once):
+                Node(config, make_detector, signed, turn.number).run(asked.is_set)
+
+
+def _wait_for_turn(config: NodeConfig, asked_to_end: Callable[[], bool]) -> Turn | None:
+    if config.http is None:
+        return wait_for_turn(config, asked_to_end, lambda reason: None)
+    # imported only here: without a page no web server is needed
+    from monai_ceph.pacs.standby_page import StandbyPage
+
+    page = StandbyPage()
+    with page.served(config.http):
+        return wait_for_turn(config, asked_to_end, lambda reason: setattr(page, "reason", reason))

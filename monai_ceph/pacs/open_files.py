@@ -11,7 +11,7 @@ from pathlib import Path
 
 from monai_ceph.errors import CephError
 from monai_ceph.pacs.config import NodeConfig
-from monai_ceph.pacs.guarded_http import MOST_CONNECTIONS
+from monai_ceph.pacs.guarded_http import MOST_CONNECTIONS, MOST_UPLOADS
 from monai_ceph.pacs.guarded_https import MOST_HANDSHAKES
 from monai_ceph.pacs.places import PENDING
 
@@ -36,6 +36,7 @@ def needed_files(config: NodeConfig) -> int:
         + _PER_ASSOCIATION * (config.accept.max_associations + PENDING)
         + (MOST_CONNECTIONS + 16 if config.http is not None else 0)
         + (MOST_HANDSHAKES if config.http is not None and config.http.tls is not None else 0)
+        + (MOST_UPLOADS if config.http is not None and config.http.stow else 0)
         + _PER_PEER * (len(peers) + (config.audit_syslog is not None))
         + _PER_WORKER * config.detect.workers
     )

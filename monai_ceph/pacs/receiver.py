@@ -100,13 +100,16 @@ class FilmIntake:
             os.fsync(stream.fileno())
         key, size, content = film_key(sop_uid, part), part.stat().st_size, stored_content(part)
         with self.spool.lock:
-            self.spool.keep(part, key)
-            receipt = self.ledger.receive(sop_uid, key, sender, size, self.model, content)
-            if receipt.replaced is not None:
-                self.spool.forget(receipt.replaced)
-            film = self.ledger.film_of(key)
-            if film is not None:
-                self.spool.settle(self.ledger, film.id)
+            # another node that has taken over must not find the file without its row, nor lose it
+            with self.ledger.holding(durable=True):
+                self.spool.keep(part, key)
+                receipt = self.ledger.receive(sop_uid, key, sender, size, self.model, content)
+            with self.ledger.holding():
+                if receipt.replaced is not None:
+                    self.spool.forget(receipt.replaced)
+                film = self.ledger.film_of(key)
+                if film is not None:
+                    self.spool.settle(self.ledger, film.id)
             # while nobody else can move or remove the file
             log(
                 "received" if receipt.new else "received again",

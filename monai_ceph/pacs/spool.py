@@ -88,6 +88,8 @@ class Spool:
         for each in self._object_folders():
             each.mkdir(mode=0o700, exist_ok=True)
         fsync_folder(folder)
+        self.held: set[Path] = set()
+        """Files in ``incoming`` that are complete and wait for others of their request."""
         # size, time of change, and when by the monotonic clock they were first seen
         self._incoming: dict[Path, tuple[int, int, float]] = {}
 
@@ -128,7 +130,7 @@ class Spool:
                 now, status = time.monotonic(), path.stat()
                 # not the age by the clock, which may be set
                 size, changed, since = self._incoming.get(path, (-1, -1, now))
-                if (size, changed) != (status.st_size, status.st_mtime_ns):
+                if path in self.held or (size, changed) != (status.st_size, status.st_mtime_ns):
                     since = now
                 elif now - since > seconds:
                     path.unlink()
@@ -150,7 +152,8 @@ class Spool:
         Raises:
             OSError: the disk cannot be written.
         """
-        with self.lock:
+        # no other node may take over between the look and the move
+        with self.lock, ledger.holding():
             film = ledger.film(film_id)
             if film is None:
                 return
@@ -201,6 +204,10 @@ class Spool:
 
         Partly received files are removed: they were never answered with success, so their senders still have them.
         """
+        with ledger.holding():
+            return self._recover(ledger)
+
+    def _recover(self, ledger: NodeLedger) -> list[Path]:
         for path in self.incoming.iterdir():
             if not path.is_dir():
                 path.unlink(missing_ok=True)

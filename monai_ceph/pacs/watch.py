@@ -77,7 +77,11 @@ class Watch:
         self.receiver, self._ledger, self._intake = receiver, ledger, intake
         self._deliveries, self._polls, self._ending = deliveries, polls, ending
         self._proposals = proposals
-        self._parts = [*parts, receiver, *deliveries]
+        self._parts: list[Troubled] = [*parts, receiver, *deliveries]
+
+    def add(self, part: Troubled) -> None:
+        """Ask another part, too."""
+        self._parts.append(part)
 
     def problems(self) -> list[str]:
         """Return why films are refused."""

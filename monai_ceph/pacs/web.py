@@ -36,10 +36,11 @@ from monai_ceph.pacs.metrics import metrics_text
 from monai_ceph.pacs.overview import Overview, SourceRow, TargetRow, dead_films, last_films, pending, refused
 from monai_ceph.pacs.polling_loop import PollingLoop
 from monai_ceph.pacs.spool import Spool
+from monai_ceph.pacs.stow_in import StowIn
 from monai_ceph.pacs.watch import Watch
 from monai_ceph.version import __version__
 
-__all__ = ["WebServer", "make_app"]
+__all__ = ["WebServer", "from_this_page", "make_app"]
 
 _SHOWN = 50
 # no scripts, nothing from other sites, and no other page may show this one in a frame
@@ -71,6 +72,7 @@ def make_app(
     polls: list[PollingLoop],
     watch: Watch,
     on_retry: Callable[[], None],
+    stow: StowIn | None = None,
 ) -> FastAPI:
     """Return the application.
 
@@ -83,6 +85,7 @@ def make_app(
         polls: the archives that it queries.
         watch: knows what is wrong at the moment.
         on_retry: called when a dead letter is retried.
+        stow: takes films by STOW-RS.
     """
     known = {} if config.token is not None else _NOT_HERE
     # FastAPI's own pages load scripts from other sites
@@ -179,7 +182,7 @@ def make_app(
         request: Request,
         sec_fetch_site: Annotated[str | None, Header(examples=["same-origin", "cross-site"])] = None,
     ) -> RedirectResponse:
-        if not _from_this_page(request, sec_fetch_site):
+        if not from_this_page(request, sec_fetch_site):
             address = request.client.host if request.client is not None else ""
             log("retry refused", warning=True, address=address, cause="the request comes from another site's page")
             raise HTTPException(403, "the request comes from another site's page")
@@ -193,10 +196,12 @@ def make_app(
         on_retry()
         return RedirectResponse(f"/?retried={film_id}", 303)
 
+    if stow is not None:
+        app.include_router(stow.router(secured["dependencies"], secured["responses"]))
     return app
 
 
-def _from_this_page(request: Request, sec_fetch_site: str | None) -> bool:
+def from_this_page(request: Request, sec_fetch_site: str | None) -> bool:
     """Return whether a request comes from this node's page, or from no page, such as from curl.
 
     Browsers tell it in ``Sec-Fetch-Site`` if a page has TLS or is on the loopback interface, else in ``Origin``.
@@ -250,6 +255,7 @@ class WebServer:
             "access_log": False,
             "server_header": False,
             "timeout_keep_alive": 5,
+            "timeout_graceful_shutdown": 5,
         }
         # a small backlog: everything in it is accepted at once, and each connection is an open file
         options |= {"http": GuardedHttp, "ws": "none", "backlog": 16}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -23,7 +24,7 @@ def written_beside(target: Path) -> Iterator[Path]:
         OSError: if the folder cannot be written.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    part = _part_of(target)
     try:
         yield part
         with part.open("rb+") as stream:
@@ -41,13 +42,18 @@ def folder_written_beside(target: Path) -> Iterator[Path]:
         OSError: if the folder cannot be written, or ``target`` exists and is not an empty folder.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    part = _part_of(target)
     try:
         part.mkdir()
         yield part
         part.replace(target)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _part_of(target: Path) -> Path:
+    # processes on two machines that share the folder may have one number
+    return target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
 
 
 def sha256_of(path: Path, opened: io.FileIO | None = None) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from monai_ceph.errors import CephError, StoppedError
 
-__all__ = ["locked"]
+__all__ = ["locked", "locked_with_others"]
 
 
 @contextmanager
@@ -37,3 +39,29 @@ def locked(file: Path, busy: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def locked_with_others(file: Path, busy: str) -> Iterator[None]:
+    """Keep out processes that want the folder of ``file`` for themselves by :func:`locked`, and no others.
+
+    Args:
+        file: the lock file; it and its folder are created if necessary.
+        busy: message about the folder if a process has it for itself.
+
+    Raises:
+        CephError: if a process has the folder for itself.
+        StoppedError: if the lock file cannot be written.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise StoppedError(f"{error.filename or file.parent}: {error.strerror or error}") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise CephError(f"{file.parent}: {busy}") from error
+    finally:
+        os.close(handle)

@@ -106,11 +106,16 @@ class RunningNode:
         self._command = [sys.executable, *(command or (str(HERE / "stand_in.py"), str(self.config), str(seconds)))]
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Start it, and wait until it listens."""
+    def spawn(self) -> subprocess.Popen[bytes]:
+        """Start it."""
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         with self.log.open("ab") as log:
-            process = self.process = subprocess.Popen(self._command, stdout=log, stderr=log, env=environment)
+            self.process = subprocess.Popen(self._command, stdout=log, stderr=log, env=environment)
+        return self.process
+
+    def start(self) -> None:
+        """Start it, and wait until it listens."""
+        process = self.spawn()
         wait_until(lambda: listens(self.port) or process.poll() is not None, 90)
         assert process.poll() is None, self.log.read_text()
 

@@ -1,0 +1,105 @@
+"""Two nodes on one folder: real processes, one of which works and one stands by."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from nodes import RunningNode, free_port, listens, wait_until
+
+from monai_ceph.pacs.folder import LEDGER
+
+
+class Member(RunningNode):
+    """One of two nodes."""
+
+    def start(self) -> None:
+        """Start it. Whether it works or stands by, others decide."""
+        self.spawn()
+
+    def works(self) -> bool:
+        """Whether it takes films: its port is open, and it runs."""
+        return self.process is not None and self.process.poll() is None and listens(self.port)
+
+    def stop_still(self) -> None:
+        """Pause it, but not amid a transaction: nobody could take over until it goes on."""
+        assert self.process is not None
+        while True:
+            self.process.send_signal(signal.SIGSTOP)
+            wait_until(self._stands)
+            with closing(sqlite3.connect(self.folder / LEDGER, timeout=0)) as ledger:
+                try:
+                    ledger.execute("BEGIN EXCLUSIVE")
+                    ledger.execute("ROLLBACK")
+                    return
+                except sqlite3.OperationalError:
+                    self.process.send_signal(signal.SIGCONT)
+            time.sleep(0.01)
+
+    def go_on(self) -> None:
+        """End the pause."""
+        assert self.process is not None
+        with suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGCONT)
+
+    def _stands(self) -> bool:
+        assert self.process is not None
+        return Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+class Pair:
+    """Two nodes that differ in name and ports.
+
+    Args:
+        folder: for both.
+        values: the configuration of the first.
+        lease_s: stillness after which one takes over from the other.
+        seconds: that a film takes.
+    """
+
+    def __init__(self, folder: Path, values: dict[str, Any], lease_s: float = 1, seconds: float = 0) -> None:
+        self.members: list[Member] = []
+        for name in ("a", "b"):
+            place = folder / name
+            place.mkdir()
+            own = {"port": free_port(), "standby": {"lease_s": lease_s, "name": name}}
+            if name == "a":
+                own["port"] = values["port"]
+            if "http" in values:
+                own["http"] = {**values["http"], "port": free_port()}
+            self.members.append(Member(place, {**values, **own}, seconds=seconds))
+        self.folder = self.members[0].folder
+
+    def working(self, seconds: float = 60) -> Member:
+        """Wait for the one that works."""
+        found: Member = wait_until(lambda: next((each for each in self.members if each.works()), None), seconds)
+        return found
+
+    def other(self, one: Member) -> Member:
+        """Return the other one."""
+        return next(each for each in self.members if each is not one)
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Return what both said of an event."""
+        return [event for each in self.members if each.log.exists() for event in each.events(name)]
+
+
+@contextmanager
+def pair(folder: Path, values: dict[str, Any], lease_s: float = 1, seconds: float = 0) -> Iterator[Pair]:
+    """Run two nodes, and kill them in the end."""
+    both = Pair(folder, values, lease_s, seconds)
+    try:
+        for each in both.members:
+            each.start()
+        yield both
+    finally:
+        for each in both.members:
+            if each.process is not None and each.process.poll() is None:
+                os.kill(each.process.pid, signal.SIGCONT)
+                each.kill()
