@@ -229,29 +229,43 @@ def _squares(points: np.ndarray, arm: float) -> np.ndarray:
     return np.concatenate([points - arm, points + arm], axis=1)
 
 
+# numpy reduces axes of two elements slowly, so x and y are computed apart
+
+
 def _overlap(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Return (K, M): whether boxes have a common area."""
-    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    return (high - low > 1e-6).all(axis=2)
+    wide, high = (
+        np.minimum(boxes[:, None, 2 + axis], others[:, 2 + axis]) - np.maximum(boxes[:, None, axis], others[:, axis])
+        for axis in (0, 1)
+    )
+    return (wide > 1e-6) & (high > 1e-6)
 
 
 def _from_centre(centres: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Return (K, M) distances."""
-    return np.linalg.norm(centres[:, None] - points[None], axis=2)
+    x, y = (centres[:, None, axis] - points[:, axis] for axis in (0, 1))
+    return np.sqrt(x * x + y * y)
 
 
 def _from_box(boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Return (K, M) distances of points from boxes, 0 inside."""
-    nearest = np.clip(points[None], boxes[:, None, :2], boxes[:, None, 2:])
-    return np.linalg.norm(nearest - points[None], axis=2)
+    x, y = (
+        np.minimum(np.maximum(points[:, axis], boxes[:, None, axis]), boxes[:, None, 2 + axis]) - points[:, axis]
+        for axis in (0, 1)
+    )
+    return np.sqrt(x * x + y * y)
 
 
 def _meet(points: np.ndarray, tips: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     """Return (K, M): whether the line from a point to a tip, (K, 2) or (1, 2), goes through a box."""
     way = tips - points
-    way = np.where(np.abs(way) < 1e-9, 1e-9, way)[:, None]
+    way = np.where(np.abs(way) < 1e-9, 1e-9, way)
     # where each line, from 0 to 1, enters and leaves the two strips whose intersection is the box
-    one, other = (boxes[:, :2] - points[:, None]) / way, (boxes[:, 2:] - points[:, None]) / way
-    enters, leaves = np.minimum(one, other).max(axis=2), np.maximum(one, other).min(axis=2)
-    return np.maximum(enters, 0) + 1e-6 < np.minimum(leaves, 1)
+    enters, leaves = [], []
+    for axis in (0, 1):
+        one = (boxes[:, axis] - points[:, None, axis]) / way[:, None, axis]
+        other = (boxes[:, 2 + axis] - points[:, None, axis]) / way[:, None, axis]
+        enters.append(np.minimum(one, other))
+        leaves.append(np.maximum(one, other))
+    entered, left = np.maximum(enters[0], enters[1]), np.minimum(leaves[0], leaves[1])
+    return np.maximum(entered, 0) + 1e-6 < np.minimum(left, 1)

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -93,17 +93,27 @@ def settings(folder: Path, **changes: Any) -> dict[str, Any]:
 class RunningNode:
     """A node in a process of its own.
 
+    Args:
+        folder: for its configuration and log.
+        values: the configuration.
+        command: another program than ``stand_in.py``.
+        seconds: that its detector takes for a film.
+        limits: constants of modules in `monai_ceph.pacs`, such as ``receiver._EXHAUSTED_SECONDS=2``.
+
     Attributes:
         port: its DIMSE port.
         log: what it said, a line of JSON for each event.
     """
 
-    def __init__(self, folder: Path, values: dict[str, Any], *command: str, seconds: float = 0) -> None:
+    def __init__(
+        self, folder: Path, values: dict[str, Any], *command: str, seconds: float = 0, limits: Sequence[str] = ()
+    ) -> None:
         self.port, self.folder = int(values["port"]), Path(values["folder"])
         self.http_port = int((values.get("http") or {}).get("port", 0))
         self.config, self.log = folder / "node.yaml", folder / "node.log"
         self.config.write_text(yaml.safe_dump(values))
-        self._command = [sys.executable, *(command or (str(HERE / "stand_in.py"), str(self.config), str(seconds)))]
+        stand_in = (str(HERE / "stand_in.py"), str(self.config), str(seconds), *limits)
+        self._command = [sys.executable, *(command or stand_in)]
         self.process: subprocess.Popen[bytes] | None = None
 
     def spawn(self) -> subprocess.Popen[bytes]:
@@ -146,9 +156,11 @@ class RunningNode:
 
 
 @contextmanager
-def running(folder: Path, values: dict[str, Any], *command: str, seconds: float = 0) -> Iterator[RunningNode]:
+def running(
+    folder: Path, values: dict[str, Any], *command: str, seconds: float = 0, limits: Sequence[str] = ()
+) -> Iterator[RunningNode]:
     """Run a node, and kill it in the end."""
-    node = RunningNode(folder, values, *command, seconds=seconds)
+    node = RunningNode(folder, values, *command, seconds=seconds, limits=limits)
     node.start()
     try:
         yield node

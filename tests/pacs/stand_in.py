@@ -1,10 +1,15 @@
-"""A node whose detector takes no time: ``python stand_in.py node.yaml [SECONDS]``, through the hook of `run_node`."""
+"""A node whose detector takes no time, through the hook of `run_node`.
+
+``python stand_in.py node.yaml [SECONDS [MODULE.NAME=VALUE ...]]``: the time of a film, and shorter limits of modules in
+`monai_ceph.pacs` than those of a real node.
+"""
 
 from __future__ import annotations
 
 import sys
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "batch"))
@@ -42,9 +47,16 @@ class StandIn(FakeDetector):
 
 if __name__ == "__main__":
     log_json()
+    config, seconds, *limits = (*sys.argv[1:], "0") if len(sys.argv) == 2 else sys.argv[1:]
+    for limit in limits:
+        place, _, value = limit.partition("=")
+        module, _, name = place.partition(".")
+        # a name that is not there would change nothing
+        assert isinstance(getattr(import_module(f"monai_ceph.pacs.{module}"), name), float), place
+        setattr(import_module(f"monai_ceph.pacs.{module}"), name, float(value))
     try:
-        settings = read_config(Path(sys.argv[1]))
+        settings = read_config(Path(config))
         signed = SignedFilmReader(settings.review_folder) if settings.review_folder is not None else None
-        run_node(settings, partial(StandIn, seconds=float((*sys.argv, "0")[2])), signed)
+        run_node(settings, partial(StandIn, seconds=float(seconds)), signed)
     except CephError as error:
         sys.exit(f"stopped: {error}")

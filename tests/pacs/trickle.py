@@ -45,12 +45,21 @@ def _trickle(connections: Sequence[socket.socket], data: bytes, pause: float, en
             return
 
 
+def connected(port: int) -> socket.socket:
+    """Return a connection. A full queue of the server drops requests, and the system repeats them after seconds."""
+    while True:
+        with suppress(TimeoutError):
+            connection = socket.create_connection(("127.0.0.1", port), timeout=0.1)
+            connection.settimeout(20)
+            return connection
+
+
 @contextmanager
 def _held(port: int, count: int) -> Iterator[list[socket.socket]]:
     opened: list[socket.socket] = []
     try:
         for _ in range(count):
-            opened.append(socket.create_connection(("127.0.0.1", port), timeout=20))
+            opened.append(connected(port))
         yield opened
     finally:
         for each in opened:
