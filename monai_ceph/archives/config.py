@@ -19,6 +19,7 @@ __all__ = [
     "DicomWebSource",
     "DicomWebTarget",
     "ExistingFile",
+    "FhirTarget",
     "ObjectName",
     "Peer",
     "Port",
@@ -188,6 +189,17 @@ class DicomWebTarget(DicomWebService):
     verify: bool = Field(default=False, description="ask by QIDO-RS for each object that the target says it stored")
 
 
+class FhirTarget(DicomWebService):
+    """A FHIR server (R4) that gets a transaction for each film."""
+
+    url: Annotated[str, AfterValidator(_url)] = Field(pattern=r"^https?://", description="base of the server")
+
+    @property
+    def objects(self) -> tuple[str, ...]:
+        """What it gets."""
+        return ("fhir",)
+
+
 class _Polled(BaseModel):
     every_s: float | None = Field(
         default=None,
@@ -235,17 +247,18 @@ class TargetConfig(Section):
 
     dicom: tuple[DicomTarget, ...] = ()
     dicomweb: tuple[DicomWebTarget, ...] = ()
+    fhir: tuple[FhirTarget, ...] = ()
 
     @model_validator(mode="after")
     def _distinct(self) -> TargetConfig:
-        names = [*(target.name for target in self.dicom), *(target.name for target in self.dicomweb)]
+        names = [target.name for target in (*self.dicom, *self.dicomweb, *self.fhir)]
         if not names:
-            raise ValueError("at least one target under dicom or dicomweb")
+            raise ValueError("at least one target under dicom, dicomweb or fhir")
         _check_names("targets", *names)
         return self
 
     @property
     def objects(self) -> frozenset[str]:
         """The kinds of objects that any target gets."""
-        kinds = [*(target.objects for target in self.dicom), *(target.objects for target in self.dicomweb)]
+        kinds: list[tuple[str, ...]] = [target.objects for target in (*self.dicom, *self.dicomweb, *self.fhir)]
         return frozenset(kind for each in kinds for kind in each)

@@ -15,7 +15,7 @@ from monai_ceph.archives.config import DicomWebService
 from monai_ceph.archives.limits import LimitedSession
 from monai_ceph.archives.stow import read_all_media_types
 
-__all__ = ["NO_PREFIXES", "dicomweb"]
+__all__ = ["NO_PREFIXES", "dicomweb", "web_session"]
 
 NO_PREFIXES: Mapping[str, str | None] = MappingProxyType({})
 
@@ -28,6 +28,20 @@ def dicomweb(config: DicomWebService, prefixes: Mapping[str, str | None] = NO_PR
         config: address and login of the service. Without a login there, ``~/.netrc`` is read.
         prefixes: ``qido_url_prefix``, ``wado_url_prefix`` and ``stow_url_prefix``, for services that have them.
     """
+    with web_session(config) as session:
+        read_all_media_types(session)
+        client = DICOMwebClient(config.url, session=session, timeout=config.timeout_s, **prefixes)
+        client.set_http_retry_params(retry=False)
+        yield client
+
+
+@contextmanager
+def web_session(config: DicomWebService) -> Iterator[requests.Session]:
+    """Yield a session with a service's login, CA and limits. Without a login, ``~/.netrc`` is read.
+
+    Args:
+        config: address and login of the service.
+    """
     with LimitedSession(config.total_s, config.max_mb * 2**20) as session:
         # requests itself would let the environment override the session, so that the configuration would not count
         given = session.merge_environment_settings(config.url, {}, None, None, None)
@@ -35,10 +49,7 @@ def dicomweb(config: DicomWebService, prefixes: Mapping[str, str | None] = NO_PR
         session.proxies = given["proxies"]
         session.verify = given["verify"] if config.ca is None else str(config.ca)
         session.auth = _login(config)
-        read_all_media_types(session)
-        client = DICOMwebClient(config.url, session=session, timeout=config.timeout_s, **prefixes)
-        client.set_http_retry_params(retry=False)
-        yield client
+        yield session
 
 
 def _login(config: DicomWebService) -> Any:

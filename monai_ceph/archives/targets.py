@@ -11,9 +11,10 @@ from pydicom import Dataset, dcmread, uid
 from pynetdicom import AE, evt
 
 from monai_ceph.archives.client_tls import client_tls
-from monai_ceph.archives.config import DicomTarget, DicomWebTarget, ObjectName, TargetConfig
+from monai_ceph.archives.config import DicomTarget, DicomWebTarget, TargetConfig
 from monai_ceph.archives.dicomweb import dicomweb
 from monai_ceph.archives.dimse_limits import limited
+from monai_ceph.archives.fhir import FhirSender
 from monai_ceph.archives.stow import Answer, TargetError, stow
 from monai_ceph.readers.quiet_pydicom import quiet
 
@@ -51,7 +52,7 @@ class Sender(Protocol):
     """Sends objects to one target."""
 
     name: str
-    objects: tuple[ObjectName, ...]
+    objects: tuple[str, ...]
 
     def open(self) -> AbstractContextManager[Send]:
         """Connect.
@@ -70,7 +71,7 @@ class DicomSender:
     """
 
     def __init__(self, config: DicomTarget, ae_title: str) -> None:
-        self.name, self.objects = config.name, config.objects
+        self.name, self.objects = config.name, tuple[str, ...](config.objects)
         self._config, self._ae_title = config, config.calling_ae_title or ae_title
 
     @contextmanager
@@ -148,7 +149,7 @@ class DicomWebSender:
     """
 
     def __init__(self, config: DicomWebTarget) -> None:
-        self.name, self.objects = config.name, config.objects
+        self.name, self.objects = config.name, tuple[str, ...](config.objects)
         self._config = config
 
     @contextmanager
@@ -160,4 +161,5 @@ class DicomWebSender:
 
 def make_senders(config: TargetConfig, ae_title: str) -> list[Sender]:
     """Return a sender for each target of a node with this AE title."""
-    return [*(DicomSender(each, ae_title) for each in config.dicom), *map(DicomWebSender, config.dicomweb)]
+    dicom = [DicomSender(each, ae_title) for each in config.dicom]
+    return [*dicom, *map(DicomWebSender, config.dicomweb), *map(FhirSender, config.fhir)]

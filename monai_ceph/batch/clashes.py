@@ -11,7 +11,7 @@ from monai_ceph.batch.results import Results
 from monai_ceph.errors import StoppedError
 from monai_ceph.reports.json_result import save_json
 from monai_ceph.result import Detection
-from monai_ceph.work.options import OBJECT_FORMATS, film_files
+from monai_ceph.work.options import SENT_FORMATS, film_files
 
 __all__ = ["CLASH_WARNING", "mark_clashes"]
 
@@ -43,7 +43,7 @@ def mark_clashes(ledger: Ledger, results: Results) -> None:
 
 def _rewrite(film: Clash, detection: Detection, results: Results) -> None:
     assert film.stem is not None
-    results.remove_film(film.stem, OBJECT_FORMATS)
+    results.remove_film(film.stem, SENT_FORMATS)
     (target,) = film_files(results.unfinished, film.stem, {"json"}).values()
     if results.holds(str(target.relative_to(results.unfinished))):
         try:

@@ -65,8 +65,8 @@ def detect(
     formats: Annotated[
         list[str] | None,
         typer.Option(
-            help="csv, parquet, json, markups, overlay, tracing, tracing-png, sr, gsps, sc, pdf or all, with commas. "
-            "Default: csv,json,overlay."
+            help="csv, parquet, json, markups, overlay, tracing, tracing-png, sr, gsps, sc, pdf, fhir or all, with "
+            "commas. Default: csv,json,overlay."
         ),
     ] = None,
     workers: Annotated[
@@ -145,6 +145,8 @@ def detect(
         wanted = batch.parse_formats(formats or ())
         if "pdf" in wanted:
             need_extra("report", "reportlab")
+        if "fhir" in wanted:
+            need_extra("fhir", "fhir")
         objects = wanted & batch.OBJECT_FORMATS | batch.DEFAULT_OBJECTS
         senders = _archives(archives or [], targets or [], objects)
         if senders and wanted.isdisjoint(batch.OBJECT_FORMATS):

@@ -208,6 +208,9 @@ class AuditLog:
         self._put(moment, transferred(moment, self._source, party, this_process(self._title), instance, action))
 
     def _sent(self, about: Path | None, details: dict[str, Any], moment: datetime) -> None:
+        if details.get("kind") == "fhir":
+            # no DICOM object: the node's own audit has it
+            return
         receiver = self._peers.get(str(details.get("target")), Party(str(details.get("target"))))
         instance = self._instance(about, str(details.get("uid", "")))
         node = this_process(self._title, requests=True)

@@ -16,6 +16,7 @@ from monai_ceph.pacs.receiver import server_tls
 from monai_ceph.profiles import load_profile
 from monai_ceph.profiles.profile import check_text
 from monai_ceph.storage.written_files import WrittenFiles
+from monai_ceph.reports.fhir_bundle import NO_FHIR
 from monai_ceph.work.config_trust import check_trust
 
 __all__ = ["check_folder", "check_node", "check_owner", "check_proposal", "open_to_others"]
@@ -40,6 +41,8 @@ def check_node(config: NodeConfig) -> None:
     dicom = any("pdf" in target.objects for target in config.targets.dicom)
     if (dicom or any("pdf" in target.objects for target in config.targets.dicomweb)) and find_spec("reportlab") is None:
         raise CephError("a target gets pdf, and reportlab is not installed: pip install 'monai-ceph[report]'")
+    if config.targets.fhir and find_spec("fhir") is None:
+        raise CephError(f"targets.fhir: {NO_FHIR}")
     if (config.detect.device or "").startswith("cuda"):
         import torch
 
@@ -61,7 +64,7 @@ def check_node(config: NodeConfig) -> None:
             client_tls(server.tls, server.host)
     except OSError as error:
         raise CephError(f"a certificate or key cannot be used: {error}") from error
-    for ca in (service.ca for service in (*config.targets.dicomweb, *config.sources.dicomweb)):
+    for ca in (service.ca for service in (*config.targets.dicomweb, *config.targets.fhir, *config.sources.dicomweb)):
         try:
             client_context(ca)
         except OSError as error:

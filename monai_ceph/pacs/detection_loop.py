@@ -23,7 +23,7 @@ from monai_ceph.reports.header_identity import ObjectReference
 from monai_ceph.work.executors import Died, Executor
 from monai_ceph.work.film import Outcome
 from monai_ceph.work.names import without_identity
-from monai_ceph.work.options import OBJECT_FORMATS
+from monai_ceph.work.options import SENT_FORMATS
 
 __all__ = ["DetectionLoop", "Workers"]
 
@@ -229,7 +229,7 @@ class DetectionLoop:
             # before the ledger: if this fails, the film is detected on again
             with self._ledger.holding():
                 self._review.keep(self._spool.film(film.key), film.uid, work.outcomes)
-        for kind in OBJECT_FORMATS:
+        for kind in SENT_FORMATS:
             fsync_folder(self._spool.object(kind, film.key).parent)
         states = {outcome.state for outcome in work.outcomes}
         outcome = "done" if states == {"done"} else "uncertain"
@@ -251,7 +251,7 @@ class DetectionLoop:
         found = []
         for frame, outcome in zip(frames, work.outcomes, strict=True):
             stem = work.film.key if frame is None else f"{work.film.key}_{frame}"
-            for kind in sorted(OBJECT_FORMATS):
+            for kind in sorted(SENT_FORMATS):
                 path = self._spool.object(kind, stem)
                 if outcome.cause is None and path.exists():
                     made = reference_of(path)

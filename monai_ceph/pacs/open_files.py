@@ -30,7 +30,13 @@ _PER_PEER, _PER_WORKER = 4, 8
 
 def needed_files(config: NodeConfig) -> int:
     """Return how many files a node may have open at once."""
-    peers = (*config.targets.dicom, *config.targets.dicomweb, *config.sources.dicom, *config.sources.dicomweb)
+    peers = (
+        *config.targets.dicom,
+        *config.targets.dicomweb,
+        *config.targets.fhir,
+        *config.sources.dicom,
+        *config.sources.dicomweb,
+    )
     return (
         _OWN
         + _PER_ASSOCIATION * (config.accept.max_associations + PENDING)

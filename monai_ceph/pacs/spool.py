@@ -22,9 +22,10 @@ from monai_ceph.pacs.config import SpoolConfig
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.ledger_rows import Film
 from monai_ceph.readers.quiet_pydicom import quiet
+from monai_ceph.reports.fhir_bundle import bundle_reference
 from monai_ceph.reports.header_identity import ObjectReference
 from monai_ceph.storage.atomic import written_beside
-from monai_ceph.work.options import OBJECT_FORMATS, film_files
+from monai_ceph.work.options import SENT_FORMATS, film_files
 
 __all__ = ["Spool", "film_key", "fsync_folder", "instance_uid_of", "reference_of"]
 
@@ -58,7 +59,9 @@ def instance_uid_of(path: Path) -> str:
 
 
 def reference_of(path: Path) -> ObjectReference:
-    """Return the UIDs of an object that this software made."""
+    """Return the UIDs of an object that this software made, or the study and the identifier of a FHIR bundle."""
+    if path.suffix == ".json":
+        return bundle_reference(path)
     names = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
     with quiet():
         header = dcmread(path, stop_before_pixels=True, specific_tags=list(names))
@@ -179,7 +182,7 @@ class Spool:
     def _letter(self, key: str) -> list[Path]:
         """Return the film and the objects that are left in the folder of a dead letter."""
         with suppress(FileNotFoundError):
-            return list((self.dead / key).glob("*.dcm"))
+            return [*(self.dead / key).glob("*.dcm"), *(self.dead / key).glob("fhir*.json")]
         return []
 
     def _move_to_dead(self, film: Film, letter: Path) -> None:
@@ -235,22 +238,23 @@ class Spool:
                     path.unlink()
 
     def _object_folders(self) -> list[Path]:
-        return [path.parent for path in film_files(self.objects, "", OBJECT_FORMATS).values()]
+        return [path.parent for path in film_files(self.objects, "", SENT_FORMATS).values()]
 
     def _files(self, key: str) -> list[Path]:
         """Return the existing files of a film: itself and its objects, with those of its frames."""
-        folders = self._object_folders()
-        found = [path for folder in folders for path in (*folder.glob(f"{key}.dcm"), *folder.glob(f"{key}_*.dcm"))]
+        found = []
+        for each in film_files(self.objects, key, SENT_FORMATS).values():
+            found += [*each.parent.glob(each.name), *each.parent.glob(f"{key}_*{each.suffix}")]
         return [*found, *(path for path in [self.film(key)] if path.exists())]
 
     def _name_in_letter(self, path: Path) -> str:
         if path.parent == self.queue:
             return "film.dcm"
         frame = path.stem.partition("_")[2]
-        return f"{path.parent.name}{'_' if frame else ''}{frame}.dcm"
+        return f"{path.parent.name}{'_' if frame else ''}{frame}{path.suffix}"
 
     def _path_from_letter(self, name: str, key: str) -> Path:
         if name == "film.dcm":
             return self.film(key)
-        kind, _, frame = name.removesuffix(".dcm").partition("_")
+        kind, _, frame = Path(name).stem.partition("_")
         return self.object(kind, f"{key}_{frame}" if frame else key)

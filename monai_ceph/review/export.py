@@ -17,6 +17,7 @@ from monai_ceph.errors import CephError
 from monai_ceph.readers import Radiograph
 from monai_ceph.readers.quiet_pydicom import quiet
 from monai_ceph.readers.radiograph import square_spacing
+from monai_ceph.reports.dicom_source import source_header
 from monai_ceph.reports.film_picture import film_png
 from monai_ceph.reports.film_tracing import tracing_bytes
 from monai_ceph.reports.html_report import report_html
@@ -88,7 +89,7 @@ def export_results(
     drafts: bool = False,
     on_film: Callable[[], None] = lambda: None,
 ) -> ExportSummary:
-    """Write landmarks.csv, measurements.csv, json/, reports/, tracings/, sr/ and gsps/ of reviewed films.
+    """Write landmarks.csv, measurements.csv, json/, reports/, tracings/, sr/, gsps/ and fhir/ of reviewed films.
 
     The SR of each signed version is a file of its own, which later exports leave as it is.
 
@@ -196,6 +197,24 @@ def _write_objects(
             for kind, name in names.items():
                 written = dcmread(out / name, specific_tags=["SOPInstanceUID"])
                 known[kind, version.revision] = str(written.SOPInstanceUID)
+    _write_fhir(files, film, path, revision, summary)
+
+
+def _write_fhir(
+    files: WrittenFiles, film: ReviewFilm, path: Path, revision: StoredRevision, summary: ExportSummary
+) -> None:
+    """Write the measurements as a FHIR transaction: final if the film is signed. It needs the extra ``fhir``."""
+    if find_spec("fhir") is None:
+        return
+    from monai_ceph.reports.fhir_bundle import fhir_bundle
+
+    detection = reviewed(film.detection, revision.points, revision.calibration)
+    try:
+        bundle = fhir_bundle(detection, source_header(path), signature=signature_of(revision))
+    except CephError as error:
+        summary.notes.append((film.detection.file, f"no FHIR: {error}"))
+        return
+    _write(files, f"fhir/{film.stem}.json", json.dumps(bundle, indent=2, ensure_ascii=False) + "\n")
 
 
 def _write(files: WrittenFiles, name: str, text: str) -> None:

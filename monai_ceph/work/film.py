@@ -29,7 +29,7 @@ from monai_ceph.reports.overlay import save_overlay
 from monai_ceph.result import Detection, ModelIdentity
 from monai_ceph.work.image_digest import image_digest, patient_id
 from monai_ceph.work.names import without_identity
-from monai_ceph.work.options import OBJECT_FORMATS, PICTURE_FORMATS, Options, film_files
+from monai_ceph.work.options import OBJECT_FORMATS, PICTURE_FORMATS, SENT_FORMATS, Options, film_files
 from monai_ceph.work.remote import local_copy
 from monai_ceph.work.start_up import import_monai_alone
 
@@ -196,7 +196,7 @@ def read_film(read: Read, options: Options, job: FilmJob) -> Reading:
                 # without a digest, a film equals no other film
                 with suppress(Exception):
                     digest = image_digest(patient_id(path, opened), result.pixels)
-            if job.dicom and (options.deidentify or not options.formats.isdisjoint(OBJECT_FORMATS)):
+            if job.dicom and (options.deidentify or not options.formats.isdisjoint(SENT_FORMATS)):
                 header = _header(job, path, opened)
             if "markups" in options.formats:
                 placement = _placement(job, path)
@@ -322,7 +322,7 @@ class FilmWorker:
                     save_markups(target, detection, reading.placement)
             elif kind == "markups":
                 notes.append(f"No markups: {reading.placement}.")
-            elif kind in OBJECT_FORMATS and source is not None:
+            elif kind in SENT_FORMATS and source is not None:
                 try:
                     with _written(target):
                         _save_object(kind, target, detection, source, radiograph, replaces.get(kind), self._options)
@@ -353,6 +353,10 @@ def _save_object(
         from monai_ceph.reports.structured_report import save_sr
 
         save_sr(target, detection, source, replaces, settings)
+    elif kind == "fhir":
+        from monai_ceph.reports.fhir_bundle import save_fhir
+
+        save_fhir(target, detection, source, replaces)
     elif kind == "gsps":
         from monai_ceph.reports.presentation_state import save_gsps
 

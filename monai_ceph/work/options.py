@@ -23,6 +23,7 @@ __all__ = [
     "LEDGER",
     "OBJECT_FORMATS",
     "PICTURE_FORMATS",
+    "SENT_FORMATS",
     "FilmNames",
     "Options",
     "film_files",
@@ -40,13 +41,17 @@ TABLES = {
 }
 _PICTURES = {"overlay": ("overlays", ".png"), "tracing": ("tracings", ".svg"), "tracing-png": ("tracings", ".png")}
 _OBJECTS = {name: (name, ".dcm") for name in ("sr", "gsps", "sc", "pdf")}
-_PER_FILM = {"json": ("json", ".json"), "markups": ("markups", ".mrk.json"), **_PICTURES, **_OBJECTS}
+_FHIR = {"fhir": ("fhir", ".json")}
+_PER_FILM = {"json": ("json", ".json"), "markups": ("markups", ".mrk.json"), **_PICTURES, **_OBJECTS, **_FHIR}
 
 FORMATS = (*TABLES, *_PER_FILM)
 """All formats: tables of all films, then one file per film."""
 
 OBJECT_FORMATS = frozenset(_OBJECTS)
 """Formats that are DICOM objects, which can be sent to archives."""
+
+SENT_FORMATS = frozenset({*_OBJECTS, *_FHIR})
+"""Formats that a node sends: DICOM objects, and FHIR bundles."""
 
 DEFAULT_OBJECTS = frozenset({"sr", "gsps"})
 """Those that archives get if nothing is said."""
@@ -130,7 +135,7 @@ _WITH_CIRCLES = ("overlay", "tracing", "tracing-png", "gsps")
 def parse_formats(words: Iterable[str]) -> frozenset[str]:
     """Return the formats in words such as ``["csv,json", "sr"]``. ``all`` means every format, no word the default.
 
-    Without the extra ``report``, ``all`` has no ``pdf``.
+    Without the extra ``report``, ``all`` has no ``pdf``, and without the extra ``fhir`` no ``fhir``.
 
     Raises:
         CephError: if a word is not a format.
@@ -142,7 +147,8 @@ def parse_formats(words: Iterable[str]) -> frozenset[str]:
         return DEFAULT_FORMATS
     if "all" not in names:
         return frozenset(names)
-    return frozenset(name for name in FORMATS if name != "pdf" or name in names or find_spec("reportlab") is not None)
+    needs = {"pdf": "reportlab", "fhir": "fhir"}
+    return frozenset(each for each in FORMATS if each not in needs or each in names or find_spec(needs[each]))
 
 
 def film_files(out: Path, stem: str, formats: Collection[str] = FORMATS) -> dict[str, Path]:

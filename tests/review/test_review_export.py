@@ -107,6 +107,17 @@ def test_the_sr_is_verified_by_the_person(service: ReviewService, films: Path, t
     assert (state.ContentCreatorName, state.ContentDescription) == ("Dr. Exämple", "Cephalometric landmarks, reviewed")
 
 
+def test_the_fhir_report_is_final(service: ReviewService, films: Path, tmp_path: Path) -> None:
+    pytest.importorskip("fhir", reason="the extra fhir is not installed (make optional)")
+    review(service, "a.dcm", N=(40.0, 62.5), U6=(100, 110))
+    run("export", service.results, "--films", films, "--out", tmp_path / "out")
+    bundle = json.loads((tmp_path / "out" / "fhir" / "a.dcm.json").read_text(encoding="utf-8"))
+    report = bundle["entry"][-1]["resource"]
+    assert (report["resourceType"], report["status"]) == ("DiagnosticReport", "final")
+    assert report["resultsInterpreter"] == [{"display": "Dr. Exämple"}]
+    assert {entry["request"]["method"] for entry in bundle["entry"][1:]} == {"PUT"}
+
+
 def test_a_later_version_names_the_report_that_it_replaces(service: ReviewService, films: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     review(service, "a.dcm", N=(40.0, 62.5))

@@ -1,0 +1,249 @@
+"""The measurements of a film as a FHIR R4 transaction: ImagingStudy, Observations, DiagnosticReport.
+
+The resources are checked by the models of ``fhir.resources`` (extra ``fhir``). Those are of R4B, which has the same
+ImagingStudy, Observation and DiagnosticReport as R4.
+
+Every resource has an identifier that follows from the film and the model. The server creates it only if it has none
+with this identifier, so that sending twice changes nothing. A signed report takes the place of the preliminary one.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from pydicom import Dataset
+
+from monai_ceph.analysis import Measurement
+from monai_ceph.errors import CephError
+from monai_ceph.landmarks import CODING_SCHEME, Code
+from monai_ceph.readers.dicom_elements import is_uid, value
+from monai_ceph.reports import dicom_codes as codes
+from monai_ceph.reports.dicom_uids import derived_uid
+from monai_ceph.reports.header_identity import ObjectReference, header_identity
+from monai_ceph.reports.measured_values import MEASUREMENT_CODES, UNITS, measurement_code
+from monai_ceph.reports.notes import NOTICE
+from monai_ceph.reports.report_content import Signature
+from monai_ceph.result import Detection
+from monai_ceph.storage.atomic import written_beside
+
+__all__ = ["NO_FHIR", "bundle_reference", "fhir_bundle", "save_fhir"]
+
+NO_FHIR = "fhir.resources is not installed: pip install 'monai-ceph[fhir]'"
+"""Why there is no bundle."""
+
+_SYSTEMS = {
+    "UCUM": "http://unitsofmeasure.org",
+    "LN": "http://loinc.org",
+    "DCM": "http://dicom.nema.org/resources/ontology/DCM",
+    # FHIR wants a URI, and the private scheme of the DICOM objects has only a name
+    CODING_SCHEME: f"urn:oid:{derived_uid('coding scheme', CODING_SCHEME)}",
+}
+_URI = "urn:ietf:rfc:3986"
+_STUDY_UID = "urn:dicom:uid"
+_REPLACES = "http://hl7.org/fhir/StructureDefinition/diagnosticReport-replaces"
+
+
+def fhir_bundle(
+    detection: Detection,
+    source: Dataset,
+    replaces: ObjectReference | None = None,
+    signature: Signature | None = None,
+) -> dict[str, Any]:
+    """Return the transaction for one film as the values of its JSON.
+
+    Args:
+        detection: result for the film or one of its frames.
+        source: the film's header, from :func:`monai_ceph.reports.dicom_source.source_header`, or a de-identified one.
+        replaces: the bundle that was made before the header was changed under the same UID; None if there is none.
+        signature: who signed the landmarks; None makes everything preliminary.
+
+    Raises:
+        CephError: the film has no valid UIDs, a resource is not valid, or the extra ``fhir`` is not installed.
+    """
+    if find_spec("fhir") is None:
+        raise CephError(NO_FHIR)
+    uids = [str(value(source, name) or "") for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
+    if not all(is_uid(uid) for uid in uids) or uids[2] != detection.image_uid:
+        raise CephError(f"{detection.file}: the film has no valid UIDs, or is not the film of the result")
+    status = "preliminary" if signature is None else "final"
+    report_uid = _report_uid(detection, source)
+    study = _study(source, uids)
+    entries = [_entry(study, derived_uid("fhir study", uids[0]), f"{_STUDY_UID}|urn:oid:{uids[0]}", False)]
+    results = []
+    for each in detection.measure():
+        if each.value is None:
+            continue
+        uid = derived_uid("fhir observation", report_uid, each.symbol)
+        observation = _observation(each, each.value, detection, source, uid, status, entries[0]["fullUrl"])
+        entries.append(_entry(observation, uid, f"{_URI}|urn:oid:{uid}", signature is not None))
+        results.append({"reference": entries[-1]["fullUrl"]})
+    report = _report(detection, source, report_uid, status, signature)
+    report |= {"result": results} if results else {}
+    report["imagingStudy"] = [{"reference": entries[0]["fullUrl"]}]
+    if replaces is not None:
+        reference = {"type": "DiagnosticReport", "identifier": _identifier(replaces.uid)}
+        report["extension"] = [{"url": _REPLACES, "valueReference": reference}]
+    entries.append(_entry(report, report_uid, f"{_URI}|urn:oid:{report_uid}", signature is not None))
+    bundle = {"resourceType": "Bundle", "identifier": _identifier(report_uid), "type": "transaction", "entry": entries}
+    _check(bundle, detection.file)
+    return bundle
+
+
+def save_fhir(
+    target: Path,
+    detection: Detection,
+    source: Dataset,
+    replaces: ObjectReference | None = None,
+    signature: Signature | None = None,
+) -> None:
+    """Write the transaction for one film as JSON, atomically; see :func:`fhir_bundle`.
+
+    Raises:
+        CephError: as :func:`fhir_bundle`.
+        OSError: if the file cannot be written.
+    """
+    text = json.dumps(fhir_bundle(detection, source, replaces, signature), indent=2, ensure_ascii=False)
+    with written_beside(target) as part:
+        part.write_text(text + "\n", encoding="utf-8")
+
+
+def bundle_reference(path: Path) -> ObjectReference:
+    """Return the study and the identifier of a bundle that :func:`save_fhir` wrote."""
+    bundle = json.loads(path.read_text(encoding="utf-8"))
+    study = bundle["entry"][0]["resource"]["identifier"][0]["value"]
+    return ObjectReference(_uid(study), "", "", _uid(bundle["identifier"]["value"]))
+
+
+def _report_uid(detection: Detection, source: Dataset) -> str:
+    """Return the UID of the report: the same for the preliminary and the signed one, another for another header."""
+    model = detection.model
+    identity = (model.weights_sha256, model.recipe_sha256, model.software)
+    return derived_uid(
+        "fhir report", detection.image_uid, detection.frame, *identity, header_identity(source, detection.frame)
+    )
+
+
+def _check(bundle: dict[str, Any], file: str) -> None:
+    from fhir.resources.R4B.bundle import Bundle
+
+    try:
+        Bundle.model_validate(bundle)
+    except ValueError as error:
+        # its text quotes values
+        raise CephError(f"{file}: a FHIR resource is not valid ({type(error).__name__})") from None
+
+
+def _study(source: Dataset, uids: list[str]) -> dict[str, Any]:
+    sop_class = {"system": _URI, "code": f"urn:oid:{value(source, 'SOPClassUID')}"}
+    series: dict[str, Any] = {"uid": uids[1], "instance": [{"uid": uids[2], "sopClass": sop_class}]}
+    series["modality"] = {"system": _SYSTEMS["DCM"], "code": str(value(source, "Modality") or "OT").strip()}
+    started = _date_time(source)
+    return {
+        "resourceType": "ImagingStudy",
+        "identifier": [{"system": _STUDY_UID, "value": f"urn:oid:{uids[0]}"}],
+        "status": "available",
+        "subject": _subject(source),
+        **({"started": started} if started else {}),
+        "series": [series],
+    }
+
+
+def _observation(
+    measurement: Measurement, number: float, detection: Detection, source: Dataset, uid: str, status: str, study: str
+) -> dict[str, Any]:
+    unit = UNITS[measurement.unit]
+    code = MEASUREMENT_CODES.get(measurement.symbol) or measurement_code(measurement.symbol, measurement.name)
+    ends = zip((codes.INTERVAL_LOW, codes.INTERVAL_HIGH), measurement.interval or (), strict=False)
+    components: list[dict[str, Any]] = [
+        {"code": _concept(end), "valueQuantity": _quantity(limit, unit)} for end, limit in ends
+    ]
+    if measurement.uncertain:
+        doubt = _concept(codes.STATUSES["uncertain"])
+        components.append({"code": _concept(codes.LANDMARK_STATUS), "valueCodeableConcept": doubt})
+    taken = _date_time(source)
+    imaging = {"system": "http://terminology.hl7.org/CodeSystem/observation-category", "code": "imaging"}
+    return {
+        "resourceType": "Observation",
+        "identifier": [_identifier(uid)],
+        "status": status,
+        "category": [{"coding": [imaging]}],
+        "code": {**_concept(code), "text": measurement.name},
+        "subject": _subject(source),
+        **({"effectiveDateTime": taken} if taken else {}),
+        "issued": detection.created.isoformat(timespec="seconds"),
+        "valueQuantity": _quantity(number, unit),
+        "method": {"text": measurement.definition},
+        "device": {"display": detection.model.software},
+        "derivedFrom": [{"reference": study}],
+        **({"component": components} if components else {}),
+    }
+
+
+def _report(
+    detection: Detection, source: Dataset, uid: str, status: str, signature: Signature | None
+) -> dict[str, Any]:
+    taken = _date_time(source)
+    radiology = {"system": "http://terminology.hl7.org/CodeSystem/v2-0074", "code": "RAD"}
+    who: dict[str, Any] = {"performer": [{"display": detection.model.software}]}
+    issued = detection.created
+    if signature is not None:
+        who["resultsInterpreter"] = [{"display": signature.name}]
+        issued = signature.signed
+    return {
+        "resourceType": "DiagnosticReport",
+        "identifier": [_identifier(uid)],
+        "status": status,
+        "category": [{"coding": [radiology]}],
+        "code": _concept(codes.RADIOGRAPHY),
+        "subject": _subject(source),
+        **({"effectiveDateTime": taken} if taken else {}),
+        "issued": issued.isoformat(timespec="seconds"),
+        **who,
+        "conclusion": " ".join((NOTICE, *detection.warnings)),
+    }
+
+
+def _subject(source: Dataset) -> dict[str, Any]:
+    """Return the patient by PatientID: a server that knows the patient can tell who that is."""
+    number = str(value(source, "PatientID") or "").strip()
+    if not number:
+        return {"type": "Patient", "display": "unknown"}
+    return {"type": "Patient", "identifier": {"value": number}}
+
+
+def _date_time(source: Dataset) -> str | None:
+    """Return the date of the film. Without a time zone, FHIR allows no time."""
+    date = str(value(source, "AcquisitionDate") or value(source, "StudyDate") or "")
+    return f"{date[:4]}-{date[4:6]}-{date[6:8]}" if len(date) == 8 and date.isdigit() else None
+
+
+def _quantity(number: float, unit: Code) -> dict[str, Any]:
+    return {"value": round(number, 4), "unit": unit.meaning, "system": _SYSTEMS[unit.scheme], "code": unit.value}
+
+
+def _concept(code: Code) -> dict[str, Any]:
+    return {"coding": [{"system": _SYSTEMS[code.scheme], "code": code.value, "display": code.meaning}]}
+
+
+def _identifier(uid: str) -> dict[str, str]:
+    return {"system": _URI, "value": f"urn:oid:{uid}"}
+
+
+def _uid(value: str) -> str:
+    return value.removeprefix("urn:oid:")
+
+
+def _entry(resource: dict[str, Any], uid: str, identifier: str, update: bool) -> dict[str, Any]:
+    """Return the entry of a resource: it is created unless it is there, or takes the place of the one that is there."""
+    kind = resource["resourceType"]
+    request = (
+        {"method": "PUT", "url": f"{kind}?identifier={identifier}"}
+        if update
+        else {"method": "POST", "url": kind, "ifNoneExist": f"identifier={identifier}"}
+    )
+    full_url = f"urn:uuid:{uuid.UUID(int=int(uid.removeprefix('2.25.')))}"
+    return {"fullUrl": full_url, "resource": resource, "request": request}

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import importlib.util
+import json
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dicom_films import IMAGE, SERIES, STUDY, detection_on, film
+
+pytest.importorskip("fhir", reason="the extra fhir is not installed (make optional)")
+from fhir.resources.R4B.bundle import Bundle
+from typer.testing import CliRunner
+
+from monai_ceph.errors import CephError
+from monai_ceph.reports import fhir_bundle as module
+from monai_ceph.reports.deidentify import deidentified, deidentified_detection
+from monai_ceph.reports.fhir_bundle import bundle_reference, fhir_bundle, save_fhir
+from monai_ceph.reports.measured_values import MEASUREMENT_CODES, UNITS
+from monai_ceph.reports.notes import NOTICE
+from monai_ceph.reports.report_content import Signature
+
+SIGNATURE = Signature("Dr Grey", datetime(2026, 2, 3, tzinfo=timezone.utc))
+
+
+def of_kind(bundle: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+    return [entry["resource"] for entry in bundle["entry"] if entry["resource"]["resourceType"] == kind]
+
+
+@pytest.fixture(scope="module")
+def bundle() -> dict[str, Any]:
+    return fhir_bundle(detection_on(), film())
+
+
+def test_the_models_of_the_library_take_it(bundle: dict[str, Any]) -> None:
+    read = Bundle.model_validate_json(json.dumps(bundle))
+    assert read.type == "transaction"
+    assert len(read.entry) == len(bundle["entry"])
+
+
+def test_the_study(bundle: dict[str, Any]) -> None:
+    (study,) = of_kind(bundle, "ImagingStudy")
+    assert study["identifier"] == [{"system": "urn:dicom:uid", "value": f"urn:oid:{STUDY}"}]
+    assert study["started"] == "2025-12-31"
+    (series,) = study["series"]
+    assert (series["uid"], series["instance"][0]["uid"], series["modality"]["code"]) == (SERIES, IMAGE, "DX")
+
+
+def test_each_measurement_is_an_observation(bundle: dict[str, Any]) -> None:
+    measured = [each for each in detection_on().measure() if each.value is not None]
+    observations = of_kind(bundle, "Observation")
+    assert len(observations) == len(measured) > 10
+    for each, observation in zip(measured, observations, strict=True):
+        (coding,) = observation["code"]["coding"]
+        assert coding["code"] == MEASUREMENT_CODES[each.symbol].value
+        unit = UNITS[each.unit]
+        quantity = observation["valueQuantity"]
+        assert (quantity["system"], quantity["code"]) == ("http://unitsofmeasure.org", unit.value)
+        assert quantity["value"] == pytest.approx(each.value, abs=5e-5)
+        parts = {part["code"]["coding"][0]["code"]: part for part in observation.get("component", [])}
+        assert ("LandmarkStatus" in parts) == bool(each.uncertain)
+        if each.interval is not None:
+            ends = [parts[name]["valueQuantity"]["value"] for name in ("IntervalLow", "IntervalHigh")]
+            assert ends == pytest.approx(list(each.interval), abs=5e-5)
+        assert observation["status"] == "preliminary"
+        assert observation["subject"] == {"type": "Patient", "identifier": {"value": "P-17"}}
+
+
+def test_the_report_refers_to_all(bundle: dict[str, Any]) -> None:
+    (report,) = of_kind(bundle, "DiagnosticReport")
+    urls = {entry["fullUrl"]: entry["resource"]["resourceType"] for entry in bundle["entry"]}
+    assert {urls[each["reference"]] for each in report["result"]} == {"Observation"}
+    assert len(report["result"]) == len(of_kind(bundle, "Observation"))
+    assert [urls[each["reference"]] for each in report["imagingStudy"]] == ["ImagingStudy"]
+    assert report["code"]["coding"] == [
+        {"system": "http://loinc.org", "code": "43468-8", "display": "XR unspecified body region"}
+    ]
+    assert report["status"] == "preliminary"
+    assert report["conclusion"].startswith(NOTICE)
+
+
+def test_what_is_there_is_not_made_again(bundle: dict[str, Any]) -> None:
+    assert fhir_bundle(detection_on(), film()) == bundle
+    for entry in bundle["entry"]:
+        (identifier,) = entry["resource"]["identifier"]
+        condition = f"identifier={identifier['system']}|{identifier['value']}"
+        request = {"method": "POST", "url": entry["resource"]["resourceType"], "ifNoneExist": condition}
+        assert entry["request"] == request
+
+
+def test_a_signed_report_takes_the_place_of_the_preliminary_one(bundle: dict[str, Any]) -> None:
+    signed = fhir_bundle(detection_on(), film(), signature=SIGNATURE)
+    (before,), (after,) = of_kind(bundle, "DiagnosticReport"), of_kind(signed, "DiagnosticReport")
+    assert after["identifier"] == before["identifier"]
+    assert (after["status"], after["issued"]) == ("final", "2026-02-03T00:00:00+00:00")
+    assert after["resultsInterpreter"] == [{"display": "Dr Grey"}]
+    assert {each["status"] for each in of_kind(signed, "Observation")} == {"final"}
+    assert {entry["request"]["method"] for entry in signed["entry"][1:]} == {"PUT"}
+    # the study itself is never changed
+    assert signed["entry"][0]["request"]["method"] == "POST"
+
+
+def test_a_corrected_header_gives_another_report_that_names_the_first(tmp_path: Path) -> None:
+    save_fhir(tmp_path / "a.json", detection_on(), film())
+    first = bundle_reference(tmp_path / "a.json")
+    assert first.study == STUDY
+    second = fhir_bundle(detection_on(), film(PatientID="P-18"), first)
+    (report,) = of_kind(second, "DiagnosticReport")
+    reference = report["extension"][0]["valueReference"]
+    assert reference["identifier"]["value"] == f"urn:oid:{first.uid}" != report["identifier"][0]["value"]
+    Bundle.model_validate(second)
+
+
+def test_nothing_of_a_patient_is_left_without_identity() -> None:
+    text = json.dumps(fhir_bundle(deidentified_detection(detection_on()), deidentified(film())))
+    assert not [each for each in ("P-17", "Doe", "2025", STUDY, SERIES, IMAGE, "film.dcm") if each in text]
+    assert '"display": "unknown"' in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [({"StudyInstanceUID": ""}, "no valid UIDs"), ({"SOPInstanceUID": "1.2.9"}, "not the film of the result")],
+)
+def test_a_film_without_uids_has_no_bundle(changes: dict[str, str], said: str) -> None:
+    with pytest.raises(CephError, match=said):
+        fhir_bundle(detection_on(), film(**changes))
+
+
+def test_a_value_that_fhir_does_not_allow_is_an_error_without_its_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_date_time", lambda source: "Doe^Jane")
+    with pytest.raises(CephError, match=r"^film\.dcm: a FHIR resource is not valid \(\w+\)$") as caught:
+        fhir_bundle(detection_on(), film())
+    assert "Jane" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["", "2025", "99999999", "20251231-"])
+def test_odd_dates(value: str) -> None:
+    source = film()
+    source.StudyDate = ""
+    source["StudyDate"]._value = value
+    try:
+        made = fhir_bundle(detection_on(), source)
+    except CephError:
+        # not a date after all
+        assert value == "99999999"
+    else:
+        assert "started" not in of_kind(made, "ImagingStudy")[0]
+
+
+def test_detect_needs_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from monai_ceph.cli import app
+
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == "fhir" else find(name, *more))
+    result = CliRunner().invoke(app, ["detect", str(tmp_path), str(tmp_path / "out"), "--formats", "fhir"])
+    assert result.exit_code == 2
+    assert "fhir is not installed: pip install 'monai-ceph[fhir]'" in result.output.replace("\n", " ")
