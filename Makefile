@@ -2,6 +2,9 @@
 
 VENV ?= .venv
 PYTHON ?= python3
+# processes of make pytest, and the files that it runs: by default all
+WORKERS ?= 3
+TESTS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TORCH := torch==2.13.0
@@ -31,7 +34,7 @@ help:
 	@echo "make web       check, test and build the page for reviews from web/; needs Node"
 	@echo "make setup     set up only: the environment $(VENV)"
 	@echo "make lint      set up, run ruff"
-	@echo "make pytest    set up, run the tests only"
+	@echo "make pytest    set up, run the tests only; TESTS=tests/batch runs those of a folder"
 	@echo "make types     set up, run mypy"
 	@echo "make lock      set up, then pin the newest versions of all packages in requirements/"
 	@echo "make clean     remove $(VENV), demo and what builds left"
@@ -88,9 +91,9 @@ lint: setup
 types: setup
 	$(BIN)/mypy
 
-# many tests wait for servers: two at a time, with a thread each, take 60 % of the time
+# many tests wait for servers: three at a time, with a thread each, keep two cores busy. tests/slow_files.py has the order
 pytest: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 test: lint types pytest
 

@@ -1,8 +1,8 @@
 """Gathers the films of all splits in one dataset folder, to train the networks that ship.
 
-``python benchmarks/all_films.py ISBI2015/ OUT`` writes links to the films and a table of the mean of both doctors. Train
-with ``--dataset_dir OUT --fold '$None'``. With ``--fold K``, the training films of that fold are left out, and so are
-second scans of them: networks for choosing a recipe, measured on the fold.
+``python benchmarks/all_films.py ISBI2015/ OUT`` writes links to the films and a table of the mean of both doctors.
+Train with ``--dataset_dir OUT --fold '$None'``. With ``--fold K``, the training films of that fold are left out, and so
+are second scans of them: networks for choosing a recipe, measured on the fold.
 
 The senior marks some landmarks of Test2 at another place than before, Pog' by 10 mm (annotations.py). ``--test2`` says
 what becomes of them. ``aligned`` moves all of the senior's landmarks on Test2 by a constant per landmark, so that the

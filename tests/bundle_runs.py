@@ -13,6 +13,14 @@ from typing import Any
 from forked import printed
 
 BUNDLES = Path(__file__).parents[1] / "bundles"
+STAGES = ("global", "local")
+# the files of each run that has no options
+RUNS = {
+    "local": ("local",),
+    "global": ("local", "global"),
+    "inference": ("inference",),
+    "evaluate": ("inference", "evaluate"),
+}
 
 # films of 240 pixels and networks of two levels make a run take a second
 TINY = {

@@ -16,8 +16,9 @@ import pytest
 from hypothesis import settings
 from samples import HEIGHT, WIDTH
 
-# pytest calls this hook by its name
+# pytest calls these hooks by their names
 from skip_summary import pytest_terminal_summary  # noqa: F401
+from slow_files import pytest_collection_modifyitems  # noqa: F401
 
 from monai_ceph.datasets import folder
 from monai_ceph.datasets.phantom import write_phantoms

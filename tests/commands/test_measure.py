@@ -10,8 +10,8 @@ from typing import Any
 
 import pyarrow.parquet
 import pytest
+from invoked import QUICK, one_line, run, table
 from samples import changed
-from test_cli import QUICK, one_line, run, table
 
 from monai_ceph.analysis import DEFINITIONS, measure
 from monai_ceph.datasets import folder

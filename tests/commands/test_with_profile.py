@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from clinics import moving, profile, saved, shipped_profile
-from test_cli import QUICK
-from test_cli import run as invoke
+from invoked import QUICK
+from invoked import run as invoke
 
 from monai_ceph.profiles import profile_text
 from monai_ceph.reports.json_result import save_json
