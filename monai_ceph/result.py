@@ -137,10 +137,11 @@ def detected_landmark(
         uncertain_above: a landmark whose radius for 90 % is longer, in these pixels, is ``uncertain``.
         expected: (row, column) of the place where to look for it if it is missing; None or NaN if nothing tells.
     """
-    common = {"number": number, "name": name_of(symbol), "symbol": symbol, "score": min(max(score, 0.0), 1.0)}
+    common: dict[str, Any] = {"number": number, "name": name_of(symbol), "symbol": symbol}
+    common["score"] = min(max(score, 0.0), 1.0)
     if not np.isfinite(place).all():
         return DetectedLandmark(**common, x=None, y=None, status="missing", **_x_and_y("expected", expected))
-    known: dict[str, float] = {}
+    known: dict[str, Any] = {}
     if spacing is not None:
         known = {"x_mm": place[1] * spacing[1], "y_mm": place[0] * spacing[0]}
     if radii is not None:
@@ -159,7 +160,7 @@ def detected_landmark(
     )
 
 
-def _x_and_y(prefix: str, place: Sequence[float] | None) -> dict[str, float]:
+def _x_and_y(prefix: str, place: Sequence[float] | None) -> dict[str, Any]:
     """Return the fields for a place (row, column); none if it is not known."""
     if place is None or not np.isfinite(place).all():
         return {}

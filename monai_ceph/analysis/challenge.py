@@ -233,13 +233,13 @@ def film_classes(measurements: Iterable[Measurement]) -> tuple[FilmClass, ...]:
 
 def _modified_wits_range(values: Mapping[str, Measurement], value: float) -> tuple[float, float] | None:
     """Return between which values MW may lie; None if that is not known."""
-    overjet, overbite = (each and each.interval for each in map(values.get, ("Overjet", "Overbite")))
-    if overjet is None or overbite is None:
+    known = [each.interval for name in ("Overjet", "Overbite") if (each := values.get(name)) and each.interval]
+    if len(known) < 2:
         return None
-    longest = math.hypot(*(max(map(abs, ends)) for ends in (overjet, overbite)))
-    if value == 0 or overjet[0] * value <= 0 or overjet[1] * value <= 0:
+    longest = math.hypot(*(max(abs(low), abs(high)) for low, high in known))
+    if any(value * end <= 0 for end in known[0]):
         return -longest, longest
-    shortest = math.hypot(*(0 if low <= 0 <= high else min(abs(low), abs(high)) for low, high in (overjet, overbite)))
+    shortest = math.hypot(*(0 if low <= 0 <= high else min(abs(low), abs(high)) for low, high in known))
     return (shortest, longest) if value > 0 else (-longest, -shortest)
 
 
