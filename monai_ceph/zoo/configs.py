@@ -85,6 +85,8 @@ def overlay(config: Mapping[str, Any], inference: Mapping[str, Any]) -> Config:
     """
     result = _with_landmarks(config, inference)
     result["description"] = result["description"].replace("local.json", "train.json")
+    # inference.json of the bundle knows which limits were chosen for other weights
+    result.pop("fitted_limits", None)
     if "network_def" in result:
         result = {f"{config['stage']}_{key}" if key == "network_def" else key: each for key, each in result.items()}
     if "weights.path" in str(result.get("initial_weights")):

@@ -60,6 +60,9 @@ def assert_same(found: dict[str, np.ndarray], expected: Detection) -> None:
     assert np.nanmax(np.abs(found["landmarks"] - points)) < TOLERANCE
     np.testing.assert_allclose(found["scores"], [mark.score for mark in expected.landmarks], atol=1e-3)
     assert found["view"].tolist() == [expected.turned // 90, expected.mirrored, expected.inverted]
+    assert ("radius_90" in found) == (expected.radius_source is not None)
+    if expected.radius_source is None:
+        return
     for name in ("radius_90", "radius_95"):
         assert_close(found[name], [getattr(mark, f"{name}_px") for mark in expected.landmarks], TOLERANCE)
     for axis, name in enumerate(("expected_x", "expected_y")):
