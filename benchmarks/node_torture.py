@@ -4,12 +4,18 @@
 node answers with success. Meanwhile, at random moments, the node is killed (SIGKILL), Orthanc is killed or stops
 answering, connections from the node to Orthanc are cut during a transfer, and the node's disk becomes full (a small
 file system in memory, if this process may mount one). Some films are not cephalograms, some kill the process that
-works on them, some are sent twice, and some come again with another name of the patient. Clients without a login hold
-connections: association requests and data that arrive a byte at a time, and HTTP requests that never end. The clock of
-the ledger jumps while the node is down. Reports go to Orthanc by STOW-RS through a proxy that says nothing, lies, or
-answers late. At the end everything runs without failures until the node has no work left. Then the objects in Orthanc
-and in the folder of dead letters are counted: every film must have one dead letter, or one report and one presentation
-state for its last header, and reports for earlier headers only if a later one says that it replaces them.
+works on them, some are sent twice, and some come again with another name of the patient. Every third comes by STOW-RS.
+Clients without a login hold connections: association requests and data that arrive a byte at a time, HTTP requests and
+uploads that never end, and bodies that are no multipart. The clock of the ledger jumps while the node is down. Reports
+go to Orthanc by STOW-RS through a proxy that says nothing, lies, or answers late; presentation states by C-STORE, and
+only Orthanc's storage commitment makes them count.
+
+With ``--two``, two nodes share the folder, and one stands by. The one that works is killed or paused; the other takes
+over, and the first one stands by when it comes back or wakes up.
+
+At the end everything runs without failures until the node has no work left. Then the objects in Orthanc and in the
+folder of dead letters are counted: every film must have one dead letter, or one report and one presentation state for
+its last header, and reports for earlier headers only if a later one says that it replaces them.
 
 The detector is a fake that takes no time: this measures what is lost, not what is found.
 """
@@ -19,7 +25,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import socket
 import sqlite3
 import sys
 import tempfile
@@ -32,60 +37,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydicom import Dataset
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "pacs"))
+from cutter import Cutter
 from liar import Liar
 from nodes import Orthanc, RunningNode, SmallDisk, film, free_port, orthanc, send, settings, small_disk, wait_until
+from pair import Pair
+from stow_films import broken_upload, half_upload, post_film
 from trickle import half_request, slow_association, slow_data
 
 REJECTED, DEADLY = 1, 2
 SENDERS = 10
 DISK_MB = 64
-
-
-class Cutter:
-    """A proxy that cuts connections to a port after a random number of bytes, as often as it is told to.
-
-    Args:
-        to: the port behind the proxy.
-        chance: the random generator.
-    """
-
-    def __init__(self, to: int, chance: random.Random) -> None:
-        self.port, self.share, self.cuts = free_port(), 0.0, 0
-        self._to, self._chance = to, chance
-        self._server = socket.create_server(("127.0.0.1", self.port))
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                near, _ = self._server.accept()
-            except OSError:
-                return
-            try:
-                far = socket.create_connection(("127.0.0.1", self._to), timeout=60)
-            except OSError:
-                near.close()
-                continue
-            limit = self._chance.randrange(200, 60000) if self._chance.random() < self.share else 2**62
-            for source, drain in ((near, far), (far, near)):
-                threading.Thread(target=self._copy, args=(source, drain, limit), daemon=True).start()
-
-    def _copy(self, source: socket.socket, drain: socket.socket, limit: int) -> None:
-        with suppress(OSError):
-            while limit > 0 and (data := source.recv(min(limit, 65536))):
-                drain.sendall(data)
-                limit -= len(data)
-        if limit <= 0:
-            self.cuts += 1
-        for each in (source, drain):
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
-
-    def close(self) -> None:
-        """Accept no more connections."""
-        self._server.close()
 
 
 @dataclass
@@ -115,7 +79,7 @@ class Tally:
     seconds: float = 0.0
 
 
-def torture(folder: Path, films: int, seconds: float, seed: int, pause: float = 3.0) -> Tally:
+def torture(folder: Path, films: int, seconds: float, seed: int, pause: float = 3.0, two: bool = False) -> Tally:
     """Run it.
 
     Args:
@@ -124,19 +88,21 @@ def torture(folder: Path, films: int, seconds: float, seed: int, pause: float = 
         seconds: failures are caused for at least this long, and until all films are accepted.
         seed: seed of the times and kinds of failures.
         pause: mean seconds between two failures.
+        two: a second node stands by.
     """
     chance, tally, start = random.Random(seed), Tally(), time.monotonic()
-    values = settings(folder, http={"host": "127.0.0.1", "port": free_port()})
-    values["accept"] |= {"request_s": 2}
+    values = settings(folder, http={"host": "127.0.0.1", "port": free_port(), "stow": True})
+    values["accept"] |= {"request_s": 2, "timeout_s": 5}
     with ExitStack() as stack:
         pacs = stack.enter_context(orthanc(folder / "orthanc", values["port"]))
         liar = stack.enter_context(Liar(pacs.url, chance))
         cutter = stack.enter_context(_cutter(pacs.port, chance))
         disk = stack.enter_context(small_disk(folder / "node", DISK_MB)) if SmallDisk.can_be_made() else None
         values["targets"]["dicom"][0].update(ae_title="ORTHANC", port=cutter.port, timeout_s=3, objects=["gsps"])
+        values["targets"]["dicom"][0]["commitment_s"] = 10
         web = {"name": "web", "url": liar.url, "objects": ["sr"], "timeout_s": 3, "total_s": 6, "verify": True}
         values["targets"]["dicomweb"] = [web]
-        node = RunningNode(folder, values, seconds=0.02)
+        node = Pair(folder, values, lease_s=3, seconds=0.02) if two else RunningNode(folder, values, seconds=0.02)
         node.start()
         try:
             _send_and_disturb(node, pacs, cutter, disk, films, seconds, chance, tally, pause)
@@ -146,7 +112,7 @@ def torture(folder: Path, films: int, seconds: float, seed: int, pause: float = 
             _count(node, pacs, tally)
             assert node.stop() == 0
         finally:
-            node.kill()
+            node.end() if isinstance(node, Pair) else node.kill()
     tally.seconds = time.monotonic() - start
     return tally
 
@@ -159,7 +125,7 @@ def _cutter(port: int, chance: random.Random) -> Iterator[Cutter]:
 
 
 def _send_and_disturb(
-    node: RunningNode,
+    node: RunningNode | Pair,
     pacs: Orthanc,
     cutter: Cutter,
     disk: SmallDisk | None,
@@ -183,14 +149,14 @@ def _send_and_disturb(
             dataset = film(number, level)
             # as a PACS that is not sure sends a film again; spread over the whole run
             for _ in range(2 if number % 7 == 0 else 1):
-                while send(node.port, dataset) != [0]:
+                while not _taken(node, dataset, by_stow=number % 3 == 0):
                     time.sleep(0.2)
             uid = str(dataset.SOPInstanceUID)
             tally.sent.add(uid)
             if number % 9 == 0 and level is None:
                 # corrected in the PACS: another patient's header under the same UID
                 name, patient = f"Corrected^{number}", f"C{number}"
-                while send(node.port, film(number, PatientName=name, PatientID=patient)) != [0]:
+                while not _taken(node, film(number, PatientName=name, PatientID=patient), by_stow=number % 2 == 0):
                     time.sleep(0.2)
                 tally.corrected[uid] = name
             time.sleep(max(0.0, (end - time.monotonic()) / max(1, films - number) * SENDERS * 0.8))
@@ -201,7 +167,8 @@ def _send_and_disturb(
     cutter.share = 0.3
     while time.monotonic() < end or any(thread.is_alive() for thread in threads):
         time.sleep(chance.expovariate(1 / pause))
-        kinds = ("node killed", "node killed", "Orthanc killed", "Orthanc silent", "wrong clock", *_ATTACKS)
+        kinds = ["node killed", "node killed", "Orthanc killed", "Orthanc silent", "wrong clock", *_ATTACKS]
+        kinds += ["node paused", "node paused"] if isinstance(node, Pair) else []
         # a short run must also have at least one kill
         kind = (
             chance.choice(kinds if disk is None else (*kinds, "disk full", "node killed on a full disk"))
@@ -213,13 +180,15 @@ def _send_and_disturb(
             node.kill()
             time.sleep(chance.uniform(0, 0.5))
             node.start()
+        elif kind == "node paused" and isinstance(node, Pair):
+            node.pause()
         elif kind == "wrong clock":
             node.kill()
             _set_clock(node, chance)
             node.start()
         elif kind in _ATTACKS:
             # the port is closed for a moment if the node is only just coming up
-            with suppress(OSError, AssertionError), _attack(kind, node):
+            with suppress(OSError, AssertionError), _attack(kind, node, chance):
                 time.sleep(chance.uniform(1, 4))
         elif kind == "Orthanc killed":
             pacs.kill()
@@ -245,11 +214,21 @@ def _send_and_disturb(
         )
 
 
-_ATTACKS = ("slow associations", "slow data", "half-sent HTTP requests")
+_ATTACKS = ("slow associations", "slow data", "half-sent HTTP requests", "half-sent uploads", "uploads of noise")
+
+
+def _taken(node: RunningNode | Pair, dataset: Dataset, by_stow: bool) -> bool:
+    """Send a film; return whether the node said that it has it."""
+    if not by_stow:
+        return send(node.port, dataset) == [0]
+    try:
+        return post_film(node.http_port, dataset)
+    except AssertionError:  # no node works at the moment
+        return False
 
 
 @contextmanager
-def _attack(kind: str, node: RunningNode) -> Iterator[None]:
+def _attack(kind: str, node: RunningNode | Pair, chance: random.Random) -> Iterator[None]:
     """Hold connections, more than there are places."""
     with ExitStack() as stack:
         if kind == "slow associations":
@@ -258,23 +237,29 @@ def _attack(kind: str, node: RunningNode) -> Iterator[None]:
             # of the accepted ones an address gets only so many, so the senders, which have the same one, keep some
             for _ in range(4):
                 stack.enter_context(slow_data(node.port, pause=0.5))
+        elif kind == "half-sent uploads":
+            stack.enter_context(half_upload(node.http_port, 60))
+        elif kind == "uploads of noise":
+            for number in range(20):
+                # under UIDs of their own, since one may be intact by chance
+                broken_upload(node.http_port, chance, film(10**6 + number, REJECTED))
         else:
             stack.enter_context(half_request(node.http_port, 200))
         yield
 
 
-def _set_clock(node: RunningNode, chance: random.Random) -> None:
+def _set_clock(node: RunningNode | Pair, chance: random.Random) -> None:
     """Let the times in the ledger be as if the clock had jumped by years, either way."""
     years = chance.choice((-2, 2)) * 365 * 86400.0
     with closing(sqlite3.connect(node.folder / "node.sqlite", timeout=30)) as ledger, suppress(sqlite3.Error), ledger:
         ledger.execute("UPDATE deliveries SET since = since + ?, next_try = next_try + ?", (years, years))
 
 
-def _idle(node: RunningNode) -> bool:
+def _idle(node: RunningNode | Pair) -> bool:
     return not any((node.folder / "queue").iterdir())
 
 
-def _count(node: RunningNode, pacs: Orthanc, tally: Tally) -> None:
+def _count(node: RunningNode | Pair, pacs: Orthanc, tally: Tally) -> None:
     """Count only what is in the archive and the folder, not what the node reports."""
     reports: dict[str, list[dict[str, Any]]] = {}
     states: Counter[str] = Counter()
@@ -322,9 +307,10 @@ def main() -> None:
     parser.add_argument("--films", type=int, default=400)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--two", action="store_true", help="a second node stands by")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        tally = torture(Path(folder), options.films, 60 * options.minutes, options.seed)
+        tally = torture(Path(folder), options.films, 60 * options.minutes, options.seed, two=options.two)
     disturbed = ", ".join(f"{count} x {kind}" for kind, count in sorted(tally.disturbances.items()))
     print(f"{tally.seconds:.0f} s, seed {options.seed}: {disturbed}")
     print(f"films sent and taken  {len(tally.sent)}")

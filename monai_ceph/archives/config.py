@@ -156,6 +156,10 @@ class DicomTarget(Peer):
     calling_ae_title: AeTitle | None = Field(
         default=None, description="AE title that the node calls with, its own by default"
     )
+    commitment_s: Total | None = Field(
+        default=None,
+        description="seconds to wait for storage commitment of what the target took; without it, its answer counts",
+    )
 
 
 class DicomWebService(Section):

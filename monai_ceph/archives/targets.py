@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from pydicom import Dataset, dcmread, uid
 from pynetdicom import AE, evt
 
+from monai_ceph.archives.ask_commitment import TakeReport, ask_commitment
 from monai_ceph.archives.client_tls import client_tls
 from monai_ceph.archives.config import DicomTarget, DicomWebTarget, TargetConfig
 from monai_ceph.archives.dicomweb import dicomweb
@@ -71,8 +72,13 @@ class DicomSender:
     """
 
     def __init__(self, config: DicomTarget, ae_title: str) -> None:
-        self.name, self.objects = config.name, tuple[str, ...](config.objects)
+        self.name, self.commitment_s = config.name, config.commitment_s
+        self.objects = tuple[str, ...](config.objects)
         self._config, self._ae_title = config, config.calling_ae_title or ae_title
+
+    def ask(self, transaction_uid: str, objects: Sequence[tuple[str, str]], take_report: TakeReport) -> None:
+        """Ask for storage commitment, see :func:`~monai_ceph.archives.ask_commitment.ask_commitment`."""
+        ask_commitment(self._config, self._ae_title, transaction_uid, objects, take_report)
 
     @contextmanager
     def open(self) -> Iterator[Send]:

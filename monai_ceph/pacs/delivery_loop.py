@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from monai_ceph.archives.targets import Send, Sender, TargetError
+from monai_ceph.archives.targets import DicomSender, Send, Sender, TargetError
 from monai_ceph.errors import StoppedError
+from monai_ceph.pacs.commitment_requests import CommitmentRequests
 from monai_ceph.pacs.config import RetryConfig
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.ledger_rows import Delivery
@@ -48,11 +49,20 @@ class DeliveryLoop:
         ledger: lists the objects to send, and records the results.
         retry: pauses between attempts.
         on_lost: called when a film's objects are not on the disk, so that it must be detected on again.
+        requests: asks for storage commitment if the target's configuration says so.
     """
 
     def __init__(
-        self, sender: Sender, spool: Spool, ledger: NodeLedger, retry: RetryConfig, on_lost: Callable[[], None]
+        self,
+        sender: Sender,
+        spool: Spool,
+        ledger: NodeLedger,
+        retry: RetryConfig,
+        on_lost: Callable[[], None],
+        requests: CommitmentRequests | None = None,
     ) -> None:
+        self._requests = requests
+        self._committing = sender if isinstance(sender, DicomSender) and sender.commitment_s is not None else None
         self._sender, self._spool, self._ledger, self._retry, self._on_lost = sender, spool, ledger, retry, on_lost
         self.wake = threading.Event()
         self.state = TargetState()
@@ -73,7 +83,10 @@ class DeliveryLoop:
             self.wake.clear()
             try:
                 self._count_time()
-                worked = time.monotonic() >= self.state.next_try and self._round(ended)
+                ready = time.monotonic() >= self.state.next_try
+                worked = ready and self._round(ended)
+                if ready and not ended.is_set():
+                    self._commit()
                 self.trouble = None
             except (StoppedError, OSError) as error:  # such as a full disk
                 self.trouble = str(error)
@@ -106,6 +119,16 @@ class DeliveryLoop:
                 self._give_up_late(str(error))
             return False
         return True
+
+    def _commit(self) -> None:
+        """Ask for storage commitment of what was sent, and send again what is overdue."""
+        if self._requests is None or self._committing is None or self._committing.commitment_s is None:
+            return
+        try:
+            self._requests.expire(self.name, self._committing.commitment_s)
+            self._requests.ask(self.name, self._committing.ask)
+        except TargetError as error:
+            self._target_failed(str(error))
 
     def _count_time(self) -> None:
         """Add the time since the last count to what the objects have waited."""
@@ -142,7 +165,10 @@ class DeliveryLoop:
             self._not_taken(delivery, f"its file cannot be read: {error.strerror or error}")
             return
         self.state = TargetState()
-        if answer.taken:
+        if answer.taken and self._requests is not None and self._committing is not None:
+            self._ledger.stored(delivery, answer.text)
+            log("stored", uid=delivery.uid, kind=delivery.kind, target=self.name, answer=answer.text)
+        elif answer.taken:
             self._ledger.sent(delivery, answer.text)
             log("sent", about=path, uid=delivery.uid, kind=delivery.kind, target=self.name, answer=answer.text)
             self._spool.settle(self._ledger, delivery.film)

@@ -95,7 +95,7 @@ def log_json() -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    for name in ("pynetdicom", "pydicom", "dicomweb_client", "urllib3"):
+    for name in ("pynetdicom", "pydicom", "dicomweb_client", "urllib3", "python_multipart"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     # warnings quote values, too
     warnings.simplefilter("ignore")

@@ -22,6 +22,7 @@ from monai_ceph.archives.targets import make_senders
 from monai_ceph.errors import StoppedError
 from monai_ceph.pacs.audit_log import AuditLog
 from monai_ceph.pacs.commitment import Commitments
+from monai_ceph.pacs.commitment_requests import CommitmentRequests
 from monai_ceph.pacs.config import NodeConfig
 from monai_ceph.pacs.content import NodeWorker, stored_content
 from monai_ceph.pacs.delivery_loop import DeliveryLoop
@@ -102,8 +103,10 @@ class Node:
     def _build(self) -> None:
         config = self.config
         senders = make_senders(config.targets, config.ae_title)
+        requests = CommitmentRequests(self.spool, self.ledger, config.retry)
         self.deliveries = [
-            DeliveryLoop(sender, self.spool, self.ledger, config.retry, self._wake_detection) for sender in senders
+            DeliveryLoop(sender, self.spool, self.ledger, config.retry, self._wake_detection, requests)
+            for sender in senders
         ]
         selection = Selection(config.select)
         self.detection = DetectionLoop(
@@ -129,7 +132,7 @@ class Node:
         self.proposals = self._make_proposals()
         self._recover()
         try:
-            self.receiver = Receiver(config, self.intake, self.commitments.ask)
+            self.receiver = Receiver(config, self.intake, self.commitments.ask, requests.take_report)
         except OSError as error:
             raise StoppedError(f"the DICOM port {config.port} of {config.host} cannot be used: {error}") from error
         self.web = self._make_web()

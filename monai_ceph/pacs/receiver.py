@@ -46,6 +46,8 @@ TRANSFER_SYNTAXES = [
 """The transfer syntaxes that the readers decode, except deflated ones: a small file could fill the memory."""
 
 _NAMED = 5
+# PS3.7 annex C
+_FAILED, _NOT_RECOGNISED = 0x0110, 0x0211
 _EXHAUSTED_SECONDS = 10.0
 
 
@@ -129,13 +131,20 @@ class Receiver:
         config: of the node.
         intake: takes the films.
         commit: takes a request for storage commitment (its data set and the calling AE title) and returns a status.
+        take_report: the same for a report on storage commitment that the node asked for.
 
     Raises:
         OSError: the port is taken, or a certificate cannot be read.
     """
 
-    def __init__(self, config: NodeConfig, intake: FilmIntake, commit: Callable[[Dataset, str], int]) -> None:
-        self._config, self._intake, self._commit = config, intake, commit
+    def __init__(
+        self,
+        config: NodeConfig,
+        intake: FilmIntake,
+        commit: Callable[[Dataset, str], int],
+        take_report: Callable[[Dataset, str], int] | None = None,
+    ) -> None:
+        self._config, self._intake, self._commit, self._take_report = config, intake, commit, take_report
         self.trouble: str | None = None
         """Why the last film could not be written, None if it could."""
         # data sets of any size are written to the disk as they arrive, and only renamed at the end
@@ -154,8 +163,10 @@ class Receiver:
         self.places = Places(accept.max_associations, accept.per_address, accept.kept, self._knows)
         limits = (accept.max_object_mb, accept.request_s, accept.min_kb_per_s, self.places, intake.spool.overfull)
         entity.add_supported_context(Verification)
-        if config.storage_commitment:
-            entity.add_supported_context(StorageCommitmentPushModel)
+        reported = any(target.commitment_s is not None for target in config.targets.dicom)
+        if config.storage_commitment or reported:
+            # who reports opens the association but is the SCP
+            entity.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
         for sop_class in IMAGE_CLASSES:
             entity.add_supported_context(sop_class, TRANSFER_SYNTAXES)
         self._entity = entity
@@ -166,6 +177,7 @@ class Receiver:
                 (evt.EVT_C_STORE, self._store),
                 (evt.EVT_C_ECHO, lambda event: SUCCESS),
                 (evt.EVT_N_ACTION, self._commitment),
+                (evt.EVT_N_EVENT_REPORT, self._report),
                 (evt.EVT_REJECTED, self._log_rejected),
                 (evt.EVT_ACCEPTED, _log_not_taken),
             ],
@@ -237,6 +249,16 @@ class Receiver:
         names = {"sender": sender, "called": called, "address": requestor.address}
         log("association rejected", warning=True, **names, cause=cause)
 
+    def _report(self, event: evt.Event) -> tuple[int, None]:
+        sender = str(event.assoc.requestor.ae_title).strip()
+        try:
+            with quiet():
+                report = event.event_information
+            return self._take_report(report, sender) if self._take_report is not None else _NOT_RECOGNISED, None
+        except Exception as error:  # pydicom documents few of its exceptions, and the ledger may not be written
+            log("commitment report refused", warning=True, sender=sender, cause=type(error).__name__)
+            return _FAILED, None
+
     def _commitment(self, event: evt.Event) -> tuple[int, None]:
         sender = str(event.assoc.requestor.ae_title).strip()
         try:
@@ -244,7 +266,7 @@ class Receiver:
                 return self._commit(event.action_information, sender), None
         except Exception as error:  # pydicom documents few of its exceptions
             log("commitment refused", warning=True, sender=sender, cause=type(error).__name__)
-            return 0x0110, None
+            return _FAILED, None
 
 
 def check_object(path: Path) -> tuple[int, str | None, tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import random
 import signal
 import sqlite3
 import time
@@ -11,9 +11,12 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from cutter import Cutter
 from nodes import RunningNode, free_port, listens, wait_until
 
 from monai_ceph.pacs.folder import LEDGER
+
+_LOST_TURN = 3
 
 
 class Member(RunningNode):
@@ -54,7 +57,7 @@ class Member(RunningNode):
 
 
 class Pair:
-    """Two nodes that differ in name and ports.
+    """Two nodes that differ in name and ports, behind one port that leads to the one that works.
 
     Args:
         folder: for both.
@@ -68,13 +71,55 @@ class Pair:
         for name in ("a", "b"):
             place = folder / name
             place.mkdir()
-            own = {"port": free_port(), "standby": {"lease_s": lease_s, "name": name}}
-            if name == "a":
-                own["port"] = values["port"]
+            own: dict[str, Any] = {"port": free_port(), "standby": {"lease_s": lease_s, "name": name}}
             if "http" in values:
                 own["http"] = {**values["http"], "port": free_port()}
             self.members.append(Member(place, {**values, **own}, seconds=seconds))
         self.folder = self.members[0].folder
+        self._lease_s = lease_s
+        # whoever listens works: one that stands by does not
+        self._balancer = Cutter([each.port for each in self.members], random.Random(0), values["port"])
+        self.port = self._balancer.port
+
+    @property
+    def http_port(self) -> int:
+        """Of the one that works."""
+        return self.working().http_port
+
+    def start(self) -> None:
+        """Start what does not run, and wait until one works."""
+        for each in self.members:
+            if each.process is None or each.process.poll() is not None:
+                each.start()
+        self.working()
+
+    def kill(self) -> None:
+        """Kill the one that works."""
+        self.working().kill()
+
+    def end(self) -> None:
+        """Kill both."""
+        for each in self.members:
+            if each.process is not None and each.process.poll() is None:
+                each.go_on()
+                each.kill()
+        self._balancer.close()
+
+    def stop(self) -> int:
+        """End both in order, first the one that stands by. Return the sum of their exit codes."""
+        working = self.working()
+        return self.other(working).stop() + working.stop()
+
+    def pause(self) -> None:
+        """Pause the one that works until the other one does, and a moment longer; then let it go on, and start it."""
+        one = self.working()
+        one.stop_still()
+        wait_until(self.other(one).works, 60)
+        time.sleep(self._lease_s)
+        one.go_on()
+        assert one.process is not None
+        assert one.process.wait(timeout=60) == _LOST_TURN
+        one.start()
 
     def working(self, seconds: float = 60) -> Member:
         """Wait for the one that works."""
@@ -95,11 +140,7 @@ def pair(folder: Path, values: dict[str, Any], lease_s: float = 1, seconds: floa
     """Run two nodes, and kill them in the end."""
     both = Pair(folder, values, lease_s, seconds)
     try:
-        for each in both.members:
-            each.start()
+        both.start()
         yield both
     finally:
-        for each in both.members:
-            if each.process is not None and each.process.poll() is None:
-                os.kill(each.process.pid, signal.SIGCONT)
-                each.kill()
+        both.end()
