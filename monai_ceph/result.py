@@ -141,23 +141,17 @@ def detected_landmark(
     common["score"] = min(max(score, 0.0), 1.0)
     if not np.isfinite(place).all():
         return DetectedLandmark(**common, x=None, y=None, status="missing", **_x_and_y("expected", expected))
-    known: dict[str, Any] = {}
+    known = {"x": place[1], "y": place[0]}
     if spacing is not None:
-        known = {"x_mm": place[1] * spacing[1], "y_mm": place[0] * spacing[0]}
+        known |= {"x_mm": place[1] * spacing[1], "y_mm": place[0] * spacing[0]}
     if radii is not None:
         known |= {"radius_90_px": radii[0], "radius_95_px": radii[1]}
         if spacing is not None:
             side = math.sqrt(spacing[0] * spacing[1])
             known |= {"radius_90_mm": radii[0] * side, "radius_95_mm": radii[1] * side}
+    common |= {name: float(value) for name, value in known.items()}
     doubtful = score < uncertain_below if radii is None else radii[0] > uncertain_above
-    return DetectedLandmark(
-        **common,
-        x=float(place[1]),
-        y=float(place[0]),
-        status="uncertain" if doubtful else "ok",
-        **_x_and_y("raw", raw),
-        **{name: float(value) for name, value in known.items()},
-    )
+    return DetectedLandmark(**common, status="uncertain" if doubtful else "ok", **_x_and_y("raw", raw))
 
 
 def _x_and_y(prefix: str, place: Sequence[float] | None) -> dict[str, Any]:
