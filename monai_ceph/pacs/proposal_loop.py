@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from monai_ceph.errors import CephError
 from monai_ceph.pacs.config import ProposeConfig
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.logs import log
@@ -90,8 +89,7 @@ class ProposalLoop:
             try:
                 self.look()
                 self.cause = None
-            except (CephError, OSError) as error:
-                # a damaged review or a full disk: films go on, and a person should look
+            except Exception as error:  # whatever a review holds, or a full disk: films go on, and a person should look
                 if self.cause != str(error):
                     log("no profile can be proposed", warning=True, cause=str(error))
                 self.cause = str(error)
@@ -108,6 +106,8 @@ class ProposalLoop:
         if (new := len(signed.keys() - self._learned)) < self._wanted:
             self._tell(len(signed), self._wanted - new if self._learned else self._config.after_films)
             return
+        # before the work, which would be done again and again
+        WrittenFiles(self._config.file.parent).check(self._config.file.name)
         # imports what reads films, which a node without proposals does not need
         from monai_ceph.profiles.proposal import propose
         from monai_ceph.profiles.words import proposal_summary
@@ -149,22 +149,20 @@ class ProposalLoop:
         return str(self._config.file) if self._config.file.exists() else None
 
     def _standing(self, found: Proposal) -> ProfileStanding:
-        in_mm = [
-            None if found.radius_mm is None or np.isnan(share) else round(share * found.radius_mm, 3)
-            for share in (found.now, found.then)
-        ]
         from monai_ceph.profiles.words import drift_summary
 
         fits = None
         if found.drift is not None and self._in_use is not None:
             fits = drift_summary(self._in_use, found.drift)
-        return ProfileStanding(
-            self.standing.in_use,
-            self.standing.signed,
-            self.standing.proposal,
-            self.standing.file,
-            fits,
-            found.films,
-            *in_mm,
-            sum(mark.changed for mark in found.drift.landmarks) if found.drift is not None else 0,
+        return replace(
+            self.standing,
+            fits=fits,
+            films=found.films,
+            now_mm=_in_mm(found.now, found.radius_mm),
+            then_mm=_in_mm(found.then, found.radius_mm),
+            changed=sum(mark.changed for mark in found.drift.landmarks) if found.drift is not None else 0,
         )
+
+
+def _in_mm(share: float, radius_mm: float | None) -> float | None:
+    return None if radius_mm is None or np.isnan(share) else round(share * radius_mm, 3)

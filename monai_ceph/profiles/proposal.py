@@ -62,10 +62,9 @@ class Proposal:
 class _Recorded:
     """Gives the detections that were made before, without the profile that moved their points."""
 
-    profile = None
-
     def __init__(self, signed: Sequence[SignedFilm], identity: ModelIdentity, mean_shape: np.ndarray) -> None:
         self.identity, self.mean_shape = identity, mean_shape
+        self.profile: Profile | None = None
         self._found = {each.film.image: each.detection for each in signed}
 
     def __call__(self, source: Radiograph, /) -> Detection:

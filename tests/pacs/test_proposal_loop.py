@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import urllib.request
 from contextlib import closing
 from pathlib import Path
@@ -134,6 +135,25 @@ def test_a_proposal_that_a_person_changed_is_kept(looking: Any, tmp_path: Path) 
     with pytest.raises(CephError, match=r"proposed\.yaml: was not written by this software, or was changed since"):
         mine.loop.look()
     assert mine.config.file.read_text() == text
+
+
+def test_what_fails_is_a_warning_and_does_not_end_the_node(looking: Any, tmp_path: Path) -> None:
+    kept(tmp_path / "kept", *range(1, 6))
+    signed(tmp_path / "kept", *range(1, 6), down=0.2)
+    mine = looking()
+    mine.config.file.write_text("mine")
+    ended = threading.Event()
+    thread = threading.Thread(target=mine.loop.run, args=(ended,))
+    thread.start()
+    try:
+        assert "proposed.yaml: was not written by this software" in wait_until(lambda: mine.loop.cause)
+        mine.config.file.unlink()
+        mine.loop.wake.set()
+        wait_until(lambda: mine.config.file.exists() and mine.loop.cause is None)
+    finally:
+        ended.set()
+        mine.loop.wake.set()
+        thread.join()
 
 
 def test_where_nothing_is_gained_nothing_is_proposed(looking: Any, tmp_path: Path) -> None:
