@@ -84,13 +84,13 @@ def execute(arguments: list[str], folder: Path) -> str:
 
 def execute_all(commands: dict[str, list[str]], folder: Path) -> dict[str, str]:
     """Run several command lines of monai.bundle in one process; return their output by name."""
-    output = printed(_run_all, commands, folder=folder)
+    output = printed(run_all, commands, folder=folder)
     parts = re.split(r"^=== (.+)\n", output, flags=re.MULTILINE)
     assert parts[1::2] == list(commands)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
-def _run_all(commands: dict[str, list[str]]) -> None:
+def run_all(commands: dict[str, list[str]]) -> None:
     """Run command lines exactly as written."""
     for name, arguments in commands.items():
         print(f"=== {name}", flush=True)

@@ -30,6 +30,33 @@ def printed(function: Callable[..., None], *arguments: Any, folder: Path) -> str
     return output
 
 
+class Started:
+    """A function that runs in a child process with a folder as its working folder.
+
+    Attributes:
+        process: the child.
+        log: what it prints.
+    """
+
+    def __init__(self, function: Callable[..., None], *arguments: Any, folder: Path) -> None:
+        number, name = tempfile.mkstemp(suffix=".log")
+        os.close(number)
+        self.log = Path(name)
+        self.process = _FORKED.Process(target=_call, args=(function, arguments, folder, name))
+        self.process.start()
+
+    def end(self, seconds: float) -> int | None:
+        """Wait until it ends, and return its exit code; None if it did not in time."""
+        self.process.join(timeout=seconds)
+        return self.process.exitcode
+
+    def kill(self) -> None:
+        """End it if it still runs, and remove its log."""
+        self.process.kill()
+        self.process.join()
+        self.log.unlink(missing_ok=True)
+
+
 def _call(function: Callable[..., None], arguments: tuple[Any, ...], folder: Path, log: str) -> None:
     with Path(log).open("wb") as file:
         for stream in (1, 2):

@@ -261,11 +261,13 @@ def _meet(points: np.ndarray, tips: np.ndarray, boxes: np.ndarray) -> np.ndarray
     way = tips - points
     way = np.where(np.abs(way) < 1e-9, 1e-9, way)
     # where each line, from 0 to 1, enters and leaves the two strips whose intersection is the box
-    enters, leaves = [], []
-    for axis in (0, 1):
-        one = (boxes[:, axis] - points[:, None, axis]) / way[:, None, axis]
-        other = (boxes[:, 2 + axis] - points[:, None, axis]) / way[:, None, axis]
-        enters.append(np.minimum(one, other))
-        leaves.append(np.maximum(one, other))
-    entered, left = np.maximum(enters[0], enters[1]), np.minimum(leaves[0], leaves[1])
-    return np.maximum(entered, 0) + 1e-6 < np.minimum(left, 1)
+    (into_x, from_x), (into_y, from_y) = (
+        _low_and_high((boxes[:, axis] - start) / along, (boxes[:, 2 + axis] - start) / along)
+        for axis, start, along in ((0, points[:, :1], way[:, :1]), (1, points[:, 1:], way[:, 1:]))
+    )
+    return np.maximum(np.maximum(into_x, into_y), 0) + 1e-6 < np.minimum(np.minimum(from_x, from_y), 1)
+
+
+def _low_and_high(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lower and the upper of two values each."""
+    return np.minimum(one, other), np.maximum(one, other)

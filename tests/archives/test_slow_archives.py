@@ -147,7 +147,7 @@ def test_a_node_ends_although_its_archives_trickle(tmp_path: Path) -> None:
         url = f"http://127.0.0.1:{port}"
         values["sources"] = {"dicomweb": [{"name": "archive", "url": url, "every_s": 1}]}
         values["targets"] = {"dicomweb": [{"name": name, "url": url} for name in ("a", "b", "c")]}
-        with running(tmp_path, values) as node:
+        with running(tmp_path, values, limits=["node._OTHER_SECONDS=1"]) as node:
             assert send(node.port, film(1)) == [0]
             node.wait_for("detected")
             assert node.stop() == 0

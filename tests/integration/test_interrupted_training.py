@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import torch
-from bundle_runs import TINY, TINY_STAGE, command
+from bundle_runs import TINY, TINY_STAGE, command, run_all
+from forked import Started
 
 # epochs that do not end by themselves before the signal comes
 _LONG = {**TINY, **TINY_STAGE["local"], "patches_per_film": 4000, "max_epochs": 2}
-
-
 _SHORT = {**_LONG, "patches_per_film": 120}
 
 
@@ -59,21 +60,24 @@ def test_an_interrupted_run_is_saved_and_names_the_command(tmp_path: Path) -> No
 def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path: Path) -> None:
     """It draws the same films, patches and augmentation."""
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    whole.mkdir()
-    parts.mkdir()
-    uninterrupted = start(whole, _SHORT)
-    try:
-        process = start(parts, _SHORT)
-        output = interrupted(process, signal.SIGTERM)
-        assert process.returncode == 130, output
+    with ExitStack() as stack:
+
+        def forked(folder: Path) -> Started:
+            folder.mkdir(exist_ok=True)
+            started = Started(run_all, {"training": command("training", "local", **_SHORT)}, folder=folder)
+            stack.callback(started.kill)
+            return started
+
+        uninterrupted, first = forked(whole), forked(parts)
+        while not re.search(r"Epoch: 1/2, Iter: 20/", first.log.read_text()):
+            assert first.process.is_alive(), first.log.read_text()
+            first.process.join(timeout=0.01)
+        os.kill(int(first.process.pid or 0), signal.SIGTERM)
+        assert first.end(120) == 130, first.log.read_text()
         checkpoint = torch.load(parts / "runs" / "local" / "checkpoint.pt", weights_only=True)["trainer"]
         assert 20 <= checkpoint["iteration"] < checkpoint["epoch_length"]
-        resumed = start(parts, _SHORT)
-        for each in (resumed, uninterrupted):
-            output = each.communicate(timeout=300)[0]
-            assert each.returncode == 0, output
-    finally:
-        uninterrupted.kill()
+        for each in (forked(parts), uninterrupted):
+            assert each.end(300) == 0, each.log.read_text()
     expected, found = (
         torch.load(folder / "runs" / "local" / "final.pt", weights_only=True) for folder in (whole, parts)
     )

@@ -7,6 +7,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExc
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listening]:
-    accept = {"calling_ae_titles": ["SENDER"], "timeout_s": 2}
+    accept = {"calling_ae_titles": ["SENDER"], "timeout_s": 2, "request_s": 2}
     with listening(tmp_path_factory.mktemp("fuzz"), accept=accept) as here:
         yield here
 
@@ -84,10 +85,14 @@ def changed(pdus: list[bytes], chance: random.Random) -> list[bytes]:
     return [*pdus[:number], bytes(pdu), *pdus[number + 1 :]]
 
 
+def none_is_left() -> bool:
+    """Whether every association has ended."""
+    return not any(thread.name.startswith("AcceptorThread") for thread in threading.enumerate())
+
+
 def test_changed_streams(node: Listening, said: list[bytes]) -> None:
-    chance = random.Random(11)
-    for _ in range(ROUNDS):
-        first, *rest = changed(said, chance)
+    def speak(pdus: list[bytes]) -> None:
+        first, *rest = pdus
         with suppress(OSError), socket.create_connection(("127.0.0.1", node.port), timeout=0.2) as connection:
             connection.sendall(first)
             with suppress(TimeoutError):
@@ -97,9 +102,16 @@ def test_changed_streams(node: Listening, said: list[bytes]) -> None:
             connection.shutdown(socket.SHUT_WR)
             while connection.recv(65536):
                 pass
+
+    chance = random.Random(11)
+    streams = [changed(said, chance) for _ in range(ROUNDS)]
+    # most of them wait for an answer that does not come
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(speak, streams))
+    wait_until(none_is_left)
     assert send(node.port, film(2)) == [0]
     # no association is left behind, and what was kept is known to the ledger
-    wait_until(lambda: not any(thread.name.startswith("AcceptorThread") for thread in threading.enumerate()))
+    wait_until(none_is_left)
     for _ in range(2):
         node.spool.sweep(0)
     assert list(node.spool.incoming.iterdir()) == []
