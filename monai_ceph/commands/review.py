@@ -52,6 +52,7 @@ _To = Annotated[
 _Objects = Annotated[
     str, typer.Option(help="What it gets: sr, gsps, pdf, sc, with commas. A node's configuration says it itself.")
 ]
+_USUAL = "sr,gsps"
 Results = Annotated[Path, typer.Argument(help="Folder of results that detect wrote, with json.", show_default=False)]
 
 
@@ -78,7 +79,7 @@ def serve(
         typer.Option(help="Name by which browsers call this server, such as that of a proxy.", show_default=False),
     ] = None,
     to: _To = None,
-    objects: _Objects = "sr,gsps",
+    objects: _Objects = _USUAL,
     objects_config: ObjectsFile = None,
     device: Device = None,
     config: Overlay = None,
@@ -92,8 +93,7 @@ def serve(
     need_extra("review", "fastapi", "uvicorn")
     senders = _senders(to or [], objects)
     settings = _settings(objects_config, to or [])
-    if missing := [path for path in (results, *(films or ())) if not path.exists()]:
-        stop(f"{missing[0]}: no such file or folder")
+    _must_exist(results, *(films or ()))
     from monai_ceph.review.heatmaps import Heatmaps
     from monai_ceph.review.models import checked_name
     from monai_ceph.review.server import read_token
@@ -122,15 +122,14 @@ def send(
     results: Results,
     to: _To,
     films: _Films = None,
-    objects: _Objects = "sr,gsps",
+    objects: _Objects = _USUAL,
     objects_config: ObjectsFile = None,
 ) -> None:
     """Send all signed films to an archive that did not confirm them yet, once.
 
     Exit code: 0 if the archives have all signed films, 1 if something was not confirmed, 2 if nothing was signed.
     """
-    if missing := [path for path in (results, *(films or ())) if not path.exists()]:
-        stop(f"{missing[0]}: no such file or folder")
+    _must_exist(results, *(films or ()))
     senders = _senders(to or [], objects)
     settings = _settings(objects_config, to or [])
     from monai_ceph.review import REVIEWS
@@ -210,23 +209,32 @@ def export(
         As, typer.Option("--as", help="results: tables, reports, SR; dataset: films and points to learn from.")
     ] = As.RESULTS,
     drafts: Annotated[bool, typer.Option(help="Also films that nobody signed.")] = False,
+    objects: Annotated[
+        str,
+        typer.Option(
+            help="DICOM objects among the results: sr, gsps, pdf, sc, with commas; pdf and sc of signed films."
+        ),
+    ] = _USUAL,
     objects_config: ObjectsFile = None,
 ) -> None:
     """Write the results after review: the points of persons, with their names.
 
     Exit code: 0 if films were written, 1 if some of them lack something, 2 if nothing was written.
     """
-    if missing := [path for path in (results, *(films or ())) if not path.exists()]:
-        stop(f"{missing[0]}: no such file or folder")
+    _must_exist(results, *(films or ()))
+    kinds = _kinds(objects)
     from monai_ceph.review import REVIEWS
     from monai_ceph.review.export import export_dataset, export_results
     from monai_ceph.review.films import ResultFilms
     from monai_ceph.review.store import RevisionStore
 
     try:
-        work = export_results if kind is As.RESULTS else export_dataset
-        given = ResultFilms(results, list(films or ()), check_objects(objects_config))
-        summary = work(given, RevisionStore(results / REVIEWS), out, drafts)
+        read = ResultFilms(results, list(films or ()), check_objects(objects_config))
+        store = RevisionStore(results / REVIEWS)
+        if kind is As.RESULTS:
+            summary = export_results(read, store, out, drafts, kinds=kinds)
+        else:
+            summary = export_dataset(read, store, out, drafts)
     except (CephError, OSError) as error:
         stop(error)
     for film, reason in (*summary.left_out, *summary.notes):
@@ -240,17 +248,32 @@ def export(
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
+def _must_exist(*paths: Path) -> None:
+    """Stop the command for a path that is not there."""
+    if missing := [path for path in paths if not path.exists()]:
+        stop(f"{missing[0]}: no such file or folder")
+
+
+def _kinds(objects: str) -> set[str]:
+    """Return the kinds that --objects names; stop the command for one that there is not."""
+    from monai_ceph.review.documents import KINDS
+
+    kinds = {name.strip().lower() for name in objects.split(",") if name.strip()}
+    if not kinds or kinds - set(KINDS):
+        stop(f"--objects {objects}: use some of {', '.join(KINDS)}")
+    if "pdf" in kinds:
+        need_extra("report", "reportlab")
+    return kinds
+
+
 def _senders(targets: list[str], objects: str) -> Mapping[str, Sender]:
     """Return a sender for each target, by its URL or name; stop the command for one that cannot be used."""
     if not targets:
         return {}
     need_extra("pacs", "pynetdicom", "dicomweb_client")
     from monai_ceph.archives.urls import senders_of
-    from monai_ceph.review.documents import KINDS
 
-    kinds = {name.strip().lower() for name in objects.split(",") if name.strip()}
-    if not kinds or kinds - set(KINDS):
-        stop(f"--objects {objects}: use some of {', '.join(KINDS)}")
+    kinds = _kinds(objects)
     found: dict[str, Sender] = {}
     try:
         for target in targets:

@@ -35,10 +35,13 @@ from monai_ceph.review.films import ReviewFilm
 from monai_ceph.review.models import StoredRevision
 from monai_ceph.review.reviewing import reviewed
 
-__all__ = ["KINDS", "NO_PDF", "film_objects", "signature_of"]
+__all__ = ["KINDS", "NO_PDF", "USUAL_KINDS", "film_objects", "signature_of"]
 
 KINDS = ("sr", "gsps", "pdf", "sc")
 """Kinds of objects: structured report, presentation state, report as PDF, tracing as a picture."""
+
+USUAL_KINDS = ("sr", "gsps")
+"""What is made if nobody says otherwise."""
 
 NO_PDF = "no PDF: the extra report is not installed"
 """Why there is no PDF."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
@@ -29,7 +29,7 @@ from monai_ceph.reports.report_figure import film_figure
 from monai_ceph.reports.tables import LANDMARK_COLUMNS, write_table
 from monai_ceph.result import Detection
 from monai_ceph.review.audit import HEAD, Link, head
-from monai_ceph.review.documents import NO_PDF, film_objects, signature_of
+from monai_ceph.review.documents import NO_PDF, USUAL_KINDS, film_objects, signature_of
 from monai_ceph.review.films import ResultFilms, ReviewFilm
 from monai_ceph.review.models import StoredRevision
 from monai_ceph.review.reviewing import reviewed
@@ -88,10 +88,11 @@ def export_results(
     out: Path,
     drafts: bool = False,
     on_film: Callable[[], None] = lambda: None,
+    kinds: Collection[str] = USUAL_KINDS,
 ) -> ExportSummary:
-    """Write landmarks.csv, measurements.csv, json/, reports/, tracings/, sr/, gsps/ and fhir/ of reviewed films.
+    """Write landmarks.csv, measurements.csv, json/, reports/, tracings/, fhir/ and DICOM objects of reviewed films.
 
-    The SR of each signed version is a file of its own, which later exports leave as it is.
+    A DICOM object of a signed version is a file of its own, which later exports leave as it is.
 
     Args:
         films: the results.
@@ -99,6 +100,7 @@ def export_results(
         out: folder; files of another origin are not replaced.
         drafts: also films that nobody signed.
         on_film: called after each film.
+        kinds: DICOM objects, some of :data:`~monai_ceph.review.documents.KINDS`; PDF and SC only of signed films.
 
     Raises:
         CephError: a file in the folder was not written by an export.
@@ -116,7 +118,7 @@ def export_results(
             link = links.get(store.file_of(film.stem, revision.revision))
             radiograph = _radiograph(films, film, summary)
             _write_pages(files, film, detection, revision, radiograph, link)
-            _write_objects(files, out, films, film, revision, store, links, summary)
+            _write_objects(files, out, films, film, revision, radiograph, store, links, kinds, summary)
         except CephError as error:
             summary.left_out.append((detection.file, str(error)))
             continue
@@ -169,28 +171,32 @@ def _write_objects(
     films: ResultFilms,
     film: ReviewFilm,
     revision: StoredRevision,
+    radiograph: Radiograph | None,
     store: RevisionStore,
     links: dict[str, Link],
+    kinds: Collection[str],
     summary: ExportSummary,
 ) -> None:
-    """Write the DICOM objects. One file per version, and one that is there already stays as it is."""
+    """Write the DICOM objects: an SR of each signed version, all else of the last one. What is there stays as it is."""
     if (path := films.path(film)) is None or film.detection.image_uid is None:
         return
     finals = store.final(film.stem)
     known: dict[tuple[str, int], str] = {}
-    versions = [(each, ["sr"]) for each in finals if each.revision < revision.revision] + [(revision, ["sr", "gsps"])]
-    for version, kinds in versions:
-        names = {kind: f"{kind}/{film.stem}.r{version.revision}.dcm" for kind in kinds}
+    earlier = [each for each in finals if each.revision < revision.revision] if "sr" in kinds else []
+    for version, wanted in (*((each, ["sr"]) for each in earlier), (revision, list(kinds))):
+        names = {kind: f"{kind}/{film.stem}.r{version.revision}.dcm" for kind in wanted}
         for name in names.values():
             files.check(name)
-        wanted = [kind for kind, name in names.items() if not (out / name).exists()]
+        new = [kind for kind, name in names.items() if not (out / name).exists()]
         try:
             link = links.get(store.file_of(film.stem, version.revision))
-            arguments = film, path, version, finals, link, None, wanted, known
-            made, _ = film_objects(*arguments, settings=films.objects) if wanted else ({}, [])
+            arguments = film, path, version, finals, link, radiograph, new, known
+            made, notes = film_objects(*arguments, settings=films.objects) if new else ({}, [])
         except CephError as error:
             summary.notes.append((film.detection.file, f"no DICOM objects: {error}"))
             return
+        # that there is no PDF is said once for all films
+        summary.notes += [(film.detection.file, note) for note in notes if note != NO_PDF]
         for kind, dataset in made.items():
             _write_dicom(files, names[kind], dataset)
         with quiet():

@@ -37,6 +37,7 @@ from nodes import (
     small_disk,
     wait_until,
 )
+from services import documented_node
 
 from monai_ceph.archives.config import SelectionConfig
 from monai_ceph.errors import CephError, StoppedError
@@ -79,9 +80,7 @@ def test_the_setup_with_orthanc_in_the_documentation(tmp_path: Path, dicom: Path
     with orthanc(tmp_path / "orthanc", values["port"], forwards=True) as pacs:
         values["targets"]["dicom"][0]["port"] = pacs.port
         values["sources"]["dicomweb"][0]["url"] = pacs.url
-        with running(
-            tmp_path, values, "-m", "monai_ceph", "node", "run", "--config", str(tmp_path / "node.yaml")
-        ) as node:
+        with documented_node(tmp_path, values) as node:
             command = ["storescu", "-aec", "ORTHANC", "127.0.0.1", str(pacs.port), str(dicom)]
             # whom the configuration does not name
             assert subprocess.run(command, capture_output=True, check=False).returncode != 0
@@ -268,17 +267,6 @@ def test_nothing_is_lost(tmp_path: Path) -> None:
     # every 20th is no cephalogram
     assert len(tally.dead) == 1
     assert len(tally.answered) == 19
-
-
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
-def test_the_unit_of_systemd(tmp_path: Path) -> None:
-    unit = (
-        (DEPLOY / "monai-ceph-node.service").read_text().replace("/opt/monai-ceph/bin/monai-ceph", shutil.which("true"))
-    )
-    (tmp_path / "monai-ceph-node.service").write_text(unit)
-    command = ["systemd-analyze", "verify", "--man=no", str(tmp_path / "monai-ceph-node.service")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_container_file() -> None:

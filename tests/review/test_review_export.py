@@ -176,6 +176,38 @@ def test_tracings_and_pdf_are_renewed(service: ReviewService, films: Path, tmp_p
     assert "Reviewed and signed by Dr. Exämple" in " ".join(page.get_textpage().get_text_range() for page in pages)
 
 
+def test_pdf_and_secondary_capture_are_dicom_objects_if_asked_for(
+    service: ReviewService, films: Path, tmp_path: Path
+) -> None:
+    """What sending makes is also among the files: of signed films, once per version, and never written again."""
+    pytest.importorskip("reportlab", reason="the extra report is not installed (make optional)")
+    out = tmp_path / "out"
+    export = ("export", service.results, "--films", films, "--out", out, "--drafts", "--objects")
+    review(service, "a.dcm", sign=False, N=(40.0, 62.5))
+    run(*export, "pdf,sc")
+    # nobody signed, and nobody asked for an SR
+    assert list(out.rglob("*.dcm")) == []
+    review(service, "a.dcm", N=(41.0, 62.5))
+    run(*export, "pdf, SC,sr")
+    made = {path.relative_to(out).as_posix(): path for path in out.rglob("*.dcm")}
+    assert set(made) == {f"{kind}/a.dcm.r3.dcm" for kind in ("pdf", "sc", "sr")}
+    datasets = {name.split("/")[0]: pydicom.dcmread(path) for name, path in made.items()}
+    classes = {kind: dataset.SOPClassUID.name for kind, dataset in datasets.items()}
+    assert classes["pdf"] == "Encapsulated PDF Storage"
+    assert "Secondary Capture Image Storage" in classes["sc"]
+    assert datasets["pdf"].VerificationFlag == datasets["sr"].VerificationFlag == "VERIFIED"
+    assert len({dataset.StudyInstanceUID for dataset in datasets.values()}) == 1
+    before = {name: path.stat().st_mtime_ns for name, path in made.items()}
+    run(*export, "sr,pdf,sc")
+    assert {name: path.stat().st_mtime_ns for name, path in made.items()} == before
+
+
+def test_an_unknown_object_is_refused(service: ReviewService, tmp_path: Path) -> None:
+    told = run("export", service.results, "--out", tmp_path / "out", "--objects", "sr,xml", code=2)
+    assert "--objects sr,xml: use some of sr, gsps, pdf, sc" in told
+    assert not (tmp_path / "out").exists()
+
+
 def test_exports_quote_the_audit(service: ReviewService, films: Path, tmp_path: Path) -> None:
     out, reviews = tmp_path / "out", service.results / "reviews"
     review(service, "a.dcm", N=(40.0, 62.5))
