@@ -5,13 +5,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import fold
+import numpy as np
 import pytest
 import stress
 import torch
+from stresses import STRESSES, Sample
 
 from monai_ceph import weights
+from monai_ceph.datasets.phantom.drawing import draw_phantom
 from monai_ceph.evaluation import Evaluation
 from monai_ceph.landmarks import NUM_LANDMARKS
+from monai_ceph.transforms.styles import STYLES
 
 Warns = Callable[..., bool]
 
@@ -82,3 +86,34 @@ def test_every_row_counts(warns: Warns) -> None:
     # the first row is the one without changes
     assert warns("fold", *GLOBAL, *CONTEXT, "--row", "local_weights=runs/local{fold}/final.pt")
     assert not warns("fold", *GLOBAL, *CONTEXT, "--vary", "local_weights", "runs/a{fold}.pt", "runs/b{fold}.pt")
+
+
+class TestStyles:
+    """Films as other machines make them."""
+
+    def sample(self) -> Sample:
+        phantom = draw_phantom(2, height=150, width=121)
+        pixels = phantom.pixels.astype(np.float32)
+        return Sample(pixels / pixels.max(), phantom.landmarks, torch.eye(3, dtype=torch.float64))
+
+    def test_each_style_is_a_stress(self) -> None:
+        assert {f"style: {name}" for name in STYLES} <= STRESSES.keys()
+
+    @pytest.mark.parametrize("label", [label for label in STRESSES if label.startswith("style: ")])
+    def test_a_film_gets_the_same_draw_each_time(self, label: str) -> None:
+        before = self.sample()
+        films = [STRESSES[label](self.sample(), np.random.default_rng(3)) for _ in range(2)]
+        assert np.array_equal(films[0].pixels, films[1].pixels)
+        assert films[0].pixels.shape == before.pixels.shape
+        assert films[0].pixels.dtype == np.float32
+        assert np.array_equal(films[0].landmarks, before.landmarks)
+        assert torch.equal(films[0].to_source, before.to_source)
+
+    def test_only_the_errors_of_chosen_landmarks(self) -> None:
+        errors = np.arange(2.0 * NUM_LANDMARKS).reshape(2, NUM_LANDMARKS)
+        found = stress.Found(errors, errors / 100, errors.astype(str), 1, 0.5)
+        porion = stress.of_landmarks(found, [3])
+        assert porion.errors.tolist() == [[3.0], [22.0]]
+        assert porion.scores.tolist() == [[0.03], [0.22]]
+        assert porion.status.tolist() == [["3.0"], ["22.0"]]
+        assert (porion.rejected, porion.seconds) == (1, 0.5)

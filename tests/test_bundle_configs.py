@@ -17,6 +17,7 @@ import monai_ceph
 from monai_ceph import folders, networks
 from monai_ceph import weights as shipped
 from monai_ceph.landmarks import NAMES, NUM_LANDMARKS
+from monai_ceph.transforms.styles import PART_STYLES, PROCESSING_STYLES, STYLES, RandMachineStyled
 
 WHOLE = ("evaluate", "inference")
 # the runs that an overlay is for
@@ -166,6 +167,38 @@ class TestFiles:
         channels = metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
         assert tuple(channels[str(index)] for index in range(NUM_LANDMARKS)) == NAMES
         assert channels[str(NUM_LANDMARKS)] == "background"
+
+
+class TestStyles:
+    """Styles of other machines: off by default, so that an old config draws what it always drew."""
+
+    def augmentation(self, *overlays: str, **keys: Any) -> list[Any]:
+        config = parser("local", *overlays)
+        config.update(keys)
+        return config.get_parsed_content("train#augmentation")
+
+    def test_off_means_that_no_draw_changes(self) -> None:
+        """A Compose gives each random transform a seed, in order: one more would change those of the others."""
+        assert not [step for step in self.augmentation() if isinstance(step, RandMachineStyled)]
+
+    def test_parts_come_before_the_film_curve_and_processing_after_it(self) -> None:
+        steps = self.augmentation("styles")
+        names = [type(step).__name__ for step in steps]
+        parts, processing = (index for index, name in enumerate(names) if name == "RandMachineStyled")
+        assert names.index("RandFilmAffined") < parts < names.index("RandAdjustContrastd")
+        assert names.index("RandHistogramShiftd") < processing < names.index("LandmarksToHeatmapsd")
+        assert steps[parts].machine.prob == raw("styles")["style_prob"]
+        drawn = [{style.name for style in steps[index].machine.styles} for index in (parts, processing)]
+        assert drawn == [set(PART_STYLES), set(PROCESSING_STYLES)]
+
+    def test_one_key_leaves_styles_out_of_both(self) -> None:
+        steps = self.augmentation("styles", style_exclude=["ruler", "tracing"])
+        left = [step.machine.styles for step in steps if isinstance(step, RandMachineStyled)]
+        assert {style.name for styles in left for style in styles} == set(STYLES) - {"ruler", "tracing"}
+
+    def test_the_landmarks_of_another_set(self) -> None:
+        steps = self.augmentation("styles", landmarks=["S", "N"])
+        assert {step.machine.symbols for step in steps if isinstance(step, RandMachineStyled)} == {("S", "N")}
 
 
 class TestTrainingAndInference:

@@ -47,7 +47,7 @@ class RandCollimator(RandStyle):
             for axis in (along, across):
                 place = points @ axis
                 # the back of the head and its vault, beyond all landmarks, are most often in the field
-                low, high = (_CLEAR + R.exponential((45, 22), size=2)) * mm
+                low, high = (_CLEAR + R.exponential((65, 22), size=2)) * mm
                 sides.append((place.min() - low, place.max() + high))
             centre = sum(((low + high) / 2 * axis for (low, high), axis in zip(sides, (along, across), strict=True)))
             half = tuple((high - low) / 2 for low, high in sides)

@@ -8,6 +8,7 @@ import numpy as np
 
 from monai_ceph.transforms.styles.filters import between, log_between
 from monai_ceph.transforms.styles.marks import Bar, Box, Disc, Mark, Ring, paint, seen_through
+from monai_ceph.transforms.styles.rand_faded_rods import RandFadedRods
 from monai_ceph.transforms.styles.style import Change, RandStyle, RandStyled
 from monai_ceph.transforms.styles.view import View
 
@@ -20,7 +21,8 @@ class RandEarRods(RandStyle):
     """Draw ear rods as the beam sees them from their end: rings, discs, balls and rods, one or both sides.
 
     They are 2 to 20 mm large and up to 12 mm off Porion; both sides need not lie over each other. Porion may be under
-    them, as on real films; other landmarks stay visible.
+    them, as on real films; other landmarks stay visible. On half of the films, what the film has there is faded first
+    (:class:`RandFadedRods`), so that new rods are the only ones.
     """
 
     name = "ear_rods"
@@ -32,8 +34,9 @@ class RandEarRods(RandStyle):
 
     @staticmethod
     def draw(view: View, R: np.random.RandomState) -> Change:  # noqa: D102
+        fade = RandFadedRods.draw(view, R) if R.uniform() < 0.5 else None
         # the ear canal is a little in front of and below Porion, and so is most often the rod
-        offset = np.clip(R.normal(0, 4, size=2), -10, 10)
+        offset = np.clip(R.normal(0, 5, size=2), -10, 10)
         centre = view.at("Po", float(offset[0]), float(offset[1]) + 2)
         parts = _parts(R)
         marks = _rod(view, R, centre, parts)
@@ -43,7 +46,7 @@ class RandEarRods(RandStyle):
             larger = between(R, 1, 1.12)
             marks += _rod(view, R, view.at(centre, *map(float, apart)), {key: larger * mm for key, mm in parts.items()})
         marks = seen_through(marks, view, R, free=("Po",))
-        return lambda pixels: paint(pixels, marks)
+        return lambda pixels: paint(fade(pixels) if fade else pixels, marks)
 
 
 def _parts(R: np.random.RandomState) -> dict[str, float]:

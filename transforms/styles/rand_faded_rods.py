@@ -17,7 +17,7 @@ _REACH = 25.0
 class RandFadedRods(RandStyle):
     """Fade the rings of ear rods that a film already has, so that a network cannot take them for Porion.
 
-    What is finer than 1 to 4 mm becomes faint in an area of 12 to 22 mm radius around Porion, and grain is put back.
+    What is finer than 1 to 4 mm becomes faint in an area of 10 to 18 mm radius around Porion, and grain is put back.
     """
 
     name = "faded_rods"
@@ -30,7 +30,7 @@ class RandFadedRods(RandStyle):
     @staticmethod
     def draw(view: View, R: np.random.RandomState) -> Change:  # noqa: D102
         offset = R.normal(0, 4, size=2)
-        area = Disc(view.at("Po", float(offset[0]), float(offset[1]) + 3), between(R, 12, 22) * view.per_mm)
+        area = Disc(view.at("Po", float(offset[0]), float(offset[1]) + 3), between(R, 10, 18) * view.per_mm)
         soft = between(R, 3, 8) * view.per_mm
         sigma = between(R, 1.2, 3.5) * view.per_mm
         left, grain = between(R, 0, 0.2), between(R, 0, 0.02)

@@ -23,7 +23,7 @@ class RandQuantumNoise(RandStyle):
     @staticmethod
     def draw(view: View, R: np.random.RandomState) -> Change:  # noqa: D102
         grain = log_between(R, 0.1, 0.6) * view.per_mm
-        strength = log_between(R, 0.015, 0.12) * min(1.0, max(grain, 0.3))
+        strength = log_between(R, 0.01, 0.07) * min(1.0, max(grain, 0.3))
         rise = between(R, 0, 1.5)
         noise = normal(R, view.size)
         if grain > 0.8:
