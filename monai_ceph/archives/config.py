@@ -29,6 +29,7 @@ __all__ = [
     "SelectionConfig",
     "SourceConfig",
     "TargetConfig",
+    "WorklistConfig",
 ]
 
 ObjectName = Literal["sr", "gsps", "sc", "pdf"]
@@ -198,6 +199,21 @@ class FhirTarget(DicomWebService):
     def objects(self) -> tuple[str, ...]:
         """What it gets."""
         return ("fhir",)
+
+
+class WorklistConfig(DicomWebService):
+    """A UPS-RS worklist from which a node takes work items."""
+
+    source: Name = Field(description="name of the source under sources.dicomweb that has the films")
+    station: str | None = Field(default=None, min_length=1, description="code value of the scheduled station")
+    procedure: str | None = Field(default=None, min_length=1, description="code value of the scheduled work item")
+    every_s: float = Field(default=30, ge=1, le=86400, description="seconds between two queries")
+
+    @model_validator(mode="after")
+    def _ours(self) -> WorklistConfig:
+        if self.station is None and self.procedure is None:
+            raise ValueError("station, procedure or both, so that the node takes only its own work items")
+        return self
 
 
 class _Polled(BaseModel):

@@ -20,6 +20,7 @@ from monai_ceph.archives.config import (
     SelectionConfig,
     SourceConfig,
     TargetConfig,
+    WorklistConfig,
 )
 
 __all__ = [
@@ -201,6 +202,7 @@ class NodeConfig(Section):
     detect: DetectConfig = DetectConfig()
     targets: TargetConfig
     sources: SourceConfig = SourceConfig()
+    worklists: tuple[WorklistConfig, ...] = ()
     retry: RetryConfig = RetryConfig()
     storage_commitment: tuple[Peer, ...] = Field(
         default=(),
@@ -208,3 +210,13 @@ class NodeConfig(Section):
     )
     http: HttpConfig | None = None
     audit_syslog: AuditSyslogConfig | None = None
+
+    @model_validator(mode="after")
+    def _worklists_have_sources(self) -> NodeConfig:
+        sources, names = {each.name for each in self.sources.dicomweb}, [each.name for each in self.worklists]
+        for each in self.worklists:
+            if each.source not in sources:
+                raise ValueError(f"worklists: {each.name}: there is no source {each.source} under sources.dicomweb")
+            if names.count(each.name) > 1:
+                raise ValueError(f"worklists: two are called {each.name}")
+        return self

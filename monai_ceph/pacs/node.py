@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pydicom import Dataset
 
 from monai_ceph.archives.config import DicomSource, DicomWebSource
+from monai_ceph.archives.dicomweb_source import DicomWebArchive
 from monai_ceph.archives.selection import Selection
 from monai_ceph.archives.sources import make_sources
 from monai_ceph.archives.targets import make_senders
@@ -33,6 +34,7 @@ from monai_ceph.pacs.receiver import FilmIntake, Receiver
 from monai_ceph.pacs.review_folder import ReviewFolder
 from monai_ceph.pacs.spool import instance_uid_of
 from monai_ceph.pacs.watch import Watch
+from monai_ceph.pacs.worklist_loop import WorklistLoop
 from monai_ceph.readers import read_radiograph
 from monai_ceph.work.film import MakeDetector
 from monai_ceph.work.options import Options
@@ -106,6 +108,12 @@ class Node:
             for source in make_sources(config.sources, config.ae_title)
             if polled[source.name].every_s is not None
         ]
+        self.worklists = [
+            WorklistLoop(*(each, DicomWebArchive(source), self.ledger, config.targets, self._deliver, self.intake.full))
+            for each in config.worklists
+            for source in config.sources.dicomweb
+            if source.name == each.source
+        ]
         self.inbox = InboxLoop(self.spool, self.intake, config.accept.timeout_s)
         self._recover()
         try:
@@ -121,8 +129,9 @@ class Node:
         # imported only here: without a page no web server is needed
         from monai_ceph.pacs.web import WebServer, make_app
 
-        more = [] if self.audit is None else [self.audit]
-        parts = (self.detection, self.commitments, self.inbox, *more)
+        audits = [] if self.audit is None else [self.audit]
+        more = [*audits, *self.worklists]
+        parts = (self.detection, self.commitments, self.inbox, *audits)
         loops = (self.deliveries, self.polls)
         watch = Watch(self.ledger, self.intake, self.receiver, *loops, parts, self._ended.is_set, more)
         app = make_app(
@@ -154,7 +163,7 @@ class Node:
         log("started", ae_title=self.config.ae_title, port=self.config.port, weights_sha256=weights)
         loops = [self.detection.run, *(delivery.run for delivery in self.deliveries), self.commitments.run]
         loops += [self.inbox.run, *(poll.run for poll in self.polls)]
-        loops += [each.run for each in (self.web, self.audit) if each is not None]
+        loops += [each.run for each in (self.web, self.audit, *self.worklists) if each is not None]
         threads = [threading.Thread(target=self._watched, args=(loop,), daemon=True) for loop in loops]
         threads.append(threading.Thread(target=self.receiver.serve, daemon=True))
         for thread in threads:
@@ -172,7 +181,7 @@ class Node:
         self._ended.set()
         self.receiver.close()
         wakes = [self.detection.wake, self.commitments.wake, *(loop.wake for loop in self.deliveries)]
-        for wake in (*wakes, *(loop.wake for loop in self.polls)):
+        for wake in (*wakes, *(loop.wake for loop in (*self.polls, *self.worklists))):
             wake.set()
         # the films at work are finished; an archive that trickles must not hold up the end for longer
         films, others = threads[0], threads[1:]
