@@ -267,7 +267,7 @@ class TargetConfig(Section):
 
     @model_validator(mode="after")
     def _distinct(self) -> TargetConfig:
-        names = [target.name for target in (*self.dicom, *self.dicomweb, *self.fhir)]
+        names = [each.name for each in self.dicom] + [each.name for each in (*self.dicomweb, *self.fhir)]
         if not names:
             raise ValueError("at least one target under dicom, dicomweb or fhir")
         _check_names("targets", *names)
@@ -276,5 +276,6 @@ class TargetConfig(Section):
     @property
     def objects(self) -> frozenset[str]:
         """The kinds of objects that any target gets."""
-        kinds: list[tuple[str, ...]] = [target.objects for target in (*self.dicom, *self.dicomweb, *self.fhir)]
+        kinds: list[tuple[str, ...]] = [each.objects for each in self.dicom]
+        kinds += [each.objects for each in self.dicomweb] + [each.objects for each in self.fhir]
         return frozenset(kind for each in kinds for kind in each)
