@@ -29,6 +29,7 @@ __all__ = [
     "SelectionConfig",
     "SourceConfig",
     "TargetConfig",
+    "WorklistConfig",
 ]
 
 ObjectName = Literal["sr", "gsps", "sc", "pdf"]
@@ -204,6 +205,21 @@ class FhirTarget(DicomWebService):
         return ("fhir",)
 
 
+class WorklistConfig(DicomWebService):
+    """A UPS-RS worklist from which a node takes work items."""
+
+    source: Name = Field(description="name of the source under sources.dicomweb that has the films")
+    station: str | None = Field(default=None, min_length=1, description="code value of the scheduled station")
+    procedure: str | None = Field(default=None, min_length=1, description="code value of the scheduled work item")
+    every_s: float = Field(default=30, ge=1, le=86400, description="seconds between two queries")
+
+    @model_validator(mode="after")
+    def _ours(self) -> WorklistConfig:
+        if self.station is None and self.procedure is None:
+            raise ValueError("station, procedure or both, so that the node takes only its own work items")
+        return self
+
+
 class _Polled(BaseModel):
     every_s: float | None = Field(
         default=None,
@@ -255,7 +271,7 @@ class TargetConfig(Section):
 
     @model_validator(mode="after")
     def _distinct(self) -> TargetConfig:
-        names = [target.name for target in (*self.dicom, *self.dicomweb, *self.fhir)]
+        names = [each.name for each in self.dicom] + [each.name for each in (*self.dicomweb, *self.fhir)]
         if not names:
             raise ValueError("at least one target under dicom, dicomweb or fhir")
         _check_names("targets", *names)
@@ -264,5 +280,6 @@ class TargetConfig(Section):
     @property
     def objects(self) -> frozenset[str]:
         """The kinds of objects that any target gets."""
-        kinds: list[tuple[str, ...]] = [target.objects for target in (*self.dicom, *self.dicomweb, *self.fhir)]
+        kinds: list[tuple[str, ...]] = [each.objects for each in self.dicom]
+        kinds += [each.objects for each in self.dicomweb] + [each.objects for each in self.fhir]
         return frozenset(kind for each in kinds for kind in each)

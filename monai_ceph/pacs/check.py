@@ -64,7 +64,8 @@ def check_node(config: NodeConfig) -> None:
             client_tls(server.tls, server.host)
     except OSError as error:
         raise CephError(f"a certificate or key cannot be used: {error}") from error
-    for ca in (service.ca for service in (*config.targets.dicomweb, *config.targets.fhir, *config.sources.dicomweb)):
+    services = (*config.targets.dicomweb, *config.targets.fhir, *config.sources.dicomweb, *config.worklists)
+    for ca in (service.ca for service in services):
         try:
             client_context(ca)
         except OSError as error:

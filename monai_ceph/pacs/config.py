@@ -20,6 +20,7 @@ from monai_ceph.archives.config import (
     SelectionConfig,
     SourceConfig,
     TargetConfig,
+    WorklistConfig,
 )
 from monai_ceph.reports.object_settings import DEFAULT_SETTINGS, ObjectSettings
 
@@ -223,6 +224,7 @@ class NodeConfig(Section):
     detect: DetectConfig = DetectConfig()
     targets: TargetConfig
     sources: SourceConfig = SourceConfig()
+    worklists: tuple[WorklistConfig, ...] = ()
     retry: RetryConfig = RetryConfig()
     storage_commitment: tuple[Peer, ...] = Field(
         default=(),
@@ -236,4 +238,14 @@ class NodeConfig(Section):
     def _reviews_to_propose_from(self) -> NodeConfig:
         if self.propose is not None and self.review_folder is None:
             raise ValueError("propose needs review_folder: a profile is learned from the reviews that are signed there")
+        return self
+
+    @model_validator(mode="after")
+    def _worklists_have_sources(self) -> NodeConfig:
+        sources, names = {each.name for each in self.sources.dicomweb}, [each.name for each in self.worklists]
+        for each in self.worklists:
+            if each.source not in sources:
+                raise ValueError(f"worklists: {each.name}: there is no source {each.source} under sources.dicomweb")
+            if names.count(each.name) > 1:
+                raise ValueError(f"worklists: two are called {each.name}")
         return self

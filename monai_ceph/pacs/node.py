@@ -16,6 +16,7 @@ from pydicom import Dataset
 
 from monai_ceph import weights
 from monai_ceph.archives.config import DicomSource, DicomWebSource
+from monai_ceph.archives.dicomweb_source import DicomWebArchive
 from monai_ceph.archives.selection import Selection
 from monai_ceph.archives.sources import make_sources
 from monai_ceph.archives.targets import make_senders
@@ -38,6 +39,7 @@ from monai_ceph.pacs.review_folder import ReviewFolder
 from monai_ceph.pacs.spool import instance_uid_of
 from monai_ceph.pacs.turn import Turn, wait_for_turn
 from monai_ceph.pacs.watch import Watch
+from monai_ceph.pacs.worklist_loop import WorklistLoop
 from monai_ceph.profiles import load_profile
 from monai_ceph.readers import read_radiograph
 from monai_ceph.work.film import MakeDetector
@@ -128,6 +130,12 @@ class Node:
             for source in make_sources(config.sources, config.ae_title)
             if polled[source.name].every_s is not None
         ]
+        self.worklists = [
+            WorklistLoop(*(each, DicomWebArchive(source), self.ledger, config.targets, self._deliver, self.intake.full))
+            for each in config.worklists
+            for source in config.sources.dicomweb
+            if source.name == each.source
+        ]
         self.inbox = InboxLoop(self.spool, self.intake, config.accept.timeout_s)
         self.proposals = self._make_proposals()
         self._recover()
@@ -153,8 +161,9 @@ class Node:
         from monai_ceph.pacs.stow_in import StowIn
         from monai_ceph.pacs.web import WebServer, from_this_page, make_app
 
-        more = [] if self.audit is None else [self.audit]
-        parts = (self.detection, self.commitments, self.inbox, *more)
+        audits = [] if self.audit is None else [self.audit]
+        more = [*audits, *self.worklists]
+        parts = (self.detection, self.commitments, self.inbox, *audits)
         watch = Watch(
             *(self.ledger, self.intake, self.receiver, self.deliveries, self.polls, parts),
             *(self._ended.is_set, self.proposals, more),
@@ -192,7 +201,7 @@ class Node:
         log("started", ae_title=self.config.ae_title, port=self.config.port, weights_sha256=weights)
         loops = [self.detection.run, *(delivery.run for delivery in self.deliveries), self.commitments.run]
         loops += [self.inbox.run, *(poll.run for poll in self.polls)]
-        loops += [each.run for each in (self.proposals, self.web, self.audit) if each is not None]
+        loops += [each.run for each in (self.proposals, self.web, self.audit, *self.worklists) if each is not None]
         threads = [threading.Thread(target=self._watched, args=(loop,), daemon=True) for loop in loops]
         threads.append(threading.Thread(target=self.receiver.serve, daemon=True))
         for thread in threads:
@@ -211,7 +220,7 @@ class Node:
         self.receiver.close()
         wakes = [self.detection.wake, self.commitments.wake, *(loop.wake for loop in self.deliveries)]
         wakes += [] if self.proposals is None else [self.proposals.wake]
-        for wake in (*wakes, *(loop.wake for loop in self.polls)):
+        for wake in (*wakes, *(loop.wake for loop in (*self.polls, *self.worklists))):
             wake.set()
         # the films at work are finished; an archive that trickles must not hold up the end for longer
         films, others = threads[0], threads[1:]

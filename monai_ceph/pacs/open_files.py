@@ -36,6 +36,8 @@ def needed_files(config: NodeConfig) -> int:
         *config.targets.fhir,
         *config.sources.dicom,
         *config.sources.dicomweb,
+        # each has a connection to its source, too
+        *(2 * config.worklists),
     )
     return (
         _OWN
