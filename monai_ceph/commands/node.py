@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["fetch", "node"]
 
-_MODULES = ("pynetdicom", "dicomweb_client", "fastapi", "uvicorn", "jinja2", "prometheus_client")
+_MODULES = ("pynetdicom", "dicomweb_client", "fastapi", "uvicorn", "python_multipart", "jinja2", "prometheus_client")
 
 # the node's files contain patient data: only its own user may read them, whatever umask the shell or service has
 _OWNER_ONLY = 0o077
@@ -73,11 +73,12 @@ def check(config: Config) -> None:
     Exit code: 0 if a node can run with this configuration, 2 if not.
     """
     with _settings(config) as settings:
-        from monai_ceph.pacs.check import open_to_others
+        from monai_ceph.pacs.check import open_to_others, unheard_reports
 
-        for folder in (settings.folder, settings.review_folder):
-            if folder is not None and (warning := open_to_others(folder)) is not None:
-                messages.print(warning, markup=False, highlight=False, soft_wrap=True)
+        folders = [each for each in (settings.folder, settings.review_folder) if each is not None]
+        warnings = [warning for folder in folders if (warning := open_to_others(folder)) is not None]
+        for warning in (*warnings, *unheard_reports(settings)):
+            messages.print(warning, markup=False, highlight=False, soft_wrap=True)
         console.print(f"{config}: ok", markup=False, highlight=False, soft_wrap=True)
 
 

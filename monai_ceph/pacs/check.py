@@ -19,7 +19,7 @@ from monai_ceph.reports.fhir_bundle import NO_FHIR
 from monai_ceph.storage.written_files import WrittenFiles
 from monai_ceph.work.config_trust import check_trust
 
-__all__ = ["check_folder", "check_node", "check_owner", "check_proposal", "open_to_others"]
+__all__ = ["check_folder", "check_node", "check_owner", "check_proposal", "open_to_others", "unheard_reports"]
 
 # what a node creates there, and what a new file system contains
 _OURS = {"incoming", "inbox", "queue", "dead", "objects"}
@@ -126,6 +126,17 @@ def open_to_others(folder: Path) -> str | None:
     if folder.exists() and (mode := folder.stat().st_mode) & 0o077:
         return f"{folder}: other users can read it (mode {mode & 0o777:o}). Run chmod 700 on it"
     return None
+
+
+def unheard_reports(config: NodeConfig) -> list[str]:
+    """Return a warning for each target whose report on storage commitment the node may reject."""
+    titles = config.accept.calling_ae_titles
+    return [
+        f"targets.dicom {target.name}: its reports on storage commitment are rejected unless the AE title "
+        f"that it calls by, such as {target.ae_title}, is in accept.calling_ae_titles"
+        for target in config.targets.dicom
+        if target.commitment_s is not None and titles != "any" and target.ae_title not in titles
+    ]
 
 
 def check_owner(folder: Path) -> None:

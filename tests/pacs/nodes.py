@@ -41,7 +41,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until(what: Callable[[], Any], seconds: float = 30) -> Any:
+def wait_until(what: Callable[[], Any], seconds: float = 120) -> Any:
     """Return the first true answer."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -146,7 +146,7 @@ class RunningNode:
         lines = [line for line in self.log.read_text().splitlines() if line.startswith("{")]
         return [event for event in map(json.loads, lines) if event["event"] == name]
 
-    def wait_for(self, name: str, count: int = 1, seconds: float = 30) -> list[dict[str, Any]]:
+    def wait_for(self, name: str, count: int = 1, seconds: float = 120) -> list[dict[str, Any]]:
         """Wait until an event was said so often."""
         try:
             wait_until(lambda: len(self.events(name)) >= count, seconds)

@@ -66,7 +66,7 @@ class Pair:
         seconds: that a film takes.
     """
 
-    def __init__(self, folder: Path, values: dict[str, Any], lease_s: float = 1, seconds: float = 0) -> None:
+    def __init__(self, folder: Path, values: dict[str, Any], lease_s: float = 3, seconds: float = 0) -> None:
         self.members: list[Member] = []
         for name in ("a", "b"):
             place = folder / name
@@ -88,9 +88,7 @@ class Pair:
 
     def start(self) -> None:
         """Start what does not run, and wait until one works."""
-        for each in self.members:
-            if each.process is None or each.process.poll() is not None:
-                each.start()
+        self.restart()
         self.working()
 
     def kill(self) -> None:
@@ -114,16 +112,27 @@ class Pair:
         """Pause the one that works until the other one does, and a moment longer; then let it go on, and start it."""
         one = self.working()
         one.stop_still()
-        wait_until(self.other(one).works, 60)
+        wait_until(self.other(one).works, 120)
         time.sleep(self._lease_s)
         one.go_on()
         assert one.process is not None
         assert one.process.wait(timeout=60) == _LOST_TURN
         one.start()
 
-    def working(self, seconds: float = 60) -> Member:
+    def restart(self) -> None:
+        """Start what has ended, as a service manager does: a node may also lose its turn on a machine that is busy."""
+        for each in self.members:
+            if each.process is None or each.process.poll() is not None:
+                each.start()
+
+    def working(self, seconds: float = 120) -> Member:
         """Wait for the one that works."""
-        found: Member = wait_until(lambda: next((each for each in self.members if each.works()), None), seconds)
+
+        def one() -> Member | None:
+            self.restart()
+            return next((each for each in self.members if each.works()), None)
+
+        found: Member = wait_until(one, seconds)
         return found
 
     def other(self, one: Member) -> Member:
@@ -136,7 +145,7 @@ class Pair:
 
 
 @contextmanager
-def pair(folder: Path, values: dict[str, Any], lease_s: float = 1, seconds: float = 0) -> Iterator[Pair]:
+def pair(folder: Path, values: dict[str, Any], lease_s: float = 3, seconds: float = 0) -> Iterator[Pair]:
     """Run two nodes, and kill them in the end."""
     both = Pair(folder, values, lease_s, seconds)
     try:

@@ -24,6 +24,8 @@ from pynetdicom.sop_class import (
     StorageCommitmentPushModelInstance,
 )
 
+from monai_ceph.pacs.check import unheard_reports
+from monai_ceph.pacs.config import NodeConfig
 from monai_ceph.pacs.folder import LEDGER
 
 UID = "1.2.3.1.3"
@@ -212,3 +214,12 @@ def test_an_archive_that_cannot_be_asked(tmp_path: Path, commits: bool, answer: 
             assert node.wait_for("target failed", 2)[-1]["cause"] == cause
             assert state(node) == "detected"
             wait_until(lambda: max(pacs.stored.values()) >= 2)
+
+
+def test_a_report_that_would_be_rejected_is_said_before(tmp_path: Path) -> None:
+    values = settings(tmp_path)
+    values["targets"]["dicom"][0]["commitment_s"] = 60
+    (warning,) = unheard_reports(NodeConfig.model_validate(values))
+    assert "such as PACS, is in accept.calling_ae_titles" in warning
+    values["accept"]["calling_ae_titles"].append("PACS")
+    assert unheard_reports(NodeConfig.model_validate(values)) == []
