@@ -34,7 +34,7 @@ def films(tmp_path: Path, film: Path, dicom: Path) -> Path:
     return root
 
 
-def test_with_trained_weights_a_phantom_needs_no_force(self, films: Path, tmp_path: Path) -> None:
+def test_with_trained_weights_a_phantom_needs_no_force(films: Path, tmp_path: Path) -> None:
     result = run("detect", films, "--out", tmp_path / "out", "--formats", "csv,parquet", *QUICK)
     assert result.exit_code == 1, result.output
     assert "5 films: 2 done, 0 uncertain, 1 rejected, 2 failed." in result.stdout
@@ -43,7 +43,7 @@ def test_with_trained_weights_a_phantom_needs_no_force(self, films: Path, tmp_pa
     assert statuses.count("ok") >= 30
 
 
-def test_a_folder_with_films_and_others(self, films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_with_films_and_others(films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From a shell, in another process. With --force, so that the quality of the weights does not matter."""
     arguments = ["detect", "films", "--out", "out", "--force", *QUICK]
     command = [sys.executable, "-m", "monai_ceph", *arguments]
@@ -108,7 +108,7 @@ def test_a_folder_with_films_and_others(self, films: Path, tmp_path: Path, monke
     assert (out / "landmarks.csv").read_text(encoding="utf-8").splitlines() == lines
 
 
-def test_all_done(self, film: Path, tmp_path: Path) -> None:
+def test_all_done(film: Path, tmp_path: Path) -> None:
     result = run("detect", film, "--out", tmp_path / "out", "--force", "--formats", "csv", *QUICK)
     assert result.exit_code == 0, result.output
     assert not (tmp_path / "out" / "overlays").exists()
@@ -116,7 +116,7 @@ def test_all_done(self, film: Path, tmp_path: Path) -> None:
     assert table(tmp_path / "out" / "errors.csv") == []
 
 
-def test_nothing_done(self, tmp_path: Path) -> None:
+def test_nothing_done(tmp_path: Path) -> None:
     (tmp_path / "text.dcm").write_text("no film")
     result = run("detect", tmp_path, tmp_path / "nowhere.dcm", "--out", tmp_path / "out", *QUICK)
     assert result.exit_code == 2
@@ -129,7 +129,7 @@ def test_nothing_done(self, tmp_path: Path) -> None:
     assert f"{tmp_path / 'nowhere.dcm'}: no such file or folder" in result.stderr.splitlines()
 
 
-def test_brackets_in_names_are_not_markup(self, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_brackets_in_names_are_not_markup(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("[a] film[1].png").write_bytes(film.read_bytes())
     result = run("detect", "[a] film[1].png", "--out", tmp_path / "[b]", "--force", "--formats", "csv", *QUICK)
@@ -138,13 +138,13 @@ def test_brackets_in_names_are_not_markup(self, film: Path, tmp_path: Path, monk
     assert str(tmp_path / "[b]") in result.stdout
 
 
-def test_names_path_and_deidentify_cannot_be_used_together(self, films: Path, tmp_path: Path) -> None:
+def test_names_path_and_deidentify_cannot_be_used_together(films: Path, tmp_path: Path) -> None:
     result = run("detect", films, "--out", tmp_path / "out", "--names", "path", "--deidentify")
     assert result.exit_code == 2
     assert "--names path and --deidentify cannot be used together" in result.output
 
 
-def test_restart_deletes_earlier_results(self, films: Path, tmp_path: Path) -> None:
+def test_restart_deletes_earlier_results(films: Path, tmp_path: Path) -> None:
     film = films / "visit 2" / "constant.png"
     command = ("detect", film, "--out", tmp_path / "out", "--formats", "csv", *QUICK)
     for options in ((), ("--restart",)):
@@ -153,7 +153,7 @@ def test_restart_deletes_earlier_results(self, films: Path, tmp_path: Path) -> N
     assert "1 of them were done before." in run(*command).output
 
 
-def test_a_name_that_is_not_utf_8(self, dicom: Path, tmp_path: Path) -> None:
+def test_a_name_that_is_not_utf_8(dicom: Path, tmp_path: Path) -> None:
     path = os.fsdecode(os.fsencode(tmp_path) + b"/M\xfcller.dcm")
     try:
         Path(path).write_bytes(dicom.read_bytes())
@@ -164,14 +164,14 @@ def test_a_name_that_is_not_utf_8(self, dicom: Path, tmp_path: Path) -> None:
     assert {row["film"] for row in table(tmp_path / "out" / "landmarks.csv")} == {"M\\xfcller.dcm"}
 
 
-def test_an_empty_folder(self, tmp_path: Path) -> None:
+def test_an_empty_folder(tmp_path: Path) -> None:
     (tmp_path / "films").mkdir()
     message = one_line(run("detect", tmp_path / "films", "--out", tmp_path / "out", *QUICK))
     assert message == f"no film in {tmp_path / 'films'}"
     assert not (tmp_path / "out").exists()
 
 
-def test_a_file_in_place_of_the_folder(self, film: Path, tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_folder(film: Path, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
     message = one_line(run("detect", film, "--out", tmp_path / "out", *QUICK))
     assert message == f"--out {tmp_path / 'out'} is a file, and must be a folder"
@@ -180,7 +180,7 @@ def test_a_file_in_place_of_the_folder(self, film: Path, tmp_path: Path) -> None
     assert (tmp_path / "out").read_text() == "a file"
 
 
-def test_results_that_cannot_be_written(self, film: Path, tmp_path: Path) -> None:
+def test_results_that_cannot_be_written(film: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / ".run.unfinished").write_text("a file")
     message = one_line(run("detect", film, "--out", tmp_path / "out", *QUICK), code=3)
@@ -198,45 +198,45 @@ def test_results_that_cannot_be_written(self, film: Path, tmp_path: Path) -> Non
         ),
     ],
 )
-def test_options_that_make_no_sense(self, film: Path, tmp_path: Path, options: tuple[str, ...], message: str) -> None:
+def test_options_that_make_no_sense(film: Path, tmp_path: Path, options: tuple[str, ...], message: str) -> None:
     assert one_line(run("detect", film, "--out", tmp_path / "out", *options)) == message
     assert not (tmp_path / "out").exists()
 
 
-def test_no_workers(self, film: Path, tmp_path: Path) -> None:
+def test_no_workers(film: Path, tmp_path: Path) -> None:
     assert run("detect", film, "--out", tmp_path / "out", "--workers", "0").exit_code == 2
 
 
 @pytest.mark.parametrize("value", ["0", "-0.1", "nan", "inf", "100"])
-def test_an_impossible_pixel_spacing_is_refused(self, film: Path, tmp_path: Path, value: str) -> None:
+def test_an_impossible_pixel_spacing_is_refused(film: Path, tmp_path: Path, value: str) -> None:
     message = one_line(run("detect", film, "--out", tmp_path / "out", f"--pixel-spacing={value}", *QUICK))
     assert message.startswith("--pixel-spacing ")
     assert "mm" in message
 
 
-def test_a_pixel_spacing_that_is_not_a_number_is_refused(self, film: Path, tmp_path: Path) -> None:
+def test_a_pixel_spacing_that_is_not_a_number_is_refused(film: Path, tmp_path: Path) -> None:
     result = run("detect", film, "--out", tmp_path / "out", "--pixel-spacing", "0,1")
     assert result.exit_code == 2
     assert "--pixel-spacing" in result.stderr
 
 
-def test_a_device_that_is_not_there(self, film: Path, tmp_path: Path) -> None:
+def test_a_device_that_is_not_there(film: Path, tmp_path: Path) -> None:
     message = one_line(run("detect", film, "--out", tmp_path / "out", "--device", "gpu"))
     assert message.startswith("device gpu cannot be used: ")
 
 
-def test_a_config_that_is_not_there(self, film: Path, tmp_path: Path) -> None:
+def test_a_config_that_is_not_there(film: Path, tmp_path: Path) -> None:
     message = one_line(run("detect", film, "--out", tmp_path / "out", "--config", tmp_path / "a.json"))
     assert message == f"{tmp_path / 'a.json'}: cannot be read as a config: No such file or directory"
 
 
-def test_no_out(self, film: Path) -> None:
+def test_no_out(film: Path) -> None:
     result = run("detect", film)
     assert result.exit_code == 2
     assert "--out" in result.stderr
 
 
-def test_a_persons_table_in_the_folder_of_results_is_refused(self, tmp_path: Path) -> None:
+def test_a_persons_table_in_the_folder_of_results_is_refused(tmp_path: Path) -> None:
     own = tmp_path / "own"
     own.mkdir()
     save_grey(own / "film.png", np.zeros((64, 48)))
@@ -248,7 +248,7 @@ def test_a_persons_table_in_the_folder_of_results_is_refused(self, tmp_path: Pat
     assert {path.name for path in own.iterdir()} == {"film.png", "landmarks.csv"}
 
 
-def test_two_films_with_one_uid_are_exit_code_1(self, dicom: Path, tmp_path: Path) -> None:
+def test_two_films_with_one_uid_are_exit_code_1(dicom: Path, tmp_path: Path) -> None:
     films = tmp_path / "films"
     films.mkdir()
     for number in range(2):

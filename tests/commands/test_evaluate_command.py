@@ -15,7 +15,7 @@ from monai_ceph.landmarks import NAMES
 from monai_ceph.reports.json_result import may_replace
 
 
-def test_the_figures_printed_are_those_in_the_json(self, phantoms: Path, tmp_path: Path) -> None:
+def test_the_figures_printed_are_those_in_the_json(phantoms: Path, tmp_path: Path) -> None:
     result = run("evaluate", phantoms, "--json", tmp_path / "new" / "figures.json", *QUICK)
     assert result.exit_code == 0, result.output
     figures = json.loads((tmp_path / "new" / "figures.json").read_text(), parse_constant=pytest.fail)
@@ -35,7 +35,7 @@ def test_the_figures_printed_are_those_in_the_json(self, phantoms: Path, tmp_pat
         assert expected in printed, (row, result.stdout)
 
 
-def test_the_overall_row_is_the_mean_of_the_landmarks(self, phantoms: Path, tmp_path: Path) -> None:
+def test_the_overall_row_is_the_mean_of_the_landmarks(phantoms: Path, tmp_path: Path) -> None:
     result = run("evaluate", phantoms, "--method", "global", "--json", tmp_path / "a.json", "--device", "cpu")
     assert result.exit_code == 0, result.output
     # figures of an earlier evaluation may be replaced
@@ -46,7 +46,7 @@ def test_the_overall_row_is_the_mean_of_the_landmarks(self, phantoms: Path, tmp_
         assert figures["rows"][0][key] == pytest.approx(mean, abs=1e-6)
 
 
-def test_landmarks_without_annotation_are_null_in_the_json(self, phantoms: Path, tmp_path: Path) -> None:
+def test_landmarks_without_annotation_are_null_in_the_json(phantoms: Path, tmp_path: Path) -> None:
     for path in phantoms.glob("*.png"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     lines = (phantoms / "landmarks.csv").read_text().splitlines()
@@ -59,7 +59,7 @@ def test_landmarks_without_annotation_are_null_in_the_json(self, phantoms: Path,
     assert figures["rows"][0]["mre_mm"] > 0
 
 
-def test_without_a_known_scale(self, phantoms: Path, tmp_path: Path) -> None:
+def test_without_a_known_scale(phantoms: Path, tmp_path: Path) -> None:
     (tmp_path / "001.png").write_bytes((phantoms / "001.png").read_bytes())
     (tmp_path / "landmarks.csv").write_text("file,symbol,x,y\n001.png,S,1,2\n")
     message = one_line(run("evaluate", tmp_path, *QUICK))
@@ -68,7 +68,7 @@ def test_without_a_known_scale(self, phantoms: Path, tmp_path: Path) -> None:
     assert "pixel_spacing" in message
 
 
-def test_a_scale_for_a_dataset_that_states_none(self, phantoms: Path, tmp_path: Path) -> None:
+def test_a_scale_for_a_dataset_that_states_none(phantoms: Path, tmp_path: Path) -> None:
     (tmp_path / "001.png").write_bytes((phantoms / "001.png").read_bytes())
     lines = [line.split(",") for line in (phantoms / "landmarks.csv").read_text().splitlines() if "002" not in line]
     (tmp_path / "landmarks.csv").write_text("\n".join(",".join(line[:-1]) for line in lines) + "\n")
@@ -84,30 +84,30 @@ def test_a_scale_for_a_dataset_that_states_none(self, phantoms: Path, tmp_path: 
     )
 
 
-def test_no_dataset(self, tmp_path: Path) -> None:
+def test_no_dataset(tmp_path: Path) -> None:
     assert one_line(run("evaluate", tmp_path / "nowhere")) == f"{tmp_path / 'nowhere'}: no such folder"
     assert "landmarks.csv" in one_line(run("evaluate", tmp_path))
 
 
-def test_a_film_that_cannot_be_read(self, tmp_path: Path) -> None:
+def test_a_film_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("no image")
     (tmp_path / "landmarks.csv").write_text("file,symbol,x,y,pixel_spacing\na.png,S,1,2,0.1\n")
     assert str(tmp_path / "a.png") in one_line(run("evaluate", tmp_path, *QUICK))
 
 
-def test_a_folder_in_place_of_the_json(self, phantoms: Path, tmp_path: Path) -> None:
+def test_a_folder_in_place_of_the_json(phantoms: Path, tmp_path: Path) -> None:
     assert "--json" in one_line(run("evaluate", phantoms, "--json", tmp_path))
 
 
 @pytest.mark.parametrize("text", ["my notes", '{"landmarks": []}', "[" * 100_000, "[1]"])
-def test_a_file_that_it_did_not_write(self, phantoms: Path, tmp_path: Path, text: str) -> None:
+def test_a_file_that_it_did_not_write(phantoms: Path, tmp_path: Path, text: str) -> None:
     (tmp_path / "mine.json").write_text(text)
     message = one_line(run("evaluate", phantoms, "--json", tmp_path / "mine.json"))
     assert message == f"--json {tmp_path / 'mine.json'} was not written by evaluate. Move it, or choose another file"
     assert (tmp_path / "mine.json").read_text() == text
 
 
-def test_a_study_of_films_that_two_doctors_marked(self, phantoms: Path, tmp_path: Path) -> None:
+def test_a_study_of_films_that_two_doctors_marked(phantoms: Path, tmp_path: Path) -> None:
     root = tmp_path / "Aariz"
     as_aariz(phantoms, root)
     options = ["--method", "global", "--device", "cpu", "--measurements", "--challenge"]
@@ -136,7 +136,7 @@ def test_a_study_of_films_that_two_doctors_marked(self, phantoms: Path, tmp_path
 
 @pytest.mark.parametrize(("option", "name"), [("--out", "film_errors.csv"), ("--figures", "box_plots.svg")])
 def test_results_that_it_did_not_write_stop_it_before_the_work(
-    self, phantoms: Path, tmp_path: Path, option: str, name: str
+    phantoms: Path, tmp_path: Path, option: str, name: str
 ) -> None:
     (tmp_path / name).write_text("mine")
     message = one_line(run("evaluate", phantoms, option, tmp_path))
@@ -145,19 +145,19 @@ def test_results_that_it_did_not_write_stop_it_before_the_work(
     assert f"{option} {tmp_path / name} is a file" in one_line(run("evaluate", phantoms, option, tmp_path / name))
 
 
-def test_plots_without_matplotlib(self, phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plots_without_matplotlib(phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     message = one_line(run("evaluate", phantoms, "--figures", tmp_path))
     assert message == "matplotlib is not installed: pip install 'monai-ceph[figures]'"
 
 
-def test_a_split_of_another_dataset(self, phantoms: Path, tmp_path: Path) -> None:
+def test_a_split_of_another_dataset(phantoms: Path, tmp_path: Path) -> None:
     as_aariz(phantoms, tmp_path)
     message = one_line(run("evaluate", tmp_path, "--split", "test2"))
     assert "no split 'test2' with ground truth 'mean' in Aariz; it has train, valid, test" in message
 
 
-def test_unknown_values_of_options_are_refused(self, phantoms: Path) -> None:
+def test_unknown_values_of_options_are_refused(phantoms: Path) -> None:
     result = run("evaluate", phantoms, "--split", "test3")
     assert result.exit_code == 2
     assert "test1" in result.stderr
