@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -58,7 +58,7 @@ class GuardedHttp(H11Protocol):
         super().handle_events()
         if self.scope is not None:
             # the application starts only when the loop comes round
-            self.scope[EXTEND] = self._extend  # type: ignore[typeddict-unknown-key]
+            cast(Any, self.scope)[EXTEND] = self._extend
 
     def _extend(self, seconds: float) -> None:
         if self.cycle is not None and not self.cycle.response_complete:

@@ -126,7 +126,7 @@ class RunningNode:
     def start(self) -> None:
         """Start it, and wait until it listens."""
         process = self.spawn()
-        wait_until(lambda: listens(self.port) or process.poll() is not None, 90)
+        wait_until(lambda: listens(self.port) or process.poll() is not None, 240)
         assert process.poll() is None, self.log.read_text()
 
     def kill(self) -> None:
