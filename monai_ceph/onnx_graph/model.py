@@ -93,9 +93,12 @@ def _recipe(config: ConfigParser) -> _Recipe:
     """Return the parts of a config, with weights in the networks, or say which part the graph does not have."""
     for stage, file in used_weights(config).items():
         weights.load(config.get_parsed_content(f"{stage}_network_def"), file)
-    inferer, decoder = config.get_parsed_content("inferer"), config.get_parsed_content("decoder")
     if config["frame_transforms"]:
         raise CephError("frame_transforms must be empty for ONNX: the graph takes the film as it is read")
+    # an inferer with an error model cannot be built without it
+    has_pose = config["pose"] is not None
+    inferer = config.get_parsed_content("inferer") if has_pose else None
+    decoder = config.get_parsed_content("decoder")
     if not isinstance(inferer, AttentionGuidedInferer) or inferer.pose is None:
         raise CephError("ONNX needs a config with a pose, as bundles/inference.json has one")
     if not isinstance(inferer.local, SharedWindowsInferer):

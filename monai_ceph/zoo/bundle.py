@@ -73,9 +73,10 @@ def write_bundle(
     try:
         model, identity = _networks(inference), model_identity(inference)
         landmarks = list(inference.get_parsed_content("landmarks"))
-        # without a pose the mean shape is not used, and may be missing
-        mean_shape = inference.get_parsed_content("mean_shape") if inference["pose"] is not None else None
-        error_model = inference.get_parsed_content("error_model")
+        # without a pose neither is used, and the mean shape may be missing
+        has_pose = inference["pose"] is not None
+        mean_shape = inference.get_parsed_content("mean_shape") if has_pose else None
+        error_model = inference.get_parsed_content("error_model") if has_pose else None
     except RuntimeError as error:
         # the cause of MONAI's error says what is wrong
         raise CephError(f"the config does not work: {root_cause(error)}") from error

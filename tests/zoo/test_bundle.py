@@ -350,6 +350,12 @@ class TestOtherWeights:
         used = dict.fromkeys(weights.STAGES, str(tmp_path / "model.pt"))
         assert weights.bundled_error_model(str(bundle / "models" / "errors.json"), used) is None
 
+    def test_a_recipe_without_a_pose_has_none(self, tmp_path: Path) -> None:
+        (tmp_path / "own.json").write_text(json.dumps({"pose": None}))
+        written = write_bundle(tmp_path, [tmp_path / "own.json"], torchscript=False).folder
+        assert not (written / "models" / "errors.json").exists()
+        assert json.loads((written / "configs" / "inference.json").read_text())["error_model"] is None
+
     def test_a_file_that_does_not_say_whose_it_is(self) -> None:
         file = str(Path(weights.__file__).with_name("errors.json"))
         with pytest.raises(CephError, match=r"errors\.json: no error model of a bundle: it lacks stages"):
