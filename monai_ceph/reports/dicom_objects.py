@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -199,7 +199,7 @@ def complete(
     return moment.strftime("%Y%m%d%H%M%S%z")
 
 
-def _zone(patient: Dataset, moment: datetime, settings: ObjectSettings) -> timezone | None:
+def _zone(patient: Dataset, moment: datetime, settings: ObjectSettings) -> tzinfo | None:
     """Return the film's time zone, else the clinic's at the time of the study; None if neither is known.
 
     One offset holds for all dates and times of an object, so it has to be that of the study, also after the clocks

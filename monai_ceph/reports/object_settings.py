@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta, tzinfo
+from datetime import timezone as utc_offset
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
@@ -142,7 +143,7 @@ class ObjectSettings(BaseModel):
         }
         return [each for each in measurements if each.symbol in symbols]
 
-    def offset_at(self, moment: datetime) -> timezone | None:
+    def offset_at(self, moment: datetime) -> tzinfo | None:
         """Return the clinic's offset from UTC at a time there; None if no zone is set.
 
         Args:
@@ -156,7 +157,7 @@ class ObjectSettings(BaseModel):
             local = moment.replace(tzinfo=zone) if moment.tzinfo is None else moment.astimezone(zone)
             fixed = local.utcoffset() or timedelta()
         # DICOM has no seconds here; offsets had them before 1972
-        return timezone(timedelta(minutes=round(fixed.total_seconds() / 60)))
+        return utc_offset(timedelta(minutes=round(fixed.total_seconds() / 60)))
 
 
 DEFAULT_SETTINGS = ObjectSettings()
