@@ -19,7 +19,7 @@ LOCKED := --require-hashes --no-deps -r requirements/
 # For single extras. pip takes no hashes here, because this package has none.
 PINS := $(VENV)/pins.txt
 
-.PHONY: help web setup label map optional demo review test pytest paper docs conformance lint types lock clean
+.PHONY: help web setup label map optional demo review test pytest paper docs conformance lint types lock sbom audit clean
 
 help:
 	@echo "make demo      set up, draw synthetic DICOM cephalograms in demo/, detect on them, print the error, write reports"
@@ -37,6 +37,8 @@ help:
 	@echo "make pytest    set up, run the tests only; TESTS=tests/batch runs those of a folder"
 	@echo "make types     set up, run mypy"
 	@echo "make lock      set up, then pin the newest versions of all packages in requirements/"
+	@echo "make sbom      write monai-ceph.cdx.json, the packages of a plain installation (CycloneDX)"
+	@echo "make audit     look up known vulnerabilities of all pinned packages"
 	@echo "make clean     remove $(VENV), demo and what builds left"
 
 setup: $(VENV)/.installed
@@ -126,8 +128,39 @@ lock: setup
 	$(PIP) install uv
 	$(BIN)/uv $(LOCK) $(EXTRAS:%=--extra %) --output-file requirements/lock-optional.txt
 	$(BIN)/uv $(LOCK) --constraint requirements/lock-optional.txt --output-file requirements/lock.txt
-	$(BIN)/uv pip compile requirements/release.in --universal --python-version 3.12 --generate-hashes --no-header --no-annotate \
+	$(BIN)/uv pip compile requirements/release.in --universal --python-version 3.10 --generate-hashes --no-header --no-annotate \
 		--quiet --upgrade --output-file requirements/release.txt
+
+SUPPLY := build/supply
+IN_NEW := $(SUPPLY)/installed/bin/python -m pip --disable-pip-version-check --quiet
+
+$(SUPPLY)/tools/.installed: requirements/release.txt
+	$(PYTHON) -m venv $(SUPPLY)/tools
+	$(SUPPLY)/tools/bin/python -m pip --disable-pip-version-check --quiet install $(LOCKED)release.txt
+	@touch $@
+
+# the release names its wheel; otherwise one is built
+WHEEL ?= $(SUPPLY)/dist/*.whl
+
+# Hashes are checked while all pinned packages are fetched. Of these, only what the wheel needs is installed.
+sbom: $(SUPPLY)/tools/.installed
+	rm -rf $(SUPPLY)/installed $(SUPPLY)/wheels $(SUPPLY)/dist
+	$(SUPPLY)/tools/bin/python -m build --no-isolation --wheel --outdir $(SUPPLY)/dist . >/dev/null
+	$(PYTHON) -m venv $(SUPPLY)/installed
+	$(IN_NEW) wheel $(LOCKED)lock.txt --wheel-dir $(SUPPLY)/wheels
+	sed -n 's/^\([a-z0-9].*[^ \]\) *\\$$/\1/p' requirements/lock.txt >$(SUPPLY)/pins.txt
+	$(IN_NEW) install $(TORCH_INDEX) "$(TORCH)" -c $(SUPPLY)/pins.txt
+	$(IN_NEW) install --no-index --find-links $(SUPPLY)/wheels -c $(SUPPLY)/pins.txt $(WHEEL)
+	$(SUPPLY)/tools/bin/cyclonedx-py environment $(SUPPLY)/installed --pyproject pyproject.toml \
+		--output-format JSON --output-file monai-ceph.cdx.json
+
+# Strict: a package that the database does not know is an error, too. IGNORE names vulnerabilities that do not matter here.
+IGNORE ?=
+AUDIT = $(SUPPLY)/tools/bin/pip-audit --strict --disable-pip $(IGNORE:%=--ignore-vuln %)
+audit: $(SUPPLY)/tools/.installed
+	echo "$(TORCH)" >$(SUPPLY)/torch.txt
+	$(AUDIT) --no-deps -r $(SUPPLY)/torch.txt
+	$(AUDIT) --require-hashes -r requirements/lock-optional.txt -r requirements/release.txt
 
 clean:
 	rm -rf $(VENV) demo build dist site *.egg-info

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 import os
 import re
 import shutil
@@ -15,6 +17,8 @@ import yaml
 
 import monai_ceph
 from monai_ceph import __version__, folders
+from monai_ceph.commands.label import label
+from monai_ceph.commands.review import serve
 
 ROOT = Path(__file__).parents[1]
 LINKS = ("bundles", "transforms")
@@ -147,3 +151,55 @@ def test_actions_of_the_release_are_pinned_to_commits() -> None:
     # only the job that publishes may do so, and it runs no code of the repository
     assert jobs["publish"]["permissions"] == {"id-token": "write"}
     assert all("run" not in step for step in jobs["publish"]["steps"])
+
+
+def test_a_release_stops_at_known_vulnerabilities_and_has_a_bill_of_materials() -> None:
+    """The steps are targets of make, so that they can be run by hand."""
+    steps = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text())["jobs"]["build"]["steps"]
+    commands = [step.get("run", "") for step in steps]
+    used = [step.get("uses", "").partition("@")[0] for step in steps]
+    (audit,) = (at for at, command in enumerate(commands) if command.startswith("make audit"))
+    (bill,) = (at for at, command in enumerate(commands) if command.startswith("make sbom"))
+    assert audit < bill < used.index("actions/attest-sbom")
+    assert 'WHEEL="$(ls dist/*.whl)"' in commands[bill]
+    rules = (ROOT / "Makefile").read_text()
+    tools = (ROOT / "requirements" / "release.in").read_text().split()
+    assert "pip-audit --strict" in rules
+    assert "cyclonedx-py environment" in rules
+    assert {"pip-audit", "cyclonedx-bom"} <= set(tools)
+    file = steps[used.index("actions/attest-sbom")]["with"]["sbom-path"]
+    assert f"--output-file {file}\n" in rules
+
+
+def test_the_container_starts_from_a_digest() -> None:
+    text = (ROOT / "deploy" / "Containerfile").read_text()
+    sources = [line.split()[1] for line in text.splitlines() if line.startswith("FROM ")]
+    assert re.fullmatch(r"docker\.io/library/python:3\.12-slim-bookworm@sha256:[0-9a-f]{64}", sources[0])
+    # all further stages are made of this one
+    assert set(sources[1:]) == {"base"}
+    assert "USER 10001\n" in text
+    (check,) = re.findall(r"^HEALTHCHECK .*\\\n +CMD (.*)$", text, re.MULTILINE)
+    # no port: the node's configuration has it
+    assert json.loads(check) == ["monai-ceph", "node", "health", "--config", "/etc/monai-ceph/node.yaml"]
+    updates = yaml.safe_load((ROOT / ".github" / "dependabot.yml").read_text())["updates"]
+    assert {(each["package-ecosystem"], each["directory"]) for each in updates} >= {
+        ("docker", "/deploy"),
+        ("github-actions", "/"),
+    }
+
+
+def test_makefile_and_container_install_the_same_torch() -> None:
+    (wanted,) = re.findall(r"^TORCH := (torch==\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert f'"{wanted}"' in (ROOT / "deploy" / "Containerfile").read_text()
+
+
+def test_the_policy_names_the_ports_that_listen() -> None:
+    text = (ROOT / "SECURITY.md").read_text()
+    node = yaml.safe_load((ROOT / "deploy" / "node.yaml").read_text())
+    ports = {"node`, DICOM": node["port"], "node`, HTTP": node["http"]["port"], "review`": 8010, "label`": 8000}
+    for name, port in ports.items():
+        assert f"| `{name} | {port} |" in text
+    for command, port in ((serve, 8010), (label, 8000)):
+        assert inspect.signature(command).parameters["port"].default == port
+    for link in re.findall(r"\]\(([^)#]+)", text):
+        assert (ROOT / link).exists(), link
