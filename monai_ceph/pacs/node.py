@@ -38,7 +38,7 @@ from monai_ceph.pacs.receiver import FilmIntake, Receiver
 from monai_ceph.pacs.review_folder import ReviewFolder
 from monai_ceph.pacs.spool import instance_uid_of
 from monai_ceph.pacs.turn import Turn, wait_for_turn
-from monai_ceph.pacs.watch import Watch
+from monai_ceph.pacs.watch import Troubled, Watch, Watched
 from monai_ceph.pacs.worklist_loop import WorklistLoop
 from monai_ceph.profiles import load_profile
 from monai_ceph.readers import read_radiograph
@@ -162,8 +162,8 @@ class Node:
         from monai_ceph.pacs.web import WebServer, from_this_page, make_app
 
         audits = [] if self.audit is None else [self.audit]
-        more = [*audits, *self.worklists]
-        parts = (self.detection, self.commitments, self.inbox, *audits)
+        more: list[Watched] = [*audits, *self.worklists]
+        parts: list[Troubled] = [self.detection, self.commitments, self.inbox, *audits]
         watch = Watch(
             *(self.ledger, self.intake, self.receiver, self.deliveries, self.polls, parts),
             *(self._ended.is_set, self.proposals, more),
@@ -220,7 +220,8 @@ class Node:
         self.receiver.close()
         wakes = [self.detection.wake, self.commitments.wake, *(loop.wake for loop in self.deliveries)]
         wakes += [] if self.proposals is None else [self.proposals.wake]
-        for wake in (*wakes, *(loop.wake for loop in (*self.polls, *self.worklists))):
+        wakes += [*(loop.wake for loop in self.polls), *(loop.wake for loop in self.worklists)]
+        for wake in wakes:
             wake.set()
         # the films at work are finished; an archive that trickles must not hold up the end for longer
         films, others = threads[0], threads[1:]

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydicom import Dataset, dcmread, uid
 from pydicom.filereader import read_file_meta_info
@@ -112,13 +113,10 @@ class FilmIntake:
                 film = self.ledger.film_of(key)
                 if film is not None:
                     self.spool.settle(self.ledger, film.id)
+            details: dict[str, Any] = {} if address is None else {"address": address}
+            event = "received" if receipt.new else "received again"
             # while nobody else can move or remove the file
-            log(
-                "received" if receipt.new else "received again",
-                about=self.spool.film(key),
-                **{"uid": sop_uid, "sender": sender, "bytes": size},
-                **({} if address is None else {"address": address}),
-            )
+            log(event, about=self.spool.film(key), uid=sop_uid, sender=sender, bytes=size, **details)
         if receipt.new:
             self.on_film()
         return receipt.new

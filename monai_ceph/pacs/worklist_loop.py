@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydicom import Dataset
 from pydicom.uid import generate_uid
@@ -206,7 +206,7 @@ class WorklistLoop:
                 raise
             log("work item was ended already", workitem=claim.uid, state=state, answer=str(error))
         self._claims.put(claim, stage="ended")
-        outcome = {"state": "CANCELED" if reasons else "COMPLETED", "reasons": reasons}
+        outcome: dict[str, Any] = {"state": "CANCELED" if reasons else "COMPLETED", "reasons": reasons}
         self._ledger.audit("work item ended", workitem=claim.uid, worklist=self._config.name, **outcome)
         log("work item ended", workitem=claim.uid, worklist=self._config.name, **outcome)
 
