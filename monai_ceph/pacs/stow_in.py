@@ -250,7 +250,10 @@ def _uids(path: Path) -> tuple[str, str]:
 
 def _answer(results: Sequence[tuple[int, str, str]]) -> Response:
     """Return the answer to a request (PS3.18 10.5.3). No Retrieve URL: the node is no archive."""
-    answer, stored, failed, others = Dataset(), [], [], []
+    answer = Dataset()
+    stored: list[Dataset] = []
+    failed: list[Dataset] = []
+    others: list[Dataset] = []
     for status, sop_class, instance in results:
         item = Dataset()
         if status != SUCCESS:
