@@ -111,7 +111,7 @@ $(VENV)/.docs: $(VENV)/.installed
 	@touch $@
 
 # the smaller lock takes its versions from the larger one
-EXTRAS := label ray s3-tests onnx pacs node-tests viewer-tests pretrained docs report review
+EXTRAS := label ray s3-tests onnx pacs node-tests viewer-tests pretrained docs report review fhir
 LOCK := pip compile pyproject.toml --universal --python-version 3.10 --generate-hashes --no-header --no-annotate --quiet \
 	--override requirements/no-torch.txt --upgrade --extra dev
 lock: setup
