@@ -24,6 +24,7 @@ GUARDS = {
     "pynetdicom": "pacs",
     "monailabel": "label",
     "itkwasm_dicom_wasi": "viewer-tests",
+    "fhir": "fhir",
     "selenium": "node-tests",
     "reportlab": "report",
     "schemathesis": "node-tests",

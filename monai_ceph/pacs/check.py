@@ -15,7 +15,7 @@ from monai_ceph.pacs.open_files import check_open_files
 from monai_ceph.pacs.receiver import server_tls
 from monai_ceph.profiles import load_profile
 from monai_ceph.profiles.profile import check_text
-from monai_ceph.reports.fhir_bundle import NO_FHIR
+from monai_ceph.reports.fhir_reference import NO_FHIR
 from monai_ceph.storage.written_files import WrittenFiles
 from monai_ceph.work.config_trust import check_trust
 

@@ -22,7 +22,7 @@ from monai_ceph.pacs.config import SpoolConfig
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.ledger_rows import Film
 from monai_ceph.readers.quiet_pydicom import quiet
-from monai_ceph.reports.fhir_bundle import bundle_reference
+from monai_ceph.reports.fhir_reference import bundle_reference
 from monai_ceph.reports.header_identity import ObjectReference
 from monai_ceph.storage.atomic import written_beside
 from monai_ceph.work.options import SENT_FORMATS, film_files

@@ -23,6 +23,7 @@ from monai_ceph.landmarks import CODING_SCHEME, Code
 from monai_ceph.readers.dicom_elements import is_uid, value
 from monai_ceph.reports import dicom_codes as codes
 from monai_ceph.reports.dicom_uids import derived_uid
+from monai_ceph.reports.fhir_reference import NO_FHIR
 from monai_ceph.reports.header_identity import ObjectReference, header_identity
 from monai_ceph.reports.measured_values import MEASUREMENT_CODES, UNITS, measurement_code
 from monai_ceph.reports.notes import NOTICE
@@ -30,10 +31,7 @@ from monai_ceph.reports.report_content import Signature
 from monai_ceph.result import Detection
 from monai_ceph.storage.atomic import written_beside
 
-__all__ = ["NO_FHIR", "bundle_reference", "fhir_bundle", "save_fhir"]
-
-NO_FHIR = "fhir.resources is not installed: pip install 'monai-ceph[fhir]'"
-"""Why there is no bundle."""
+__all__ = ["fhir_bundle", "save_fhir"]
 
 _SYSTEMS = {
     "UCUM": "http://unitsofmeasure.org",
@@ -109,13 +107,6 @@ def save_fhir(
     text = json.dumps(fhir_bundle(detection, source, replaces, signature), indent=2, ensure_ascii=False)
     with written_beside(target) as part:
         part.write_text(text + "\n", encoding="utf-8")
-
-
-def bundle_reference(path: Path) -> ObjectReference:
-    """Return the study and the identifier of a bundle that :func:`save_fhir` wrote."""
-    bundle = json.loads(path.read_text(encoding="utf-8"))
-    study = bundle["entry"][0]["resource"]["identifier"][0]["value"]
-    return ObjectReference(_uid(study), "", "", _uid(bundle["identifier"]["value"]))
 
 
 def _report_uid(detection: Detection, source: Dataset) -> str:
@@ -231,10 +222,6 @@ def _concept(code: Code) -> dict[str, Any]:
 
 def _identifier(uid: str) -> dict[str, str]:
     return {"system": _URI, "value": f"urn:oid:{uid}"}
-
-
-def _uid(value: str) -> str:
-    return value.removeprefix("urn:oid:")
 
 
 def _entry(resource: dict[str, Any], uid: str, identifier: str, update: bool) -> dict[str, Any]:

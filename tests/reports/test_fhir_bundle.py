@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 from monai_ceph.errors import CephError
 from monai_ceph.reports import fhir_bundle as module
 from monai_ceph.reports.deidentify import deidentified, deidentified_detection
-from monai_ceph.reports.fhir_bundle import bundle_reference, fhir_bundle, save_fhir
+from monai_ceph.reports.fhir_bundle import fhir_bundle, save_fhir
+from monai_ceph.reports.fhir_reference import bundle_reference
 from monai_ceph.reports.measured_values import MEASUREMENT_CODES, UNITS
 from monai_ceph.reports.notes import NOTICE
 from monai_ceph.reports.report_content import Signature
@@ -153,6 +154,6 @@ def test_detect_needs_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == "fhir" else find(name, *more))
-    result = CliRunner().invoke(app, ["detect", str(tmp_path), str(tmp_path / "out"), "--formats", "fhir"])
+    result = CliRunner().invoke(app, ["detect", str(tmp_path), "--out", str(tmp_path / "out"), "--formats", "fhir"])
     assert result.exit_code == 2
     assert "fhir is not installed: pip install 'monai-ceph[fhir]'" in result.output.replace("\n", " ")
