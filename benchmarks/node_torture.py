@@ -108,7 +108,7 @@ def torture(folder: Path, films: int, seconds: float, seed: int, pause: float = 
             _send_and_disturb(node, pacs, cutter, disk, films, seconds, chance, tally, pause)
             tally.disturbances["answers that lied or said nothing"] = liar.lies
             cutter.share = liar.share = 0.0
-            wait_until(lambda: _idle(node), 300 + films)
+            wait_until(lambda: _idle(node), 1200 + films)
             _count(node, pacs, tally)
             assert node.stop() == 0
         finally:
