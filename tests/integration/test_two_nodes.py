@@ -127,12 +127,14 @@ def test_the_working_node_is_paused(tmp_path: Path, values: dict[str, Any]) -> N
         deliver(both, made_film(1, PatientName="Corrected^Anna", PatientID="C1"))
         deliver(both, made_film(4))
         wait_until(lambda: done(both, 4), 120)
-        before = files(both)
+        # the row says so before the files are gone
+        wait_until(lambda: files(both) == [], 120)
+        before = rows(both)
         first.go_on()
         assert first.process is not None
         assert first.process.wait(timeout=120) == 3
         assert first.events("stopped")[-1]["cause"] == "another node has taken over"
-        assert files(both) == before
+        assert (rows(both), files(both)) == (before, [])
         deliver(both, made_film(5))
         wait_until(lambda: done(both, 5), 120)
     counts = Counter(film for film, _ in pacs.reports.values())
@@ -144,6 +146,13 @@ def test_the_working_node_is_paused(tmp_path: Path, values: dict[str, Any]) -> N
 
 def files(both: Pair) -> list[Path]:
     return [path for name in ("queue", "dead") for path in sorted((both.folder / name).rglob("*"))]
+
+
+def rows(both: Pair) -> list[Any]:
+    with closing(sqlite3.connect(both.folder / LEDGER, timeout=20)) as ledger:
+        return [
+            ledger.execute(f"SELECT * FROM {table}").fetchall() for table in ("films", "deliveries", "turns", "audit")
+        ]
 
 
 def name(member: Member) -> str:
