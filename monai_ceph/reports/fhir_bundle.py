@@ -27,6 +27,7 @@ from monai_ceph.reports.fhir_reference import NO_FHIR
 from monai_ceph.reports.header_identity import ObjectReference, header_identity
 from monai_ceph.reports.measured_values import MEASUREMENT_CODES, UNITS, measurement_code
 from monai_ceph.reports.notes import NOTICE
+from monai_ceph.reports.object_settings import CEPHALOGRAM
 from monai_ceph.reports.report_content import Signature
 from monai_ceph.result import Detection
 from monai_ceph.storage.atomic import written_beside
@@ -189,7 +190,7 @@ def _report(
         "identifier": [_identifier(uid)],
         "status": status,
         "category": [{"coding": [radiology]}],
-        "code": _concept(codes.RADIOGRAPHY),
+        "code": _concept(CEPHALOGRAM),
         "subject": _subject(source),
         **({"effectiveDateTime": taken} if taken else {}),
         "issued": issued.isoformat(timespec="seconds"),

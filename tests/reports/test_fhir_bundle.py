@@ -20,6 +20,7 @@ from monai_ceph.reports.fhir_bundle import fhir_bundle, save_fhir
 from monai_ceph.reports.fhir_reference import bundle_reference
 from monai_ceph.reports.measured_values import MEASUREMENT_CODES, UNITS
 from monai_ceph.reports.notes import NOTICE
+from monai_ceph.reports.object_settings import CEPHALOGRAM
 from monai_ceph.reports.report_content import Signature
 
 SIGNATURE = Signature("Dr Grey", datetime(2026, 2, 3, tzinfo=timezone.utc))
@@ -75,7 +76,7 @@ def test_the_report_refers_to_all(bundle: dict[str, Any]) -> None:
     assert len(report["result"]) == len(of_kind(bundle, "Observation"))
     assert [urls[each["reference"]] for each in report["imagingStudy"]] == ["ImagingStudy"]
     assert report["code"]["coding"] == [
-        {"system": "http://loinc.org", "code": "43468-8", "display": "XR unspecified body region"}
+        {"system": "http://loinc.org", "code": "43787-1", "display": CEPHALOGRAM.meaning}
     ]
     assert report["status"] == "preliminary"
     assert report["conclusion"].startswith(NOTICE)
