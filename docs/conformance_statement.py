@@ -54,7 +54,7 @@ def page() -> str:
 def _overview() -> list[str]:
     images = [(uid, uid in OBJECT_CLASSES, True) for uid in IMAGE_CLASSES]
     results = [(uid, True, False) for uid in OBJECT_CLASSES if uid not in IMAGE_CLASSES]
-    others = [(Verification, False, True), (StorageCommitmentPushModel, False, True)]
+    others = [(Verification, False, True), (StorageCommitmentPushModel, True, True)]
     others += [(StudyRootQueryRetrieveInformationModelFind, True, False)]
     others += [(StudyRootQueryRetrieveInformationModelMove, True, False)]
     rows = [
