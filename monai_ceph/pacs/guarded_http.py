@@ -64,7 +64,8 @@ class GuardedHttp(H11Protocol):
         if self.cycle is not None and not self.cycle.response_complete:
             self._restart(max(0.0, seconds), "a request that arrives too slowly")
 
-    def _restart(self, seconds: float = REQUEST_SECONDS, cause: str = "") -> None:
+    def _restart(self, seconds: float | None = None, cause: str = "") -> None:
+        seconds = REQUEST_SECONDS if seconds is None else seconds
         if self._timer is not None:
             self._timer.cancel()
         cause = cause or f"no complete HTTP request within {seconds:g} s"

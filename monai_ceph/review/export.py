@@ -201,6 +201,8 @@ def _write_objects(
             _write_dicom(files, names[kind], dataset)
         with quiet():
             for kind, name in names.items():
+                if not (out / name).exists():
+                    continue
                 written = dcmread(out / name, specific_tags=["SOPInstanceUID"])
                 known[kind, version.revision] = str(written.SOPInstanceUID)
     _write_fhir(files, film, path, revision, summary)

@@ -75,8 +75,8 @@ class TimedCheckpointSaver:
     def save(self, engine: Engine) -> None:
         """Save the run now. If several processes train, only the first one saves."""
         if idist.get_rank() == 0:
-            with written_beside(self._path) as part:
-                torch.save({name: each.state_dict() for name, each in self._save_dict.items()}, part)
+            with written_beside(self._path) as part, part.open("wb") as stream:
+                torch.save({name: each.state_dict() for name, each in self._save_dict.items()}, stream)
         self._saved_at = time.monotonic()
 
 

@@ -269,5 +269,6 @@ def export(checkpoint: str, target: str) -> None:
         raise CephError(f"{checkpoint}: not a checkpoint: {_cause(error)}") from error
     import torch
 
-    with written_beside(Path(target)) as part:
-        torch.save(half, part)
+    # not by its path, whose name would be part of the content
+    with written_beside(Path(target)) as part, part.open("wb") as stream:
+        torch.save(half, stream)

@@ -256,8 +256,9 @@ class TestNames:
         # a picture only where the film denies that it shows who it is; DICOM results only of DICOM films
         pictures = {f"overlays/{new}.png", f"tracings/{new}.png", f"tracings/{new}.svg"}
         objects = {f"{kind}/{new}.dcm" for kind in OBJECT_FORMATS & formats}
+        resources = {f"fhir/{new}.json"} if "fhir" in formats else set()
         markups = {f"markups/{name}.mrk.json" for name in (new, other)}
-        files = {f"json/{new}.json", f"json/{other}.json", *pictures, *objects, *markups}
+        files = {f"json/{new}.json", f"json/{other}.json", *pictures, *objects, *resources, *markups}
         assert written(run.out) == files
         for file in (*map(run.out.joinpath, files), run.out / "run.sqlite", run.out / "landmarks.csv"):
             assert uid.encode() not in file.read_bytes()

@@ -99,7 +99,7 @@ def said(studies: Path) -> dict[str, str]:
 @pytest.mark.parametrize("options", OPTIONS)
 def test_no_trace_of_the_patient(studies: Path, said: dict[str, str], options: str) -> None:
     out = studies.parent / f"out{options}"
-    objects = {out / name for name in ("sr", "gsps", "sc", "pdf")} if options == BY_UID else set()
+    objects = {out / name for name in ("sr", "gsps", "sc", "pdf", "fhir")} if options == BY_UID else set()
     files = [file for file in out.rglob("*") if file.is_file() and file.parent not in objects]
     assert {file.suffix for file in files} >= {".csv", ".json", ".png", ".svg", ".parquet", ".sqlite"}
     traces = [MARK, MARK.upper(), MARK.encode().hex(), "19470823"]

@@ -336,7 +336,10 @@ def test_digests_of_version_2_are_still_valid(tmp_path: Path) -> None:
     with closing(sqlite3.connect(path)) as old:
         old.execute("ALTER TABLE films RENAME COLUMN image_sha256 TO decoded")
         old.execute("ALTER TABLE films DROP COLUMN pixels_sha256")
-        old.execute("DROP TABLE answers")
+        for name in ("delivery_is_deleted", "delivery_ends"):
+            old.execute(f"DROP TRIGGER {name}")
+        for name in ("answers", "asked_commitments", "turns"):
+            old.execute(f"DROP TABLE {name}")
         for name in ("deliveries", "commitments"):
             old.execute(f"ALTER TABLE {name} DROP COLUMN waited")
         old.execute("PRAGMA user_version = 2")
