@@ -185,7 +185,7 @@ importlib.util.find_spec = lambda name, *rest: None if name == "reportlab" else 
 sys.modules["reportlab"] = None
 from monai_ceph.cli import app
 from monai_ceph.work.options import FORMATS, parse_formats
-assert parse_formats(["all"]) == set(FORMATS) - {"pdf"}
+assert parse_formats(["all"]) - {"fhir"} == set(FORMATS) - {"pdf", "fhir"}
 app(sys.argv[1:])
 """
     for command in (
