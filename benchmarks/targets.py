@@ -11,17 +11,16 @@ do not find is not moved. The films that the fold holds out are not in the folde
 from __future__ import annotations
 
 import argparse
-import csv
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+from all_films import write
 
 from monai_ceph import weights
 from monai_ceph.datasets import isbi2015, split_fold
-from monai_ceph.datasets.folder import TABLE
 from monai_ceph.detection import CephalogramDetector
 from monai_ceph.evaluation import evaluate
-from monai_ceph.landmarks import NAMES, SYMBOLS
 
 
 def main() -> None:
@@ -39,16 +38,13 @@ def main() -> None:
     films, _ = split_fold(isbi2015(args.dataset, "train"), args.fold, args.folds, 0)
     given = {f"{name}_weights": file for name in weights.STAGES if (file := getattr(args, f"{name}_weights"))}
     offsets = evaluate(films, CephalogramDetector("cpu", overrides=given)).offsets.nan_to_num(nan=0.0).numpy()
-    args.out.mkdir(parents=True)
-    with (args.out / TABLE).open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(("film", "landmark", "symbol", "x", "y", "pixel_spacing", "spread_x", "spread_y"))
-        for film, offset in zip(films, offsets, strict=True):
-            (args.out / film.image.name).symlink_to(film.image.resolve())
-            points = film.landmarks + args.share * offset / film.pixel_spacing
-            for name, symbol, place, spread in zip(NAMES, SYMBOLS, points, film.spread, strict=True):
-                (y, x), (to_y, to_x) = ((f"{value:.3f}" for value in pair) for pair in (place, spread))
-                table.writerow((film.image.name, name, symbol, x, y, film.pixel_spacing, to_x, to_y))
+    write(
+        [
+            replace(film, landmarks=film.landmarks + args.share * offset / film.pixel_spacing)
+            for film, offset in zip(films, offsets, strict=True)
+        ],
+        args.out,
+    )
     moved = abs(args.share) * (offsets**2).sum(axis=-1) ** 0.5
     print(f"{len(films)} films in {args.out}, whose landmarks moved by {moved.mean():.2f} mm on average")
 

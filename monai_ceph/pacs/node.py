@@ -163,14 +163,13 @@ class Node:
 
         audits = [] if self.audit is None else [self.audit]
         more: list[Watched] = [*audits, *self.worklists]
+        stow = StowIn(self.config.accept, self.intake, from_this_page) if http.stow else None
         parts: list[Troubled] = [self.detection, self.commitments, self.inbox, *audits]
+        parts += [] if stow is None else [stow]
         watch = Watch(
             *(self.ledger, self.intake, self.receiver, self.deliveries, self.polls, parts),
             *(self._ended.is_set, self.proposals, more),
         )
-        stow = StowIn(self.config.accept, self.intake, from_this_page) if http.stow else None
-        if stow is not None:
-            watch.add(stow)
         app = make_app(
             http,
             self.config.ae_title,

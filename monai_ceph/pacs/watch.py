@@ -77,11 +77,7 @@ class Watch:
         self.receiver, self._ledger, self._intake = receiver, ledger, intake
         self._deliveries, self._polls, self._ending = deliveries, polls, ending
         self._proposals = proposals
-        self._parts: list[Troubled] = [*parts, receiver, *deliveries]
-
-    def add(self, part: Troubled) -> None:
-        """Ask another part, too."""
-        self._parts.append(part)
+        self._parts = [*parts, receiver, *deliveries]
 
     def problems(self) -> list[str]:
         """Return why films are refused."""
