@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import multiprocessing.util
 import os
 import shutil
@@ -56,6 +57,21 @@ def _umask() -> Iterator[None]:
     os.umask(before := os.umask(0o077))
     yield
     os.umask(before)
+
+
+@pytest.fixture(autouse=True)
+def _logging() -> Iterator[None]:
+    """Restore the root logger, which bundles configure in the process (bundles/logging.conf)."""
+    _restore_logging()
+    yield
+    _restore_logging()
+
+
+def _restore_logging() -> None:
+    root = logging.getLogger()
+    root.setLevel(logging.WARNING)
+    # a bundle's handler writes to a stream that pytest has closed; pytest's own handlers are of subclasses
+    root.handlers[:] = [handler for handler in root.handlers if type(handler) is not logging.StreamHandler]
 
 
 @pytest.fixture(scope="session")
