@@ -191,6 +191,7 @@ def main() -> None:
     doubles = frozenset(DOUBLES_OF_TRAINING.values()) if options.split == "test1" else frozenset[str]()
     results: dict[str, dict[str, Evaluation]] = {truth: {} for truth in TRUTHS}
     identity: dict[str, Any] = {}
+    seen: str | None = None
     try:
         films = {truth: isbi2015(options.dataset, options.split, truth) for truth in TRUTHS}
         total = len(films["mean"])
@@ -203,6 +204,7 @@ def main() -> None:
                 overrides={**given, **method.overrides},
             )
             identity = detector.identity.model_dump()
+            seen = weights.training_figures_note(detector.used_weights, "isbi2015", options.split)
             for truth in TRUTHS:
                 done = 0
                 for_this = f"{method.label}, {truth}"
@@ -221,6 +223,8 @@ def main() -> None:
     partial = count < total
     if partial:
         print(f"**PARTIAL: the first {count} of {total} films. These are not results; do not quote them.**\n")
+    if seen is not None:
+        print(f"**{seen}**\n")
     print(
         f"ISBI 2015, {options.split}, {count} films; {identity['name']} {identity['version']}, weights "
         f"{identity['weights_sha256'][:12]}, {identity['software']}, torch {torch.__version__}, "
@@ -236,6 +240,7 @@ def main() -> None:
         record = {
             "partial": partial,
             "split": options.split,
+            "training_figures": seen is not None,
             "recipe": options.recipe,
             "films": count,
             "shape_size_mm": shape_size(films["mean"]),

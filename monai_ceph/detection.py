@@ -159,7 +159,7 @@ class CephalogramDetector:
                 "the config has other landmarks than monai_ceph.landmarks, and results and reports need these: "
                 "run bundles/inference.json instead (docs/how-to/own-landmarks.md)"
             )
-        used = used_weights(config)
+        self.used_weights = used = used_weights(config)
         for stage, file in used.items():
             weights.load(config.get_parsed_content(f"{stage}_network_def"), file)
         self.device = config.get_parsed_content("device")

@@ -188,3 +188,14 @@ def test_the_hash_follows_the_file(tmp_path: Path) -> None:
     before = weights.sha256(str(tmp_path / "a"))
     (tmp_path / "a").write_bytes(b"after")
     assert weights.sha256(str(tmp_path / "a")) != before
+
+
+def test_figures_on_films_of_the_training_are_called_so() -> None:
+    shipped = {stage: weights.path(stage) for stage in STAGES}
+    for split in ("train", "all"):
+        assert str(weights.training_figures_note(shipped, "isbi2015", split)).startswith("TRAINING FIGURES: ")
+    # one shipped network is enough
+    assert weights.training_figures_note({"global": weights.path("global"), "local": "own.pt"}, "isbi2015", "train")
+    assert weights.training_figures_note({"local": "own.pt", "context": None}, "isbi2015", "train") is None
+    assert weights.training_figures_note(shipped, "aariz", "train") is None
+    assert weights.training_figures_note(shipped, "folder", "train") is None

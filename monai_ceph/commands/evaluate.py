@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monai_ceph.commands.console import console, messages, need_extra, stop
+from monai_ceph.commands.console import console, messages, need_extra, stop, warn
 from monai_ceph.commands.evaluate_tables import (
     confusion_table,
     error_table,
@@ -91,6 +91,7 @@ def evaluate(
     trusted_config: Trusted = False,
 ) -> None:
     """Detect on an annotated dataset, and print MRE, SD and SDR, in total and per landmark, and the agreement."""
+    from monai_ceph import weights
     from monai_ceph.datasets import SPLITS, layout_of
     from monai_ceph.datasets.isbi2015 import DOUBLES_OF_TRAINING
     from monai_ceph.folders import BUNDLES
@@ -133,6 +134,9 @@ def evaluate(
     landmarks = result.per_landmark()
     used = clinic.identity() if clinic is not None else None
     title = f"{truth}, {method.value}{f', profile {used.label}' if used is not None else ''}"
+    seen = weights.training_figures_note(detector.used_weights, layout, part.value)
+    if seen is not None:
+        warn(seen)
     console.print(error_table(title, [*rows, *([doctors] if doctors else [])]))
     console.print(error_table("per landmark", landmarks))
     console.print(landmark_table("agreement per landmark", study.landmark_agreement()))
@@ -150,6 +154,7 @@ def evaluate(
                     "split": part.value if layout in SPLITS else None,
                     "ground_truth": ground_truth.value if layout in _TWO_DOCTORS else None,
                     "method": method.value,
+                    "training_figures": seen is not None,
                     "model": detector.identity.model_dump(),
                     **({"profile": used.model_dump()} if used is not None else {}),
                     "rows": [row.as_dictionary() for row in rows],

@@ -5,7 +5,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from monai_ceph.training.films import films, films_per_batch, inference_films, mean_shape, training_films
+from monai_ceph.training.films import (
+    films,
+    films_per_batch,
+    inference_films,
+    mean_shape,
+    training_films,
+    warn_if_seen,
+)
 
 if TYPE_CHECKING:
     from monai_ceph.training.checkpoints import (
@@ -35,6 +42,7 @@ __all__ = [
     "record_run",
     "run_until_interrupted",
     "training_films",
+    "warn_if_seen",
 ]
 
 # these modules need Ignite; detection reads inference.json, which imports this package, and does without

@@ -10,7 +10,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from monai_ceph.datasets import Film, GroundTruth, Split, as_dictionaries, is_isbi2015, open_dataset, split_fold
+from monai_ceph import weights
+from monai_ceph.datasets import (
+    Film,
+    GroundTruth,
+    Split,
+    as_dictionaries,
+    is_isbi2015,
+    layout_of,
+    open_dataset,
+    split_fold,
+)
 from monai_ceph.datasets.folder import TABLE
 from monai_ceph.datasets.isbi2015 import first_scan
 from monai_ceph.errors import CephError, DatasetError
@@ -18,7 +28,7 @@ from monai_ceph.landmarks import SYMBOLS
 from monai_ceph.readers import find_radiographs
 from monai_ceph.transforms.geometry import apply, fit_similarity
 
-__all__ = ["films", "films_per_batch", "inference_films", "mean_shape", "training_films"]
+__all__ = ["films", "films_per_batch", "inference_films", "mean_shape", "training_films", "warn_if_seen"]
 
 logger = logging.getLogger(__name__)
 
@@ -204,3 +214,15 @@ def films_per_batch(batch_size: int, patches_per_load: int) -> int:
     if batch_size < 1 or patches_per_load < 1 or batch_size % patches_per_load:
         raise CephError(f"batch_size ({batch_size}) must be a multiple of patches_per_load ({patches_per_load})")
     return batch_size // patches_per_load
+
+
+def warn_if_seen(files: Mapping[str, str | None], dataset_dir: str | None, split: str) -> None:
+    """Log a warning if shipped networks were trained on the films that they are to be evaluated on.
+
+    Args:
+        files: weights by stage; None for a stage without weights.
+        dataset_dir: a dataset folder; None for phantoms.
+        split: of the dataset.
+    """
+    if dataset_dir and (note := weights.training_figures_note(files, layout_of(dataset_dir), split)):
+        logger.warning("%s", note)

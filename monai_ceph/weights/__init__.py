@@ -38,6 +38,7 @@ __all__ = [
     "path",
     "read_error_model",
     "sha256",
+    "training_figures_note",
 ]
 
 logger = logging.getLogger(__name__)
@@ -171,6 +172,24 @@ def limits_note(files: Mapping[str, str | None], limits: Sequence[str]) -> str |
     return (
         f"The limits {', '.join(limits)} were chosen for the shipped weights, but the {' and '.join(others)} weights "
         "are others. Choose your own limits on films that were held out."
+    )
+
+
+def training_figures_note(files: Mapping[str, str | None], layout: str, split: str) -> str | None:
+    """Return the warning for figures on films that shipped networks were trained on, or None.
+
+    Args:
+        files: weights by stage; None for a stage without weights.
+        layout: of the dataset (:func:`monai_ceph.datasets.layout_of`).
+        split: of the dataset.
+    """
+    seen = model()["trained_on"].get(layout, [])
+    shipped = [stage for stage, file in files.items() if file and is_shipped(stage, file)]
+    if not shipped or not seen or split not in (*seen, "all"):
+        return None
+    return (
+        "TRAINING FIGURES: the shipped weights were trained on these films, so the errors are smaller than on other "
+        "films. docs/explanation/accuracy.md has figures of films that the networks had not seen."
     )
 
 
