@@ -13,7 +13,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from monai_ceph.errors import CephError
 from monai_ceph.landmarks import NUM_LANDMARKS, SYMBOLS
@@ -271,9 +273,10 @@ def halved(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def export(checkpoint: str, target: str) -> None:
-    """Write the network of a training checkpoint as a half-precision state dictionary (see :func:`halved`).
+    """Write the network of a training checkpoint as a state dictionary in half precision (see :func:`halved`).
 
-    The file is written beside the target and renamed.
+    Kernels keep the 8 significant bits that bfloat16 has, so that the file, which ``torch.load`` reads like any other,
+    can be compressed. The file is written beside the target and renamed.
 
     Raises:
         CephError: if the checkpoint is missing, is not a checkpoint, or has values too large for half precision. The
@@ -281,7 +284,7 @@ def export(checkpoint: str, target: str) -> None:
         OSError: if the target cannot be written.
     """
     try:
-        half = halved(_state(checkpoint))
+        half = halved({key: _rounded(value) for key, value in _state(checkpoint).items()})
     except CephError as error:
         raise CephError(f"{checkpoint}: {error}") from error
     except Exception as error:
@@ -289,5 +292,14 @@ def export(checkpoint: str, target: str) -> None:
     import torch
 
     # not by its path, whose name would be part of the content
-    with written_beside(Path(target)) as part, part.open("wb") as stream:
-        torch.save(half, stream)
+    with TemporaryFile() as plain, written_beside(Path(target)) as part:
+        torch.save(half, plain)
+        with ZipFile(plain) as before, ZipFile(part, "w", ZIP_DEFLATED, compresslevel=9) as after:
+            for entry in before.infolist():
+                # a new entry, without the place of the old one, and without today's date
+                after.writestr(ZipInfo(entry.filename), before.read(entry), ZIP_DEFLATED)
+
+
+def _rounded(value: torch.Tensor) -> torch.Tensor:
+    """Return kernels as precise as bfloat16, and other tensors as they are, such as biases and batch statistics."""
+    return value.bfloat16().to(value.dtype) if value.is_floating_point() and value.ndim > 1 else value
