@@ -1,8 +1,9 @@
 """How often the true point lies within the stated radius, on a split, without a profile and with one.
 
-``python benchmarks/coverage.py ISBI2015/ --split test2 --films 10 20`` detects on all films of the split with the
-shipped weights, then draws films at random, learns a profile from their annotations, and detects on the others with it.
-Test films are read once per recipe: nothing may be chosen on them. ``--truth`` says whose points count.
+``python benchmarks/coverage.py ISBI2015/ --split test2 --films 10 20 --config runs/w150/weights.json`` detects on all
+films of the split, then draws films at random, learns a profile from their annotations, and detects on the others with
+it. The shipped weights, which are the default, saw all splits: earlier_weights.py writes such a config of others. Test
+films are read once per recipe: nothing may be chosen on them. ``--truth`` says whose points count.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from stress import OFF, area_under_curve
 
-from monai_ceph import CephalogramDetector
+from monai_ceph import CephalogramDetector, weights
 from monai_ceph.datasets import Film, open_dataset
 from monai_ceph.profiles.learn import learn
 from monai_ceph.result import Detection
@@ -52,22 +53,29 @@ def main() -> None:
     parser.add_argument("--split", choices=("train", "test1", "test2"), default="test2")
     parser.add_argument("--truth", choices=("mean", "senior", "junior"), default="mean")
     parser.add_argument("--films", type=int, nargs="*", default=[10, 20], help="numbers to learn a profile from")
+    parser.add_argument("--config", type=Path, action="append", default=[], help="bundle config that changes keys")
     args = parser.parse_args()
     films = open_dataset(args.dataset, args.split, args.truth)
     print(
         "| | films | MRE mm | within 2 mm % | inside 90 % | per landmark | inside 95 % | median radius 90, mm | "
         "AUC > 4 mm | missing % | uncertain % | > 10 mm and ok % |\n|" + "---|" * 12
     )
-    detector = CephalogramDetector()
+    detector = CephalogramDetector(overlays=args.config)
+    if seen := weights.training_figures_note(detector.used_weights, "isbi2015", args.split):
+        print(f"**{seen}**\n")
     print_row("no profile", films, [detector(film.image, force=True) for film in films])
     random = np.random.default_rng(0)
     for count in args.films:
         order = random.permutation(len(films))
         drawn, others = [films[index] for index in order[:count]], [films[index] for index in order[count:]]
         profile, _ = learn(drawn, detector, f"{count} films", None, lambda film: None)
-        taught = CephalogramDetector(profile=profile)
+        taught = CephalogramDetector(overlays=args.config, profile=profile)
         print_row(f"profile of {count} films", others, [taught(film.image, force=True) for film in others])
-    print(f"\n{datetime.now(timezone.utc):%Y-%m-%d}, {args.split}, ground truth {args.truth}, shipped weights")
+    model = detector.identity
+    print(
+        f"\n{datetime.now(timezone.utc):%Y-%m-%d}, {args.split}, ground truth {args.truth}, {model.name} "
+        f"{model.version}, weights {model.weights_sha256[:12]}"
+    )
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ learned. Films are drawn at random, many times; a profile is learned from those 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +32,18 @@ CLINICS: tuple[GroundTruth, ...] = ("senior", "junior", "mean")
 
 
 def detected(
-    films: list[Film], folder: Path, device: str | None, overrides: dict[str, Any] | None = None
+    films: list[Film],
+    folder: Path,
+    device: str | None,
+    overrides: dict[str, Any] | None = None,
+    overlays: Sequence[Path] = (),
 ) -> list[Detection]:
     """Return the detection on each film, from the folder if it is there; ``overrides`` are config keys."""
     files = [folder / f"{film.image.stem}.json" for film in films]
     if not all(file.exists() for file in files):
         from monai_ceph import CephalogramDetector
 
-        detector = CephalogramDetector(device, overrides=overrides)
+        detector = CephalogramDetector(device, overlays, overrides)
         folder.mkdir(parents=True, exist_ok=True)
         for film, file in zip(films, files, strict=True):
             if not file.exists():
@@ -88,10 +93,12 @@ def main() -> None:
     parser.add_argument("--films", type=int, nargs="+", default=[3, 5, 10, 20, 40], help="numbers to learn from")
     parser.add_argument("--draws", type=int, default=100, help="random draws per number")
     parser.add_argument("--points", type=Path, default=Path("runs/profiles"), help="where detections are kept")
+    parser.add_argument("--config", type=Path, action="append", default=[], help="bundle config that changes keys")
     parser.add_argument("--device")
     parser.add_argument("--figure", type=Path, help="PNG or SVG file for the curves")
     options = parser.parse_args()
-    if options.split == "train":
+    # the shipped weights saw all splits; others, such as those of earlier_weights.py, the training films
+    if options.split == "train" or not options.config:
         print(TRAINING_FIGURES)
     print(
         "| clinic | films | error, mm | within 2 mm, % | worst draw, mm | landmarks moved | said by leave-one-out, mm |"
@@ -101,7 +108,8 @@ def main() -> None:
     curves: dict[str, list[tuple[int, float]]] = {}
     for clinic in CLINICS:
         films = open_dataset(options.dataset, options.split, clinic)
-        detections = detections or detected(films, options.points / options.split, options.device)
+        folder = options.points / options.split
+        detections = detections or detected(films, folder, options.device, overlays=options.config)
         steps, radii = residuals(films, detections)
         plain = np.linalg.norm(steps, axis=2) * radii[:, None]
         print(f"| {clinic} | 0 | {np.nanmean(plain):.3f} | {within(plain):.1f} | | | |")
