@@ -25,6 +25,7 @@ from monai_ceph.reports import dicom_codes as codes
 from monai_ceph.reports.dicom_uids import derived_uid
 from monai_ceph.reports.fhir_reference import NO_FHIR
 from monai_ceph.reports.header_identity import ObjectReference, header_identity
+from monai_ceph.reports.loinc_codes import LOINC, LOINC_CODES
 from monai_ceph.reports.measured_values import MEASUREMENT_CODES, UNITS, measurement_code
 from monai_ceph.reports.notes import NOTICE
 from monai_ceph.reports.object_settings import CEPHALOGRAM
@@ -36,7 +37,7 @@ __all__ = ["fhir_bundle", "save_fhir"]
 
 _SYSTEMS = {
     "UCUM": "http://unitsofmeasure.org",
-    "LN": "http://loinc.org",
+    LOINC: "http://loinc.org",
     "DCM": "http://dicom.nema.org/resources/ontology/DCM",
     # FHIR wants a URI, and the private scheme of the DICOM objects has only a name
     CODING_SCHEME: f"urn:oid:{derived_uid('coding scheme', CODING_SCHEME)}",
@@ -148,7 +149,6 @@ def _observation(
     measurement: Measurement, number: float, detection: Detection, source: Dataset, uid: str, status: str, study: str
 ) -> dict[str, Any]:
     unit = UNITS[measurement.unit]
-    code = MEASUREMENT_CODES.get(measurement.symbol) or measurement_code(measurement.symbol, measurement.name)
     ends = zip((codes.INTERVAL_LOW, codes.INTERVAL_HIGH), measurement.interval or (), strict=False)
     components: list[dict[str, Any]] = [
         {"code": _concept(end), "valueQuantity": _quantity(limit, unit)} for end, limit in ends
@@ -163,7 +163,7 @@ def _observation(
         "identifier": [_identifier(uid)],
         "status": status,
         "category": [{"coding": [imaging]}],
-        "code": {**_concept(code), "text": measurement.name},
+        "code": _measured(measurement),
         "subject": _subject(source),
         **({"effectiveDateTime": taken} if taken else {}),
         "issued": detection.created.isoformat(timespec="seconds"),
@@ -173,6 +173,16 @@ def _observation(
         "derivedFrom": [{"reference": study}],
         **({"component": components} if components else {}),
     }
+
+
+def _measured(measurement: Measurement) -> dict[str, Any]:
+    """Return the private code of a measurement, and LOINC's if there is one."""
+    own = MEASUREMENT_CODES.get(measurement.symbol) or measurement_code(measurement.symbol, measurement.name)
+    concept = {**_concept(own), "text": measurement.name}
+    if (public := LOINC_CODES.get(measurement.symbol)) is not None:
+        # a display must be one of LOINC's names, and its component alone is none
+        concept["coding"].append({"system": _SYSTEMS[LOINC], "code": public.value})
+    return concept
 
 
 def _report(
