@@ -26,6 +26,7 @@ from monai_ceph.archives.targets import OBJECT_CLASSES, SENT_SYNTAXES
 from monai_ceph.landmarks import CODING_SCHEME
 from monai_ceph.pacs.config import AcceptConfig, HttpConfig, NodeConfig
 from monai_ceph.pacs.receiver import NOT_OF_THE_CLASS, NOT_UNDERSTOOD, OUT_OF_RESOURCES, SUCCESS, TRANSFER_SYNTAXES
+from monai_ceph.reports.loinc_codes import LOINC
 from monai_ceph.reports.object_settings import BODY_PARTS, CEPHALOGRAM
 
 PAGE = Path(__file__).parent / "reference" / "conformance.md"
@@ -106,6 +107,7 @@ def _codes() -> list[str]:
     for term, code in BODY_PARTS.items():
         rows.append(f"| body part {term} | {code.value} | {code.scheme} | {code.meaning} |")
     rows.append(f"| private terms | | {CODING_SCHEME} | [codes](codes.md) |")
+    rows.append(f"| equivalents of private measurements | | {LOINC} | [codes](codes.md#measurements-that-loinc-has) |")
     return ["| what | code | scheme | meaning |", "|---|---|---|---|", *rows]
 
 

@@ -10,6 +10,7 @@ from monai_ceph.analysis import DEFINITIONS
 from monai_ceph.landmarks import CODING_SCHEME, EXTRA_LANDMARKS, LANDMARKS, Code, Landmark, landmark_of, name_of
 from monai_ceph.readers import SpacingSource
 from monai_ceph.reports import dicom_codes
+from monai_ceph.reports.loinc_codes import LOINC_CODES
 from monai_ceph.reports.measured_values import MEASUREMENT_CODES, UNITS
 from monai_ceph.reports.object_settings import BODY_PARTS
 
@@ -77,6 +78,19 @@ class TestCodes:
         units = {each.symbol: UNITS[each.unit].value for each in DEFINITIONS}
         expected = [[symbol, code.value, code.meaning, units[symbol]] for symbol, code in MEASUREMENT_CODES.items()]
         assert table("Measurements") == expected
+
+    def test_the_page_has_the_codes_of_loinc(self) -> None:
+        units = {each.symbol: UNITS[each.unit].value for each in DEFINITIONS}
+        expected = [[symbol, code.value, code.meaning, units[symbol]] for symbol, code in LOINC_CODES.items()]
+        assert table("Measurements that LOINC has") == expected
+
+    @pytest.mark.parametrize("code", LOINC_CODES.values(), ids=lambda code: code.value)
+    def test_codes_of_loinc_have_their_check_digit(self, code: Code) -> None:
+        digits = [int(digit) for digit in code.value.replace("-", "")]
+        # mod 10: every second digit from the right is doubled
+        doubled = [sum(divmod(2 * digit, 10)) for digit in digits[-2::-2]]
+        assert (sum(doubled) + sum(digits[-1::-2])) % 10 == 0
+        assert len(code.meaning) <= 64
 
     def test_the_page_has_the_other_private_codes(self) -> None:
         rows = table("Other private codes")

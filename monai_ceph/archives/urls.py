@@ -1,7 +1,8 @@
 """Archives that are given by URL on the command line, without a node's configuration.
 
 ``dicomweb://HOST/ROOT`` is a DICOMweb service (PS3.18) over HTTPS, ``dicomweb+http://HOST/ROOT`` the same without TLS,
-``dicom://AE_TITLE@HOST:PORT`` an application entity for C-STORE. Passwords are read from ``~/.netrc``, and tokens from
+``dicom://AE_TITLE@HOST:PORT`` an application entity for C-STORE, ``fhir://HOST/BASE`` a FHIR server over HTTPS and
+``fhir+http://HOST/BASE`` the same without TLS. Passwords are read from ``~/.netrc``, and tokens from
 the environment: a URL is visible to everybody in the list of processes.
 """
 
@@ -16,7 +17,8 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from pydantic import BaseModel, ValidationError
 
-from monai_ceph.archives.config import DicomTarget, DicomWebService, DicomWebTarget
+from monai_ceph.archives.config import DicomTarget, DicomWebService, DicomWebTarget, FhirTarget
+from monai_ceph.archives.fhir import FhirSender
 from monai_ceph.archives.query import Query
 from monai_ceph.archives.targets import DicomSender, DicomWebSender, Sender
 from monai_ceph.errors import CephError
@@ -25,6 +27,8 @@ __all__ = ["WEB_SCHEMES", "ArchivePlace", "place_of", "senders_of"]
 
 WEB_SCHEMES = {"dicomweb": "https", "dicomweb+http": "http"}
 """The schemes of DICOMweb services, and the schemes that these are sent over."""
+
+_FHIR_SCHEMES = {"fhir": "https", "fhir+http": "http"}
 
 AE_TITLE = "CEPH"
 """AE title of the command line, and the default of the node."""
@@ -79,11 +83,11 @@ def place_of(url: str) -> ArchivePlace:
 
 
 def senders_of(urls: list[str], objects: Iterable[str] = ("sr", "gsps")) -> dict[str, Sender]:
-    """Return senders by URL: ``dicomweb://HOST/ROOT``, or ``dicom://AE_TITLE@HOST:PORT[?calling=AE_TITLE]``.
+    """Return senders by URL.
 
     Args:
-        urls: of the archives.
-        objects: kinds of objects that each gets: ``sr``, ``gsps``, ``sc``, ``pdf``.
+        urls: ``dicomweb://HOST/ROOT``, ``dicom://AE_TITLE@HOST:PORT[?calling=AE_TITLE]`` or ``fhir://HOST/BASE``.
+        objects: kinds of objects that each archive gets: ``sr``, ``gsps``, ``sc``, ``pdf``. A FHIR server gets bundles.
 
     Raises:
         CephError: one of them is not such a URL.
@@ -92,7 +96,11 @@ def senders_of(urls: list[str], objects: Iterable[str] = ("sr", "gsps")) -> dict
 
 
 def _sender(url: str, objects: Sequence[str]) -> Sender:
-    parts = _split(url, "dicom")
+    parts = _split(url, "dicom", *_FHIR_SCHEMES)
+    if parts.scheme in _FHIR_SCHEMES:
+        if parts.query or parts.fragment:
+            raise CephError(f"{_shown(parts)}: a target is the base of a FHIR server. Leave out conditions")
+        return FhirSender(_made(FhirTarget, parts, _service(parts, parts.path, _TO_TOKEN)))
     if parts.scheme != "dicom":
         if parts.query or re.search(r"/studies(/|$)", parts.path):
             raise CephError(f"{_shown(parts)}: a target is a whole service. Leave out studies and conditions")
@@ -124,7 +132,7 @@ def _split(url: str, *others: str) -> SplitResult:
 
 
 def _service(parts: SplitResult, root: str, token: str) -> dict[str, Any]:
-    url = f"{WEB_SCHEMES[parts.scheme]}://{parts.netloc}{root.rstrip('/')}"
+    url = f"{({**WEB_SCHEMES, **_FHIR_SCHEMES})[parts.scheme]}://{parts.netloc}{root.rstrip('/')}"
     return {"url": url, "token": os.environ.get(token) or None}
 
 

@@ -1,4 +1,4 @@
-"""Send the reports and presentation states of a run to archives, each once, with the same senders as the node."""
+"""Send the objects and FHIR bundles of a run to archives and FHIR servers, each once, with the senders of the node."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from monai_ceph.storage.database import Database
 from monai_ceph.work.interruption import Interrupted
-from monai_ceph.work.options import OBJECT_FORMATS, film_files
+from monai_ceph.work.options import SENT_FORMATS, film_files
 
 if TYPE_CHECKING:
     from monai_ceph.archives.targets import Answer, Send, Sender
@@ -107,7 +107,7 @@ def open_sent_ledger(out: Path) -> Database:
 
 def _objects(out: Path, stems: Iterable[str], sender: Sender) -> Iterator[_Object]:
     for stem in stems:
-        for kind, path in film_files(out, stem, set(sender.objects) & OBJECT_FORMATS).items():
+        for kind, path in film_files(out, stem, set(sender.objects) & SENT_FORMATS).items():
             if path.is_file():  # a film that is not DICOM has none
                 yield _Object(kind, stem, path, hashlib.sha256(path.read_bytes()).hexdigest())
 

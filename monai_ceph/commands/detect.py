@@ -59,7 +59,9 @@ def detect(
     targets: Annotated[
         list[str] | None,
         typer.Option(
-            "--to", help="Archive that gets the DICOM objects: dicomweb://HOST/ROOT or dicom://AE_TITLE@HOST:PORT"
+            "--to",
+            help="Archive that gets the DICOM objects: dicomweb://HOST/ROOT or dicom://AE_TITLE@HOST:PORT; or "
+            "fhir://HOST/BASE, a FHIR server that gets the measurements.",
         ),
     ] = None,
     formats: Annotated[
@@ -149,7 +151,11 @@ def detect(
             need_extra("fhir", "fhir")
         objects = wanted & batch.OBJECT_FORMATS | batch.DEFAULT_OBJECTS
         senders = _archives(archives or [], targets or [], objects)
-        if senders and wanted.isdisjoint(batch.OBJECT_FORMATS):
+        kinds = {kind for sender in senders.values() for kind in sender.objects}
+        if "fhir" in kinds - wanted:
+            need_extra("fhir", "fhir")
+            wanted |= {"fhir"}
+        if kinds & batch.OBJECT_FORMATS and wanted.isdisjoint(batch.OBJECT_FORMATS):
             wanted |= batch.DEFAULT_OBJECTS
         options = batch.Options(
             formats=wanted,

@@ -44,8 +44,8 @@ _To = Annotated[
     list[str] | None,
     typer.Option(
         "--to",
-        help="Archive that gets signed films: dicomweb://HOST/ROOT, dicom://AE_TITLE@HOST:PORT, or a node's "
-        "configuration, for all its targets.",
+        help="Archive that gets signed films: dicomweb://HOST/ROOT, dicom://AE_TITLE@HOST:PORT, fhir://HOST/BASE for "
+        "a FHIR server, or a node's configuration, for all its targets.",
         show_default=False,
     ),
 ]
@@ -285,6 +285,8 @@ def _senders(targets: list[str], objects: str) -> Mapping[str, Sender]:
         stop(error)
     if any("pdf" in sender.objects for sender in found.values()):
         need_extra("report", "reportlab")
+    if any("fhir" in sender.objects for sender in found.values()):
+        need_extra("fhir", "fhir")
     return found
 
 

@@ -4,16 +4,18 @@ The resources are checked by the models of ``fhir.resources`` (extra ``fhir``). 
 ImagingStudy, Observation and DiagnosticReport as R4.
 
 Every resource has an identifier that follows from the film and the model. The server creates it only if it has none
-with this identifier, so that sending twice changes nothing. A signed report takes the place of the preliminary one.
+with this identifier, so that sending twice changes nothing. A signed report takes the place of the preliminary one, and
+so does each of its observations; one that has no value any more is withdrawn.
 """
 
 from __future__ import annotations
 
-import json
 import uuid
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal
 
 from pydicom import Dataset
 
@@ -23,8 +25,9 @@ from monai_ceph.landmarks import CODING_SCHEME, Code
 from monai_ceph.readers.dicom_elements import is_uid, value
 from monai_ceph.reports import dicom_codes as codes
 from monai_ceph.reports.dicom_uids import derived_uid
-from monai_ceph.reports.fhir_reference import NO_FHIR
+from monai_ceph.reports.fhir_reference import NO_FHIR, bundle_json
 from monai_ceph.reports.header_identity import ObjectReference, header_identity
+from monai_ceph.reports.loinc_codes import LOINC, LOINC_CODES
 from monai_ceph.reports.measured_values import MEASUREMENT_CODES, UNITS, measurement_code
 from monai_ceph.reports.notes import NOTICE
 from monai_ceph.reports.object_settings import CEPHALOGRAM
@@ -32,11 +35,16 @@ from monai_ceph.reports.report_content import Signature
 from monai_ceph.result import Detection
 from monai_ceph.storage.atomic import written_beside
 
-__all__ = ["fhir_bundle", "save_fhir"]
+__all__ = ["Withdrawal", "fhir_bundle", "save_fhir"]
+
+Withdrawal = Literal["cancelled", "entered-in-error"]
+"""Status of an observation that is withdrawn: before it was final, or after (FHIR R4, ObservationStatus)."""
+
+_NOTHING: Mapping[str, Withdrawal] = MappingProxyType({})
 
 _SYSTEMS = {
     "UCUM": "http://unitsofmeasure.org",
-    "LN": "http://loinc.org",
+    LOINC: "http://loinc.org",
     "DCM": "http://dicom.nema.org/resources/ontology/DCM",
     # FHIR wants a URI, and the private scheme of the DICOM objects has only a name
     CODING_SCHEME: f"urn:oid:{derived_uid('coding scheme', CODING_SCHEME)}",
@@ -51,6 +59,7 @@ def fhir_bundle(
     source: Dataset,
     replaces: ObjectReference | None = None,
     signature: Signature | None = None,
+    withdrawn: Mapping[str, Withdrawal] = _NOTHING,
 ) -> dict[str, Any]:
     """Return the transaction for one film as the values of its JSON.
 
@@ -59,6 +68,7 @@ def fhir_bundle(
         source: the film's header, from :func:`monai_ceph.reports.dicom_source.source_header`, or a de-identified one.
         replaces: the bundle that was made before the header was changed under the same UID; None if there is none.
         signature: who signed the landmarks; None makes everything preliminary.
+        withdrawn: measurements that an earlier bundle may have had, by symbol: those without a value now are withdrawn.
 
     Raises:
         CephError: the film has no valid UIDs, a resource is not valid, or the extra ``fhir`` is not installed.
@@ -74,12 +84,14 @@ def fhir_bundle(
     entries = [_entry(study, derived_uid("fhir study", uids[0]), f"{_STUDY_UID}|urn:oid:{uids[0]}", False)]
     results = []
     for each in detection.measure():
-        if each.value is None:
+        if each.value is None and each.symbol not in withdrawn:
             continue
         uid = derived_uid("fhir observation", report_uid, each.symbol)
-        observation = _observation(each, each.value, detection, source, uid, status, entries[0]["fullUrl"])
+        standing = status if each.value is not None else withdrawn[each.symbol]
+        observation = _observation(each, detection, source, uid, standing, entries[0]["fullUrl"], signature)
         entries.append(_entry(observation, uid, f"{_URI}|urn:oid:{uid}", signature is not None))
-        results.append({"reference": entries[-1]["fullUrl"]})
+        if each.value is not None:
+            results.append({"reference": entries[-1]["fullUrl"]})
     report = _report(detection, source, report_uid, status, signature)
     report |= {"result": results} if results else {}
     report["imagingStudy"] = [{"reference": entries[0]["fullUrl"]}]
@@ -105,9 +117,9 @@ def save_fhir(
         CephError: as :func:`fhir_bundle`.
         OSError: if the file cannot be written.
     """
-    text = json.dumps(fhir_bundle(detection, source, replaces, signature), indent=2, ensure_ascii=False)
+    text = bundle_json(fhir_bundle(detection, source, replaces, signature))
     with written_beside(target) as part:
-        part.write_text(text + "\n", encoding="utf-8")
+        part.write_text(text, encoding="utf-8")
 
 
 def _report_uid(detection: Detection, source: Dataset) -> str:
@@ -145,10 +157,15 @@ def _study(source: Dataset, uids: list[str]) -> dict[str, Any]:
 
 
 def _observation(
-    measurement: Measurement, number: float, detection: Detection, source: Dataset, uid: str, status: str, study: str
+    measurement: Measurement,
+    detection: Detection,
+    source: Dataset,
+    uid: str,
+    status: str,
+    study: str,
+    signature: Signature | None,
 ) -> dict[str, Any]:
     unit = UNITS[measurement.unit]
-    code = MEASUREMENT_CODES.get(measurement.symbol) or measurement_code(measurement.symbol, measurement.name)
     ends = zip((codes.INTERVAL_LOW, codes.INTERVAL_HIGH), measurement.interval or (), strict=False)
     components: list[dict[str, Any]] = [
         {"code": _concept(end), "valueQuantity": _quantity(limit, unit)} for end, limit in ends
@@ -158,21 +175,36 @@ def _observation(
         components.append({"code": _concept(codes.LANDMARK_STATUS), "valueCodeableConcept": doubt})
     taken = _date_time(source)
     imaging = {"system": "http://terminology.hl7.org/CodeSystem/observation-category", "code": "imaging"}
+    number = measurement.value
+    found = {"dataAbsentReason": {"text": measurement.reason or "withdrawn"}}
+    if number is not None:
+        found = {"valueQuantity": _quantity(number, unit)}
     return {
         "resourceType": "Observation",
         "identifier": [_identifier(uid)],
         "status": status,
         "category": [{"coding": [imaging]}],
-        "code": {**_concept(code), "text": measurement.name},
+        "code": _measured(measurement),
         "subject": _subject(source),
         **({"effectiveDateTime": taken} if taken else {}),
-        "issued": detection.created.isoformat(timespec="seconds"),
-        "valueQuantity": _quantity(number, unit),
+        "issued": (detection.created if signature is None else signature.signed).isoformat(timespec="seconds"),
+        **({} if signature is None else {"performer": [{"display": signature.name}]}),
+        **found,
         "method": {"text": measurement.definition},
         "device": {"display": detection.model.software},
         "derivedFrom": [{"reference": study}],
         **({"component": components} if components else {}),
     }
+
+
+def _measured(measurement: Measurement) -> dict[str, Any]:
+    """Return the private code of a measurement, and LOINC's if there is one."""
+    own = MEASUREMENT_CODES.get(measurement.symbol) or measurement_code(measurement.symbol, measurement.name)
+    concept = {**_concept(own), "text": measurement.name}
+    if (public := LOINC_CODES.get(measurement.symbol)) is not None:
+        # a display must be one of LOINC's names, and its component alone is none
+        concept["coding"].append({"system": _SYSTEMS[LOINC], "code": public.value})
+    return concept
 
 
 def _report(

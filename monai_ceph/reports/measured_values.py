@@ -16,6 +16,7 @@ from monai_ceph.analysis import DEFINITIONS, Measurement
 from monai_ceph.landmarks import CODING_SCHEME, Code
 from monai_ceph.reports import dicom_codes as codes
 from monai_ceph.reports.dicom_codes import concept
+from monai_ceph.reports.loinc_codes import LOINC_CODES
 
 __all__ = ["MEASUREMENT_CODES", "UNITS", "derived_measurements", "measurement_code"]
 
@@ -67,11 +68,18 @@ def derived_measurements(measurements: Iterable[Measurement]) -> sr.ContainerCon
     return container
 
 
+def _name(symbol: str) -> sr.CodedConcept:
+    """Return the private code, and LOINC's as its equivalent if there is one (PS3.3 8.9)."""
+    name = concept(MEASUREMENT_CODES[symbol])
+    if (public := LOINC_CODES.get(symbol)) is not None:
+        name.EquivalentCodeSequence = [concept(public)]
+    return name
+
+
 def _number(measurement: Measurement, value: float) -> sr.NumContentItem:
     has = sr.RelationshipTypeValues.HAS_PROPERTIES
     unit = concept(UNITS[measurement.unit])
-    name = MEASUREMENT_CODES[measurement.symbol]
-    item = sr.NumContentItem(concept(name), value, unit, None, sr.RelationshipTypeValues.CONTAINS)
+    item = sr.NumContentItem(_name(measurement.symbol), value, unit, None, sr.RelationshipTypeValues.CONTAINS)
     ends: list[tuple[Code, float]] = []
     if measurement.interval is not None:
         low, high = measurement.interval

@@ -1,4 +1,4 @@
-"""The DICOM objects of one revision: SR, presentation state, PDF and secondary capture. Equal input, equal bytes."""
+"""The DICOM objects and the FHIR bundle of one revision. Equal input, equal bytes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydicom import Dataset
@@ -35,10 +36,13 @@ from monai_ceph.review.films import ReviewFilm
 from monai_ceph.review.models import StoredRevision
 from monai_ceph.review.reviewing import reviewed
 
-__all__ = ["KINDS", "NO_PDF", "USUAL_KINDS", "film_objects", "signature_of"]
+__all__ = ["FHIR", "KINDS", "NO_PDF", "USUAL_KINDS", "film_bundle", "film_objects", "signature_of"]
 
 KINDS = ("sr", "gsps", "pdf", "sc")
-"""Kinds of objects: structured report, presentation state, report as PDF, tracing as a picture."""
+"""Kinds of DICOM objects: structured report, presentation state, report as PDF, tracing as a picture."""
+
+FHIR = "fhir"
+"""What a FHIR server gets in their place."""
 
 USUAL_KINDS = ("sr", "gsps")
 """What is made if nobody says otherwise."""
@@ -78,7 +82,7 @@ def film_objects(
             standard has a place for it.
         link: the line of the audit that recorded the revision; the SR quotes it.
         radiograph: the film's pixels; without them there is no secondary capture.
-        kinds: some of :data:`KINDS`.
+        kinds: some of :data:`KINDS`; others are left out.
         known: SOP Instance UIDs of objects that were made before, by kind and revision; others are computed.
         settings: of the clinic.
 
@@ -117,6 +121,40 @@ def film_objects(
             measured = with_extra.measure()
             made["pdf"] = encapsulated_pdf(with_extra, source, measured, picture, signature, before_this, settings)
     return made, notes
+
+
+def film_bundle(
+    film: ReviewFilm, path: Path, revision: StoredRevision, earlier: Sequence[StoredRevision]
+) -> dict[str, Any]:
+    """Return the measurements of a revision as a FHIR transaction: final if it is signed.
+
+    A signed one withdraws what the detection or an earlier signed revision measured, and this one does not.
+
+    Args:
+        film: of the results; a DICOM film.
+        path: its file.
+        revision: what the person said.
+        earlier: signed revisions of the film, of which those before ``revision`` count.
+
+    Raises:
+        CephError: as :func:`monai_ceph.reports.fhir_bundle.fhir_bundle`.
+    """
+    # imported only here: the models of FHIR take a second, and the extra may be missing
+    from monai_ceph.reports.fhir_bundle import Withdrawal, fhir_bundle
+
+    detection, signature = reviewed(film.detection, revision.points, revision.calibration), signature_of(revision)
+    withdrawn: dict[str, Withdrawal] = {}
+    if signature is not None:
+        before = [each for each in earlier if each.revision < revision.revision]
+        withdrawn |= dict.fromkeys(_measured(film.detection), "cancelled")
+        for each in before:
+            final = reviewed(film.detection, each.points, each.calibration)
+            withdrawn |= dict.fromkeys(_measured(final), "entered-in-error")
+    return fhir_bundle(detection, source_header(path), signature=signature, withdrawn=withdrawn)
+
+
+def _measured(detection: Detection) -> list[str]:
+    return [each.symbol for each in detection.measure() if each.value is not None]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
@@ -17,7 +17,7 @@ from monai_ceph.errors import CephError
 from monai_ceph.readers import Radiograph
 from monai_ceph.readers.quiet_pydicom import quiet
 from monai_ceph.readers.radiograph import square_spacing
-from monai_ceph.reports.dicom_source import source_header
+from monai_ceph.reports.fhir_reference import bundle_json
 from monai_ceph.reports.film_picture import film_png
 from monai_ceph.reports.film_tracing import tracing_bytes
 from monai_ceph.reports.html_report import report_html
@@ -29,7 +29,7 @@ from monai_ceph.reports.report_figure import film_figure
 from monai_ceph.reports.tables import LANDMARK_COLUMNS, write_table
 from monai_ceph.result import Detection
 from monai_ceph.review.audit import HEAD, Link, head
-from monai_ceph.review.documents import NO_PDF, USUAL_KINDS, film_objects, signature_of
+from monai_ceph.review.documents import NO_PDF, USUAL_KINDS, film_bundle, film_objects, signature_of
 from monai_ceph.review.films import ResultFilms, ReviewFilm
 from monai_ceph.review.models import StoredRevision
 from monai_ceph.review.reviewing import reviewed
@@ -205,24 +205,26 @@ def _write_objects(
                     continue
                 written = dcmread(out / name, specific_tags=["SOPInstanceUID"])
                 known[kind, version.revision] = str(written.SOPInstanceUID)
-    _write_fhir(files, film, path, revision, summary)
+    _write_fhir(files, film, path, revision, finals, summary)
 
 
 def _write_fhir(
-    files: WrittenFiles, film: ReviewFilm, path: Path, revision: StoredRevision, summary: ExportSummary
+    files: WrittenFiles,
+    film: ReviewFilm,
+    path: Path,
+    revision: StoredRevision,
+    finals: Sequence[StoredRevision],
+    summary: ExportSummary,
 ) -> None:
     """Write the measurements as a FHIR transaction: final if the film is signed. It needs the extra ``fhir``."""
     if find_spec("fhir") is None:
         return
-    from monai_ceph.reports.fhir_bundle import fhir_bundle
-
-    detection = reviewed(film.detection, revision.points, revision.calibration)
     try:
-        bundle = fhir_bundle(detection, source_header(path), signature=signature_of(revision))
+        bundle = film_bundle(film, path, revision, finals)
     except CephError as error:
         summary.notes.append((film.detection.file, f"no FHIR: {error}"))
         return
-    _write(files, f"fhir/{film.stem}.json", json.dumps(bundle, indent=2, ensure_ascii=False) + "\n")
+    _write(files, f"fhir/{film.stem}.json", bundle_json(bundle))
 
 
 def _write(files: WrittenFiles, name: str, text: str) -> None:

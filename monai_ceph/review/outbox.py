@@ -2,6 +2,9 @@
 
 A film is entered before its signature is saved. So a kill in between loses nothing: the next start makes the objects of
 the films whose signature is there, and forgets the others. Objects stay until every target has confirmed them.
+
+A DICOM object of a later version is another object. A FHIR bundle takes the place of the one of the version before, so
+an older bundle must not arrive after a newer one.
 """
 
 from __future__ import annotations
@@ -12,10 +15,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from pydicom import Dataset
 
 from monai_ceph.readers.quiet_pydicom import quiet
+from monai_ceph.reports.fhir_reference import bundle_json, bundle_uid
 from monai_ceph.storage.atomic import written_beside
 from monai_ceph.storage.database import Database
 
@@ -47,6 +52,8 @@ CREATE TABLE parcels (
 );
 """
 _VERSION = 1
+# the kind whose next version takes the place of this one
+_BUNDLE = "fhir"
 _COLUMNS = "id, target, stem, film, revision, kind, uid, state, answer, attempts, at, due"
 
 
@@ -69,7 +76,7 @@ class Promise:
 
 @dataclass(frozen=True)
 class Parcel:
-    """One object for one target.
+    """One object or FHIR bundle for one target.
 
     Attributes:
         id: its row.
@@ -77,10 +84,10 @@ class Parcel:
         stem: of the film.
         film: what the results call the film.
         revision: the signed one.
-        kind: ``sr``, ``gsps``, ``pdf`` or ``sc``.
-        uid: SOP Instance UID.
+        kind: ``sr``, ``gsps``, ``pdf``, ``sc`` or ``fhir``.
+        uid: SOP Instance UID, or the identifier of the bundle.
         state: ``waiting``: not confirmed, and tried again; ``sent``: the target confirmed it; ``refused``: the target
-            said no, and only a person starts it again.
+            said no, and only a person starts it again; ``replaced``: a bundle of a later version took its place.
         answer: what the target said last, or why it could not be reached.
         attempts: how often it was tried.
         at: time of the last attempt in UTC.
@@ -156,33 +163,51 @@ class Outbox:
                 *(note, target, stem, revision),
             )
 
-    def keep(self, target: str, stem: str, film: str, revision: int, objects: Mapping[str, Dataset]) -> None:
-        """Keep the objects of a film until a target has confirmed them.
+    def keep(
+        self, target: str, stem: str, film: str, revision: int, objects: Mapping[str, Dataset | dict[str, Any]]
+    ) -> None:
+        """Keep the objects of a film, and its FHIR bundle, until a target has confirmed them.
 
         An object that is kept already stays as it is: it may have arrived somewhere.
 
         Raises:
             OSError: they cannot be written.
         """
-        for kind, dataset in objects.items():
+        for kind, made in objects.items():
             file = self.file(stem, revision, kind)
             if not file.exists():
-                with written_beside(file) as part, quiet():
-                    dataset.save_as(part, enforce_file_format=True)
-        with self._lock, self._ledger.writing(durable=True):
-            for kind, dataset in objects.items():
+                with written_beside(file) as part:
+                    _write(part, made)
+        with self._lock:
+            with self._ledger.writing(durable=True):
+                for kind, made in objects.items():
+                    self._ledger.execute(
+                        "INSERT INTO parcels (target, stem, film, revision, kind, uid, state, attempts, due) "
+                        "VALUES (?, ?, ?, ?, ?, ?, 'waiting', 0, 0) ON CONFLICT DO NOTHING",
+                        *(target, stem, film, revision, kind, _uid(made)),
+                    )
                 self._ledger.execute(
-                    "INSERT INTO parcels (target, stem, film, revision, kind, uid, state, attempts, due) "
-                    "VALUES (?, ?, ?, ?, ?, ?, 'waiting', 0, 0) ON CONFLICT DO NOTHING",
-                    *(target, stem, film, revision, kind, str(dataset.SOPInstanceUID)),
+                    "DELETE FROM promises WHERE (target, stem, revision) = (?, ?, ?)", target, stem, revision
                 )
-            self._ledger.execute(
-                "DELETE FROM promises WHERE (target, stem, revision) = (?, ?, ?)", target, stem, revision
-            )
+                replaced = self._replace(target, stem)
+            # what was made once more may have arrived before
+            for number, kind in (*((revision, kind) for kind in objects), *((older, _BUNDLE) for older in replaced)):
+                self._tidy(stem, number, kind)
+
+    def _replace(self, target: str, stem: str) -> list[int]:
+        """Give up the bundles of a film that are older than the newest and not confirmed; return their revisions."""
+        same = (target, stem, _BUNDLE)
+        older = (
+            "(target, stem, kind) = (?, ?, ?) AND state IN ('waiting', 'refused') AND revision < "
+            "(SELECT max(revision) FROM parcels WHERE (target, stem, kind) = (?, ?, ?))"
+        )
+        found = self._ledger.rows(f"SELECT revision FROM parcels WHERE {older}", *same, *same)
+        self._ledger.execute(f"UPDATE parcels SET state = 'replaced' WHERE {older}", *same, *same)
+        return [int(revision) for (revision,) in found]
 
     def file(self, stem: str, revision: int, kind: str) -> Path:
-        """Return the path of an object."""
-        return self.folder / "objects" / stem / f"{revision:04}.{kind}.dcm"
+        """Return the path of an object or bundle."""
+        return self.folder / "objects" / stem / f"{revision:04}.{kind}.{'json' if kind == _BUNDLE else 'dcm'}"
 
     def path(self, parcel: Parcel) -> Path:
         """Return the path of the file of a parcel."""
@@ -212,7 +237,8 @@ class Outbox:
         """Try everything of a film again that is not confirmed, now."""
         with self._lock, self._ledger.writing():
             self._ledger.execute(
-                "UPDATE parcels SET state = 'waiting', due = 0 WHERE (stem, revision) = (?, ?) AND state != 'sent'",
+                "UPDATE parcels SET state = 'waiting', due = 0 WHERE (stem, revision) = (?, ?) "
+                "AND state IN ('waiting', 'refused')",
                 *(stem, revision),
             )
 
@@ -225,9 +251,25 @@ class Outbox:
                     "UPDATE parcels SET state = ?, answer = ?, attempts = attempts + 1, at = ?, due = ? WHERE id = ?",
                     *(state, answer, now, due, parcel.id),
                 )
-            same = (parcel.stem, parcel.revision, parcel.kind)
-            open_ones = self._ledger.number(
-                "SELECT count(*) FROM parcels WHERE (stem, revision, kind) = (?, ?, ?) AND state != 'sent'", *same
-            ) + self._ledger.number("SELECT count(*) FROM promises WHERE (stem, revision) = (?, ?)", *same[:2])
+            self._tidy(parcel.stem, parcel.revision, parcel.kind)
+
+    def _tidy(self, stem: str, revision: int, kind: str) -> None:
+        """Remove a file that no target waits for any more."""
+        open_ones = self._ledger.number(
+            "SELECT count(*) FROM parcels WHERE (stem, revision, kind) = (?, ?, ?) AND state IN ('waiting', 'refused')",
+            *(stem, revision, kind),
+        ) + self._ledger.number("SELECT count(*) FROM promises WHERE (stem, revision) = (?, ?)", stem, revision)
         if not open_ones:
-            self.file(*same).unlink(missing_ok=True)
+            self.file(stem, revision, kind).unlink(missing_ok=True)
+
+
+def _write(file: Path, made: Dataset | dict[str, Any]) -> None:
+    if isinstance(made, Dataset):
+        with quiet():
+            made.save_as(file, enforce_file_format=True)
+    else:
+        file.write_text(bundle_json(made), encoding="utf-8")
+
+
+def _uid(made: Dataset | dict[str, Any]) -> str:
+    return str(made.SOPInstanceUID) if isinstance(made, Dataset) else bundle_uid(made)

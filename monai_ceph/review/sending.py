@@ -1,4 +1,4 @@
-"""Sends the objects of signed films to archives, in a thread per target, until each is confirmed or refused."""
+"""Sends the objects of signed films to archives and FHIR servers, in a thread per target, until each is confirmed."""
 
 from __future__ import annotations
 
@@ -230,7 +230,7 @@ class Sending:
     def _make(self, target: str, promise: Promise) -> None:
         """Make the objects of a film, or record why that is impossible."""
         # imported only here: highdicom takes a second
-        from monai_ceph.review.documents import film_objects
+        from monai_ceph.review.documents import FHIR, film_bundle, film_objects
 
         film = next((each for each in self._films.all() if each.stem == promise.stem), None)
         try:
@@ -254,12 +254,13 @@ class Sending:
             made, notes = film_objects(*arguments, settings=self._films.objects)
             if notes:
                 raise CephError(f"{revision.film}: {'; '.join(notes)}")
+            bundle = {FHIR: film_bundle(film, path, revision, final)} if FHIR in kinds else {}
         except StoppedError:
             raise
         except CephError as error:
             self.outbox.cannot_make(target, promise.stem, promise.revision, str(error))
             return
-        self.outbox.keep(target, promise.stem, revision.film, promise.revision, made)
+        self.outbox.keep(target, promise.stem, revision.film, promise.revision, {**made, **bundle})
 
     def _one(self, send: Send, parcel: Parcel) -> None:
         try:

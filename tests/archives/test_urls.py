@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("pynetdicom", reason="the extra pacs is not installed (make optional)")
 
+from monai_ceph.archives.fhir import FhirSender
 from monai_ceph.archives.query import Query
 from monai_ceph.archives.targets import DicomSender, DicomWebSender
 from monai_ceph.archives.urls import place_of, senders_of
@@ -82,9 +83,19 @@ def test_objects_of_targets() -> None:
     assert {sender.objects for sender in senders_of(urls, {"sr", "sc"}).values()} == {("sc", "sr")}
 
 
+def test_fhir_servers_get_bundles() -> None:
+    urls = {"fhir://records/fhir/": "https://records/fhir", "fhir+http://h:8080/r4": "http://h:8080/r4"}
+    for url, base in urls.items():
+        (sender,) = senders_of([url], {"sr", "pdf"}).values()
+        assert isinstance(sender, FhirSender)
+        assert (sender.objects, sender._config.url) == (("fhir",), base)
+
+
 @pytest.mark.parametrize(
     ("url", "message"),
     [
+        ("fhir://records/fhir?identifier=1", "the base of a FHIR server"),
+        ("fhir://me:secret@records/fhir", "must not contain a user or password"),
         ("dicom://host:104", "not an application entity"),
         ("dicom://PACS@host", "not an application entity"),
         ("dicom://PACS@host:104/folder", "not an application entity"),

@@ -187,6 +187,23 @@ def test_a_kind_that_the_archive_does_not_take(films: Path, tmp_path: Path, arch
     assert all("(gsps)" in cause and "is not accepted" in cause for cause in summary.not_sent)
 
 
+def test_a_fhir_server_gets_the_bundles(films: Path, tmp_path: Path) -> None:
+    pytest.importorskip("fhir", reason="the extra fhir is not installed (make optional)")
+    from fhir_server import FhirServer, fhir_serving
+
+    out, options = tmp_path / "fhir", Options(formats=frozenset({"csv", "fhir"}))
+    with fhir_serving(FhirServer()) as server:
+        server.status = 503
+        senders = senders_of([server.url.replace("http://", "fhir+http://")])
+        first = detect_films([films], out, FakeDetector, options, senders=senders)
+        assert counts(first) == (0, 0, 2)
+        assert all("(fhir)" in cause and "HTTP 503" in cause for cause in first.not_sent)
+        server.status = None
+        assert counts(detect_films([films], out, FakeDetector, options, senders=senders)) == (2, 0, 0)
+        assert counts(detect_films([films], out, FakeDetector, options, senders=senders)) == (0, 2, 0)
+        assert [each["status"] for each in server.of_kind("DiagnosticReport")] == ["preliminary"] * 2
+
+
 def test_new_results_are_sent_anew(films: Path, tmp_path: Path, archive: Archive) -> None:
     run(films, tmp_path / "out", archive.url)
     other, options = partial(FakeDetector, recipe="1"), Options(formats=FORMATS)

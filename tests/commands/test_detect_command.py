@@ -43,6 +43,19 @@ def test_with_trained_weights_a_phantom_needs_no_force(films: Path, tmp_path: Pa
     assert statuses.count("ok") >= 30
 
 
+def test_a_fhir_server_gets_measurements_and_no_objects_are_made(dicom: Path, tmp_path: Path) -> None:
+    pytest.importorskip("fhir", reason="the extra fhir is not installed (make optional)")
+    pytest.importorskip("pynetdicom", reason="the extra pacs is not installed (make optional)")
+    from fhir_server import FhirServer, fhir_serving
+
+    with fhir_serving(FhirServer()) as server:
+        target = server.url.replace("http://", "fhir+http://")
+        result = run("detect", dicom, "--out", tmp_path / "out", "--to", target, "--force", *QUICK)
+        assert result.exit_code == 0, result.output
+        assert [each["status"] for each in server.of_kind("DiagnosticReport")] == ["preliminary"]
+    assert [len(list((tmp_path / "out" / name).glob("*"))) for name in ("fhir", "sr", "gsps")] == [1, 0, 0]
+
+
 def test_a_folder_with_films_and_others(films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From a shell, in another process. With --force, so that the quality of the weights does not matter."""
     arguments = ["detect", "films", "--out", "out", "--force", *QUICK]

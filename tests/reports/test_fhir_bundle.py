@@ -18,12 +18,14 @@ from monai_ceph.reports import fhir_bundle as module
 from monai_ceph.reports.deidentify import deidentified, deidentified_detection
 from monai_ceph.reports.fhir_bundle import fhir_bundle, save_fhir
 from monai_ceph.reports.fhir_reference import bundle_reference
+from monai_ceph.reports.loinc_codes import LOINC_CODES
 from monai_ceph.reports.measured_values import MEASUREMENT_CODES, UNITS
 from monai_ceph.reports.notes import NOTICE
 from monai_ceph.reports.object_settings import CEPHALOGRAM
 from monai_ceph.reports.report_content import Signature
 
 SIGNATURE = Signature("Dr Grey", datetime(2026, 2, 3, tzinfo=timezone.utc))
+LOINC = {symbol: [code.value] for symbol, code in LOINC_CODES.items()}
 
 
 def of_kind(bundle: dict[str, Any], kind: str) -> list[dict[str, Any]]:
@@ -54,8 +56,9 @@ def test_each_measurement_is_an_observation(bundle: dict[str, Any]) -> None:
     observations = of_kind(bundle, "Observation")
     assert len(observations) == len(measured) > 10
     for each, observation in zip(measured, observations, strict=True):
-        (coding,) = observation["code"]["coding"]
-        assert coding["code"] == MEASUREMENT_CODES[each.symbol].value
+        own, *public = observation["code"]["coding"]
+        assert own["code"] == MEASUREMENT_CODES[each.symbol].value
+        assert public == [{"system": "http://loinc.org", "code": code} for code in LOINC.get(each.symbol, [])]
         unit = UNITS[each.unit]
         quantity = observation["valueQuantity"]
         assert (quantity["system"], quantity["code"]) == ("http://unitsofmeasure.org", unit.value)
@@ -67,6 +70,13 @@ def test_each_measurement_is_an_observation(bundle: dict[str, Any]) -> None:
             assert ends == pytest.approx(list(each.interval), abs=5e-5)
         assert observation["status"] == "preliminary"
         assert observation["subject"] == {"type": "Patient", "identifier": {"value": "P-17"}}
+
+
+def test_what_loinc_has_is_there(bundle: dict[str, Any]) -> None:
+    codings = [observation["code"]["coding"] for observation in of_kind(bundle, "Observation")]
+    found = {coding["code"] for each in codings for coding in each if coding["system"] == "http://loinc.org"}
+    # the others need landmarks that people place
+    assert found == {"60604-6", "60628-5", "60630-1", "60634-3", "60666-5", "60671-5"}
 
 
 def test_the_report_refers_to_all(bundle: dict[str, Any]) -> None:

@@ -268,6 +268,13 @@ class TestMeasurements:
                 if end is not None
             }
 
+    def test_what_loinc_has_is_an_equivalent_of_the_private_code(self, tmp_path: Path) -> None:
+        (part,) = section(read_back(tmp_path, on_a_head(detection_on())), "Derived Imaging Measurements")
+        names = {item.name.value: item.name.get("EquivalentCodeSequence", ()) for item in part.ContentSequence}
+        found = {name: [(each.CodeValue, each.CodingSchemeDesignator) for each in names[name]] for name in names}
+        assert (found["ANSMe"], found["SNPog"], found["SNA"]) == ([("60634-3", "LN")], [("60671-5", "LN")], [])
+        assert sum(map(len, found.values())) == 6
+
     def test_no_millimetres_without_a_scale(self, tmp_path: Path) -> None:
         detection = on_a_head(detection_on(pixel_spacing=None, spacing_source=SpacingSource.NONE, warnings=()))
         found = derived(read_back(tmp_path, detection))

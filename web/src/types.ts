@@ -110,7 +110,7 @@ export interface Measured {
 /** One object on its way to one target. */
 export interface SentObject {
   target: string;
-  kind: "sr" | "gsps" | "pdf" | "sc";
+  kind: "sr" | "gsps" | "pdf" | "sc" | "fhir";
   uid: string;
   revision: number;
   state: "waiting" | "sent" | "refused";

@@ -4,7 +4,13 @@ import { api } from "../api";
 import type { Delivery, SentObject } from "../types";
 import { h } from "./dom";
 
-const KINDS = { sr: "structured report", gsps: "presentation state", pdf: "report as PDF", sc: "picture" };
+const KINDS = {
+  sr: "structured report",
+  gsps: "presentation state",
+  pdf: "report as PDF",
+  sc: "picture",
+  fhir: "measurements (FHIR)",
+};
 const STATES = { waiting: "waiting", sent: "sent", refused: "refused" };
 const SUMMARY: Record<Delivery["state"], string> = {
   off: "",
