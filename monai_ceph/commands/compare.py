@@ -130,15 +130,26 @@ def _detections(
     config: list[Path] | None,
     profile: Profile | None,
 ) -> tuple[Detection, Detection]:
-    """Read the JSON of a film, or detect on it; the model is loaded only if it is needed, after both were read."""
+    """Read the JSON of a film, or detect on it. The model is loaded only if it is needed, after both were read.
+
+    Raises:
+        CephError: names each of them that cannot be read, or why nothing was detected.
+    """
     from monai_ceph.readers import Radiograph, read_radiograph
     from monai_ceph.reports.json_result import read_detection
     from monai_ceph.work.film import Detector, make_detector
 
-    read = [
-        read_detection(path) if path.suffix.lower() == ".json" else read_radiograph(path, pixel_spacing)
-        for path in paths
-    ]
+    read: list[Detection | Radiograph] = []
+    wrong = []
+    for path in paths:
+        try:
+            read.append(
+                read_detection(path) if path.suffix.lower() == ".json" else read_radiograph(path, pixel_spacing)
+            )
+        except CephError as error:
+            wrong.append(str(error).removesuffix("."))
+    if wrong:
+        raise CephError("; ".join(wrong))
     detector: Detector | None = None
     found = []
     for path, film in zip(paths, read, strict=True):

@@ -181,6 +181,9 @@ class TestCompare:
         # the model cannot be loaded there
         said = stopped(run("compare", *[film, bad][::order], "--out", tmp_path / "out", "--device", "nowhere"))
         assert said.startswith(f"{bad}: not a result of monai-ceph")
+        said = stopped(run("compare", bad, tmp_path / "gone.png", "--out", tmp_path / "out"))
+        assert said.startswith(f"{bad}: not a result of monai-ceph")
+        assert said.endswith(f"; {tmp_path / 'gone.png'}: no such file")
 
     def test_a_page_of_a_person_is_not_replaced(self, pair: tuple[Path, Path], tmp_path: Path) -> None:
         (tmp_path / "comparison.html").write_text("mine")
