@@ -59,7 +59,11 @@ def compare(
     from monai_ceph.reports.notes import NOTICE
     from monai_ceph.storage.written_files import WrittenFiles
 
+    files = WrittenFiles(out)
     try:
+        # before the work
+        for kind in wanted:
+            files.check(f"{_NAME}.{kind}")
         warnings = same_patient(first, second, force)
         one, two = _detections((first, second), pixel_spacing, force, device, config, clinic)
         if one.image_uid is not None and (one.image_uid, one.frame) == (two.image_uid, two.frame):
@@ -69,7 +73,6 @@ def compare(
             for film in corrections.unused():
                 warn(f"{film}: in a corrected table, but it is not one of the two films")
         compared = comparison(one, two, (measure(one), measure(two)), warnings)
-        files = WrittenFiles(out)
         if "html" in wanted:
             with files.writing(f"{_NAME}.html") as part:
                 part.write_text(comparison_html(compared), encoding="utf-8", errors="backslashreplace")
@@ -127,19 +130,32 @@ def _detections(
     config: list[Path] | None,
     profile: Profile | None,
 ) -> tuple[Detection, Detection]:
-    """Read the JSON of a film, or detect on it; the model is loaded only if it is needed."""
-    from monai_ceph.readers import read_radiograph
+    """Read the JSON of a film, or detect on it. The model is loaded only if it is needed, after both were read.
+
+    Raises:
+        CephError: names each of them that cannot be read, or why nothing was detected.
+    """
+    from monai_ceph.readers import Radiograph, read_radiograph
     from monai_ceph.reports.json_result import read_detection
     from monai_ceph.work.film import Detector, make_detector
 
+    read: list[Detection | Radiograph] = []
+    wrong = []
+    for path in paths:
+        try:
+            read.append(
+                read_detection(path) if path.suffix.lower() == ".json" else read_radiograph(path, pixel_spacing)
+            )
+        except CephError as error:
+            wrong.append(str(error).removesuffix("."))
+    if wrong:
+        raise CephError("; ".join(wrong))
     detector: Detector | None = None
     found = []
-    for path in paths:
-        if path.suffix.lower() == ".json":
-            found.append(read_detection(path))
-            continue
-        radiograph = read_radiograph(path, pixel_spacing)
-        detector = detector or make_detector(device, tuple(config or ()), profile)
-        # the name alone: folders may be named after patients
-        found.append(detector(radiograph, force=force).model_copy(update={"file": path.name}))
+    for path, film in zip(paths, read, strict=True):
+        if isinstance(film, Radiograph):
+            detector = detector or make_detector(device, tuple(config or ()), profile)
+            # the name alone: folders may be named after patients
+            film = detector(film, force=force).model_copy(update={"file": path.name})
+        found.append(film)
     return found[0], found[1]

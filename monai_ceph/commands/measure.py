@@ -82,6 +82,14 @@ def measure(
         stop("--wide and .parquet exclude each other: Parquet has a row per film and measurement")
     if wide and (norms or sex or age is not None):
         stop("--wide has no columns for norms: leave out --norms, --sex and --age, or --wide")
+    if out is not None:
+        from monai_ceph.storage.written_files import WrittenFiles
+
+        try:
+            # before the work
+            WrittenFiles(out.parent).check(out.name)
+        except (CephError, OSError) as error:
+            stop(error)
     their_sex: Sex | None = sex.value if sex else None
     chosen = chosen_norms(norms, their_sex, age)
     failed: list[str] = []

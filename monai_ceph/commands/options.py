@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,7 @@ __all__ = [
     "Overlay",
     "ProfileFile",
     "Trusted",
+    "check_exist",
     "check_objects",
     "check_profile",
     "check_spacing",
@@ -79,6 +81,12 @@ def check_objects(file: Path | None) -> ObjectSettings:
         return load_object_settings(file)
     except CephError as error:
         stop(error)
+
+
+def check_exist(paths: Sequence[Path]) -> None:
+    """Stop the command if a path is not there, and name all of those."""
+    if missing := [path for path in paths if not path.exists()]:
+        stop(f"{', '.join(map(str, missing))}: no such file or folder")
 
 
 def check_profile(file: Path | None, detected: list[Path]) -> Profile | None:

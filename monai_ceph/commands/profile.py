@@ -23,7 +23,7 @@ __all__ = ["profile"]
 
 _Result = TypeVar("_Result")
 _Done: TypeAlias = "Callable[[Film], None]"
-_Taught: TypeAlias = "tuple[Profile, Iterable[str]]"
+_Teach: TypeAlias = "Callable[[list[Film], Detector, str | None, _Done], tuple[Profile, Iterable[str]]]"
 
 profile = typer.Typer(
     help="A clinic's profile: where its landmarks lie, compared with those detected.", no_args_is_help=True
@@ -62,21 +62,15 @@ def learn(
     Research use, not a medical device; a trained person reviews all results. Exit code: 0 if all films were used, also
     if nothing is gained and the profile is empty; 1 if some films were left out; 2 if nothing could be learned.
     """
-    check_spacing(pixel_spacing)
-    from monai_ceph.profiles.profile import check_text
 
-    try:
+    def begin() -> _Teach:
+        from monai_ceph.profiles.learn import learn as learned
+        from monai_ceph.profiles.profile import check_text
+
         called = check_text("--name", name if name is not None else out.stem)
+        return lambda films, detector, person, done: learned(films, detector, called, person, done)
 
-        def teach(films: list[Film], detector: Detector, person: str | None, done: _Done) -> _Taught:
-            from monai_ceph.profiles.learn import learn as learned
-
-            return learned(films, detector, called, person, done)
-
-        result, left_out = _write_taught(out, by, teach, corrected, films, pixel_spacing, device, config)
-    except (CephError, OSError) as error:
-        stop(error)
-    _print(result)
+    _, left_out = _teach(begin, out, by, _Corrected(corrected, films, pixel_spacing, device, config))
     _end(out, left_out)
 
 
@@ -99,22 +93,16 @@ def update(
     A file that a person has changed is not replaced: give --out. Exit code: 0 if all films were used, 1 if some were
     left out, 2 if none is new or nothing could be learned.
     """
-    check_spacing(pixel_spacing)
-    from monai_ceph.profiles import load_profile
+
+    def begin() -> _Teach:
+        from monai_ceph.profiles import load_profile
+        from monai_ceph.profiles.learn import update as updated
+
+        before = load_profile(old)
+        return lambda films, detector, person, done: updated(before, films, detector, person, done)
 
     target = out or old
-    try:
-        before = load_profile(old)
-
-        def teach(films: list[Film], detector: Detector, person: str | None, done: _Done) -> _Taught:
-            from monai_ceph.profiles.learn import update as updated
-
-            return updated(before, films, detector, person, done)
-
-        result, left_out = _write_taught(target, by, teach, more, films, pixel_spacing, device, config)
-    except (CephError, OSError) as error:
-        stop(error)
-    _print(result)
+    result, left_out = _teach(begin, target, by, _Corrected(more, films, pixel_spacing, device, config))
     from monai_ceph.profiles.words import history_words
 
     _say("Taught " + "; ".join(history_words(result)) + ".")
@@ -138,9 +126,9 @@ def check(
     Exit code: 0 whatever it says; 1 if some films were left out, such as those that the profile was learned from; 2 if
     nothing could be compared.
     """
-    check_spacing(pixel_spacing)
     from monai_ceph.profiles import load_profile
 
+    source = _Corrected(corrected, films, pixel_spacing, device, config)
     try:
         known = load_profile(old)
 
@@ -153,7 +141,7 @@ def check(
             found = compare(films, detector, done, learned_from)
             return drift(known, found), found.left_out
 
-        (result, left_out), unread = _on_films(corrected, films, pixel_spacing, device, config, work)
+        (result, left_out), unread = source.with_detector(work)
     except (CephError, OSError) as error:
         stop(error)
     from rich.table import Table
@@ -168,57 +156,70 @@ def check(
     _end(None, (*unread, *left_out))
 
 
-def _write_taught(
-    out: Path,
-    by: str | None,
-    teach: Callable[[list[Film], Detector, str | None, _Done], _Taught],
-    folder: Path,
-    films: list[Path] | None,
-    pixel_spacing: float | None,
-    device: str | None,
-    config: list[Path] | None,
+class _Corrected:
+    """Corrected films, and the detector to compare them with. A scale that cannot be right stops the command."""
+
+    def __init__(
+        self,
+        folder: Path,
+        films: list[Path] | None,
+        pixel_spacing: float | None,
+        device: str | None,
+        config: list[Path] | None,
+    ) -> None:
+        check_spacing(pixel_spacing)
+        self._folder, self._films, self._pixel_spacing = folder, films or (), pixel_spacing
+        self._device, self._config = device, tuple(config or ())
+
+    def with_detector(
+        self, work: Callable[[list[Film], Detector, _Done], tuple[_Result, Iterable[str]]]
+    ) -> tuple[tuple[_Result, Iterable[str]], tuple[str, ...]]:
+        """Read the films and work on them, under a bar; return also a sentence for each that could not be read."""
+        from monai_ceph.commands.corrected_films import corrected_films
+
+        found = corrected_films(self._folder, self._pixel_spacing, self._films)
+        with Progress(messages) as progress:
+            progress.step("loading the model")
+            progress.total(len(found.films))
+            from monai_ceph.detection import CephalogramDetector
+
+            detector = CephalogramDetector(self._device, self._config)
+            progress.step("detecting")
+            return work(found.films, detector, lambda film: progress.advance()), found.left_out
+
+
+def _teach(
+    begin: Callable[[], _Teach], out: Path, by: str | None, corrected: _Corrected
 ) -> tuple[Profile, tuple[str, ...]]:
-    """Teach a profile the corrected films of a folder and write it; return also what was left out."""
-    if out.suffix.lower() not in (".yaml", ".yml"):
-        raise CephError(f"--out {out}: the name must end in .yaml")
-    from monai_ceph.profiles import profile_text
-    from monai_ceph.profiles.profile import check_text
-    from monai_ceph.storage.written_files import WrittenFiles
+    """Teach a profile, write and print it; return also what was left out. What fails stops the command.
 
-    files = WrittenFiles(out.parent)
-    # before the work
-    files.check(out.name)
-    person = check_text("--by", by) if by is not None else None
+    Args:
+        begin: checks what is given, and returns what teaches.
+        out: file of the profile.
+        by: who corrected the films.
+        corrected: the films.
+    """
+    try:
+        teach = begin()
+        if out.suffix.lower() not in (".yaml", ".yml"):
+            raise CephError(f"--out {out}: the name must end in .yaml")
+        from monai_ceph.profiles import profile_text
+        from monai_ceph.profiles.profile import check_text
+        from monai_ceph.storage.written_files import WrittenFiles
 
-    def work(films: list[Film], detector: Detector, done: _Done) -> _Taught:
-        return teach(films, detector, person, done)
-
-    (result, left_out), unread = _on_films(folder, films, pixel_spacing, device, config, work)
-    with files.writing(out.name) as part:
-        part.write_text(profile_text(result), encoding="utf-8")
+        files = WrittenFiles(out.parent)
+        # before the work
+        files.check(out.name)
+        person = check_text("--by", by) if by is not None else None
+        (result, left_out), unread = corrected.with_detector(
+            lambda films, detector, done: teach(films, detector, person, done)
+        )
+        with files.writing(out.name) as part:
+            part.write_text(profile_text(result), encoding="utf-8")
+    except (CephError, OSError) as error:
+        stop(error)
+    _print(result)
     return result, (*unread, *left_out)
-
-
-def _on_films(
-    folder: Path,
-    films: list[Path] | None,
-    pixel_spacing: float | None,
-    device: str | None,
-    config: list[Path] | None,
-    work: Callable[[list[Film], Detector, _Done], tuple[_Result, Iterable[str]]],
-) -> tuple[tuple[_Result, Iterable[str]], tuple[str, ...]]:
-    """Read the corrected films and work on them with a detector, under a bar; return also what could not be read."""
-    from monai_ceph.commands.corrected_films import corrected_films
-
-    found = corrected_films(folder, pixel_spacing, films or ())
-    with Progress(messages) as progress:
-        progress.step("loading the model")
-        progress.total(len(found.films))
-        from monai_ceph.detection import CephalogramDetector
-
-        detector = CephalogramDetector(device, tuple(config or ()))
-        progress.step("detecting")
-        return work(found.films, detector, lambda film: progress.advance()), found.left_out
 
 
 def _print(result: Profile) -> None:

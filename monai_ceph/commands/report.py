@@ -23,7 +23,15 @@ from monai_ceph.commands.corrections import Corrected, read_corrections, refuse_
 from monai_ceph.commands.detect import Names
 from monai_ceph.commands.measure import PersonSex
 from monai_ceph.commands.norms import chosen_norms
-from monai_ceph.commands.options import Device, Overlay, ProfileFile, Trusted, check_profile, check_spacing
+from monai_ceph.commands.options import (
+    Device,
+    Overlay,
+    ProfileFile,
+    Trusted,
+    check_exist,
+    check_profile,
+    check_spacing,
+)
 from monai_ceph.errors import CephError
 
 if TYPE_CHECKING:
@@ -83,8 +91,7 @@ def report(
     check_spacing(pixel_spacing)
     if "pdf" in wanted:
         need_extra("report", "reportlab")
-    if missing := [path for path in (*paths, *(films or ())) if not path.exists()]:
-        stop(f"{missing[0]}: no such file or folder")
+    check_exist([*paths, *(films or ())])
     refuse_tables(paths)
     from monai_ceph.analysis import measure
     from monai_ceph.batch.reports import INDEX, write_reports

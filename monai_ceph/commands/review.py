@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from monai_ceph.commands.console import EXIT_SOME_FAILED, console, need_extra, say, stop
-from monai_ceph.commands.options import Device, ObjectsFile, Overlay, check_objects
+from monai_ceph.commands.options import Device, ObjectsFile, Overlay, check_exist, check_objects
 from monai_ceph.errors import CephError
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def serve(
     need_extra("review", "fastapi", "uvicorn")
     senders = _senders(to or [], objects)
     settings = _settings(objects_config, to or [])
-    _must_exist(results, *(films or ()))
+    check_exist([results, *(films or ())])
     from monai_ceph.review.heatmaps import Heatmaps
     from monai_ceph.review.models import checked_name
     from monai_ceph.review.server import read_token
@@ -129,7 +129,7 @@ def send(
 
     Exit code: 0 if the archives have all signed films, 1 if something was not confirmed, 2 if nothing was signed.
     """
-    _must_exist(results, *(films or ()))
+    check_exist([results, *(films or ())])
     senders = _senders(to or [], objects)
     settings = _settings(objects_config, to or [])
     from monai_ceph.review import REVIEWS
@@ -221,7 +221,7 @@ def export(
 
     Exit code: 0 if films were written, 1 if some of them lack something, 2 if nothing was written.
     """
-    _must_exist(results, *(films or ()))
+    check_exist([results, *(films or ())])
     kinds = _kinds(objects)
     from monai_ceph.review import REVIEWS
     from monai_ceph.review.export import export_dataset, export_results
@@ -246,12 +246,6 @@ def export(
     _print(f"{summary.written} film{'' if summary.written == 1 else 's'} in {out}")
     if summary.notes:
         raise typer.Exit(EXIT_SOME_FAILED)
-
-
-def _must_exist(*paths: Path) -> None:
-    """Stop the command for a path that is not there."""
-    if missing := [path for path in paths if not path.exists()]:
-        stop(f"{missing[0]}: no such file or folder")
 
 
 def _kinds(objects: str) -> set[str]:

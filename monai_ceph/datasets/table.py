@@ -80,11 +80,16 @@ def _misspelt(header: Sequence[str], known: Sequence[str]) -> tuple[str, str] | 
 
     Such a column would be ignored without a word, although somebody filled it in.
     """
-    absent = [column for column in known if column not in header and len(column) > 3]
+    absent = {_letters(column): column for column in known if column not in header and len(column) > 3}
     for name in header:
-        if name not in known and (similar := get_close_matches(name, absent, n=1, cutoff=0.85)):
-            return name, similar[0]
+        if name not in known and (similar := get_close_matches(_letters(name), absent, n=1, cutoff=0.8)):
+            return name, absent[similar[0]]
     return None
+
+
+def _letters(name: str) -> str:
+    """Return a column's name without blanks and signs: ``Pixel Spacing (mm)`` is ``pixelspacingmm``."""
+    return re.sub(r"[\W_]+", "", name)
 
 
 def _text(table: Path) -> str:

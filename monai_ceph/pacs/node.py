@@ -147,11 +147,13 @@ class Node:
 
     def _make_proposals(self) -> ProposalLoop | None:
         propose, detect = self.config.propose, self.config.detect
-        if propose is None or self._signed is None:
+        folder = self.config.review_folder
+        if propose is None or folder is None or self._signed is None:
             return None
         in_use = load_profile(detect.profile) if detect.profile is not None else None
         shape = partial(_mean_shape, detect.config)
-        return ProposalLoop(propose, in_use, self._executor.identity, shape, self._signed, self.ledger)
+        known = folder / "pictures.json"
+        return ProposalLoop(propose, in_use, self._executor.identity, shape, self._signed, self.ledger, known)
 
     def _make_web(self) -> WebServer | None:
         http = self.config.http

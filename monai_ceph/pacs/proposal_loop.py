@@ -17,6 +17,9 @@ from monai_ceph.result import ModelIdentity
 from monai_ceph.storage.written_files import WrittenFiles
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from monai_ceph.profiles.pictures import KnownPictures
     from monai_ceph.profiles.proposal import Proposal, SignedFilm
 
 __all__ = ["ProfileStanding", "ProposalLoop", "SignedFilms"]
@@ -62,6 +65,7 @@ class ProposalLoop:
         mean_shape: returns the mean shape of this model, (N, 2), (x, y).
         signed: returns the signed films.
         ledger: its audit records each proposal.
+        pictures: file that keeps what is known of the films' pictures, so that none is read twice.
     """
 
     def __init__(
@@ -72,9 +76,12 @@ class ProposalLoop:
         mean_shape: Callable[[], np.ndarray],
         signed: SignedFilms,
         ledger: NodeLedger,
+        pictures: Path,
     ) -> None:
         self._config, self._in_use, self._identity = config, in_use, identity
         self._mean_shape, self._signed, self._ledger = mean_shape, signed, ledger
+        self._pictures_file = pictures
+        self._pictures: KnownPictures | None = None
         self.wake = threading.Event()
         self.cause: str | None = None
         """Why the last look failed."""
@@ -109,10 +116,14 @@ class ProposalLoop:
         # before the work, which would be done again and again
         WrittenFiles(self._config.file.parent).check(self._config.file.name)
         # imports what reads films, which a node without proposals does not need
+        from monai_ceph.profiles.pictures import KnownPictures
         from monai_ceph.profiles.proposal import propose
         from monai_ceph.profiles.words import proposal_summary
 
-        found = propose(list(signed.values()), self._in_use, self._identity, self._mean_shape(), self._config.name)
+        pictures = self._pictures = self._pictures or KnownPictures(self._pictures_file)
+        films = list(signed.values())
+        found = propose(films, self._in_use, self._identity, self._mean_shape(), self._config.name, pictures)
+        pictures.keep(each.film.image for each in films)
         known = {film.picture for profile in (self._in_use, self._before()) if profile for film in profile.evidence}
         new = len(found.pictures - known)
         if found.profile is not None and new >= self._config.after_films:

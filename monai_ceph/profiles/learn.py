@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -16,6 +15,7 @@ from monai_ceph.errors import CephError
 from monai_ceph.landmarks import SYMBOLS
 from monai_ceph.profiles.estimate import FEWEST_FILMS, Estimate, estimate
 from monai_ceph.profiles.frame import head_frame
+from monai_ceph.profiles.pictures import Picture, picture_of
 from monai_ceph.profiles.profile import (
     FILMS_FOR_A_RADIUS,
     FilmEvidence,
@@ -29,7 +29,17 @@ from monai_ceph.readers import Radiograph, read_radiograph
 from monai_ceph.result import Detection, ModelIdentity
 from monai_ceph.version import __version__
 
-__all__ = ["Comparison", "Detector", "check_evidence", "compare", "learn", "learned_radii", "profile_of", "update"]
+__all__ = [
+    "Comparison",
+    "Detector",
+    "check_evidence",
+    "compare",
+    "compare_detected",
+    "learn",
+    "learned_radii",
+    "profile_of",
+    "update",
+]
 
 # digits in the file: more would only look exact, and fewer would show
 _STEP_DIGITS, _RADIUS_DIGITS = 5, 3
@@ -170,32 +180,53 @@ def compare(
     """
     if detector.profile is not None:
         raise ValueError("a profile is learned by a detector without one")
+
+    def look(film: Film) -> tuple[Picture, Callable[[], Detection]]:
+        radiograph = read_radiograph(film.image)
+        return picture_of(radiograph), lambda: detector(radiograph)
+
+    return compare_detected(films, look, detector.mean_shape, on_film, learned_from)
+
+
+def compare_detected(
+    films: Sequence[Film],
+    look: Callable[[Film], tuple[Picture, Callable[[], Detection]]],
+    mean_shape: np.ndarray,
+    on_film: Callable[[Film], None] = lambda film: None,
+    learned_from: Mapping[str, str] = MappingProxyType({}),
+) -> Comparison:
+    """Compare detections with the landmarks of their films. A film that cannot be used becomes a sentence.
+
+    Args:
+        films: with their corrected landmarks.
+        look: returns a film's picture, and what returns its detection, which is asked only for a film that counts. Both
+            may raise a :class:`CephError`.
+        mean_shape: (N, 2), (x, y), of the model.
+        on_film: as for :func:`compare`.
+        learned_from: likewise.
+    """
     residuals, radii, pictures, left_out = [], [], [], []
     seen: dict[str, str] = {}
     for film in films:
         try:
-            radiograph = read_radiograph(film.image)
-            picture = _picture(radiograph)
-            if (other := seen.setdefault(picture, film.name)) != film.name:
+            picture, detected = look(film)
+            if (other := seen.setdefault(picture.key, film.name)) != film.name:
                 raise CephError(f"{film.name}: is the same picture as {other}, and counts once")
-            if picture in learned_from:
-                raise CephError(f"{film.name}: the profile {learned_from[picture]} was learned from this film already")
-            steps, radius = _compared(film, radiograph, detector(radiograph), detector.mean_shape)
+            if picture.key in learned_from:
+                raise CephError(
+                    f"{film.name}: the profile {learned_from[picture.key]} was learned from this film already"
+                )
+            steps, radius = _compared(film, picture, detected(), mean_shape)
         except CephError as error:
             left_out.append(str(error))
         else:
             residuals.append(steps)
             radii.append(radius)
-            pictures.append(picture)
+            pictures.append(picture.key)
         on_film(film)
     # as the file has them, so that an update of a profile gives what learning from all films at once gives
     steps = np.array(residuals).reshape(-1, len(SYMBOLS), 2).round(_STEP_DIGITS)
     return Comparison(steps, np.array(radii, dtype=float).round(_RADIUS_DIGITS), tuple(pictures), tuple(left_out))
-
-
-def _picture(radiograph: Radiograph) -> str:
-    """Return what a film is known by: its size and pixels, whatever its name and header."""
-    return hashlib.sha256(f"{radiograph.pixels.shape}".encode() + radiograph.pixels.tobytes()).hexdigest()[:16]
 
 
 def _need(films: int, left_out: Sequence[str]) -> None:
@@ -208,12 +239,10 @@ def _why(left_out: Sequence[str]) -> str:
     return f" ({'; '.join(left_out[:3])})" if left_out else ""
 
 
-def _compared(
-    film: Film, radiograph: Radiograph, detection: Detection, mean_shape: np.ndarray
-) -> tuple[np.ndarray, float]:
+def _compared(film: Film, picture: Picture, detection: Detection, mean_shape: np.ndarray) -> tuple[np.ndarray, float]:
     """Return the residuals of one film, and the radius of its head in mm."""
     # the heights and widths of pixels, which need no plausible scale
-    sides = radiograph.pixel_spacing
+    sides = picture.sides
     points = detection.points()
     frame = head_frame(points, mean_shape, sides[0] / sides[1] if sides else 1.0)
     if frame is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +12,9 @@ from monai_ceph.datasets import Film
 from monai_ceph.errors import CephError
 from monai_ceph.profiles.drift import Drift, drift
 from monai_ceph.profiles.estimate import FEWEST_FILMS, estimate
-from monai_ceph.profiles.learn import Comparison, compare, profile_of
+from monai_ceph.profiles.learn import Comparison, compare_detected, profile_of
+from monai_ceph.profiles.pictures import Picture, read_picture
 from monai_ceph.profiles.profile import Profile
-from monai_ceph.readers import Radiograph
 from monai_ceph.result import Detection, ModelIdentity
 
 __all__ = ["Proposal", "SignedFilm", "propose"]
@@ -59,27 +59,24 @@ class Proposal:
     left_out: tuple[str, ...]
 
 
-class _Recorded:
-    """Gives the detections that were made before, without the profile that moved their points."""
-
-    def __init__(self, signed: Sequence[SignedFilm], identity: ModelIdentity, mean_shape: np.ndarray) -> None:
-        self.identity, self.mean_shape = identity, mean_shape
-        self.profile: Profile | None = None
-        self._found = {each.film.image: each.detection for each in signed}
-
-    def __call__(self, source: Radiograph, /) -> Detection:
-        found = self._found[Path(source.path)]
-        if found.model.weights_sha256 != self.identity.weights_sha256:
-            raise CephError(f"{found.file}: was detected with other weights")
-        raw = [
-            mark if mark.raw_x is None else mark.model_copy(update={"x": mark.raw_x, "y": mark.raw_y})
-            for mark in found.landmarks
-        ]
-        return found.model_copy(update={"landmarks": tuple(raw)})
+def _without_profile(found: Detection, identity: ModelIdentity) -> Detection:
+    """Return a detection that was made before, as if no profile had moved its points."""
+    if found.model.weights_sha256 != identity.weights_sha256:
+        raise CephError(f"{found.file}: was detected with other weights")
+    raw = [
+        mark if mark.raw_x is None else mark.model_copy(update={"x": mark.raw_x, "y": mark.raw_y})
+        for mark in found.landmarks
+    ]
+    return found.model_copy(update={"landmarks": tuple(raw)})
 
 
 def propose(
-    signed: Sequence[SignedFilm], in_use: Profile | None, identity: ModelIdentity, mean_shape: np.ndarray, name: str
+    signed: Sequence[SignedFilm],
+    in_use: Profile | None,
+    identity: ModelIdentity,
+    mean_shape: np.ndarray,
+    name: str,
+    picture: Callable[[Path], Picture] = read_picture,
 ) -> Proposal:
     """Learn a profile from signed films and from those of the profile in use, without detecting again.
 
@@ -89,6 +86,7 @@ def propose(
         identity: of the model that detects now. Films that other weights detected are left out.
         mean_shape: (N, 2), (x, y), of this model.
         name: of the proposed profile.
+        picture: reads the picture of a film; :class:`~monai_ceph.profiles.pictures.KnownPictures` reads it once.
 
     Raises:
         CephError: if the profile in use is for another model.
@@ -96,7 +94,12 @@ def propose(
     """
     if in_use is not None:
         in_use.check(identity)
-    found = compare([each.film for each in signed], _Recorded(signed, identity, mean_shape))
+    by_file = {each.film.image: each.detection for each in signed}
+
+    def look(film: Film) -> tuple[Picture, Callable[[], Detection]]:
+        return picture(film.image), lambda: _without_profile(by_file[film.image], identity)
+
+    found = compare_detected([each.film for each in signed], look, mean_shape)
     earlier = {} if in_use is None else {film.picture: index for index, film in enumerate(in_use.evidence)}
     fresh = np.array([picture not in earlier for picture in found.pictures], dtype=bool)
     every = found if in_use is None else _together(in_use, found)

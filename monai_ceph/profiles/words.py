@@ -97,7 +97,7 @@ def summary(profile: Profile) -> str:
 def history_words(profile: Profile) -> list[str]:
     """Return a line for each time that the profile was taught, the first one first."""
     return [
-        f"{lesson.created:%Y-%m-%d}: {lesson.films} films{f' by {lesson.learned_by}' if lesson.learned_by else ''}"
+        f"{lesson.created:%Y-%m-%d}: {_films(lesson.films)}{f' by {lesson.learned_by}' if lesson.learned_by else ''}"
         for lesson in profile.history
     ]
 
@@ -141,7 +141,7 @@ def drift_words(found: Drift) -> list[DriftWords]:
 
 def drift_summary(profile: Profile, found: Drift) -> str:
     """Return whether a profile still fits, in two or three sentences."""
-    films = f"{found.films} new film{'' if found.films == 1 else 's'}"
+    films = _films(found.films, "new ")
     without, with_it = _scaled(found.error_without, found.radius_mm), _scaled(found.error_with, found.radius_mm)
     error = f"Without the profile the mean error on them is {without}, with it {with_it}."
     changed = [name_of(mark.symbol) for mark in found.landmarks if mark.changed]
@@ -152,7 +152,8 @@ def drift_summary(profile: Profile, found: Drift) -> str:
         )
     elif found.too_few:
         verdict = (
-            f"Whether the profile still fits cannot be said: {films} are too few for the test. Correct more films."
+            f"Whether the profile still fits cannot be said: {films} {'is' if found.films == 1 else 'are'} too few for "
+            "the test. Correct more films."
         )
     else:
         verdict = (
@@ -174,6 +175,10 @@ def proposal_summary(found: Proposal) -> str:
     if found.profile is None:
         return f"A profile from {found.films} films would gain nothing: expected error {now} now, {then} with it."
     return f"Proposal from {found.films} films: expected error {now} now, {then} with it."
+
+
+def _films(count: int, kind: str = "") -> str:
+    return f"{count} {kind}film{'' if count == 1 else 's'}"
 
 
 def _change(mark: LandmarkDrift, radius_mm: float | None) -> str:

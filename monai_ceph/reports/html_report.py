@@ -74,6 +74,8 @@ def batch_html(entries: Sequence[BatchEntry], failures: Sequence[tuple[str, str]
         failures: film and reason.
     """
     films = f"{len(entries)} film{'' if len(entries) == 1 else 's'} with a report"
+    if bare := sum(entry.thumbnail is None for entry in entries):
+        films += f" ({bare} without a picture)"
     encoded = sorted(entries, key=lambda entry: (-entry.urgency, entry.film))
     shown = [
         {**vars(entry), "thumbnail": base64.b64encode(entry.thumbnail).decode() if entry.thumbnail else None}

@@ -39,7 +39,15 @@ from monai_ceph.storage.written_files import WrittenFiles
 if TYPE_CHECKING:
     from monai_ceph.datasets import Film
 
-__all__ = ["REVIEW_COLUMNS", "ExportSummary", "each_signed_film", "export_dataset", "export_results", "signed_films"]
+__all__ = [
+    "REVIEW_COLUMNS",
+    "ExportSummary",
+    "dataset_film",
+    "export_dataset",
+    "export_results",
+    "films_at_hand",
+    "signed_films",
+]
 
 REVIEW_COLUMNS = (*LANDMARK_COLUMNS, "source", "observer", "state", "revision")
 """Columns of the reviewed landmarks.csv."""
@@ -68,14 +76,14 @@ def _reviewed_films(
     """Yield the films with a signed review. A draft after a signature does not count, unless drafts are wanted."""
     for film in films.all():
         try:
-            history = [each for each in store.history(film.stem) if drafts or each.state == "final"]
+            last = store.newest(film.stem) if drafts else store.signed(film.stem)
         except CephError as error:
             summary.left_out.append((film.detection.file, str(error)))
             continue
-        if not history:
+        if last is None:
             summary.left_out.append((film.detection.file, "not signed" if not drafts else "not reviewed"))
             continue
-        detection, last = film.detection, history[-1]
+        detection = film.detection
         if (last.image_uid, last.size) != (detection.image_uid, (detection.columns, detection.rows)):
             summary.left_out.append((detection.file, "the review is of another image"))
             continue
@@ -314,7 +322,7 @@ def export_dataset(films: ResultFilms, store: RevisionStore, out: Path, drafts: 
     """
     summary, files = ExportSummary(), WrittenFiles(out)
     rows: list[list[str]] = []
-    for film, path, revision in _films_at_hand(films, store, drafts, summary):
+    for film, path, revision in films_at_hand(films, store, drafts, summary):
         name = f"films/{film.stem}{'' if film.stem.lower().endswith(path.suffix.lower()) else path.suffix}"
         _link(path, out / name)
         detection = reviewed(film.detection, revision.points, revision.calibration)
@@ -335,35 +343,38 @@ def signed_films(films: ResultFilms, store: RevisionStore) -> tuple[list[Film], 
         films: the results.
         store: the reviews.
     """
-    left_out: list[str] = []
-    return [film for film, _, _ in each_signed_film(films, store, left_out)], left_out
+    summary = ExportSummary()
+    found = [dataset_film(*each) for each in films_at_hand(films, store, False, summary)]
+    return found, [f"{name}: {reason}" for name, reason in summary.left_out]
 
 
-def each_signed_film(
-    films: ResultFilms, store: RevisionStore, left_out: list[str]
-) -> Iterator[tuple[Film, ReviewFilm, StoredRevision]]:
-    """Yield each film with a signed review as a film of a dataset, with its result and the signed revision.
+def dataset_film(film: ReviewFilm, path: Path, revision: StoredRevision) -> Film:
+    """Return a reviewed film as a film of a dataset.
+
+    Args:
+        film: the result.
+        path: file of the film.
+        revision: its points are the landmarks.
+    """
+    from monai_ceph.datasets import Film
+
+    detection = reviewed(film.detection, revision.points, revision.calibration)
+    square = square_spacing(detection.pixel_spacing)
+    landmarks = detection.points()[:, ::-1].copy()
+    return Film(film.detection.file, path, landmarks, math.nan if square is None else square)
+
+
+def films_at_hand(
+    films: ResultFilms, store: RevisionStore, drafts: bool, summary: ExportSummary
+) -> Iterator[tuple[ReviewFilm, Path, StoredRevision]]:
+    """Yield the reviewed films whose files are there, since a dataset has those; each with its file and revision.
 
     Args:
         films: the results.
         store: the reviews.
-        left_out: gets a sentence for each film that has none.
+        drafts: also films that nobody signed.
+        summary: gets a sentence for each film that is left out.
     """
-    from monai_ceph.datasets import Film
-
-    summary = ExportSummary()
-    for film, path, revision in _films_at_hand(films, store, False, summary):
-        detection = reviewed(film.detection, revision.points, revision.calibration)
-        square = square_spacing(detection.pixel_spacing)
-        landmarks = detection.points()[:, ::-1].copy()
-        yield Film(film.detection.file, path, landmarks, math.nan if square is None else square), film, revision
-    left_out += [f"{name}: {reason}" for name, reason in summary.left_out]
-
-
-def _films_at_hand(
-    films: ResultFilms, store: RevisionStore, drafts: bool, summary: ExportSummary
-) -> Iterator[tuple[ReviewFilm, Path, StoredRevision]]:
-    """Yield the reviewed films whose files are there: a dataset has those."""
     for film, revision in _reviewed_films(films, store, drafts, summary):
         path = films.path(film)
         if path is None:

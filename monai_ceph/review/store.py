@@ -51,7 +51,7 @@ class RevisionStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._thread = threading.Lock()
-        self._read: dict[Path, StoredRevision] = {}
+        self._read: dict[Path, tuple[tuple[int, int], StoredRevision]] = {}
 
     def numbers(self, stem: str) -> list[int]:
         """Return the numbers of a film's revisions, from the first."""
@@ -69,15 +69,17 @@ class RevisionStore:
             CephError: its file cannot be read.
         """
         file = self._file(stem, number)
-        # a file never changes once it has its name
-        if (known := self._read.get(file)) is None:
-            try:
-                known = StoredRevision.model_validate_json(file.read_bytes())
-            except (OSError, ValidationError) as error:
-                why = error.strerror if isinstance(error, OSError) else "not a revision of a review"
-                raise CephError(f"{file}: {why}. Move it away, or restore it from a copy") from error
-            self._read[file] = known
-        return known
+        try:
+            status = file.stat()
+            # the software never changes a revision, but a person may bring one back from a copy
+            version = status.st_mtime_ns, status.st_size
+            if (known := self._read.get(file)) is None or known[0] != version:
+                known = self._read[file] = version, StoredRevision.model_validate_json(file.read_bytes())
+        except (OSError, ValidationError) as error:
+            self._read.pop(file, None)
+            why = error.strerror if isinstance(error, OSError) else "not a revision of a review"
+            raise CephError(f"{file}: {why}. Move it away, or restore it from a copy") from error
+        return known[1]
 
     def newest(self, stem: str) -> StoredRevision | None:
         """Return the newest revision of a film, None without any.
@@ -87,6 +89,15 @@ class RevisionStore:
         """
         numbers = self.numbers(stem)
         return self.get(stem, numbers[-1]) if numbers else None
+
+    def signed(self, stem: str) -> StoredRevision | None:
+        """Return the last signed revision of a film, None without any. Earlier ones are not read.
+
+        Raises:
+            CephError: a file cannot be read.
+        """
+        later = (self.get(stem, number) for number in reversed(self.numbers(stem)))
+        return next((each for each in later if each.state == "final"), None)
 
     def history(self, stem: str) -> list[StoredRevision]:
         """Return all revisions of a film, the first first.

@@ -15,8 +15,7 @@ import numpy as np
 from monai_ceph.analysis.agreement import agreement
 from monai_ceph.result import Detection
 from monai_ceph.review.audit import AUDIT, entries
-from monai_ceph.review.films import ResultFilms, ReviewFilm
-from monai_ceph.review.models import StoredRevision
+from monai_ceph.review.films import ResultFilms
 from monai_ceph.review.reviewing import reviewed
 from monai_ceph.review.store import RevisionStore
 
@@ -41,12 +40,12 @@ def accuracy(films: ResultFilms, store: RevisionStore) -> list[dict[str, Any]]:
     distances: dict[str, list[float]] = defaultdict(list)
     counts: dict[str, dict[str, int]] = defaultdict(lambda: {"moved": 0, "removed": 0, "added": 0, "without_scale": 0})
     for film in films.all():
-        final = [each for each in store.history(film.stem) if each.state == "final"]
-        if not final:
+        final = store.signed(film.stem)
+        if final is None:
             continue
-        detection = reviewed(film.detection, final[-1].points, final[-1].calibration)
+        detection = reviewed(film.detection, final.points, final.calibration)
         places = {mark.symbol: (mark.x, mark.y) for mark in film.detection.landmarks}
-        for point in final[-1].points:
+        for point in final.points:
             if point.symbol not in places:
                 continue
             x, y = places[point.symbol]
@@ -133,7 +132,8 @@ def _pairs(films: ResultFilms, readings: Path) -> list[tuple[str, str, _Readings
     by_stem = {film.stem: film for film in all_films}
     read: dict[str, _Readings] = {}
     for folder in sorted(path for path in readings.glob("*") if path.is_dir()):
-        found = {film.stem: last for film in all_films if (last := _signed(RevisionStore(folder), film))}
+        store = RevisionStore(folder)
+        found = {film.stem: last for film in all_films if (last := store.signed(film.stem))}
         if found:
             name = next(iter(found.values())).reviewer or folder.name
             read[name] = {
@@ -142,11 +142,6 @@ def _pairs(films: ResultFilms, readings: Path) -> list[tuple[str, str, _Readings
     machine = {film.stem: film.detection for film in all_films}
     pairs = [(other, one, read[other], read[one]) for one, other in combinations(read, 2)]
     return pairs + [(MODEL, name, machine, found) for name, found in read.items()]
-
-
-def _signed(store: RevisionStore, film: ReviewFilm) -> StoredRevision | None:
-    final = [each for each in store.history(film.stem) if each.state == "final"]
-    return final[-1] if final else None
 
 
 def _values(films: dict[str, Detection]) -> dict[_Key, dict[str, float]]:

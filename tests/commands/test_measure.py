@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -172,8 +175,25 @@ class TestTables:
     def test_a_misspelt_column_is_named(self, tmp_path: Path) -> None:
         file = write(tmp_path / "a.csv", ["a.png,S,1,2,0.1"], "film,symbol,x,y,pixel_spacng")
         assert "line 1: does the column pixel_spacng mean pixel_spacing?" in one_line(run("measure", file))
-        other = write(tmp_path / "b.csv", ["a.png,S,1,2,0.1"], "film,symbol,x,y,remarks")
-        assert run("measure", other).exit_code == 0
+        for header, said in (
+            ("Pixel Spacing (mm)", "pixel spacing (mm) mean pixel_spacing?"),
+            ("PixelSpacing", "pixelspacing mean pixel_spacing?"),
+            ("image-UID", "image-uid mean image_uid?"),
+            ("Stauts", "stauts mean status?"),
+            ("x (mm)", "x (mm) mean x_mm?"),
+        ):
+            assert said in one_line(run("measure", write(file, ["a.png,S,1,2,0.1"], f"film,symbol,x,y,{header}")))
+        for header in ("remarks", "name", "score", "state", "file", "image"):
+            other = write(tmp_path / "b.csv", ["a.png,S,1,2,0.1"], f"film,symbol,x,y,{header}")
+            assert run("measure", other).exit_code == 0, header
+
+    def test_a_reader_that_closes_the_pipe_is_no_error(self, points: Path) -> None:
+        reading, writing = os.pipe()
+        os.close(reading)
+        command = [sys.executable, "-m", "monai_ceph", "measure", points, "--wide"]
+        ended = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, timeout=300, check=False)
+        os.close(writing)
+        assert (ended.returncode, ended.stderr) == (1, b"")
 
     def test_a_film_of_two_sources(self, points: Path, tmp_path: Path) -> None:
         other = write(tmp_path / "other.csv", [f"two.png,{symbol},{x},{y}," for symbol, (x, y) in FACE.items()])
@@ -251,6 +271,9 @@ class TestOutputs:
             run("measure", points, "--out", out)
         )
         assert out.read_text() == "mine\n"
+        # before the work: the model cannot be loaded there
+        film = ("film.png", "--out", out, "--device", "nowhere")
+        assert "was not written by this software" in one_line(run("measure", *film))
 
     def test_parquet(self, points: Path, tmp_path: Path) -> None:
         assert run("measure", points, "--out", tmp_path / "m.parquet", "--norms", "steiner").exit_code == 0

@@ -1,4 +1,4 @@
-"""``monai-ceph profile learn``, and ``detect`` with what it learned."""
+"""``monai-ceph profile``, and ``detect`` with what was learned."""
 
 from __future__ import annotations
 
@@ -41,10 +41,19 @@ def corrected(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_learned_and_used(corrected: Path, tmp_path: Path) -> None:
-    file = tmp_path / "north.yaml"
+@pytest.fixture(scope="module")
+def learned(corrected: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A profile from these films, and what the command said."""
+    file = tmp_path_factory.mktemp("learned") / "north.yaml"
     code, said = run("profile", "learn", corrected, "--out", file, "--by", "Dr. Who", "--device", "cpu")
     assert code == 0, said
+    return file, said
+
+
+def test_learned_and_used(corrected: Path, learned: tuple[Path, str], tmp_path: Path) -> None:
+    taught, said = learned
+    file = tmp_path / "north.yaml"
+    file.write_bytes(taught.read_bytes())
     porion = next(line for line in said.splitlines() if "Porion" in line)
     assert "mm lower and further forward" in porion
     profile = load_profile(file)
@@ -70,6 +79,31 @@ def test_learned_and_used(corrected: Path, tmp_path: Path) -> None:
     code, said = run("profile", "learn", corrected, "--out", file)
     assert code == 2
     assert "was not written by this software, or was changed since" in said
+
+
+def test_updated_and_checked(corrected: Path, learned: tuple[Path, str], tmp_path: Path) -> None:
+    write_phantoms(tmp_path / "more", 1, 50, file_format="png", height=1200, width=968)
+    shifted(tmp_path / "more" / "landmarks.csv", "Po", 30, 40)
+    file, _ = learned
+    code, said = run("profile", "check", file, tmp_path / "more", "--device", "cpu")
+    assert code == 0, said
+    assert "Profile north. Whether the profile still fits cannot be said: 1 new film is too few for the test." in said
+    assert next(line for line in said.splitlines() if "Porion" in line).split("│")[3].strip() == "1"
+
+    out = tmp_path / "new.yaml"
+    code, said = run("profile", "update", file, tmp_path / "more", "--out", out, "--by", "Dr. Two", "--device", "cpu")
+    assert code == 0, said
+    assert "Profile north. Learned from 4 films: " in said
+    day = f"{load_profile(out).created:%Y-%m-%d}"
+    assert f"Taught {day}: 3 films by Dr. Who; {day}: 1 film by Dr. Two." in said
+    assert said.endswith(f"Written: {out}\n")
+    assert (load_profile(file).films, load_profile(out).films) == (3, 4)
+
+    # what a profile was learned from tells nothing new
+    for command in ("update", "check"):
+        code, said = run("profile", command, out, tmp_path / "more", "--device", "cpu")
+        assert code == 2
+        assert "001.png: the profile north was learned from this film already" in said
 
 
 def test_one_clear_sentence(corrected: Path, tmp_path: Path) -> None:

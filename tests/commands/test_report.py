@@ -70,6 +70,8 @@ class TestReport:
         ("arguments", "said"),
         [
             (("gone.dcm",), "gone.dcm: no such file or folder"),
+            (("gone.dcm", ".", "lost"), "gone.dcm, lost: no such file or folder"),
+            ((".", "--films", "lost"), "lost: no such file or folder"),
             ((".", "--formats", "docx"), "--formats docx: no such format; there are html, pdf"),
             ((".", "--pixel-spacing", "5"), "--pixel-spacing 5 cannot be the size of a pixel"),
         ],
@@ -170,6 +172,18 @@ class TestCompare:
         page = (tmp_path / "out" / "comparison.html").read_text(encoding="utf-8")
         assert "002.png" in page
         assert str(phantoms) not in page
+
+    @pytest.mark.parametrize("order", [1, -1])
+    def test_both_films_are_read_before_anything_is_detected(self, phantoms: Path, tmp_path: Path, order: int) -> None:
+        film, bad = tmp_path / "film.png", tmp_path / "bad.json"
+        film.write_bytes((phantoms / "001.png").read_bytes())
+        bad.write_text("{}")
+        # the model cannot be loaded there
+        said = stopped(run("compare", *[film, bad][::order], "--out", tmp_path / "out", "--device", "nowhere"))
+        assert said.startswith(f"{bad}: not a result of monai-ceph")
+        said = stopped(run("compare", bad, tmp_path / "gone.png", "--out", tmp_path / "out"))
+        assert said.startswith(f"{bad}: not a result of monai-ceph")
+        assert said.endswith(f"; {tmp_path / 'gone.png'}: no such file")
 
     def test_a_page_of_a_person_is_not_replaced(self, pair: tuple[Path, Path], tmp_path: Path) -> None:
         (tmp_path / "comparison.html").write_text("mine")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import threading
 import urllib.request
 from contextlib import closing
@@ -77,9 +79,9 @@ class Looking:
     def __init__(self, folder: Path, ledger: NodeLedger, in_use: Profile | None = None, after: int = 5) -> None:
         self.config = ProposeConfig(file=folder / "proposed.yaml", after_films=after, name="Clinic North")
         self.ledger = ledger
-        self.loop = ProposalLoop(
-            *(self.config, in_use, StandIn().identity, lambda: SHAPE, SignedFilmReader(folder / "kept"), ledger)
-        )
+        shown = SignedFilmReader(folder / "kept")
+        known = folder / "pictures.json"
+        self.loop = ProposalLoop(self.config, in_use, StandIn().identity, lambda: SHAPE, shown, ledger, known)
 
     def proposals(self) -> list[Any]:
         return [row for row in self.ledger.audit_rows() if row["event"] == "profile proposed"]
@@ -122,6 +124,85 @@ def test_after_enough_signed_films_there_is_a_proposal_and_nothing_else_changes(
         assert each.config.file.read_text() == text
         assert each.loop.standing.signed == 7
     assert len(mine.proposals()) == 1
+
+
+def spoilt(file: Path) -> None:
+    """Replace what is in a file, so that reading it fails, but leave its size and time as they are."""
+    before = file.stat()
+    file.write_bytes(b"?" * before.st_size)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def learned(profile: Profile) -> dict[str, Any]:
+    """Return what does not depend on the day."""
+    return profile.model_dump(exclude={"created", "history"})
+
+
+def test_what_did_not_change_is_not_read_again(looking: Any, tmp_path: Path) -> None:
+    kept(tmp_path / "kept", *range(1, 11))
+    signed(tmp_path / "kept", *range(1, 6), down=0.2)
+    mine = looking()
+    mine.loop.look()
+    shutil.copytree(tmp_path / "kept", tmp_path / "whole")
+    films = [tmp_path / "kept" / "films" / f"{film(number).SOPInstanceUID}.dcm" for number in range(1, 6)]
+    results = tmp_path / "kept" / "results"
+    reviews = [path for path in (results / "reviews").glob("*/*.json") if json.loads(path.read_text())["revision"]]
+    detections = [results / "json" / f"{path.name}.json" for path in films]
+    assert (len(reviews), all(path.exists() for path in (*films, *detections))) == (10, True)
+    for path in (*films, *reviews, *detections):
+        spoilt(path)
+    # more films: the next proposal needs all of them
+    for folder in ("kept", "whole"):
+        signed(tmp_path / folder, *range(6, 11), down=0.2)
+    mine.loop.look()
+    proposed = load_profile(mine.config.file)
+    assert proposed.films == 10
+    (tmp_path / "other").mkdir()
+    with closing(NodeLedger(tmp_path / "other.sqlite")) as ledger:
+        (tmp_path / "other" / "kept").symlink_to(tmp_path / "whole")
+        fresh = Looking(tmp_path / "other", ledger)
+        fresh.loop.look()
+        assert learned(load_profile(fresh.config.file)) == learned(proposed)
+
+
+def test_pictures_are_known_after_a_restart(looking: Any, tmp_path: Path) -> None:
+    kept(tmp_path / "kept", *range(1, 6))
+    signed(tmp_path / "kept", *range(1, 6), down=0.2)
+    looking().loop.look()
+    proposed = load_profile(tmp_path / "proposed.yaml")
+    for path in (tmp_path / "kept" / "films").iterdir():
+        spoilt(path)
+    (tmp_path / "proposed.yaml").unlink()
+    looking().loop.look()
+    assert learned(load_profile(tmp_path / "proposed.yaml")) == learned(proposed)
+    # a damaged file is no state: the films are read, and these cannot be
+    (tmp_path / "pictures.json").write_text("{")
+    again = looking()
+    again.loop.look()
+    assert again.loop.standing.proposal.startswith("No signed film can be learned from yet.")
+
+
+def test_a_changed_and_a_removed_review_count(looking: Any, tmp_path: Path) -> None:
+    kept(tmp_path / "kept", *range(1, 11))
+    signed(tmp_path / "kept", *range(1, 6), down=0.2)
+    mine = looking()
+    mine.loop.look()
+    assert mine.loop.standing.signed == 5
+    first, second = (tmp_path / "kept" / "results" / "reviews" / f"{film(n).SOPInstanceUID}.dcm" for n in (1, 2))
+    shutil.rmtree(first)
+    # a copy of another day: Porion lies where it was detected
+    file = second / "0002.json"
+    values = json.loads(file.read_text())
+    point = values["points"][PORION]
+    (point["x"], point["y"]), point["moved_from"] = point["moved_from"], None
+    file.write_text(json.dumps({**values, "points": [{**each, "source": "detected"} for each in values["points"]]}))
+    signed(tmp_path / "kept", *range(6, 11), down=0.2)
+    mine.loop.look()
+    assert mine.loop.standing.signed == 9
+    proposed = load_profile(mine.config.file)
+    assert proposed.films == 9
+    steps = sorted(each.steps[PORION][1] for each in proposed.evidence)
+    assert steps == pytest.approx([0.0, *[0.2] * 8], abs=0.02)
 
 
 def test_a_proposal_that_a_person_changed_is_kept(looking: Any, tmp_path: Path) -> None:

@@ -104,6 +104,8 @@ def test_too_few_films_say_nothing() -> None:
     found = drift(known, compared(residuals(1, 2, porion=3.0)))
     assert found.too_few
     assert not any(mark.changed for mark in found.landmarks)
-    assert drift_summary(known, found).startswith("Whether the profile still fits cannot be said: 1 new film")
+    assert drift_summary(known, found).startswith(
+        "Whether the profile still fits cannot be said: 1 new film is too few"
+    )
     with pytest.raises(CephError, match=r"^there is no new film to check the profile Clinic North with$"):
         drift(known, compared(np.empty((0, NUM_LANDMARKS, 2))))

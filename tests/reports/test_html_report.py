@@ -145,11 +145,12 @@ def test_the_batch_begins_with_what_needs_a_person_most() -> None:
     entries = [
         BatchEntry("calm", "calm.html", "all landmarks ok", 0),
         BatchEntry("doubt", "doubt.html", "uncertain: Go", 1),
-        BatchEntry("worst", "worst.html", "missing: S", 1000),
+        BatchEntry("worst", "worst.html", "missing: S", 1000, thumbnail=PNG),
     ]
     text = batch_html(entries, [("lost", "rejected: no cephalogram")])
     places = [
         text.index(word) for word in ("Look at these first", "worst.html", "doubt.html", "Errors", "lost", "calm.html")
     ]
     assert places == sorted(places)
-    assert "3 films with a report, 1 with an error." in text
+    assert "3 films with a report (2 without a picture), 1 with an error." in text
+    assert "1 film with a report, 0 with an error." in batch_html(entries[2:], [])

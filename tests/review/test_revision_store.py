@@ -258,6 +258,28 @@ def test_a_changed_or_removed_revision_is_found(store: RevisionStore) -> None:
     assert faults(store.folder) == ["film/0001.json was changed", "film/0002.json was removed"]
 
 
+def test_the_last_signed_revision_is_found_without_reading_those_before(store: RevisionStore) -> None:
+    assert store.signed("film") is None
+    for number, state in enumerate(("draft", "final", "draft", "draft"), 1):
+        store.add("film", revision(number, state=state), "saved", [])
+    fresh = RevisionStore(store.folder)
+    (store.folder / "film" / "0001.json").write_text("{}")
+    found = fresh.signed("film")
+    assert (found and found.revision, fresh.numbers("film")) == (2, [1, 2, 3, 4])
+    with pytest.raises(CephError, match="not a revision"):
+        fresh.history("film")
+
+
+def test_a_revision_that_somebody_brought_back_is_read_again(store: RevisionStore) -> None:
+    store.add("film", revision(1, "as saved"), "saved", [])
+    file = store.folder / "film" / "0001.json"
+    file.write_text(file.read_text().replace("as saved", "of a copy"))
+    assert store.get("film", 1).note == "of a copy"
+    file.unlink()
+    with pytest.raises(CephError, match="No such file"):
+        store.get("film", 1)
+
+
 def test_a_damaged_revision_is_named(store: RevisionStore) -> None:
     three(store)
     (store.folder / "film" / "0003.json").write_text("{")

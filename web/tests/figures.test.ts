@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { linear, range, ticks } from "../src/model/plot";
 import { withUnit } from "../src/model/units";
 import { rowsInSight, scrollTo } from "../src/model/window";
-import { figure, sorted } from "../src/view/pages";
+import { counts, figure, figures, sorted } from "../src/view/pages";
 
 describe("plot", () => {
   it("has round ticks within the range", () => {
@@ -46,6 +46,19 @@ describe("figures", () => {
       [3, 1, null],
       [1, 3, null],
     ]);
+  });
+
+  it("fill columns that sort by the number, not by its text", () => {
+    const films = counts("Films", "read by both", (row: { n: number }) => row.n);
+    const icc = figures("ICC", "of single readings", (row: { v: number | null }) => row.v, 3);
+    expect([films.title, films.text({ n: 10 }), films.value?.({ n: 10 })]).toEqual(["read by both", "10", 10]);
+    expect([icc.text({ v: 0.9876 }), icc.value?.({ v: 0.9876 }), icc.text({ v: null })]).toEqual([
+      "0.988",
+      0.9876,
+      "–",
+    ]);
+    const rows = [{ n: 9 }, { n: 10 }];
+    expect(sorted(rows, films.value ?? (() => null), true)).toEqual([{ n: 10 }, { n: 9 }]);
   });
 
   it("have a true minus sign, a dash for the unknown, and units as people write them", () => {

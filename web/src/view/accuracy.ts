@@ -3,42 +3,17 @@
 import { api } from "../api";
 import type { Moved, Session } from "../types";
 import { h } from "./dom";
-import { type Column, type Shown, SortedTable, backKey, figure, shell } from "./pages";
+import { type Column, type Shown, SortedTable, backKey, counts, figures, scrolling, shell } from "./pages";
 
 const COLUMNS: Column<Moved>[] = [
   { name: "Landmark", text: (row) => row.symbol },
-  { name: "Films", title: "signed films with a scale", text: (row) => String(row.films), value: (row) => row.films },
-  {
-    name: "Median, mm",
-    title: "half of the points were moved by at most this",
-    text: (row) => figure(row.median_mm),
-    value: (row) => row.median_mm,
-  },
-  {
-    name: "95 %, mm",
-    title: "95 of 100 points were moved by at most this",
-    text: (row) => figure(row.p95_mm),
-    value: (row) => row.p95_mm,
-  },
-  { name: "Moved", title: "points that were moved", text: (row) => String(row.moved), value: (row) => row.moved },
-  {
-    name: "Taken away",
-    title: "detected, but not on the film",
-    text: (row) => String(row.removed),
-    value: (row) => row.removed,
-  },
-  {
-    name: "Added",
-    title: "not detected, placed by a person",
-    text: (row) => String(row.added),
-    value: (row) => row.added,
-  },
-  {
-    name: "No scale",
-    title: "films whose scale nobody knows: they do not count in mm",
-    text: (row) => String(row.without_scale),
-    value: (row) => row.without_scale,
-  },
+  counts("Films", "signed films with a scale", (row) => row.films),
+  figures("Median, mm", "half of the points were moved by at most this", (row) => row.median_mm),
+  figures("95 %, mm", "95 of 100 points were moved by at most this", (row) => row.p95_mm),
+  counts("Moved", "points that were moved", (row) => row.moved),
+  counts("Taken away", "detected, but not on the film", (row) => row.removed),
+  counts("Added", "not detected, placed by a person", (row) => row.added),
+  counts("No scale", "films whose scale nobody knows: they do not count in mm", (row) => row.without_scale),
 ];
 
 export async function accuracyPage(session: Session): Promise<Shown> {
@@ -62,8 +37,7 @@ export async function accuracyPage(session: Session): Promise<Shown> {
       rows.length > 0 &&
         !scaled &&
         h("p", { class: "empty" }, "No signed film has a scale. Calibrate films to see distances in mm."),
-      rows.length > 0 &&
-        h("div", { class: "scrolls narrow", tabindex: 0, role: "region", "aria-label": "Table" }, table.element),
+      rows.length > 0 && scrolling(table.element, "scrolls narrow"),
       h(
         "p",
         {},

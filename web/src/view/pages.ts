@@ -11,6 +11,26 @@ export interface Column<Row> {
   value?: (row: Row) => number | null;
 }
 
+/** A column of whole numbers. */
+export function counts<Row>(name: string, title: string, value: (row: Row) => number): Column<Row> {
+  return { name, title, text: (row) => String(value(row)), value };
+}
+
+/** A column of measured values. */
+export function figures<Row>(
+  name: string,
+  title: string,
+  value: (row: Row) => number | null,
+  digits?: number,
+): Column<Row> {
+  return { name, title, text: (row) => figure(value(row), digits), value };
+}
+
+/** A table that scrolls by itself, also by the keyboard. */
+export function scrolling(table: HTMLElement, kind = "scrolls"): HTMLElement {
+  return h("div", { class: kind, tabindex: 0, role: "region", "aria-label": "Table" }, table);
+}
+
 /** Puts a page into the document, once what it shows is there. Returns what ends it. */
 export type Shown = (root: HTMLElement) => () => void;
 

@@ -5,7 +5,7 @@ import { unitName } from "../model/units";
 import type { Agreement, Paired } from "../types";
 import { blandAltman } from "./blandaltman";
 import { h } from "./dom";
-import { type Column, type Shown, SortedTable, backKey, figure, shell } from "./pages";
+import { type Column, type Shown, SortedTable, backKey, counts, figure, figures, scrolling, shell } from "./pages";
 
 function unit(row: { unit: string }): string {
   return unitName(row.unit);
@@ -17,27 +17,17 @@ function title({ symbol, axis }: { symbol: string; axis: string }): string {
 
 const COLUMNS: Column<Agreement>[] = [
   { name: "", text: title },
-  { name: "n", title: "films that both have read", text: (row) => String(both(row)), value: both },
+  counts("n", "films that both have read", both),
   { name: "unit", text: unit },
-  {
-    name: "Dahlberg",
-    title: "Dahlberg's error: the root of half the mean squared difference",
-    text: (row) => figure(row.dahlberg),
-    value: (row) => row.dahlberg,
-  },
-  {
-    name: "ICC(2,1)",
-    title: "intraclass correlation, absolute agreement of single readings",
-    text: (row) => figure(row.icc, 3),
-    value: (row) => row.icc,
-  },
+  figures("Dahlberg", "Dahlberg's error: the root of half the mean squared difference", (row) => row.dahlberg),
+  figures("ICC(2,1)", "intraclass correlation, absolute agreement of single readings", (row) => row.icc, 3),
   {
     name: "Bias",
     title: "mean difference",
     text: (row) => figure(row.bias),
     value: (row) => (row.bias === null ? null : Math.abs(row.bias)),
   },
-  { name: "SD", title: "of the differences", text: (row) => figure(row.sd), value: (row) => row.sd },
+  figures("SD", "of the differences", (row) => row.sd),
   {
     name: "Limits of agreement",
     title: "of Bland and Altman: bias \u2212 1.96 SD to bias + 1.96 SD",
@@ -128,12 +118,7 @@ function page(root: HTMLElement, rows: Agreement[]): () => void {
       h("label", {}, "Show ", kinds),
       h("a", { href: "/api/readers.csv", download: "readers.csv", class: "download" }, "All as CSV"),
     ),
-    h(
-      "div",
-      { class: "beside" },
-      h("div", { class: "scrolls", tabindex: 0, role: "region", "aria-label": "Table" }, table.element),
-      plot,
-    ),
+    h("div", { class: "beside" }, scrolling(table.element), plot),
     h(
       "p",
       { class: "small" },
