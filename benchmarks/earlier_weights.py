@@ -2,7 +2,7 @@
 
 ``python benchmarks/earlier_weights.py COMMIT OUT`` writes the networks and the error model of that commit to OUT, and
 ``OUT/weights.json``, an overlay for ``--config`` of the other benchmarks and of ``monai-ceph evaluate``. The recipe is
-today's.
+today's, but for the passes of the local network (``shifts``).
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ ROOT = Path(__file__).resolve().parents[1]
 STAGES = ("global", "local", "context")
 
 
-def of_commit(commit: str, name: str) -> bytes:
-    """Return a file of ``monai_ceph/weights/`` as it was."""
-    command = ["git", "-C", str(ROOT), "show", f"{commit}:monai_ceph/weights/{name}"]
+def of_commit(commit: str, path: str) -> bytes:
+    """Return a file as it was."""
+    command = ["git", "-C", str(ROOT), "show", f"{commit}:{path}"]
     return subprocess.run(command, check=True, capture_output=True).stdout
 
 
@@ -31,16 +31,17 @@ def main() -> None:
     options = parser.parse_args()
     out = options.out.resolve()
     try:
-        model = json.loads(of_commit(options.commit, "model.json"))
-        files = {
-            name: of_commit(options.commit, name) for name in (*(f"{stage}.pt" for stage in STAGES), "errors.json")
-        }
+        model = json.loads(of_commit(options.commit, "monai_ceph/weights/model.json"))
+        recipe = json.loads(of_commit(options.commit, "bundles/inference.json"))
+        names = (*(f"{stage}.pt" for stage in STAGES), "errors.json")
+        files = {name: of_commit(options.commit, f"monai_ceph/weights/{name}") for name in names}
     except subprocess.CalledProcessError as error:
         parser.exit(2, f"{options.commit}: {error.stderr.decode(errors='replace').strip()}\n")
     overlay = {
         **{f"{stage}_weights": str(out / f"{stage}.pt") for stage in STAGES},
         "error_model": f"$weights.read_error_model({str(out / 'errors.json')!r})",
         "mean_shape": model["mean_shape"],
+        "shifts": recipe["shifts"],
     }
     files["weights.json"] = (json.dumps(overlay, indent=2) + "\n").encode()
     for name, content in files.items():
