@@ -201,7 +201,7 @@ def test_the_hash_follows_the_file(tmp_path: Path) -> None:
 
 def test_figures_on_films_of_the_training_are_called_so() -> None:
     shipped = {stage: weights.path(stage) for stage in STAGES}
-    for split in ("train", "all"):
+    for split in ("train", "test1", "test2", "all"):
         assert str(weights.training_figures_note(shipped, "isbi2015", split)).startswith("TRAINING FIGURES: ")
     # one shipped network is enough
     assert weights.training_figures_note({"global": weights.path("global"), "local": "own.pt"}, "isbi2015", "train")
