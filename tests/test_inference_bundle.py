@@ -56,12 +56,23 @@ def by_detector(folder: Path, film: str, detect: Callable[[Path], Detection]) ->
     return [dict(zip(LANDMARK_COLUMNS, row, strict=True)) for row in rows]
 
 
+def alike(one: str, other: str) -> bool:
+    """Return whether two cells are equal, or are numbers that were rounded to neighbours: both computed the same."""
+    if one == other:
+        return True
+    digits = len(one.partition(".")[2])
+    if not digits or len(other.partition(".")[2]) != digits:
+        return False
+    return abs(float(one) - float(other)) < 1.5 * 10.0**-digits
+
+
 @pytest.mark.parametrize("film", FILMS)
 def test_every_landmark_is_that_of_detect(folder: Path, detect: Callable[[Path], Detection], film: str) -> None:
     expected = by_detector(folder, film, detect)
     for ours, theirs in zip(by_bundle(folder, film), expected, strict=True):
         # places, scores, status and millimetres, as they are printed
-        assert {**ours, "film": None} == {**theirs, "film": None}
+        assert ours.keys() == theirs.keys()
+        assert [key for key in ours.keys() - {"film"} if not alike(ours[key], theirs[key])] == []
         assert folder / ours["film"] == Path(theirs["film"])
 
 
