@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="folder to make")
     parser.add_argument("--test2", choices=TREATMENTS, default="aligned", help="the films of Test2 (default: aligned)")
     parser.add_argument("--definitions", type=Path, metavar="CONFIG", help="networks of the training films alone")
-    parser.add_argument("--points", type=Path, default=Path("runs/all_films"), help="where their detections are kept")
+    parser.add_argument("--points", type=Path, help="where their detections are kept (default: OUT-points)")
     parser.add_argument("--fold", type=int, help="of the training films, left out (default: none)")
     parser.add_argument("--folds", type=int, default=5)
     args = parser.parse_args()
@@ -88,10 +88,12 @@ def main() -> None:
         test2 = []
     if args.definitions is not None:
         torch.set_num_threads(1)
-        every = {"error_model": None, "missing_below": 0.0}
-        for split in (test1, test2):
-            found = detected(split, args.points, None, every, [args.definitions]) if split else []
-            split[:] = with_definitions_of_training(split, found) if split else []
+        every_landmark = {"error_model": None, "missing_below": 0.0}
+        # a folder for each set of films: detections of other networks must not be taken for these
+        points = args.points or args.out.with_name(f"{args.out.name}-points")
+        for split in filter(None, (test1, test2)):
+            found = detected(split, points, None, every_landmark, [args.definitions])
+            split[:] = with_definitions_of_training(split, found)
     kept, held_out = split_fold(train, args.fold, args.folds, 0)
     left_out = set() if args.fold is None else {first_scan(film) for film in held_out}
     films = kept + [film for film in test1 + test2 if first_scan(film) not in left_out]

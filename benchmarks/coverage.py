@@ -56,13 +56,13 @@ def main() -> None:
     parser.add_argument("--config", type=Path, action="append", default=[], help="bundle config that changes keys")
     args = parser.parse_args()
     films = open_dataset(args.dataset, args.split, args.truth)
+    detector = CephalogramDetector(overlays=args.config)
+    if seen := weights.training_figures_note(detector.used_weights, "isbi2015", args.split):
+        print(f"**{seen}**\n")
     print(
         "| | films | MRE mm | within 2 mm % | inside 90 % | per landmark | inside 95 % | median radius 90, mm | "
         "AUC > 4 mm | missing % | uncertain % | > 10 mm and ok % |\n|" + "---|" * 12
     )
-    detector = CephalogramDetector(overlays=args.config)
-    if seen := weights.training_figures_note(detector.used_weights, "isbi2015", args.split):
-        print(f"**{seen}**\n")
     print_row("no profile", films, [detector(film.image, force=True) for film in films])
     random = np.random.default_rng(0)
     for count in args.films:

@@ -13,9 +13,9 @@ import subprocess
 from pathlib import Path
 
 from monai_ceph.storage.atomic import written_beside
+from monai_ceph.weights import STAGES
 
 ROOT = Path(__file__).resolve().parents[1]
-STAGES = ("global", "local", "context")
 
 
 def of_commit(commit: str, path: str) -> bytes:
