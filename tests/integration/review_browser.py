@@ -227,7 +227,11 @@ class Page:
 
 def opened(driver: Chrome, server: Server) -> Iterator[Page]:
     """Yield a fresh page, and check at the end that it made no error."""
+    # what an earlier test left: a killed server, or work that its page had not seen saved
+    if server.process is None or server.process.poll() is not None:
+        server.start()
     driver.get("about:blank")
+    driver.execute_cdp_cmd("Storage.clearDataForOrigin", {"origin": server.url, "storageTypes": "local_storage"})
     driver.get_log("browser")
     page = Page(driver, server)
     yield page

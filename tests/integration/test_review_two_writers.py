@@ -178,6 +178,7 @@ def test_another_tab_shows_what_this_one_saved(page: Page, server: Server, tabs:
     page.wait(lambda: page.text("#saved") == f"Saved, revision {revision}", "the other tab follows")
     page.keys("." + "." + Keys.ARROW_RIGHT)
     page.wait(lambda: server.x("film006", "N") == 31.25, "saved on top, without a question")
+    page.saved()
     assert server.x("film006", "S") == 26.25
 
 
