@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -125,8 +126,13 @@ def check_given_spacing(spacing: float) -> None:
     """Check a pixel spacing that a user gives, in mm.
 
     Raises:
+        TypeError: it is not one number.
         ValueError: it is outside :data:`SMALLEST_PIXEL` and :data:`LARGEST_PIXEL`.
     """
+    if not isinstance(spacing, Real) or isinstance(spacing, bool):
+        raise TypeError(
+            f"pixel_spacing must be one number, mm per pixel in rows and columns, not {type(spacing).__name__}"
+        )
     if not plausible_spacing(spacing, spacing):
         raise ValueError(
             f"pixel_spacing is {spacing}, it must be mm per pixel, from {SMALLEST_PIXEL:g} to {LARGEST_PIXEL:g}"

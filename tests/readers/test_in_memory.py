@@ -150,6 +150,9 @@ def test_the_pixel_spacing_of_the_user(values: Any) -> None:
     assert (found.pixel_spacing, found.spacing_source) == ((0.125, 0.125), SpacingSource.USER)
     with pytest.raises(ValueError, match=r"^pixel_spacing is 148, it must be mm per pixel, from 0\.01 to 2$"):
         as_radiograph(values, 148)
+    for wrong, kind in (((0.1, 0.1), "tuple"), ("0.1", "str"), (True, "bool")):
+        with pytest.raises(TypeError, match=f"^pixel_spacing must be one number, mm per pixel in rows and .*{kind}$"):
+            as_radiograph(values, wrong)  # type: ignore[arg-type]
 
 
 def test_a_radiograph_has_its_own_spacing() -> None:
