@@ -29,13 +29,15 @@ from stresses import STRESSES, Sample
 from monai_ceph import weights
 from monai_ceph.datasets import Film, isbi2015, split_fold
 from monai_ceph.detection import CephalogramDetector
-from monai_ceph.inferers.evidence import FEATURES, ShapeModel, landmark_evidence
+from monai_ceph.inferers.evidence import CLOSE, FEATURES, ShapeModel, landmark_evidence
 from monai_ceph.landmarks import SYMBOLS
 from monai_ceph.profiles.radii import conformal_radius
 from monai_ceph.transforms import landmarks_to_source
 from monai_ceph.transforms.geometry import apply, fit_similarity, pixel_size
 
 SHAPE_NOISE = 0.03
+# a point is too far from where the others tell if it is farther than the farthest one here, and a quarter more
+SHAPE_MARGIN = 1.25
 GROSS, OFF = 10.0, 4.0
 PLAIN, HIDDEN, STRESSED = 0, 1, 2
 VISIBLE, GONE, NEAR = 0, 1, 2
@@ -181,6 +183,16 @@ def shift(args: argparse.Namespace) -> np.ndarray:
             medians.append(np.nanmedian(np.array(looks), axis=0))
         apart.append(medians[0] - medians[1])
     return np.mean(apart, axis=0)
+
+
+def shape_limit(evidence: Evidence, missing: np.ndarray, covariance: np.ndarray) -> float:
+    """Return how many standard deviations no landmark of a film as it is was away from its expected place."""
+    precision = np.linalg.inv(covariance + SHAPE_NOISE**2 * np.eye(len(covariance)))
+    own = [np.linalg.inv(precision[at : at + 2, at : at + 2]) for at in range(0, len(precision), 2)]
+    deviations = np.sqrt([np.trace(each) / 2 for each in own])
+    apart = np.exp(evidence.features[..., FEATURES.index("shape")]) - CLOSE
+    seen = (evidence.kind == PLAIN)[:, None] & ~missing
+    return SHAPE_MARGIN * float(np.nanmax((apart / deviations)[seen]))
 
 
 def fit_sizes(features: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -341,16 +353,19 @@ def main() -> None:
     else:
         kept = dict(np.load(args.evidence))
         moved, evidence = kept.pop("shift"), Evidence(**kept)
-    print_tables(evidence, cross_fitted(evidence))
+    found = cross_fitted(evidence)
+    print_tables(evidence, found)
     if args.write:
         films = isbi2015(args.dataset, "train")
         held_out = len(set(evidence.film.tolist()))
+        covariance = shape_covariance(films, np.array(weights.mean_shape()))
         model = {
             "learned_on": f"{held_out} of the 150 training films of ISBI 2015, by networks that did not see them",
             **learn(evidence),
             "shift": moved.tolist(),
+            "shape_limit": shape_limit(evidence, found["missing"], covariance),
             "shape_noise": SHAPE_NOISE,
-            "shape_covariance": shape_covariance(films, np.array(weights.mean_shape())).tolist(),
+            "shape_covariance": covariance.tolist(),
         }
         text = json.dumps(model, default=float)
         rounded = json.loads(text, parse_float=lambda each: float(f"{float(each):.4g}"))

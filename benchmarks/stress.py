@@ -4,7 +4,8 @@
 a fold in many ways (stresses.py) and prints a row per change. Test films are not used. The shipped weights were trained
 on the fold: give networks that were not. Errors are in mm of the unchanged film, over the visible landmarks;
 ``--landmarks Po`` shows those of Porion only. ``--styles`` takes only the styles of other machines. With ``--hide``,
-the surroundings of each landmark are blanked or cropped instead, and points on hidden ones are counted.
+the surroundings of each landmark are blanked or cropped instead, and points on hidden ones are counted. With
+``--cover``, grey squares of several sizes cover landmarks, which lie anywhere under them.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ GROSS = 10.0
 OFF = 4.0
 # mm around a landmark that are blanked by --hide
 HIDDEN_RADIUS = 12.0
+# of --cover: half the side of a square, mm; how deep a landmark lies under it at least, mm; squares of each film
+COVER_HALF = (8.0, 16.0)
+COVER_DEPTH = 4.0
+COVERS = 5
 STYLED = {"untouched", *(label for label in STRESSES if label.startswith("style: "))}
 
 
@@ -168,6 +173,33 @@ def hide(detector: CephalogramDetector, films: list[Film]) -> None:
     print(f"| **all** | {' | '.join(f'{100 * value:.1f}' for value in np.mean(totals, axis=0))} | |")
 
 
+def cover(detector: CephalogramDetector, films: list[Film]) -> None:
+    counts: dict[str, np.ndarray] = {"covered": np.zeros(5, int), "not covered": np.zeros(5, int)}
+    for number, film in enumerate(films):
+        rng = np.random.default_rng(5000 + number)
+        sample, marks = sample_of(film), film.landmarks
+        for _ in range(COVERS):
+            half = rng.uniform(*COVER_HALF) / film.pixel_spacing
+            centre = marks[int(rng.integers(len(marks)))] + rng.uniform(-0.5, 0.5, 2) * half
+            (top, left), (bottom, right) = (np.rint(centre + side * half).astype(int) for side in (-1, 1))
+            pixels = sample.pixels.copy()
+            area = pixels[max(top, 0) : bottom, max(left, 0) : right]
+            low, high = np.percentile(pixels, [0.5, 99.5])
+            area[...] = [area.mean(), low, high, rng.uniform(low, high)][int(rng.integers(4))]
+            sides = (marks[:, 0] - top, bottom - marks[:, 0], marks[:, 1] - left, right - marks[:, 1])
+            depth = np.min(sides, axis=0) * film.pixel_spacing
+            errors, _, status, *_ = detect(detector, film, Sample(pixels, marks, sample.to_source))
+            for name, chosen in (("covered", depth > COVER_DEPTH), ("not covered", depth < -COVER_DEPTH)):
+                each = status[chosen]
+                gross = (each == "ok") & (errors[chosen] > GROSS)
+                kinds = [int((each == kind).sum()) for kind in ("missing", "uncertain", "ok")]
+                counts[name] += [len(each), *kinds, int(gross.sum())]
+    print(f"{COVERS} squares on each of {len(films)} films\n")
+    print("| landmarks | n | missing % | uncertain % | ok % | ok and > 10 mm % |\n|---|---|---|---|---|---|")
+    for name, (count, *kinds) in counts.items():
+        print(f"| {name} | {count} | {' | '.join(f'{100 * kind / count:.2f}' for kind in kinds)} |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path, help="ISBI 2015 folder")
@@ -178,6 +210,7 @@ def main() -> None:
     parser.add_argument("--styles", action="store_true", help="only the styles of other machines, and untouched films")
     parser.add_argument("--landmarks", nargs="+", metavar="SYMBOL", choices=SYMBOLS, help="only these landmarks")
     parser.add_argument("--hide", action="store_true", help="hide landmarks instead of changing films")
+    parser.add_argument("--cover", action="store_true", help="cover landmarks by squares instead of changing films")
     parser.add_argument("--config", type=Path, action="append", default=[], help="bundle config that changes keys")
     parser.add_argument("--set", type=assignment, action="append", default=[], metavar="KEY=VALUE", dest="settings")
     for name in weights.STAGES:
@@ -192,8 +225,8 @@ def main() -> None:
     if trained_on_the_films(args.config, settings):
         print(TRAINING_FIGURES)
     detector = CephalogramDetector("cpu", overlays=args.config, overrides=settings)
-    if args.hide:
-        hide(detector, films)
+    if args.hide or args.cover:
+        (hide if args.hide else cover)(detector, films)
         return
     print(f"{len(films)} films, mean of both doctors\n")
     print("| change | visible | MRE mm | cost | within 2 mm % | > 10 mm % | missing % | rejected | AUC | s |")

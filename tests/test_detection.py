@@ -172,6 +172,17 @@ class TestFilmsFromElsewhere:
         assert found.landmarks[index].x is None
         assert sum(mark.status == "missing" for mark in found.landmarks) < 8
 
+    def test_no_place_beside_a_covered_menton_is_sure(
+        self, detector: CephalogramDetector, film: Path, truth: np.ndarray, spacing: float
+    ) -> None:
+        """The border of the mandible ends at what covers it, where the network finds Menton, far from the chin."""
+        index, image = NAMES.index("Menton"), read_radiograph(film)
+        pixels, radius = image.pixels.copy(), round(15 / spacing)
+        row, column = np.rint(truth[index]).astype(int)
+        pixels[row - radius : row + radius, column - radius : column + radius] = 60
+        found = detector(replace(image, pixels=pixels))
+        assert found.landmarks[index].status in ("uncertain", "missing")
+
 
 class TestAnatomyInAPartOfTheRange:
     """3 % of the film, or the air, is at the highest value, far from the anatomy."""

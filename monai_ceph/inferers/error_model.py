@@ -17,7 +17,7 @@ __all__ = ["Certainty", "ErrorModel"]
 
 _KEYS = {
     *("features", "slopes", "scales", "usual", "within_90", "within_95", "hidden", "shape_noise", "shape_covariance"),
-    *("head_radius_mm", "shift"),
+    *("head_radius_mm", "shift", "shape_limit"),
 }
 
 
@@ -61,6 +61,7 @@ class ErrorModel:
     negative, so that more doubt never gives a smaller radius. A radius is this size times a factor: the conformal
     quantile of error over size (Lei et al. 2018, Distribution-free predictive inference for regression), learned on
     films that the networks were not trained on. A landmark is hidden if ``bias + slopes @ evidence`` is positive.
+    Where a point lies too far from the place that the other visible landmarks tell, its radii reach that place.
 
     Args:
         mean_shape: (N, 2), (row, column), of the pose finder.
@@ -68,7 +69,8 @@ class ErrorModel:
             those whose errors were counted; ``slopes`` (6), ``scales``, ``usual``, ``within_90`` and ``within_95`` (N),
             all lengths as shares of the head's radius; ``usual`` is the median of ``slopes @ evidence`` of each
             landmark; ``hidden`` with ``bias`` and ``slopes`` (6); ``head_radius_mm``, the middle one of the films that
-            it was learned on; ``shape_noise`` and ``shape_covariance`` of
+            it was learned on; ``shape_limit``, how many standard deviations no point was away from the place that the
+            others tell; ``shape_noise`` and ``shape_covariance`` of
             :class:`~monai_ceph.inferers.evidence.ShapeModel`. Further keys say where the model comes from.
 
     Raises:
@@ -89,6 +91,7 @@ class ErrorModel:
         if self.shift.shape != (len(mean), len(FEATURES)) or not np.isfinite(self.shift).all():
             raise ValueError(f"shift of the error model must be {len(mean)} x {len(FEATURES)} numbers")
         self.head_radius_mm = float(model["head_radius_mm"])
+        self.shape_limit = float(model["shape_limit"])
         self.hidden_bias = float(model["hidden"]["bias"])
         self.hidden_slopes = _numbers(model["hidden"], "slopes", len(FEATURES))
         covariance = np.array(model["shape_covariance"], dtype=np.float64)
@@ -96,12 +99,10 @@ class ErrorModel:
 
     def evidence(
         self, windows: Windows, points: torch.Tensor, guide: torch.Tensor, guide_peaks: torch.Tensor, radius: float
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the evidence (N, 6), shifted, and the expected places (N, 2); see :func:`landmark_evidence`."""
-        trust = windows.heatmaps.flatten(1).amax(dim=1).cpu().double().clamp(min=1e-6).sqrt().numpy()
-        expected = self.shape.expected(points.cpu().numpy(), trust)
-        found = landmark_evidence(windows, points, guide, guide_peaks, expected, radius)
-        return found + self.shift, expected
+    ) -> np.ndarray:
+        """Return the evidence (N, 6), shifted; see :func:`landmark_evidence`."""
+        expected = self.shape.expected(points.cpu().numpy(), _trust(windows))
+        return landmark_evidence(windows, points, guide, guide_peaks, expected, radius) + self.shift
 
     def __call__(
         self, windows: Windows, points: torch.Tensor, guide: torch.Tensor, guide_peaks: torch.Tensor, radius: float
@@ -110,13 +111,25 @@ class ErrorModel:
 
         A landmark without a maximum is not hidden by this model, and has infinite radii.
         """
-        evidence, expected = self.evidence(windows, points, guide, guide_peaks, radius)
-        found = np.isfinite(points.cpu().numpy()).all(axis=1)
+        evidence = self.evidence(windows, points, guide, guide_peaks, radius)
+        places = points.cpu().double().numpy()
+        found = np.isfinite(places).all(axis=1)
         typical = radius * self.factors * (self.scales * np.exp(self.usual))[:, None]
         sizes = self.scales * np.exp(np.nan_to_num(evidence) @ self.slopes)
-        radii = np.where(found[:, None], radius * self.factors * sizes[:, None], np.inf)
         hidden = found & (self.hidden_bias + np.nan_to_num(evidence) @ self.hidden_slopes > 0)
+        # what was found for hidden landmarks tells nothing of the others
+        expected, deviations = self.shape.spread(np.where(hidden[:, None], np.nan, places), _trust(windows))
+        apart = np.linalg.norm(places - expected, axis=1)
+        reach = np.where(apart > self.shape_limit * deviations, apart, 0.0)
+        radii = np.maximum(radius * self.factors * sizes[:, None], reach[:, None])
+        radii = np.where(found[:, None], radii, np.inf)
         return Certainty(radii, typical, hidden, expected, radius, self.head_radius_mm / radius)
+
+
+def _trust(windows: Windows) -> np.ndarray:
+    """Return the weights of the landmarks, (N,), in the fit of the mean shape."""
+    trust: np.ndarray = windows.heatmaps.flatten(1).amax(dim=1).cpu().double().clamp(min=1e-6).sqrt().numpy()
+    return trust
 
 
 def _numbers(model: Mapping[str, Any], key: str, count: int) -> np.ndarray:

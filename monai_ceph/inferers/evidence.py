@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 
 from monai_ceph.inferers.windows import Windows
-from monai_ceph.transforms.geometry import apply, fit_similarity
+from monai_ceph.transforms.geometry import apply, fit_similarity, pixel_size
 
 __all__ = ["APART", "CLOSE", "FEATURES", "LEAST", "NOISE", "ShapeModel", "landmark_evidence"]
 
@@ -47,33 +49,39 @@ class ShapeModel:
         self.covariance = covariance + noise**2 * np.eye(len(covariance))
 
     def expected(self, points: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Return where each landmark is expected, (N, 2), told by all others in the unit and frame of ``points``.
+        """Return where each landmark is expected, (N, 2), told by all others; see :meth:`spread`."""
+        return self.spread(points, weights)[0]
+
+    def spread(self, points: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return where each landmark is expected, told by all others, and how far around that it lies on heads.
 
         Args:
             points: (N, 2), (row, column), on a head that is upright and faces right; NaN where missing.
             weights: (N,) of the points in the fit of the mean shape, not negative.
 
         Returns:
-            NaN everywhere if fewer than three landmarks are known.
+            (N, 2) places and (N,) standard deviations of one coordinate, in the unit and frame of ``points``; NaN
+            everywhere if fewer than three landmarks are known.
         """
         known = np.isfinite(points).all(axis=1)
         if known.sum() < 3:
-            return np.full(points.shape, np.nan)
+            return np.full(points.shape, np.nan), np.full(len(points), np.nan)
         matrix = fit_similarity(
             torch.from_numpy(self.mean), torch.from_numpy(points), weights=torch.from_numpy(weights)
         )
         shifts = apply(torch.linalg.inv(matrix), torch.from_numpy(points)).numpy() - self.mean
-        steps = np.array([self._told(shifts, known, index) for index in range(len(points))])
-        places: np.ndarray = apply(matrix, torch.from_numpy(self.mean + steps)).numpy()
-        return places
+        told = [self._told(shifts, known, index) for index in range(len(points))]
+        places: np.ndarray = apply(matrix, torch.from_numpy(self.mean + np.array([step for step, _ in told]))).numpy()
+        return places, pixel_size(matrix) * np.array([deviation for _, deviation in told])
 
-    def _told(self, shifts: np.ndarray, known: np.ndarray, index: int) -> np.ndarray:
-        """Return the conditional mean of one landmark's shift, given those of the others that are known."""
+    def _told(self, shifts: np.ndarray, known: np.ndarray, index: int) -> tuple[np.ndarray, float]:
+        """Return mean and standard deviation of one landmark's shift, given those of the others that are known."""
         others = np.repeat(known & (np.arange(len(known)) != index), 2)
         mine = np.repeat(np.arange(len(known)) == index, 2)
-        among = self.covariance[np.ix_(others, others)]
-        told: np.ndarray = self.covariance[np.ix_(mine, others)] @ np.linalg.solve(among, shifts.ravel()[others])
-        return told
+        across = self.covariance[np.ix_(mine, others)]
+        gain = np.linalg.solve(self.covariance[np.ix_(others, others)], across.T).T
+        left = self.covariance[np.ix_(mine, mine)] - gain @ across.T
+        return gain @ shifts.ravel()[others], math.sqrt(np.trace(left) / 2)
 
 
 def landmark_evidence(

@@ -48,7 +48,8 @@ def certainty(
         radius: of the mean shape.
     """
     peaks = ndx.maximum(ndx.max(heatmaps, axis=(1, 2)), constant(LEAST, np.float32))
-    expected = expected_places(points, ndx.sqrt(peaks.astype(ndx.float64)), model.shape)
+    trust = ndx.sqrt(peaks.astype(ndx.float64))
+    told, _ = expected_places(points, trust, model.shape)
     at = points - starts.astype(ndx.float64)
     at = ndx.where(ndx.isnan(at), constant(0), at).astype(ndx.float32)
     steps = ndx.arange(heatmaps.dynamic_shape[2]).astype(ndx.float32)
@@ -58,20 +59,25 @@ def certainty(
     total = ndx.maximum(ndx.sum(weights, axis=(1, 2)), constant(LEAST, np.float32))
     spread = ndx.maximum(ndx.sqrt(ndx.sum(weights * squared, axis=(1, 2)) / total), constant(1, np.float32)) / radius
     second = ndx.max(ndx.where(squared > (APART * radius) ** 2, heatmaps, nothing), axis=(1, 2)) / peaks
-    apart = [ndx.log(_norm(points - other) / radius + CLOSE) for other in (guide, expected)]
+    apart = [ndx.log(_norm(points - other) / radius + CLOSE) for other in (guide, told)]
     of_guide = ndx.log(ndx.maximum(guide_peaks.astype(ndx.float64), constant(LEAST)))
     columns = (-ndx.log(peaks), -of_guide, ndx.log(spread), second, *apart)
     evidence = ndx.stack([each.astype(ndx.float64) for each in columns], axis=1) + constant(model.shift)
     evidence = ndx.where(ndx.isnan(evidence), constant(0), evidence)
     found = ~ndx.any(ndx.isnan(points), axis=1)
     sizes = constant(model.scales) * ndx.exp(evidence @ constant(model.slopes))
-    radii = radius * constant(model.factors) * sizes[:, None]
     hidden = found & (model.hidden_bias + evidence @ constant(model.hidden_slopes) > 0)
+    expected, deviations = expected_places(ndx.where(hidden[:, None], constant(np.nan), points), trust, model.shape)
+    distance = _norm(points - expected)
+    # a comparison with NaN is false: where nothing is expected, nothing is too far from it
+    reach = ndx.where(distance > model.shape_limit * deviations, distance, constant(0))
+    radii = ndx.maximum(radius * constant(model.factors) * sizes[:, None], reach[:, None])
     return GraphCertainty(ndx.where(found[:, None], radii, constant(np.inf)), hidden, expected)
 
 
-def expected_places(points: Array, weights: Array, shape: ShapeModel) -> Array:
-    """Return (N, 2) where each landmark is expected: :meth:`monai_ceph.inferers.evidence.ShapeModel.expected`.
+def expected_places(points: Array, weights: Array, shape: ShapeModel) -> tuple[Array, Array]:
+    """Return (N, 2) where each landmark is expected, and (N,) standard deviations: ``ShapeModel.spread`` of
+    :mod:`monai_ceph.inferers.evidence`.
 
     The package solves a system of equations for each landmark. Here one inverse of the covariance of those that are
     known tells all of them: the conditional mean follows from the precision matrix.
@@ -93,8 +99,15 @@ def expected_places(points: Array, weights: Array, shape: ShapeModel) -> Array:
     area = diagonal[:, 0] * diagonal[:, 1] - beside[:, 0] ** 2
     taken = (ndx.flip(diagonal, axis=1) * own - beside * ndx.flip(own, axis=1)) / area[:, None]
     steps = ndx.where(known[:, None], shifts - taken, ndx.reshape(covariance @ told, (count, 2)))
+    # the variance that is left: of a known landmark by its block, of another one by what the known ones tell of it
+    of_known = ndx.sum(diagonal, axis=1) / area
+    explained = ndx.sum((covariance @ (precision * seen[:, None] * seen[None, :])) * covariance, axis=1)
+    of_other = ndx.sum(ndx.reshape(constant(np.diag(shape.covariance)) - explained, (count, 2)), axis=1)
+    size = ndx.sqrt(ndx.abs(matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0]))
+    deviations = size * ndx.sqrt(ndx.where(known, of_known, of_other) / 2)
     enough = determined & (ndx.sum(known.astype(ndx.int64)) >= 3)
-    return ndx.where(enough, apply(matrix, mean + steps), constant(np.nan))
+    nothing = constant(np.nan)
+    return ndx.where(enough, apply(matrix, mean + steps), nothing), ndx.where(enough, deviations, nothing)
 
 
 def _inverse(among: Array, covariance: np.ndarray, middle: float) -> Array:

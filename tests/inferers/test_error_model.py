@@ -47,6 +47,7 @@ def model(**changes: Any) -> dict[str, Any]:
         "hidden": {"bias": -3.0, "slopes": [1.0, 0, 0, 0, 0, 0]},
         "head_radius_mm": 46.0,
         "shift": np.zeros((4, 6)).tolist(),
+        "shape_limit": 99.0,
         "shape_noise": 0.03,
         "shape_covariance": (0.01 * np.eye(8)).tolist(),
         **changes,
@@ -134,6 +135,44 @@ def test_two_landmarks_tell_nothing() -> None:
     assert np.isnan(ShapeModel(SQUARE, 0.01 * np.eye(8), 0.03).expected(points, np.ones(4))).all()
 
 
+LIMITS = (7.0, 7.2)
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+def test_radii_of_a_point_too_far_from_where_the_others_tell_reach_that_place(limit: float) -> None:
+    points = torch.from_numpy(20 + 20 * SQUARE)
+    heatmaps = torch.stack([gaussian((20.0, 20.0), 5, 0.8)] * 4)
+    points[3] += torch.tensor([60.0, 0.0])
+    plain, checked = (certainty(heatmaps, points, shape_limit=each) for each in (99.0, limit))
+    # half of its 60 pixels, because it turns and stretches the square that is fitted
+    apart = float(np.linalg.norm(points[3].numpy() - checked.expected[3]))
+    assert apart == pytest.approx(30)
+    # landmarks that move independently have the standard deviation of the model, whatever the others are
+    expected, deviations = ErrorModel(SQUARE.tolist(), model()).shape.spread(points.numpy(), np.ones(4))
+    assert expected == pytest.approx(checked.expected)
+    radius = float(np.linalg.norm(expected[0] - expected.mean(axis=0)))
+    assert deviations == pytest.approx(np.full(4, radius * math.sqrt(0.01 + 0.03**2)))
+    too_far = apart > limit * deviations[3]
+    assert too_far == (limit == LIMITS[0])
+    assert (checked.radii[:3] == plain.radii[:3]).all()
+    if too_far:
+        assert checked.radii[3] == pytest.approx([apart, apart])
+        assert (plain.radii[3] < apart).all()
+    else:
+        assert (checked.radii[3] == plain.radii[3]).all()
+
+
+def test_hidden_landmarks_do_not_tell_where_the_others_are() -> None:
+    points = torch.from_numpy(20 + 20 * SQUARE)
+    wrong = points.clone()
+    wrong[3] += torch.tensor([60.0, 0.0])
+    # the last one has a low maximum
+    heatmaps = torch.stack([gaussian((20.0, 20.0), 5, height) for height in (0.8, 0.8, 0.8, 0.02)])
+    found, right = (certainty(heatmaps, each) for each in (wrong, points))
+    assert found.hidden.tolist() == [False, False, False, True]
+    assert found.expected == pytest.approx(right.expected)
+
+
 def test_radii_by_hand() -> None:
     points = torch.from_numpy(20 + 20 * SQUARE)
     heatmaps = torch.stack([gaussian(tuple(point), 5, 0.8) for point in points.tolist()])
@@ -173,8 +212,10 @@ def test_a_faint_landmark_is_hidden_and_one_without_a_maximum_has_no_radius() ->
     assert found.hidden.tolist() == [False, False, True, False]
     assert np.isinf(found.radii[3]).all()
     assert np.isfinite(found.radii[:3]).all()
-    # the other three tell where to look
-    assert found.expected[3] == pytest.approx([60, 60])
+    # two do not tell where to look, three do
+    assert np.isnan(found.expected).all()
+    heatmaps[2] = heatmaps[0]
+    assert certainty(heatmaps, points).expected[3] == pytest.approx([60, 60])
 
 
 def test_lengths_and_places_in_pixels_of_the_source() -> None:

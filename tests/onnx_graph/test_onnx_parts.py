@@ -159,11 +159,13 @@ def test_expected_places(missing: tuple[int, ...]) -> None:
     weights = random.random(19).astype(np.float32)
 
     def part(found: ndx.Array, shares: ndx.Array) -> ndx.Array:
-        return certainty.expected_places(found.astype(ndx.float64), shares.astype(ndx.float64), shape)
+        places, deviations = certainty.expected_places(found.astype(ndx.float64), shares.astype(ndx.float64), shape)
+        return ndx.concat([places, deviations[:, None]], axis=1)
 
-    expected = shape.expected(points.astype(np.float64), weights.astype(np.float64))
-    assert np.isnan(expected).all() == (len(missing) > 16)
-    np.testing.assert_allclose(compiled(part, 2, 1)(points, weights), expected, atol=1e-6)
+    expected, deviations = shape.spread(points.astype(np.float64), weights.astype(np.float64))
+    assert np.isnan(expected).all() == np.isnan(deviations).all() == (len(missing) > 16)
+    told = np.column_stack((expected, deviations))
+    np.testing.assert_allclose(compiled(part, 2, 1)(points, weights), told, atol=1e-6)
 
 
 @pytest.mark.parametrize(("threshold", "power"), [(0.5, 0), (0.1, 2)])
