@@ -253,7 +253,7 @@ EXTRA_LANDMARKS: tuple[Landmark, ...] = tuple(
                 _JOINT,
             ),
             ("Ba", "Basion", "lowest point of the anterior margin of the foramen magnum", _own("Basion"), _OCCIPITAL),
-            ("Bo", "Bolton point", "highest point behind the occipital condyle", _own("BoltonPoint"), _OCCIPITAL),
+            ("Bo", "Bolton point", "highest point behind the occipital condyle", _own("BoltonPoint", "Bolton point"), _OCCIPITAL),
             (
                 "PT",
                 "Pterygoid point",
