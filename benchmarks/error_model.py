@@ -6,7 +6,8 @@ as they are, with landmarks hidden, and changed like films of other devices (str
 networks that were not trained on the fold. With ``--evidence`` of an earlier run and no weights, it does not detect.
 
 Tables are by cross-fitting: for each fifth of the films, the model is learned on the others. ``--write FILE`` then
-learns it on all of them. The features are those of :mod:`monai_ceph.inferers.evidence`.
+learns it on all of them. The features are those of :mod:`monai_ceph.inferers.evidence`. ``--landmark-errors FILE``
+renews the errors of points without radii, ``monai_ceph/analysis/landmark_errors.json``, by the same films.
 """
 
 from __future__ import annotations
@@ -269,6 +270,23 @@ def judge(model: dict[str, Any], evidence: Evidence) -> dict[str, np.ndarray]:
     }
 
 
+def renew_landmark_errors(evidence: Evidence, file: Path) -> None:
+    """Write mean and standard deviation of each landmark's error in mm on the films as they are into the file."""
+    errors = evidence.errors[evidence.kind == PLAIN]
+    figures = json.loads(file.read_text(encoding="utf-8"))
+    pairs = zip(errors.mean(axis=0), errors.std(axis=0, ddof=1), strict=True)
+    figures["detected"] = {
+        symbol: [round(float(each), 2) for each in pair] for symbol, pair in zip(SYMBOLS, pairs, strict=True)
+    }
+    file.write_text(compact(figures), encoding="utf-8")
+
+
+def compact(data: dict[str, Any]) -> str:
+    """Return JSON with a list of numbers on one line."""
+    text = json.dumps(data, ensure_ascii=False, indent=1)
+    return re.sub(r"\[\s+([^\[\]]*?)\s+\]", lambda each: f"[{' '.join(each[1].split())}]", text) + "\n"
+
+
 def fifth_of(evidence: Evidence) -> np.ndarray:
     """Return the fifth of each detection, (D,): all detections of a film are in one."""
     films = np.random.default_rng(0).permutation(evidence.film.max() + 1)
@@ -344,6 +362,7 @@ def main() -> None:
     for name in weights.STAGES:
         parser.add_argument(f"--{name}-weights", help="of networks that did not see the fold")
     parser.add_argument("--write", type=Path, help="write the model here, learned on all films")
+    parser.add_argument("--landmark-errors", type=Path, help="file with errors of landmarks to renew, without radii")
     args = parser.parse_args()
     torch.set_num_threads(1)
     if args.global_weights:
@@ -369,11 +388,9 @@ def main() -> None:
         }
         text = json.dumps(model, default=float)
         rounded = json.loads(text, parse_float=lambda each: float(f"{float(each):.4g}"))
-        # a list of numbers on one line
-        text = re.sub(
-            r"\[\s+([^\[\]]*?)\s+\]", lambda each: f"[{' '.join(each[1].split())}]", json.dumps(rounded, indent=1)
-        )
-        args.write.write_text(text + "\n", encoding="utf-8")
+        args.write.write_text(compact(rounded), encoding="utf-8")
+    if args.landmark_errors:
+        renew_landmark_errors(evidence, args.landmark_errors)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@
 'runs/G{fold}/final.pt' --local-weights ... --context-weights ...`` takes what ``error_model.py`` saw with networks that
 have not seen the films of the fold. It detects once and keeps the detections in ``--points``, a folder that
 ``profile_coverage.py`` can share. Everything is cross-fitted: for each fifth of the films, the radii and the factors of
-the intervals are learned on the others. ``--write FILE`` then learns the factors on all. Test films are not read.
+the intervals are learned on the others. ``--write FILE`` then learns the factors on all, and writes the bias. Test
+films are not read.
 """
 
 from __future__ import annotations
@@ -222,8 +223,23 @@ def write(seen: Seen, evidence: Evidence, films: list[Film], detections: list[De
         for kind in KINDS
     }
     source = f"{len(films)} of the 150 training films of ISBI 2015, by networks that did not see them"
-    text = json.dumps({"learned_on": source, "share": SHARE, "factors": factors}, ensure_ascii=False, indent=1)
+    learned = {"learned_on": source, "share": SHARE, "factors": factors, "bias": known_bias(seen.errors)}
+    text = json.dumps(learned, ensure_ascii=False, indent=1)
     file.write_text(text + "\n", encoding="utf-8")
+
+
+def known_bias(errors: np.ndarray) -> dict[str, float]:
+    """Return the mean error of measurements without a length, where it is more than twice its standard error.
+
+    Lengths are left out: what they are in mm is not known on these films.
+    """
+    found = {}
+    for index, column in zip(USED, errors.T, strict=True):
+        known = column[np.isfinite(column)]
+        mean, error = float(known.mean()), float(known.std(ddof=1)) / math.sqrt(len(known))
+        if DEFINITIONS[index].unit != "mm" and abs(mean) > 2 * error:
+            found[DEFINITIONS[index].symbol] = round(mean, 4 if DEFINITIONS[index].unit == "ratio" else 2)
+    return found
 
 
 def main() -> None:

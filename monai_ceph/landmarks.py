@@ -253,7 +253,13 @@ EXTRA_LANDMARKS: tuple[Landmark, ...] = tuple(
                 _JOINT,
             ),
             ("Ba", "Basion", "lowest point of the anterior margin of the foramen magnum", _own("Basion"), _OCCIPITAL),
-            ("Bo", "Bolton point", "highest point behind the occipital condyle", _own("BoltonPoint"), _OCCIPITAL),
+            (
+                "Bo",
+                "Bolton point",
+                "highest point behind the occipital condyle",
+                _own("BoltonPoint", "Bolton point"),
+                _OCCIPITAL,
+            ),
             (
                 "PT",
                 "Pterygoid point",
@@ -296,6 +302,13 @@ EXTRA_LANDMARKS: tuple[Landmark, ...] = tuple(
                 "tip of a cusp of the lower second premolar",
                 _own("LowerPremolar", "Lower premolar cusp tip"),
                 _TOOTH,
+            ),
+            (
+                "R",
+                "Ramus point",
+                "point on the ramus of the mandible, as the Aariz data set marks it",
+                _own("RamusPoint", "Ramus point"),
+                _MANDIBLE,
             ),
         ),
         start=len(LANDMARKS) + 1,

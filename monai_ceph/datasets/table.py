@@ -19,6 +19,8 @@ Row = dict[str, str]
 """A row of a table: the text in each column, by the column's name in lower case."""
 
 _DELIMITERS = (",", ";", "\t", "|")
+# columns that an error about the header names
+_SHOWN = 12
 # Excel may write this line before the header
 _SEPARATOR = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+")
@@ -56,7 +58,9 @@ def rows(
         header = [name.strip().lower() for name in next(reader, [])]
         header = [name if (also or {}).get(name, name) in header else (also or {}).get(name, name) for name in header]
         if lacking := [column for column in required if column not in header]:
-            found = f"; it has {', '.join(filter(None, header))}" if any(header) else ""
+            has = [name for name in header if name]
+            more = f" and {len(has) - _SHOWN} more" if len(has) > _SHOWN else ""
+            found = f"; it has {', '.join(has[:_SHOWN])}{more}" if has else ""
             raise DatasetError(f"{table}, line {1 + skipped}: no column {', '.join(lacking)} in the header{found}")
         if double := [column for column in once if header.count(column) > 1]:
             raise DatasetError(f"{table}, line {1 + skipped}: two columns {double[0]} in the header; keep one")

@@ -187,16 +187,18 @@ class _Candidates:
 def _arrange(candidates: Sequence[_Candidates], order: np.ndarray) -> tuple[float, list[int]]:
     """Return the cost of an arrangement of all labels, and the index of each label's place."""
     chosen: dict[int, int] = {}
+    cost = 0.0
     for _ in range(_ROUNDS):
-        before = dict(chosen)
+        before, cost = dict(chosen), 0.0
         for index in order.tolist():
-            chosen[index] = int(np.argmin(candidates[index].costs + _conflicts(candidates, index, chosen)))
+            conflicts = _conflicts(candidates, index, chosen)
+            place = int(np.argmin(candidates[index].costs + conflicts))
+            chosen[index] = place
+            # two labels share the cost of their conflict
+            cost += float(candidates[index].costs[place] + conflicts[place] / 2)
+        # then the cost is that of the arrangement
         if chosen == before:
             break
-    cost = 0.0
-    for index in chosen:
-        place = chosen[index]
-        cost += float(candidates[index].costs[place] + _conflicts(candidates, index, chosen)[place] / 2)
     return cost, [chosen[index] for index in range(len(candidates))]
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from monai_ceph.analysis import DEFINITIONS, Measurement, Unit, default_norms
+from monai_ceph.analysis.uncertainty import known_bias
 from monai_ceph.readers.radiograph import SpacingSource
 from monai_ceph.version import __version__
 
@@ -76,7 +77,8 @@ def measurement_records(measurements: Iterable[Measurement]) -> list[dict[str, o
 def definitions_json() -> str:
     """Return the text of ``measurement_definitions.json``: name, landmarks, definition and source of each measurement.
 
-    With each are the norms that results are compared with, since no run of ``detect`` chooses others.
+    With each are the known bias of the model's points, null if none is known, and the norms that results are compared
+    with, since no run of ``detect`` chooses others.
     """
     norms = default_norms()
     definitions = [
@@ -88,6 +90,7 @@ def definitions_json() -> str:
             "landmarks": each.landmarks,
             "definition": each.text,
             "citation": each.citation,
+            "known_bias": known_bias().get(each.symbol),
             "norms": [norm.model_dump(mode="json") for norm in norms.by_symbol.get(each.symbol, ())],
         }
         for each in DEFINITIONS

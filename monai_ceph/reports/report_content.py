@@ -10,9 +10,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import cache
 
-from monai_ceph.analysis import Measurement, Norm
+from monai_ceph.analysis import Measurement, Norm, load_norms
 from monai_ceph.analysis.challenge import film_classes
+from monai_ceph.analysis.norms.files import norm_sets
+from monai_ceph.analysis.uncertainty import known_bias
 from monai_ceph.readers.radiograph import in_mm
 from monai_ceph.result import Detection
 
@@ -221,7 +224,7 @@ def film_report(
         classes=tuple(_classes(measurements)),
         chart=tuple(row for group in found for row in group.rows if row.deviation is not None),
         norms=tuple(norms),
-        explanations=tuple(_explanations(tuple(norms))),
+        explanations=tuple(_explanations(measurements, tuple(norms))),
         landmarks=_landmarks(detection),
         warnings=detection.warnings,
         facts=tuple(_facts(detection)),
@@ -240,14 +243,36 @@ def _classes(measurements: Sequence[Measurement]) -> Iterator[ClassRow]:
         )
 
 
-def _explanations(norms: Sequence[str]) -> Iterator[str]:
+def _explanations(measurements: Sequence[Measurement], norms: Sequence[str]) -> Iterator[str]:
     yield "Interval: the error of points that the model finds, as known from films with known points."
+    biased = {each.symbol: each.unit for each in measurements if each.value is not None}
+    if bias := [
+        f"{symbol} {quantity(off, biased[symbol], signed=True)}"
+        for symbol, off in known_bias().items()
+        if symbol in biased
+    ]:
+        yield f"Known bias on unseen films: {', '.join(bias)}."
     yield "Classes: the challenge's limits, corrected measurements."
     yield "Not certain: the interval crosses a limit."
     if norms:
         yield f"Norms: {'; '.join(norms)}."
     else:
         yield "No norms are used."
+    if all(each.norm.verified for each in measurements if each.norm is not None):
+        yield (
+            "Norms not read in their primary source are off; monai-ceph report --norms NAME uses them: "
+            f"{', '.join(_unread_sets())}."
+        )
+
+
+@cache
+def _unread_sets() -> tuple[str, ...]:
+    """Return the shipped sets that have a norm that was not read in its primary source."""
+    return tuple(
+        name
+        for name in norm_sets()
+        if not all(norm.verified for rows in load_norms([name]).by_symbol.values() for norm in rows)
+    )
 
 
 def _row(measurement: Measurement) -> MeasurementRow:

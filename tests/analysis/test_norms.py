@@ -57,6 +57,13 @@ class TestShippedSets:
         assert [(norm.set, norm.mean, norm.sd, norm.n) for norm in rows] == [("kim", 81.4, 3.79, 102)]
         assert all(norm.verified for norm in rows)
 
+    def test_figures_that_were_read_in_a_table(self) -> None:
+        norms = load_norms(["turkish-soft-tissue"])
+        assert norms.find("Nasolabial") is None
+        norm = norms.find("Nasolabial", "F", 24)
+        assert norm is not None
+        assert (norm.mean, norm.sd, norm.n, norm.verified) == (108.4, 7.5, 48, True)
+
     def test_a_set_that_is_named_is_used_whole(self) -> None:
         norm = load_norms(["kim"]).find("ODI")
         assert norm is not None
@@ -182,7 +189,11 @@ norms:
             ("norms:\n  SNA: {population: p, citation: c, mean: .nan, sd: 1}", "line 2: norms.SNA.mean"),
             ("norms:\n  SNA: 82", "line 2: norms.SNA"),
             ("norms: [1]", "line 1: norms"),
-            ("norms: {}\nmore: 1", "line 2: more"),
+            ("norms: {}\nmore: 1", "line 2: more: no such key"),
+            (
+                "norms:\n  SNA: {populaton: p, citation: c, mean: 1, sd: 1}",
+                "line 2: norms.SNA.populaton: no such key; did you mean population?",
+            ),
             ("defaults:\n  sex: X\nnorms: {}", "line 2: defaults.sex"),
             ("norms:\n  SNA: {}\n  SNB: {}\n  SNA: {}", "line 4: SNA is there twice"),
             ("norms: {\n  SNA: [", "line 2: no YAML"),

@@ -17,7 +17,9 @@ SETS = re.compile(r"(?<=<!-- sets -->\n).*?(?=<!-- end of sets -->)", re.DOTALL)
 def row(definition: Definition) -> str:
     added = [symbol for symbol in definition.landmarks if symbol not in SYMBOLS]
     text = definition.text + (f". Needs {', '.join(added)}" if added else "")
-    cells = (f"`{definition.symbol}`", definition.name, definition.unit, text, definition.citation)
+    # some DOIs of the Angle Orthodontist have angle brackets
+    citation = definition.citation.replace("<", "&lt;").replace(">", "&gt;")
+    cells = (f"`{definition.symbol}`", definition.name, definition.unit, text, citation)
     return f"| {' | '.join(cells)} |"
 
 

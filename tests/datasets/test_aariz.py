@@ -14,7 +14,7 @@ from monai_ceph.datasets import layout_of, open_dataset
 from monai_ceph.datasets.aariz import AARIZ_SYMBOLS, aariz, is_aariz
 from monai_ceph.datasets.cl_detection import CL_DETECTION_2023_SYMBOLS
 from monai_ceph.errors import DatasetError
-from monai_ceph.landmarks import SYMBOLS
+from monai_ceph.landmarks import SYMBOLS, landmark_of
 from monai_ceph.training.films import training_films
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "datasets.md"
@@ -77,6 +77,10 @@ def test_all_29_landmarks_by_their_symbols(root: Path) -> None:
     assert AARIZ_SYMBOLS[:19] == SYMBOLS
     places = {NAMES.get(theirs, theirs): [100 + 10 * index, 10 * index] for index, theirs in enumerate(THEIRS)}
     assert dict(zip(AARIZ_SYMBOLS, film.landmarks.tolist(), strict=True)) == places
+
+
+def test_every_landmark_is_in_the_vocabulary() -> None:
+    assert [symbol for symbol in AARIZ_SYMBOLS if landmark_of(symbol) is None] == []
 
 
 def test_doctors_and_their_mean(root: Path) -> None:

@@ -121,6 +121,11 @@ def test_other_landmarks(root: Path) -> None:
         ("", 1, "no column film, symbol, x, y"),
         ("film;landmark;x;y\na.png;S;1;2\n", 1, "no column symbol in the header; it has film, landmark, x, y"),
         ("sep=;\nfilm;x;y\n", 2, "no column symbol"),
+        (
+            f"film,{','.join(f'm{n}' for n in range(83))}\n",
+            1,
+            "it has film, m0, m1, m2, m3, m4, m5, m6, m7, m8, m9, m10 and 72 more",
+        ),
         ("sep=;\nfile;symbol;x;y\na.png;S;eins;2\n", 3, "x is 'eins'"),
         (HEADER + "a.png,S,-2,5,\n", 2, "S at x -2, y 5 is off the film, which has 1000 x 1200 pixels"),
         (HEADER + "a.png,S,5,-1,\n", 2, "S at x 5, y -1 is off the film"),

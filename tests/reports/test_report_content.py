@@ -74,6 +74,22 @@ class TestRows:
         assert report.norms == ("nobody: Made up, 1950", "nobody: Made up, 1960 (not read in the primary source)")
 
 
+class TestExplanations:
+    def test_the_known_bias_of_what_is_measured(self, report: FilmReport) -> None:
+        said = [text for text in report.explanations if text.startswith("Known bias")]
+        assert said == ["Known bias on unseen films: SNA −0.8°, SNB −0.5°."]
+        assert not any("bias" in text for text in film_report(detection_on(), []).explanations)
+
+    def test_how_to_use_norms_that_nobody_read(self) -> None:
+        read = [each for each in some() if each.norm is None or each.norm.verified]
+        for measurements in ([], read):
+            said = film_report(detection_on(), measurements).explanations[-1]
+            assert said.startswith("Norms not read in their primary source are off;")
+            assert "monai-ceph report --norms NAME uses them: downs, eastman, " in said
+        # where some are used, whoever chose them knows
+        assert not any("--norms" in text for text in film_report(detection_on(), some()).explanations)
+
+
 class TestFilm:
     def test_a_draft_until_a_named_person_signs(self, report: FilmReport) -> None:
         assert (report.standing, report.signed) == ("DRAFT: not reviewed", False)

@@ -247,9 +247,10 @@ class TestText:
 
     @pytest.mark.skipif(not REAL.is_dir(), reason="ISBI2015_DIR does not name the folder of the challenge's films")
     def test_symbols_and_names_stay_apart_on_the_annotated_films(self) -> None:
+        """On every fourth film; test_overlay.py looks at the symbols of all."""
         wrong = {}
         for split in ("train", "test1", "test2"):
-            for film in isbi2015(REAL, split):
+            for film in isbi2015(REAL, split)[::4]:
                 if found := faults(film.landmarks[:, ::-1], SIZE):
                     wrong[split, film.name] = found
         assert wrong == {}

@@ -59,6 +59,9 @@ class _Set(BaseModel):
         return {symbol: _rows(rows, common) for symbol, rows in norms.items()}
 
 
+_KEYS = sorted((_Set.model_fields | Norm.model_fields).keys() - {"set"})
+
+
 def _rows(rows: Any, common: dict[str, Any]) -> Any:
     """Return the norms of one measurement as a list, with the defaults of the file."""
     if isinstance(rows, dict):
@@ -156,9 +159,13 @@ def _parse(text: str, name: str) -> _Set:
     try:
         found = _Set.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
+        # a misspelled key also makes the right one missing: the misspelled one says more
+        first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
         where = ".".join(str(part) for part in first["loc"] if not isinstance(part, int)) or "the file"
         said = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            similar = get_close_matches(str(first["loc"][-1]), _KEYS, n=1)
+            said = f"no such key{f'; did you mean {similar[0]}?' if similar else ''}"
         raise CephError(f"{name}, line {_line(node, first['loc'])}: {where}: {said}") from error
     for symbol in found.norms:
         if symbol not in _SYMBOLS:
