@@ -6,6 +6,7 @@ import multiprocessing.util
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
@@ -32,6 +33,10 @@ from monai_ceph.result import DetectedLandmark, Detection, ModelIdentity
 # torch and MONAI take seconds to import: the process that hands out the tests, and a room without them, go without
 if TYPE_CHECKING:
     from monai_ceph.detection import CephalogramDetector
+
+# each of many processes would compile the package and the tests anew
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 SEED = 3
 
