@@ -147,7 +147,7 @@ def test_detection_imports_no_package_that_monai_needs_only_elsewhere(film: Path
         ('{"shifts": ["$max(@own)"], "own": [0]}', False),
         ('{"shifts": "%other.json::shifts"}', False),
         ('{"shifts": [0]', False),
-        ("[" * 100_000, False),
+        ("[" * 5000, False),
     ],
 )
 def test_only_configs_of_plain_values_need_no_other_part_of_monai(text: str, expected: bool, tmp_path: Path) -> None:
