@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dicom_films import COLUMNS, DX, IMAGE, ROWS, SERIES, STUDY, detection_on, film, saved, without
+from dicom_films import COLUMNS, DX, IMAGE, ROWS, SERIES, STUDY, film, one_point, saved
 from pydicom import DataElement, Dataset, config, dcmread
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from monai_ceph.archives.config import SelectionConfig
 from monai_ceph.archives.selection import Selection
-from monai_ceph.landmarks import NUM_LANDMARKS, SYMBOLS
+from monai_ceph.landmarks import NUM_LANDMARKS
 from monai_ceph.reports.deidentify import deidentified
 from monai_ceph.reports.dicom_objects import write_object
 from monai_ceph.reports.dicom_source import header_warnings, source_header
@@ -23,7 +23,6 @@ from monai_ceph.reports.presentation_state import save_gsps
 from monai_ceph.reports.reviewed_report import Review, reviewed_report
 from monai_ceph.reports.sr_points import read_points
 from monai_ceph.reports.structured_report import save_sr
-from monai_ceph.result import Detection
 
 TEXTS = ("PatientName", "PatientID", "StudyDescription", "ReferringPhysicianName", "AccessionNumber")
 NAMES = {
@@ -37,11 +36,6 @@ NAMES = {
 }
 UNDECLARED = "The film has text beyond ASCII and declares no character set"
 CONTRADICTED = "The film's text is not in the character set that it declares"
-
-
-def one_point(**changes: Any) -> Detection:
-    """A detection of one landmark: the headers are the same as with all, and quicker to write."""
-    return without(detection_on(**changes), *SYMBOLS[1:])
 
 
 def review_on(observer: str = "Dr. Who") -> Review:
