@@ -159,6 +159,13 @@ class CephalogramDetector:
                 "the config has other landmarks than monai_ceph.landmarks, and results and reports need these: "
                 "run bundles/inference.json instead (docs/how-to/own-landmarks.md)"
             )
+        # before the networks, which take longer
+        self._uncertain_below, self._film_uncertain_above, self._uncertain_radius_mm = (
+            as_number(key, config.get_parsed_content(key))
+            for key in ("uncertain_below", "film_uncertain_above", "uncertain_radius_mm")
+        )
+        self._mean_shape = mean_shape_of(config.get_parsed_content("mean_shape"))
+        self._rejection = rejection_limits(config.get_parsed_content("rejection"))
         self.used_weights = used = used_weights(config)
         for stage, file in used.items():
             weights.load(config.get_parsed_content(f"{stage}_network_def"), file)
@@ -169,12 +176,6 @@ class CephalogramDetector:
             fold(network)
         self._frame = Compose(config.get_parsed_content("frame_transforms"))
         self._decode = config.get_parsed_content("decoder")
-        self._uncertain_below, self._film_uncertain_above, self._uncertain_radius_mm = (
-            as_number(key, config.get_parsed_content(key))
-            for key in ("uncertain_below", "film_uncertain_above", "uncertain_radius_mm")
-        )
-        self._mean_shape = mean_shape_of(config.get_parsed_content("mean_shape"))
-        self._rejection = rejection_limits(config.get_parsed_content("rejection"))
         self.identity = _with_profile(model_identity(config), self.profile)
         shipped = read_config([INFERENCE])
         unchanged = [key for key in _FITTED if config[key] == shipped[key]]

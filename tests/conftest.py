@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing.util
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pydicom
@@ -23,16 +26,34 @@ from slow_files import pytest_collection_modifyitems  # noqa: F401
 
 from monai_ceph.datasets import folder
 from monai_ceph.datasets.phantom import write_phantoms
-from monai_ceph.detection import CephalogramDetector
 from monai_ceph.landmarks import LANDMARKS
 from monai_ceph.readers import SpacingSource
 from monai_ceph.result import DetectedLandmark, Detection, ModelIdentity
+
+# torch and MONAI take seconds to import: the process that hands out the tests, and a room without them, go without
+if TYPE_CHECKING:
+    from monai_ceph.detection import CephalogramDetector
+
+# each of many processes would compile the package and the tests anew
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 SEED = 3
 
 # deadlines mean nothing on a machine that is busy with other things
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Import all test files without collecting garbage, and let later collections skip what they imported."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -119,6 +140,8 @@ def monochrome1(dicom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def detector() -> CephalogramDetector:
+    from monai_ceph.detection import CephalogramDetector
+
     return CephalogramDetector("cpu")
 
 

@@ -12,7 +12,7 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from monai_ceph.landmarks import LANDMARKS
+from monai_ceph.landmarks import LANDMARKS, SYMBOLS
 from monai_ceph.readers import SpacingSource
 from monai_ceph.reports.dicom_source import source_header
 from monai_ceph.result import DetectedLandmark, Detection, ModelIdentity
@@ -119,6 +119,11 @@ def without(detection: Detection, *symbols: str) -> Detection:
     gone = {"x": None, "y": None, "status": "missing", "score": 0.125}
     marks = [mark.model_copy(update=gone) if mark.symbol in symbols else mark for mark in detection.landmarks]
     return detection.model_copy(update={"landmarks": tuple(marks)})
+
+
+def one_point(**changes: Any) -> Detection:
+    """Return a detection of one landmark: its objects have the same headers as with all, and are quicker to make."""
+    return without(detection_on(**changes), *SYMBOLS[1:])
 
 
 def colour_film(**changes: Any) -> Dataset:

@@ -21,6 +21,7 @@ SLOW = (
     "zoo/test_bundle.py",
     "batch/test_ends.py",
     "test_without_torch.py",
+    "test_detection.py",
     "integration/test_review_by_hand.py",
     "integration/test_multi_gpu.py",
     "integration/test_interrupted_training.py",
@@ -28,6 +29,8 @@ SLOW = (
     "archives/test_slow_archives.py",
     "reports/test_tracing.py",
     "batch/test_privacy.py",
+    "commands/test_detect_command.py",
+    "commands/test_evaluate_command.py",
     "test_notebooks.py",
 )
 

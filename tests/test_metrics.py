@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 
 import pytest
 import torch
+from forked import Started
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from monai.data import DataLoader, Dataset, decollate_batch
@@ -193,6 +195,7 @@ def sample(count: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _evaluate_a_shard(rank: int, world: int, folder: str) -> None:
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=world)
     try:
@@ -208,9 +211,14 @@ def _evaluate_a_shard(rank: int, world: int, folder: str) -> None:
         torch.distributed.destroy_process_group()
 
 
-def test_two_processes_with_uneven_shards_agree_with_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
-    torch.multiprocessing.spawn(_evaluate_a_shard, args=(2, str(tmp_path)), nprocs=2)
+def test_two_processes_with_uneven_shards_agree_with_one(tmp_path: Path) -> None:
+    processes = [Started(_evaluate_a_shard, rank, 2, str(tmp_path), folder=tmp_path) for rank in (0, 1)]
+    try:
+        for each in processes:
+            assert each.end(120) == 0, each.log.read_text()
+    finally:
+        for each in processes:
+            each.kill()
     predicted, truth = sample()
     errors = radial_errors(predicted, truth)
     expected = [mean_radial_error(errors), radial_error_sd(errors), successful_detection_rate(errors, 2.0)]

@@ -62,6 +62,7 @@ def is_there(module: str, guards: set[str]) -> bool:
     return module in guards or (not names.isdisjoint(installed_with(*extras)) if names else bool(guards))
 
 
+@cache
 def source_of(module: str) -> Path | None:
     """Return our own file that defines a module, or None."""
     base = ROOT.joinpath(*module.split("."))
@@ -86,6 +87,11 @@ def imported(statement: ast.stmt) -> Iterator[str]:
 
 
 @cache
+def imports_of(path: Path) -> tuple[str, ...]:
+    return tuple(other for statement in statements(path) for other in imported(statement))
+
+
+@cache
 def foreign(module: str) -> frozenset[str]:
     """The third-party packages that importing a module takes, through our own files."""
     todo, seen, found = [module], set(), set()
@@ -98,7 +104,7 @@ def foreign(module: str) -> frozenset[str]:
         if parent:
             todo.append(parent)
         if path := source_of(name):
-            todo += [other for statement in statements(path) for other in imported(statement)]
+            todo += imports_of(path)
         elif not parent and name not in sys.stdlib_module_names:
             found.add(name)
     return frozenset(found - {"monai_ceph"})

@@ -15,13 +15,14 @@ from typer.testing import CliRunner
 from monai_ceph import weights
 from monai_ceph.cli import app
 from monai_ceph.folders import BUNDLES
+from monai_ceph.work.start_up import _has_only_values
 
-# what it prints last is what was imported
+# the console script; what it prints last is what was imported
 PROGRAM = """
 import sys
-from monai_ceph.cli import app
+from monai_ceph.cli import run
 try:
-    app(sys.argv[1:])
+    run()
 finally:
     print("imported", sorted({"torch", "monai", "ignite"} & set(sys.modules)))
 """
@@ -101,7 +102,7 @@ def test_other_weights_are_noticed(command: list[str]) -> None:
     run(*command)
     assert run(*command)[1] == "[]"
     file.write_bytes(b"no weights")
-    assert run(*command, code=2)[1] == "['ignite', 'monai', 'torch']"
+    assert run(*command, code=2)[1] == "['monai', 'torch']"
 
 
 # as the console script; afterwards it imports all that inference.json imports, and what MONAI did without
@@ -123,6 +124,9 @@ import ignite.engine, nibabel
 def test_detection_imports_no_package_that_monai_needs_only_elsewhere(film: Path, tmp_path: Path) -> None:
     """MONAI's own ``__init__`` imports them all, which takes longer than a detection; the points are the same."""
     arguments = ["detect", str(film), "--out", str(tmp_path / "out"), "--formats", "csv", "--device", "cpu", "--force"]
+    # a config of the user that only changes values
+    (tmp_path / "values.json").write_text(json.dumps({"shifts": [0], "guide_decoder#refine": False}))
+    arguments += ["--config", str(tmp_path / "values.json")]
     environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
     program = [sys.executable, "-c", DETECTION, *arguments]
     done = subprocess.run(program, capture_output=True, text=True, check=False, env=environment)
@@ -132,6 +136,25 @@ def test_detection_imports_no_package_that_monai_needs_only_elsewhere(film: Path
     assert result.exit_code == 0, result.output
     table = "landmarks.csv"
     assert (tmp_path / "out" / table).read_text() == (tmp_path / "here" / table).read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"description": "one $ and one %", "shifts": [0], "a": "@shifts", "guide_decoder#refine": false}', True),
+        ("{}", True),
+        ('{"inferer": {"_target_": "monai.inferers.SimpleInferer"}}', False),
+        ('{"shifts": ["$max(@own)"], "own": [0]}', False),
+        ('{"shifts": "%other.json::shifts"}', False),
+        ('{"shifts": [0]', False),
+        ("[" * 5000, False),
+    ],
+)
+def test_only_configs_of_plain_values_need_no_other_part_of_monai(text: str, expected: bool, tmp_path: Path) -> None:
+    for name in ("own.json", "own.yaml"):
+        (tmp_path / name).write_text(text)
+        assert _has_only_values(tmp_path / name) is expected
+    assert not _has_only_values(tmp_path / "nowhere.json")
 
 
 def test_a_waiting_policy_of_the_user_is_kept() -> None:

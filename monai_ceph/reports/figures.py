@@ -121,6 +121,8 @@ def save_figure(figure: StudyFigure, save: Callable[[str], Any]) -> None:
         for suffix in FORMATS:
             with save(f"{figure.name}.{suffix}") as path:
                 drawn.savefig(Path(path), format=suffix, dpi=_DPI, metadata={"Date": None} if suffix == "svg" else {})
+            # the parts were arranged for the first format, which takes longer than drawing them
+            drawn.set_layout_engine("none")
 
 
 def _figure(width: float, height: float, title: str, rows: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:

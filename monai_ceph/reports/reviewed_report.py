@@ -132,9 +132,9 @@ def reviewed_report(
         )
         parts = report[0].ContentSequence
         # as in the model's document: the library first, then points and measurements, then the statements
-        groups_at = len(parts) - 1
-        parts.insert(groups_at, image_library(review, reference, source, settings))
-        parts.append(_statements(review, source))
+        rest = [parts[-1]]
+        del parts[-1]
+        parts.append(image_library(review, reference, source, settings))
         series = review_series_uid(reference.SeriesInstanceUID)
         earlier = None if review.replaces is None else [_version(review.replaces, reference, series, settings)]
         document = DOCUMENTS[settings.sr_class](
@@ -157,8 +157,11 @@ def reviewed_report(
             verifying_organization=(str(source.get("InstitutionName") or "") or _NO_NAME) if review.verified else None,
             previous_versions=earlier,
         )
+        # added only here, because highdicom would copy and search it
         if derived := derived_measurements(settings.wanted(review.measurements)):
-            document.ContentSequence.insert(-1, derived)
+            rest.append(derived)
+        rest.append(_statements(review, source))
+        document.ContentSequence.extend(rest)
         document.ObservationDateTime = complete(document, source, review, settings, review.model)
         for observer in document.get("VerifyingObserverSequence", ()):
             observer.VerificationDateTime = document.ObservationDateTime

@@ -100,13 +100,10 @@ def structured_report(
             imaging_measurements=groups or [_placeholder()],
         )
         parts = report[0].ContentSequence
-        measurements = parts[-1]
+        # with Qualitative Evaluations, TID 1500 does not need Imaging Measurements, so the placeholder is dropped
+        rest = [parts[-1]] if groups else []
         del parts[-1]
         parts.append(image_library(detection, reference, source, settings))
-        # with Qualitative Evaluations, TID 1500 does not need Imaging Measurements, so the placeholder is dropped
-        if groups:
-            parts.append(measurements)
-        parts.append(_evaluations(detection, source, without_point))
         document = DOCUMENTS[settings.sr_class](
             evidence=[reference],
             content=report,
@@ -114,9 +111,11 @@ def structured_report(
             coding_schemes=[codes.coding_scheme()],
             **identification("SR", reference, source, detection, replaces, settings),
         )
+        # added only here, because highdicom would copy and search it for longer than a detection takes
         if derived := derived_measurements(settings.wanted(detection.measure())):
-            # before the evaluations; added only here, because highdicom would copy and search it for half a second
-            document.ContentSequence.insert(-1, derived)
+            rest.append(derived)
+        rest.append(_evaluations(detection, source, without_point))
+        document.ContentSequence.extend(rest)
         if replaces is not None:
             document.PredecessorDocumentsSequence = [predecessor(replaces)]
         document.ObservationDateTime = complete(document, source, detection, settings, detection.model)

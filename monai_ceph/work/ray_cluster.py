@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import sys
 from collections import deque
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from monai_ceph.work.memory import keep_freed_memory
 from monai_ceph.work.options import film_files
 from monai_ceph.work.ray_connection import connect, first_line
 from monai_ceph.work.remote import FetchedFilms, url_of
+from monai_ceph.work.start_up import prepare_process
 
 __all__ = ["RayExecutor"]
 
@@ -92,15 +94,16 @@ class _Actor:
             threads: number of torch's threads.
             folder: working folder of the driver; paths in a config are relative to it.
         """
-        import torch
-
         silence_parsers()
         keep_freed_memory()
-        torch.set_num_threads(threads)
+        # the process of an actor is the actor's alone, and ends with it
+        prepare_process()
         with suppress(OSError):
             os.chdir(folder)
         try:
             self._worker: FilmWorker = make_worker()
+            if torch := sys.modules.get("torch"):
+                torch.set_num_threads(threads)
         except (CephError, OSError) as error:
             return str(error)
         return self._worker.identity

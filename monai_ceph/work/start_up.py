@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import threading
@@ -42,11 +43,38 @@ def import_monai_alone(overlays: Sequence[str | Path] = ()) -> None:
     ``import monai`` imports all its modules, and with them all the optional packages that are installed, such as
     Ignite, matplotlib, pandas and SciPy: more than half of the time. MONAI works without them. Its parts that need one
     do not work in this process afterwards; everybody else can import these packages as usual. Nothing happens in other
-    processes, where MONAI was imported before, or with a user's own configs, which may need any part of MONAI.
+    processes, where MONAI was imported before, or with a config that names classes or contains expressions: it may need
+    any part of MONAI.
     """
-    if _ours_alone and not overlays and "monai" not in sys.modules:
+    if _ours_alone and "monai" not in sys.modules and all(map(_has_only_values, overlays)):
         with _hidden():
             import monai  # noqa: F401
+
+
+def _has_only_values(overlay: str | Path) -> bool:
+    """Return whether a config only replaces values. What is wrong with one is said where it is used."""
+    import yaml
+
+    try:
+        with Path(overlay).open(encoding="utf-8") as file:
+            content = json.load(file) if str(overlay).endswith(".json") else yaml.safe_load(file)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        return False
+    # an expression, a macro, or a key with a meaning for MONAI, such as _target_
+    return not any(text.startswith(("$", "%", "_")) for text in _texts(content))
+
+
+def _texts(content: object) -> Iterator[str]:
+    """Yield all keys and texts of a config."""
+    if isinstance(content, str):
+        yield content
+    elif isinstance(content, dict):
+        for key, value in content.items():
+            yield str(key)
+            yield from _texts(value)
+    elif isinstance(content, list):
+        for value in content:
+            yield from _texts(value)
 
 
 class _Finder(MetaPathFinder):

@@ -246,13 +246,13 @@ class TestTableOfDetect:
             folder(write(root / "below", HEADER + f"{name},S,1,2,\n"))
 
     def test_uids(self, root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-        written = write_phantoms(root / "study", 2, 0)
+        written = write_phantoms(root / "study", 2, 0, height=240, width=194)
         uids = [str(dcmread(path, stop_before_pixels=True).SOPInstanceUID) for path in written]
         films = folder(write(root, HEADER + "".join(f"{uid},S,1,2,0.1\n" for uid in uids)))
         assert sorted(film.image for film in films) == sorted(written)
 
     def test_a_uid_that_two_films_share(self, root: Path) -> None:
-        [path] = write_phantoms(root / "study", 1, 0)
+        [path] = write_phantoms(root / "study", 1, 0, height=240, width=194)
         (root / "copy.dcm").write_bytes(path.read_bytes())
         with pytest.raises(DatasetError, match="nor the UID of a DICOM film in it"):
             folder(write(root, HEADER + f"{dcmread(path, stop_before_pixels=True).SOPInstanceUID},S,1,2,0.1\n"))

@@ -18,7 +18,7 @@ def test_rasters(tmp_path: Path, name: str) -> None:
 
 
 def test_dicom_with_any_name(tmp_path: Path) -> None:
-    [film] = write_phantoms(tmp_path, 1, 0)
+    [film] = write_phantoms(tmp_path, 1, 0, height=240, width=194)
     film = film.rename(tmp_path / "IM0001")
     assert image_size(film) == read_radiograph(film).pixels.shape
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dicom_films import COLUMNS, DX, IMAGE, ROWS, SERIES, STUDY, detection_on, film, saved
+from dicom_films import COLUMNS, DX, IMAGE, ROWS, SERIES, STUDY, film, one_point, saved
 from pydicom import DataElement, Dataset, config, dcmread
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
@@ -39,7 +39,8 @@ CONTRADICTED = "The film's text is not in the character set that it declares"
 
 
 def review_on(observer: str = "Dr. Who") -> Review:
-    points = np.full((NUM_LANDMARKS, 2), 50.0)
+    points = np.full((NUM_LANDMARKS, 2), np.nan)
+    points[0] = 50.0
     created = datetime(2026, 1, 2, tzinfo=timezone.utc)
     return Review("film.dcm", IMAGE, ROWS, COLUMNS, points, observer, created)
 
@@ -77,7 +78,7 @@ def sentences(document: Dataset) -> str:
 @pytest.mark.parametrize("name", NAMES)
 def test_bytes_without_a_character_set(tmp_path: Path, name: str, syntax: str, save: Callable[..., None]) -> None:
     source = source_header(film_with(tmp_path / "film.dcm", NAMES[name], None, syntax))
-    save(tmp_path / "a.dcm", detection_on(), source)
+    save(tmp_path / "a.dcm", one_point(), source)
     result = dcmread(tmp_path / "a.dcm")
     assert "SpecificCharacterSet" not in result
     for text in TEXTS:
@@ -112,7 +113,7 @@ def test_bytes_without_a_character_set(tmp_path: Path, name: str, syntax: str, s
 )
 def test_bytes_of_another_character_set(tmp_path: Path, name: str, declared: Any, save: Callable[..., None]) -> None:
     source = source_header(film_with(tmp_path / "film.dcm", NAMES[name], declared))
-    save(tmp_path / "a.dcm", detection_on(), source)
+    save(tmp_path / "a.dcm", one_point(), source)
     result = dcmread(tmp_path / "a.dcm")
     assert result.SpecificCharacterSet == declared
     for text in TEXTS:
@@ -124,7 +125,7 @@ def test_bytes_of_another_character_set(tmp_path: Path, name: str, declared: Any
 def test_bytes_that_a_wrong_character_set_allows(tmp_path: Path) -> None:
     # all of EUC-KR is letters of Latin-1, and nobody can tell
     source = source_header(film_with(tmp_path / "film.dcm", NAMES["EUC-KR"], "ISO_IR 100"))
-    save_sr(tmp_path / "a.dcm", detection_on(), source)
+    save_sr(tmp_path / "a.dcm", one_point(), source)
     result = dcmread(tmp_path / "a.dcm")
     assert result.SpecificCharacterSet == "ISO_IR 100"
     assert result.get_item("PatientName").value == padded(NAMES["EUC-KR"])
@@ -134,7 +135,7 @@ def test_ascii_needs_no_character_set(tmp_path: Path) -> None:
     for declared in (None, "NONSENSE", "ISO_IR 100"):
         source = source_header(film_with(tmp_path / "film.dcm", b"Doe^Jane", declared))
         assert header_warnings(source) == ()
-        save_sr(tmp_path / "a.dcm", detection_on(), source)
+        save_sr(tmp_path / "a.dcm", one_point(), source)
         assert "SpecificCharacterSet" not in dcmread(tmp_path / "a.dcm")
 
 
@@ -183,7 +184,7 @@ def test_uids_with_leading_zeros_are_named_literally(tmp_path: Path, names: tupl
     assert header_warnings(source) == (
         "A UID of the film has a leading zero, which DICOM does not allow: it was copied as it is.",
     )
-    detection = detection_on(image_uid=uids["SOPInstanceUID"])
+    detection = one_point(image_uid=uids["SOPInstanceUID"])
     save_sr(tmp_path / "sr.dcm", detection, source)
     save_gsps(tmp_path / "pr.dcm", detection, source)
     for file in ("sr.dcm", "pr.dcm"):

@@ -7,7 +7,20 @@ from typing import Any
 import highdicom as hd
 import numpy as np
 import pytest
-from dicom_films import COLUMNS, DX, IMAGE, ROWS, SERIES, STUDY, detection_on, film, frames_film, header, without
+from dicom_films import (
+    COLUMNS,
+    DX,
+    IMAGE,
+    ROWS,
+    SERIES,
+    STUDY,
+    detection_on,
+    film,
+    frames_film,
+    header,
+    one_point,
+    without,
+)
 from pydicom import Dataset, dcmread
 from samples import changed
 
@@ -317,7 +330,7 @@ class TestFilm:
     def test_the_image_library_has_the_scale_and_where_it_came_from(
         self, tmp_path: Path, source: SpacingSource
     ) -> None:
-        document = read_back(tmp_path, detection_on(spacing_source=source))
+        document = read_back(tmp_path, one_point(spacing_source=source))
         (entry,) = library(document)
         assert (entry.referenced_sop_class_uid, entry.referenced_sop_instance_uid) == (DX, IMAGE)
         assert descriptors(entry) == [
@@ -349,7 +362,7 @@ class TestFilm:
 
     @pytest.mark.parametrize("state", ["ok", "uncertain"])
     def test_the_report_contains_the_state(self, tmp_path: Path, state: Any) -> None:
-        document = read_back(tmp_path, detection_on(state=state))
+        document = read_back(tmp_path, one_point(state=state))
         (item,) = hd.sr.utils.find_content_items(document, name=codes.concept(codes.FILM_STATE), recursive=True)
         assert triple(item.value) == codes.FILM_STATES[state]
 
@@ -401,7 +414,7 @@ class TestDocument:
     )
     def test_times_are_those_of_the_detection(self, tmp_path: Path, offset: Any, date: str, time: str) -> None:
         elsewhere = detection_on().created.astimezone(timezone(timedelta(hours=9)))
-        document = read_back(tmp_path, detection_on(created=elsewhere), film(TimezoneOffsetFromUTC=offset))
+        document = read_back(tmp_path, one_point(created=elsewhere), film(TimezoneOffsetFromUTC=offset))
         assert (document.ContentDate, document.ContentTime) == (date, time)
         assert (document.InstanceCreationDate, document.InstanceCreationTime) == (date, time)
         assert document.get("TimezoneOffsetFromUTC") == offset
@@ -409,7 +422,7 @@ class TestDocument:
         assert moment == detection_on().created
 
     def test_patient_and_study_are_copied_from_the_film(self, tmp_path: Path) -> None:
-        document = read_back(tmp_path, detection_on(), header(tmp_path))
+        document = read_back(tmp_path, one_point(), header(tmp_path))
         for name in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "AccessionNumber"):
             assert document[name].value == film()[name].value
         assert document.InstanceNumber == 4
@@ -430,7 +443,7 @@ class TestDocument:
         self, tmp_path: Path, character_set: Any, name: str, warning: str, expected: Any
     ) -> None:
         source = header(tmp_path, SpecificCharacterSet=character_set, PatientName=name)
-        save_sr(tmp_path / "sr.dcm", detection_on(warnings=(warning,)), source)
+        save_sr(tmp_path / "sr.dcm", one_point(warnings=(warning,)), source)
         document = dcmread(tmp_path / "sr.dcm")
         assert document.get("SpecificCharacterSet") == expected
         assert str(document.PatientName) == name
@@ -438,7 +451,7 @@ class TestDocument:
 
     @pytest.mark.filterwarnings("ignore:The value length")
     def test_a_long_identifier_is_not_cut(self, tmp_path: Path) -> None:
-        document = read_back(tmp_path, detection_on(), header(tmp_path, PatientID="9" * 63 + "-" + "8" * 30))
+        document = read_back(tmp_path, one_point(), header(tmp_path, PatientID="9" * 63 + "-" + "8" * 30))
         assert document.PatientID == "9" * 63 + "-" + "8" * 30
 
     def test_an_unknown_sop_class(self, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_ctrl_c_while_films_are_loaded_is_one_line(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "monai.bundle", "run", "training"),
-            *("--config_file", str(BUNDLES / "local.json"), "--device", "$torch.device('cpu')"),
+            *("--config_file", str(BUNDLES / "local.json"), "--device", "$torch.device('cpu')", "--phantoms", "8"),
         ],
         cwd=tmp_path,
         text=True,

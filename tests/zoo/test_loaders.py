@@ -7,7 +7,8 @@ import hashlib
 import http.server
 import json
 import os
-import subprocess
+import runpy
+import shutil
 import sys
 import threading
 import zipfile
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from forked import printed
 from monai.bundle import ConfigParser, download_large_files, load
 from monai.networks.utils import copy_model_state
 
@@ -27,8 +29,20 @@ from monai_ceph.zoo.networks import StageNetworks
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_bundle(tmp_path_factory.mktemp("zoo") / "models").folder
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """A folder, and its address on the loopback interface."""
+    folder = tmp_path_factory.mktemp("served")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield folder, f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def bundle(served: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_bundle(tmp_path_factory.mktemp("zoo") / "models", files_url=f"{served[1]}/files").folder
 
 
 def loaded(bundle: Path, **options: object) -> torch.nn.Module:
@@ -98,20 +112,9 @@ class TestMetadata:
         assert (2, 1) <= tuple(map(int, version.split(".")[:2])) <= (2, 2)
 
 
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[tuple[Path, str]]:
-    """A folder, and its address on the loopback interface."""
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield tmp_path, f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-
-
-def test_monai_fetches_the_large_files(bundle: Path, served: tuple[Path, str]) -> None:
-    folder, url = served
-    copy = write_bundle(folder, files_url=f"{url}/files").folder
+def test_monai_fetches_the_large_files(bundle: Path, served: tuple[Path, str], tmp_path: Path) -> None:
+    folder, _ = served
+    copy = shutil.copytree(bundle, tmp_path / bundle.name)
     names = [each["path"] for each in yaml.safe_load((copy / "large_files.yml").read_text())["large_files"]]
     assert names == ["models/model.ts"]
     (folder / "files" / "models").mkdir(parents=True)
@@ -119,6 +122,12 @@ def test_monai_fetches_the_large_files(bundle: Path, served: tuple[Path, str]) -
     (copy / names[0]).rename(folder / "files" / names[0])
     download_large_files(bundle_path=str(copy))
     assert hashlib.sha256((copy / names[0]).read_bytes()).hexdigest() == digest
+
+
+def run_program(path: str) -> None:
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    sys.argv = [path]
+    runpy.run_path(path, run_name="__main__")
 
 
 @pytest.mark.parametrize("kind", ["", "_dist"])
@@ -129,15 +138,5 @@ def test_the_zoos_unit_tests_pass(bundle: Path, kind: str) -> None:
     tests.mkdir(parents=True, exist_ok=True)
     name = f"test_{NAME}{kind}.py"
     (tests / name).write_text((bundle / "ci" / "unit_tests" / name).read_text())
-    done = subprocess.run(
-        [sys.executable, str(tests / name)],
-        cwd=root,
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=900,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
+    printed(run_program, str(tests / name), folder=root)
     assert not list(root.rglob("runs")), "the tests write into a folder of their own"
