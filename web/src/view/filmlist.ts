@@ -105,7 +105,8 @@ export class FilmList {
 function made(entry: FilmEntry, at: number, count: number): HTMLElement {
   const { patient, delivery } = entry;
   const who = patient ? [patient.name, patient.id, patient.birth_date].filter(Boolean).join(" · ") : "";
-  const attention = entry.attention.map((one) => one.text);
+  const decided = entry.state === "final";
+  const attention = entry.attention.filter((one) => one.code !== "class" || !decided).map((one) => one.text);
   if (!entry.spacing) attention.push("no scale");
   const signed = entry.state === "final" && entry.reviewer ? `, ${entry.reviewer}` : "";
   return h(
