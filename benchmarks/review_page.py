@@ -3,8 +3,9 @@
 ``python benchmarks/review_page.py`` serves ``--films`` results on one phantom of 1935 x 2400 pixels with the real
 server, opens the page, and prints
 
-- the time between frames while the worklist is scrolled, and in between those of the page at rest, which show what the
-  machine's own load costs; tasks over 50 ms; frames in which a part of the list was empty;
+- the time between frames while the worklist is scrolled, in turn with the page at rest and with a control: as many rows
+  that are all there from the start, without any script. What the control shows is the machine and the browser. Also
+  tasks over 50 ms, and frames in which a part of the list was empty;
 - the time from a move of the mouse until the measurements beside the film have changed: moves one by one, and a drag;
 - seconds and clicks from a click on a film to FINAL when three points need a move, without the person's own time;
 - with ``--heatmap``, the seconds until the heatmaps are seen.
@@ -67,6 +68,17 @@ seen.stop = true;
 seen.observer.disconnect();
 document.querySelector('.films').removeEventListener('scroll', seen.scrolled);
 return [seen.frames, seen.long, seen.empty];
+"""
+CONTROL = """
+const list = document.querySelector('.films');
+const rows = [...list.querySelectorAll('li:not(.space)')];
+const plain = list.cloneNode(false);
+for (let at = 0; at < arguments[0]; at++) {
+  const row = rows[at % rows.length].cloneNode(true);
+  row.style.transform = `translateY(${76 * at}px)`;
+  plain.append(row);
+}
+list.replaceWith(plain);
 """
 DRAGGED = """
 const seen = window.seen = { moves: [], answers: [] };
@@ -148,6 +160,12 @@ def worklist(page: Page, films: int) -> None:
         watched(page, "at rest", lambda: time.sleep(REST_S))
         watched(page, "down, again" if number else "down, first", lambda: scroll(page, DISTANCE))
         watched(page, "up", lambda: scroll(page, -DISTANCE))
+        page.driver.execute_script(CONTROL, DISTANCE // 76 + 20)
+        time.sleep(1)
+        watched(page, "control, down", lambda: scroll(page, DISTANCE))
+        watched(page, "control, up", lambda: scroll(page, -DISTANCE))
+        page.driver.get(page.server.url)
+        page.wait(lambda: page.all(".film-row"), "the worklist")
 
 
 def drag(page: Page) -> None:

@@ -10,6 +10,8 @@ import { h } from "./dom";
 const ROW_HEIGHT = 76;
 /** Rows above and below those in sight. */
 const MARGIN = 6;
+/** Pictures are asked for once the list has rested so long: those that only fly by would keep the server busy. */
+const REST_MS = 120;
 
 const STATES = { open: "Open", draft: "Draft", final: "Final" };
 const SENT = { waiting: "being sent", sent: "sent", failed: "not sent" };
@@ -21,11 +23,17 @@ export class FilmList {
   private readonly rows = new Map<string, HTMLElement>();
   private readonly resized = new ResizeObserver(() => {
     this.draw();
+    this.picture();
   });
   private frame = 0;
+  private resting = 0;
 
   constructor() {
     this.element.addEventListener("scroll", () => {
+      clearTimeout(this.resting);
+      this.resting = window.setTimeout(() => {
+        this.picture();
+      }, REST_MS);
       cancelAnimationFrame(this.frame);
       this.frame = requestAnimationFrame(() => {
         this.draw();
@@ -39,6 +47,7 @@ export class FilmList {
     this.rows.clear();
     this.element.replaceChildren();
     this.draw();
+    this.picture();
   }
 
   get length(): number {
@@ -96,7 +105,16 @@ export class FilmList {
     }
   }
 
+  /** Ask for the pictures of the rows in the document. */
+  private picture(): void {
+    for (const [id, row] of this.rows) {
+      const image = row.querySelector("img");
+      if (image && !image.hasAttribute("src")) image.src = api.thumbnail(id);
+    }
+  }
+
   destroy(): void {
+    clearTimeout(this.resting);
     this.resized.disconnect();
     cancelAnimationFrame(this.frame);
   }
@@ -115,7 +133,7 @@ function made(entry: FilmEntry, at: number, count: number): HTMLElement {
     h(
       "a",
       { class: "film-row", href: `#/film/${encodeURIComponent(entry.id)}`, "data-id": entry.id },
-      h("img", { src: api.thumbnail(entry.id), alt: "", width: 56, height: 56 }),
+      h("img", { alt: "", width: 56, height: 56 }),
       h("span", { class: "who" }, h("b", {}, entry.film), who && h("small", {}, who)),
       h("span", { class: needsLook(entry) ? "why" : "why quiet" }, attention.join(" · ")),
       h(
