@@ -1,6 +1,7 @@
 /** The rows of the worklist: only those in sight are in the document, so that 1,000 films scroll like ten. */
 
 import { api } from "../api";
+import { patientText } from "../model/patient";
 import { rowsInSight, scrollTo } from "../model/window";
 import { needsLook } from "../model/worklist";
 import type { FilmEntry } from "../types";
@@ -122,7 +123,7 @@ export class FilmList {
 
 function made(entry: FilmEntry, at: number, count: number): HTMLElement {
   const { patient, delivery } = entry;
-  const who = patient ? [patient.name, patient.id, patient.birth_date].filter(Boolean).join(" · ") : "";
+  const who = patient ? patientText(patient) : "";
   const decided = entry.state === "final";
   const attention = entry.attention.filter((one) => one.code !== "class" || !decided).map((one) => one.text);
   if (!entry.spacing) attention.push("no scale");

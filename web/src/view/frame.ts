@@ -1,8 +1,9 @@
 /** The parts of the film page, without their behaviour. */
 
 import { scaleOf } from "../model/geometry";
+import { patientText } from "../model/patient";
 import type { Saving } from "../model/saver";
-import type { Content, Film, Patient, Revision, Session, Term } from "../types";
+import type { Content, Film, Revision, Session, Term } from "../types";
 import { h } from "./dom";
 
 type Click =
@@ -113,7 +114,7 @@ export function filmFrame(film: Film, session: Session, on: Handlers): Frame {
       {},
       button("worklist", "Worklist", "w"),
       h("h1", {}, film.film),
-      film.patient && h("span", { class: "patient" }, ...patientText(film.patient)),
+      film.patient && h("span", { class: "patient" }, patientText(film.patient)),
       session.blind && h("span", { class: "chip" }, "blind reading"),
       state,
       saved,
@@ -220,12 +221,6 @@ export function filmFrame(film: Film, session: Session, on: Handlers): Frame {
       trouble.textContent = text;
     },
   };
-}
-
-/** Who the film is of. Names have their parts in the order of DICOM, family name first. */
-function patientText({ name, id, birth_date, sex }: Patient): string[] {
-  const born = birth_date.replace(/^(\d{4})(\d{2})(\d{2})$/, "$1-$2-$3");
-  return [[name.replace(/\^+/g, " ").trim(), id, born, sex].filter(Boolean).join(" · ")];
 }
 
 type HistoryLine = Omit<Film["history"][number], "changes"> & { changes: number | null };

@@ -49,7 +49,7 @@ export class MeasurementTable {
   }
 
   private build(measurements: Measurement[], classes: FilmClass[], normed: boolean): void {
-    const heads = normed ? ["", "value", "norm", "deviation"] : ["", "value"];
+    const heads = normed ? ["measurement", "value", "norm", "deviation"] : ["measurement", "value"];
     const groups = new Map<string, Measurement[]>();
     for (const one of measurements) groups.set(one.analysis, [...(groups.get(one.analysis) ?? []), one]);
     this.rows = new Map();
@@ -77,7 +77,7 @@ export class MeasurementTable {
       const rows = classes.map((one) =>
         this.row(`class ${one.symbol}`, one.symbol, null, wide(), { "data-class": one.symbol }),
       );
-      bodies.unshift(group(CLASSES, about, rows));
+      bodies.push(group(CLASSES, about, rows));
     }
     const head = h("thead", {}, h("tr", {}, ...heads.map((text) => h("th", { scope: "col" }, text))));
     this.element.replaceChildren(head, ...bodies);

@@ -65,7 +65,7 @@ export class PointList {
       this.drawn.set(term.symbol, now);
       button.className = status;
       button.setAttribute("aria-pressed", pressed);
-      button.setAttribute("aria-label", [term.symbol, term.name, moved].filter(Boolean).join(", "));
+      button.setAttribute("aria-label", `${[term.symbol, moved].filter(Boolean).join(" ")}, ${term.name}`);
       const small = button.querySelector("small");
       if (small) small.textContent = moved;
     }
