@@ -19,7 +19,7 @@ const SENT = { waiting: "being sent", sent: "sent", failed: "not sent" };
 
 export class FilmList {
   readonly element = h("ul", { class: "films", "aria-label": "Films" });
-  private readonly space = h("li", { class: "space", role: "presentation" });
+  private readonly space = h("li", { class: "space", "aria-hidden": "true" });
   private films: FilmEntry[] = [];
   private readonly rows = new Map<string, HTMLElement>();
   private readonly resized = new ResizeObserver(() => {

@@ -189,7 +189,7 @@ export function filmFrame(film: Film, session: Session, on: Handlers): Frame {
     saving(saving, revision) {
       state.textContent = { open: "open", draft: "DRAFT", final: "FINAL" }[revision.state];
       state.className = `chip ${revision.state}`;
-      if (saving.is === "saved" && revision.revision > newest) {
+      if (revision.revision > newest) {
         newest = revision.revision;
         history?.append(historyLine({ ...revision, changes: null }));
       }

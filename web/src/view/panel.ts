@@ -43,6 +43,8 @@ export class PointList {
             },
           },
           h("b", {}, term.symbol),
+          // so that both are read as words of their own
+          " ",
           h("small", {}),
         );
         this.buttons.set(term.symbol, button);
