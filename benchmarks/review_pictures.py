@@ -16,6 +16,7 @@ import time
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -28,14 +29,20 @@ from monai_ceph.review.models import Save, Sign
 from monai_ceph.review.service import ReviewService
 
 SEED, FILMS = 2026, 6
+GREYS, CHROMA = 128, 12
 SECOND = "Dr. Bea Example"
-COLOURS = 192
 
 
 def save(page: Page, target: Path) -> None:
-    """Write what the browser shows; few colours make a small file of greys and text."""
+    """Write what the browser shows in few colours: greys for the film, and as many others as it has apart from them."""
     picture = Image.open(BytesIO(page.driver.get_screenshot_as_png())).convert("RGB")
-    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(target, optimize=True)
+    pixels = np.asarray(picture)
+    bright = pixels[np.ptp(pixels, axis=2) > CHROMA]
+    others = Image.fromarray(bright[None]).quantize(256 - GREYS, dither=Image.Dither.NONE).getpalette()
+    greys = np.repeat(np.linspace(0, 255, GREYS).round().astype(int), 3).tolist()
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(greys + (others or [])[: 3 * (256 - GREYS)])
+    picture.quantize(palette=palette, dither=Image.Dither.NONE).save(target, optimize=True)
     print(f"{target}: {target.stat().st_size // 1000} kB")
 
 
