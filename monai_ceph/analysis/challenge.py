@@ -22,14 +22,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from monai_ceph.landmarks import index_of
-
-if TYPE_CHECKING:
-    from monai_ceph.analysis.measurement import Measurement
 
 __all__ = [
     "MEASURES",
@@ -37,6 +34,7 @@ __all__ = [
     "ClassAgreement",
     "FilmClass",
     "Measure",
+    "Valued",
     "challenge_classes",
     "challenge_values",
     "class_agreement",
@@ -184,6 +182,22 @@ def measurement_of(measure: Measure) -> str:
     return _MEASUREMENT.get(measure.symbol, measure.symbol)
 
 
+class Valued(Protocol):
+    """A measurement of one film, or what the film's JSON says of it."""
+
+    @property
+    def symbol(self) -> str:
+        """Of the measurement."""
+
+    @property
+    def value(self) -> float | None:
+        """In its unit."""
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % interval of the value."""
+
+
 @dataclass(frozen=True)
 class FilmClass:
     """The class of one film by one of the eight, with the corrected definitions.
@@ -203,7 +217,7 @@ class FilmClass:
         return len(self.classes) == 1
 
 
-def film_classes(measurements: Iterable[Measurement]) -> tuple[FilmClass, ...]:
+def film_classes(measurements: Iterable[Valued]) -> tuple[FilmClass, ...]:
     """Return the eight classes of one film; a measurement without a value has none.
 
     MW has no interval, because its sign jumps. What it may be follows from the intervals of overjet and overbite: its
@@ -213,7 +227,7 @@ def film_classes(measurements: Iterable[Measurement]) -> tuple[FilmClass, ...]:
         measurements: of the film.
     """
     values = {each.symbol: each for each in measurements}
-    found = []
+    reached: list[tuple[int, str, list[float]]] = []
     for index, measure in enumerate(MEASURES):
         each = values.get(measurement_of(measure))
         if each is None or each.value is None:
@@ -222,16 +236,23 @@ def film_classes(measurements: Iterable[Measurement]) -> tuple[FilmClass, ...]:
         low, high = interval or (each.value, each.value)
         # a class may lie between two limits, and both limits belong to class 1
         places = [each.value, low, high, *(limit for limit in (measure.low, measure.high) if low < limit < high)]
-        table = np.full((len(places), len(MEASURES)), math.nan)
-        table[:, index] = places
-        classes = [int(number) for number in corrected_classes(table)[:, index]]
+        reached.append((index, each.symbol, places))
+    # a row for each place, all at once: a worklist asks for a thousand films
+    table = np.full((sum(len(places) for _, _, places in reached), len(MEASURES)), math.nan)
+    columns = [index for index, _, places in reached for _ in places]
+    rows = np.arange(len(columns))
+    table[rows, columns] = [place for _, _, places in reached for place in places]
+    numbers = iter(corrected_classes(table)[rows, columns].tolist())
+    found = []
+    for index, symbol, places in reached:
+        classes = [next(numbers) for _ in places]
         known = dict.fromkeys(number for number in classes if number != NO_CLASS)
-        names = () if classes[0] == NO_CLASS else tuple(measure.classes[number - 1] for number in known)
-        found.append(FilmClass(each.symbol, names))
+        names = () if classes[0] == NO_CLASS else tuple(MEASURES[index].classes[number - 1] for number in known)
+        found.append(FilmClass(symbol, names))
     return tuple(found)
 
 
-def _modified_wits_range(values: Mapping[str, Measurement], value: float) -> tuple[float, float] | None:
+def _modified_wits_range(values: Mapping[str, Valued], value: float) -> tuple[float, float] | None:
     """Return between which values MW may lie; None if that is not known."""
     known = [each.interval for name in ("Overjet", "Overbite") if (each := values.get(name)) and each.interval]
     if len(known) < 2:

@@ -42,6 +42,7 @@ def encapsulated_pdf(
     signature: Signature | None = None,
     replaces: ObjectReference | None = None,
     settings: ObjectSettings = DEFAULT_SETTINGS,
+    scale_by: str | None = None,
 ) -> Dataset:
     """Return the Encapsulated PDF of one film: a draft, unverified, unless a person signed.
 
@@ -55,6 +56,7 @@ def encapsulated_pdf(
         signature: who signed the result; None: nobody.
         replaces: the object that was made before the header was changed under the same UID; None if there is none.
         settings: of the clinic.
+        scale_by: who gave the film its scale in a review, None if nobody did.
 
     Raises:
         CephError: the film has no valid UIDs, is not the film of the detection, or ReportLab is not installed.
@@ -63,7 +65,7 @@ def encapsulated_pdf(
         reference = image_reference(source, detection)
         name = str(reference.SOPInstanceUID) + ("" if detection.frame is None else f"#{detection.frame}")
         shown = detection.model_copy(update={"file": name, "warnings": (*detection.warnings, *header_warnings(source))})
-        document = pdf_report(film_report(shown, measurements, signature), film_figure(shown, film_png))
+        document = pdf_report(film_report(shown, measurements, signature, scale_by), film_figure(shown, film_png))
         # the header has the time of the signature, and the text that of the detection
         dated = detection if signature is None else detection.model_copy(update={"created": signature.signed})
         result = SOPClass(

@@ -28,10 +28,13 @@ __all__ = [
     "MeasurementGroup",
     "MeasurementRow",
     "Signature",
+    "class_rows",
     "film_report",
+    "norm_text",
     "quantity",
     "signed_number",
     "span",
+    "verdict",
 ]
 
 DRAFT = "DRAFT: not reviewed"
@@ -193,7 +196,10 @@ def _bare(value: float, unit: str) -> str:
 
 
 def film_report(
-    detection: Detection, measurements: Sequence[Measurement], signature: Signature | None = None
+    detection: Detection,
+    measurements: Sequence[Measurement],
+    signature: Signature | None = None,
+    scale_by: str | None = None,
 ) -> FilmReport:
     """Return what the report of a film says.
 
@@ -201,6 +207,7 @@ def film_report(
         detection: result for the film.
         measurements: of this detection, in the order of the definitions.
         signature: who reviewed the result; without it the report is a draft.
+        scale_by: who gave the film its scale in a review, None if nobody did.
     """
     groups: dict[str, list[MeasurementRow]] = {}
     absent: dict[str, list[str]] = {}
@@ -221,17 +228,18 @@ def film_report(
         signed=signature is not None,
         groups=found,
         absent=tuple((reason, ", ".join(symbols)) for reason, symbols in absent.items()),
-        classes=tuple(_classes(measurements)),
+        classes=tuple(class_rows(measurements)),
         chart=tuple(row for group in found for row in group.rows if row.deviation is not None),
         norms=tuple(norms),
         explanations=tuple(_explanations(measurements, tuple(norms))),
         landmarks=_landmarks(detection),
         warnings=detection.warnings,
-        facts=tuple(_facts(detection)),
+        facts=tuple(_facts(detection, scale_by)),
     )
 
 
-def _classes(measurements: Sequence[Measurement]) -> Iterator[ClassRow]:
+def class_rows(measurements: Sequence[Measurement]) -> Iterator[ClassRow]:
+    """Yield the classes of a film by the ISBI 2015 challenge, of the measurements that have a value."""
     by_symbol = {each.symbol: each for each in measurements}
     for found in film_classes(measurements):
         each = by_symbol[found.symbol]
@@ -287,23 +295,24 @@ def _row(measurement: Measurement) -> MeasurementRow:
         value=quantity(measurement.value, unit),
         reason="",
         interval="" if interval is None else span(*interval, unit),
-        norm="" if norm is None else _norm(norm, unit),
+        norm="" if norm is None else norm_text(norm, unit),
         deviation=measurement.deviation,
         deviation_interval=in_sd,
-        verdict=_verdict(measurement),
+        verdict=verdict(measurement),
         uncertain=", ".join(measurement.uncertain),
         explanation=" ".join(_explanation(measurement)),
     )
 
 
-def _norm(norm: Norm, unit: str) -> str:
+def norm_text(norm: Norm, unit: str) -> str:
     """Return mean and SD, or the limits of a norm that has no mean."""
     if norm.mean is None or norm.sd is None:
         return span(*norm.limits, unit)
     return f"{_bare(norm.mean, unit)} ± {_bare(norm.sd, unit)}"
 
 
-def _verdict(measurement: Measurement) -> str:
+def verdict(measurement: Measurement) -> str:
+    """Return how a value is to its norm, as :attr:`MeasurementRow.verdict`; empty without a norm."""
     if measurement.norm is None:
         return ""
     if measurement.certain is False:
@@ -344,14 +353,15 @@ def _signed(signature: Signature) -> str:
     return f"Reviewed and signed by {signature.name}, {moment:%Y-%m-%d %H:%M} UTC"
 
 
-def _facts(detection: Detection) -> Iterator[tuple[str, str]]:
+def _facts(detection: Detection, scale_by: str | None) -> Iterator[tuple[str, str]]:
     model = detection.model
     if detection.frame is not None:
         yield "frame", str(detection.frame)
     yield "size", f"{detection.columns} x {detection.rows} pixels"
     spacing = detection.pixel_spacing
     yield "scale", f"{in_mm(*spacing)} per pixel" if spacing else "not known: no lengths in mm"
-    yield "source of the scale", detection.spacing_source.label
+    source = detection.spacing_source.label if scale_by is None else f"calibrated by {scale_by}"
+    yield "source of the scale", source
     how = [f"turned by {detection.turned}°"] if detection.turned else []
     how += ["faces left"] if detection.mirrored else []
     how += ["bones dark"] if detection.inverted else []

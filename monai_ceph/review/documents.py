@@ -36,7 +36,7 @@ from monai_ceph.review.films import ReviewFilm
 from monai_ceph.review.models import StoredRevision
 from monai_ceph.review.reviewing import reviewed
 
-__all__ = ["FHIR", "KINDS", "NO_PDF", "USUAL_KINDS", "film_bundle", "film_objects", "signature_of"]
+__all__ = ["FHIR", "KINDS", "NO_PDF", "USUAL_KINDS", "film_bundle", "film_objects", "scale_by", "signature_of"]
 
 KINDS = ("sr", "gsps", "pdf", "sc")
 """Kinds of DICOM objects: structured report, presentation state, report as PDF, tracing as a picture."""
@@ -59,6 +59,11 @@ def signature_of(revision: StoredRevision) -> Signature | None:
     if revision.state != "final" or revision.reviewer is None or revision.saved_at is None:
         return None
     return Signature(revision.reviewer, revision.saved_at)
+
+
+def scale_by(revision: StoredRevision) -> str | None:
+    """Return who gave the film its scale in the review, None if nobody did."""
+    return None if revision.calibration is None else revision.calibration.by or revision.reviewer
 
 
 def film_objects(
@@ -119,7 +124,9 @@ def film_objects(
             picture = None if radiograph is None else film_png(radiograph)
             before_this = None if replaced is None else replaced.object("pdf")
             measured = with_extra.measure()
-            made["pdf"] = encapsulated_pdf(with_extra, source, measured, picture, signature, before_this, settings)
+            made["pdf"] = encapsulated_pdf(
+                with_extra, source, measured, picture, signature, before_this, settings, scale_by(revision)
+            )
     return made, notes
 
 
@@ -190,6 +197,19 @@ class _Replaced:
         return ObjectReference(str(reference.StudyInstanceUID), made["series_instance_uid"], sop_class, uid)
 
 
+def _placed(revision: StoredRevision) -> str:
+    """Return who placed or moved which landmarks, in sentences."""
+    placed: dict[str | None, list[str]] = {}
+    for point in revision.points:
+        if point.source == "human":
+            placed.setdefault(point.by or revision.reviewer, []).append(point.symbol)
+    sentences = [
+        f"{'The reviewer' if name == revision.reviewer else name} placed or moved: {', '.join(symbols)}."
+        for name, symbols in placed.items()
+    ]
+    return " ".join(sentences) or "The reviewer moved no landmark."
+
+
 def _review(
     detection: Detection, revision: StoredRevision, link: Link | None = None, replaces: str | None = None
 ) -> Review:
@@ -200,11 +220,12 @@ def _review(
     for point in revision.points:
         if point.x is not None and point.y is not None and point.symbol in order:
             points[order[point.symbol]] = point.y, point.x
-    placed = [point.symbol for point in revision.points if point.source == "human"]
     signed = revision.state == "final"
-    how = f"The reviewer placed or moved: {', '.join(placed)}." if placed else "The reviewer moved no landmark."
     standing = "signed all landmarks" if signed else "has not signed the landmarks"
-    statement = f"{revision.reviewer} {standing} in {_TOOL}. {how} The other landmarks are as a model detected them."
+    statement = f"{revision.reviewer} {standing} in {_TOOL}. {_placed(revision)}"
+    statement += " The other landmarks are as a model detected them."
+    if (name := scale_by(revision)) is not None:
+        statement += f" The scale was calibrated by {name}."
     if link is not None:
         statement += f" Audit: line {link.sequence}, SHA-256 {link.hash}."
     return Review(

@@ -29,7 +29,7 @@ from monai_ceph.reports.report_figure import film_figure
 from monai_ceph.reports.tables import LANDMARK_COLUMNS, write_table
 from monai_ceph.result import Detection
 from monai_ceph.review.audit import HEAD, Link, head
-from monai_ceph.review.documents import NO_PDF, USUAL_KINDS, film_bundle, film_objects, signature_of
+from monai_ceph.review.documents import NO_PDF, USUAL_KINDS, film_bundle, film_objects, scale_by, signature_of
 from monai_ceph.review.films import ResultFilms, ReviewFilm
 from monai_ceph.review.models import StoredRevision
 from monai_ceph.review.reviewing import reviewed
@@ -162,7 +162,7 @@ def _write_pages(
     """Write what people and programs read: JSON, reports and tracings."""
     _write(files, f"json/{film.stem}.json", _json(detection, revision, link))
     signature = signature_of(revision)
-    report = film_report(detection, detection.measure(), signature)
+    report = film_report(detection, detection.measure(), signature, scale_by(revision))
     figure = film_figure(detection, None if radiograph is None else film_png(radiograph))
     _write(files, f"reports/{film.stem}.html", report_html(report, figure))
     if find_spec("reportlab") is not None:
@@ -265,7 +265,7 @@ def _entries(detection: Detection, revision: StoredRevision) -> Iterator[dict[st
             "score": None if by_person else mark.score,
             "status": status,
             "source": point.source,
-            "observer": revision.reviewer if by_person else None,
+            "observer": (point.by or revision.reviewer) if by_person else None,
             "moved_from": point.moved_from,
             **{name: getattr(mark, name) for name in ("radius_90_px", "radius_90_mm")},
         }

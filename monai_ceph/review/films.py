@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import threading
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from monai_ceph.analysis.challenge import MEASURES, film_classes, measurement_of
 from monai_ceph.errors import CephError
 from monai_ceph.readers import Radiograph, SpacingSource
 from monai_ceph.readers.quiet_pydicom import quiet
 from monai_ceph.reports.json_result import read_detection
+from monai_ceph.reports.measurement_record import MeasurementRecord
 from monai_ceph.reports.object_settings import DEFAULT_SETTINGS, ObjectSettings
 from monai_ceph.result import Detection
 from monai_ceph.work.result_films import Films, is_results, radiograph_of
@@ -22,6 +25,8 @@ from monai_ceph.work.result_films import Films, is_results, radiograph_of
 __all__ = ["ResultFilms", "ReviewFilm"]
 
 _SEARCH_SECONDS = 2.0
+# MW takes its interval from overjet and overbite
+_CLASSED = {*map(measurement_of, MEASURES), "Overjet", "Overbite"}
 
 
 @dataclass(frozen=True)
@@ -32,37 +37,55 @@ class ReviewFilm:
         id: opaque, for URLs; the same as long as the results are there.
         stem: name of its files in the results.
         detection: what the model found.
+        open_classes: symbols of the measurements whose class is not certain, as the results have them.
     """
 
     id: str
     stem: str
     detection: Detection
+    open_classes: tuple[str, ...] = ()
 
-    @cached_property
-    def attention(self) -> list[dict[str, str]]:
-        """Why a person should look, the most urgent first."""
+    def attention(self, decided: Collection[str] = ()) -> list[dict[str, str]]:
+        """Return why a person should look, the most urgent first.
+
+        Args:
+            decided: symbols of the landmarks that a person placed or called absent since.
+        """
         detection = self.detection
         found = []
         if detection.state == "uncertain":
             found.append({"code": "film", "text": "the film as a whole is uncertain"})
         for status in ("missing", "uncertain"):
-            if symbols := self.symbols(status):
+            if symbols := self.symbols(status, decided):
                 found.append({"code": status, "text": f"{status}: {', '.join(symbols)}"})
         if detection.spacing_source is SpacingSource.IMPLAUSIBLE:
             found.append({"code": "scale", "text": "the stated scale is implausible"})
-        return found + [{"code": "warning", "text": warning} for warning in detection.warnings]
+        found += [{"code": "warning", "text": warning} for warning in detection.warnings]
+        if self.open_classes and not decided:
+            found.append({"code": "class", "text": f"class not certain: {', '.join(self.open_classes)}"})
+        return found
 
-    def symbols(self, status: str) -> list[str]:
-        """Return the symbols of the landmarks with this status."""
-        return [mark.symbol for mark in self.detection.landmarks if mark.status == status]
+    def symbols(self, status: str, decided: Collection[str] = ()) -> list[str]:
+        """Return the symbols of the landmarks with this status, without those that a person decided."""
+        marks = self.detection.landmarks
+        return [mark.symbol for mark in marks if mark.status == status and mark.symbol not in decided]
 
-    @cached_property
-    def urgency(self) -> int:
-        """How much the film needs a person; 0 where nothing stood out."""
+    def urgency(self, decided: Collection[str] = ()) -> tuple[float, ...]:
+        """Return how much the film needs a person, for a comparison: the larger, the more.
+
+        In this order: the film as a whole, landmarks without a place or with a radius that is too long, warnings and
+        an implausible scale, classes that are not certain, and the longest radius, as a share of the film's width.
+        """
         detection = self.detection
         implausible = detection.spacing_source is SpacingSource.IMPLAUSIBLE
-        landmarks = 10 * len(self.symbols("missing")) + len(self.symbols("uncertain"))
-        return 1000 * (detection.state == "uncertain") + landmarks + 5 * implausible
+        radii = [mark.radius_90_px for mark in detection.landmarks if mark.symbol not in decided and mark.radius_90_px]
+        return (
+            detection.state == "uncertain",
+            10 * len(self.symbols("missing", decided)) + len(self.symbols("uncertain", decided)) + 5 * implausible,
+            len(detection.warnings),
+            0 if decided else len(self.open_classes),
+            max(radii, default=0.0) / detection.columns,
+        )
 
 
 class ResultFilms:
@@ -107,7 +130,18 @@ class ResultFilms:
         return sorted(found, key=lambda film: film.detection.file)
 
     def get(self, film_id: str) -> ReviewFilm | None:
-        """Return a film by its id, None if there is none."""
+        """Return a film by its id, None if there is none. If its file did not change, no other is looked at."""
+        with self._lock:
+            film = self._by_id.get(film_id)
+            if film is not None:
+                name = f"{film.stem}.json"
+                try:
+                    status = (self._folder / name).stat()
+                except OSError:
+                    status = None
+                known = self._known.get(name)
+                if status is not None and known is not None and known[0] == (status.st_mtime_ns, status.st_size):
+                    return film
         self.all()
         return self._by_id.get(film_id)
 
@@ -123,7 +157,7 @@ class ResultFilms:
         except CephError:
             return None
         stem = file.name.removesuffix(".json")
-        return ReviewFilm(hashlib.sha256(os.fsencode(stem)).hexdigest()[:32], stem, detection)
+        return ReviewFilm(hashlib.sha256(os.fsencode(stem)).hexdigest()[:32], stem, detection, _open_classes(file))
 
     def path(self, film: ReviewFilm) -> Path | None:
         """Return the file of a film, None if it is not at hand. Films that come later, such as to a node, are found."""
@@ -177,6 +211,16 @@ class ResultFilms:
         except OSError:
             return None
         return self._patients[key]
+
+
+def _open_classes(file: Path) -> tuple[str, ...]:
+    """Return the measurements of a film whose class is not certain, from its JSON: to measure anew takes longer."""
+    try:
+        written = json.loads(file.read_bytes()).get("measurements", ())
+        records = [MeasurementRecord.model_validate(each) for each in written if each["symbol"] in _CLASSED]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return ()  # an earlier version had other measurements
+    return tuple(each.symbol for each in film_classes(records) if len(each.classes) > 1)
 
 
 def _patient(path: Path) -> dict[str, str] | None:

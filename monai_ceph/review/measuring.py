@@ -6,7 +6,7 @@ from typing import Any
 
 from monai_ceph.analysis import Measurement
 from monai_ceph.reports.notes import points_by_symbol
-from monai_ceph.reports.report_content import quantity
+from monai_ceph.reports.report_content import class_rows, norm_text, quantity, verdict
 from monai_ceph.reports.tracing_lines import OUTLINES, PLANES, outline_points, plane_ends
 from monai_ceph.result import Detection
 
@@ -14,14 +14,24 @@ __all__ = ["measured"]
 
 
 def measured(detection: Detection) -> dict[str, Any]:
-    """Return ``measurements`` and ``lines`` of a detection, see :func:`monai_ceph.review.reviewing.reviewed`."""
-    return {"measurements": [_row(each) for each in detection.measure()], "lines": _lines(detection)}
+    """Return ``measurements``, ``classes`` and ``lines`` of a detection.
+
+    Args:
+        detection: with the points of a review, see :func:`monai_ceph.review.reviewing.reviewed`.
+    """
+    measurements = detection.measure()
+    return {
+        "measurements": [_row(each) for each in measurements],
+        "classes": [
+            {"symbol": each.symbol, "text": each.text, "certain": each.certain} for each in class_rows(measurements)
+        ],
+        "lines": _lines(detection),
+    }
 
 
 def _row(each: Measurement) -> dict[str, Any]:
     low, high = each.interval or (None, None)
     norm = each.norm
-    known = norm is not None and norm.mean is not None and norm.sd is not None
     return {
         "symbol": each.symbol,
         "name": each.name,
@@ -30,9 +40,10 @@ def _row(each: Measurement) -> dict[str, Any]:
         "unit": each.unit,
         "text": "" if each.value is None else quantity(each.value, each.unit),
         "reason": each.reason,
-        "norm": {"mean": norm.mean, "sd": norm.sd, "citation": norm.citation} if norm is not None and known else None,
+        "norm": None if norm is None else {"text": norm_text(norm, each.unit), "citation": norm.citation},
         "deviation": each.deviation,
-        "flag": each.flag,
+        # within, above, below, or not certain
+        "verdict": verdict(each),
         "low": low,
         "high": high,
     }

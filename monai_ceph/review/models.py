@@ -26,6 +26,7 @@ class Point(_Strict):
         source: ``detected``: as the model has it, also if it found none; ``human``: a person placed or moved it;
             ``absent``: a person says that it is not on the film.
         moved_from: the detected place of a point that a person moved.
+        by: name of the person who said so, None for ``detected``. The server enters it, whatever a page sends.
     """
 
     symbol: str = Field(min_length=1, max_length=64)
@@ -33,6 +34,7 @@ class Point(_Strict):
     y: Coordinate | None
     source: Literal["detected", "human", "absent"]
     moved_from: tuple[Coordinate, Coordinate] | None = None
+    by: str | None = Field(default=None, max_length=64)
 
     @model_validator(mode="after")
     def _whole(self) -> Point:
@@ -51,13 +53,19 @@ class Point(_Strict):
 
 
 class Calibration(_Strict):
-    """A known length on the film: the line from (x1, y1) to (x2, y2) is ``mm`` long."""
+    """A known length on the film: the line from (x1, y1) to (x2, y2) is ``mm`` long, says the person ``by``."""
 
     x1: Coordinate
     y1: Coordinate
     x2: Coordinate
     y2: Coordinate
     mm: float = Field(gt=0, le=1000, allow_inf_nan=False)
+    by: str | None = Field(default=None, max_length=64)
+
+    @property
+    def line(self) -> tuple[float, ...]:
+        """Both ends and the length."""
+        return self.x1, self.y1, self.x2, self.y2, self.mm
 
 
 def checked_name(name: str) -> str:
@@ -126,7 +134,7 @@ class StoredRevision(Revision):
     """A revision as its file has it, with what it belongs to.
 
     Attributes:
-        schema_version: of the file.
+        schema_version: of the file; 1.0 did not say who placed each point.
         film: what the results call the film.
         image_uid: SOP Instance UID of the film.
         size: (columns, rows) of the film.
@@ -135,7 +143,7 @@ class StoredRevision(Revision):
         changes: landmarks that differ from the revision before.
     """
 
-    schema_version: Literal["1.0"] = "1.0"
+    schema_version: Literal["1.0", "1.1"] = "1.1"
     film: str
     image_uid: str | None
     size: tuple[int, int]

@@ -14,7 +14,17 @@ from monai_ceph.readers.radiograph import NOT_SQUARE, SpacingSource, plausible_s
 from monai_ceph.result import DetectedLandmark, Detection
 from monai_ceph.review.models import Calibration, Point, Revision
 
-__all__ = ["calibrated", "checked", "first_revision", "moves", "reviewed", "slug", "undecided"]
+__all__ = [
+    "calibrated",
+    "calibration_of",
+    "checked",
+    "first_revision",
+    "moves",
+    "owned",
+    "reviewed",
+    "slug",
+    "undecided",
+]
 
 # a page may round coordinates when it sends them back
 _SAME = 1e-6
@@ -34,14 +44,42 @@ def first_revision(detection: Detection, blind: bool = False) -> Revision:
     return Revision(revision=0, state="open", reviewer=None, saved_at=None, points=points)
 
 
-def checked(points: Sequence[Point], detection: Detection, before: Revision, blind: bool) -> tuple[Point, ...]:
+def owned(points: Sequence[Point], reviewer: str | None) -> tuple[Point, ...]:
+    """Return the points of a revision with the person of each; before 0.19, only a revision named one."""
+    return tuple(
+        point.model_copy(update={"by": reviewer}) if point.source != "detected" and point.by is None else point
+        for point in points
+    )
+
+
+def calibration_of(line: Calibration | None, before: Revision, reviewer: str) -> Calibration | None:
+    """Return the known length of a new revision, with the name of the person who measured it.
+
+    Args:
+        line: as the page sends it.
+        before: the revision that the new one follows.
+        reviewer: who saves the new one.
+    """
+    if line is None:
+        return None
+    known = before.calibration
+    by = known.by or before.reviewer if known is not None and known.line == line.line else reviewer
+    return line.model_copy(update={"by": by})
+
+
+def checked(
+    points: Sequence[Point], detection: Detection, before: Revision, blind: bool, reviewer: str | None = None
+) -> tuple[Point, ...]:
     """Return the points of a new revision in the order of the vocabulary, with the places that they were moved from.
+
+    Each decision of a person has the name of who took it: a point that is as before keeps its name.
 
     Args:
         points: as the page sends them. A detected landmark without a point stays as it is in ``before``.
         detection: of the film.
         before: the revision that the new one follows.
         blind: the reader must not have points of the model.
+        reviewer: who saves the new one.
 
     Raises:
         CephError: a symbol is unknown or appears twice, a place is not on the film, or a point that is said to be
@@ -49,7 +87,13 @@ def checked(points: Sequence[Point], detection: Detection, before: Revision, bli
     """
     known = {mark.symbol: mark for mark in detection.landmarks}
     found: dict[str, Point] = {}
-    earlier = {point.symbol: point for point in before.points}
+    earlier = {point.symbol: point for point in owned(before.points, before.reviewer)}
+
+    def by(point: Point) -> str | None:
+        last = earlier.get(point.symbol)
+        same = last is not None and (last.source, last.place) == (point.source, point.place)
+        return last.by if same and last is not None else reviewer
+
     for point in points:
         if point.symbol in found:
             raise CephError(f"{point.symbol} appears twice")
@@ -61,9 +105,9 @@ def checked(points: Sequence[Point], detection: Detection, before: Revision, bli
                 raise CephError(f"{point.symbol} is not on the film. Place it again, or say that it is not on the film")
             mark = None if blind else known.get(point.symbol)
             origin = None if mark is None or mark.x is None or mark.y is None else (mark.x, mark.y)
-            found[point.symbol] = point.model_copy(update={"moved_from": origin})
+            found[point.symbol] = point.model_copy(update={"moved_from": origin, "by": by(point)})
         elif point.source == "absent":
-            found[point.symbol] = point.model_copy(update={"moved_from": None})
+            found[point.symbol] = point.model_copy(update={"moved_from": None, "by": by(point)})
         else:
             found[point.symbol] = _as_detected(point, known.get(point.symbol), earlier.get(point.symbol), blind)
     for symbol in known:
@@ -117,6 +161,7 @@ def moves(points: Sequence[Point], detection: Detection) -> list[dict[str, Any]]
             "source": point.source,
             "from": places.get(point.symbol),
             "to": None if point.place is None else list(point.place),
+            "by": point.by,
         }
         for point in points
         if point.source != "detected"

@@ -17,7 +17,16 @@ from monai_ceph.review.heatmaps import Heatmaps
 from monai_ceph.review.measuring import measured
 from monai_ceph.review.models import Measured, Revision, Save, Sign, StoredRevision
 from monai_ceph.review.pictures import Pictures, Pixels
-from monai_ceph.review.reviewing import checked, first_revision, moves, reviewed, slug, undecided
+from monai_ceph.review.reviewing import (
+    calibration_of,
+    checked,
+    first_revision,
+    moves,
+    owned,
+    reviewed,
+    slug,
+    undecided,
+)
 from monai_ceph.review.sending import Sending
 from monai_ceph.review.store import Conflict, RevisionStore
 from monai_ceph.work.heatmaps import Heatmap
@@ -86,20 +95,22 @@ class ReviewService:
         for film in self.films.all():
             newest = self._newest(film)
             state = newest.state if newest is not None else "open"
+            decided = {point.symbol for point in newest.points if point.source != "detected"} if newest else set()
             row = {
                 "id": film.id,
                 "film": film.detection.file,
                 "state": state,
                 "revision": 0 if newest is None else newest.revision,
                 "reviewer": None if newest is None else newest.reviewer,
-                "attention": [] if self.blind else film.attention,
-                "missing": 0 if self.blind else len(film.symbols("missing")),
-                "uncertain": 0 if self.blind else len(film.symbols("uncertain")),
+                "attention": [] if self.blind else film.attention(decided),
+                "missing": 0 if self.blind else len(film.symbols("missing", decided)),
+                "uncertain": 0 if self.blind else len(film.symbols("uncertain", decided)),
                 "spacing": film.detection.pixel_spacing is not None or bool(newest and newest.calibration),
                 "patient": None if self.deidentify else self.films.patient(film),
                 "delivery": deliveries.get(film.stem),
             }
-            rows.append((state == "final", 0 if self.blind else -film.urgency, film.detection.file, row))
+            urgency = () if self.blind else tuple(-part for part in film.urgency(decided))
+            rows.append((state == "final", urgency, film.detection.file, row))
         return [row for *_, row in sorted(rows, key=lambda each: each[:3])]
 
     def film(self, film_id: str) -> ReviewFilm:
@@ -120,7 +131,10 @@ class ReviewService:
             CephError: its file cannot be read, or belongs to another image.
         """
         newest = self._newest(film)
-        return first_revision(film.detection, self.blind) if newest is None else newest.public()
+        if newest is None:
+            return first_revision(film.detection, self.blind)
+        line = calibration_of(newest.calibration, newest, newest.reviewer or "")
+        return newest.public().model_copy(update={"points": owned(newest.points, newest.reviewer), "calibration": line})
 
     def _newest(self, film: ReviewFilm) -> StoredRevision | None:
         newest = self.store.newest(film.stem)
@@ -157,6 +171,7 @@ class ReviewService:
             "maximum": pixels.maximum,
             "detection": None if self.blind else {"landmarks": _landmarks(detection)},
             "warnings": warnings,
+            "patient": None if self.deidentify else self.films.patient(film),
             "review": current.model_dump(mode="json"),
             "history": [
                 {
@@ -217,11 +232,12 @@ class ReviewService:
             OSError: it cannot be written; then nothing has changed.
         """
         before = self._follow(film, body)
-        points = checked(body.points, film.detection, before, self.blind)
-        reviewed(film.detection, points, body.calibration)
+        points = checked(body.points, film.detection, before, self.blind, body.reviewer)
+        calibration = calibration_of(body.calibration, before, body.reviewer)
+        reviewed(film.detection, points, calibration)
         replaces = before.revision if before.state == "final" else before.replaces
         return self._add(
-            film, before, "saved", body.reviewer, points=points, calibration=body.calibration, note=body.note,
+            film, before, "saved", body.reviewer, points=points, calibration=calibration, note=body.note,
             state="draft", replaces=replaces,
         )  # fmt: skip
 

@@ -23,7 +23,7 @@ __all__ = ["AUDIT_COLUMNS", "READER_COLUMNS", "accuracy", "audit_csv", "paired_v
 
 AUDIT_COLUMNS = (
     *("sequence", "at", "event", "film", "revision", "replaces", "reviewer", "symbol", "source"),
-    *("detected_x", "detected_y", "x", "y", "weights_sha256", "recipe_sha256"),
+    *("detected_x", "detected_y", "x", "y", "observer", "weights_sha256", "recipe_sha256"),
     *("target", "kind", "uid", "answer"),
 )
 _FIGURES = ("films", "missing", "mean_absolute", "bias", "sd", "low", "high", "dahlberg", "icc")
@@ -178,6 +178,8 @@ def audit_csv(folder: Path) -> str:
             before, after = move.get("from") or ("", ""), move.get("to") or ("", "")
             place = {"detected_x": before[0], "detected_y": before[1], "x": after[0], "y": after[1]}
             row = {**shared, "symbol": move.get("symbol"), "source": move.get("source"), **place}
+            # who saved the revision need not be who moved the point
+            row["observer"] = move.get("by")
             rows.append([_number(row[column]) for column in AUDIT_COLUMNS])
     return _csv(AUDIT_COLUMNS, rows)
 

@@ -74,6 +74,8 @@ def test_measurements_follow_the_point_while_it_moves(page: Page) -> None:
     before = page.text(".measured")
     ActionChains(page.driver).click_and_hold(page.hit("N")).move_by_offset(80, 10).perform()
     page.wait(lambda: page.text(".measured") != before, "other measurements")
+    assert [row.get_attribute("data-class") for row in page.all("[data-class]")][:3] == ["ANB", "SNB", "SNA"]
+    assert all(row.find_element(By.CSS_SELECTOR, "td").text for row in page.all("[data-class]"))
     assert page.text("#saved") == "As detected"
     assert page.driver.find_element(By.CSS_SELECTOR, ".loupe").is_displayed()
     ActionChains(page.driver).release().perform()
@@ -91,7 +93,7 @@ def test_calibration_by_keys_alone_survives_a_reload(page: Page, server: Server)
     assert (calibration["y1"], calibration["mm"]) == (calibration["y2"], 10)
     page.driver.refresh()
     page.loaded()
-    assert "0.2500 mm per pixel" in page.text("#scale")
+    assert page.text("#scale") == f"Scale 0.2500 mm per pixel, calibrated by {NAME}"
 
 
 def test_sign_by_keyboard_alone_and_a_later_change(page: Page, server: Server) -> None:

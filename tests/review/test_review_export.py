@@ -20,7 +20,7 @@ from monai_ceph.cli import app
 from monai_ceph.datasets import open_dataset
 from monai_ceph.reports.json_result import save_json
 from monai_ceph.reports.sr_points import read_points
-from monai_ceph.review.models import Point, Save, Sign
+from monai_ceph.review.models import Calibration, Point, Save, Sign
 from monai_ceph.review.service import ReviewService
 
 
@@ -75,6 +75,29 @@ def test_tables_mark_the_points_of_a_person(service: ReviewService, films: Path,
     page = (out / "reports" / "a.dcm.html").read_text(encoding="utf-8")
     assert "Reviewed and signed by Dr. Exämple" in page
     assert {row["film"] for row in table(out / "measurements.csv")} == {"a.dcm"}
+
+
+def test_each_point_has_the_name_of_who_placed_it(service: ReviewService, films: Path, tmp_path: Path) -> None:
+    """The person who signs is not the person who moved every point."""
+    film = next(each for each in service.films.all() if each.detection.file == "a.dcm")
+    line = Calibration(x1=0, y1=0, x2=0, y2=100, mm=20)
+    for based_on, (reviewer, symbol) in enumerate((("Dr. One", "N"), ("Dr. Two", "A"))):
+        points = {point.symbol: point for point in service.current(film).points}
+        points[symbol] = Point(symbol=symbol, x=100, y=110, source="human")
+        save = Save(based_on=based_on, reviewer=reviewer, points=tuple(points.values()), calibration=line)
+        service.save(film, save)
+    service.sign(film, Sign(based_on=2, reviewer="Dr. Two"))
+    out = tmp_path / "out"
+    run("export", service.results, "--films", films, "--out", out)
+    rows = {row["symbol"]: row["observer"] for row in table(out / "landmarks.csv")}
+    assert (rows["N"], rows["A"], rows["B"]) == ("Dr. One", "Dr. Two", "")
+    written = json.loads((out / "json" / "a.dcm.json").read_text(encoding="utf-8"))
+    assert written["review"]["calibration"]["by"] == "Dr. One"
+    assert "calibrated by Dr. One" in (out / "reports" / "a.dcm.html").read_text(encoding="utf-8")
+    document = pydicom.dcmread(out / "sr" / "a.dcm.r3.dcm").to_json()
+    assert "The reviewer placed or moved: A." in document
+    assert "Dr. One placed or moved: N." in document
+    assert "The scale was calibrated by Dr. One." in document
 
 
 def test_a_radius_is_told_of_points_that_the_detector_placed_and_of_no_other(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import http.client
 import socket
@@ -10,11 +11,12 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from dicom_films import COLUMNS, ROWS
+from dicom_films import COLUMNS, ROWS, detection_on
 from PIL import Image
 from review_server import Serve, draft, ids, send
 
 from monai_ceph.landmarks import EXTRA_SYMBOLS, SYMBOLS
+from monai_ceph.reports.json_result import save_json
 from monai_ceph.review.hosts import Hosts
 from monai_ceph.review.pictures import accepts_gzip
 
@@ -29,6 +31,38 @@ def test_films_that_need_a_person_come_first(address: str) -> None:
     assert rows[0]["patient"] is None
     assert rows[1]["patient"] == {"name": "Doe^Jane", "id": "P-17", "birth_date": "19800229", "sex": "F"}
     assert all(len(row["id"]) == 32 and row["id"].isalnum() for row in rows)
+
+
+def test_what_a_person_decided_needs_no_look(address: str) -> None:
+    film = ids(address)["b.png"]
+    assert send(f"{address}/api/films/{film}/review", "PUT", draft(address, film, S=(100, 50))).status == 200
+    row = next(row for row in send(f"{address}/api/films").json if row["film"] == "b.png")
+    assert (row["missing"], row["state"]) == (1, "draft")
+    assert row["attention"][0]["text"] == "missing: Go"
+
+
+def test_radii_warnings_and_classes_order_films_too(serve: Serve, results: Path, films: Path) -> None:
+    """Of films without a doubtful landmark: a warning, then classes that are not certain, then the longest radius."""
+    calm = detection_on(image_uid=None, warnings=())
+    marks = tuple(mark.model_copy(update={"status": "ok"}) for mark in calm.landmarks)
+    wide = tuple(mark.model_copy(update={"radius_90_px": 9.0 + 4 * (mark.symbol == "Me")}) for mark in marks)
+    exact = {"radius_90_px": 0.001, "radius_95_px": 0.002}
+    made = {
+        "e": [mark.model_copy(update=exact) for mark in marks],
+        "d": [mark.model_copy(update={**exact, "radius_90_px": 5.0}) for mark in marks],
+        "c": [mark.model_copy(update={"radius_95_px": 20.0, "radius_90_px": 0.001}) for mark in marks],
+        "w": wide,
+    }
+    for name, landmarks in made.items():
+        about = {"file": f"{name}.png", "landmarks": tuple(landmarks), "warnings": ("Odd.",) if name == "w" else ()}
+        save_json(results / "json" / f"{name}.png.json", calm.model_copy(update=about))
+    rows = {row["film"]: row for row in send(f"{serve(results, [films])}/api/films").json}
+    assert list(rows) == ["b.png", "a.dcm", "w.png", "c.png", "d.png", "e.png"]
+    (doubt,) = rows["c.png"]["attention"]
+    assert doubt["code"] == "class"
+    assert doubt["text"].startswith("class not certain: APDI, ")
+    # the sign of MW jumps at 0, where this head is
+    assert [one["text"] for one in rows["e.png"]["attention"]] == ["class not certain: MW"]
 
 
 def test_a_film_that_is_finished_comes_last(address: str) -> None:
@@ -107,7 +141,7 @@ def test_a_review_starts_with_the_detection(address: str) -> None:
     page = send(f"{address}/api/films/{ids(address)['b.png']}").json
     assert [point["symbol"] for point in page["review"]["points"]] == list(SYMBOLS)
     assert page["review"]["points"][0] == {
-        "symbol": "S", "x": None, "y": None, "source": "detected", "moved_from": None,
+        "symbol": "S", "x": None, "y": None, "source": "detected", "moved_from": None, "by": None,
     }  # fmt: skip
     assert (page["review"]["revision"], page["review"]["state"], page["history"]) == (0, "open", [])
     assert page["detection"]["landmarks"][1]["score"] == 0.5 + 1 / 64
@@ -121,12 +155,54 @@ def test_a_moved_point_says_from_where(address: str) -> None:
     body = draft(address, film, N=(33.5, 61), U6=(10, 20))
     saved = send(f"{address}/api/films/{film}/review", "PUT", body).json
     points = {point["symbol"]: point for point in saved["points"]}
-    assert points["N"] == {"symbol": "N", "x": 33.5, "y": 61.0, "source": "human", "moved_from": [30.25, 60.75]}
+    where = {"symbol": "N", "x": 33.5, "y": 61.0, "source": "human", "moved_from": [30.25, 60.75]}
+    assert points["N"] == {**where, "by": "Dr. Example"}
     assert points["U6"]["moved_from"] is None
     assert points["A"]["source"] == "detected"
     page = send(f"{address}/api/films/{film}").json
     assert page["review"] == saved
     assert [(each["revision"], each["state"], each["changes"]) for each in page["history"]] == [(1, "draft", 2)]
+
+
+def test_each_point_and_the_scale_keep_the_name_of_who_gave_them(address: str) -> None:
+    """A second person who moves one more point and signs takes over no decision of the first."""
+    film = ids(address)["a.dcm"]
+    line = {"x1": 0, "y1": 0, "x2": 0, "y2": 100, "mm": 25}
+    first = draft(address, film, N=(33.5, 61), Po=None) | {"calibration": line}
+    assert send(f"{address}/api/films/{film}/review", "PUT", first).status == 200
+    second = draft(address, film, reviewer="Dr. Second", A=(50, 80)) | {"calibration": line}
+    # what a page claims does not count
+    second["points"] = [{**point, "by": "Dr. Forged"} for point in second["points"]]
+    assert send(f"{address}/api/films/{film}/review", "PUT", second).status == 200
+    body = {"based_on": 2, "reviewer": "Dr. Third"}
+    signed = send(f"{address}/api/films/{film}/sign", "POST", body).json
+    by = {point["symbol"]: point["by"] for point in signed["points"] if point["source"] != "detected"}
+    assert by == {"N": "Dr. Example", "Po": "Dr. Example", "A": "Dr. Second"}
+    assert {point["by"] for point in signed["points"] if point["source"] == "detected"} == {None}
+    assert (signed["reviewer"], signed["calibration"]["by"]) == ("Dr. Third", "Dr. Example")
+    rows = csv.DictReader(send(f"{address}/api/audit.csv").body.decode().splitlines())
+    last = {row["symbol"]: (row["reviewer"], row["observer"]) for row in rows if row["revision"] == "3"}
+    assert last["N"] == ("Dr. Third", "Dr. Example")
+    # another length is another person's
+    third = draft(address, film, reviewer="Dr. Third") | {"calibration": {**line, "mm": 30}}
+    saved = send(f"{address}/api/films/{film}/review", "PUT", third).json
+    assert saved["calibration"]["by"] == "Dr. Third"
+
+
+def test_classes_and_verdicts_follow_points(address: str) -> None:
+    film = ids(address)["a.dcm"]
+    answers = []
+    for place in ((150, 120), (20, 60)):
+        body = {"points": draft(address, film, A=place)["points"], "calibration": None}
+        answers.append(send(f"{address}/api/films/{film}/measure", "POST", body).json)
+    classes = [{each["symbol"]: each["text"] for each in answer["classes"]} for answer in answers]
+    assert classes[0].keys() == {"ANB", "SNB", "SNA", "ODI", "APDI", "FHI", "SN-GoGn", "MW"}
+    assert classes[0]["SNA"] != classes[1]["SNA"]
+    assert classes[0]["SNB"] == classes[1]["SNB"]
+    assert all(each["certain"] == (not each["text"].startswith("not certain: ")) for each in answers[0]["classes"])
+    known = {each["verdict"] for each in answers[0]["measurements"] if each["norm"] and each["value"] is not None}
+    assert known <= {"within", "above", "below", "not certain"}
+    assert {each["verdict"] for each in answers[0]["measurements"] if not each["norm"]} == {""}
 
 
 def test_measurements_follow_points_that_are_not_saved(address: str) -> None:

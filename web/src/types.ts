@@ -21,6 +21,13 @@ export interface Session {
 
 export type State = "open" | "draft" | "final";
 
+export interface Patient {
+  name: string;
+  id: string;
+  birth_date: string;
+  sex: string;
+}
+
 export interface FilmEntry {
   id: string;
   film: string;
@@ -31,7 +38,7 @@ export interface FilmEntry {
   missing: number;
   uncertain: number;
   spacing: boolean;
-  patient: { name: string; id: string; birth_date: string; sex: string } | null;
+  patient: Patient | null;
   /** of the signed results; null where nothing is queued */
   delivery?: "waiting" | "sent" | "failed" | null;
 }
@@ -42,6 +49,8 @@ export interface Point {
   y: number | null;
   source: "detected" | "human" | "absent";
   moved_from: [number, number] | null;
+  /** who said so; the server enters it */
+  by?: string | null;
 }
 
 export interface Calibration {
@@ -50,6 +59,7 @@ export interface Calibration {
   x2: number;
   y2: number;
   mm: number;
+  by?: string | null;
 }
 
 /** What a person decides about a film. */
@@ -88,9 +98,9 @@ export interface Measurement {
   unit: string;
   text: string;
   reason: string | null;
-  norm: { mean: number; sd: number; citation: string } | null;
+  norm: { text: string; citation: string } | null;
   deviation: number | null;
-  flag: string | null;
+  verdict: "" | "within" | "above" | "below" | "not certain";
   low: number | null;
   high: number | null;
 }
@@ -102,8 +112,17 @@ export interface Line {
   closed: boolean;
 }
 
+/** A class of the ISBI 2015 challenge. */
+export interface FilmClass {
+  symbol: string;
+  text: string;
+  /** the interval of the measurement stays within one class */
+  certain: boolean;
+}
+
 export interface Measured {
   measurements: Measurement[];
+  classes: FilmClass[];
   lines: Line[];
 }
 
@@ -181,6 +200,7 @@ export interface Paired {
 export interface Film extends Measured {
   id: string;
   film: string;
+  patient?: Patient | null;
   width: number;
   height: number;
   pixel_spacing: [number, number] | null;

@@ -3,6 +3,7 @@ import { inside, length, scaleOf } from "../src/model/geometry";
 import { dragged, drawn, greyTable, halved, pyramid } from "../src/model/grey";
 import { History } from "../src/model/history";
 import { Latest } from "../src/model/latest";
+import { patientText } from "../src/model/patient";
 import { counts, following, shown } from "../src/model/worklist";
 import type { FilmEntry } from "../src/types";
 
@@ -143,6 +144,18 @@ describe("worklist", () => {
   it("filters and counts; a final film needs no look", () => {
     expect(shown(films, "look", "").map((one) => one.id)).toEqual(["a"]);
     expect(counts(films)).toEqual({ all: 3, look: 1, open: 2, draft: 0, final: 1 });
+  });
+
+  it("takes a class in doubt for no reason to look, and a warning for one", () => {
+    const doubt = entry("d", { attention: [{ code: "class", text: "class not certain: ANB" }] });
+    const odd = entry("e", { attention: [{ code: "warning", text: "Odd." }] });
+    expect(shown([doubt, odd], "look", "")).toEqual([odd]);
+  });
+
+  it("names a patient as people read it", () => {
+    const whole = { name: "Doe^Jane^^Dr.=\u5c71", id: "17", birth_date: "19800229", sex: "F" };
+    expect(patientText(whole)).toBe("Doe Jane Dr. · 17 · 1980-02-29 · female");
+    expect(patientText({ name: "", id: "17", birth_date: "", sex: "" })).toBe("17");
   });
 
   it("finds every word, in film names and patients", () => {

@@ -1,5 +1,15 @@
 import { describe, expect, it } from "vitest";
-import { absent, asDetected, doubtful, find, moved, next, sameContent, statusOf } from "../src/model/points";
+import {
+  absent,
+  asDetected,
+  doubtful,
+  find,
+  moved,
+  next,
+  sameCalibration,
+  sameContent,
+  statusOf,
+} from "../src/model/points";
 import { landmarks, opened, terms } from "./films";
 
 describe("points", () => {
@@ -40,5 +50,12 @@ describe("points", () => {
     expect(next(["N", "Po"], "Po", order, 1)).toBeNull();
     expect(next(["N", "Po"], "Ba", order, -1)).toBe("Po");
     expect(next(["N", "Po"], "N", order, -1)).toBeNull();
+  });
+
+  it("is the same scale whoever measured it, and another with another length", () => {
+    const line = { x1: 0, y1: 0, x2: 0, y2: 100, mm: 10 };
+    expect(sameCalibration(line, { ...line, by: "Dr. Example" })).toBe(true);
+    expect(sameCalibration(line, { ...line, mm: 11 })).toBe(false);
+    expect([sameCalibration(line, null), sameCalibration(null, null)]).toEqual([false, true]);
   });
 });

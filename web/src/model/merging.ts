@@ -1,7 +1,7 @@
 /** Two versions of one film: where they differ, and one made of both. */
 
 import type { Content, Point } from "../types";
-import { find, replaced, samePoint } from "./points";
+import { find, replaced, sameCalibration, samePoint } from "./points";
 import type { Term } from "../types";
 
 export type Side = "mine" | "theirs";
@@ -19,10 +19,6 @@ export interface Difference {
   theirs: Point | undefined;
 }
 
-function sameCalibration(one: Content, two: Content): boolean {
-  return JSON.stringify(one.calibration) === JSON.stringify(two.calibration);
-}
-
 /** All symbols of some versions, in the order of the vocabulary; those that it lacks come last. */
 function symbolsOf(terms: Term[], ...contents: Content[]): string[] {
   const held = new Set(contents.flatMap(({ points }) => points.map((point) => point.symbol)));
@@ -37,7 +33,7 @@ export function differences(mine: Content, theirs: Content, terms: Term[]): Diff
 }
 
 export function otherCalibration(mine: Content, theirs: Content): boolean {
-  return !sameCalibration(mine, theirs);
+  return !sameCalibration(mine.calibration, theirs.calibration);
 }
 
 /** Mine where I changed something since ``base``, otherwise theirs. */
@@ -47,7 +43,7 @@ export function proposedSides(base: Content, mine: Content, terms: Term[]): Side
   );
   return {
     points: new Map(own.map((symbol) => [symbol, "mine"])),
-    calibration: sameCalibration(base, mine) ? "theirs" : "mine",
+    calibration: sameCalibration(base.calibration, mine.calibration) ? "theirs" : "mine",
     note: mine.note === base.note ? "theirs" : "mine",
   };
 }

@@ -1,6 +1,6 @@
 /** Points of a film and what a person does to them. Nothing here changes its input. */
 
-import type { Content, Landmark, Point, Term } from "../types";
+import type { Calibration, Content, Landmark, Point, Term } from "../types";
 
 export type Status = "ok" | "uncertain" | "missing" | "human" | "absent" | "unplaced";
 
@@ -89,11 +89,17 @@ export function samePoint(one: Point | undefined, two: Point | undefined): boole
   return one.x === two.x && one.y === two.y && one.source === two.source;
 }
 
+/** Whether both say the same of the same line, whoever said it. */
+export function sameCalibration(one: Calibration | null, two: Calibration | null): boolean {
+  if (!one || !two) return one === two;
+  return (["x1", "y1", "x2", "y2", "mm"] as const).every((key) => one[key] === two[key]);
+}
+
 export function sameContent(one: Content, two: Content): boolean {
   const symbols = new Set([...one.points, ...two.points].map((point) => point.symbol));
   return (
     [...symbols].every((symbol) => samePoint(find(one.points, symbol), find(two.points, symbol))) &&
-    JSON.stringify(one.calibration) === JSON.stringify(two.calibration) &&
+    sameCalibration(one.calibration, two.calibration) &&
     one.note === two.note
   );
 }

@@ -6,7 +6,9 @@ export const FILTERS = ["all", "look", "open", "draft", "final"] as const;
 export type Filter = (typeof FILTERS)[number];
 
 export function needsLook(entry: FilmEntry): boolean {
-  return entry.state !== "final" && (entry.missing > 0 || entry.uncertain > 0 || entry.attention.length > 0);
+  // a class in doubt is no fault of the film: most heads lie near some limit
+  const odd = entry.attention.some((one) => one.code !== "class");
+  return entry.state !== "final" && (entry.missing > 0 || entry.uncertain > 0 || odd);
 }
 
 /** Films that pass the filter and hold every word of the search, in the server's order. */

@@ -39,7 +39,8 @@ interface Open {
 function place(point: Point | undefined): string {
   if (point?.source === "absent") return "not on the film";
   if (!point || point.x === null || point.y === null) return "no place";
-  return `${point.x.toFixed(1)}, ${point.y.toFixed(1)}`;
+  // whole pixels: the column beside says how far apart both are, and large films have long numbers
+  return `${Math.round(point.x)}, ${Math.round(point.y)}`;
 }
 
 function apart({ mine, theirs }: Difference): string {

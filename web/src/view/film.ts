@@ -13,14 +13,15 @@ import { ConflictPanel } from "./conflict";
 import { GreyControls, Layers } from "./controls";
 import { DeliveryPanel } from "./delivery";
 import { askName } from "./dialogs";
-import { h, say } from "./dom";
+import { say } from "./dom";
 import { PointEditor } from "./editor";
 import { type Frame, filmFrame } from "./frame";
 import { Heat } from "./heat";
 import { type Actions, pressed } from "./keys";
 import { Loupe } from "./loupe";
 import { Overlay } from "./overlay";
-import { PointList, measurementTable } from "./panel";
+import { MeasurementTable } from "./measurements";
+import { PointList } from "./panel";
 import { Ruler } from "./ruler";
 import { dragGreys, guardLeaving } from "./stage";
 import { announce, heard } from "./tab";
@@ -48,6 +49,7 @@ export class FilmPage {
   private readonly view: FilmViewer;
   private readonly overlay: Overlay;
   private readonly list: PointList;
+  private readonly table = new MeasurementTable();
   private readonly layers: Layers;
   private readonly heat: Heat;
   private readonly loupe = new Loupe();
@@ -59,6 +61,7 @@ export class FilmPage {
   private readonly actions: Actions;
   private reviewer: string;
   private lines: Line[];
+  private frameAsked = 0;
   private readonly gone = new AbortController();
 
   constructor(
@@ -91,7 +94,7 @@ export class FilmPage {
         this.showMeasured(measured);
       },
       (error) => {
-        this.frame.measurements.replaceChildren(h("p", { class: "bad" }, `Not measured: ${text(error)}`));
+        this.frame.measured(`Not measured: ${text(error)}`);
       },
     );
     this.conflict = new ConflictPanel(terms, {
@@ -143,6 +146,7 @@ export class FilmPage {
     this.frame.bar.append(this.heat.button);
     this.frame.top.append(this.conflict.element, this.delivery.element);
     this.frame.points.append(this.heat.told, this.list.element);
+    this.frame.measurements.append(this.table.element);
     this.frame.tools.append(greys.element, this.layers.element);
     this.frame.holder.append(this.loupe.element);
     const plane = { width: film.width, height: film.height, values: opened.values };
@@ -150,7 +154,7 @@ export class FilmPage {
       this.overlay.draw();
     });
     this.ruler = new Ruler((calibration) => {
-      this.editor.take({ ...this.editing.content, calibration }, "Calibrated");
+      this.editor.take({ ...this.editing.content, calibration: { ...calibration, by: this.reviewer } }, "Calibrated");
     });
     this.editor = new PointEditor(this.editing, this.view, this.ruler, {
       changed: (said) => {
@@ -160,7 +164,8 @@ export class FilmPage {
         this.measuring.put(content);
       },
       drawn: () => {
-        this.draw();
+        if (this.editing.moving) this.drawSoon();
+        else this.draw();
       },
       looked: (place) => {
         this.loupe.show(this.view, place, this.editing.moving);
@@ -245,7 +250,16 @@ export class FilmPage {
     this.draw();
   }
 
+  /** Draw with the next frame of the screen: a mouse may move several times in between. */
+  private drawSoon(): void {
+    this.frameAsked ||= requestAnimationFrame(() => {
+      this.draw();
+    });
+  }
+
   private draw(): void {
+    cancelAnimationFrame(this.frameAsked);
+    this.frameAsked = 0;
     const content = this.editing.shown;
     const { chosen } = this.editor;
     if (this.saver.state.is === "conflict" && this.saver.unsaved && !this.editing.moving)
@@ -272,11 +286,13 @@ export class FilmPage {
     });
   }
 
-  private showMeasured({ measurements, lines }: Measured): void {
-    this.lines = lines;
-    this.layers.offer(lines.map((line) => line.layer));
-    this.frame.measurements.replaceChildren(measurementTable(measurements));
-    this.draw();
+  private showMeasured(measured: Measured): void {
+    this.lines = measured.lines;
+    this.layers.offer(measured.lines.map((line) => line.layer));
+    this.table.show(measured);
+    this.frame.measured("");
+    if (this.editing.moving) this.drawSoon();
+    else this.draw();
   }
 
   private tellSaving(state: Saving, revision: Revision): void {
@@ -347,6 +363,7 @@ export class FilmPage {
 
   destroy(): void {
     this.gone.abort();
+    cancelAnimationFrame(this.frameAsked);
     this.loupe.destroy();
     this.measuring.cancel();
     this.saver.stop();

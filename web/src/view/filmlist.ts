@@ -1,6 +1,7 @@
 /** The rows of the worklist: only those in sight are in the document, so that 1,000 films scroll like ten. */
 
 import { api } from "../api";
+import { patientText } from "../model/patient";
 import { rowsInSight, scrollTo } from "../model/window";
 import { needsLook } from "../model/worklist";
 import type { FilmEntry } from "../types";
@@ -10,22 +11,30 @@ import { h } from "./dom";
 const ROW_HEIGHT = 76;
 /** Rows above and below those in sight. */
 const MARGIN = 6;
+/** Pictures are asked for once the list has rested so long: those that only fly by would keep the server busy. */
+const REST_MS = 120;
 
 const STATES = { open: "Open", draft: "Draft", final: "Final" };
 const SENT = { waiting: "being sent", sent: "sent", failed: "not sent" };
 
 export class FilmList {
   readonly element = h("ul", { class: "films", "aria-label": "Films" });
-  private readonly space = h("li", { class: "space", role: "presentation" });
+  private readonly space = h("li", { class: "space", "aria-hidden": "true" });
   private films: FilmEntry[] = [];
   private readonly rows = new Map<string, HTMLElement>();
   private readonly resized = new ResizeObserver(() => {
     this.draw();
+    this.picture();
   });
   private frame = 0;
+  private resting = 0;
 
   constructor() {
     this.element.addEventListener("scroll", () => {
+      clearTimeout(this.resting);
+      this.resting = window.setTimeout(() => {
+        this.picture();
+      }, REST_MS);
       cancelAnimationFrame(this.frame);
       this.frame = requestAnimationFrame(() => {
         this.draw();
@@ -39,6 +48,7 @@ export class FilmList {
     this.rows.clear();
     this.element.replaceChildren();
     this.draw();
+    this.picture();
   }
 
   get length(): number {
@@ -96,7 +106,16 @@ export class FilmList {
     }
   }
 
+  /** Ask for the pictures of the rows in the document. */
+  private picture(): void {
+    for (const [id, row] of this.rows) {
+      const image = row.querySelector("img");
+      if (image && !image.hasAttribute("src")) image.src = api.thumbnail(id);
+    }
+  }
+
   destroy(): void {
+    clearTimeout(this.resting);
     this.resized.disconnect();
     cancelAnimationFrame(this.frame);
   }
@@ -104,8 +123,9 @@ export class FilmList {
 
 function made(entry: FilmEntry, at: number, count: number): HTMLElement {
   const { patient, delivery } = entry;
-  const who = patient ? [patient.name, patient.id, patient.birth_date].filter(Boolean).join(" · ") : "";
-  const attention = entry.attention.map((one) => one.text);
+  const who = patient ? patientText(patient) : "";
+  const decided = entry.state === "final";
+  const attention = entry.attention.filter((one) => one.code !== "class" || !decided).map((one) => one.text);
   if (!entry.spacing) attention.push("no scale");
   const signed = entry.state === "final" && entry.reviewer ? `, ${entry.reviewer}` : "";
   return h(
@@ -114,7 +134,7 @@ function made(entry: FilmEntry, at: number, count: number): HTMLElement {
     h(
       "a",
       { class: "film-row", href: `#/film/${encodeURIComponent(entry.id)}`, "data-id": entry.id },
-      h("img", { src: api.thumbnail(entry.id), alt: "", width: 56, height: 56 }),
+      h("img", { alt: "", width: 56, height: 56 }),
       h("span", { class: "who" }, h("b", {}, entry.film), who && h("small", {}, who)),
       h("span", { class: needsLook(entry) ? "why" : "why quiet" }, attention.join(" · ")),
       h(

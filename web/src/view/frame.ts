@@ -1,6 +1,7 @@
 /** The parts of the film page, without their behaviour. */
 
 import { scaleOf } from "../model/geometry";
+import { patientText } from "../model/patient";
 import type { Saving } from "../model/saver";
 import type { Content, Film, Revision, Session, Term } from "../types";
 import { h } from "./dom";
@@ -31,6 +32,8 @@ export interface Frame {
   draw: (shown: Shown) => void;
   saving: (state: Saving, revision: Revision) => void;
   reviewer: (name: string) => void;
+  /** why the measurements are not those of the points; empty if they are */
+  measured: (trouble: string) => void;
   problem: (text: string) => void;
 }
 
@@ -81,7 +84,8 @@ export function filmFrame(film: Film, session: Session, on: Handlers): Frame {
     "aria-label": `Film ${film.film}. Press question mark for the keys.`,
   });
   const points = h("section", {});
-  const measurements = h("section", { class: "measured", "aria-label": "Measurements", tabindex: 0 });
+  const notMeasured = h("p", { class: "bad" });
+  const measurements = h("section", { class: "measured", "aria-label": "Measurements", tabindex: 0 }, notMeasured);
   const tools = h("section", { class: "tools", "aria-label": "Display" });
   const note = h("textarea", { id: "note", rows: 2, "aria-label": "Note", placeholder: "Note" });
   note.value = film.review.note;
@@ -90,6 +94,7 @@ export function filmFrame(film: Film, session: Session, on: Handlers): Frame {
   });
   const details = (title: string, open: boolean, ...children: Node[]) =>
     h("details", { open }, h("summary", {}, title), ...children);
+  let newest = film.review.revision;
   const bar = h(
     "div",
     { class: "bar" },
@@ -109,6 +114,7 @@ export function filmFrame(film: Film, session: Session, on: Handlers): Frame {
       {},
       button("worklist", "Worklist", "w"),
       h("h1", {}, film.film),
+      film.patient && h("span", { class: "patient" }, patientText(film.patient)),
       session.blind && h("span", { class: "chip" }, "blind reading"),
       state,
       saved,
@@ -139,6 +145,8 @@ export function filmFrame(film: Film, session: Session, on: Handlers): Frame {
       ),
     ),
   );
+  let drawn = "";
+  const history = element.querySelector(".history");
   return {
     element,
     stage,
@@ -150,6 +158,11 @@ export function filmFrame(film: Film, session: Session, on: Handlers): Frame {
     tools,
     note,
     draw({ content, chosen, doubtful, canUndo, canRedo, calibrating }) {
+      const scaled = content.calibration && { ...content.calibration, own: scaleOf(content.calibration) };
+      const now = JSON.stringify([scaled, chosen?.symbol, doubtful, canUndo, canRedo, calibrating]);
+      // a point that moves asks for this at every step
+      if (now === drawn) return;
+      drawn = now;
       undo.disabled = !canUndo;
       redo.disabled = !canRedo;
       for (const one of [absentButton, detectedButton, placeButton, centerButton]) one.disabled = !chosen;
@@ -167,15 +180,19 @@ export function filmFrame(film: Film, session: Session, on: Handlers): Frame {
         h("br"),
         h("small", { id: "todo" }, todo),
       );
-      const own = content.calibration && scaleOf(content.calibration);
       const known = film.pixel_spacing
         ? `Scale ${film.pixel_spacing[1].toFixed(4)} mm per pixel${film.spacing_source ? ` (${film.spacing_source})` : ""}`
         : "No scale: lengths need a calibration";
-      scale.textContent = own ? `Scale ${own.toFixed(4)} mm per pixel, calibrated here` : known;
+      const by = scaled?.by ?? session.reviewer ?? who.textContent;
+      scale.textContent = scaled?.own ? `Scale ${scaled.own.toFixed(4)} mm per pixel, calibrated by ${by}` : known;
     },
     saving(saving, revision) {
       state.textContent = { open: "open", draft: "DRAFT", final: "FINAL" }[revision.state];
       state.className = `chip ${revision.state}`;
+      if (revision.revision > newest) {
+        newest = revision.revision;
+        history?.append(historyLine({ ...revision, changes: null }));
+      }
       sign.disabled = revision.state === "final" && saving.is === "saved";
       next.classList.toggle("main", sign.disabled);
       const words = {
@@ -197,22 +214,27 @@ export function filmFrame(film: Film, session: Session, on: Handlers): Frame {
       who.textContent = name || "Your name?";
       sign.setAttribute("aria-label", `Sign as ${name}`);
     },
+    measured(trouble) {
+      if (notMeasured.textContent !== trouble) notMeasured.textContent = trouble;
+    },
     problem(text) {
       trouble.textContent = text;
     },
   };
 }
 
+type HistoryLine = Omit<Film["history"][number], "changes"> & { changes: number | null };
+
+function historyLine({ revision, reviewer, state, changes, saved_at }: HistoryLine): HTMLElement {
+  const parts = [
+    `${revision}: ${reviewer ?? "detection"}`,
+    state,
+    changes === null ? "" : `${changes} changed`,
+    saved_at ? new Date(saved_at).toLocaleString() : "",
+  ];
+  return h("li", {}, parts.filter(Boolean).join(", "));
+}
+
 function historyList(film: Film): HTMLElement {
-  return h(
-    "ol",
-    { class: "history" },
-    ...film.history.map((one) =>
-      h(
-        "li",
-        {},
-        `${one.revision}: ${one.reviewer ?? "detection"}, ${one.state}, ${one.changes} changed${one.saved_at ? `, ${new Date(one.saved_at).toLocaleString()}` : ""}`,
-      ),
-    ),
-  );
+  return h("ol", { class: "history" }, ...film.history.map(historyLine));
 }

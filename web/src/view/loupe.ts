@@ -5,10 +5,11 @@ import { h } from "./dom";
 import type { FilmViewer } from "./viewer";
 
 const ZOOM = 6;
+const SIZE = 180;
 const SHOWN_MS = 1500;
 
 export class Loupe {
-  readonly element = h("canvas", { class: "loupe", width: 180, height: 180, hidden: true, "aria-hidden": "true" });
+  readonly element = h("canvas", { class: "loupe", width: SIZE, height: SIZE, hidden: true, "aria-hidden": "true" });
   private timer = 0;
 
   /** Show the surroundings of a place, in the corner that is not under the place: for a while, or while it moves. */
@@ -16,7 +17,7 @@ export class Loupe {
     this.element.hidden = false;
     view.magnify(this.element, place, ZOOM);
     const at = view.toScreen(place);
-    const under = at.x < view.viewer.element.clientWidth / 2 && at.y < this.element.clientHeight + 60;
+    const under = at.x < view.width / 2 && at.y < SIZE + 60;
     this.element.classList.toggle("right", under);
     clearTimeout(this.timer);
     if (!moving) this.fade();

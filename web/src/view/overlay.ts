@@ -51,7 +51,7 @@ export class Overlay {
     this.scene = scene;
     if (!scene || !this.view.ready) return;
     this.heat.draw(this.view);
-    this.lines.replaceChildren(...this.drawnLines(scene));
+    this.drawLines(this.strokes(scene));
     const kept = new Set<string>();
     for (const term of this.terms) {
       const point = find(scene.points, term.symbol);
@@ -84,14 +84,13 @@ export class Overlay {
     const rival = scene.rivals.find((one) => one.difference.symbol === term.symbol);
     const names = ["mark", placed ? status : "ghost", scene.chosen === term.symbol ? "chosen" : ""];
     if (rival) names.push("mine", rival.side === "mine" ? "" : "left-out");
-    group.setAttribute("class", names.filter(Boolean).join(" "));
-    group.setAttribute("transform", `translate(${x} ${y})`);
+    put(group, { class: names.filter(Boolean).join(" "), transform: `translate(${x} ${y})` });
     const circle = group.querySelector(".radius");
     const shows = radius !== null && status !== "human" && scene.layers.has("circles");
-    circle?.setAttribute("r", String(shows ? radius * this.view.scale : 0));
+    if (circle) put(circle, { r: String(shows ? radius * this.view.scale : 0) });
     const text = group.querySelector("text");
     const named = scene.layers.has("names") || scene.chosen === term.symbol;
-    if (text) text.textContent = named ? term.symbol + (placed ? "" : "?") : "";
+    if (text) write(text, named ? term.symbol + (placed ? "" : "?") : "");
     if (scene.chosen === term.symbol && group !== this.marks.lastElementChild && !this.held) this.marks.append(group);
   }
 
@@ -173,7 +172,19 @@ export class Overlay {
     return result;
   }
 
-  private drawnLines(scene: Scene): SVGElement[] {
+  /** Change the lines on the screen into these, without new elements while a point moves. */
+  private drawLines(strokes: Stroke[]): void {
+    while (this.lines.childElementCount > strokes.length) this.lines.lastElementChild?.remove();
+    while (this.lines.childElementCount < strokes.length) this.lines.append(svg("path", {}, svg("title")));
+    for (const [index, { label, ...attributes }] of strokes.entries()) {
+      const path = this.lines.children[index];
+      if (!path?.firstElementChild) continue;
+      put(path, attributes);
+      write(path.firstElementChild, label);
+    }
+  }
+
+  private strokes(scene: Scene): Stroke[] {
     const path = (places: Place[], closed: boolean) =>
       places
         .map((place, index) => {
@@ -181,14 +192,15 @@ export class Overlay {
           return `${index ? "L" : "M"}${x.toFixed(2)} ${y.toFixed(2)}`;
         })
         .join("") + (closed ? "Z" : "");
-    const result: SVGElement[] = [];
+    const result: Stroke[] = [];
+    const ruled = { class: "ruler", "data-layer": "", label: "" };
     for (const line of scene.lines) {
       if (!scene.layers.has(line.layer)) continue;
       const d = path(
         line.points.map(([x, y]) => ({ x, y })),
         line.closed,
       );
-      result.push(svg("path", { class: "line", "data-layer": line.layer, d }, svg("title", {}, line.label)));
+      result.push({ class: "line", "data-layer": line.layer, d, transform: "", label: line.label });
     }
     const { calibration } = scene;
     const ruler = scene.ends.length
@@ -199,13 +211,33 @@ export class Overlay {
             { x: calibration.x2, y: calibration.y2 },
           ]
         : [];
-    if (ruler.length) result.push(svg("path", { class: "ruler", d: path(ruler, false) }));
+    if (ruler.length) result.push({ ...ruled, d: path(ruler, false), transform: "" });
     for (const end of [...ruler, ...(scene.cursor ? [scene.cursor] : [])]) {
       const { x, y } = this.view.toScreen(end);
-      result.push(svg("path", { class: "ruler", d: CROSS, transform: `translate(${x} ${y})` }));
+      result.push({ ...ruled, d: CROSS, transform: `translate(${x} ${y})` });
     }
     return result;
   }
+}
+
+/** A line over the film, as attributes of its path. */
+interface Stroke {
+  class: string;
+  "data-layer": string;
+  d: string;
+  transform: string;
+  label: string;
+}
+
+/** Set what differs: a browser lays out anew what is set, even to what it was. */
+function put(element: Element, attributes: Record<string, string>): void {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (element.getAttribute(name) !== value) element.setAttribute(name, value);
+  }
+}
+
+function write(element: Element, text: string): void {
+  if (element.textContent !== text) element.textContent = text;
 }
 
 const CROSS = "M-7 0H-2M2 0H7M0 -7V-2M0 2V7";

@@ -16,7 +16,7 @@ function title({ symbol, axis }: { symbol: string; axis: string }): string {
 }
 
 const COLUMNS: Column<Agreement>[] = [
-  { name: "", text: title },
+  { name: "Value", text: title },
   counts("n", "films that both have read", both),
   { name: "unit", text: unit },
   figures("Dahlberg", "Dahlberg's error: the root of half the mean squared difference", (row) => row.dahlberg),

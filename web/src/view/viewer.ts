@@ -27,6 +27,7 @@ export class FilmViewer {
   private readonly planes: Plane[];
   private table: Uint32Array;
   private redraw = 0;
+  private readonly small = document.createElement("canvas");
 
   constructor(
     element: HTMLElement,
@@ -116,8 +117,8 @@ export class FilmViewer {
   magnify(canvas: HTMLCanvasElement, place: Place, zoom: number): void {
     const size = Math.ceil(canvas.width / zoom) + 2;
     const [left, top] = [Math.floor(place.x - size / 2), Math.floor(place.y - size / 2)];
-    const small = document.createElement("canvas");
-    small.width = small.height = size;
+    const small = this.small;
+    if (small.width !== size) small.width = small.height = size;
     this.paint(small, this.film, left, top);
     const to = context(canvas);
     to.clearRect(0, 0, canvas.width, canvas.height);
@@ -132,6 +133,11 @@ export class FilmViewer {
       to.strokeStyle = colour;
       to.stroke(new Path2D(`M${middle - 40} ${middle}h32m16 0h32M${middle} ${middle - 40}v32m0 16v32`));
     }
+  }
+
+  /** Of the viewer on the screen, as it was last laid out: to ask the element would lay out the page at once. */
+  get width(): number {
+    return this.viewer.viewport.getContainerSize().x;
   }
 
   get ready(): boolean {
