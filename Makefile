@@ -167,6 +167,10 @@ sbom: $(SUPPLY)/tools/.installed
 	$(IN_NEW) install --no-index --find-links $(SUPPLY)/wheels -c $(SUPPLY)/pins.txt $(WHEEL)
 	$(SUPPLY)/tools/bin/cyclonedx-py environment $(SUPPLY)/installed --pyproject pyproject.toml \
 		--output-format JSON --output-file monai-ceph.cdx.json
+# the version is not in pyproject.toml, where cyclonedx-py looks for it
+	$(SUPPLY)/installed/bin/python -c "import json, pathlib; from importlib.metadata import version; \
+		file = pathlib.Path('monai-ceph.cdx.json'); bill = json.loads(file.read_text()); \
+		bill['metadata']['component']['version'] = version('monai-ceph'); file.write_text(json.dumps(bill, indent=2))"
 
 # Strict: a package that the database does not know is an error, too. IGNORE names vulnerabilities that do not matter here.
 IGNORE ?=
