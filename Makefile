@@ -8,6 +8,8 @@ TESTS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TORCH := torch==2.13.0
+MAP := $(VENV)-map
+IN_MAP := $(MAP)/bin/python -m pip --disable-pip-version-check --quiet
 
 # without a GPU the CPU build does, and saves gigabytes; an index that does not answer is skipped
 ifeq ($(shell command -v nvidia-smi 2>/dev/null),)
@@ -19,14 +21,15 @@ LOCKED := --require-hashes --no-deps -r requirements/
 # For single extras. pip takes no hashes here, because this package has none.
 PINS := $(VENV)/pins.txt
 
-.PHONY: help web setup label map optional demo review test pytest paper docs conformance lint types lock sbom audit clean
+.PHONY: help web setup label map test-map optional demo review test pytest paper docs conformance lint types lock sbom audit clean
 
 help:
 	@echo "make demo      set up, draw synthetic DICOM cephalograms in demo/, detect on them, print the error, write reports"
 	@echo "make review    make demo, then serve its films for a review in the browser, until Ctrl-C"
 	@echo "make test      set up, lint, check types, run the tests; tests skip if something that they need is missing"
 	@echo "make optional  set up, with every extra that tests need and MONAI Label: make test then runs their tests too"
-	@echo "make map       set up, with MONAI Deploy, for the application in deploy/map and its tests"
+	@echo "make map       set up, then $(MAP), an environment with MONAI Deploy for the application in deploy/map"
+	@echo "make test-map  make map, then the tests of the application"
 	@echo "make label     set up, with MONAI Label, for monai-ceph label"
 	@echo "make paper     set up, train and test the paper's method: ISBI=FOLDER names the films; takes hours"
 	@echo "make docs      set up, build the pages in docs/ as a site in site/"
@@ -39,7 +42,7 @@ help:
 	@echo "make lock      set up, then pin the newest versions of all packages in requirements/"
 	@echo "make sbom      write monai-ceph.cdx.json, the packages of a plain installation (CycloneDX)"
 	@echo "make audit     look up known vulnerabilities of all pinned packages"
-	@echo "make clean     remove $(VENV), demo and what builds left"
+	@echo "make clean     remove $(VENV), $(MAP), demo and what builds left"
 
 setup: $(VENV)/.installed
 
@@ -59,11 +62,22 @@ $(VENV)/.label: $(VENV)/.installed requirements/label.txt
 	$(PIP) install --no-deps -r requirements/label.txt
 	@touch $@
 
-map: $(VENV)/.map
+map: $(MAP)/.installed
 
-$(VENV)/.map: $(VENV)/.installed requirements/map.txt
-	$(PIP) install "$(TORCH)" -e . -r requirements/map.txt
+# MONAI Deploy takes an older protobuf than the lock has, so it gets an environment of its own. What else is in $(VENV) is
+# seen from there, but MONAI is installed again: monai.deploy lies in its folder.
+$(MAP)/.installed: $(VENV)/.installed requirements/map.txt
+	rm -rf $(MAP)
+	$(BIN)/python -m venv $(MAP)
+# by its name it is read before the file of Holoscan, which imports packages from there
+	$(BIN)/python -c "import sysconfig as s; print('import site; site.addsitedir(%r)' % s.get_path('purelib'))" \
+		>"$$(echo $(MAP)/lib/python3*/site-packages)/_others.pth"
+	$(IN_MAP) install --ignore-installed --no-deps "$$(grep -o '^monai==[^ ]*' requirements/lock.txt)"
+	$(IN_MAP) install "$(TORCH)" -r requirements/map.txt
 	@touch $@
+
+test-map: map
+	OMP_NUM_THREADS=1 $(MAP)/bin/python -m pytest tests/integration/test_monai_deploy.py
 
 optional: $(VENV)/.optional
 
@@ -153,6 +167,10 @@ sbom: $(SUPPLY)/tools/.installed
 	$(IN_NEW) install --no-index --find-links $(SUPPLY)/wheels -c $(SUPPLY)/pins.txt $(WHEEL)
 	$(SUPPLY)/tools/bin/cyclonedx-py environment $(SUPPLY)/installed --pyproject pyproject.toml \
 		--output-format JSON --output-file monai-ceph.cdx.json
+# the version is not in pyproject.toml, where cyclonedx-py looks for it
+	$(SUPPLY)/installed/bin/python -c "import json, pathlib; from importlib.metadata import version; \
+		file = pathlib.Path('monai-ceph.cdx.json'); bill = json.loads(file.read_text()); \
+		bill['metadata']['component']['version'] = version('monai-ceph'); file.write_text(json.dumps(bill, indent=2))"
 
 # Strict: a package that the database does not know is an error, too. IGNORE names vulnerabilities that do not matter here.
 IGNORE ?=
@@ -163,4 +181,4 @@ audit: $(SUPPLY)/tools/.installed
 	$(AUDIT) --require-hashes -r requirements/lock-optional.txt -r requirements/release.txt
 
 clean:
-	rm -rf $(VENV) demo build dist site *.egg-info
+	rm -rf $(VENV) $(MAP) demo build dist site *.egg-info

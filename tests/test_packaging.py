@@ -124,6 +124,7 @@ def test_both_folders_are_found_here() -> None:
 def test_versions_agree() -> None:
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == __version__
     assert yaml.safe_load((ROOT / "deploy" / "conda" / "recipe.yaml").read_text())["context"]["version"] == __version__
+    assert yaml.safe_load((ROOT / "deploy" / "map" / "app.yaml").read_text())["application"]["version"] == __version__
 
 
 @pytest.mark.skipif(tomllib is None, reason="tomllib comes with Python 3.11")
@@ -169,6 +170,7 @@ def test_a_release_stops_at_known_vulnerabilities_and_has_a_bill_of_materials() 
     assert {"pip-audit", "cyclonedx-bom"} <= set(tools)
     file = steps[used.index("actions/attest-sbom")]["with"]["sbom-path"]
     assert f"--output-file {file}\n" in rules
+    assert "bill['metadata']['component']['version'] = version('monai-ceph')" in rules
 
 
 def test_the_container_starts_from_a_digest() -> None:

@@ -48,7 +48,7 @@ class Names(str, Enum):
 
 
 def detect(
-    out: Annotated[Path, typer.Option(help="Folder for the results.")],
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("results"),
     paths: Annotated[
         list[Path] | None, typer.Argument(help="Films, and folders that are searched to any depth.", show_default=False)
     ] = None,

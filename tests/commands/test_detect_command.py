@@ -243,10 +243,11 @@ def test_a_config_that_is_not_there(film: Path, tmp_path: Path) -> None:
     assert message == f"{tmp_path / 'a.json'}: cannot be read as a config: No such file or directory"
 
 
-def test_no_out(film: Path) -> None:
-    result = run("detect", film)
-    assert result.exit_code == 2
-    assert "--out" in result.stderr
+def test_without_out_the_results_are_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "film.dcm").write_text("no film")
+    assert "Written to results: " in run("detect", "film.dcm").output
+    assert (tmp_path / "results" / "errors.csv").read_text().count("film.dcm") > 0
 
 
 def test_a_persons_table_in_the_folder_of_results_is_refused(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from dicom_films import saved
 
 from monai_ceph.result import Detection
 
-pytest.importorskip("monai.deploy", reason="monai-deploy-app-sdk is not installed (make map)")
+pytest.importorskip("monai.deploy", reason="MONAI Deploy is not in this environment (make test-map)")
 
 from monai.deploy.core import Application
 from monai.deploy.operators.monai_bundle_inference_operator import get_bundle_config

@@ -17,10 +17,13 @@ from samples import changed
 from servers import orthanc, orthanc_is_there, store_in_orthanc, wait_until
 
 from monai_ceph.landmarks import LANDMARKS
+from monai_ceph.readers import read_radiograph
 from monai_ceph.reports.corrected import Corrections
 from monai_ceph.reports.corrected_files import read_corrected_points
 from monai_ceph.reports.dicom_source import source_header
 from monai_ceph.reports.dicom_uids import tracking_uid
+from monai_ceph.reports.presentation_state import save_gsps
+from monai_ceph.reports.secondary_capture import save_sc
 from monai_ceph.reports.structured_report import save_sr
 from monai_ceph.result import Detection
 
@@ -83,6 +86,18 @@ const {left, top} = viewport.element.getBoundingClientRect();
 const spot = viewport.worldToCanvas(viewport.getImageData().imageData.indexToWorld([...arguments[0], 0]));
 return [left + spot[0], top + spot[1]];
 """
+# what the viewer makes of the objects of a study, by their modality, and whether it can show them
+OBJECTS = """
+return Object.fromEntries(
+  window.services.displaySetService.getActiveDisplaySets().map(one => [one.Modality, !one.unsupported]));
+"""
+# the image that is shown, and how many rows and columns it has
+IMAGE = """
+const viewport = window.cornerstone.getRenderingEngines().flatMap(engine => engine.getViewports())[0];
+if (viewport?.viewportStatus !== "rendered") return null;
+const [columns, rows] = viewport.getImageData().dimensions;
+return {id: viewport.getCurrentImageId(), rows, columns};
+"""
 LENGTHS = """
 return window.services.measurementService.getMeasurements().filter(one => one.toolName === "Length").length;
 """
@@ -124,6 +139,7 @@ def studies(
     return {
         "all": study(folder, dicom, "1"),
         "two without a point": study(folder, dicom, "2", "Po", outside=True),
+        "pictures": study(folder, dicom, "5", places=truth),
         # a report that is saved in one viewer must not be seen in the other
         **{version: study(folder, dicom, str(number), places=truth) for number, version in enumerate(VERSIONS, 3)},
     }
@@ -137,6 +153,11 @@ def archive(
         for film, report, _ in studies.values():
             store_in_orthanc(url, film)
             store_in_orthanc(url, report)
+        film, _, detection = studies["pictures"]
+        save_sc(film.with_name("sc.dcm"), detection, source_header(film), read_radiograph(film))
+        save_gsps(film.with_name("gsps.dcm"), detection, source_header(film))
+        for name in ("sc", "gsps"):
+            store_in_orthanc(url, film.with_name(f"{name}.dcm"))
         yield url
 
 
@@ -222,6 +243,29 @@ def test_every_point_is_drawn_at_its_position(
         assert arrows[uid]["pixel"] == pytest.approx([mark.x, mark.y], abs=0.01)
         # the number is the code of "Finding Site", which OHIF does not translate
         assert f"363698007: {LANDMARKS[mark.number - 1].code.meaning}" in arrows[uid]["text"]
+
+
+def test_the_secondary_capture_is_shown_and_the_presentation_state_is_not(
+    browser: Chrome, ohif: str, studies: dict[str, tuple[Path, Path, Detection]]
+) -> None:
+    film, _, detection = studies["pictures"]
+    capture = pydicom.dcmread(film.with_name("sc.dcm"))
+    browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": NO_TOUR})
+    browser.get(f"{ohif}/viewer?StudyInstanceUIDs={detection.study_uid}")
+    wait_until(lambda: bool(browser.execute_script(READY)), SECONDS, "the film is shown")
+    assert browser.execute_script(OBJECTS) == {"DX": True, "SR": True, "OT": True, "PR": False}
+
+    def shown() -> bool:
+        for image in browser.find_elements(By.CSS_SELECTOR, "[data-cy='study-browser-thumbnail']"):
+            ActionChains(browser).double_click(image).pause(2).perform()
+            no_error(browser)
+            seen = browser.execute_script(IMAGE)
+            if seen and str(capture.SOPInstanceUID) in seen["id"]:
+                return (seen["rows"], seen["columns"]) == (capture.Rows, capture.Columns)
+        return False
+
+    wait_until(shown, SECONDS, "the secondary capture is shown")
+    picture(browser.get_screenshot_as_png(), "ohif-sc.png")
 
 
 def drag(browser: Chrome, start: list[float], end: list[float]) -> None:
