@@ -72,12 +72,15 @@ def temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+os.umask(_UMASK := os.umask(0o077))
+
+
 @pytest.fixture(autouse=True)
 def _umask() -> Iterator[None]:
-    """Restore what the node's commands change in the process, since tests call them in this one."""
-    os.umask(before := os.umask(0o077))
+    """Restore what commands change in the process, since tests, and fixtures of whole files, call them in this one."""
+    os.umask(_UMASK)
     yield
-    os.umask(before)
+    os.umask(_UMASK)
 
 
 @pytest.fixture(autouse=True)

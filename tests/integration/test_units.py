@@ -84,7 +84,7 @@ def test_the_review_works_under_its_unit(tmp_path: Path, dicom: Path, detector: 
         shutil.chown(path, 10001, 10001)
     port, values = free_port(), yaml.safe_load((DEPLOY / "node.yaml").read_text())
     with services(tmp_path / "systemd", REVIEW, values, f"--port {port}") as systemd:
-        systemd.start(REVIEW)
+        systemd.control("start", REVIEW)
         wait_until(lambda: listens(port), 60)
         address = f"http://127.0.0.1:{port}"
         (listed,) = send(f"{address}/api/films").json
