@@ -100,7 +100,10 @@ class Screen:
             taken = f"{summary.sending.sent} sent, {summary.sending.before} sent before"
             self._line(f"Reports and presentation states: {taken}, {len(summary.not_sent)} not sent.")
         folders = dict.fromkeys(f"{file.parent.name}/" for file in film_files(Path(), "", options.formats).values())
-        self._line(f"Written to {out}: {', '.join([*tables_of(options.formats), *folders, LEDGER])}.")
+        written = [folder for folder in folders if (out / folder).is_dir()]
+        self._line(f"Written to {out}: {', '.join([*tables_of(options.formats), *written, LEDGER])}.")
+        if self._with_landmarks and (absent := [folder for folder in folders if folder not in written]):
+            self._say(f"Not written: {', '.join(absent)}. No film has the DICOM header that these need.", "yellow")
         self._console.print("Research use, not a medical device; a trained person reviews every result.", style="dim")
 
     def _say(self, text: str, style: str) -> None:

@@ -243,6 +243,13 @@ def test_a_config_that_is_not_there(film: Path, tmp_path: Path) -> None:
     assert message == f"{tmp_path / 'a.json'}: cannot be read as a config: No such file or directory"
 
 
+def test_what_no_film_can_have_is_not_said_to_be_written(film: Path, tmp_path: Path) -> None:
+    result = run("detect", film, "--out", tmp_path / "out", "--formats", "json,sr", "--force")
+    assert "measurement_definitions.json, json/, run.sqlite." in result.stdout.replace("\n", "")
+    assert "Not written: sr/. No film has the DICOM header that these need." in result.stderr
+    assert not (tmp_path / "out" / "sr").exists()
+
+
 def test_without_out_the_results_are_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "film.dcm").write_text("no film")
