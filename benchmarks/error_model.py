@@ -186,11 +186,10 @@ def shift(args: argparse.Namespace) -> np.ndarray:
     return np.mean(apart, axis=0)
 
 
-def shape_limit(evidence: Evidence, missing: np.ndarray, covariance: np.ndarray) -> float:
+def shape_limit(evidence: Evidence, missing: np.ndarray, shape: ShapeModel) -> float:
     """Return how many standard deviations no landmark of a film as it is was away from its expected place."""
-    precision = np.linalg.inv(covariance + SHAPE_NOISE**2 * np.eye(len(covariance)))
-    own = [np.linalg.inv(precision[at : at + 2, at : at + 2]) for at in range(0, len(precision), 2)]
-    deviations = np.sqrt([np.trace(each) / 2 for each in own])
+    # of a mean shape whose radius is 1, so in shares of the head's radius
+    _, deviations = shape.spread(shape.mean, np.ones(len(shape.mean)))
     apart = np.exp(evidence.features[..., FEATURES.index("shape")]) - CLOSE
     seen = (evidence.kind == PLAIN)[:, None] & ~missing
     return SHAPE_MARGIN * float(np.nanmax((apart / deviations)[seen]))
@@ -377,12 +376,14 @@ def main() -> None:
     if args.write:
         films = isbi2015(args.dataset, "train")
         held_out = len(set(evidence.film.tolist()))
-        covariance = shape_covariance(films, np.array(weights.mean_shape()))
+        mean = np.array(weights.mean_shape())
+        covariance = shape_covariance(films, mean)
+        shape = ShapeModel(mean, covariance, SHAPE_NOISE)
         model = {
             "learned_on": f"{held_out} of the 150 training films of ISBI 2015, by networks that did not see them",
             **learn(evidence),
             "shift": moved.tolist(),
-            "shape_limit": shape_limit(evidence, found["missing"], covariance),
+            "shape_limit": shape_limit(evidence, found["missing"], shape),
             "shape_noise": SHAPE_NOISE,
             "shape_covariance": covariance.tolist(),
         }

@@ -45,7 +45,7 @@ def first_revision(detection: Detection, blind: bool = False) -> Revision:
 
 
 def owned(points: Sequence[Point], reviewer: str | None) -> tuple[Point, ...]:
-    """Return the points of a revision with the person of each; before 0.19, only a revision named one."""
+    """Return the points of a revision with the person of each; before 0.20, only a revision named one."""
     return tuple(
         point.model_copy(update={"by": reviewer}) if point.source != "detected" and point.by is None else point
         for point in points
