@@ -148,7 +148,12 @@ class WorklistLoop:
         except GoneError as error:
             # such as one that ended, although the answer was lost, and that the server keeps no longer
             self._claims.put(claim, stage="ended")
-            gone = {"workitem": claim.uid, "worklist": self._config.name, "state": "unknown", "reasons": [str(error)]}
+            gone: dict[str, Any] = {
+                "workitem": claim.uid,
+                "worklist": self._config.name,
+                "state": "unknown",
+                "reasons": [str(error)],
+            }
             self._ledger.audit("work item ended", **gone)
             log("work item ended", warning=True, **gone)
 

@@ -105,7 +105,7 @@ def fhir_bundle(
     report = _report(detection, source, report_uid, status, signature)
     report |= {"result": results} if results else {}
     report["imagingStudy"] = [{"reference": entries[0]["fullUrl"]}]
-    old = [] if replaces is None else [{"identifier": _identifier(replaces.uid)}]
+    old: list[dict[str, Any]] = [] if replaces is None else [{"identifier": _identifier(replaces.uid)}]
     if signature is not None:
         report["identifier"].append(_identifier(_version_uid(report_uid, signature)))
     if earlier:
