@@ -29,7 +29,7 @@ _MEBIBYTE = 2**20
 _LARGEST_TEXT = 32 * _MEBIBYTE
 _HEAD = 4096
 # far below any network that carries films, and far above a server that only keeps its connection alive
-_BYTES_PER_SECOND = 1024
+_BYTES_PER_SECOND = 4096
 
 
 class TooLargeError(requests.RequestException):
@@ -40,7 +40,7 @@ class LimitedSession(requests.Session):
     """A session whose answers are read at once, within a time and up to a size.
 
     Args:
-        first_s: seconds from the connection to the first byte of an answer. From then on a KiB must arrive per second.
+        first_s: seconds from the connection to the first byte of an answer. From then on 4 KiB must arrive per second.
         total_s: seconds for a request with its whole answer.
         max_bytes: size of an answer that is unpacked. Of lists and messages it is at most 32 MiB.
     """
