@@ -13,10 +13,10 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-import requests
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 pytest.importorskip("pynetdicom", reason="the extra pacs is not installed (make optional)")
+import requests
 from nodes import SR, film, running, send, settings, wait_until
 from web_archive import Archive, multipart, serving
 

@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 from dicom_films import detection_on, film, without
 
 pytest.importorskip("fhir", reason="the extra fhir is not installed (make optional)")
+pytest.importorskip("pynetdicom", reason="the extra pacs is not installed (make optional)")
+import requests
+
 from monai_ceph.archives.config import FhirTarget
 from monai_ceph.archives.fhir import FhirSender
 from monai_ceph.archives.stow import Answer
