@@ -42,7 +42,7 @@ def web_session(config: DicomWebService) -> Iterator[requests.Session]:
     Args:
         config: address and login of the service.
     """
-    with LimitedSession(config.total_s, config.max_mb * 2**20) as session:
+    with LimitedSession(config.timeout_s, config.total_s, config.max_mb * 2**20) as session:
         # requests itself would let the environment override the session, so that the configuration would not count
         given = session.merge_environment_settings(config.url, {}, None, None, None)
         session.trust_env = False

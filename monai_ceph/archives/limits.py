@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -23,9 +24,12 @@ from monai_ceph.archives.tls import client_context
 
 __all__ = ["LimitedSession", "TooLargeError"]
 
-_CHUNK = 16384
-_LARGEST_TEXT = 32 * 2**20
+_CHUNK = 4096
+_MEBIBYTE = 2**20
+_LARGEST_TEXT = 32 * _MEBIBYTE
 _HEAD = 4096
+# far below any network that carries films, and far above a server that only keeps its connection alive
+_BYTES_PER_SECOND = 4096
 
 
 class TooLargeError(requests.RequestException):
@@ -36,16 +40,17 @@ class LimitedSession(requests.Session):
     """A session whose answers are read at once, within a time and up to a size.
 
     Args:
+        first_s: seconds from the connection to the first byte of an answer. From then on 4 KiB must arrive per second.
         total_s: seconds for a request with its whole answer.
         max_bytes: size of an answer that is unpacked. Of lists and messages it is at most 32 MiB.
     """
 
-    def __init__(self, total_s: float, max_bytes: float) -> None:
+    def __init__(self, first_s: float, total_s: float, max_bytes: float) -> None:
         super().__init__()
-        self._total_s, self._max_bytes = total_s, max_bytes
+        self._first_s, self._total_s, self._max_bytes = first_s, total_s, max_bytes
         self._sockets: list[Any] = []
         for scheme in ("http://", "https://"):
-            self.mount(scheme, _Adapter(self._sockets.append))
+            self.mount(scheme, _Adapter(self._opened))
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
         """Send a request and read the answer.
@@ -53,31 +58,61 @@ class LimitedSession(requests.Session):
         Raises:
             requests.RequestException: no answer, too late, or too large.
         """
-        late = threading.Event()
+        late, ended = threading.Event(), threading.Event()
+        end = time.monotonic() + self._total_s
+        self._transferred = 0
+        if isinstance(request.body, (bytes, str)):
+            self._transferred = len(request.body)
+        elif request.body is not None:
+            # in chunks, as large objects are sent
+            request.body = self._counted(request.body)
+        # a new connection begins its time when it is open
+        self._begun = time.monotonic()
 
-        def cut() -> None:
+        def watch() -> None:
+            while (left := min(end, self._due()) - time.monotonic()) > 0:
+                if ended.wait(left):
+                    return
             late.set()
             for each in self._sockets:
                 # of the class itself: a socket with TLS would try to say goodbye first
                 with suppress(OSError, ValueError):
                     socket.socket.shutdown(each, socket.SHUT_RDWR)
 
-        timer = threading.Timer(self._total_s, cut)
-        timer.daemon = True
-        timer.start()
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
         try:
             response = super().send(request, **{**options, "stream": True})
             response._content = self._read(response)
             response._content_consumed = True  # type: ignore[attr-defined]
         except requests.RequestException as error:
             if late.is_set():
-                raise requests.Timeout(f"no complete answer within {self._total_s:g} s") from error
+                raise self._too_late(end) from error
             raise
         finally:
-            timer.cancel()
+            ended.set()
         if late.is_set():
-            raise requests.Timeout(f"no complete answer within {self._total_s:g} s")
+            raise self._too_late(end)
         return response
+
+    def _counted(self, parts: Iterable[bytes]) -> Iterator[bytes]:
+        for part in parts:
+            self._transferred += len(part)
+            yield part
+
+    def _opened(self, connection: Any) -> None:
+        self._sockets.append(connection)
+        self._begun = time.monotonic()
+
+    def _due(self) -> float:
+        """Return the time until which what arrived so far is enough."""
+        # a part counts only once it is there as a whole
+        return self._begun + self._first_s + (self._transferred + _CHUNK) / _BYTES_PER_SECOND
+
+    def _too_late(self, end: float) -> requests.Timeout:
+        if time.monotonic() >= end:
+            return requests.Timeout(f"no complete answer within {self._total_s:g} s")
+        return requests.Timeout("an answer that arrives too slowly")
 
     def _read(self, response: requests.Response) -> bytes:
         if "," in response.headers.get("Content-Encoding", ""):
@@ -90,6 +125,7 @@ class LimitedSession(requests.Session):
         parts, size = [], 0
         for part in response.iter_content(_CHUNK):
             size += len(part)
+            self._transferred += len(part)
             if size > limit:
                 response.close()
                 raise TooLargeError(f"an answer of more than {limit / 2**20:g} MB")
@@ -140,7 +176,7 @@ def _check_deflated(content: bytes, limit: float) -> None:
     begin = start + 16 + int.from_bytes(content[start + 12 : start + 16], "little")
     inflater, size, data = zlib.decompressobj(-zlib.MAX_WBITS), 0, content[begin:]
     with suppress(zlib.error):  # it is reported once it is read as a film
-        while data and (part := inflater.decompress(data, _CHUNK * 64)):
+        while data and (part := inflater.decompress(data, _MEBIBYTE)):
             size, data = size + len(part), inflater.unconsumed_tail
             if size > limit:
                 raise TooLargeError(f"a film of more than {limit / 2**20:g} MB")

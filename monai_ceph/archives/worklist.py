@@ -16,18 +16,24 @@ from monai_ceph.archives.query import SourceError
 from monai_ceph.readers.dicom_elements import is_uid, value
 from monai_ceph.readers.quiet_pydicom import quiet
 
-__all__ = ["RefusedError", "StepState", "Worklist"]
+__all__ = ["GoneError", "RefusedError", "StepState", "Worklist"]
 
 StepState = Literal["IN PROGRESS", "COMPLETED", "CANCELED"]
 
 _JSON = "application/dicom+json"
 _MOST = 100
 # what the server says of a request that it understood and refuses
-_REFUSED = (400, 404, 409, 410)
+_REFUSED = (400, 409)
+# there is no such work item, or not any more (PS3.18 11.5.2 lets a server forget what has ended)
+_GONE = (404, 410)
 
 
 class RefusedError(SourceError):
     """The server refuses a request about a work item, such as one that somebody else has claimed."""
+
+
+class GoneError(RefusedError):
+    """The server does not have the work item, or not any more."""
 
 
 class Worklist:
@@ -66,7 +72,7 @@ class Worklist:
         """Return a work item.
 
         Raises:
-            RefusedError: there is none with this UID.
+            GoneError: there is none with this UID.
         """
         answers = self._answer("GET", f"/workitems/{uid}")
         if len(answers) != 1:
@@ -125,6 +131,8 @@ class Worklist:
             answer = session.request(
                 *(method, config.url.rstrip("/") + path), timeout=config.timeout_s, allow_redirects=False, **options
             )
+        if answer.status_code in _GONE:
+            raise GoneError(f"{self.name}: HTTP {answer.status_code}")
         if answer.status_code in _REFUSED:
             raise RefusedError(f"{self.name}: HTTP {answer.status_code}")
         if answer.status_code not in (200, 204):

@@ -113,6 +113,13 @@ class Places:
             self._forget_ended()
             return len(self._associations)
 
+    def crowded(self) -> dict[str, int]:
+        """Return the addresses that get no further association, and how many they have."""
+        with self._lock:
+            self._forget_ended()
+            held = Counter(str(each.requestor.address) for each in self._associations)
+        return {address: count for address, count in held.items() if count >= self._per_address}
+
     def waiting(self) -> int:
         """Return the number of connections without an association."""
         with self._lock:

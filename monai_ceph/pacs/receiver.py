@@ -200,6 +200,13 @@ class Receiver:
             found.append("no connection can be taken: too many open files")
         return found
 
+    def warnings(self) -> dict[str, str]:
+        """Return which senders are refused although others are not."""
+        return {
+            f"no further association from {address}": f"it has {count} at once (accept.max_per_address)"
+            for address, count in self.places.crowded().items()
+        }
+
     def _knows(self, sender: str) -> bool:
         titles = self._config.accept.calling_ae_titles
         return (titles != "any" and sender in titles) or self._intake.ledger.knows_sender(sender)

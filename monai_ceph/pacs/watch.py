@@ -94,7 +94,7 @@ class Watch:
     def warnings(self) -> dict[str, str]:
         """Return what somebody should look at although films are taken, and the cause of each."""
         refusals = refused(self._ledger)
-        found: dict[str, str] = {}
+        found = self.receiver.warnings()
         for delivery in self._deliveries:
             state = delivery.state
             if state.failures:

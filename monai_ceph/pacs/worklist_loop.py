@@ -17,7 +17,7 @@ from pydicom.uid import generate_uid
 
 from monai_ceph.archives.config import WorklistConfig
 from monai_ceph.archives.query import Source, cause_of
-from monai_ceph.archives.worklist import RefusedError, Worklist
+from monai_ceph.archives.worklist import GoneError, RefusedError, Worklist
 from monai_ceph.errors import CephError, StoppedError
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.logs import log
@@ -78,13 +78,14 @@ class WorklistLoop:
     def round(self, ended: threading.Event) -> None:
         """Continue what was claimed, then claim what waits."""
         causes: list[str] = []
+        refusals: list[str] = []
         for claim in self._claims.open():
-            self._guarded(lambda claim=claim: self._continue(claim), causes)  # type: ignore[misc]
-        # one after the other: another node may have time for the rest
+            self._guarded(lambda claim=claim: self._continue(claim), causes, refusals)  # type: ignore[misc]
+        # not while the server fails; but one work item that it refuses must not keep the others waiting
         if not causes and self._full() is None:
-            self._guarded(lambda: self._claim_scheduled(ended), causes)
-        if causes:
-            self._failed(causes[-1])
+            self._guarded(lambda: self._claim_scheduled(ended), causes, refusals)
+        if causes or refusals:
+            self._failed((causes or refusals)[-1])
         else:
             self.failures, self.cause = 0, None
 
@@ -110,11 +111,13 @@ class WorklistLoop:
         log("worklist failed", warning=True, worklist=self._config.name, cause=cause)
 
     @staticmethod
-    def _guarded(work: Callable[[], None], causes: list[str]) -> None:
+    def _guarded(work: Callable[[], None], causes: list[str], refusals: list[str]) -> None:
         try:
             work()
         except (StoppedError, OSError):
             raise
+        except RefusedError as error:
+            refusals.append(cause_of(error))
         except Exception as error:  # a server can send anything
             causes.append(cause_of(error))
 
@@ -140,6 +143,21 @@ class WorklistLoop:
         self._continue(claim)
 
     def _continue(self, claim: Claim) -> None:
+        try:
+            self._next_step(claim)
+        except GoneError as error:
+            # such as one that ended, although the answer was lost, and that the server keeps no longer
+            self._claims.put(claim, stage="ended")
+            gone: dict[str, Any] = {
+                "workitem": claim.uid,
+                "worklist": self._config.name,
+                "state": "unknown",
+                "reasons": [str(error)],
+            }
+            self._ledger.audit("work item ended", **gone)
+            log("work item ended", warning=True, **gone)
+
+    def _next_step(self, claim: Claim) -> None:
         if claim.stage == "claiming":
             self._ask_whose(claim)
         elif claim.stage == "claimed":
@@ -196,6 +214,7 @@ class WorklistLoop:
         made = [each for found in claim.images for each in self._claims.products(found.uid)]
         scheduled = self._worklist.retrieve(claim.uid)
         step = finished_step(scheduled, self._targets, claim.begun, _now(), made, reasons)
+        state: str = "CANCELED" if reasons else "COMPLETED"
         try:
             self._worklist.update(claim.uid, claim.transaction, step)
             self._worklist.change_state(claim.uid, claim.transaction, "CANCELED" if reasons else "COMPLETED")
@@ -206,7 +225,7 @@ class WorklistLoop:
                 raise
             log("work item was ended already", workitem=claim.uid, state=state, answer=str(error))
         self._claims.put(claim, stage="ended")
-        outcome: dict[str, Any] = {"state": "CANCELED" if reasons else "COMPLETED", "reasons": reasons}
+        outcome: dict[str, Any] = {"state": state, "reasons": reasons}
         self._ledger.audit("work item ended", workitem=claim.uid, worklist=self._config.name, **outcome)
         log("work item ended", workitem=claim.uid, worklist=self._config.name, **outcome)
 

@@ -5,17 +5,18 @@ ImagingStudy, Observation and DiagnosticReport as R4.
 
 Every resource has an identifier that follows from the film and the model. The server creates it only if it has none
 with this identifier, so that sending twice changes nothing. A signed report takes the place of the preliminary one, and
-so does each of its observations; one that has no value any more is withdrawn.
+so does each of its observations; one that has no value any more is withdrawn. A later version of a signed report is
+amended, and names the version that it replaces.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from pydicom import Dataset
 
@@ -35,12 +36,7 @@ from monai_ceph.reports.report_content import Signature
 from monai_ceph.result import Detection
 from monai_ceph.storage.atomic import written_beside
 
-__all__ = ["Withdrawal", "fhir_bundle", "save_fhir"]
-
-Withdrawal = Literal["cancelled", "entered-in-error"]
-"""Status of an observation that is withdrawn: before it was final, or after (FHIR R4, ObservationStatus)."""
-
-_NOTHING: Mapping[str, Withdrawal] = MappingProxyType({})
+__all__ = ["SignedVersion", "fhir_bundle", "save_fhir"]
 
 _SYSTEMS = {
     "UCUM": "http://unitsofmeasure.org",
@@ -54,12 +50,21 @@ _STUDY_UID = "urn:dicom:uid"
 _REPLACES = "http://hl7.org/fhir/StructureDefinition/diagnosticReport-replaces"
 
 
+@dataclass(frozen=True)
+class SignedVersion:
+    """What was signed earlier."""
+
+    detection: Detection
+    signature: Signature
+
+
 def fhir_bundle(
     detection: Detection,
     source: Dataset,
     replaces: ObjectReference | None = None,
     signature: Signature | None = None,
-    withdrawn: Mapping[str, Withdrawal] = _NOTHING,
+    preliminary: Detection | None = None,
+    earlier: Sequence[SignedVersion] = (),
 ) -> dict[str, Any]:
     """Return the transaction for one film as the values of its JSON.
 
@@ -67,8 +72,10 @@ def fhir_bundle(
         detection: result for the film or one of its frames.
         source: the film's header, from :func:`monai_ceph.reports.dicom_source.source_header`, or a de-identified one.
         replaces: the bundle that was made before the header was changed under the same UID; None if there is none.
-        signature: who signed the landmarks; None makes everything preliminary.
-        withdrawn: measurements that an earlier bundle may have had, by symbol: those without a value now are withdrawn.
+        signature: who signed the landmarks; None makes everything preliminary, whatever the next two say.
+        preliminary: what an unsigned bundle may have had. A measurement without a value now is ``cancelled``.
+        earlier: versions that were signed before, in their order. With one the report is ``amended``, and so is each
+            measurement that changed since; one without a value now was ``entered-in-error``.
 
     Raises:
         CephError: the film has no valid UIDs, a resource is not valid, or the extra ``fhir`` is not installed.
@@ -78,26 +85,37 @@ def fhir_bundle(
     uids = [str(value(source, name) or "") for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
     if not all(is_uid(uid) for uid in uids) or uids[2] != detection.image_uid:
         raise CephError(f"{detection.file}: the film has no valid UIDs, or is not the film of the result")
-    status = "preliminary" if signature is None else "final"
+    earlier = earlier if signature is not None else ()
+    histories = [_contents(each.detection) for each in earlier]
+    first = _contents(preliminary) if signature is not None and preliminary is not None else {}
     report_uid = _report_uid(detection, source)
     study = _study(source, uids)
     entries = [_entry(study, derived_uid("fhir study", uids[0]), f"{_STUDY_UID}|urn:oid:{uids[0]}", False)]
     results = []
     for each in detection.measure():
-        if each.value is None and each.symbol not in withdrawn:
+        status = _status(each, signature, each.symbol in first, [known.get(each.symbol) for known in histories])
+        if status is None:
             continue
         uid = derived_uid("fhir observation", report_uid, each.symbol)
-        standing = status if each.value is not None else withdrawn[each.symbol]
-        observation = _observation(each, detection, source, uid, standing, entries[0]["fullUrl"], signature)
+        observation = _observation(each, detection, source, uid, status, entries[0]["fullUrl"], signature)
         entries.append(_entry(observation, uid, f"{_URI}|urn:oid:{uid}", signature is not None))
         if each.value is not None:
             results.append({"reference": entries[-1]["fullUrl"]})
+    status = "preliminary" if signature is None else "amended" if earlier else "final"
     report = _report(detection, source, report_uid, status, signature)
     report |= {"result": results} if results else {}
     report["imagingStudy"] = [{"reference": entries[0]["fullUrl"]}]
-    if replaces is not None:
-        reference = {"type": "DiagnosticReport", "identifier": _identifier(replaces.uid)}
-        report["extension"] = [{"url": _REPLACES, "valueReference": reference}]
+    old: list[dict[str, Any]] = [] if replaces is None else [{"identifier": _identifier(replaces.uid)}]
+    if signature is not None:
+        report["identifier"].append(_identifier(_version_uid(report_uid, signature)))
+    if earlier:
+        last = earlier[-1].signature
+        said = f"the version that {last.name} signed on {last.signed.isoformat(timespec='seconds')}"
+        old.append({"identifier": _identifier(_version_uid(report_uid, last)), "display": said})
+    if old:
+        report["extension"] = [
+            {"url": _REPLACES, "valueReference": {"type": "DiagnosticReport", **each}} for each in old
+        ]
     entries.append(_entry(report, report_uid, f"{_URI}|urn:oid:{report_uid}", signature is not None))
     bundle = {"resourceType": "Bundle", "identifier": _identifier(report_uid), "type": "transaction", "entry": entries}
     _check(bundle, detection.file)
@@ -129,6 +147,47 @@ def _report_uid(detection: Detection, source: Dataset) -> str:
     return derived_uid(
         "fhir report", detection.image_uid, detection.frame, *identity, header_identity(source, detection.frame)
     )
+
+
+def _version_uid(report_uid: str, signature: Signature) -> str:
+    """Return the UID of one signed version of a report."""
+    return derived_uid("fhir report version", report_uid, signature.name, signature.signed.isoformat())
+
+
+_Content = tuple[float, tuple[float, ...], bool]
+
+
+def _contents(detection: Detection) -> dict[str, _Content]:
+    """Return what the observations of a detection say, by symbol, as exactly as a bundle does."""
+    return {each.symbol: content for each in detection.measure() if (content := _content(each)) is not None}
+
+
+def _content(measurement: Measurement) -> _Content | None:
+    if measurement.value is None:
+        return None
+    interval = tuple(round(end, 4) for end in measurement.interval or ())
+    return round(measurement.value, 4), interval, bool(measurement.uncertain)
+
+
+def _status(
+    measurement: Measurement, signature: Signature | None, was_there: bool, history: Sequence[_Content | None]
+) -> str | None:
+    """Return the status of an observation (FHIR R4, ObservationStatus), None if nobody needs to be told of it.
+
+    Args:
+        measurement: as it is now.
+        signature: who signed it.
+        was_there: a preliminary bundle may have had a value.
+        history: what each earlier signed version said.
+    """
+    now = _content(measurement)
+    if now is None:
+        return "entered-in-error" if any(history) else "cancelled" if was_there else None
+    if signature is None:
+        return "preliminary"
+    # from the version on that first had it
+    final = [each for index, each in enumerate(history) if any(history[: index + 1])]
+    return "final" if all(each == now for each in final) else "amended"
 
 
 def _check(bundle: dict[str, Any], file: str) -> None:

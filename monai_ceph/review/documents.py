@@ -133,7 +133,7 @@ def film_objects(
 def film_bundle(
     film: ReviewFilm, path: Path, revision: StoredRevision, earlier: Sequence[StoredRevision]
 ) -> dict[str, Any]:
-    """Return the measurements of a revision as a FHIR transaction: final if it is signed.
+    """Return the measurements of a revision as a FHIR transaction: final if it is signed, then amended.
 
     A signed one withdraws what the detection or an earlier signed revision measured, and this one does not.
 
@@ -147,21 +147,15 @@ def film_bundle(
         CephError: as :func:`monai_ceph.reports.fhir_bundle.fhir_bundle`.
     """
     # imported only here: the models of FHIR take a second, and the extra may be missing
-    from monai_ceph.reports.fhir_bundle import Withdrawal, fhir_bundle
+    from monai_ceph.reports.fhir_bundle import SignedVersion, fhir_bundle
 
+    signed = [
+        SignedVersion(reviewed(film.detection, each.points, each.calibration), who)
+        for each in earlier
+        if each.revision < revision.revision and (who := signature_of(each)) is not None
+    ]
     detection, signature = reviewed(film.detection, revision.points, revision.calibration), signature_of(revision)
-    withdrawn: dict[str, Withdrawal] = {}
-    if signature is not None:
-        before = [each for each in earlier if each.revision < revision.revision]
-        withdrawn |= dict.fromkeys(_measured(film.detection), "cancelled")
-        for each in before:
-            final = reviewed(film.detection, each.points, each.calibration)
-            withdrawn |= dict.fromkeys(_measured(final), "entered-in-error")
-    return fhir_bundle(detection, source_header(path), signature=signature, withdrawn=withdrawn)
-
-
-def _measured(detection: Detection) -> list[str]:
-    return [each.symbol for each in detection.measure() if each.value is not None]
+    return fhir_bundle(detection, source_header(path), signature=signature, preliminary=film.detection, earlier=signed)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import socket
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,10 +16,13 @@ import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 pytest.importorskip("pynetdicom", reason="the extra pacs is not installed (make optional)")
+import requests
 from nodes import SR, film, running, send, settings, wait_until
 from web_archive import Archive, multipart, serving
 
+from monai_ceph.archives import limits as archive_limits
 from monai_ceph.archives.config import DicomSource, DicomTarget, DicomWebSource, DicomWebTarget, SelectionConfig
+from monai_ceph.archives.dicomweb import web_session
 from monai_ceph.archives.dicomweb_source import DicomWebArchive
 from monai_ceph.archives.dimse_source import DicomArchive
 from monai_ceph.archives.query import Found, Query, SourceError
@@ -62,7 +66,27 @@ def trickling(at_once: bytes, then: bytes, pause: float = 0.2) -> Iterator[int]:
         thread.join()
 
 
+@contextmanager
+def dripping(content: bytes) -> Iterator[int]:
+    """A server that answers one connection with a kibibyte every twentieth of a second."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def answer() -> None:
+        with server.accept()[0] as connection:
+            connection.recv(65536)
+            for start in range(0, len(content), 1024):
+                connection.sendall(content[start : start + 1024])
+                time.sleep(0.05)
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    yield server.getsockname()[1]
+    thread.join()
+    server.close()
+
+
 WEB = {"name": "web", "timeout_s": 5, "total_s": 1}
+SLOW = {"name": "web", "timeout_s": 1, "total_s": 600}
 TRICKLES = {
     "a header without end": (b"HTTP/1.1 200 OK\r\nX: ", b"x"),
     "headers without end": (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"),
@@ -71,10 +95,14 @@ TRICKLES = {
 }
 
 
+@pytest.mark.parametrize("limits", [WEB, SLOW], ids=["in all", "per byte"])
 @pytest.mark.parametrize(("at_once", "then"), TRICKLES.values(), ids=TRICKLES)
-def test_a_web_archive_that_never_ends(tmp_path: Path, at_once: bytes, then: bytes) -> None:
+def test_a_web_archive_that_never_ends(
+    tmp_path: Path, at_once: bytes, then: bytes, limits: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive_limits, "_BYTES_PER_SECOND", 65536)
     with trickling(at_once, then) as port:
-        service = {**WEB, "url": f"http://127.0.0.1:{port}"}
+        service = {**limits, "url": f"http://127.0.0.1:{port}"}
         archive = DicomWebArchive(DicomWebSource.model_validate(service))
         with pytest.raises(SourceError, match="web: no answer"):
             list(archive.find(QUERY, Selection(SelectionConfig())))
@@ -82,6 +110,49 @@ def test_a_web_archive_that_never_ends(tmp_path: Path, at_once: bytes, then: byt
         film(1, SOPClassUID=SR).save_as(report, enforce_file_format=True)
         with DicomWebSender(DicomWebTarget.model_validate(service)).open() as store, pytest.raises(TargetError):
             store(report)
+
+
+def test_a_large_answer_may_take_longer_than_a_small_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """40 KiB in two seconds and more, although the first byte has one second."""
+    monkeypatch.setattr(archive_limits, "_BYTES_PER_SECOND", 8192)
+    with dripping(OK + b"Content-Length: 40962\r\n\r\n" + b" " * 40960 + b"[]") as port:
+        service = DicomWebSource.model_validate({**SLOW, "url": f"http://127.0.0.1:{port}"})
+        with web_session(service) as session:
+            assert session.get(service.url, timeout=60).json() == []
+
+
+def test_an_answer_that_becomes_slow_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive_limits, "_BYTES_PER_SECOND", 65536)
+    with trickling(OK + b"Content-Length: 90000\r\n\r\n" + b" " * 40000, b" ") as port:
+        service = DicomWebSource.model_validate({**SLOW, "url": f"http://127.0.0.1:{port}"})
+        with web_session(service) as session, pytest.raises(requests.Timeout, match="arrives too slowly"):
+            session.get(service.url, timeout=60)
+
+
+def test_an_upload_in_chunks_has_the_time_that_its_size_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five chunks of 4 KiB in three seconds, although the first byte of the answer has one second."""
+    monkeypatch.setattr(archive_limits, "_BYTES_PER_SECOND", 4096)
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def read() -> None:
+        with server.accept()[0] as connection:
+            data = b""
+            while not data.endswith(b"0\r\n\r\n"):
+                data += connection.recv(65536)
+            connection.sendall(OK + b"Content-Length: 2\r\n\r\n[]")
+
+    def parts() -> Iterator[bytes]:
+        for _ in range(5):
+            time.sleep(0.6)
+            yield b"x" * 2048
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    url = f"http://127.0.0.1:{server.getsockname()[1]}"
+    with web_session(DicomWebSource.model_validate({**SLOW, "url": url})) as session:
+        assert session.post(url, data=parts(), timeout=60).json() == []
+    thread.join()
+    server.close()
 
 
 PEER = {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "timeout_s": 1}

@@ -36,7 +36,8 @@ class Cutter:
             if far is None:
                 near.close()
                 continue
-            limit = self._chance.randrange(200, 60000) if self._chance.random() < self.share else 2**62
+            # as often amid the request for an association as amid an object, which may be small
+            limit = int(200 * 100 ** self._chance.random()) if self._chance.random() < self.share else 2**62
             for source, drain in ((near, far), (far, near)):
                 threading.Thread(target=self._copy, args=(source, drain, limit), daemon=True).start()
 

@@ -84,11 +84,16 @@ def test_one_address_does_not_get_every_place(tmp_path: Path) -> None:
     with listening(tmp_path, accept=ACCEPT) as here, ExitStack() as stack:
         held = [stack.enter_context(associated(here.port, Verification)) for _ in range(4)]
         assert [each.is_established for each in held] == [True, True, True, False]
+        said = "no further association from 127.0.0.1"
+        assert here.receiver.warnings() == {said: "it has 3 at once (accept.max_per_address)"}
         other = stack.enter_context(associated(here.port, DX, bind_address=("127.0.0.2", 0)))
         assert other.send_c_store(film(1)).Status == 0
         assert here.receiver.problems() == ["all 4 associations are in use (accept.max_associations)"]
         other.release()
         wait_until(lambda: here.receiver.problems() == [])
+        for each in held[:3]:
+            each.release()
+        wait_until(lambda: here.receiver.warnings() == {})
 
 
 def test_the_last_places_are_for_known_senders_if_anybody_may_send(tmp_path: Path) -> None:

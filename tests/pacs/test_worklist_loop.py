@@ -20,10 +20,12 @@ from web_archive import Archive, multipart, serving
 
 from monai_ceph.archives.config import DicomWebSource, TargetConfig, WorklistConfig
 from monai_ceph.archives.dicomweb_source import DicomWebArchive
+from monai_ceph.archives.worklist import RefusedError
 from monai_ceph.errors import CephError
 from monai_ceph.pacs.config_file import read_config
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.ledger_rows import MadeObject, PastAnswer
+from monai_ceph.pacs.workitem_report import started_step
 from monai_ceph.pacs.worklist_loop import WorklistLoop
 from monai_ceph.reports.header_identity import ObjectReference
 
@@ -222,6 +224,109 @@ def test_an_archive_that_does_not_answer_is_asked_again(place: Place) -> None:
     place.archive.bodies["1.2.3.1.3"] = body
     loop.round(NOT_ENDED)
     assert (loop.failures, place.delivered) == (0, ["1.2.3.1.3"])
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_an_item_that_ended_although_the_answer_was_lost(place: Place, kept: bool) -> None:
+    """The server need not keep what has ended, and there is nobody to ask then."""
+    item, loop = add(place, "1.2.5.1", 1), place.loop()
+    place.server.forgets = not kept
+    loop.round(NOT_ENDED)
+    place.finish(1)
+    lost = [True]
+    place.server.mute = lambda method, path: method == "PUT" and bool(lost) and lost.pop()
+    loop.round(NOT_ENDED)
+    assert (item.ProcedureStepState, loop.failures, len(loop._claims.open())) == ("COMPLETED", 1, 1)
+    later = add(place, "1.2.5.2", 2)
+    loop.round(NOT_ENDED)
+    assert (loop.failures, [each.uid for each in loop._claims.open()]) == (0, ["1.2.5.2"])
+    assert later.ProcedureStepState == "IN PROGRESS"
+    (end,) = (row for row in place.ledger.audit_rows() if row["event"] == "work item ended")
+    assert (end["state"], end["reasons"]) == (("COMPLETED", []) if kept else ("unknown", ["aiw: HTTP 410"]))
+
+
+def test_an_item_that_the_server_cancelled_itself_ends(place: Place) -> None:
+    """A server may do so if it believes that the node is gone (PS3.4 CC.2.1.3)."""
+    item, loop = add(place, "1.2.5.1", 1), place.loop()
+    loop.round(NOT_ENDED)
+    item.ProcedureStepState = "CANCELED"
+    place.finish(1)
+    loop.round(NOT_ENDED)
+    assert (loop.failures, loop._claims.open()) == (0, [])
+    (end,) = (row for row in place.ledger.audit_rows() if row["event"] == "work item ended")
+    assert end["state"] == "CANCELED"
+
+
+def test_an_item_that_the_server_refuses_keeps_no_other_waiting(place: Place) -> None:
+    item, loop = add(place, "1.2.5.1", 1), place.loop()
+    loop.round(NOT_ENDED)
+    place.finish(1)
+    # whatever its reasons are
+    place.server.owners["1.2.5.1"] = "1.2.99"
+    other = add(place, "1.2.5.2", 2)
+    loop.round(NOT_ENDED)
+    assert (item.ProcedureStepState, other.ProcedureStepState) == ("IN PROGRESS", "IN PROGRESS")
+    assert (loop.failures, loop.cause) == (1, "aiw: HTTP 400")
+    place.finish(2)
+    loop.round(NOT_ENDED)
+    assert (other.ProcedureStepState, loop.failures) == ("COMPLETED", 2)
+
+
+OWN, OTHER = "1.2.1", "1.2.2"
+CHANGES = {"claim": "IN PROGRESS", "complete": "COMPLETED", "cancel": "CANCELED", "schedule": "SCHEDULED"}
+
+
+@pytest.mark.parametrize(
+    ("state", "request_", "transaction", "answer"),
+    [
+        # PS3.4 table CC.1.1-2, with the status codes of PS3.18 11.6.3.1 and 11.7.3.1
+        ("SCHEDULED", "claim", OWN, 200),
+        ("SCHEDULED", "claim", "", 400),
+        ("SCHEDULED", "complete", OWN, 409),
+        ("SCHEDULED", "cancel", OWN, 409),
+        ("SCHEDULED", "update", OWN, 409),
+        ("IN PROGRESS", "claim", OWN, 409),
+        ("IN PROGRESS", "claim", OTHER, 409),
+        ("IN PROGRESS", "schedule", OWN, 409),
+        ("IN PROGRESS", "complete", OTHER, 400),
+        ("IN PROGRESS", "cancel", OTHER, 400),
+        # without what the final state needs
+        ("IN PROGRESS", "complete", OWN, 409),
+        ("IN PROGRESS", "cancel", OWN, 409),
+        ("IN PROGRESS", "update", OWN, 200),
+        ("IN PROGRESS", "update", OTHER, 400),
+        ("COMPLETED", "claim", OWN, 409),
+        ("COMPLETED", "complete", OWN, 200),
+        ("COMPLETED", "complete", OTHER, 400),
+        ("COMPLETED", "cancel", OWN, 409),
+        ("COMPLETED", "update", OWN, 400),
+        ("CANCELED", "cancel", OWN, 200),
+        ("CANCELED", "complete", OWN, 409),
+        ("CANCELED", "update", OWN, 400),
+    ],
+)
+def test_the_server_of_these_tests_is_as_strict_as_the_standard(
+    place: Place, state: str, request_: str, transaction: str, answer: int
+) -> None:
+    item = add(place, "1.2.5.1", 1)
+    item.ProcedureStepState = state
+    if state != "SCHEDULED":
+        place.server.owners["1.2.5.1"] = OWN
+    worklist = place.loop()._worklist
+    send = lambda: (  # noqa: E731
+        worklist.update("1.2.5.1", transaction, started_step())
+        if request_ == "update"
+        else worklist.change_state("1.2.5.1", transaction, CHANGES[request_])  # type: ignore[arg-type]
+    )
+    if answer == 200:
+        send()
+        already = [f"The UPS is already in the requested state of {state}."]
+        assert place.server.warnings == (already if state in ("COMPLETED", "CANCELED") else [])
+    else:
+        with pytest.raises(RefusedError, match=f"HTTP {answer}"):
+            send()
+        assert len(place.server.warnings) == 1
+        assert item.ProcedureStepState == state
 
 
 def test_a_full_node_claims_nothing(place: Place) -> None:

@@ -11,14 +11,22 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from pydicom import Dataset
+from pydicom.tag import Tag
 from web_archive import dataset
 
 JSON = "application/dicom+json"
 
 
+UPS_PUSH = "1.2.840.10008.5.1.4.34.6.1"
+FINAL = ("COMPLETED", "CANCELED")
+INCONSISTENT = "The submitted request is inconsistent with the state of the UPS Instance."
+
+
 class Refused(Exception):
-    def __init__(self, status: int) -> None:
-        self.status = status
+    """A status of PS3.18 tables 11.5.3-1, 11.6.3-1 and 11.7.3-1, with the text of its Warning header."""
+
+    def __init__(self, status: int, warning: str = "") -> None:
+        self.status, self.warning = status, warning
 
 
 def step(uid: str, *films: int, station: str = "CEPH1") -> Dataset:
@@ -39,7 +47,7 @@ def step(uid: str, *films: int, station: str = "CEPH1") -> Dataset:
     code = dataset(CodeValue=station, CodingSchemeDesignator="99TEST", CodeMeaning="A station")
     work = dataset(CodeValue="CEPHALO", CodingSchemeDesignator="99TEST", CodeMeaning="Cephalometry")
     return dataset(
-        SOPClassUID="1.2.840.10008.5.1.4.34.6.1",
+        SOPClassUID=UPS_PUSH,
         SOPInstanceUID=uid,
         ProcedureStepState="SCHEDULED",
         ScheduledStationNameCodeSequence=[code],
@@ -55,6 +63,9 @@ class UpsServer:
         steps: by UID.
         owners: Transaction UIDs, by UID of the step; a client is never told of them (PS3.4 CC.2.7).
         log: each request that changed something, with its step and state.
+        gone: UIDs of steps that are not kept any more, as is allowed once they have ended (PS3.18 11.5.2).
+        forgets: steps that have ended are gone at once.
+        warnings: the text of each Warning header.
         mute: says whether the answer to a request is lost after it was carried out.
     """
 
@@ -62,6 +73,9 @@ class UpsServer:
         self.steps = {str(each.SOPInstanceUID): each for each in steps}
         self.owners: dict[str, str] = {}
         self.log: list[tuple[str, str]] = []
+        self.gone: set[str] = set()
+        self.forgets = False
+        self.warnings: list[str] = []
         self.mute: Callable[[str, str], bool] = lambda method, path: False
         self.lock = threading.Lock()
         self.url = ""
@@ -69,29 +83,33 @@ class UpsServer:
     def states(self) -> dict[str, str]:
         return {uid: str(each.ProcedureStepState) for uid, each in self.steps.items()}
 
-    def answer(self, method: str, path: str, query: str, body: bytes) -> list[Any]:
+    def answer(self, method: str, path: str, query: str, body: bytes) -> tuple[list[Any], str]:
+        """Return what is found, and a warning of a request that succeeded."""
         parts = path.removeprefix("/rs/").split("/")
         if parts[0] != "workitems":
             raise Refused(404)
         with self.lock:
             if (method, len(parts)) == ("GET", 1):
-                return [each.to_json_dict() for each in self._found(parse_qs(query, strict_parsing=True))]
+                return [each.to_json_dict() for each in self._found(parse_qs(query, strict_parsing=True))], ""
+            if parts[1] in self.gone:
+                raise Refused(410)
             if parts[1] not in self.steps:
                 raise Refused(404)
             one = self.steps[parts[1]]
             if (method, len(parts)) == ("GET", 2):
-                return [one.to_json_dict()]
+                assert "TransactionUID" not in one
+                return [one.to_json_dict()], ""
             (values,) = json.loads(body)
             change = Dataset.from_json(values)
-            if not change.get("TransactionUID"):
-                raise Refused(400)
+            transaction = str(change.get("TransactionUID") or "")
             if (method, parts[2:]) == ("PUT", ["state"]):
-                self._change_state(one, str(change.TransactionUID), str(change.ProcedureStepState))
-            elif (method, len(parts)) == ("POST", 2):
+                if set(change.keys()) != {Tag("TransactionUID"), Tag("ProcedureStepState")}:
+                    raise Refused(400, "The Transaction UID is missing.")
+                return [], self._change_state(one, transaction, str(change.ProcedureStepState))
+            if (method, len(parts)) == ("POST", 2):
                 self._update(one, change, query)
-            else:
-                raise Refused(405)
-            return []
+                return [], ""
+            raise Refused(405)
 
     def _found(self, conditions: dict[str, list[str]]) -> list[Dataset]:
         del conditions["limit"]
@@ -103,50 +121,71 @@ class UpsServer:
             found = [each for each in found if code == [str(each[sequence].value[0].CodeValue)]]
         return found
 
-    def _owned(self, one: Dataset, transaction: str) -> None:
-        if one.ProcedureStepState != "IN PROGRESS":
-            raise Refused(409)
-        if self.owners[str(one.SOPInstanceUID)] != transaction:
-            raise Refused(400)
-
-    def _change_state(self, one: Dataset, transaction: str, state: str) -> None:
+    def _change_state(self, one: Dataset, transaction: str, state: str) -> str:
+        """Follow PS3.4 table CC.1.1-2. Return the warning if there is nothing left to do."""
+        uid, now = str(one.SOPInstanceUID), str(one.ProcedureStepState)
+        if not transaction:
+            raise Refused(400, "The Transaction UID is missing.")
+        # it cannot become SCHEDULED again (C303)
+        if state not in ("IN PROGRESS", *FINAL):
+            raise Refused(409, INCONSISTENT)
         if state == "IN PROGRESS":
-            if one.ProcedureStepState != "SCHEDULED":
-                raise Refused(409)
-            self.owners[str(one.SOPInstanceUID)] = transaction
+            # C302 or C300, also for the one who has claimed it
+            if now != "SCHEDULED":
+                raise Refused(409, INCONSISTENT)
+            self.owners[uid] = transaction
         else:
-            assert state in ("COMPLETED", "CANCELED")
-            self._owned(one, transaction)
+            # a step that nobody has claimed has no right one (C310)
+            if uid not in self.owners:
+                raise Refused(409, INCONSISTENT)
+            if self.owners[uid] != transaction:
+                raise Refused(400, "The Transaction UID is incorrect.")
+            if now == state:
+                return f"The UPS is already in the requested state of {state}."
+            if now in FINAL:
+                raise Refused(409, INCONSISTENT)
             self._check_final(one, state)
         one.ProcedureStepState = state
-        self.log.append((str(one.SOPInstanceUID), state))
+        self.log.append((uid, state))
+        if self.forgets and state in FINAL:
+            self.gone.add(uid)
+        return ""
 
     @staticmethod
     def _check_final(one: Dataset, state: str) -> None:
         """PS3.4 table CC.2.5-3, the column of final states."""
         performed = one.get("UnifiedProcedureStepPerformedProcedureSequence")
         if not performed:
-            raise Refused(409)
+            raise Refused(409, INCONSISTENT)
         for name in ("PerformedStationNameCodeSequence", "PerformedWorkitemCodeSequence", "OutputInformationSequence"):
             if name not in performed[0]:
-                raise Refused(409)
+                raise Refused(409, INCONSISTENT)
         if not (performed[0].PerformedProcedureStepStartDateTime and performed[0].PerformedProcedureStepEndDateTime):
-            raise Refused(409)
+            raise Refused(409, INCONSISTENT)
         if state == "CANCELED":
             (progress,) = one.ProcedureStepProgressInformationSequence
             if not (
                 progress.ProcedureStepCancellationDateTime and progress.ProcedureStepDiscontinuationReasonCodeSequence
             ):
-                raise Refused(409)
+                raise Refused(409, INCONSISTENT)
 
     def _update(self, one: Dataset, change: Dataset, query: str) -> None:
-        transaction = str(change.TransactionUID)
+        """Follow PS3.4 CC.2.6 and PS3.18 11.6.2: whoever may change a step depends on its state."""
+        uid, state, transaction = str(one.SOPInstanceUID), str(one.ProcedureStepState), str(change.TransactionUID)
+        if state in FINAL:
+            raise Refused(400, "The submitted request is inconsistent with the current state of the Workitem.")
+        if state == "SCHEDULED":
+            raise Refused(409, "The target URI did not reference a claimed Workitem.")
+        # servers read it there, or in the data set
         assert query == transaction
-        self._owned(one, transaction)
+        if self.owners[uid] != transaction:
+            raise Refused(400, "The target URI did not reference a claimed Workitem.")
         del change.TransactionUID
-        assert "ProcedureStepState" not in change
+        # table CC.2.5-3 does not allow them in N-SET
+        if {"SOPClassUID", "SOPInstanceUID", "ProcedureStepState"} & set(change.dir()):
+            raise Refused(400, INCONSISTENT)
         one.update(change)
-        self.log.append((str(one.SOPInstanceUID), "updated"))
+        self.log.append((uid, "updated"))
 
 
 @contextmanager
@@ -155,19 +194,29 @@ def ups_serving(server: UpsServer) -> Iterator[UpsServer]:
         def _serve(self) -> None:
             url = urlsplit(self.path)
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            assert self.headers["Accept"] == JSON
-            assert not body or self.headers["Content-Type"] == JSON
+            content: list[Any] = []
             try:
-                status, content = 200, server.answer(self.command, url.path, url.query, body)
+                if self.headers["Accept"] != JSON:
+                    raise Refused(406)
+                if body and self.headers["Content-Type"] != JSON:
+                    raise Refused(415)
+                content, warning = server.answer(self.command, url.path, url.query, body)
+                # a search without a match has no payload (PS3.18 11.9.3)
+                status = 204 if self.command == "GET" and not content else 200
             except Refused as error:
-                status, content = error.status, []
+                status, warning = error.status, error.warning
             if server.mute(self.command, url.path):
                 self.close_connection = True
                 return
-            data = json.dumps(content).encode()
+            data = json.dumps(content).encode() if content else b""
             self.send_response(status)
-            self.send_header("Content-Type", JSON)
-            self.send_header("Content-Length", str(len(data)))
+            if warning:
+                server.warnings.append(warning)
+                self.send_header("Warning", f"299 {server.url}: {warning}")
+            if status != 204:
+                self.send_header("Content-Length", str(len(data)))
+            if data:
+                self.send_header("Content-Type", JSON)
             self.end_headers()
             self.wfile.write(data)
 

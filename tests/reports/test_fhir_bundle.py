@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
-from dicom_films import IMAGE, SERIES, STUDY, detection_on, film
+from dicom_films import IMAGE, SERIES, STUDY, detection_on, film, without
 
 pytest.importorskip("fhir", reason="the extra fhir is not installed (make optional)")
 from fhir.resources.R4B.bundle import Bundle
@@ -16,13 +17,14 @@ from typer.testing import CliRunner
 from monai_ceph.errors import CephError
 from monai_ceph.reports import fhir_bundle as module
 from monai_ceph.reports.deidentify import deidentified, deidentified_detection
-from monai_ceph.reports.fhir_bundle import fhir_bundle, save_fhir
+from monai_ceph.reports.fhir_bundle import SignedVersion, fhir_bundle, save_fhir
 from monai_ceph.reports.fhir_reference import bundle_reference
 from monai_ceph.reports.loinc_codes import LOINC_CODES
 from monai_ceph.reports.measured_values import MEASUREMENT_CODES, UNITS
 from monai_ceph.reports.notes import NOTICE
 from monai_ceph.reports.object_settings import CEPHALOGRAM
 from monai_ceph.reports.report_content import Signature
+from monai_ceph.result import Detection
 
 SIGNATURE = Signature("Dr Grey", datetime(2026, 2, 3, tzinfo=timezone.utc))
 LOINC = {symbol: [code.value] for symbol, code in LOINC_CODES.items()}
@@ -104,13 +106,63 @@ def test_what_is_there_is_not_made_again(bundle: dict[str, Any]) -> None:
 def test_a_signed_report_takes_the_place_of_the_preliminary_one(bundle: dict[str, Any]) -> None:
     signed = fhir_bundle(detection_on(), film(), signature=SIGNATURE)
     (before,), (after,) = of_kind(bundle, "DiagnosticReport"), of_kind(signed, "DiagnosticReport")
-    assert after["identifier"] == before["identifier"]
+    # the second one is of this version
+    assert after["identifier"][:1] == before["identifier"]
     assert (after["status"], after["issued"]) == ("final", "2026-02-03T00:00:00+00:00")
     assert after["resultsInterpreter"] == [{"display": "Dr Grey"}]
     assert {each["status"] for each in of_kind(signed, "Observation")} == {"final"}
     assert {entry["request"]["method"] for entry in signed["entry"][1:]} == {"PUT"}
     # the study itself is never changed
     assert signed["entry"][0]["request"]["method"] == "POST"
+
+
+def moved(by: float) -> Detection:
+    """A detection whose A lies so many pixels elsewhere; NaN: not on the film. Its radii fix the intervals."""
+    found = detection_on()
+    radii = {"radius_90_px": 10.0, "radius_95_px": 12.0}
+    points = [
+        each.model_copy(update=radii | ({"x": each.x + by} if each.symbol == "A" else {})) for each in found.landmarks
+    ]
+    there = found.model_copy(update={"landmarks": tuple(points)})
+    return without(there, "A") if math.isnan(by) else there
+
+
+@pytest.mark.parametrize(
+    ("history", "status"),
+    [
+        ([0.0], "final"),
+        ([0.0, 0.0], "final"),
+        ([0.0, 9.0], "amended"),
+        # as it was at first: the version between was another
+        ([0.0, 9.0, 0.0], "amended"),
+        ([math.nan, 0.0], "final"),
+        ([0.0, math.nan], "entered-in-error"),
+        ([0.0, math.nan, 0.0], "amended"),
+        ([math.nan], "cancelled"),
+    ],
+)
+def test_the_status_of_an_observation_follows_from_its_versions(history: list[float], status: str) -> None:
+    """SNA depends on A, SNB does not."""
+    days = [Signature("Dr Grey", datetime(2026, 2, day + 1, tzinfo=timezone.utc)) for day in range(len(history))]
+    *earlier, last = [SignedVersion(moved(by), day) for by, day in zip(history, days, strict=True)]
+    made = fhir_bundle(last.detection, film(), signature=last.signature, preliminary=detection_on(), earlier=earlier)
+    Bundle.model_validate(made)
+    observations = {each["code"]["coding"][0]["code"]: each for each in of_kind(made, "Observation")}
+    assert (observations["SNA"]["status"], observations["SNB"]["status"]) == (status, "final")
+    (report,) = of_kind(made, "DiagnosticReport")
+    assert report["status"] == ("amended" if earlier else "final")
+    versions = [
+        of_kind(fhir_bundle(each.detection, film(), signature=each.signature), "DiagnosticReport")[0]["identifier"][1]
+        for each in (*earlier, last)
+    ]
+    assert report["identifier"][1] == versions[-1]
+    replaced = [each["valueReference"]["identifier"] for each in report.get("extension", [])]
+    assert replaced == versions[-2:-1]
+
+
+def test_a_draft_is_preliminary_whatever_was_signed_before(bundle: dict[str, Any]) -> None:
+    before = SignedVersion(moved(9.0), SIGNATURE)
+    assert fhir_bundle(detection_on(), film(), preliminary=detection_on(), earlier=[before]) == bundle
 
 
 def test_a_corrected_header_gives_another_report_that_names_the_first(tmp_path: Path) -> None:

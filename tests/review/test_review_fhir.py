@@ -91,7 +91,7 @@ def test_a_signed_film_takes_the_place_of_the_preliminary_report(
     wait_until(lambda: send(f"{film}/delivery").json["state"] == "sent", 30, "the bundle is sent")
     (report,) = server.of_kind("DiagnosticReport")
     assert (before["status"], report["status"]) == ("preliminary", "final")
-    assert report["identifier"] == before["identifier"]
+    assert report["identifier"][:1] == before["identifier"]
     assert report["resultsInterpreter"] == [{"display": "Dr. Example"}]
     observations = server.of_kind("Observation")
     assert {each["status"] for each in observations} == {"final"}
@@ -143,6 +143,7 @@ def test_an_old_version_never_comes_after_a_new_one(service: ReviewService, film
     assert command(service, films, url(server)) == (0, "1 of 1 signed films are confirmed\n")
     (report,) = server.of_kind("DiagnosticReport")
     assert report["resultsInterpreter"] == [{"display": "Dr. Second"}]
+    assert report["status"] == "amended"
     assert kept(service) == []
 
 
@@ -158,10 +159,39 @@ def test_what_is_not_measured_any_more_is_withdrawn(service: ReviewService, film
     sign(service, B=None)
     assert command(service, films, url(server))[0] == 0
     second = by_code(server)
-    assert [second[name]["status"] for name in ("SNA", "SNB", "ANSMe")] == ["cancelled", "entered-in-error", "final"]
+    # its interval follows from the size of the head, and that from all landmarks
+    assert [second[name]["status"] for name in ("SNA", "SNB", "ANSMe")] == ["cancelled", "entered-in-error", "amended"]
     (report,) = server.of_kind("DiagnosticReport")
-    final = [each for each in second.values() if each["status"] == "final"]
-    assert len(report["result"]) == len(final) < len(second)
+    there = [each for each in second.values() if each["status"] in ("final", "amended")]
+    assert len(report["result"]) == len(there) < len(second)
+
+
+def test_a_later_version_is_amended_and_names_the_one_before(
+    service: ReviewService, films: Path, server: FhirServer
+) -> None:
+    sign(service, "Dr. First")
+    assert command(service, films, url(server))[0] == 0
+    (first,) = server.of_kind("DiagnosticReport")
+    before = by_code(server)
+    sign(service, "Dr. Second", N=(40.0, 62.5))
+    assert command(service, films, url(server))[0] == 0
+    (second,) = server.of_kind("DiagnosticReport")
+    assert (first["status"], second["status"]) == ("final", "amended")
+    # the same report, but another version of it
+    assert first["identifier"][0] == second["identifier"][0]
+    assert first["identifier"][1] != second["identifier"][1]
+    (replaced,) = (each["valueReference"] for each in second["extension"])
+    assert replaced["identifier"] == first["identifier"][1]
+    assert replaced["display"] == f"the version that Dr. First signed on {first['issued']}"
+    after = by_code(server)
+    said = {name: [each.get(key) for key in ("valueQuantity", "component")] for name, each in before.items()}
+    changed = {
+        name for name, each in after.items() if [each.get(key) for key in ("valueQuantity", "component")] != said[name]
+    }
+    assert {"SNA", "SNB"} <= changed < set(after)
+    assert {name: each["status"] for name, each in after.items()} == {
+        name: "amended" if name in changed else "final" for name in after
+    }
 
 
 def test_the_fhir_target_of_a_node(service: ReviewService, films: Path, server: FhirServer, tmp_path: Path) -> None:
