@@ -10,7 +10,7 @@ import numpy as np
 
 from monai_ceph.inferers.error_model import ErrorModel
 from monai_ceph.inferers.evidence import APART, CLOSE, LEAST, NOISE, ShapeModel
-from monai_ceph.onnx_graph.geometry import Array, apply, constant, fit_similarity, inverse, loop
+from monai_ceph.onnx_graph.geometry import Array, apply, constant, fit_similarity, inverse, loop, product
 
 __all__ = ["GraphCertainty", "certainty", "expected_places"]
 
@@ -65,8 +65,8 @@ def certainty(
     evidence = ndx.stack([each.astype(ndx.float64) for each in columns], axis=1) + constant(model.shift)
     evidence = ndx.where(ndx.isnan(evidence), constant(0), evidence)
     found = ~ndx.any(ndx.isnan(points), axis=1)
-    sizes = constant(model.scales) * ndx.exp(evidence @ constant(model.slopes))
-    hidden = found & (model.hidden_bias + evidence @ constant(model.hidden_slopes) > 0)
+    sizes = constant(model.scales) * ndx.exp(product(evidence, constant(model.slopes)))
+    hidden = found & (model.hidden_bias + product(evidence, constant(model.hidden_slopes)) > 0)
     expected, deviations = expected_places(ndx.where(hidden[:, None], constant(np.nan), points), trust, model.shape)
     distance = _norm(points - expected)
     # a comparison with NaN is false: where nothing is expected, nothing is too far from it
@@ -90,7 +90,7 @@ def expected_places(points: Array, weights: Array, shape: ShapeModel) -> tuple[A
     covariance, middle = constant(shape.covariance), float(np.diag(shape.covariance).mean())
     among = covariance * seen[:, None] * seen[None, :] + constant(middle * np.eye(2 * count)) * (1 - seen)[None, :]
     precision = _inverse(among, shape.covariance, middle)
-    told = precision @ ndx.reshape(shifts, (2 * count,))
+    told = product(precision, ndx.reshape(shifts, (2 * count,)))
     # a known landmark has a part in this product, which its own block of the precision matrix takes out again
     diagonal = ndx.reshape(ndx.sum(precision * constant(np.eye(2 * count)), axis=1), (count, 2))
     pairs = np.kron(np.eye(count), [[0.0, 1.0], [1.0, 0.0]])
@@ -98,10 +98,10 @@ def expected_places(points: Array, weights: Array, shape: ShapeModel) -> tuple[A
     own = ndx.reshape(told, (count, 2))
     area = diagonal[:, 0] * diagonal[:, 1] - beside[:, 0] ** 2
     taken = (ndx.flip(diagonal, axis=1) * own - beside * ndx.flip(own, axis=1)) / area[:, None]
-    steps = ndx.where(known[:, None], shifts - taken, ndx.reshape(covariance @ told, (count, 2)))
+    steps = ndx.where(known[:, None], shifts - taken, ndx.reshape(product(covariance, told), (count, 2)))
     # the variance that is left: of a known landmark by its block, of another one by what the known ones tell of it
     of_known = ndx.sum(diagonal, axis=1) / area
-    explained = ndx.sum((covariance @ (precision * seen[:, None] * seen[None, :])) * covariance, axis=1)
+    explained = ndx.sum(product(covariance, precision * seen[:, None] * seen[None, :]) * covariance, axis=1)
     of_other = ndx.sum(ndx.reshape(constant(np.diag(shape.covariance)) - explained, (count, 2)), axis=1)
     size = ndx.sqrt(ndx.abs(matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0]))
     deviations = size * ndx.sqrt(ndx.where(known, of_known, of_other) / 2)
@@ -121,7 +121,7 @@ def _inverse(among: Array, covariance: np.ndarray, middle: float) -> Array:
     identity = np.eye(len(covariance))
 
     def step(_: Array, found: Array) -> tuple[Array, ...]:
-        return ndx.asarray(np.asarray(True)), found @ (constant(2 * identity) - among @ found)
+        return ndx.asarray(np.asarray(True)), product(found, constant(2 * identity) - product(among, found))
 
     (found,) = loop(step, constant(identity / largest), times=math.ceil(math.log2(largest / smallest)) + _LAST_STEPS)
     return found

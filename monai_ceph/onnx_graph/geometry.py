@@ -17,6 +17,7 @@ __all__ = [
     "fit_similarity",
     "inverse",
     "loop",
+    "product",
     "resize",
     "sample",
     "shrink",
@@ -49,6 +50,15 @@ def loop(body: Callable[..., tuple[Array, ...]], *initial: Array, times: int | N
     return [ndx.asarray(each) for each in values]
 
 
+def product(left: Array, right: Array) -> Array:
+    """Return the matrix product.
+
+    The operator of ndonnx builds a model for each product, which makes an export half as slow again, so that a runtime
+    may take arrays without elements; there are none here.
+    """
+    return ndx.asarray(op.matmul(left.unwrap_spox(), right.unwrap_spox()))
+
+
 def affine(linear: Array, shift: Array) -> Array:
     """Return a 3x3 map of (row, column, 1) from its (2, 2) and (2,) parts."""
     return ndx.concat([ndx.concat([linear, shift[:, None]], axis=1), constant([[0, 0, 1]])], axis=0)
@@ -56,14 +66,14 @@ def affine(linear: Array, shift: Array) -> Array:
 
 def apply(matrix: Array, points: Array) -> Array:
     """Map (N, 2) points, (row, column), by a 3x3 matrix."""
-    return points @ matrix[:2, :2].mT + matrix[:2, 2]
+    return product(points, matrix[:2, :2].mT) + matrix[:2, 2]
 
 
 def inverse(matrix: Array) -> Array:
     """Return the inverse of a 3x3 map."""
     a, b, c, d = matrix[0, 0], matrix[0, 1], matrix[1, 0], matrix[1, 1]
     linear = ndx.stack([ndx.stack([d, -b]), ndx.stack([-c, a])]) / (a * d - b * c)
-    return affine(linear, -(linear @ matrix[:2, 2]))
+    return affine(linear, -product(linear, matrix[:2, 2]))
 
 
 def fit_similarity(model: Array, found: Array, weights: Array) -> tuple[Array, Array]:
@@ -78,7 +88,7 @@ def fit_similarity(model: Array, found: Array, weights: Array) -> tuple[Array, A
     target = ndx.where(known[:, None], found, constant(0))
     share = ndx.where(known, weights, constant(0))
     share = share / ndx.sum(share)
-    source_mean, target_mean = share @ model, share @ target
+    source_mean, target_mean = product(share, model), product(share, target)
     source, target = model - source_mean, target - target_mean
     spread = ndx.sum(share * ndx.sum(source**2, axis=1))
     # rotation and scale are one complex factor; rows are the real part
@@ -87,7 +97,7 @@ def fit_similarity(model: Array, found: Array, weights: Array) -> tuple[Array, A
     linear = ndx.stack([ndx.stack([real, -imaginary]), ndx.stack([imaginary, real])])
     enough = ndx.sum(known.astype(ndx.int64)) >= 2
     apart = spread > 1e-24 * ndx.sum(share * ndx.sum(model**2, axis=1))
-    return affine(linear, target_mean - linear @ source_mean), enough & apart
+    return affine(linear, target_mean - product(linear, source_mean)), enough & apart
 
 
 def resize(film: Array, rows: Array | int, columns: Array | int) -> Array:
@@ -97,7 +107,7 @@ def resize(film: Array, rows: Array | int, columns: Array | int) -> Array:
     onnxruntime computes otherwise.
     """
     down, across = _area_weights(film.dynamic_shape[0], rows), _area_weights(film.dynamic_shape[1], columns)
-    return down @ film @ across.mT
+    return product(product(down, film), across.mT)
 
 
 def _area_weights(old: Array, new: Array | int) -> Array:

@@ -11,7 +11,17 @@ from monai.data import MetaTensor
 
 from monai_ceph.inferers.pose import HALF_WEIGHT_DISTANCE, REWEIGHTINGS, VIEWS, PoseFinder
 from monai_ceph.onnx_graph.decoding import mean_points
-from monai_ceph.onnx_graph.geometry import Array, apply, constant, fit_similarity, inverse, loop, sample, shrink
+from monai_ceph.onnx_graph.geometry import (
+    Array,
+    apply,
+    constant,
+    fit_similarity,
+    inverse,
+    loop,
+    product,
+    sample,
+    shrink,
+)
 from monai_ceph.onnx_graph.intensity import exposed_field, scaled
 from monai_ceph.onnx_graph.networks import GraphNetwork
 from monai_ceph.transforms import PoseFilm
@@ -73,7 +83,7 @@ def find_pose(film: Array, finder: PoseFinder, network: GraphNetwork) -> GraphPo
         points, peaks = mean_points(heatmaps, finder.to_landmarks)
         seen, matrix, valid = fit(frame, points, peaks)
         seen, matrix = ndx.where(valid, seen, constant(0)), ndx.where(valid, matrix, fallback)
-        found = (to_small[number, ...] @ matrix, apply(inverse(matrix), points), peaks)
+        found = (product(to_small[number, ...], matrix), apply(inverse(matrix), points), peaks)
         better = (number == 0) | (seen > evidence)
         best = tuple(ndx.where(better, new, old) for new, old in zip(found, best, strict=True))
         view, evidence = ndx.where(better, number, view), ndx.where(better, seen, evidence)
@@ -84,7 +94,7 @@ def find_pose(film: Array, finder: PoseFinder, network: GraphNetwork) -> GraphPo
     view, evidence, matrix, landmarks, peaks = loop(
         search, constant(0, np.int64), constant(0), *empty, times=len(VIEWS)
     )
-    to_film = whole @ matrix
+    to_film = product(whole, matrix)
     image = ndx.where(inverted[view], 1 - grey, grey)
     square = scaled(_cut(image, to_film, frame.size), finder.intensity)
     return GraphPose(square, view, evidence, landmarks, peaks, exposed_field(grey), to_film)
