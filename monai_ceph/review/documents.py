@@ -63,7 +63,7 @@ def signature_of(revision: StoredRevision) -> Signature | None:
 
 def scale_by(revision: StoredRevision) -> str | None:
     """Return who gave the film its scale in the review, None if nobody did."""
-    return None if revision.calibration is None else revision.calibration.by or revision.reviewer
+    return None if revision.calibration is None else revision.calibration.by
 
 
 def film_objects(
@@ -196,7 +196,7 @@ def _placed(revision: StoredRevision) -> str:
     placed: dict[str | None, list[str]] = {}
     for point in revision.points:
         if point.source == "human":
-            placed.setdefault(point.by or revision.reviewer, []).append(point.symbol)
+            placed.setdefault(point.by, []).append(point.symbol)
     sentences = [
         f"{'The reviewer' if name == revision.reviewer else name} placed or moved: {', '.join(symbols)}."
         for name, symbols in placed.items()

@@ -265,7 +265,7 @@ def _entries(detection: Detection, revision: StoredRevision) -> Iterator[dict[st
             "score": None if by_person else mark.score,
             "status": status,
             "source": point.source,
-            "observer": (point.by or revision.reviewer) if by_person else None,
+            "observer": point.by,
             "moved_from": point.moved_from,
             **{name: getattr(mark, name) for name in ("radius_90_px", "radius_90_mm")},
         }

@@ -151,6 +151,18 @@ class StoredRevision(Revision):
     recipe_sha256: str
     changes: tuple[str, ...]
 
+    @model_validator(mode="after")
+    def _with_names(self) -> StoredRevision:
+        """Name the person of each decision in a file of schema 1.0: who saved it."""
+        if self.schema_version != "1.0":
+            return self
+        points = (
+            point if point.source == "detected" else point.model_copy(update={"by": point.by or self.reviewer})
+            for point in self.points
+        )
+        line = self.calibration and self.calibration.model_copy(update={"by": self.calibration.by or self.reviewer})
+        return self.model_copy(update={"points": tuple(points), "calibration": line})
+
     def public(self) -> Revision:
         """Return what the page gets."""
         return Revision.model_validate({name: getattr(self, name) for name in Revision.model_fields})

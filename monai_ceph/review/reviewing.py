@@ -20,7 +20,6 @@ __all__ = [
     "checked",
     "first_revision",
     "moves",
-    "owned",
     "reviewed",
     "slug",
     "undecided",
@@ -44,14 +43,6 @@ def first_revision(detection: Detection, blind: bool = False) -> Revision:
     return Revision(revision=0, state="open", reviewer=None, saved_at=None, points=points)
 
 
-def owned(points: Sequence[Point], reviewer: str | None) -> tuple[Point, ...]:
-    """Return the points of a revision with the person of each; before 0.20, only a revision named one."""
-    return tuple(
-        point.model_copy(update={"by": reviewer}) if point.source != "detected" and point.by is None else point
-        for point in points
-    )
-
-
 def calibration_of(line: Calibration | None, before: Revision, reviewer: str) -> Calibration | None:
     """Return the known length of a new revision, with the name of the person who measured it.
 
@@ -63,7 +54,7 @@ def calibration_of(line: Calibration | None, before: Revision, reviewer: str) ->
     if line is None:
         return None
     known = before.calibration
-    by = known.by or before.reviewer if known is not None and known.line == line.line else reviewer
+    by = known.by if known is not None and known.line == line.line else reviewer
     return line.model_copy(update={"by": by})
 
 
@@ -87,7 +78,7 @@ def checked(
     """
     known = {mark.symbol: mark for mark in detection.landmarks}
     found: dict[str, Point] = {}
-    earlier = {point.symbol: point for point in owned(before.points, before.reviewer)}
+    earlier = {point.symbol: point for point in before.points}
 
     def by(point: Point) -> str | None:
         last = earlier.get(point.symbol)

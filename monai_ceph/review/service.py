@@ -22,7 +22,6 @@ from monai_ceph.review.reviewing import (
     checked,
     first_revision,
     moves,
-    owned,
     reviewed,
     slug,
     undecided,
@@ -131,10 +130,7 @@ class ReviewService:
             CephError: its file cannot be read, or belongs to another image.
         """
         newest = self._newest(film)
-        if newest is None:
-            return first_revision(film.detection, self.blind)
-        line = calibration_of(newest.calibration, newest, newest.reviewer or "")
-        return newest.public().model_copy(update={"points": owned(newest.points, newest.reviewer), "calibration": line})
+        return first_revision(film.detection, self.blind) if newest is None else newest.public()
 
     def _newest(self, film: ReviewFilm) -> StoredRevision | None:
         newest = self.store.newest(film.stem)

@@ -74,6 +74,18 @@ def test_what_is_saved_is_read(found: list[Point], line: Calibration | None, not
         assert faults(Path(folder)) == []
 
 
+def test_in_a_file_of_schema_1_0_every_decision_is_that_of_the_reviewer(store: RevisionStore) -> None:
+    moved = Point(symbol="S", x=1.5, y=2.5, source="human", moved_from=(1.0, 2.0))
+    found = Point(symbol="N", x=3.0, y=4.0, source="detected")
+    line = Calibration(x1=0, y1=0, x2=10, y2=0, mm=5)
+    store.add("film", revision(1, schema_version="1.0", points=(moved, found), calibration=line), "saved", [])
+    newest = store.newest("film")
+    assert newest is not None
+    assert newest.calibration is not None
+    assert [point.by for point in newest.points] == ["Dr. Example", None]
+    assert newest.calibration.by == "Dr. Example"
+
+
 def test_a_revision_is_never_replaced(store: RevisionStore) -> None:
     store.add("film", revision(1, "first"), "saved", [])
     with pytest.raises(Conflict) as caught:
