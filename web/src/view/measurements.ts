@@ -5,6 +5,8 @@ import type { FilmClass, Measured, Measurement } from "../types";
 import { h } from "./dom";
 
 const CLASSES = "Classes";
+/** of a row, as long as nobody saw it */
+const ROW_REM = 1.53;
 
 function number(value: number): string {
   return value.toFixed(1).replace("-", "\u2212");
@@ -21,7 +23,8 @@ interface Row {
 }
 
 export class MeasurementTable {
-  readonly element = h("table", { class: "measurements" });
+  // roles: the style gives rows a layout of their own, and with it a table would lose its meaning for screen readers
+  readonly element = h("table", { class: "measurements", role: "table" });
   private rows = new Map<string, Row>();
   private shape = "";
 
@@ -53,9 +56,13 @@ export class MeasurementTable {
     const groups = new Map<string, Measurement[]>();
     for (const one of measurements) groups.set(one.analysis, [...(groups.get(one.analysis) ?? []), one]);
     this.rows = new Map();
-    const group = (title: string, about: string | null, rows: HTMLElement[]) =>
-      h("tbody", {}, h("tr", {}, h("th", { colspan: heads.length, scope: "rowgroup", title: about }, title)), ...rows);
-    const wide = () => [h("td", { colspan: heads.length - 1, class: "reason" })];
+    const group = (title: string, about: string | null, rows: HTMLElement[]) => {
+      const name = h("th", { colspan: heads.length, scope: "rowgroup", role: "rowheader", title: about }, title);
+      const body = h("tbody", { role: "rowgroup" }, h("tr", { role: "row" }, name), ...rows);
+      body.style.containIntrinsicBlockSize = `auto ${(rows.length + 1) * ROW_REM}rem`;
+      return body;
+    };
+    const wide = () => [h("td", { role: "cell", colspan: heads.length - 1, class: "reason" })];
     const bodies = [...groups].map(([title, those]) =>
       group(
         title,
@@ -66,7 +73,7 @@ export class MeasurementTable {
               ? wide()
               : heads.slice(1).map((head) => {
                   const about = head === "norm" ? one.norm?.citation : null;
-                  return h("td", { class: head, title: about });
+                  return h("td", { role: "cell", class: head, title: about });
                 });
           return this.row(one.symbol, one.symbol, one.name, cells, { "data-measurement": one.symbol });
         }),
@@ -79,7 +86,9 @@ export class MeasurementTable {
       );
       bodies.push(group(CLASSES, about, rows));
     }
-    const head = h("thead", {}, h("tr", {}, ...heads.map((text) => h("th", { scope: "col" }, text))));
+    const names = heads.map((text) => h("th", { scope: "col", role: "columnheader" }, text));
+    const head = h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, ...names));
+    this.element.classList.toggle("normed", normed);
     this.element.replaceChildren(head, ...bodies);
   }
 
@@ -90,7 +99,8 @@ export class MeasurementTable {
     cells: HTMLTableCellElement[],
     attributes: Record<string, string>,
   ): HTMLElement {
-    const element = h("tr", attributes, h("th", { scope: "row", title }, text), ...cells);
+    const head = h("th", { scope: "row", role: "rowheader", title }, text);
+    const element = h("tr", { role: "row", ...attributes }, head, ...cells);
     this.rows.set(name, { element, cells });
     return element;
   }
