@@ -375,6 +375,7 @@ export class FilmPage {
     this.gone.abort();
     cancelAnimationFrame(this.frameAsked);
     this.loupe.destroy();
+    this.table.destroy();
     this.measuring.cancel();
     this.saver.stop();
     this.delivery.destroy();
