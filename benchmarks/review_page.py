@@ -6,18 +6,23 @@ server, opens the page, and prints
 - the time between frames while the worklist is scrolled, in turn with the page at rest and with a control: as many rows
   that are all there from the start, without any script. What the control shows is the machine and the browser. Also
   tasks over 50 ms, and frames in which a part of the list was empty;
-- the time from a move of the mouse until the measurements beside the film have changed: moves one by one, and a drag;
+- the time from a move of the mouse until a frame with other measurements beside the film is drawn, on this film and on
+  one of 20 megapixels: moves one by one, with their parts, and a drag. In turn with a control: moves until a frame with
+  another word is drawn, without a server. What the control shows is the machine and the browser;
 - seconds and clicks from a click on a film to FINAL when three points need a move, without the person's own time;
 - with ``--heatmap``, the seconds until the heatmaps are seen.
 
 Times are those of the wall. Processor time is given beside them, because it does not depend on the load: of the page's
-main thread, and of the server. It needs Chromium and the extras ``review`` and ``node-tests``.
+main thread, and of the server. The first line says how busy the machine was before; only an idle one gives figures to
+compare. It needs Chromium and the extras ``review`` and ``node-tests``.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import platform
+import random
 import statistics
 import sys
 import tempfile
@@ -27,18 +32,23 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "integration"))
+import numpy as np
 from dicom_films import detection_on
+from PIL import Image
 from review_browser import Page, Server, browsing, serving
 from selenium.webdriver import ActionChains
 
 from monai_ceph.datasets.phantom import draw_phantom, write_phantoms
 from monai_ceph.reports.json_result import save_json
+from monai_ceph.result import Detection
 
 SEED = 1
 PASSES, REST_S = 3, 4
 # pixels of the worklist, and of these in a second: a hard turn of the wheel
 DISTANCE, SPEED = 16000, 4000
-MOVES = 60
+# of each pass
+MOVES = 20
+LARGE = "large.png"
 LONG_MS = 50
 WATCH = """
 const seen = window.seen = { frames: [], long: [], empty: 0, stop: false };
@@ -81,16 +91,31 @@ for (let at = 0; at < arguments[0]; at++) {
 list.replaceWith(plain);
 """
 DRAGGED = """
-const seen = window.seen = { moves: [], answers: [] };
-document.addEventListener('pointermove', event => { if (event.buttons) seen.moves.push(event.timeStamp); }, true);
-// a frame later, which is when a person sees it
-const painted = () => requestAnimationFrame(() => {
-  const { port1, port2 } = new MessageChannel();
-  port1.onmessage = () => seen.answers.push(performance.now());
-  port2.postMessage(0);
-});
-new MutationObserver(painted).observe(
-  document.querySelector('.measured'), { childList: true, subtree: true, characterData: true });
+const seen = window.seen = { moves: [], changes: [], answers: [] };
+document.addEventListener('pointermove', event => { seen.moves.push(event.timeStamp); }, true);
+// when the frame is drawn, as near as a script can tell; the screen shows it a little later
+const changed = () => {
+  const change = performance.now();
+  requestAnimationFrame(() => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => { seen.changes.push(change); seen.answers.push(performance.now()); };
+    port2.postMessage(0);
+  });
+};
+const watch = element =>
+  new MutationObserver(changed).observe(element, { childList: true, subtree: true, characterData: true });
+// those in sight; the others follow later
+watch(document.querySelector('.measurements tbody'));
+// the control: a word that a move changes
+const word = document.querySelector('aside').appendChild(document.createElement('p'));
+watch(word);
+let moves = 0;
+document.addEventListener('pointermove', event => { if (!event.buttons) word.textContent = `${++moves}`; });
+"""
+# of the last move: when the page asked, and when it had the answer
+ASKED = """
+const [one] = performance.getEntriesByType('resource').filter(entry => entry.name.endsWith('/measure')).slice(-1);
+return [seen.moves[0], one?.startTime, one?.responseEnd, seen.changes.at(-1), seen.answers.at(-1)];
 """
 
 
@@ -108,6 +133,19 @@ def write_results(root: Path, films: int) -> None:
         name = f"film{number:04}.png"
         (root / "films" / name).hardlink_to(original)
         save_json(root / "results" / "json" / f"{name}.json", film.model_copy(update={"file": name}))
+    write_large(root, film, phantom.pixels)
+
+
+def write_large(root: Path, film: Detection, pixels: np.ndarray) -> None:
+    """Write the phantom again, twice as large, and with a black edge so that it has 20 megapixels."""
+    twice = np.kron(pixels, np.ones((2, 2), pixels.dtype))
+    rows, columns = twice.shape
+    large = np.pad(twice, ((0, max(0, 5000 - rows)), (0, max(0, 4000 - columns))))
+    Image.fromarray(large).save(root / "films" / LARGE, compress_level=1)
+    marks = tuple(_at(mark, 2 * mark.y + 0.5, 2 * mark.x + 0.5) for mark in film.landmarks)
+    rows, columns = large.shape
+    about = {"file": LARGE, "rows": rows, "columns": columns, "landmarks": marks}
+    save_json(root / "results" / "json" / f"{LARGE}.json", film.model_copy(update=about))
 
 
 def _at(mark: object, row: float, column: float) -> object:
@@ -125,6 +163,22 @@ def page_ms(page: Page) -> float:
     """Return the processor time of the page's main thread so far, in ms."""
     found = page.driver.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
     return 1000 * next(one["value"] for one in found if one["name"] == "TaskDuration")
+
+
+def machine() -> str:
+    """Return what the machine is, and how busy it is with other things."""
+    cpus = Path("/proc/cpuinfo").read_text().splitlines()
+    name = next((line.split(":")[1].strip() for line in cpus if line.startswith("model name")), platform.machine())
+
+    def busy() -> tuple[float, float]:
+        times = [float(one) for one in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+        return sum(times) - times[3] - times[4], sum(times)
+
+    before = busy()
+    time.sleep(REST_S)
+    used, whole = (after - one for after, one in zip(busy(), before, strict=True))
+    load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
+    return f"{os.cpu_count()} x {name}; {used / whole:.0%} busy with other things, load {load} (1, 5, 15 minutes)"
 
 
 def spread(values: list[float]) -> str:
@@ -168,41 +222,76 @@ def worklist(page: Page, films: int) -> None:
         page.wait(lambda: page.all(".film-row"), "the worklist")
 
 
-def drag(page: Page) -> None:
-    page.open("film0000")
-    page.settled()
-    x, y = page.middle('g[data-symbol="N"] .hit')
+class Mouse:
+    """A mouse as the browser has it; it moves from a place in the window."""
 
-    def mouse(kind: str, dx: int, dy: int) -> None:
-        what = {"type": kind, "x": x + dx, "y": y + dy, "button": "left", "buttons": 1, "clickCount": 1}
-        page.driver.execute_cdp_cmd("Input.dispatchMouseEvent", what)
+    def __init__(self, page: Page, selector: str, button: int = 0) -> None:
+        self._page, self._button = page, button
+        self._x, self._y = page.middle(selector)
 
-    page.driver.execute_script(DRAGGED)
-    mouse("mousePressed", 0, 0)
-    # the viewer looks at each frame whether something changed, also at rest
-    rest = page_ms(page)
-    time.sleep(REST_S)
-    rest = (page_ms(page) - rest) / REST_S
-    server, own, start = server_ms(page.server), page_ms(page), time.monotonic()
-    alone = []
+    def __call__(self, kind: str, dx: int, dy: int) -> None:
+        """Send an event at so many pixels from the place."""
+        what = {"type": kind, "x": self._x + dx, "y": self._y + dy, "buttons": self._button}
+        pressed = {"button": "left", "clickCount": 1} if self._button else {}
+        self._page.driver.execute_cdp_cmd("Input.dispatchMouseEvent", what | pressed)
+
+
+def moved(page: Page, mouse: Mouse) -> list[list[float]]:
+    """Move one by one. Return the times of each move, see ASKED."""
+    found = []
     for step in range(1, MOVES + 1):
-        page.driver.execute_script("seen.moves = []; seen.answers = []")
+        page.driver.execute_script("seen.moves = []; seen.changes = []; seen.answers = []")
         mouse("mouseMoved", step % 7, step % 5)
+        # to ask the page is work for it; and frames must not keep step with moves
+        time.sleep(random.uniform(0.1, 0.15))
         page.wait(lambda: page.driver.execute_script("return seen.answers.length"), "other measurements")
-        move, answer = page.driver.execute_script("return [seen.moves[0], seen.answers.at(-1)]")
-        alone.append(answer - move)
-    own = (page_ms(page) - own - rest * (time.monotonic() - start)) / MOVES
-    server = (server_ms(page.server) - server) / MOVES
-    quick = sum(one < LONG_MS for one in alone)
-    shares = f"{quick} of {MOVES} under {LONG_MS} ms; server {server:.1f} ms, page {own:.1f} ms each"
-    print(f"moves alone   {spread(alone)}; {shares}")
+        found.append(page.driver.execute_script(ASKED))
+    return found
+
+
+def drag(page: Page, film: str) -> None:
+    page.open(film)
+    page.settled()
+    page.driver.execute_script(DRAGGED)
+    alone, control = [], []
+    server = own = 0.0
+    for _ in range(PASSES):
+        still = Mouse(page, ".info")
+        control += moved(page, still)
+        mouse = Mouse(page, 'g[data-symbol="N"] .hit', 1)
+        mouse("mousePressed", 0, 0)
+        # the viewer looks at each frame whether something changed, also at rest
+        rest = page_ms(page)
+        time.sleep(REST_S)
+        rest = (page_ms(page) - rest) / REST_S
+        before, start = (server_ms(page.server), page_ms(page)), time.monotonic()
+        alone += moved(page, mouse)
+        server += server_ms(page.server) - before[0]
+        own += page_ms(page) - before[1] - rest * (time.monotonic() - start)
+        mouse("mouseReleased", 0, 0)
+        page.saved()
+    print(film)
+    print(f"  control     {spread([one[-1] - one[0] for one in control])}")
+    whole = [one[-1] - one[0] for one in alone]
+    quick = sum(one < LONG_MS for one in whole)
+    print(f"  move        {spread(whole)}; {quick} of {len(whole)} ({quick / len(whole):.0%}) under {LONG_MS} ms")
+    for at, name in enumerate(("until asked", "the server", "until written", "until drawn")):
+        print(f"  {name:<13}{spread([one[at + 1] - one[at] for one in alone])}")
+    print(f"  processor   server {server / len(whole):.1f} ms, page {own / len(whole):.1f} ms each")
+    hold(page)
+
+
+def hold(page: Page) -> None:
+    """Print how measurements follow in a drag."""
+    mouse = Mouse(page, 'g[data-symbol="N"] .hit', 1)
+    mouse("mousePressed", 0, 0)
     page.driver.execute_script("seen.moves = []; seen.answers = []")
-    for step in range(MOVES):
+    for step in range(1, MOVES + 1):
         mouse("mouseMoved", step, step % 9)
     page.wait(lambda: page.driver.execute_script("return seen.answers.at(-1) > seen.moves.at(-1)"), "the last answer")
     moves, answers = page.driver.execute_script("return [seen.moves, seen.answers]")
     print(
-        f"in a drag     {len(moves)} moves and {len(answers)} answers in {(moves[-1] - moves[0]) / 1000:.1f} s; "
+        f"  in a drag   {len(moves)} moves and {len(answers)} answers in {(moves[-1] - moves[0]) / 1000:.1f} s; "
         f"the last answer {answers[-1] - moves[-1]:.0f} ms after the last move"
     )
     mouse("mouseReleased", MOVES, 0)
@@ -242,17 +331,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--films", type=int, default=1000, help="at least 4")
     parser.add_argument("--heatmap", action="store_true")
+    parser.add_argument("--only-moves", action="store_true", help="leave out the worklist and the signing")
     options = parser.parse_args()
-    print("load          {:.1f}, {:.1f} and {:.1f} in the last 1, 5 and 15 minutes".format(*os.getloadavg()))
+    print(f"machine       {machine()}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_results(folder / "work", options.films)
         with serving(folder / "work") as server, browsing(folder / "profile") as driver:
             driver.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
             page = Page(driver, server)
-            worklist(page, options.films)
-            drag(page)
-            to_final(page)
+            if not options.only_moves:
+                worklist(page, options.films)
+            drag(page, "film0000")
+            drag(page, LARGE.removesuffix(".png"))
+            if not options.only_moves:
+                to_final(page)
             if options.heatmap:
                 heatmaps(page)
     print("load          {:.1f}, {:.1f} and {:.1f}".format(*os.getloadavg()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -31,6 +32,9 @@ __all__ = ["Measurement", "Places", "measure"]
 
 Places: TypeAlias = "Mapping[str, Sequence[float]] | np.ndarray"
 """Landmarks as (x, y) in source pixels: by symbol, or an array (19, 2) in the order of ``monai_ceph.landmarks``."""
+
+
+_ANGLES = np.array([definition.unit == "degree" for definition in DEFINITIONS])
 
 
 class Detected(Protocol):
@@ -230,28 +234,28 @@ def _values(face: Mapping[str, complex], sigma: Mapping[str, float]) -> tuple[li
     moved = {symbol: np.full(1 + 4 * len(face), point, dtype=np.complex128) for symbol, point in face.items()}
     for index, symbol in enumerate(face):
         moved[symbol][1 + 4 * index : 5 + 4 * index] += moves
-    sigmas = np.array([sigma[symbol] for symbol in face])
-    order = {symbol: index for index, symbol in enumerate(face)}
     whole = Face(moved)
-    values, deviations = [], []
-    for definition in DEFINITIONS:
-        if not face.keys() >= set(definition.landmarks):
-            values.append(math.nan)
-            deviations.append(math.nan)
-            continue
-        used = [order[symbol] for symbol in definition.landmarks]
-        # landmarks that coincide have no direction
-        with np.errstate(divide="ignore", invalid="ignore"):
-            result = definition.formula(whole)
-            pairs = result[1:].reshape(len(face), 2, 2)[used]
-            change = pairs[..., 0] - pairs[..., 1]
-        if definition.unit == "degree":
-            # the two values may be on both sides of a full turn
-            change = (change + 180) % 360 - 180
-        slopes = change / (2 * step)
-        values.append(float(result[0]))
-        deviations.append(float(np.sqrt((slopes**2 * sigmas[used, None] ** 2).sum())))
-    return values, deviations
+    known, used = _uses(tuple(face))
+    results = np.full((len(DEFINITIONS), 1 + 4 * len(face)), math.nan)
+    # landmarks that coincide have no direction
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for index in known:
+            results[index] = DEFINITIONS[index].formula(whole)
+        pairs = results[:, 1:].reshape(len(DEFINITIONS), len(face), 2, 2)
+        change = pairs[..., 0] - pairs[..., 1]
+    # the two values of an angle may be on both sides of a full turn
+    change[_ANGLES] = (change[_ANGLES] + 180) % 360 - 180
+    sigmas = np.array([sigma[symbol] for symbol in face])
+    # the error of a landmark that a formula does not use may not be known
+    squares = np.where(used[..., None], (change / (2 * step)) ** 2 * sigmas[:, None] ** 2, 0.0)
+    return results[:, 0].tolist(), np.sqrt(squares.sum(axis=(1, 2))).tolist()
+
+
+@lru_cache(maxsize=64)
+def _uses(symbols: tuple[str, ...]) -> tuple[list[int], np.ndarray]:
+    """Return the indices of the definitions that these landmarks are enough for, and (definitions, landmarks) uses."""
+    known = [index for index, definition in enumerate(DEFINITIONS) if set(symbols) >= set(definition.landmarks)]
+    return known, np.array([[symbol in definition.landmarks for symbol in symbols] for definition in DEFINITIONS])
 
 
 def _measurement(

@@ -52,6 +52,8 @@ class Face:
 
     def __init__(self, points: Mapping[str, complex | Point]) -> None:
         self._points = points
+        # most formulas use the same few lines
+        self._directions: dict[str, Point] = {}
 
     def __getitem__(self, symbol: str) -> Point:
         """Return the position of a landmark.
@@ -63,10 +65,12 @@ class Face:
 
     def direction(self, line: Line) -> Point:
         """Return the vector of a line from its start to its end; NaN if both coincide."""
-        if isinstance(line, str):
+        if not isinstance(line, str):
+            return np.where(line == 0, complex(np.nan, np.nan), line)
+        if line not in self._directions:
             start, end = line.split("-")
-            line = self[end] - self[start]
-        return np.where(line == 0, complex(np.nan, np.nan), line)
+            self._directions[line] = self.direction(self[end] - self[start])
+        return self._directions[line]
 
     def unit(self, line: Line) -> Point:
         """Return the vector of a line with the length 1."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -103,12 +104,19 @@ def plane_ends(plane: Plane, points: Points) -> tuple[tuple[float, float], tuple
     """
     if not {*plane.start, *plane.end} <= points.keys():
         return None
-    start, end = (np.mean([points[symbol] for symbol in place], axis=0) for place in (plane.start, plane.end))
-    way = end - start
-    if not way.any():
+    start, end = (_middle([points[symbol] for symbol in place]) for place in (plane.start, plane.end))
+    if start == end:
         return None
-    first, last = start - plane.before * way, end + plane.beyond * way
-    return (float(first[0]), float(first[1])), (float(last[0]), float(last[1]))
+    way = (end[0] - start[0], end[1] - start[1])
+    return (
+        (start[0] - plane.before * way[0], start[1] - plane.before * way[1]),
+        (end[0] + plane.beyond * way[0], end[1] + plane.beyond * way[1]),
+    )
+
+
+def _middle(places: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    # without NumPy, whose smallest arrays cost most of the time that a page has while a point moves
+    return float(sum(x for x, _ in places) / len(places)), float(sum(y for _, y in places) / len(places))
 
 
 def outline_points(outline: Outline, points: Points) -> list[tuple[tuple[float, float], ...]]:
@@ -127,10 +135,12 @@ def outline_points(outline: Outline, points: Points) -> list[tuple[tuple[float, 
         elif symbol not in outline.optional:
             parts.append([])
     lines = [part for part in parts if len(part) > 1]
-    return [_curve(line) if outline.curved else tuple(line) for line in lines]
+    return [_curve(tuple(line)) if outline.curved else tuple(line) for line in lines]
 
 
-def _curve(places: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+# while a point moves, the curves through other points stay
+@lru_cache(maxsize=64)
+def _curve(places: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
     """Return a centripetal Catmull-Rom spline through places, by Barry and Goldman's recursion.
 
     Centripetal ones make no loops between the places.

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import hmac
 import json
-from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, HTTPException, Path, Request, Response
-from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, RedirectResponse
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
+from pydantic_core import to_json
 
 from monai_ceph.errors import CephError, StoppedError
 from monai_ceph.landmarks import EXTRA_LANDMARKS, LANDMARKS
 from monai_ceph.review import READINGS
 from monai_ceph.review.films import ReviewFilm
+from monai_ceph.review.guard import Guard
 from monai_ceph.review.heatmaps import NotPossibleError
 from monai_ceph.review.hosts import Hosts
 from monai_ceph.review.models import Measured, Save, Sign
@@ -27,17 +28,10 @@ from monai_ceph.version import __version__
 
 __all__ = ["make_app"]
 
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; style-src 'self'; script-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
-_COOKIE = "monai-ceph-review"
+FilmId = Annotated[str, Path(max_length=64)]
 
 
-def _film_of(request: Request, film_id: Annotated[str, Path(max_length=64)]) -> ReviewFilm:
+def _film_of(request: Request, film_id: FilmId) -> ReviewFilm:
     try:
         film: ReviewFilm = request.app.state.service.film(film_id)
     except KeyError as error:
@@ -56,7 +50,6 @@ def make_app(service: ReviewService, token: str | None = None, hosts: Hosts | No
         token: that a browser must have; None: none is needed.
         hosts: names that requests may be sent to; None: only those of this machine for itself.
     """
-    allowed = hosts or Hosts()
     app = FastAPI(title="monai-ceph review", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     page = files("monai_ceph.review") / "page"
 
@@ -84,12 +77,7 @@ def make_app(service: ReviewService, token: str | None = None, hosts: Hosts | No
         film = service.film(request.path_params["film_id"])
         return JSONResponse({"detail": str(error), "current": service.current(film).model_dump(mode="json")}, 409)
 
-    @app.middleware("http")
-    async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        answer = _refusal(request, token, allowed) or await call_next(request)
-        for name, value in _HEADERS.items():
-            answer.headers.setdefault(name, value)
-        return answer
+    app.add_middleware(Guard, token=token, hosts=hosts or Hosts())
 
     @app.get("/", response_model=None)
     def index() -> Response:
@@ -151,9 +139,10 @@ def make_app(service: ReviewService, token: str | None = None, hosts: Hosts | No
         return Response(found.png, media_type="image/png", headers=headers)
 
     @app.post("/api/films/{film_id}/measure")
-    def measure(film: Film, body: Measured) -> Response:
-        # while a point moves, every millisecond counts: nothing here has to be made fit for JSON first
-        return JSONResponse(service.measure(film, body))
+    async def measure(request: Request, film_id: FilmId, body: Measured) -> Response:
+        # while a point moves, every millisecond counts: no thread is started, and nothing made fit for JSON first
+        film = service.films.unchanged(film_id) or await run_in_threadpool(_film_of, request, film_id)
+        return Response(to_json(service.measure(film, body)), media_type="application/json")
 
     @app.put("/api/films/{film_id}/review")
     def save(film: Film, body: Save) -> dict[str, Any]:
@@ -210,31 +199,3 @@ def make_app(service: ReviewService, token: str | None = None, hosts: Hosts | No
 def _not_blind(service: ReviewService) -> None:
     if service.blind:
         raise HTTPException(403, "a blind reader does not see this")
-
-
-def _refusal(request: Request, token: str | None, hosts: Hosts) -> Response | None:
-    """Return the answer to a request that may not go on, otherwise None."""
-    host = request.headers.get("host")
-    if not hosts.allows(host):
-        return PlainTextResponse("Invalid host header", 400)
-    if request.method not in ("GET", "HEAD"):
-        # a form of another site cannot send this header, and its scripts may not
-        if request.headers.get("x-monai-ceph") != "1":
-            return JSONResponse({"detail": "the header X-Monai-Ceph: 1 is missing"}, 403)
-        origin = request.headers.get("origin")
-        if origin is not None and not hosts.same_origin(origin, host):
-            return JSONResponse({"detail": "the request comes from a page of another origin"}, 403)
-    if request.headers.get("sec-fetch-site") == "cross-site" and request.url.path.startswith("/api/"):
-        return JSONResponse({"detail": "the request comes from a page of another origin"}, 403)
-    if token is None:
-        return None
-    given = request.query_params.get("token")
-    if given is not None and hmac.compare_digest(given.encode(), token.encode()):
-        # the token leaves the address bar, and with it the browser's history
-        answer = RedirectResponse(request.url.path, 303)
-        answer.set_cookie(_COOKIE, token, httponly=True, samesite="strict")
-        return answer
-    cookie = request.cookies.get(_COOKIE, "")
-    if hmac.compare_digest(cookie.encode(), token.encode()):
-        return None
-    return JSONResponse({"detail": "a token is needed: open the address that monai-ceph review printed"}, 401)

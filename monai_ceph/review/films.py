@@ -132,18 +132,25 @@ class ResultFilms:
     def get(self, film_id: str) -> ReviewFilm | None:
         """Return a film by its id, None if there is none. If its file did not change, no other is looked at."""
         with self._lock:
+            film = self.unchanged(film_id)
+        if film is None:
+            self.all()
             film = self._by_id.get(film_id)
-            if film is not None:
-                name = f"{film.stem}.json"
-                try:
-                    status = (self._folder / name).stat()
-                except OSError:
-                    status = None
-                known = self._known.get(name)
-                if status is not None and known is not None and known[0] == (status.st_mtime_ns, status.st_size):
-                    return film
-        self.all()
-        return self._by_id.get(film_id)
+        return film
+
+    def unchanged(self, film_id: str) -> ReviewFilm | None:
+        """Return a film whose file is as it was read, otherwise None. It reads no file and waits for nobody."""
+        film = self._by_id.get(film_id)
+        if film is None:
+            return None
+        name = f"{film.stem}.json"
+        try:
+            status = (self._folder / name).stat()
+        except OSError:
+            return None
+        # by its name again: another thread may be reading the folder
+        known = self._known.get(name)
+        return known[1] if known is not None and known[0] == (status.st_mtime_ns, status.st_size) else None
 
     def faulty(self) -> list[str]:
         """Return the names of files that are no results."""

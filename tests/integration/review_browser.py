@@ -163,6 +163,10 @@ class Page:
         self.click(".film-row")
         self.loaded()
 
+    def film_id(self) -> str:
+        """Return the id of the film that is shown."""
+        return str(self.driver.execute_script("return location.hash")).rsplit("/", 1)[1]
+
     def loaded(self) -> None:
         self.wait(lambda: self.driver.execute_script(ON_FILM, "S"), "the points are drawn")
 

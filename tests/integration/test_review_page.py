@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import operator
 import time
+import urllib.request
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -14,12 +18,18 @@ from selenium.webdriver import ActionChains, Chrome, Keys
 from selenium.webdriver.common.by import By
 
 pytestmark = needs_chromium
+DEAF = """
+const add = EventTarget.prototype.addEventListener;
+EventTarget.prototype.addEventListener = function (name, ...others) {
+  if (name !== 'pointerrawupdate') add.call(this, name, ...others);
+};
+"""
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     root = tmp_path_factory.mktemp("review") / "work"
-    write_results(root, 9, big=1, missing=0)
+    write_results(root, 11, big=1, missing=0)
     with serving(root) as server:
         yield server
 
@@ -82,6 +92,51 @@ def test_measurements_follow_the_point_while_it_moves(page: Page) -> None:
     page.saved()
 
 
+def shown_and_saved(page: Page, server: Server, film: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the measurements beside the film, and those of the saved points, as the page writes them."""
+    script = (
+        "return [...document.querySelectorAll('[data-measurement] .value')]"
+        ".map(cell => [cell.parentElement.dataset.measurement, cell.textContent])"
+    )
+    saved = {}
+    for one in get(f"{server.url}api/films/{film}")["measurements"]:
+        if one["value"] is not None:
+            number = f"{one['value']:.1f}".replace("-", "\N{MINUS SIGN}")
+            saved[one["symbol"]] = number + {"degree": "°", "percent": " %"}.get(one["unit"], f" {one['unit']}")
+    return dict(page.driver.execute_script(script)), saved
+
+
+def get(address: str) -> Any:
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address, timeout=60) as answer:
+        return json.load(answer)
+
+
+@pytest.mark.parametrize("raw", [True, False])
+def test_a_drag_ends_with_the_measurements_of_its_end(page: Page, server: Server, raw: bool) -> None:
+    """In sight and out of sight; also in a browser without events between frames, as Safari."""
+    name = "film009" if raw else "film010"
+    command = page.driver.execute_cdp_cmd
+    script = command("Page.addScriptToEvaluateOnNewDocument", {"source": "" if raw else DEAF})
+    try:
+        page.open(name)
+    finally:
+        command("Page.removeScriptToEvaluateOnNewDocument", script)
+    page.settled()
+    film = page.film_id()
+    before, _ = shown_and_saved(page, server, film)
+    drag = ActionChains(page.driver, duration=10).click_and_hold(page.hit("N"))
+    for step in range(1, 25):
+        drag.move_by_offset(3 if step % 4 else -5, 2 if step % 3 else -3)
+    drag.release().perform()
+    page.saved()
+
+    def alike() -> bool:
+        shown, saved = shown_and_saved(page, server, film)
+        return shown == saved != before
+
+    page.wait(alike, "the measurements of the end")
+
+
 def test_calibration_by_keys_alone_survives_a_reload(page: Page, server: Server) -> None:
     page.open("film004")
     page.keys("k", *[Keys.ARROW_LEFT] * 2, Keys.ENTER, *[Keys.ARROW_RIGHT] * 4, Keys.ENTER)
@@ -125,13 +180,18 @@ def test_a_killed_server_loses_nothing(page: Page, server: Server) -> None:
     page.open("film006")
     page.settled()
     ActionChains(page.driver).click_and_hold(page.hit("N")).move_by_offset(30, 0).perform()
+    film = page.film_id()
     server.kill()
-    ActionChains(page.driver).move_by_offset(10, 0).release().perform()
+    ActionChains(page.driver).move_by_offset(10, 0).perform()
+    page.wait(lambda: "Not measured: The server does not answer." in page.text(".measured"), "it is told")
+    ActionChains(page.driver).release().perform()
     page.wait(lambda: "trying again" in page.text("#saved"), "the trouble is told")
     assert "not saved" in page.text("#problem")
     page.keys(Keys.ARROW_RIGHT)
     server.start()
     page.saved()
+    page.wait(lambda: "Not measured" not in page.text(".measured"), "measured again")
+    page.wait(lambda: operator.eq(*shown_and_saved(page, server, film)), "the measurements of the end")
     kept = server.point("film006", "N")
     page.driver.refresh()
     page.loaded()

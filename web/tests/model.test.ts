@@ -2,7 +2,6 @@ import { describe, expect, it } from "vitest";
 import { inside, length, scaleOf } from "../src/model/geometry";
 import { dragged, drawn, greyTable, halved, pyramid } from "../src/model/grey";
 import { History } from "../src/model/history";
-import { Latest } from "../src/model/latest";
 import { patientText } from "../src/model/patient";
 import { counts, following, shown } from "../src/model/worklist";
 import type { FilmEntry } from "../src/types";
@@ -76,48 +75,6 @@ describe("history", () => {
     expect([history.value, history.undo(), history.redo(), history.value]).toEqual([0, false, true, 1]);
     history.push(9);
     expect([history.redo(), history.canUndo, history.canRedo]).toEqual([false, true, false]);
-  });
-});
-
-describe("latest", () => {
-  it("asks one question at a time, then the newest", async () => {
-    const asked: number[] = [];
-    const answers: number[] = [];
-    const release: (() => void)[] = [];
-    const latest = new Latest<number, number>(
-      (question) => {
-        asked.push(question);
-        return new Promise((resolve) =>
-          release.push(() => {
-            resolve(question);
-          }),
-        );
-      },
-      (answer) => answers.push(answer),
-      () => undefined,
-    );
-    for (const question of [1, 2, 3]) latest.put(question);
-    expect(asked).toEqual([1]);
-    release.shift()?.();
-    await new Promise((done) => setTimeout(done));
-    expect([asked, answers]).toEqual([[1, 3], [1]]);
-    latest.cancel();
-    release.shift()?.();
-    await new Promise((done) => setTimeout(done));
-    expect(answers).toEqual([1]);
-  });
-
-  it("goes on after a question that failed", async () => {
-    const said: unknown[] = [];
-    const latest = new Latest<number, number>(
-      (question) => (question === 1 ? Promise.reject(new Error("away")) : Promise.resolve(question)),
-      (answer) => said.push(answer),
-      () => said.push("failed"),
-    );
-    latest.put(1);
-    latest.put(2);
-    await new Promise((done) => setTimeout(done));
-    expect(said).toEqual(["failed", 2]);
   });
 });
 

@@ -34,3 +34,12 @@ export function say(text: string): void {
   const place = document.getElementById("said");
   if (place) place.textContent = text;
 }
+
+/** Wait for the next frame of the screen; a page that nobody sees has none. */
+export function nextFrame(): Promise<void> {
+  return new Promise((resolve) => {
+    requestAnimationFrame(() => {
+      resolve();
+    });
+  });
+}

@@ -1,6 +1,6 @@
 /** The page of one film: how the viewer, the panel, the points and the saver work together. */
 
-import { Conflict, api } from "../api";
+import { Conflict, Unreachable, api } from "../api";
 import { Editing } from "../model/editing";
 import { type Place, inside } from "../model/geometry";
 import { Latest } from "../model/latest";
@@ -13,7 +13,7 @@ import { ConflictPanel } from "./conflict";
 import { GreyControls, Layers } from "./controls";
 import { DeliveryPanel } from "./delivery";
 import { askName } from "./dialogs";
-import { say } from "./dom";
+import { nextFrame, say } from "./dom";
 import { PointEditor } from "./editor";
 import { type Frame, filmFrame } from "./frame";
 import { Heat } from "./heat";
@@ -62,6 +62,7 @@ export class FilmPage {
   private reviewer: string;
   private lines: Line[];
   private frameAsked = 0;
+  private looked: Place | null = null;
   private readonly gone = new AbortController();
 
   constructor(
@@ -88,15 +89,17 @@ export class FilmPage {
         this.tellSaving(state, revision);
       },
     );
-    this.measuring = new Latest(
-      (content) => api.measure(film.id, content),
-      (measured) => {
+    this.measuring = new Latest({
+      ask: (content) => api.measure(film.id, content),
+      answered: (measured) => {
         this.showMeasured(measured);
       },
-      (error) => {
+      failed: (error) => {
         this.frame.measured(`Not measured: ${text(error)}`);
+        return error instanceof Unreachable;
       },
-    );
+      pace: nextFrame,
+    });
     this.conflict = new ConflictPanel(terms, {
       resolved: (theirs, content) => {
         this.goOn(theirs, content);
@@ -168,7 +171,8 @@ export class FilmPage {
         else this.draw();
       },
       looked: (place) => {
-        this.loupe.show(this.view, place, this.editing.moving);
+        this.looked = place;
+        if (!this.editing.moving) this.magnify();
       },
     });
     this.overlay = new Overlay(this.view, terms, landmarks, this.heat, {
@@ -257,6 +261,11 @@ export class FilmPage {
     });
   }
 
+  private magnify(): void {
+    if (this.looked) this.loupe.show(this.view, this.looked, this.editing.moving);
+    this.looked = null;
+  }
+
   private draw(): void {
     cancelAnimationFrame(this.frameAsked);
     this.frameAsked = 0;
@@ -284,6 +293,7 @@ export class FilmPage {
       canRedo: this.editing.canRedo,
       calibrating: this.ruler.active,
     });
+    this.magnify();
   }
 
   private showMeasured(measured: Measured): void {
@@ -365,6 +375,7 @@ export class FilmPage {
     this.gone.abort();
     cancelAnimationFrame(this.frameAsked);
     this.loupe.destroy();
+    this.table.destroy();
     this.measuring.cancel();
     this.saver.stop();
     this.delivery.destroy();

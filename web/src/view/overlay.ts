@@ -46,10 +46,14 @@ export class Overlay {
   }
 
   private groups = new Map<string, SVGGElement>();
+  private onScreen: (place: Place) => Place = (place) => place;
+  private scale = 1;
 
   draw(scene: Scene | null = this.scene): void {
     this.scene = scene;
     if (!scene || !this.view.ready) return;
+    this.onScreen = this.view.projection();
+    this.scale = this.view.scale;
     this.heat.draw(this.view);
     this.drawLines(this.strokes(scene));
     const kept = new Set<string>();
@@ -80,14 +84,14 @@ export class Overlay {
       this.groups.set(term.symbol, group);
       this.marks.append(group);
     }
-    const { x, y } = this.view.toScreen(place);
+    const { x, y } = this.onScreen(place);
     const rival = scene.rivals.find((one) => one.difference.symbol === term.symbol);
     const names = ["mark", placed ? status : "ghost", scene.chosen === term.symbol ? "chosen" : ""];
     if (rival) names.push("mine", rival.side === "mine" ? "" : "left-out");
     put(group, { class: names.filter(Boolean).join(" "), transform: `translate(${x} ${y})` });
     const circle = group.querySelector(".radius");
     const shows = radius !== null && status !== "human" && scene.layers.has("circles");
-    if (circle) put(circle, { r: String(shows ? radius * this.view.scale : 0) });
+    if (circle) put(circle, { r: String(shows ? radius * this.scale : 0) });
     const text = group.querySelector("text");
     const named = scene.layers.has("names") || scene.chosen === term.symbol;
     if (text) write(text, named ? term.symbol + (placed ? "" : "?") : "");
@@ -108,7 +112,7 @@ export class Overlay {
     );
     const hit = group.querySelector(".hit");
     let offset: Place = { x: 0, y: 0 };
-    let start: Place | null = null;
+    let last: Place | null = null;
     const at = (event: PointerEvent): Place => {
       const box = this.view.viewer.canvas.getBoundingClientRect();
       return { x: event.clientX - box.left, y: event.clientY - box.top };
@@ -116,31 +120,39 @@ export class Overlay {
     const listen = (name: string, handler: (event: PointerEvent) => void) => {
       hit?.addEventListener(name, handler as EventListener);
     };
+    const follow = (event: PointerEvent) => {
+      const place = at(event);
+      if (this.held !== symbol || !last || (place.x === last.x && place.y === last.y)) return;
+      last = place;
+      const { width, height } = this.view.film;
+      this.dragging.moved(
+        symbol,
+        inside(this.view.toFilm({ x: place.x + offset.x, y: place.y + offset.y }), width, height),
+      );
+    };
     listen("pointerdown", (event) => {
       if (event.button !== 0) return;
       event.stopPropagation();
       event.preventDefault();
       hit?.setPointerCapture(event.pointerId);
       const matrix = group.getCTM();
-      start = at(event);
-      offset = { x: (matrix?.e ?? start.x) - start.x, y: (matrix?.f ?? start.y) - start.y };
+      last = at(event);
+      offset = { x: (matrix?.e ?? last.x) - last.x, y: (matrix?.f ?? last.y) - last.y };
       this.held = symbol;
       this.dragging.began(symbol);
+      // browsers hold back other moves until the next frame, half a frame on average; not all know this kind
+      hit?.addEventListener(RAW, follow as EventListener);
     });
     listen("pointermove", (event) => {
-      if (this.held !== symbol || !start) return;
+      if (this.held !== symbol) return;
       event.stopPropagation();
-      const place = at(event);
-      const { width, height } = this.view.film;
-      this.dragging.moved(
-        symbol,
-        inside(this.view.toFilm({ x: place.x + offset.x, y: place.y + offset.y }), width, height),
-      );
+      follow(event);
     });
     const end = (event: PointerEvent) => {
       if (this.held !== symbol) return;
       event.stopPropagation();
-      this.held = start = null;
+      this.held = last = null;
+      hit?.removeEventListener(RAW, follow as EventListener);
       this.dragging.ended(symbol);
     };
     listen("pointerup", end);
@@ -153,9 +165,9 @@ export class Overlay {
     for (const { difference, side } of rivals) {
       const { symbol, mine, theirs } = difference;
       if (theirs?.x == null || theirs.y === null) continue;
-      const { x, y } = this.view.toScreen({ x: theirs.x, y: theirs.y });
+      const { x, y } = this.onScreen({ x: theirs.x, y: theirs.y });
       if (mine?.x != null && mine.y !== null) {
-        const from = this.view.toScreen({ x: mine.x, y: mine.y });
+        const from = this.onScreen({ x: mine.x, y: mine.y });
         result.push(svg("path", { class: "between", d: `M${from.x} ${from.y}L${x} ${y}` }));
       }
       const name = `rival${side === "theirs" ? "" : " left-out"}`;
@@ -188,7 +200,7 @@ export class Overlay {
     const path = (places: Place[], closed: boolean) =>
       places
         .map((place, index) => {
-          const { x, y } = this.view.toScreen(place);
+          const { x, y } = this.onScreen(place);
           return `${index ? "L" : "M"}${x.toFixed(2)} ${y.toFixed(2)}`;
         })
         .join("") + (closed ? "Z" : "");
@@ -213,7 +225,7 @@ export class Overlay {
         : [];
     if (ruler.length) result.push({ ...ruled, d: path(ruler, false), transform: "" });
     for (const end of [...ruler, ...(scene.cursor ? [scene.cursor] : [])]) {
-      const { x, y } = this.view.toScreen(end);
+      const { x, y } = this.onScreen(end);
       result.push({ ...ruled, d: CROSS, transform: `translate(${x} ${y})` });
     }
     return result;
@@ -240,5 +252,6 @@ function write(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }
 
+const RAW = "pointerrawupdate";
 const CROSS = "M-7 0H-2M2 0H7M0 -7V-2M0 2V7";
 const DIAMOND = "M0 -9L9 0L0 9L-9 0Z";
