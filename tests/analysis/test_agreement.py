@@ -31,6 +31,12 @@ def test_icc_leaves_out_films_that_one_reader_lacks() -> None:
     assert math.isnan(intraclass_correlation(np.ones((4, 2))))
 
 
+def test_icc_needs_two_films_and_two_readers() -> None:
+    # (1, 1), (2, 2) in tenths: no difference between readers
+    assert intraclass_correlation(np.array([[0.1, 0.1], [0.2, 0.2]])) == pytest.approx(1)
+    assert math.isnan(intraclass_correlation(np.array([[1.0], [2.0], [3.0]])))
+
+
 def test_dahlberg() -> None:
     # differences 3, -4, 0: sqrt(25 / 6)
     assert dahlberg_error(np.array([3.0, -4, math.nan, 0])) == pytest.approx(math.sqrt(25 / 6))

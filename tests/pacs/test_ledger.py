@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import threading
 import time
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,33 @@ def test_the_way_of_a_film(ledger: NodeLedger) -> None:
     assert events(ledger) == ["received", "detected", "sent", "sent", "sent", "done"]
     detected = list(ledger.audit_rows())[1]
     assert (detected["weights_sha256"], detected["notes"]) == ("ab", ["a warning"])
+
+
+def test_the_audit_has_everything_of_a_film(ledger: NodeLedger) -> None:
+    begun = datetime.now(timezone.utc)
+    film = received(ledger)
+    ledger.detected(film, "done", [("a", SR)], MODEL, ["a warning"])
+    (delivery,) = ledger.due("a", 9)
+    ledger.postpone(delivery, "out of resources", 0)
+    (delivery,) = ledger.due("a", 9)
+    ledger.sent(delivery, "status 0000")
+    ended = datetime.now(timezone.utc)
+    rows = list(ledger.audit_rows())
+    times = [datetime.fromisoformat(row.pop("time")) for row in rows]
+    about = {"kind": "sr", "object": "2.25.1", "target": "a"}
+    hashes = {"weights_sha256": "ab", "recipe_sha256": "cd"}
+    assert rows == [
+        {"id": 1, "event": "received", "uid": "1.2", "sender": "SENDER", "bytes": 10, "key": "key"},
+        {
+            **{"id": 2, "event": "detected", "uid": "1.2", "outcome": "done", "objects": ["2.25.1"]},
+            **{"notes": ["a warning"], "model": "test 1", "software": "test 1", **hashes},
+        },
+        {"id": 3, "event": "sent", "uid": "1.2", "answer": "status 0000", **about},
+        {"id": 4, "event": "done", "uid": "1.2"},
+    ]
+    # to the millisecond
+    assert begun - timedelta(milliseconds=1) <= times[0] <= times[-1] <= ended
+    assert {time.utcoffset() for time in times} == {timedelta(0)}
 
 
 def test_the_film_that_has_waited_longest_is_next(ledger: NodeLedger) -> None:
