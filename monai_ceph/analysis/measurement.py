@@ -246,7 +246,7 @@ def _values(face: Mapping[str, complex], sigma: Mapping[str, float]) -> tuple[li
     # the two values of an angle may be on both sides of a full turn
     change[_ANGLES] = (change[_ANGLES] + 180) % 360 - 180
     sigmas = np.array([sigma[symbol] for symbol in face])
-    # the error of a landmark that a formula does not use may not be known
+    # a landmark without a known error must not make NaN of a measurement that does not use it
     squares = np.where(used[..., None], (change / (2 * step)) ** 2 * sigmas[:, None] ** 2, 0.0)
     return results[:, 0].tolist(), np.sqrt(squares.sum(axis=(1, 2))).tolist()
 

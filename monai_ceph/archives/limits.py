@@ -25,8 +25,7 @@ from monai_ceph.archives.tls import client_context
 __all__ = ["LimitedSession", "TooLargeError"]
 
 _CHUNK = 4096
-_MEBIBYTE = 2**20
-_LARGEST_TEXT = 32 * _MEBIBYTE
+_LARGEST_TEXT = 32 * 2**20
 _HEAD = 4096
 # far below any network that carries films, and far above a server that only keeps its connection alive
 _BYTES_PER_SECOND = 4096
@@ -176,7 +175,7 @@ def _check_deflated(content: bytes, limit: float) -> None:
     begin = start + 16 + int.from_bytes(content[start + 12 : start + 16], "little")
     inflater, size, data = zlib.decompressobj(-zlib.MAX_WBITS), 0, content[begin:]
     with suppress(zlib.error):  # it is reported once it is read as a film
-        while data and (part := inflater.decompress(data, _MEBIBYTE)):
+        while data and (part := inflater.decompress(data, 2**20)):
             size, data = size + len(part), inflater.unconsumed_tail
             if size > limit:
                 raise TooLargeError(f"a film of more than {limit / 2**20:g} MB")

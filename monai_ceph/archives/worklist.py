@@ -72,7 +72,7 @@ class Worklist:
         """Return a work item.
 
         Raises:
-            GoneError: there is none with this UID.
+            GoneError: the server does not have it, or not any more.
         """
         answers = self._answer("GET", f"/workitems/{uid}")
         if len(answers) != 1:

@@ -53,8 +53,8 @@ def loop(body: Callable[..., tuple[Array, ...]], *initial: Array, times: int | N
 def product(left: Array, right: Array) -> Array:
     """Return the matrix product.
 
-    The operator of ndonnx builds a model for each product, which makes an export half as slow again, so that a runtime
-    may take arrays without elements; there are none here.
+    ndonnx's own operator builds a model for each product, so that onnxruntime takes arrays without elements. There are
+    none here, and it takes as long as the rest of the graph.
     """
     return ndx.asarray(op.matmul(left.unwrap_spox(), right.unwrap_spox()))
 

@@ -89,7 +89,7 @@ class Places:
             cause = None
             if held >= self.most:
                 cause = "too many associations (accept.max_associations)"
-            elif sum(str(each.requestor.address) == address for each in self._associations) >= self._per_address:
+            elif self._by_address()[address] >= self._per_address:
                 cause = "too many associations from this address (accept.max_per_address)"
             elif held >= self.most - self._reserved and not self._known(title):
                 cause = "the last places are for senders of which the node has films (accept.reserved)"
@@ -117,8 +117,11 @@ class Places:
         """Return the addresses that get no further association, and how many they have."""
         with self._lock:
             self._forget_ended()
-            held = Counter(str(each.requestor.address) for each in self._associations)
+            held = self._by_address()
         return {address: count for address, count in held.items() if count >= self._per_address}
+
+    def _by_address(self) -> Counter[str]:
+        return Counter(str(each.requestor.address) for each in self._associations)
 
     def waiting(self) -> int:
         """Return the number of connections without an association."""

@@ -17,7 +17,7 @@ from pydicom.uid import generate_uid
 
 from monai_ceph.archives.config import WorklistConfig
 from monai_ceph.archives.query import Source, cause_of
-from monai_ceph.archives.worklist import GoneError, RefusedError, Worklist
+from monai_ceph.archives.worklist import GoneError, RefusedError, StepState, Worklist
 from monai_ceph.errors import CephError, StoppedError
 from monai_ceph.pacs.ledger import NodeLedger
 from monai_ceph.pacs.logs import log
@@ -147,15 +147,7 @@ class WorklistLoop:
             self._next_step(claim)
         except GoneError as error:
             # such as one that ended, although the answer was lost, and that the server keeps no longer
-            self._claims.put(claim, stage="ended")
-            gone: dict[str, Any] = {
-                "workitem": claim.uid,
-                "worklist": self._config.name,
-                "state": "unknown",
-                "reasons": [str(error)],
-            }
-            self._ledger.audit("work item ended", **gone)
-            log("work item ended", warning=True, **gone)
+            self._end(claim, "unknown", [str(error)])
 
     def _next_step(self, claim: Claim) -> None:
         if claim.stage == "claiming":
@@ -214,20 +206,26 @@ class WorklistLoop:
         made = [each for found in claim.images for each in self._claims.products(found.uid)]
         scheduled = self._worklist.retrieve(claim.uid)
         step = finished_step(scheduled, self._targets, claim.begun, _now(), made, reasons)
-        state: str = "CANCELED" if reasons else "COMPLETED"
+        final: StepState = "CANCELED" if reasons else "COMPLETED"
+        state: str = final
         try:
             self._worklist.update(claim.uid, claim.transaction, step)
-            self._worklist.change_state(claim.uid, claim.transaction, "CANCELED" if reasons else "COMPLETED")
+            self._worklist.change_state(claim.uid, claim.transaction, final)
         except RefusedError as error:
             # the answer to an earlier report may have been lost
             state = str(value(self._worklist.retrieve(claim.uid), "ProcedureStepState"))
             if state == "IN PROGRESS":
                 raise
             log("work item was ended already", workitem=claim.uid, state=state, answer=str(error))
+        self._end(claim, state, reasons)
+
+    def _end(self, claim: Claim, state: str, reasons: list[str]) -> None:
+        """Record that a work item needs nothing more here."""
         self._claims.put(claim, stage="ended")
-        outcome: dict[str, Any] = {"state": state, "reasons": reasons}
-        self._ledger.audit("work item ended", workitem=claim.uid, worklist=self._config.name, **outcome)
-        log("work item ended", workitem=claim.uid, worklist=self._config.name, **outcome)
+        outcome: dict[str, Any] = {"workitem": claim.uid, "worklist": self._config.name}
+        outcome |= {"state": state, "reasons": reasons}
+        self._ledger.audit("work item ended", **outcome)
+        log("work item ended", warning=state == "unknown", **outcome)
 
 
 def _inputs(step: Dataset) -> tuple[tuple[str, str, str], ...]:
