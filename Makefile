@@ -135,7 +135,7 @@ $(VENV)/.docs: $(VENV)/.installed
 	@touch $@
 
 # the smaller lock takes its versions from the larger one
-EXTRAS := label ray s3-tests onnx pacs fhir node-tests viewer-tests pretrained docs report review
+EXTRAS := label ray s3-tests onnx openvino pacs fhir node-tests viewer-tests pretrained docs report review
 LOCK := pip compile pyproject.toml --universal --python-version 3.10 --generate-hashes --no-header --no-annotate --quiet \
 	--override requirements/no-torch.txt --upgrade --extra dev
 lock: setup

@@ -172,8 +172,10 @@ class CephalogramDetector:
         self.device = config.get_parsed_content("device")
         self.network = config.get_parsed_content("network")
         self.inferer = config.get_parsed_content("inferer")
-        for network in (self.network, self.inferer.global_network, self.inferer.context_network):
-            fold(network)
+        runtime, ranges = config.get_parsed_content("runtime"), config.get_parsed_content("activation_ranges") or {}
+        networks = (self.inferer.global_network, self.network, self.inferer.context_network)
+        for stage, network in zip(weights.STAGES, networks, strict=True):
+            fold(network, runtime, ranges.get(stage))
         self._frame = Compose(config.get_parsed_content("frame_transforms"))
         self._decode = config.get_parsed_content("decoder")
         self.identity = _with_profile(model_identity(config), self.profile)

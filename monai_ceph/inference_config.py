@@ -86,7 +86,9 @@ def inference_config(overlays: Sequence[str | Path] = (), overrides: dict[str, A
 def _recipe_sha256(config: ConfigParser) -> str:
     recipe = {key: value for key, value in config.get().items() if key not in _NOT_IN_RECIPE}
     # the value on this device: bfloat16 and single precision give different results
-    recipe["mixed_precision"] = config.get_parsed_content("mixed_precision")
+    by_torch = config.get_parsed_content("runtime") == "torch"
+    recipe["mixed_precision"] = by_torch and config.get_parsed_content("mixed_precision")
+    recipe["activation_ranges"] = None if by_torch else config.get_parsed_content("activation_ranges")
     # its values, not where they are: they decide which landmarks are uncertain or missing
     recipe["error_model"] = config.get_parsed_content("error_model")
     return hashlib.sha256(json.dumps(recipe, sort_keys=True, default=str).encode()).hexdigest()

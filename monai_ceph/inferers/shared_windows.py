@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from monai_ceph.inferers.windows import Network, WindowInferer, Windows
 from monai_ceph.networks import PaddedNetwork
+from monai_ceph.networks.openvino_unet import OpenVinoUNet
 
 __all__ = ["SharedWindowsInferer"]
 
@@ -73,6 +74,16 @@ class SharedWindowsInferer(WindowInferer):
         height, width = rows.stop - rows.start + reach, columns.stop - columns.start + reach
         corners = [(rows.start + reach - shift, columns.start + reach - shift) for shift in self.shifts]
         inputs = torch.stack([film[:, row : row + height, column : column + width] for row, column in corners])
+        if isinstance(network, PaddedNetwork) and isinstance(network.unet, OpenVinoUNet):
+            for shift, each in zip(self.shifts, inputs, strict=True):
+                places = [
+                    (channel, _moved(part_rows, shift - rows.start), _moved(part_columns, shift - columns.start))
+                    for channel, part_rows, part_columns, _ in parts
+                ]
+                found = network.unet.probabilities(network.padded(each[None]), places)
+                for (channel, _, _, in_window), probability in zip(parts, found, strict=True):
+                    heatmaps[channel][in_window] += probability
+            return heatmaps / len(self.shifts)
         run = network.as_computed if isinstance(network, PaddedNetwork) else network
         batch_size = max(1, _PIXELS_PER_BATCH // (height * width))
         for first in range(0, len(self.shifts), batch_size):

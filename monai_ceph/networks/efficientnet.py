@@ -191,10 +191,13 @@ class EfficientNetHeatmapUNet(PaddedNetwork):
             module.requires_grad_(False)
 
     def _frozen(self) -> list[nn.Module]:
+        # in inference, something else may compute instead of the layers
+        if not self.frozen_stem or not isinstance(self.unet, FlexibleUNet):
+            return []
         # do not store these layers: training on several GPUs replaces normalisations by synchronised ones
         encoder = self.unet.get_submodule("encoder")
         assert isinstance(encoder, EfficientNetLite0Encoder)
-        return encoder.stem() if self.frozen_stem else []
+        return encoder.stem()
 
     def train(self, mode: bool = True) -> EfficientNetHeatmapUNet:
         """Switch to training mode; frozen layers keep their statistics."""

@@ -1,4 +1,4 @@
-"""Fold batch normalisations into the convolutions before them, for inference.
+"""Prepare networks for inference: fold batch normalisations into convolutions, and choose what computes them.
 
 With fixed statistics, a batch normalisation is a factor and an offset per channel, which the convolution before it can
 apply itself (Jacob et al. 2018, Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
@@ -15,33 +15,59 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from monai_ceph.errors import CephError
 from monai_ceph.networks.unet import PaddedNetwork
 
 if TYPE_CHECKING:
     from ignite.engine import Engine
 
-__all__ = ["FoldNetworks", "fold"]
+    from monai_ceph.networks.quantization import ActivationRanges
+
+__all__ = ["RUNTIMES", "FoldNetworks", "fold"]
+
+RUNTIMES = ("torch", "openvino")
+"""What can compute the networks."""
 
 _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 # relative to the largest logit: rounding in single precision, or TF32 on a GPU, may change the logits by this much
 _TOLERANCE = 0.01
 
 
-def fold(network: nn.Module | None) -> dict[PaddedNetwork, nn.Module]:
+def fold(
+    network: nn.Module | None, runtime: str = "torch", ranges: ActivationRanges | None = None
+) -> dict[PaddedNetwork, nn.Module]:
     """Put a module into evaluation mode, and fold the batch normalisations of every :class:`PaddedNetwork` in it.
 
     With mixed precision, the weights of the convolutions become bfloat16, so that no call converts them. A network
     whose logits would change, because another layer also uses the output of a convolution, stays unfolded. A folded
     network has a different state dictionary. None is accepted, and nothing happens.
 
+    Args:
+        network: what is prepared, in place.
+        runtime: ``openvino`` also replaces each ``unet`` by a :class:`~monai_ceph.networks.openvino_unet.OpenVinoUNet`.
+            It ignores mixed precision.
+        ranges: of the layers that OpenVINO computes in 8-bit integers; None: in single precision.
+
     Returns:
-        The folded networks, each with its ``unet`` from before.
+        The networks that were changed, each with its ``unet`` from before.
+
+    Raises:
+        CephError: if the runtime is unknown, or cannot compute the network.
     """
+    if runtime not in RUNTIMES:
+        raise CephError(f"runtime must be {' or '.join(RUNTIMES)}, got {runtime!r}")
     before: dict[PaddedNetwork, nn.Module] = {}
     if network is None:
         return before
     for each in list(network.eval().modules()):
-        if isinstance(each, PaddedNetwork) and (folded := _folded(each)) is not None:
+        if not isinstance(each, PaddedNetwork):
+            continue
+        folded = _folded(each, each.mixed_precision and runtime == "torch")
+        if runtime == "openvino":
+            from monai_ceph.networks.openvino_unet import OpenVinoUNet
+
+            folded = OpenVinoUNet(each.unet if folded is None else folded, ranges)
+        if folded is not None:
             before[each], each.unet = each.unet, folded
     return before
 
@@ -51,10 +77,22 @@ class FoldNetworks:
 
     Args:
         networks: modules to fold; None is skipped.
+        runtime: see :func:`fold`.
+        ranges: for each of ``networks``, see :func:`fold`; nothing: of none.
+
+    Raises:
+        ValueError: if there are more or fewer ranges than networks.
     """
 
-    def __init__(self, networks: Sequence[nn.Module | None]) -> None:
-        self._networks = networks
+    def __init__(
+        self,
+        networks: Sequence[nn.Module | None],
+        runtime: str = "torch",
+        ranges: Sequence[ActivationRanges | None] = (),
+    ) -> None:
+        if ranges and len(ranges) != len(networks):
+            raise ValueError(f"{len(ranges)} ranges for {len(networks)} networks")
+        self._networks, self._runtime, self._ranges = networks, runtime, ranges or (None,) * len(networks)
         self._before: dict[PaddedNetwork, nn.Module] = {}
 
     def attach(self, engine: Engine) -> None:
@@ -67,8 +105,8 @@ class FoldNetworks:
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._restore_and_raise)
 
     def _fold(self) -> None:
-        for network in self._networks:
-            self._before |= fold(network)
+        for network, ranges in zip(self._networks, self._ranges, strict=True):
+            self._before |= fold(network, self._runtime, ranges)
 
     def _restore(self) -> None:
         for network, unet in self._before.items():
@@ -80,7 +118,7 @@ class FoldNetworks:
         raise error
 
 
-def _folded(network: PaddedNetwork) -> nn.Module | None:
+def _folded(network: PaddedNetwork, mixed_precision: bool) -> nn.Module | None:
     """Return the folded ``unet`` of a network; None if there is nothing to fold, or folding changes the logits."""
     if not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
         return None
@@ -99,7 +137,7 @@ def _folded(network: PaddedNetwork) -> nn.Module | None:
         apart = (unet(film) - expected).abs().max()
     if not apart <= _TOLERANCE * expected.abs().max():
         return None
-    if network.mixed_precision:
+    if mixed_precision:
         for module in unet.modules():
             if isinstance(module, _CONVOLUTIONS):
                 module.to(torch.bfloat16)

@@ -57,8 +57,7 @@ class PaddedNetwork(nn.Module):
     def as_computed(self, x: torch.Tensor) -> torch.Tensor:
         """Return the logits in the precision of the computation, for callers that need only part of them."""
         rows, columns = x.shape[-2], x.shape[-1]
-        padded = F.pad((x - self.mean) / self.sd, (0, -columns % self.stride, 0, -rows % self.stride))
-        padded = padded.contiguous(memory_format=torch.channels_last)
+        padded = self.padded(x)
         # no autocast context without mixed precision: a disabled one would also disable the caller's
         if self.mixed_precision and not torch.jit.is_scripting():
             with torch.autocast(x.device.type, torch.bfloat16):
@@ -66,6 +65,12 @@ class PaddedNetwork(nn.Module):
         else:
             logits = self.unet(padded)
         return logits[..., :rows, :columns]
+
+    def padded(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the input of ``unet`` for films (batch, 1, row, column)."""
+        rows, columns = x.shape[-2], x.shape[-1]
+        padded = F.pad((x - self.mean) / self.sd, (0, -columns % self.stride, 0, -rows % self.stride))
+        return padded.contiguous(memory_format=torch.channels_last)
 
 
 class HeatmapUNet(PaddedNetwork):

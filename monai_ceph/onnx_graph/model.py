@@ -67,7 +67,7 @@ def write_onnx(out: Path, overlays: Sequence[Path] = ()) -> None:
     """
     if out.exists() or out.is_symlink():
         raise CephError(f"{out}: the file exists. Remove it, or give another name")
-    plain = {"mixed_precision": False, "device": "$torch.device('cpu')"}
+    plain = {"mixed_precision": False, "runtime": "torch", "device": "$torch.device('cpu')"}
     config = inference_config(overlays, plain)
     try:
         recipe = _recipe(config)

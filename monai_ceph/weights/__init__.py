@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "STAGES",
+    "activation_ranges",
     "bundled_error_model",
     "context_beside",
     "error_model",
@@ -159,6 +160,20 @@ def read_error_model(file: str | Path) -> dict[str, Any]:
     if not isinstance(model, dict):
         raise CephError(f"{file}: no error model: it must be an object with keys")
     return model
+
+
+def activation_ranges(files: Mapping[str, str | None]) -> dict[str, dict[str, list[float]]]:
+    """Return the ranges of the layers of the shipped networks, for computing in 8-bit integers.
+
+    Args:
+        files: weights by stage; None for a stage without weights.
+
+    Returns:
+        For each stage with the shipped weights, the smallest and the largest input of layers by name
+        (:mod:`monai_ceph.networks.quantization`). A network with other weights has other ranges.
+    """
+    ranges: dict[str, dict[str, list[float]]] = json.loads((_FOLDER / "ranges.json").read_text(encoding="utf-8"))
+    return {stage: each for stage, each in ranges.items() if (file := files.get(stage)) and is_shipped(stage, file)}
 
 
 def limits_note(files: Mapping[str, str | None], limits: Sequence[str]) -> str | None:

@@ -13,7 +13,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,7 @@ def model_fingerprint(
         parsed = [_parsed(file, content) for file, content in zip(configs, contents, strict=True)]
         values = _values(parsed)
         facts = [
-            *(__version__, version("torch"), version("monai"), engine, device),
+            *(__version__, version("torch"), version("monai"), _openvino(), engine, device),
             *sorted(item for item in os.environ.items() if item[0].startswith(_ENVIRONMENT)),
             _sha256(_of("torch").with_name("version.py").read_bytes()),
             *(_sha256(file.read_bytes()) for file in _code()),
@@ -89,6 +89,14 @@ def model_fingerprint(
     except (OSError, ValueError, ImportError, yaml.YAMLError, RecursionError, _UnknownError):
         return None
     return _sha256(json.dumps(facts).encode())
+
+
+def _openvino() -> str | None:
+    """Return the version of OpenVINO, which computes the networks if a config says so."""
+    try:
+        return version("openvino")
+    except PackageNotFoundError:
+        return None
 
 
 def _sha256(content: bytes) -> str:
@@ -107,7 +115,8 @@ def _code() -> list[Path]:
     """Return the files of this package: during development they change without a new version."""
     # in a checkout, the transforms lie beside the package
     code = {file.resolve() for folder in (_PACKAGE, TRANSFORMS) for file in folder.rglob("*.py")}
-    return sorted([*code, _PACKAGE / "weights" / "model.json", _PACKAGE / "weights" / "errors.json"])
+    data = (_PACKAGE / "weights" / f"{name}.json" for name in ("model", "errors", "ranges"))
+    return sorted([*code, *data])
 
 
 # configs
