@@ -88,7 +88,6 @@ def test_coordinates_of_many_images_are_exact_in_half_precision(dtype: torch.dty
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 6), (5, 1)])
-@pytest.mark.filterwarnings("ignore:Since version 1.3.0, affine_grid")
 def test_resample_to_one_row_or_column(size: tuple[int, int]) -> None:
     film = torch.rand(1, 7, 9)
     shifted = torch.tensor([[1.0, 0, 2], [0, 1, 3], [0, 0, 1]])
