@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 __all__ = ["BEGINS", "FLAT", "TOLERANCE", "WITHIN", "ExposedField", "exposed_field"]
@@ -59,7 +60,7 @@ def _ends(pixels: torch.Tensor) -> tuple[int, int]:
     count, length = pixels.shape
     sample = pixels[:, :: max(1, length // 200)]
     # in a flat row, at least half of the samples equal the median
-    differs = ((sample - sample.median(dim=1, keepdim=True).values).abs() > TOLERANCE).float().mean(dim=1)
+    differs = ((sample - _medians(sample)).abs() > TOLERANCE).float().mean(dim=1)
     seen = (differs > FLAT).nonzero()[:, 0]
     if len(seen) == 0:
         return 0, count - 1
@@ -68,3 +69,9 @@ def _ends(pixels: torch.Tensor) -> tuple[int, int]:
     straight_first = float(differs[first : first + reach + 1].amax()) >= BEGINS
     straight_last = float(differs[max(last - reach, 0) : last + 1].amax()) >= BEGINS
     return first if straight_first else 0, last if straight_last else count - 1
+
+
+def _medians(rows: torch.Tensor) -> torch.Tensor:
+    """Return the lower median of each row, (row, 1); NumPy takes a third of torch's time."""
+    middle = (rows.shape[1] - 1) // 2
+    return torch.from_numpy(np.partition(rows.cpu().numpy(), middle, axis=1)[:, middle, None]).to(rows.device)
