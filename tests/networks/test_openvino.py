@@ -19,6 +19,7 @@ from torch import nn
 
 from monai_ceph import CephalogramDetector, weights
 from monai_ceph.errors import CephError
+from monai_ceph.inference_config import inference_config
 from monai_ceph.networks import EfficientNetHeatmapUNet, FoldNetworks, HeatmapUNet, PaddedNetwork, fold
 from monai_ceph.networks.openvino_unet import OpenVinoUNet
 from monai_ceph.networks.quantization import _with_zero, observed_ranges
@@ -245,6 +246,24 @@ def test_nothing_is_sent_about_its_use(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
     assert done.stdout == "torch.Size([1, 2, 4, 4])\n", done.stderr
     assert not (tmp_path / "intel").exists()
+
+
+def test_the_inference_bundle_takes_the_runtime_and_the_ranges() -> None:
+    config = inference_config(overrides={"runtime": "openvino", "device": "$torch.device('cpu')"})
+    networks = [config.get_parsed_content(f"{stage}_network") for stage in weights.STAGES]
+    handler = next(each for each in config.get_parsed_content("handlers") if isinstance(each, FoldNetworks))
+    kinds: list[set[str]] = []
+
+    def collect(_engine: Engine, _batch: int) -> None:
+        for network in networks:
+            nodes = network.unet._graph.logits_model().get_ordered_ops()
+            kinds.append({node.get_type_name() for node in nodes})
+
+    engine = Engine(collect)
+    handler.attach(engine)
+    engine.run([0])
+    assert len(kinds) == 3
+    assert all("FakeQuantize" in each for each in kinds)
 
 
 def test_a_bundle_folds_for_the_time_of_its_run() -> None:
