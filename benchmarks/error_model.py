@@ -188,7 +188,7 @@ def shift(args: argparse.Namespace) -> np.ndarray:
 
 def shape_limit(evidence: Evidence, missing: np.ndarray, shape: ShapeModel) -> float:
     """Return how many standard deviations no landmark of a film as it is was away from its expected place."""
-    # of a mean shape whose radius is 1, so in shares of the head's radius
+    # the mean shape has a radius of 1, so these are shares of the head's radius
     _, deviations = shape.spread(shape.mean, np.ones(len(shape.mean)))
     apart = np.exp(evidence.features[..., FEATURES.index("shape")]) - CLOSE
     seen = (evidence.kind == PLAIN)[:, None] & ~missing

@@ -168,7 +168,7 @@ def with_halves(measurements: tuple[Measurement, ...], own: np.ndarray) -> tuple
 def flags(told: Sequence[Measurement], true: Sequence[Measurement], norms: Norms) -> Iterator[tuple[bool, bool]]:
     """Yield for each measurement with a norm whether its side of the limits is certain, and whether it is right."""
     for each, other in zip(told, true, strict=True):
-        # of norms by sex, those of women: the films do not say it
+        # norms by sex are those of women: the films do not say it
         norm = norms.find(each.symbol, "F")
         if norm is None or each.value is None or other.value is None or each.interval is None:
             continue

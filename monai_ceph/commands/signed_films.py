@@ -1,4 +1,4 @@
-"""The films that people signed, for a node that proposes a profile: a door does not look into another one."""
+"""The films that people signed, for a node that proposes a profile: a door does not import another one."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class ProfileStanding:
 
 
 class ProposalLoop:
-    """Looks at the reviews at intervals, and writes a proposal after a number of newly signed films.
+    """Checks the reviews at intervals, and writes a proposal after a number of newly signed films.
 
     Args:
         config: how many films, and where the proposal goes.
@@ -65,7 +65,7 @@ class ProposalLoop:
         mean_shape: returns the mean shape of this model, (N, 2), (x, y).
         signed: returns the signed films.
         ledger: its audit records each proposal.
-        pictures: file that keeps what is known of the films' pictures, so that none is read twice.
+        pictures: cache file of the films' pictures, so that none is read twice.
     """
 
     def __init__(

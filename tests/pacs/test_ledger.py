@@ -195,7 +195,7 @@ def test_nobody_changes_the_audit(ledger: NodeLedger, tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_ledger(tmp_path: Path) -> None:
     (tmp_path / "node.sqlite").write_text("nothing of the kind, at all")
-    with pytest.raises(CephError, match="no ledger; move it away and start the node"):
+    with pytest.raises(CephError, match="not a ledger; move it away and start the node"):
         NodeLedger(tmp_path / "node.sqlite")
 
 
@@ -238,7 +238,7 @@ def test_a_dead_letter_that_was_taken_away_does_not_come_back(spool: Spool, ledg
     for film in (taken, left):
         spool.settle(ledger, film.id)
     shutil.rmtree(spool.dead / taken.key)
-    # the third as after a crash amid its burial
+    # the third as after a crash while it became a dead letter
     (spool.dead / half.key).mkdir()
     spool.recover(ledger)
     assert {path.name for path in spool.dead.iterdir()} == {left.key, half.key}
