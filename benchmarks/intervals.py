@@ -108,7 +108,7 @@ def halves(measurements: Sequence[Measurement], kind: str) -> list[float]:
     ]
 
 
-def look(films: list[Film], detections: list[Detection], evidence: Evidence) -> Seen:
+def evidence_of(films: list[Film], detections: list[Detection], evidence: Evidence) -> Seen:
     plain, none = evidence.of(evidence.kind == PLAIN), Norms()
     fifths = fifth_of(evidence)
     pairs = list(zip(films, detections, strict=True))
@@ -265,7 +265,7 @@ def main() -> None:
         settings = {**of_fold(given, fold), "error_model": None, "missing_below": 0.0}
         films += held_out
         detections += detected(held_out, args.points, None, settings)
-    seen = look(films, detections, evidence)
+    seen = evidence_of(films, detections, evidence)
     print_intervals(seen)
     print_classes(seen)
     if args.write:

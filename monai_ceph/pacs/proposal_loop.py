@@ -84,7 +84,7 @@ class ProposalLoop:
         self._pictures: KnownPictures | None = None
         self.wake = threading.Event()
         self.cause: str | None = None
-        """Why the last look failed."""
+        """Why the last check failed."""
         self._learned: frozenset[tuple[str, int]] = frozenset()
         self._wanted, self._sentence = 1, "No film was signed yet."
         label = None if in_use is None else in_use.identity().label
@@ -94,15 +94,17 @@ class ProposalLoop:
         """Look until the node ends."""
         while not ended.is_set():
             try:
-                self.look()
+                self.learn_if_enough()
                 self.cause = None
-            except Exception as error:  # whatever a review holds, or a full disk: films go on, and a person should look
+            except (
+                Exception
+            ) as error:  # whatever a review holds, or a full disk: films go on, and a person should check
                 if self.cause != str(error):
                     log("no profile can be proposed", warning=True, cause=str(error))
                 self.cause = str(error)
             self.wake.wait(self._config.every_s)
 
-    def look(self) -> None:
+    def learn_if_enough(self) -> None:
         """Learn from the signed films if there are enough new ones.
 
         Raises:
@@ -132,7 +134,7 @@ class ProposalLoop:
             self._ledger.audit("profile proposed", films=found.films, file=str(self._config.file))
             new = 0
         self._learned = frozenset(signed)
-        # what is enough and was not proposed gains nothing: look again after as many more
+        # what is enough and was not proposed gains nothing: check again after as many more
         self._wanted = max(self._config.after_films - new, 0) or self._config.after_films
         self._sentence = proposal_summary(found)
         self.standing = self._standing(found)

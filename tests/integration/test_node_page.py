@@ -109,7 +109,7 @@ def retry(browser: Chrome, node: RunningNode, uid: str) -> None:
     """Press the button of a dead letter; the same film is no more a cephalogram than before, and is one again."""
     before = len(node.events("dead"))
     press(browser, f"Retry {uid}")
-    wait_until(lambda: text(browser, "#retried").startswith(f"Film {uid} began anew."))
+    wait_until(lambda: text(browser, "#retried").startswith(f"Film {uid} was put back into the queue."))
     assert node.wait_for("dead", before + 1)[-1]["uid"] == uid
 
 
