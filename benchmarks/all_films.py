@@ -9,7 +9,7 @@ what becomes of them. ``aligned`` moves all of the senior's landmarks on Test2 b
 doctors differ there by as much, on average, as on the films before.
 
 Both doctors together mark some landmarks of Test1 and Test2 at another place than on the training films, A by 1.1 mm.
-``--definitions CONFIG`` takes that out: CONFIG names networks that were trained on training films alone
+``--definitions CONFIG`` takes that out: CONFIG names networks that were trained on only the training films
 (earlier_weights.py), and each landmark of a split is moved, in the frame of the head, by the median of its distance
 from where these networks find it. What is left is how the doctors' points differ from film to film.
 """

@@ -85,7 +85,7 @@ def shape_covariance(films: list[Film], mean: np.ndarray) -> np.ndarray:
     return np.cov(np.array(shifts).T)
 
 
-def look(detector: CephalogramDetector, sample: Sample, spacing: float, shape: ShapeModel) -> dict[str, Any]:
+def features_of(detector: CephalogramDetector, sample: Sample, spacing: float, shape: ShapeModel) -> dict[str, Any]:
     """Return the evidence for the landmarks of one film, and their errors in mm of the untouched film."""
     pixels = MetaTensor(torch.from_numpy(np.ascontiguousarray(sample.pixels))[None], affine=torch.eye(3).double())
     found = detector.inferer.detect(detector._frame({"image": pixels})["image"], detector.network)
@@ -151,13 +151,13 @@ def gather(args: argparse.Namespace) -> Evidence:
             rng = np.random.default_rng(1000 * fold + number)
             sample = sample_of(film)
             everything = np.full(len(SYMBOLS), VISIBLE)
-            looks = [(PLAIN, sample, everything)]
-            looks += [(HIDDEN, *hidden(film, sample, rng)) for _ in range(args.hidden)]
+            samples = [(PLAIN, sample, everything)]
+            samples += [(HIDDEN, *hidden(film, sample, rng)) for _ in range(args.hidden)]
             for name in rng.choice(sorted(STRESSES), args.stressed, replace=False):
                 changed = STRESSES[name](sample, rng)
-                looks.append((STRESSED, changed, np.where(np.isfinite(changed.landmarks[:, 0]), VISIBLE, GONE)))
-            for kind, changed, state in looks:
-                seen_here = look(detector, changed, film.pixel_spacing, shape)
+                samples.append((STRESSED, changed, np.where(np.isfinite(changed.landmarks[:, 0]), VISIBLE, GONE)))
+            for kind, changed, state in samples:
+                seen_here = features_of(detector, changed, film.pixel_spacing, shape)
                 for name, value in {"film": number, "kind": kind, "state": state, **seen_here}.items():
                     rows[name].append(value)
             number += 1
@@ -180,15 +180,15 @@ def shift(args: argparse.Namespace) -> np.ndarray:
         for used in (of_fold(given, fold), shipped):
             detector = CephalogramDetector(overrides={**used, "error_model": None, "missing_below": 0.0})
             shape = ShapeModel(detector._mean_shape, shape_covariance(seen, detector._mean_shape), SHAPE_NOISE)
-            looks = [look(detector, sample_of(film), film.pixel_spacing, shape)["features"] for film in seen]
-            medians.append(np.nanmedian(np.array(looks), axis=0))
+            rows = [features_of(detector, sample_of(film), film.pixel_spacing, shape)["features"] for film in seen]
+            medians.append(np.nanmedian(np.array(rows), axis=0))
         apart.append(medians[0] - medians[1])
     return np.mean(apart, axis=0)
 
 
 def shape_limit(evidence: Evidence, missing: np.ndarray, shape: ShapeModel) -> float:
     """Return how many standard deviations no landmark of a film as it is was away from its expected place."""
-    # of a mean shape whose radius is 1, so in shares of the head's radius
+    # the mean shape has a radius of 1, so these are shares of the head's radius
     _, deviations = shape.spread(shape.mean, np.ones(len(shape.mean)))
     apart = np.exp(evidence.features[..., FEATURES.index("shape")]) - CLOSE
     seen = (evidence.kind == PLAIN)[:, None] & ~missing

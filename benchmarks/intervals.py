@@ -108,7 +108,7 @@ def halves(measurements: Sequence[Measurement], kind: str) -> list[float]:
     ]
 
 
-def look(films: list[Film], detections: list[Detection], evidence: Evidence) -> Seen:
+def evidence_of(films: list[Film], detections: list[Detection], evidence: Evidence) -> Seen:
     plain, none = evidence.of(evidence.kind == PLAIN), Norms()
     fifths = fifth_of(evidence)
     pairs = list(zip(films, detections, strict=True))
@@ -168,7 +168,7 @@ def with_halves(measurements: tuple[Measurement, ...], own: np.ndarray) -> tuple
 def flags(told: Sequence[Measurement], true: Sequence[Measurement], norms: Norms) -> Iterator[tuple[bool, bool]]:
     """Yield for each measurement with a norm whether its side of the limits is certain, and whether it is right."""
     for each, other in zip(told, true, strict=True):
-        # of norms by sex, those of women: the films do not say it
+        # norms by sex are those of women: the films do not say it
         norm = norms.find(each.symbol, "F")
         if norm is None or each.value is None or other.value is None or each.interval is None:
             continue
@@ -265,7 +265,7 @@ def main() -> None:
         settings = {**of_fold(given, fold), "error_model": None, "missing_below": 0.0}
         films += held_out
         detections += detected(held_out, args.points, None, settings)
-    seen = look(films, detections, evidence)
+    seen = evidence_of(films, detections, evidence)
     print_intervals(seen)
     print_classes(seen)
     if args.write:

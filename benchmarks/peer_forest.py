@@ -1,6 +1,6 @@
 """The classical method: forests vote for each landmark, coarse to fine, and a shape model holds the votes together.
 
-Random-forest regression voting as Lindner et al. 2015 describe it (doi:10.1109/TMI.2014.2382570), written anew with
+Random-forest regression voting as Lindner et al. 2015 describe it (doi:10.1109/TMI.2014.2382570), rewritten with
 scikit-learn: extremely randomised trees tell the step from a patch to the landmark, the steps of many patches vote,
 and a statistical shape model says where each landmark may be. A comparison for benchmarks/peers.py, not a product.
 """

@@ -3,8 +3,8 @@
 ``python benchmarks/peers.py ISBI2015/ --method forest scn --minutes 99`` trains each on the 150 training films, within
 the processor time that the paper's recipe took, and prints its row for Test1 and Test2. ``--fold 0`` trains without a
 fifth of the training films and prints the row of those: there every choice is made. What is trained already is used
-as it is, and a run that trains nothing tells the peak memory of detection alone; SpatialConfiguration-Net goes on from
-its checkpoint. Needs ``pip install scikit-learn`` and ``pip install --no-deps landmarker``.
+as it is, and a run that trains nothing tells the peak memory of detection only; SpatialConfiguration-Net continues
+from its checkpoint. Needs ``pip install scikit-learn`` and ``pip install --no-deps landmarker``.
 """
 
 from __future__ import annotations

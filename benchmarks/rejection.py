@@ -33,7 +33,7 @@ def judge(detector: CephalogramDetector, images: Iterable[Radiograph]) -> dict[s
         try:
             detection = detector(image)
         except RejectedError as error:
-            verdicts[kind].append(str(error).partition(": no lateral cephalogram: ")[2])
+            verdicts[kind].append(str(error).partition(": not a lateral cephalogram: ")[2])
         else:
             if kind != _FILMS:
                 score = np.mean([mark.score for mark in detection.landmarks])

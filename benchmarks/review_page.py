@@ -112,7 +112,7 @@ watch(word);
 let moves = 0;
 document.addEventListener('pointermove', event => { if (!event.buttons) word.textContent = `${++moves}`; });
 """
-# of the last move: when the page asked, and when it had the answer
+# for the last move: when the page asked, and when it had the answer
 ASKED = """
 const [one] = performance.getEntriesByType('resource').filter(entry => entry.name.endsWith('/measure')).slice(-1);
 return [seen.moves[0], one?.startTime, one?.responseEnd, seen.changes.at(-1), seen.answers.at(-1)];

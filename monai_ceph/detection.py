@@ -300,7 +300,7 @@ class CephalogramDetector:
         problem = check_landmarks(points.numpy(), scores.numpy(), evidence, self._mean_shape, **self._rejection)
         if problem:
             if not force:
-                raise RejectedError(f"{radiograph.path}: no lateral cephalogram: {problem}")
+                raise RejectedError(f"{radiograph.path}: not a lateral cephalogram: {problem}")
             warnings.append(f"Kept by force: {problem}.")
         scaled = check_scale(radiograph, places.numpy())
         spacing = scaled.pixel_spacing

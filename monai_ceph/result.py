@@ -135,7 +135,7 @@ def detected_landmark(
         radii: that the true point lies within in 90 % and in 95 % of cases, in pixels of the source image; None if
             they are not known.
         uncertain_above: a landmark whose radius for 90 % is longer, in these pixels, is ``uncertain``.
-        expected: (row, column) of the place where to look for it if it is missing; None or NaN if nothing tells.
+        expected: (row, column) of the place where to look for it if it is missing; None or NaN if unknown.
     """
     common: dict[str, Any] = {"number": number, "name": name_of(symbol), "symbol": symbol}
     common["score"] = min(max(score, 0.0), 1.0)

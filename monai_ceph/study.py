@@ -1,7 +1,7 @@
 """What a study reports of an evaluation beside its errors: agreement of coordinates, measurements and classes.
 
 The reference is the truth of the evaluation, such as the mean of both doctors. Where two annotators marked the films,
-their agreement stands beside the model's: the junior's reading, with the senior's as reference.
+their agreement is listed beside the model's: the junior's reading, with the senior's as reference.
 """
 
 from __future__ import annotations

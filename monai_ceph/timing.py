@@ -25,7 +25,7 @@ class Clock:
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Measure what is done inside."""
+        """Measure the time of the block."""
         start = time.perf_counter()
         yield
         if self.device.type == "cuda":

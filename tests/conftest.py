@@ -34,7 +34,7 @@ from monai_ceph.result import DetectedLandmark, Detection, ModelIdentity
 if TYPE_CHECKING:
     from monai_ceph.detection import CephalogramDetector
 
-# each of many processes would compile the package and the tests anew
+# each of many processes would compile the package and the tests again
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 

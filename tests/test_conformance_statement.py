@@ -1,4 +1,4 @@
-"""docs/reference/conformance.md has what the code has: ``make conformance`` writes its tables anew."""
+"""docs/reference/conformance.md has what the code has: ``make conformance`` rewrites its tables."""
 
 from __future__ import annotations
 

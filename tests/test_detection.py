@@ -95,7 +95,7 @@ class TestWithTrainedWeights:
         path = save_grey(tmp_path / f"{kind}.png", images[kind])
         with pytest.raises(RejectedError) as caught:
             detector(path)
-        assert str(caught.value).startswith(f"{path}: no lateral cephalogram: ")
+        assert str(caught.value).startswith(f"{path}: not a lateral cephalogram: ")
 
 
 class TestFilmsFromElsewhere:
@@ -339,7 +339,7 @@ class TestRefused:
         self, detector: CephalogramDetector, tmp_path: Path, shape: tuple[int, int], why: str, force: bool
     ) -> None:
         path = save_grey(tmp_path / "film.png", noise(*shape))
-        with pytest.raises(RejectedError, match=rf"film\.png: no lateral cephalogram: {why}"):
+        with pytest.raises(RejectedError, match=rf"film\.png: not a lateral cephalogram: {why}"):
             detector(path, force=force)
 
     @pytest.mark.parametrize("value", [0, 255])
@@ -356,7 +356,7 @@ class TestRefused:
 
     def test_noise_kept_by_force(self, detector: CephalogramDetector, tmp_path: Path) -> None:
         path = save_grey(tmp_path / "noise.png", noise(400, 320))
-        with pytest.raises(RejectedError, match=r"noise\.png: no lateral cephalogram: "):
+        with pytest.raises(RejectedError, match=r"noise\.png: not a lateral cephalogram: "):
             detector(path, stage="global")
         found = detector(path, force=True, stage="global")
         (message,) = [warning for warning in found.warnings if warning.startswith("Kept by force: ")]

@@ -187,11 +187,11 @@ class Valued(Protocol):
 
     @property
     def symbol(self) -> str:
-        """Of the measurement."""
+        """Symbol of the measurement."""
 
     @property
     def value(self) -> float | None:
-        """In its unit."""
+        """Value in its unit."""
 
     @property
     def interval(self) -> tuple[float, float] | None:

@@ -105,7 +105,7 @@ class Measurement(BaseModel):
 
 @dataclass(frozen=True)
 class _Film:
-    """The landmarks of a film, and what is known of its scale."""
+    """The landmarks of a film, and its scale, if known."""
 
     places: Mapping[str, Sequence[float]]
     spacing: tuple[float, float] | None

@@ -24,7 +24,7 @@ Line: TypeAlias = "str | Point"
 
 
 QUARTER_TURNS: Mapping[int, complex] = {0: 1, 90: -1j, 180: -1, 270: 1j}
-"""Factors that rotate x + iy by so many degrees counterclockwise, with y down."""
+"""Factors that rotate x + iy by this many degrees counterclockwise, with y down."""
 
 
 def upright(

@@ -74,7 +74,7 @@ class LimitedSession(requests.Session):
                     return
             late.set()
             for each in self._sockets:
-                # of the class itself: a socket with TLS would try to say goodbye first
+                # call the base class: a TLS socket would try to say goodbye first
                 with suppress(OSError, ValueError):
                     socket.socket.shutdown(each, socket.SHUT_RDWR)
 

@@ -22,7 +22,7 @@ StepState = Literal["IN PROGRESS", "COMPLETED", "CANCELED"]
 
 _JSON = "application/dicom+json"
 _MOST = 100
-# what the server says of a request that it understood and refuses
+# status of a request that the server understood and refused
 _REFUSED = (400, 409)
 # there is no such work item, or not any more (PS3.18 11.5.2 lets a server forget what has ended)
 _GONE = (404, 410)

@@ -1,7 +1,8 @@
 """Clashes: different images with the same SOP Instance UID.
 
 DICOM objects refer to their film by its UID (PS3.3 C.17.2.1), and an archive has only one image per
-UID, which may be another one. So films that share a UID get no DICOM objects, and the UID alone names no result.
+UID, which may be another one. So films that share a UID get no DICOM objects, and a result needs more than
+the UID to be identified.
 """
 
 from __future__ import annotations

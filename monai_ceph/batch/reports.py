@@ -68,7 +68,7 @@ def write_reports(
 
     Args:
         results: folders of results, and single JSON files.
-        films: where the pictures are; a report without its film has the tracing alone.
+        films: where the pictures are; a report without its film has only the tracing.
         out: folder of the reports.
         formats: html, pdf or both.
         measured: returns the measurements of a detection.
@@ -169,7 +169,7 @@ def _write(
 
 
 def _urgency(detection: Detection) -> tuple[float, str]:
-    """Return how much a film needs a person, 0 for one where nothing stood out, and why."""
+    """Return how much a film needs a person, 0 if nothing is unusual, and why."""
     symbols = {
         status: [mark.symbol for mark in detection.landmarks if mark.status == status]
         for status in ("missing", "uncertain")

@@ -1,4 +1,4 @@
-"""Decide what is done with each film of a run, in which order, and record it in the ledger."""
+"""Decide what to do with each film of a run, in which order, and record it in the ledger."""
 
 from __future__ import annotations
 
@@ -293,7 +293,7 @@ class Schedule:
         self._executor.ready().submit(job)
 
     def _make_room(self, alone: bool = False) -> None:
-        """Wait until the executor can take a film; ``alone``: until it works on nothing else."""
+        """Wait until the executor can take a film; with ``alone``, until it works on nothing else."""
         while len(self._in_flight) >= (1 if alone or self._died else self._executor.ready().capacity):
             self._next()
         while self._died:

@@ -27,14 +27,15 @@ def compare(
     second: Annotated[Path, typer.Argument(help="The later film of the same patient, or its JSON.")],
     out: Annotated[Path, typer.Option(help="Folder for comparison.html and comparison.pdf.")],
     formats: Annotated[
-        list[str] | None, typer.Option(help="Of html, pdf; html if nothing is said. PDF needs the extra report.")
+        list[str] | None,
+        typer.Option(help="html, pdf or both, with a comma. Default: html. PDF needs the extra report."),
     ] = None,
     landmarks: Corrected = None,
     pixel_spacing: Annotated[
         float | None, typer.Option(help="mm per pixel of films; replaces what the files say.")
     ] = None,
     force: Annotated[
-        bool, typer.Option(help="Compare films of different patients, and what does not look like a cephalogram.")
+        bool, typer.Option(help="Compare films of different patients, and images that do not look like a cephalogram.")
     ] = False,
     profile: ProfileFile = None,
     device: Device = None,
@@ -155,7 +156,7 @@ def _detections(
     for path, film in zip(paths, read, strict=True):
         if isinstance(film, Radiograph):
             detector = detector or make_detector(device, tuple(config or ()), profile)
-            # the name alone: folders may be named after patients
+            # only the name: folders may be named after patients
             film = detector(film, force=force).model_copy(update={"file": path.name})
         found.append(film)
     return found[0], found[1]

@@ -77,7 +77,7 @@ def say(text: str) -> None:
 
 
 def warn(text: str) -> None:
-    """Print a sentence that the user should know; the command goes on."""
+    """Print a warning for the user; the command continues."""
     messages.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 

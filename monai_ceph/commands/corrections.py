@@ -43,4 +43,4 @@ def refuse_tables(paths: Sequence[Path]) -> None:
     """Stop the command if a table was given where results or films belong."""
     for path in paths:
         if path.suffix.lower() in (".csv", ".tsv") and not path.is_dir():
-            stop(f"{path}: a table is no film. Give the results or the films, and this table with --landmarks")
+            stop(f"{path}: a table is not a film. Give the results or the films, and this table with --landmarks")

@@ -59,9 +59,11 @@ def measure(
             show_default=False,
         ),
     ] = None,
-    sex: Annotated[PersonSex | None, typer.Option(help="For norms of one sex.", show_default=False)] = None,
+    sex: Annotated[
+        PersonSex | None, typer.Option(help="Sex of the patients, for norms of one sex.", show_default=False)
+    ] = None,
     age: Annotated[
-        float | None, typer.Option(min=0, max=130, help="In years, for norms of an age.", show_default=False)
+        float | None, typer.Option(min=0, max=130, help="Age in years, for norms of an age.", show_default=False)
     ] = None,
     pixel_spacing: Annotated[float | None, typer.Option(help="mm per pixel; replaces what the sources say.")] = None,
     force: Annotated[bool, typer.Option(help="Keep films that do not look like a cephalogram.")] = False,

@@ -244,7 +244,7 @@ def _say(text: str) -> None:
 
 
 def _end(out: Path | None, left_out: tuple[str, ...]) -> None:
-    """Say what was left out and what was written."""
+    """Print what was left out and what was written."""
     for sentence in left_out:
         messages.print(f"left out: {sentence}", markup=False, highlight=False, soft_wrap=True)
     if out is not None:

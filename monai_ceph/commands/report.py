@@ -58,7 +58,8 @@ def report(
         typer.Option(help="The films of the results, or folders of them: their pictures go into the reports."),
     ] = None,
     formats: Annotated[
-        list[str] | None, typer.Option(help="Of html, pdf; html if nothing is said. PDF needs the extra report.")
+        list[str] | None,
+        typer.Option(help="html, pdf or both, with a comma. Default: html. PDF needs the extra report."),
     ] = None,
     landmarks: Corrected = None,
     names: Annotated[
@@ -75,8 +76,8 @@ def report(
             "Without it, the norms that were read in their source."
         ),
     ] = None,
-    sex: Annotated[PersonSex | None, typer.Option(help="Of the patients, for norms of one sex.")] = None,
-    age: Annotated[float | None, typer.Option(min=0, max=130, help="In years, for norms of an age.")] = None,
+    sex: Annotated[PersonSex | None, typer.Option(help="Sex of the patients, for norms of one sex.")] = None,
+    age: Annotated[float | None, typer.Option(min=0, max=130, help="Age in years, for norms of an age.")] = None,
     profile: ProfileFile = None,
     device: Device = None,
     config: Overlay = None,
@@ -138,10 +139,10 @@ def report(
 
 
 def report_formats(words: list[str]) -> frozenset[ReportFormat]:
-    """Return the kinds of report that an option names; stop the command for a word that is none."""
+    """Return the kinds of report that an option names; stop the command if a word is not one of them."""
     names = {name.strip().lower() for word in words for name in word.split(",") if name.strip()}
     if unknown := sorted(names - {"html", "pdf"}):
-        stop(f"--formats {', '.join(unknown)}: no such format; there are html, pdf")
+        stop(f"--formats {', '.join(unknown)}: no such format; use html or pdf")
     return cast("frozenset[ReportFormat]", frozenset(names or {"html"}))
 
 
@@ -180,8 +181,8 @@ def _detect(
                 ),
             )
     except KeyboardInterrupt:
-        stop(f"interrupted; what was done stands in {out}, and the same command goes on", EXIT_INTERRUPTED)
+        stop(f"interrupted. The results so far are in {out}; the same command continues", EXIT_INTERRUPTED)
     except StoppedError as error:
-        stop(f"{error}. What was done stands, and the same command goes on", EXIT_STOPPED)
+        stop(f"{error}. The results so far are kept; the same command continues", EXIT_STOPPED)
     except (CephError, OSError) as error:
         stop(error)

@@ -50,7 +50,7 @@ _To = Annotated[
     ),
 ]
 _Objects = Annotated[
-    str, typer.Option(help="What it gets: sr, gsps, pdf, sc, with commas. A node's configuration says it itself.")
+    str, typer.Option(help="Objects to send: sr, gsps, pdf, sc, with commas. A node's configuration has its own list.")
 ]
 _USUAL = "sr,gsps"
 Results = Annotated[Path, typer.Argument(help="Folder of results that detect wrote, with json.", show_default=False)]

@@ -1,4 +1,4 @@
-"""The films that people signed, for a node that proposes a profile: a door does not look into another one."""
+"""The films that people signed, for a node that proposes a profile: a door does not import another one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class SignedFilmReader:
         Raises:
             CephError: if there are no results, or the reviews cannot be read.
         """
-        # imported at the first look: the command starts the node without them
+        # imported at the first check: the command starts the node without them
         from monai_ceph.profiles.proposal import SignedFilm
         from monai_ceph.review import REVIEWS
         from monai_ceph.review.export import ExportSummary, dataset_film, films_at_hand

@@ -90,7 +90,7 @@ def _annotation(file: Path, symbols: Sequence[str]) -> np.ndarray:
     for theirs, x, y in found:
         ours = _RENAMED.get(theirs, theirs)
         if ours not in AARIZ_SYMBOLS:
-            raise DatasetError(f"{file}: {theirs!r} is none of the 29 landmarks of Aariz")
+            raise DatasetError(f"{file}: {theirs!r} is not one of the 29 landmarks of Aariz")
         if ours in seen:
             raise DatasetError(f"{file}: two landmarks {theirs!r}; keep one")
         seen.add(ours)

@@ -117,7 +117,7 @@ class ErrorModel:
         typical = radius * self.factors * (self.scales * np.exp(self.usual))[:, None]
         sizes = self.scales * np.exp(np.nan_to_num(evidence) @ self.slopes)
         hidden = found & (self.hidden_bias + np.nan_to_num(evidence) @ self.hidden_slopes > 0)
-        # what was found for hidden landmarks tells nothing of the others
+        # points found for hidden landmarks say nothing about the others
         expected, deviations = self.shape.spread(np.where(hidden[:, None], np.nan, places), _trust(windows))
         apart = np.linalg.norm(places - expected, axis=1)
         reach = np.where(apart > self.shape_limit * deviations, apart, 0.0)

@@ -1,4 +1,4 @@
-"""What speaks for and against each landmark that was found, from which its likely error is told."""
+"""The evidence for and against each landmark found, which predicts its likely error."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CLOSE = 0.01
 
 
 class ShapeModel:
-    """How landmarks lie to each other on heads in the mean pose: a Gaussian, from which each is told by the others.
+    """Relative positions of landmarks on heads in the mean pose: a Gaussian that predicts each from the others.
 
     Args:
         mean: (N, 2) mean shape, in any unit.

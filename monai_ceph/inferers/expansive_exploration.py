@@ -102,7 +102,7 @@ class ExpansiveExplorationInferer(WindowInferer):
         """Return one landmark's H_M (side, side) from its patches (count, patch, patch), in the order of the offsets.
 
         Zhong et al. 2019, section 3: each patch is normalised to a maximum of 1 and lies on a canvas that is 0 outside
-        of it, and the canvases are averaged. A maximum that one corner patch alone sees thus has a fifth of the weight
+        of it, and the canvases are averaged. A maximum that only one corner patch sees thus has a fifth of the weight
         of one that all five see.
 
         The paper normalises H_M once more. Here its maximum is the highest probability that a patch has, so that a

@@ -25,14 +25,14 @@ def check_film(radiograph: Radiograph) -> None:
     """
     rows, columns = radiograph.pixels.shape
     if min(rows, columns) < MIN_SIDE:
-        raise RejectedError(f"{radiograph.path}: no lateral cephalogram: only {columns} x {rows} pixels")
+        raise RejectedError(f"{radiograph.path}: not a lateral cephalogram: only {columns} x {rows} pixels")
     if max(rows, columns) > MAX_ASPECT * min(rows, columns):
-        raise RejectedError(f"{radiograph.path}: no lateral cephalogram: a strip of {columns} x {rows} pixels")
+        raise RejectedError(f"{radiograph.path}: not a lateral cephalogram: a strip of {columns} x {rows} pixels")
     if float(np.ptp(radiograph.pixels)) == 0:
-        raise RejectedError(f"{radiograph.path}: no lateral cephalogram: every pixel has the same value")
+        raise RejectedError(f"{radiograph.path}: not a lateral cephalogram: every pixel has the same value")
     low, high = np.percentile(radiograph.pixels[::4, ::4], (0.5, 99.5))
     if low == high:
-        raise RejectedError(f"{radiograph.path}: no lateral cephalogram: nearly every pixel has the same value")
+        raise RejectedError(f"{radiograph.path}: not a lateral cephalogram: nearly every pixel has the same value")
 
 
 def shape_residual(points: np.ndarray, mean_shape: np.ndarray) -> float:

@@ -110,7 +110,7 @@ class _BatchInfer(BatchInferTask):
         _tag_of_the_model(request)
 
         def infer_or_report(film: dict[str, Any], store: Any) -> dict[str, Any]:
-            """Detect on one film. If it cannot be read or is not a cephalogram, the batch goes on."""
+            """Detect on one film. If it cannot be read or is not a cephalogram, the batch continues."""
             try:
                 answer: dict[str, Any] = infer(film, store)
             except RefusedError:

@@ -77,7 +77,7 @@ class FolderStore(FilmStore):
 
         So the folder that ``monai-ceph review export --as dataset`` writes, or any other dataset, can be trained on. A
         label that a person saved here stays; one that was taken over before follows the table. A film whose points
-        cannot be used is named in the log. The table of a detection, which has scores, is left alone: nobody reviewed
+        cannot be used is named in the log. The table of a detection, which has scores, is not touched: nobody reviewed
         it.
 
         Raises:

@@ -34,7 +34,7 @@ class InferLandmarks(InferTask):
     ``result_extension`` .nrrd, .nii.gz, .nii or .mha; it is not compressed if ``result_compress`` is false. If
     ``result_write_to_file`` is false, there is no file. :func:`as_params` describes the params.
 
-    ``output`` json in the address makes MONAI Label send the params alone. In the params it changes nothing, because
+    ``output`` json in the address makes MONAI Label send only the params. In the params it changes nothing, because
     MONAI Label's own client, which Slicer uses, reads params only beside a file.
 
     Args:

@@ -24,7 +24,7 @@ def check_tokens() -> None:
     """Have tokens checked: MONAI Label takes one for any other program of the same realm, and one that never expires.
 
     It also names the algorithm, without which PyJWT 2 refuses all tokens. Keycloak uses RS256, and writes the client
-    into ``azp``, and into ``aud`` if it is told to.
+    into ``azp``, and into ``aud`` if configured so.
     """
     import jwt
     from monailabel.config import settings

@@ -99,7 +99,7 @@ class AuditLog:
         return frozenset(self._told)
 
     def hear(self, event: str, about: Path | None, details: dict[str, Any]) -> None:
-        """Keep the message about an event, if there is one. Nothing is raised: the node's work goes on."""
+        """Keep the message about an event, if there is one. Nothing is raised, so the node keeps working."""
         if (tell := self._told.get(event)) is None:
             return
         try:
@@ -226,7 +226,7 @@ class AuditLog:
         self._alert("110126", details, moment)
 
     def _rejected(self, about: Path | None, details: dict[str, Any], moment: datetime) -> None:
-        # one that got no place is no matter of who it is
+        # refused for lack of room, whoever it is
         if "called" in details:
             self._alert("110126", details, moment)
 
@@ -257,7 +257,7 @@ class AuditLog:
             if count > _MOST_ALERTS:
                 moment, left = datetime.now(timezone.utc), count - _MOST_ALERTS
                 code = "110126" if kind == "login refused" else kind
-                text = f"{left} more of the kind {kind} within a minute are not told one by one"
+                text = f"{left} more of the kind {kind} within a minute are not logged one by one"
                 node = this_process(self._title)
                 message = alert(moment, self._source, node, [Party("unknown", (), address)], Alert(code, address, text))
                 self._put(moment, message, warning=True)
@@ -272,7 +272,7 @@ class AuditLog:
                 self._queue.told(lost)
 
     def _instance(self, path: Path | None, uid: str) -> Instance:
-        """Return what is told of an object: patient ID and name only as far as the configuration wants it."""
+        """Return what a message says about an object: patient ID and name only as far as the configuration wants it."""
         found = dict.fromkeys(_HEADER, "")
         try:
             if path is not None:

@@ -1,6 +1,6 @@
 """Audit messages that wait for the syslog server, in a SQLite file of their own beside the ledger.
 
-The number of waiting messages is limited. What finds no place is counted, never forgotten silently.
+The number of waiting messages is limited. Messages that do not fit are counted, never dropped silently.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class AuditQueue:
     """
 
     def __init__(self, path: Path, most: int) -> None:
-        self._database = Database(path, _SCHEMA, 1, "move it away; what waits in it is lost", threads=True)
+        self._database = Database(path, _SCHEMA, 1, "move it away; the messages in it are lost", threads=True)
         self._lock, self._most = threading.RLock(), most
         with self._lock:
             self.waiting = self._database.number("SELECT count(*) FROM waiting")
@@ -44,7 +44,7 @@ class AuditQueue:
             self._database.close()
 
     def put(self, text: bytes, alert: bool = False) -> bool:
-        """Add a message. It survives a power cut once this returns. Return False, and count it, if it has no place."""
+        """Add a message. It survives a power cut once this returns. Return False and count it if the queue is full."""
         with self._lock:
             if self.waiting >= self._most or (alert and self._alerts >= self._most // 2):
                 self.count_lost(1)
@@ -73,7 +73,7 @@ class AuditQueue:
         return self._count("untold")
 
     def told(self, number: int) -> None:
-        """Record that a message about so many lost ones is in the queue."""
+        """Record that a message about this many lost ones is in the queue."""
         with self._lock, self._database.writing():
             self._database.execute("UPDATE counts SET number = number - ? WHERE name = 'untold'", number)
 

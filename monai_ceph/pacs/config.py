@@ -64,7 +64,7 @@ class AcceptConfig(Section):
         default=None, ge=1, le=400, description="associations from one address; by default three quarters of all"
     )
     reserved: int | None = Field(
-        default=None, ge=0, le=399, description="of these, only known senders get so many; by default a fifth of all"
+        default=None, ge=0, le=399, description="associations kept for known senders; by default a fifth of all"
     )
     request_s: Annotated[float, Field(gt=0, le=300)] = Field(
         default=10, description="time from the connection to the end of the association request"
@@ -97,7 +97,9 @@ class SpoolConfig(Section):
     min_free_mb: float = Field(default=1024, ge=0, description="space left free on the file system of the folder")
 
     reserve_mb: float | None = Field(
-        default=None, ge=0, description="of this, what objects that arrive may not use; a quarter of it, at most 64 MB"
+        default=None,
+        ge=0,
+        description="part of it that arriving objects may not use; by default a quarter, at most 64 MB",
     )
 
     @property
@@ -149,7 +151,7 @@ class ProposeConfig(Section):
     file: Path = Field(description="where the proposal goes; never the profile in use")
     after_films: int = Field(default=10, ge=3, le=10000, description="newly signed films before the next proposal")
     name: str = Field(default="proposed", min_length=1, max_length=64, description="what results would call it")
-    every_s: float = Field(default=60, ge=1, le=86400, description="seconds between looks at the reviews")
+    every_s: float = Field(default=60, ge=1, le=86400, description="seconds between checks of the reviews")
 
 
 def _web_address(value: str) -> str:
@@ -194,15 +196,18 @@ class AuditSyslogConfig(Section):
     source_id: str | None = Field(default=None, min_length=1, description="name of the node, its AE title by default")
     site: str | None = Field(default=None, min_length=1, description="AuditEnterpriseSiteID")
     patient: Literal["id", "name", "none"] = Field(
-        default="id", description="what is told of a patient: PatientID and accession number, also the name, or neither"
+        default="id",
+        description="what messages say about a patient: PatientID and accession number, also the name, or neither",
     )
     max_waiting: int = Field(default=100000, ge=100, le=10000000, description="messages that wait for the server")
 
 
 class StandbyConfig(Section):
-    """Nodes on one shared folder: one works, the others wait until it ends or stands still."""
+    """Nodes on one shared folder: one works, the others wait until it ends or hangs."""
 
-    lease_s: float = Field(default=15, ge=1, le=600, description="stillness after which another node takes over")
+    lease_s: float = Field(
+        default=15, ge=1, le=600, description="seconds without a beat after which another node takes over"
+    )
     name: str | None = Field(default=None, min_length=1, max_length=60, description="by default that of the machine")
 
 

@@ -18,7 +18,7 @@ __all__ = ["read_config"]
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
-_TOO_DEEP = "lists and keys stand too deep in each other, or an alias (*) stands in what it names"
+_TOO_DEEP = "lists and keys are nested too deeply, or an alias (*) contains itself"
 
 _MOST_VALUES = 10000
 _MOST_BYTES = 2**20
@@ -48,7 +48,7 @@ class _Reader:
                 key = str(self._scalars.construct_object(key_node))
                 line, here = key_node.start_mark.line + 1, (*place, key)
                 if key in result:
-                    raise self.error(line, here, "stands there twice")
+                    raise self.error(line, here, "is there twice")
                 self.lines[here] = line
                 result[key] = self.value(value_node, here)
             return result
@@ -84,7 +84,7 @@ def read_config(path: Path, environment: Mapping[str, str] | None = None) -> Nod
     """
     try:
         if path.stat().st_size > _MOST_BYTES:
-            raise CephError(f"{path}: larger than {_MOST_BYTES // 2**20} MB, so it is no configuration of a node")
+            raise CephError(f"{path}: larger than {_MOST_BYTES // 2**20} MB, too large for a node's configuration")
         text = path.read_text(encoding="utf-8")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except OSError as error:

@@ -18,7 +18,7 @@ MOST_UPLOADS = 16
 """Requests at once whose films are being received."""
 
 EXTEND = "monai_ceph.extend"
-"""Key of the scope: a function that gives the request so many seconds from now on, as long as more of it arrives."""
+"""Key of the scope: a function that gives the request this many seconds from now on, as long as more of it arrives."""
 
 REQUEST_SECONDS = 15.0
 """Time from the connection, or the answer before, to the end of the answer."""

@@ -1,8 +1,9 @@
 """pynetdicom's server with limits that protect it from unknown clients.
 
 pynetdicom 3.0 does the TLS handshake in the thread that accepts connections, where one silent client blocks all others,
-reads as many bytes into memory as the header of a PDU announces, waits for each byte anew, and counts connections that
-have not asked for an association yet as associations. It waits by select, which takes no descriptor from 1024 on.
+reads as many bytes into memory as the header of a PDU announces, restarts its timeout with each byte, and counts
+connections that have not asked for an association yet as associations. It waits by select, which takes no descriptor
+from 1024 on.
 """
 
 from __future__ import annotations
@@ -207,7 +208,7 @@ class GuardedServer(ThreadedAssociationServer):
         log("connection failed", warning=True, address=client_address[0], cause=type(sys.exc_info()[1]).__name__)
 
     def _requested(self, event: evt.Event) -> None:
-        """Reject an association for which there is no place: the sender comes back (PS3.8 table 9-21)."""
+        """Reject an association when all are in use: the sender tries again (PS3.8 table 9-21)."""
         association = event.assoc
         full = self.overfull()
         cause = "only the reserve of the disk is left (spool.reserve_mb)" if full else self.places.refusal(association)

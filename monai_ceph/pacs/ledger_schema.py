@@ -61,7 +61,7 @@ CREATE TRIGGER delivery_ends AFTER UPDATE OF state ON deliveries WHEN NEW.state 
 BEGIN DELETE FROM asked_commitments WHERE delivery = OLD.id; END;
 """
 
-# of two nodes on one folder, whose turn it is: the last row
+# which of two nodes on one folder has the turn: the last row
 _TURNS = """
 CREATE TABLE turns (
   turn INTEGER PRIMARY KEY,

@@ -40,7 +40,7 @@ class _Json(logging.Formatter):
 
 
 def _of_a_library(record: logging.LogRecord) -> dict[str, str]:
-    """Return what is said of a library's message: its text only if it cannot quote a header."""
+    """Return the text to log for a library's message: its text only if it cannot quote a header."""
     said = {"event": "library message", "library": record.name}
     if record.exc_info and record.exc_info[0] is not None:
         return {**said, "cause": record.exc_info[0].__name__}
@@ -57,7 +57,7 @@ class _Window:
 
 
 class _FewRepeats(logging.Filter):
-    """Passes a warning with one cause only so often a minute."""
+    """Limits how often a minute a warning with the same cause is logged."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -112,7 +112,7 @@ def _log_ended(error: threading.ExceptHookArgs) -> None:
 
 
 Listener = Callable[[str, "Path | None", dict[str, Any]], None]
-"""Is told the event, the file that it is about, and the details."""
+"""Called with the event, its file, and the details."""
 
 _LISTENERS: list[Listener] = []
 

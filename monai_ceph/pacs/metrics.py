@@ -64,24 +64,24 @@ class _Collector:
         yield GaugeMetricFamily(
             "monai_ceph_problems", "Reasons why films are refused", value=len(self._watch.problems())
         )
-        yield GaugeMetricFamily("monai_ceph_warnings", "What else to look at", value=len(self._watch.warnings()))
+        yield GaugeMetricFamily(
+            "monai_ceph_warnings", "Other things that need attention", value=len(self._watch.warnings())
+        )
         yield GaugeMetricFamily("monai_ceph_associations", "Associations of senders", value=places.associations())
-        yield GaugeMetricFamily("monai_ceph_associations_limit", "The most that there can be", value=places.most)
+        yield GaugeMetricFamily("monai_ceph_associations_limit", "Limit", value=places.most)
         yield GaugeMetricFamily(
             "monai_ceph_waiting_connections", "Connections without an association", value=places.waiting()
         )
         kept_out = CounterMetricFamily(
-            "monai_ceph_refused_connections", "Connections and associations that got no place", labels=["cause"]
+            "monai_ceph_refused_connections", "Connections and associations that were refused", labels=["cause"]
         )
         for cause, count in dict(places.refused).items():
             kept_out.add_metric([cause], count)
         yield kept_out
         if (files := open_files()) is not None:
             yield GaugeMetricFamily("monai_ceph_open_files", "Open files of the node", value=files[0])
-            yield GaugeMetricFamily("monai_ceph_open_files_limit", "The most that there can be", value=files[1])
-        objects = GaugeMetricFamily(
-            "monai_ceph_refused_objects", "Objects that a target was sent and did not take", labels=["target"]
-        )
+            yield GaugeMetricFamily("monai_ceph_open_files_limit", "Limit", value=files[1])
+        objects = GaugeMetricFamily("monai_ceph_refused_objects", "Objects that a target refused", labels=["target"])
         refusals = refused(self._ledger)
         for delivery in self._deliveries:
             objects.add_metric([delivery.name], refusals.get(delivery.name, (0, ""))[0])

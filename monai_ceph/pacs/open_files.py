@@ -1,4 +1,4 @@
-"""The budget of open files: connections may use only so many that the node can still open its own files.
+"""The budget of open files: connections leave enough of them for the node's own files.
 
 pynetdicom waits by select, which takes no descriptor from 1024 on, so that a higher limit of the system does not help.
 """

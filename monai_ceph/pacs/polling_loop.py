@@ -125,7 +125,7 @@ class PollingLoop:
         return max(first, late) if first else late
 
     def _corrected(self, today: date, begun: date | None, cursor: date | None) -> date:
-        """Correct dates that have not come yet: the clock ran ahead, and nothing is known of the days since the start.
+        """Correct dates in the future: the clock ran ahead, and nothing is known of the days since the start.
 
         The archive is asked from the first date on; the films that the node has are not fetched again.
         """
@@ -133,7 +133,8 @@ class PollingLoop:
         start = past[0] if past else today - timedelta(self._config.look_back_days)
         wrong = max(each for each in (begun, cursor) if each is not None)
         self.clock = (
-            f"it was asked up to {wrong}, which has not come yet: the clock was wrong. It is asked from {start}"
+            f"it was queried up to {wrong}, which is in the future: the clock was wrong. "
+            f"It is queried again from {start}"
         )
         self._told = False
         log("clock corrected", warning=True, source=self._source.name, cause=self.clock)

@@ -56,7 +56,7 @@ class ProfileStanding:
 
 
 class ProposalLoop:
-    """Looks at the reviews at intervals, and writes a proposal after a number of newly signed films.
+    """Checks the reviews at intervals, and writes a proposal after a number of newly signed films.
 
     Args:
         config: how many films, and where the proposal goes.
@@ -65,7 +65,7 @@ class ProposalLoop:
         mean_shape: returns the mean shape of this model, (N, 2), (x, y).
         signed: returns the signed films.
         ledger: its audit records each proposal.
-        pictures: file that keeps what is known of the films' pictures, so that none is read twice.
+        pictures: cache file of the films' pictures, so that none is read twice.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class ProposalLoop:
         self._pictures: KnownPictures | None = None
         self.wake = threading.Event()
         self.cause: str | None = None
-        """Why the last look failed."""
+        """Why the last check failed."""
         self._learned: frozenset[tuple[str, int]] = frozenset()
         self._wanted, self._sentence = 1, "No film was signed yet."
         label = None if in_use is None else in_use.identity().label
@@ -94,15 +94,17 @@ class ProposalLoop:
         """Look until the node ends."""
         while not ended.is_set():
             try:
-                self.look()
+                self.learn_if_enough()
                 self.cause = None
-            except Exception as error:  # whatever a review holds, or a full disk: films go on, and a person should look
+            except (
+                Exception
+            ) as error:  # whatever a review holds, or a full disk: films go on, and a person should check
                 if self.cause != str(error):
                     log("no profile can be proposed", warning=True, cause=str(error))
                 self.cause = str(error)
             self.wake.wait(self._config.every_s)
 
-    def look(self) -> None:
+    def learn_if_enough(self) -> None:
         """Learn from the signed films if there are enough new ones.
 
         Raises:
@@ -132,7 +134,7 @@ class ProposalLoop:
             self._ledger.audit("profile proposed", films=found.films, file=str(self._config.file))
             new = 0
         self._learned = frozenset(signed)
-        # what is enough and was not proposed gains nothing: look again after as many more
+        # what is enough and was not proposed gains nothing: check again after as many more
         self._wanted = max(self._config.after_films - new, 0) or self._config.after_films
         self._sentence = proposal_summary(found)
         self.standing = self._standing(found)

@@ -155,7 +155,7 @@ class Spool:
         Raises:
             OSError: the disk cannot be written.
         """
-        # no other node may take over between the look and the move
+        # no other node may take over between the check and the move
         with self.lock, ledger.holding():
             film = ledger.film(film_id)
             if film is None:

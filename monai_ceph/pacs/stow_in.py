@@ -174,7 +174,7 @@ class StowIn:
                 extend(accept.timeout_s)
                 results.append(await run_in_threadpool(self._take, path, study, sender))
         except ClientDisconnect as error:
-            raise BodyError("the connection ended amid the request") from error
+            raise BodyError("the connection ended during the request") from error
         finally:
             reader.close()
             spool.held.difference_update(reader.parts)

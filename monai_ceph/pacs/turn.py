@@ -1,8 +1,8 @@
 """Two nodes on one shared folder: one has the turn and works, the others stand by.
 
-Whose turn it is stands in the ledger, in the same file as the films: a transaction of a node whose turn is over fails,
-so a node that was paused can do no harm when it goes on. A *beat* file, which the working node changes all the time,
-tells the others that it lives. They look whether it changes, by their own monotonic clocks, so no clocks need to agree.
+The ledger records whose turn it is, in the same file as the films: a transaction of a node whose turn is over fails,
+so a node that was paused can do no harm when it continues. A *beat* file, which the working node changes all the time,
+tells the others that it lives. They check whether it changes by their own monotonic clocks, so no clocks need to agree.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def wait_for_turn(config: NodeConfig, asked_to_end: Callable[[], bool], on_wait:
             number = _try(config.folder, watching, name)
             why = f"standby: {watching.working} works"
         except (StoppedError, OSError) as error:
-            # such as a ledger that a paused node holds amid a transaction: it must end or go on first
+            # such as a ledger locked by a paused node's transaction: that node must end or continue first
             number, why = None, f"standby: cannot take over: {error}"
         if number is not None:
             log("took over", node=name, turn=number)
@@ -192,7 +192,7 @@ def _write(path: Path, text: str) -> None:
     """Write into the same file: on a network file system, a new one could stay unseen for a while."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
     try:
-        # of one length, so that no rest of a longer line is left
+        # always the same length, so that nothing of a longer line is left
         os.write(handle, f"{text[:200]:<200}\n".encode())
         os.fsync(handle)
     finally:

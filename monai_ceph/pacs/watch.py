@@ -57,7 +57,7 @@ class Watch:
         polls: the archives that are queried.
         parts: what else writes to the disk.
         ending: whether the node is shutting down.
-        proposals: looks at the reviews that people sign; None if the node proposes no profiles.
+        proposals: checks the reviews that people sign; None if the node proposes no profiles.
         more: what else tells how it is.
     """
 
@@ -101,7 +101,7 @@ class Watch:
                 found[f"target {delivery.name} fails"] = f"{state.cause} ({state.failures} times)"
             if delivery.name in refusals:
                 count, cause = refusals[delivery.name]
-                found[f"target {delivery.name} does not take what it is sent"] = f"{cause} ({count} objects)"
+                found[f"target {delivery.name} refuses objects"] = f"{cause} ({count} objects)"
         for poll in self._polls:
             if poll.failures:
                 found[f"source {poll.name} fails"] = f"{poll.cause} ({poll.failures} times)"

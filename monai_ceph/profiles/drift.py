@@ -119,7 +119,7 @@ def change_chances(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, f
     any distribution, with all choices or with a random sample to which the real choice belongs (Phipson and Smyth
     2010). The statistic is the squared distance of both means over the variance. Its largest value of all landmarks,
     choice by choice, adjusts the p-values: the chance that any landmark is called changed though none is stays below
-    the level, however the landmarks hang together (max T; Westfall and Young 1993).
+    the level, however the landmarks are correlated (max T; Westfall and Young 1993).
 
     Args:
         before: (films, L, 2) residuals; NaN where one is missing.
@@ -134,7 +134,7 @@ def change_chances(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, f
     largest = statistics.max(axis=1)
     # equal up to rounding counts as at least as large
     chances = (largest[:, None] >= statistics[0] * (1 - 1e-9)).mean(axis=0)
-    # of two groups of one size, the exchanged ones are as far apart
+    # with two groups of the same size, exchanging them gives the same distance
     smallest = (2 if 2 * len(after) == len(every) else 1) / len(drawn)
     return np.where(statistics[0] > 0, chances, 1.0), smallest
 

@@ -181,16 +181,16 @@ def compare(
     if detector.profile is not None:
         raise ValueError("a profile is learned by a detector without one")
 
-    def look(film: Film) -> tuple[Picture, Callable[[], Detection]]:
+    def open_film(film: Film) -> tuple[Picture, Callable[[], Detection]]:
         radiograph = read_radiograph(film.image)
         return picture_of(radiograph), lambda: detector(radiograph)
 
-    return compare_detected(films, look, detector.mean_shape, on_film, learned_from)
+    return compare_detected(films, open_film, detector.mean_shape, on_film, learned_from)
 
 
 def compare_detected(
     films: Sequence[Film],
-    look: Callable[[Film], tuple[Picture, Callable[[], Detection]]],
+    open_film: Callable[[Film], tuple[Picture, Callable[[], Detection]]],
     mean_shape: np.ndarray,
     on_film: Callable[[Film], None] = lambda film: None,
     learned_from: Mapping[str, str] = MappingProxyType({}),
@@ -199,8 +199,8 @@ def compare_detected(
 
     Args:
         films: with their corrected landmarks.
-        look: returns a film's picture, and what returns its detection, which is asked only for a film that counts. Both
-            may raise a :class:`CephError`.
+        open_film: returns a film's picture, and what returns its detection, which is asked only for a film that
+            counts. Both may raise a :class:`CephError`.
         mean_shape: (N, 2), (x, y), of the model.
         on_film: as for :func:`compare`.
         learned_from: likewise.
@@ -209,7 +209,7 @@ def compare_detected(
     seen: dict[str, str] = {}
     for film in films:
         try:
-            picture, detected = look(film)
+            picture, detected = open_film(film)
             if (other := seen.setdefault(picture.key, film.name)) != film.name:
                 raise CephError(f"{film.name}: is the same picture as {other}, and counts once")
             if picture.key in learned_from:

@@ -1,4 +1,4 @@
-"""What is known of the pictures of films, so that a film is read again only if its file has changed."""
+"""A cache of film pictures, so that a film is read again only if its file has changed."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from monai_ceph.version import __version__
 
 __all__ = ["KnownPictures", "Picture", "picture_of", "read_picture"]
 
-# after so many newly read films what is known is saved: a kill costs no more than these
+# save after this many newly read films: a killed process loses no more
 _BETWEEN_SAVES = 50
 
 
 class Picture(NamedTuple):
-    """What a comparison needs of a film's file.
+    """What a comparison needs from a film's file.
 
     Attributes:
         key: what the film is known by: a hash of its size and pixels, whatever its name and header.
@@ -33,7 +33,7 @@ class Picture(NamedTuple):
 
 
 def picture_of(radiograph: Radiograph) -> Picture:
-    """Return what a comparison needs of a film that was read."""
+    """Return what a comparison needs from a film that was read."""
     digest = hashlib.sha256(f"{radiograph.pixels.shape}".encode() + radiograph.pixels.tobytes())
     return Picture(digest.hexdigest()[:16], radiograph.pixel_spacing)
 
@@ -62,7 +62,7 @@ class KnownPictures:
     """Reads the picture of a film once, as long as the size and the time of its file stay the same.
 
     Args:
-        file: keeps what is known beyond the end of the process. It may be deleted; a damaged one, and one of another
+        file: keeps the cache after the process ends. It may be deleted; a damaged one, and one of another
             version of this software, is not used, because the same film may be read in another way now.
     """
 
@@ -97,7 +97,7 @@ class KnownPictures:
         return known.picture
 
     def keep(self, films: Iterable[Path]) -> None:
-        """Save what is known of these films, and forget the others."""
+        """Save the entries of these films, and drop the others."""
         wanted = set(map(str, films))
         kept = {name: known for name, known in self._films.items() if name in wanted}
         if self._unsaved or len(kept) < len(self._films):

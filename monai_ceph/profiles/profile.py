@@ -277,9 +277,9 @@ def load_profile(path: str | Path) -> Profile:
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark is not None else ""
-        raise CephError(f"{path}{where}: no YAML, and so no profile of monai-ceph") from error
+        raise CephError(f"{path}{where}: not YAML, so not a profile of monai-ceph") from error
     if not isinstance(content, dict) or "profile_version" not in content:
-        raise CephError(f"{path}: no profile of monai-ceph: it has no profile_version")
+        raise CephError(f"{path}: not a profile of monai-ceph: it has no profile_version")
     # without quotes, YAML reads the version as a number
     version = content["profile_version"] = str(content["profile_version"])
     if version not in _READ:

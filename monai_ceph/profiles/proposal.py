@@ -96,10 +96,10 @@ def propose(
         in_use.check(identity)
     by_file = {each.film.image: each.detection for each in signed}
 
-    def look(film: Film) -> tuple[Picture, Callable[[], Detection]]:
+    def open_film(film: Film) -> tuple[Picture, Callable[[], Detection]]:
         return picture(film.image), lambda: _without_profile(by_file[film.image], identity)
 
-    found = compare_detected([each.film for each in signed], look, mean_shape)
+    found = compare_detected([each.film for each in signed], open_film, mean_shape)
     earlier = {} if in_use is None else {film.picture: index for index, film in enumerate(in_use.evidence)}
     fresh = np.array([picture not in earlier for picture in found.pictures], dtype=bool)
     every = found if in_use is None else _together(in_use, found)

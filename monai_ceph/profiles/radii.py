@@ -12,7 +12,7 @@ FEWEST_ERRORS = 19
 """With fewer errors, a radius for 95 % would be unlimited."""
 
 LEARNED_SHARE = 10.0
-"""With so many films, a landmark's own errors count half, and those of all landmarks the other half."""
+"""With this many films, a landmark's own errors count half, and those of all landmarks the other half."""
 
 
 def conformal_radius(errors: np.ndarray, share: float) -> float:
@@ -40,7 +40,7 @@ def radii_of_few_films(errors: np.ndarray, typical: np.ndarray) -> np.ndarray:
     The size of a landmark's error lies between two: that on other films times how much larger this clinic's errors are
     over all landmarks, and the mean error of this landmark; of these the second counts ``n / (n + 10)`` with n films.
     The radius is the size times the conformal quantile of error over size, of all landmarks and films together. Points
-    of one film hang together, so this is no guarantee: docs/explanation/uncertainty.md has what it covers.
+    of one film are correlated, so this is no guarantee: docs/explanation/uncertainty.md has what it covers.
 
     Args:
         errors: (films, N) leave-one-out distances, in any unit; NaN where one is missing.

@@ -148,12 +148,12 @@ def drift_summary(profile: Profile, found: Drift) -> str:
     if changed:
         verdict = (
             f"The profile no longer fits: on {films}, {', '.join(changed)} {'lie' if len(changed) > 1 else 'lies'} "
-            "elsewhere than on the films that it was learned from. Learn it again from films of now."
+            "elsewhere than on the films that it was learned from. Learn it again from recent films."
         )
     elif found.too_few:
         verdict = (
-            f"Whether the profile still fits cannot be said: {films} {'is' if found.films == 1 else 'are'} too few for "
-            "the test. Correct more films."
+            f"It cannot be said whether the profile still fits: {films} {'is' if found.films == 1 else 'are'} too few "
+            "for the test. Correct more films."
         )
     else:
         verdict = (

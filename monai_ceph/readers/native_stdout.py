@@ -16,7 +16,7 @@ _STDOUT = 1
 def captured_lines(prefixes: tuple[str, ...], lines: list[str]) -> Iterator[None]:
     """Append to ``lines`` what is written to standard output with one of these prefixes, instead of printing it.
 
-    The file descriptor is redirected meanwhile, for all threads. All other output is printed at the end.
+    The file descriptor is redirected during the block, for all threads. All other output is printed at the end.
     """
     try:
         before = os.dup(_STDOUT)

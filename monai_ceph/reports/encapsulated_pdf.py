@@ -52,7 +52,7 @@ def encapsulated_pdf(
         detection: result for the film or one of its frames.
         source: the film's header, from :func:`monai_ceph.reports.dicom_source.source_header`.
         measurements: of the detection.
-        film_png: the picture of the whole film, as PNG; None for the tracing alone.
+        film_png: the picture of the whole film, as PNG; None for only the tracing.
         signature: who signed the result; None: nobody.
         replaces: the object that was made before the header was changed under the same UID; None if there is none.
         settings: of the clinic.

@@ -261,7 +261,7 @@ def _measured(measurement: Measurement) -> dict[str, Any]:
     own = MEASUREMENT_CODES.get(measurement.symbol) or measurement_code(measurement.symbol, measurement.name)
     concept = {**_concept(own), "text": measurement.name}
     if (public := LOINC_CODES.get(measurement.symbol)) is not None:
-        # a display must be one of LOINC's names, and its component alone is none
+        # a display must be one of LOINC's names, and its component by itself is not one
         concept["coding"].append({"system": _SYSTEMS[LOINC], "code": public.value})
     return concept
 

@@ -30,7 +30,7 @@ __all__ = ["FORMATS", "StudyFigure", "figure_files", "save_figure", "study_figur
 
 FORMATS = ("png", "svg")
 
-# of Okabe and Ito's palette, which people with colour blindness can tell apart
+# from Okabe and Ito's palette, which people with colour blindness can tell apart
 _MODEL, _DOCTORS, _LINE = "#0072B2", "#D55E00", "#555555"
 _DPI = 150
 _ON_A_PAGE = 12

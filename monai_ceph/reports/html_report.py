@@ -33,7 +33,7 @@ class BatchEntry:
         film: what it is called.
         link: address of its report, relative to the page.
         summary: what a person should know before opening it, in a few words.
-        urgency: higher is looked at earlier; 0 if nothing stood out.
+        urgency: higher is looked at earlier; 0 if nothing is unusual.
         thumbnail: a small PNG; None if there is no picture.
         pdf: address of the PDF; None without one.
     """

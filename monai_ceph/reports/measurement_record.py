@@ -64,7 +64,7 @@ class MeasurementRecord(BaseModel):
 
     @classmethod
     def of(cls, measurement: Measurement) -> MeasurementRecord:
-        """Return what is of this film alone."""
+        """Return what belongs to this film, without what is the same on all films."""
         own = {name: getattr(measurement, name) for name in cls.model_fields if name != "norm"}
         return cls(**own, norm=None if measurement.norm is None else measurement.norm.set)
 

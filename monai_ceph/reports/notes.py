@@ -35,7 +35,7 @@ def profile_lines(detection: Detection) -> list[str]:
 
 
 def note_lines(detection: Detection, circles: bool = False) -> list[str]:
-    """Return the lines that stand below every picture; with ``circles``, one that says what these are."""
+    """Return the lines below every picture; with ``circles``, one that says what these are."""
     return [*profile_lines(detection), *circle_lines(detection, circles), scale_line(detection), NOTICE]
 
 

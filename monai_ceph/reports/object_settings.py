@@ -171,7 +171,7 @@ def load_object_settings(path: Path) -> ObjectSettings:
     """
     try:
         if path.stat().st_size > _MOST_BYTES:
-            raise CephError(f"{path}: larger than {_MOST_BYTES // 1024} kB, so it has no settings of DICOM objects")
+            raise CephError(f"{path}: larger than {_MOST_BYTES // 1024} kB, too large for settings of DICOM objects")
         content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise CephError(f"{path}: {error.strerror or error}") from error

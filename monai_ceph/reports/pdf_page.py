@@ -285,7 +285,7 @@ class PdfPage:
             each = min(room, -(-len(rest) // 2))
             for column in range(2):
                 count = min(each, len(rest))
-                # a title does not stand alone at the end of a column
+                # a title is never left without its text at the end of a column
                 while 1 < count < len(rest) and len(rest[count - 1].cells) == 1:
                     count -= 1
                 part, rest = rest[:count], rest[count:]

@@ -46,7 +46,7 @@ class Figure:
     Attributes:
         points: (x, y) in source pixels by symbol.
         size: (columns, rows) of the film.
-        film_png: the picture of the whole film, as PNG; None for the tracing alone.
+        film_png: the picture of the whole film, as PNG; None for only the tracing.
         radii: of the circles of uncertainty in source pixels, by symbol.
         uncertain: symbols of the landmarks in doubt.
         radius_source: where the radii were learned, as in a :class:`~monai_ceph.result.Detection`.

@@ -66,7 +66,7 @@ class Words:
 
     Attributes:
         text: what it says.
-        start: (x, y) of the left end of the line on which the letters stand.
+        start: (x, y) of the left end of the line that the letters are on.
         size: of the letters, in source pixels.
         colour: such as ``#50dc64``.
     """
@@ -137,7 +137,7 @@ def svg_layers(layers: Iterable[Layer], halo: str, prefix: str = "") -> Iterator
     Args:
         layers: drawn in this order.
         halo: colour around lines and letters, so that they show on any ground.
-        prefix: before each id, so that several drawings can stand on one page.
+        prefix: before each id, so that several drawings fit on one page.
     """
     for layer in layers:
         name, title = escape(f"{prefix}layer-{layer.name}"), escape(layer.title)

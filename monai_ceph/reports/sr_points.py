@@ -55,7 +55,7 @@ def films_of_report(document: Dataset) -> list[FilmPoints]:
     except CephError:
         raise
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise CephError(f"SR {document.get('SOPInstanceUID')}: no report of landmarks: {error}") from error
+        raise CephError(f"SR {document.get('SOPInstanceUID')}: not a report of landmarks: {error}") from error
     for film in films.values():
         film.pixel_spacing, film.spacing_source = _scale(document, film)
     return list(films.values())

@@ -30,7 +30,7 @@ class Plane:
         label: short, beside the line.
         start: symbols of one landmark, or of two whose middle it is.
         end: likewise.
-        before: share of its length by which the line goes on before its start.
+        before: share of its length by which the line is extended before its start.
         beyond: the same beyond its end.
     """
 

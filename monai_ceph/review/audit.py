@@ -93,7 +93,7 @@ def append(file: Path, entry: dict[str, Any]) -> Link:
 
 
 def _cut(newest: Link, lines: int) -> str:
-    """Return what is wrong with an audit of so many lines that does not have the newest one."""
+    """Return what is wrong with an audit of this many lines that lacks the newest one."""
     if newest.sequence > lines:
         return f"lines were cut off at the end: {HEAD} names line {newest.sequence}, and there are {lines}"
     return f"line {newest.sequence} is not the one that {HEAD} names"

@@ -130,7 +130,7 @@ class ResultFilms:
         return sorted(found, key=lambda film: film.detection.file)
 
     def get(self, film_id: str) -> ReviewFilm | None:
-        """Return a film by its id, None if there is none. If its file did not change, no other is looked at."""
+        """Return a film by its id, None if there is none. If its file has not changed, no other file is read."""
         with self._lock:
             film = self.unchanged(film_id)
         if film is None:
@@ -221,7 +221,7 @@ class ResultFilms:
 
 
 def _open_classes(file: Path) -> tuple[str, ...]:
-    """Return the measurements of a film whose class is not certain, from its JSON: to measure anew takes longer."""
+    """Return a film's measurements whose class is not certain, from its JSON: measuring again takes longer."""
     try:
         written = json.loads(file.read_bytes()).get("measurements", ())
         records = [MeasurementRecord.model_validate(each) for each in written if each["symbol"] in _CLASSED]

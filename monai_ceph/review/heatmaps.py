@@ -127,7 +127,7 @@ class Heatmaps:
         pool.shutdown(wait=True, cancel_futures=True)
 
     def close(self) -> None:
-        """End the process, also amid a film."""
+        """End the process, even in the middle of a film."""
         if self._timer is not None:
             self._timer.cancel()
         idle = self._lock.acquire(blocking=False)

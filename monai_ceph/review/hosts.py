@@ -47,7 +47,7 @@ def _plain(name: str) -> str:
 
 
 def _name_of(header: str) -> str:
-    """Return the name in a Host header without its port (RFC 9110 7.2), empty if it is none."""
+    """Return the name in a Host header without its port (RFC 9110 7.2), empty if it is not valid."""
     try:
         parts = urlsplit(f"//{header}")
         if parts.netloc != header or "@" in header or parts.port == 0:

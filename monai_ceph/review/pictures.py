@@ -132,6 +132,6 @@ class Pictures:
             with written_beside(file) as part:
                 part.write_bytes(data)
         except OSError:
-            # a folder that cannot be written costs time, nothing else
+            # if the folder cannot be written, only time is lost
             pass
         return data

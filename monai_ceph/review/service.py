@@ -223,7 +223,7 @@ class ReviewService:
         """Save a draft.
 
         Raises:
-            Conflict: somebody saved meanwhile.
+            Conflict: somebody else saved in the meantime.
             CephError: the points or the calibration cannot be right, or the reader is not the one of a blind reading.
             OSError: it cannot be written; then nothing has changed.
         """
@@ -241,7 +241,7 @@ class ReviewService:
         """Make the newest revision final.
 
         Raises:
-            Conflict: somebody saved meanwhile.
+            Conflict: somebody else saved in the meantime.
             CephError: a landmark is undecided, or the revision is final already.
             StoppedError: the outbox cannot be written; then nothing has changed.
             OSError: it cannot be written; then nothing has changed.

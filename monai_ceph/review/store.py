@@ -30,14 +30,14 @@ _PART = re.compile(r"\.(\d{4,})\.json\.part")
 
 
 class Conflict(Exception):
-    """Somebody saved a revision meanwhile.
+    """Somebody else saved a revision in the meantime.
 
     Attributes:
         current: the newest revision.
     """
 
     def __init__(self, current: StoredRevision | None) -> None:
-        super().__init__("somebody saved this film meanwhile")
+        super().__init__("somebody else saved this film in the meantime")
         self.current = current
 
 

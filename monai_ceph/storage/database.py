@@ -56,11 +56,11 @@ class Database:
             self._connection.close()
             if isinstance(error, sqlite3.OperationalError):
                 raise StoppedError(f"{path}: {error}") from error
-            raise CephError(f"{path}: damaged, or no ledger; {remedy}") from error
+            raise CephError(f"{path}: damaged, or not a ledger; {remedy}") from error
         ours = set(re.findall(r"CREATE TABLE (\w+)", schema))
         if tables and (ours.isdisjoint(tables) or (present == version and not ours <= tables)):
             self._connection.close()
-            raise CephError(f"{path}: damaged, or no ledger; {remedy}")
+            raise CephError(f"{path}: damaged, or not a ledger; {remedy}")
         upgrade = (upgrades or {}).get(present) if tables else schema
         if tables and present != version and upgrade is None:
             self._connection.close()

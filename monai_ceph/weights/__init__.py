@@ -104,7 +104,7 @@ def context_beside(local_weights: str | None, landmarks: Sequence[str] = SYMBOLS
 
 
 def error_model(files: Mapping[str, str | None], landmarks: Sequence[str] = SYMBOLS) -> dict[str, Any] | None:
-    """Return what is known of the errors of the shipped weights, for :class:`monai_ceph.inferers.ErrorModel`.
+    """Return the error model of the shipped weights, for :class:`monai_ceph.inferers.ErrorModel`.
 
     Args:
         files: weights by stage; None for a stage without weights.
@@ -139,7 +139,7 @@ def bundled_error_model(file: str, files: Mapping[str, str | None]) -> dict[str,
             model["weights_sha256"]
         }
     except KeyError as error:
-        raise CephError(f"{file}: no error model of a bundle: it lacks {error.args[0]}") from error
+        raise CephError(f"{file}: not an error model of a bundle: it lacks {error.args[0]}") from error
     except OSError as error:
         raise CephError(f"{error.filename}: {error.strerror or error}") from error
     return model if fits else None
@@ -156,9 +156,9 @@ def read_error_model(file: str | Path) -> dict[str, Any]:
     except OSError as error:
         raise CephError(f"{file}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
-        raise CephError(f"{file}: no JSON, and so no error model") from error
+        raise CephError(f"{file}: not JSON, so not an error model") from error
     if not isinstance(model, dict):
-        raise CephError(f"{file}: no error model: it must be an object with keys")
+        raise CephError(f"{file}: not an error model: it must be an object with keys")
     return model
 
 

@@ -49,7 +49,7 @@ def _shipped() -> set[str]:
 
 
 def _code(values: Any) -> Iterator[str]:
-    """Yield the keys whose values run code. Every part is looked at once, also if aliases name it often."""
+    """Yield the keys whose values run code. Every part is checked once, even if several aliases name it."""
     seen: set[int] = set()
     rest: list[tuple[str, Any]] = [("", values)]
     while rest:

@@ -42,7 +42,7 @@ class FilmHead:
 
     @classmethod
     def unread(cls, path: Path) -> FilmHead:
-        """Return what is known of a film that cannot be read. An archive's image has a UID in its URL."""
+        """Return what identifies a film that cannot be read, if known. An archive's image has a UID in its URL."""
         return cls(dicom=not path.name.lower().endswith(_NOT_DICOM), uid=uid_in(path))
 
 

@@ -63,7 +63,7 @@ def film_heatmaps(detector: CephalogramDetector, radiograph: Radiograph) -> dict
     """Return the heatmap of each landmark, turned and mirrored as the film is.
 
     Args:
-        detector: whose networks look at the film.
+        detector: its networks detect on the film.
         radiograph: the film.
 
     Raises:

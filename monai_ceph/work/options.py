@@ -142,7 +142,7 @@ def parse_formats(words: Iterable[str]) -> frozenset[str]:
     """
     names = [name.strip().lower() for word in words for name in word.split(",") if name.strip()]
     if unknown := [name for name in names if name not in (*FORMATS, "all")]:
-        raise CephError(f"--formats {', '.join(unknown)}: no such format; there are {', '.join(FORMATS)}, and all")
+        raise CephError(f"--formats {', '.join(unknown)}: no such format; use {', '.join(FORMATS)}, or all")
     if not names:
         return DEFAULT_FORMATS
     if "all" not in names:

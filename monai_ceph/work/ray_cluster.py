@@ -96,7 +96,7 @@ class _Actor:
         """
         silence_parsers()
         keep_freed_memory()
-        # the process of an actor is the actor's alone, and ends with it
+        # an actor has its own process, which ends with it
         prepare_process()
         with suppress(OSError):
             os.chdir(folder)

@@ -1,4 +1,4 @@
-"""docs/reference/measurements.md has what the code has. `python tests/analysis/test_page.py` writes its tables anew."""
+"""docs/reference/measurements.md has what the code has. `python tests/analysis/test_page.py` rewrites its tables."""
 
 from __future__ import annotations
 

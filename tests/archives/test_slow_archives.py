@@ -212,7 +212,7 @@ def test_a_deflated_film_is_inflated_up_to_the_limit(mebibytes: int) -> None:
 
 
 def test_a_node_ends_although_its_archives_trickle(tmp_path: Path) -> None:
-    """SIGTERM amid a query and a report; `stop` waits for a minute at most."""
+    """SIGTERM in the middle of a query and a report; `stop` waits for a minute at most."""
     with trickling(OK + b"\r\n", b" ") as port:
         values = settings(tmp_path)
         url = f"http://127.0.0.1:{port}"

@@ -49,7 +49,7 @@ class FakeDetector:
         if "break" in name:
             raise RuntimeError("CUDA error: an illegal memory access was encountered")
         if "reject" in name and not force:
-            raise RejectedError(f"{radiograph.path}: no lateral cephalogram: every pixel has the same value")
+            raise RejectedError(f"{radiograph.path}: not a lateral cephalogram: every pixel has the same value")
         level = float(radiograph.pixels.mean())
         marks = tuple(
             DetectedLandmark(

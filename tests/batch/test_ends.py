@@ -45,7 +45,7 @@ class Long:
         return self.start(workers=workers).wait(timeout=120)
 
     def ended(self) -> dict[str, str]:
-        """Name and state of the films that ended, while a run goes on or after."""
+        """Name and state of the films that ended, during a run or after it."""
         if not (self.out / "run.sqlite").exists():
             return {}
         connection = sqlite3.connect(f"file:{self.out}/run.sqlite?mode=ro", uri=True)
@@ -120,7 +120,7 @@ def test_interrupted(long: Long, number: signal.Signals) -> None:
     long.wait_for(2, process)
     process.send_signal(number)
     assert process.wait(timeout=60) == 130
-    # the tables hold what is done, and nothing else stands
+    # the tables hold the finished films, and nothing else exists
     ended = long.ended()
     assert 2 <= len(ended) < 6
     assert long.found() == list(ended)
@@ -153,7 +153,7 @@ def test_a_second_run_into_the_same_results(long: Long) -> None:
         detect_films([long.films], long.out, FakeDetector)
     process.kill()
     process.wait()
-    # the lock of a killed run is none
+    # the lock of a killed run does not count
     assert long.run() == 0
 
 
@@ -191,5 +191,5 @@ def test_memory_does_not_grow_with_the_films(tmp_path: Path) -> None:
             peaks.append(int(result.stdout))
             with (Path(folder) / "out" / "landmarks.csv").open() as stream:
                 assert sum(1 for _ in stream) == 1 + count * NUM_LANDMARKS
-    # KiB; a detection alone takes 10 KiB, so that 1000 of them would take 10 MiB
+    # KiB; a detection by itself takes 10 KiB, so that 1000 of them would take 10 MiB
     assert peaks[1] - peaks[0] < 4 * 1024

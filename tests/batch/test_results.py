@@ -109,7 +109,7 @@ class TestAPersonsFile:
         before = (run.out / "run.sqlite").read_bytes()
         for restart in (False, True):
             with pytest.raises(
-                CephError, match=r"run\.sqlite: damaged, or no ledger; choose another folder with --out"
+                CephError, match=r"run\.sqlite: damaged, or not a ledger; choose another folder with --out"
             ):
                 run(restart=restart)
         assert (run.out / "run.sqlite").read_bytes() == before
@@ -146,7 +146,7 @@ class TestACorrectedFile:
         assert (run.out / "mine.csv").read_text() == MINE
 
     def test_while_the_run_is_on(self, run: Runs) -> None:
-        """It stays, and the film that is done anew gets another file."""
+        """It stays, and the film that is detected again gets another file."""
         run()
         uid = uid_of(run.films / "b.dcm")
         mine = run.out / "json" / f"{uid}.json"

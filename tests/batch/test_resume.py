@@ -139,7 +139,9 @@ class TestResume:
         run.out.mkdir()
         (run.out / "run.sqlite").write_bytes(b"this is no ledger at all" * 100)
         for restart in (False, True):
-            with pytest.raises(CephError, match=r"run.sqlite: damaged, or no ledger; choose another folder with --out"):
+            with pytest.raises(
+                CephError, match=r"run.sqlite: damaged, or not a ledger; choose another folder with --out"
+            ):
                 run(restart=restart)
         assert (run.out / "run.sqlite").read_bytes() == b"this is no ledger at all" * 100
 

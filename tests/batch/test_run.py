@@ -39,7 +39,7 @@ class TestStates:
         assert errors.pop("text.png").startswith("unreadable: ")
         assert errors == {
             "explode.png": "failed: RuntimeError: out of memory",
-            "reject.png": "rejected: no lateral cephalogram: every pixel has the same value",
+            "reject.png": "rejected: not a lateral cephalogram: every pixel has the same value",
             "nowhere.png": "unreadable: no such file.",
         }
         assert written(run.out) == {"json/a.png.json", "json/doubt.png.json"}
@@ -142,7 +142,7 @@ class TestFormats:
         assert parse_formats(words) == formats
 
     def test_unknown_ones(self) -> None:
-        with pytest.raises(CephError, match=r"--formats xml, docx: no such format; there are csv, parquet, "):
+        with pytest.raises(CephError, match=r"--formats xml, docx: no such format; use csv, parquet, "):
             parse_formats(["csv,xml", "docx"])
 
     def test_a_film_without_uids_has_no_dicom_results(self, run: Runs) -> None:

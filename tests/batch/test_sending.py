@@ -220,7 +220,7 @@ def test_an_object_that_somebody_changed_is_not_sent(films: Path, tmp_path: Path
 
 
 def test_what_was_taken_is_written_down_one_by_one(films: Path, tmp_path: Path, archive: Archive) -> None:
-    """A run that is interrupted amid sending has entered what was taken."""
+    """A run that is interrupted while it sends has recorded what was taken."""
     senders = senders_of([archive.url])
     with pytest.raises(KeyboardInterrupt):
         detect_films(

@@ -206,8 +206,8 @@ def test_results_that_cannot_be_written(film: Path, tmp_path: Path) -> None:
     [
         (
             ("--formats", "csv,xml"),
-            "--formats xml: no such format; there are csv, parquet, json, markups, "
-            "overlay, tracing, tracing-png, sr, gsps, sc, pdf, fhir, and all",
+            "--formats xml: no such format; use csv, parquet, json, markups, "
+            "overlay, tracing, tracing-png, sr, gsps, sc, pdf, fhir, or all",
         ),
     ],
 )

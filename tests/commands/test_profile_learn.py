@@ -87,7 +87,9 @@ def test_updated_and_checked(corrected: Path, learned: tuple[Path, str], tmp_pat
     file, _ = learned
     code, said = run("profile", "check", file, tmp_path / "more", "--device", "cpu")
     assert code == 0, said
-    assert "Profile north. Whether the profile still fits cannot be said: 1 new film is too few for the test." in said
+    assert (
+        "Profile north. It cannot be said whether the profile still fits: 1 new film is too few for the test." in said
+    )
     assert next(line for line in said.splitlines() if "Porion" in line).split("│")[3].strip() == "1"
 
     out = tmp_path / "new.yaml"
@@ -122,4 +124,4 @@ def test_detect_with_what_is_no_profile(corrected: Path, tmp_path: Path) -> None
     file = tmp_path / "node.yaml"
     file.write_text("ae_title: CEPH\n")
     code, said = run("detect", corrected, "--out", tmp_path / "out", "--profile", file)
-    assert (code, "no profile of monai-ceph: it has no profile_version" in said) == (2, True)
+    assert (code, "not a profile of monai-ceph: it has no profile_version" in said) == (2, True)

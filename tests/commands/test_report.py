@@ -72,7 +72,7 @@ class TestReport:
             (("gone.dcm",), "gone.dcm: no such file or folder"),
             (("gone.dcm", ".", "lost"), "gone.dcm, lost: no such file or folder"),
             ((".", "--films", "lost"), "lost: no such file or folder"),
-            ((".", "--formats", "docx"), "--formats docx: no such format; there are html, pdf"),
+            ((".", "--formats", "docx"), "--formats docx: no such format; use html or pdf"),
             ((".", "--pixel-spacing", "5"), "--pixel-spacing 5 cannot be the size of a pixel"),
         ],
     )
@@ -99,7 +99,7 @@ class TestReport:
         for command in (("report", tmp_path / "a.csv"), ("compare", tmp_path / "a.csv", tmp_path / "a.csv")):
             said = stopped(run(*command, "--out", tmp_path / "out"))
             assert (
-                said == f"{tmp_path / 'a.csv'}: a table is no film. Give the results or the films, and this table "
+                said == f"{tmp_path / 'a.csv'}: a table is not a film. Give the results or the films, and this table "
                 "with --landmarks"
             )
 

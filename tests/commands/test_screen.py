@@ -168,5 +168,5 @@ def test_a_log_shows_the_progress(tmp_path: Path) -> None:
         assert process.wait() == 0
     printed_lines = [line.strip() for line in lines[1:] if not re.match(r"\d+ (of \d+ )?films", line)]
     assert printed_lines[:3] == ["looking for films", "loading the model", "detecting"]
-    assert printed_lines[3].endswith(": rejected: no lateral cephalogram: every pixel has the same value")
+    assert printed_lines[3].endswith(": rejected: not a lateral cephalogram: every pixel has the same value")
     assert len(printed_lines) == 4

@@ -114,7 +114,7 @@ def test_evaluate_the_first_stage(phantoms: Path, north: Path) -> None:
 
 
 def test_named_by_every_picture(detection: Detection, tmp_path: Path) -> None:
-    """What stands on a picture stands in the SVG as text; the PNG has the same lines below the film."""
+    """Text on a picture is text in the SVG, too; the PNG has the same lines below the film."""
     from samples import radiograph
 
     from monai_ceph.reports.film_tracing import draw_tracing, save_tracing

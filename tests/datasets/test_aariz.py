@@ -141,7 +141,7 @@ def test_errors_name_the_file(root: Path) -> None:
         ("{", "cannot read the annotation (JSONDecodeError"),
         ("[]", "cannot read the annotation (TypeError"),
         ("{}", "cannot read the annotation (KeyError: 'landmarks')"),
-        (json.dumps(annotation(0.0)).replace('"Sn"', '"Sx"'), "'Sx' is none of the 29 landmarks"),
+        (json.dumps(annotation(0.0)).replace('"Sn"', '"Sx"'), "'Sx' is not one of the 29 landmarks"),
         (json.dumps(annotation(0.0)).replace('"Sn"', '"S"'), "two landmarks 'S'; keep one"),
         (json.dumps(annotation(0.0)).replace('"x": 0.0', '"x": "0"'), "A is at '0', not at a number"),
         (json.dumps(annotation(0.0)).replace('"x": 0.0', '"x": NaN'), "A is at nan, not at a number"),

@@ -177,7 +177,7 @@ def test_shape_keeps_to_human_variation() -> None:
     assert np.corrcoef(b[:, 0], pog[:, 0])[0, 1] > 0.8
 
 
-# The definitions, from the pixels alone.
+# The definitions, from only the pixels.
 
 
 def test_film_looks_like_a_film(head: Head) -> None:

@@ -266,7 +266,7 @@ def test_the_shipped_model_is_of_the_shipped_weights_alone() -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [(None, "No such file or directory"), ("{", "no JSON, and so no error model"), ("[]", "it must be an object")],
+    [(None, "No such file or directory"), ("{", "not JSON, so not an error model"), ("[]", "it must be an object")],
 )
 def test_a_file_that_is_no_error_model_is_named(text: str | None, message: str, tmp_path: Path) -> None:
     file = tmp_path / "errors.json"

@@ -137,7 +137,7 @@ class TestCheckFilm:
         ],
     )
     def test_no_film_by_its_size(self, rows: int, columns: int, why: str) -> None:
-        with pytest.raises(RejectedError, match=rf"^folder/a\.png: no lateral cephalogram: {why}$"):
+        with pytest.raises(RejectedError, match=rf"^folder/a\.png: not a lateral cephalogram: {why}$"):
             check_film(radiograph(rows, columns, "folder/a.png"))
 
     @pytest.mark.parametrize("value", [0.0, 4095.0])

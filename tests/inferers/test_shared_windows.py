@@ -60,7 +60,7 @@ def test_shared_pixels_run_the_network_once_and_only_where_the_squares_are() -> 
 
 
 def test_shifts_average_over_the_strides() -> None:
-    """A network that answers for blocks of 4 x 4: each shift lays the blocks anew."""
+    """A network that answers for blocks of 4 x 4: each shift places the blocks differently."""
 
     def network(patches: torch.Tensor) -> torch.Tensor:
         rows, columns = patches.shape[-2:]

@@ -46,7 +46,7 @@ def write_results(root: Path, films: int, big: int | None = None, missing: int |
         films: how many, film000.png and so on.
         big: number of the one that has 20 megapixels.
         missing: number of the one without Porion.
-        changes: of the detections.
+        changes: to the detections.
     """
     (root / "films").mkdir(parents=True)
     (root / "results" / "json").mkdir(parents=True)
@@ -124,7 +124,7 @@ def browsing(folder: Path, asking: bool = False) -> Iterator[Chrome]:
     """Run a browser with a profile of its own, until the end of the block.
 
     Args:
-        folder: of the profile.
+        folder: holds the profile.
         asking: whether a page with unsaved work asks before it is left.
     """
     options = ChromeOptions()

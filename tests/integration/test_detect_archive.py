@@ -111,7 +111,7 @@ def test_the_command_detects_and_sends_results_back(tmp_path: Path, archive: Ort
 
 @needs_orthanc
 def test_an_image_that_the_archive_lost_fails(tmp_path: Path, archive: Orthanc) -> None:
-    """Its cause is the archive's answer, and the run goes on."""
+    """Its cause is the archive's answer, and the run continues."""
     for number in (1, 2):
         buffer = BytesIO()
         film(number, **CEPH).save_as(buffer, enforce_file_format=True)

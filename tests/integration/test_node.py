@@ -146,7 +146,7 @@ def test_reports_are_sent_once_the_pacs_is_back(tmp_path: Path, values: dict[str
 
 
 def test_a_dead_letter_is_retried(tmp_path: Path, values: dict[str, Any]) -> None:
-    """Without a PACS: the dead letter holds film, objects and reason; --retry begins it anew."""
+    """Without a PACS: the dead letter holds film, objects and reason; --retry starts it again."""
     values["retry"]["give_up_after_h"] = 1 / 3600
     with running(tmp_path, values) as node:
         assert send(node.port, film(1), film(2, level=1), film(3, level=2), film(4, Modality="CT")) == [0, 0, 0, 0]
@@ -154,7 +154,7 @@ def test_a_dead_letter_is_retried(tmp_path: Path, values: dict[str, Any]) -> Non
         dead = wait_until(lambda: letters(node) if len(letters(node)) == 3 else None)
         assert dead["1.2.3.1.3"]["reason"].startswith("pacs: no association with PACS")
         assert dead["1.2.3.1.3"]["files"] == ["film.dcm", "gsps.dcm", "reason.json", "sr.dcm"]
-        assert dead["1.2.3.2.3"]["reason"] == "rejected: no lateral cephalogram: every pixel has the same value"
+        assert dead["1.2.3.2.3"]["reason"] == "rejected: not a lateral cephalogram: every pixel has the same value"
         assert dead["1.2.3.3.3"]["reason"] == "the process ended 2 times while working on the film"
         assert [event["cause"] for event in node.wait_for("skipped")] == [
             "not a cephalogram: Modality CT is not in select.modalities"
@@ -206,7 +206,7 @@ def test_two_nodes_in_one_folder(tmp_path: Path, values: dict[str, Any]) -> None
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="processes are found in /proc")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_ends_the_node_at_once(tmp_path: Path, values: dict[str, Any], number: signal.Signals) -> None:
-    """With its worker, amid a film that would take minutes; and another node may have the folder."""
+    """With its worker, in the middle of a film that would take minutes; and another node may have the folder."""
     with running(tmp_path, values, seconds=600) as node:
         process = node.process
         assert process is not None

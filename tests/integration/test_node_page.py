@@ -87,13 +87,13 @@ def events(browser: Chrome, name: str) -> list[dict[str, Any]]:
 
 
 def text(browser: Chrome, where: str) -> str:
-    """Return what is seen at the first element of a CSS selector, in one step: the page loads itself anew."""
+    """Return what is seen at the first element of a CSS selector, in one step: the page reloads itself."""
     found = browser.execute_script("return document.querySelector(arguments[0])?.innerText", where)
     return "" if found is None else str(found)
 
 
 def press(browser: Chrome, label: str) -> None:
-    """Press a button, even if the page loads itself anew just then."""
+    """Press a button, even if the page reloads itself just then."""
 
     def pressed() -> bool:
         try:
@@ -109,7 +109,7 @@ def retry(browser: Chrome, node: RunningNode, uid: str) -> None:
     """Press the button of a dead letter; the same film is no more a cephalogram than before, and is one again."""
     before = len(node.events("dead"))
     press(browser, f"Retry {uid}")
-    wait_until(lambda: text(browser, "#retried").startswith(f"Film {uid} began anew."))
+    wait_until(lambda: text(browser, "#retried").startswith(f"Film {uid} was put back into the queue."))
     assert node.wait_for("dead", before + 1)[-1]["uid"] == uid
 
 
@@ -122,7 +122,7 @@ def test_queue_films_and_failures(browser: Chrome, place: tuple[RunningNode, str
     dead = text(browser, "#dead-letters")
     assert "1.2.3.1.3" in dead
     assert LONG_UID in dead
-    assert dead.count("rejected: no lateral cephalogram") == 2
+    assert dead.count("rejected: not a lateral cephalogram") == 2
     assert "1.2.3.2.3" not in dead
     last = text(browser, "#last")
     for word in ("1.2.3.1.3", "1.2.3.2.3", LONG_UID, "1.2.3.4.3", "being sent", "dead letter", "Modality CT"):
@@ -145,7 +145,7 @@ def test_text_from_a_sender_is_escaped(browser: Chrome, place: tuple[RunningNode
 
 def test_the_button_retries_a_dead_letter(browser: Chrome, place: tuple[RunningNode, str]) -> None:
     node, address = place
-    # a link alone does nothing, and the page does not say that it did
+    # a link by itself does nothing, and the page does not say that it did
     browser.get(f"http://{address}?retried=2")
     assert text(browser, "h1") == "Node CEPH"
     assert text(browser, "#retried") == ""

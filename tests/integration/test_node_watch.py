@@ -72,7 +72,7 @@ def test_a_target_that_refuses_every_object(tmp_path: Path) -> None:
             assert send(node.port, film(1)) == [0]
             node.wait_for("refused by the target", 2)
             wait_until(lambda: metric(port, "monai_ceph_refused_objects", "pacs") == 2)
-            assert ready(port) == {"problems": [], "warnings": ["target pacs does not take what it is sent"]}
+            assert ready(port) == {"problems": [], "warnings": ["target pacs refuses objects"]}
             assert metric(port, "monai_ceph_warnings") == 1
             assert "status C000 (2 objects)" in get(port, "/")
             answers[0] = 0
@@ -99,7 +99,7 @@ def test_clocks(tmp_path: Path) -> None:
             ledger.execute("UPDATE deliveries SET since = since - 1e9")
         with with_page(tmp_path, values) as (node, port):
             (event, *_) = node.wait_for("clock corrected")
-            assert f"it was asked up to {future}" in event["cause"]
+            assert f"it was queried up to {future}" in event["cause"]
             wait_until(lambda: metric(port, "monai_ceph_source_days_behind", "archive") == 0)
             node.wait_for("target failed", 3)
             assert node.events("given up") == []

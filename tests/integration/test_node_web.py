@@ -93,7 +93,7 @@ def test_metrics(port: int) -> None:
 def test_the_page_shows_only_uids_of_films(port: int) -> None:
     code, page = ask(port, "/")
     assert code == 200
-    causes = ("rejected: no lateral cephalogram", "no association with PACS", "archive: no answer")
+    causes = ("rejected: not a lateral cephalogram", "no association with PACS", "archive: no answer")
     for text in ("1.2.3.1.3", "1.2.3.2.3", "SENDER", *causes):
         assert text in page
     assert "Zyxwv" not in page + ask(port, "/status")[1]

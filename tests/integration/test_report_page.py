@@ -192,5 +192,5 @@ def test_a_report_fits_on_one_sheet(browser: Callable[[str], Chrome]) -> None:
     text = document[0].get_textpage().get_text_range()
     assert "DRAFT: not reviewed" in text
     assert "weights SHA-256" in text
-    # what is for the screen alone
+    # what is only for the screen
     assert "Layers" not in text

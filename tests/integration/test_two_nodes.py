@@ -98,7 +98,7 @@ def roles(both: Pair) -> bool:
 
 
 def test_the_working_node_is_killed(tmp_path: Path, values: dict[str, Any]) -> None:
-    """Amid films, and again after the other one has taken over: each film has one report, and one only."""
+    """In the middle of films, and again after the other one has taken over: each film has one report, and one only."""
     with archive(values) as pacs, pair(tmp_path, values, seconds=0.1) as both:
         wait_until(lambda: roles(both), 120)
         sender = threading.Thread(target=lambda: [deliver(both, made_film(each)) for each in range(1, FILMS + 1)])

@@ -29,7 +29,7 @@ class FakeDetectors:
         self.asked.append(film.name)
         self.devices.append(device)
         if film.name == "none.png" and not force:
-            raise RejectedError(f"{film}: no lateral cephalogram: nothing seen")
+            raise RejectedError(f"{film}: not a lateral cephalogram: nothing seen")
         score = SCORES.get(film.name, 0.5)
         marks = tuple(mark.model_copy(update={"score": score}) for mark in self.detection.landmarks)
         return self.detection.model_copy(

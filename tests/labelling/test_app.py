@@ -83,7 +83,7 @@ def test_a_batch_goes_on_after_a_film_that_is_not_a_cephalogram(
     answers = app.batch_infer({"model": MODEL, "images": "all", "label_tag": "original", "max_workers": workers})
     assert set(answers) == {"a.png", "b.png", "broken.png", "c.png", "none.png"}
     assert labels(app) == {"original": {"a.png", "b.png", "c.png"}}
-    assert "none.png: no lateral cephalogram" in answers["none.png"]["error"]
+    assert "none.png: not a lateral cephalogram" in answers["none.png"]["error"]
     assert answers["broken.png"]["error"].startswith("broken.png: ")
 
 

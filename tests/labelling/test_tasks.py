@@ -118,7 +118,7 @@ class TestInfer:
     ) -> None:
         with pytest.raises(RejectedError) as refusal:
             task(self.request(store, "none.png"))
-        assert str(refusal.value) == "none.png: no lateral cephalogram: nothing seen"
+        assert str(refusal.value) == "none.png: not a lateral cephalogram: nothing seen"
         file, _ = task(self.request(store, "none.png", force=True, result_write_to_file=False))
         assert file is None
 

@@ -36,7 +36,7 @@ class Cutter:
             if far is None:
                 near.close()
                 continue
-            # as often amid the request for an association as amid an object, which may be small
+            # as often during the request for an association as during an object, which may be small
             limit = int(200 * 100 ** self._chance.random()) if self._chance.random() < self.share else 2**62
             for source, drain in ((near, far), (far, near)):
                 threading.Thread(target=self._copy, args=(source, drain, limit), daemon=True).start()

@@ -31,7 +31,7 @@ class Member(RunningNode):
         return self.process is not None and self.process.poll() is None and listens(self.port)
 
     def stop_still(self) -> None:
-        """Pause it, but not amid a transaction: nobody could take over until it goes on."""
+        """Pause it, but not during a transaction: nobody could take over until it continues."""
         assert self.process is not None
         while True:
             self.process.send_signal(signal.SIGSTOP)
@@ -62,7 +62,7 @@ class Pair:
     Args:
         folder: for both.
         values: the configuration of the first.
-        lease_s: stillness after which one takes over from the other.
+        lease_s: seconds without a beat after which one takes over from the other.
         seconds: that a film takes.
     """
 

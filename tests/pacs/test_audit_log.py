@@ -201,7 +201,7 @@ def test_a_flood_from_one_address_is_summed_up(
         wait_until(lambda: len(server.messages) == 31)
         assert audit._queue.lost() == 0
     details = [base64.b64decode(each.attrib["value"]) for each in server.parsed()[-1].iter("ParticipantObjectDetail")]
-    assert details == [b"70 more of the kind 110126 within a minute are not told one by one"]
+    assert details == [b"70 more of the kind 110126 within a minute are not logged one by one"]
 
 
 def test_a_server_that_reads_nothing_holds_up_nobody(tmp_path: Path, certificates: Path, quick: None) -> None:

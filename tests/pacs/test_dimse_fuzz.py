@@ -1,4 +1,4 @@
-"""What a sender says, with bytes changed, cut and doubled: the port goes on taking films, and keeps nothing odd."""
+"""What a sender says, with bytes changed, cut and doubled: the port keeps taking films, and keeps nothing broken."""
 
 from __future__ import annotations
 

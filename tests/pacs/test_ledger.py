@@ -195,7 +195,7 @@ def test_nobody_changes_the_audit(ledger: NodeLedger, tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_ledger(tmp_path: Path) -> None:
     (tmp_path / "node.sqlite").write_text("nothing of the kind, at all")
-    with pytest.raises(CephError, match="no ledger; move it away and start the node"):
+    with pytest.raises(CephError, match="not a ledger; move it away and start the node"):
         NodeLedger(tmp_path / "node.sqlite")
 
 
@@ -219,16 +219,16 @@ def test_a_dead_letter_and_back(spool: Spool, ledger: NodeLedger) -> None:
     ledger.end(film, "dead", "why")
     for _ in range(2):
         spool.settle(ledger, film.id)
-        grave = spool.dead / film.key
-        assert {path.name for path in grave.iterdir()} == {"film.dcm", "sr.dcm", "gsps_2.dcm", "reason.json"}
-        assert '"reason": "why"' in (grave / "reason.json").read_text()
+        dead_letter = spool.dead / film.key
+        assert {path.name for path in dead_letter.iterdir()} == {"film.dcm", "sr.dcm", "gsps_2.dcm", "reason.json"}
+        assert '"reason": "why"' in (dead_letter / "reason.json").read_text()
         assert list(spool.queue.iterdir()) == []
     ledger.retry(film.id)
     spool.settle(ledger, film.id)
     assert spool.film(film.key).read_bytes() == b"film"
     assert spool.object("sr", film.key).read_bytes() == b"sr"
     assert spool.object("gsps", f"{film.key}_2").read_bytes() == b"gsps"
-    assert not grave.exists()
+    assert not dead_letter.exists()
 
 
 def test_a_dead_letter_that_was_taken_away_does_not_come_back(spool: Spool, ledger: NodeLedger) -> None:
@@ -238,7 +238,7 @@ def test_a_dead_letter_that_was_taken_away_does_not_come_back(spool: Spool, ledg
     for film in (taken, left):
         spool.settle(ledger, film.id)
     shutil.rmtree(spool.dead / taken.key)
-    # the third as after a crash amid its burial
+    # the third as after a crash while it became a dead letter
     (spool.dead / half.key).mkdir()
     spool.recover(ledger)
     assert {path.name for path in spool.dead.iterdir()} == {left.key, half.key}
@@ -258,9 +258,9 @@ def test_a_dead_letter_that_is_taken_away_while_it_begins_anew(spool: Spool, led
         ledger.retry(film.id)
         start = threading.Barrier(2)
 
-        def take_away(grave: Path = spool.dead / film.key, start: threading.Barrier = start) -> None:
+        def take_away(dead_letter: Path = spool.dead / film.key, start: threading.Barrier = start) -> None:
             start.wait()
-            shutil.rmtree(grave, ignore_errors=True)
+            shutil.rmtree(dead_letter, ignore_errors=True)
 
         thread = threading.Thread(target=take_away)
         thread.start()

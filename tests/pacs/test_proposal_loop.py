@@ -97,14 +97,14 @@ def test_after_enough_signed_films_there_is_a_proposal_and_nothing_else_changes(
     kept(tmp_path / "kept", *range(1, 8))
     results = {path: path.read_bytes() for path in (tmp_path / "kept" / "results" / "json").iterdir()}
     mine = looking()
-    mine.loop.look()
+    mine.loop.learn_if_enough()
     assert (mine.loop.standing.signed, mine.loop.standing.file) == (0, None)
     signed(tmp_path / "kept", 1, 2, 3, 4, down=0.2)
-    mine.loop.look()
+    mine.loop.learn_if_enough()
     assert not mine.config.file.exists()
     assert mine.loop.standing.proposal.endswith("The next proposal needs 1 more signed film.")
     signed(tmp_path / "kept", 5, down=0.2)
-    mine.loop.look()
+    mine.loop.learn_if_enough()
     proposed = load_profile(mine.config.file)
     assert (proposed.name, proposed.films, set(proposed.landmarks)) == ("Clinic North", 5, {"Po"})
     assert proposed.landmarks["Po"].down == pytest.approx(0.2, abs=0.01)
@@ -120,7 +120,7 @@ def test_after_enough_signed_films_there_is_a_proposal_and_nothing_else_changes(
     text = mine.config.file.read_text()
     signed(tmp_path / "kept", 6, 7, down=0.2)
     for each in (mine, looking()):
-        each.loop.look()
+        each.loop.learn_if_enough()
         assert each.config.file.read_text() == text
         assert each.loop.standing.signed == 7
     assert len(mine.proposals()) == 1
@@ -142,7 +142,7 @@ def test_what_did_not_change_is_not_read_again(looking: Any, tmp_path: Path) -> 
     kept(tmp_path / "kept", *range(1, 11))
     signed(tmp_path / "kept", *range(1, 6), down=0.2)
     mine = looking()
-    mine.loop.look()
+    mine.loop.learn_if_enough()
     shutil.copytree(tmp_path / "kept", tmp_path / "whole")
     films = [tmp_path / "kept" / "films" / f"{film(number).SOPInstanceUID}.dcm" for number in range(1, 6)]
     results = tmp_path / "kept" / "results"
@@ -154,31 +154,31 @@ def test_what_did_not_change_is_not_read_again(looking: Any, tmp_path: Path) -> 
     # more films: the next proposal needs all of them
     for folder in ("kept", "whole"):
         signed(tmp_path / folder, *range(6, 11), down=0.2)
-    mine.loop.look()
+    mine.loop.learn_if_enough()
     proposed = load_profile(mine.config.file)
     assert proposed.films == 10
     (tmp_path / "other").mkdir()
     with closing(NodeLedger(tmp_path / "other.sqlite")) as ledger:
         (tmp_path / "other" / "kept").symlink_to(tmp_path / "whole")
         fresh = Looking(tmp_path / "other", ledger)
-        fresh.loop.look()
+        fresh.loop.learn_if_enough()
         assert learned(load_profile(fresh.config.file)) == learned(proposed)
 
 
 def test_pictures_are_known_after_a_restart(looking: Any, tmp_path: Path) -> None:
     kept(tmp_path / "kept", *range(1, 6))
     signed(tmp_path / "kept", *range(1, 6), down=0.2)
-    looking().loop.look()
+    looking().loop.learn_if_enough()
     proposed = load_profile(tmp_path / "proposed.yaml")
     for path in (tmp_path / "kept" / "films").iterdir():
         spoilt(path)
     (tmp_path / "proposed.yaml").unlink()
-    looking().loop.look()
+    looking().loop.learn_if_enough()
     assert learned(load_profile(tmp_path / "proposed.yaml")) == learned(proposed)
     # a damaged file is no state: the films are read, and these cannot be
     (tmp_path / "pictures.json").write_text("{")
     again = looking()
-    again.loop.look()
+    again.loop.learn_if_enough()
     assert again.loop.standing.proposal.startswith("No signed film can be learned from yet.")
 
 
@@ -186,7 +186,7 @@ def test_a_changed_and_a_removed_review_count(looking: Any, tmp_path: Path) -> N
     kept(tmp_path / "kept", *range(1, 11))
     signed(tmp_path / "kept", *range(1, 6), down=0.2)
     mine = looking()
-    mine.loop.look()
+    mine.loop.learn_if_enough()
     assert mine.loop.standing.signed == 5
     first, second = (tmp_path / "kept" / "results" / "reviews" / f"{film(n).SOPInstanceUID}.dcm" for n in (1, 2))
     shutil.rmtree(first)
@@ -197,7 +197,7 @@ def test_a_changed_and_a_removed_review_count(looking: Any, tmp_path: Path) -> N
     (point["x"], point["y"]), point["moved_from"] = point["moved_from"], None
     file.write_text(json.dumps({**values, "points": [{**each, "source": "detected"} for each in values["points"]]}))
     signed(tmp_path / "kept", *range(6, 11), down=0.2)
-    mine.loop.look()
+    mine.loop.learn_if_enough()
     assert mine.loop.standing.signed == 9
     proposed = load_profile(mine.config.file)
     assert proposed.films == 9
@@ -209,12 +209,12 @@ def test_a_proposal_that_a_person_changed_is_kept(looking: Any, tmp_path: Path) 
     kept(tmp_path / "kept", *range(1, 11))
     signed(tmp_path / "kept", *range(1, 6), down=0.2)
     mine = looking()
-    mine.loop.look()
+    mine.loop.learn_if_enough()
     text = mine.config.file.read_text().replace("Clinic North", "Clinic South")
     mine.config.file.write_text(text)
     signed(tmp_path / "kept", *range(6, 11), down=0.2)
     with pytest.raises(CephError, match=r"proposed\.yaml: was not written by this software, or was changed since"):
-        mine.loop.look()
+        mine.loop.learn_if_enough()
     assert mine.config.file.read_text() == text
 
 
@@ -241,7 +241,7 @@ def test_where_nothing_is_gained_nothing_is_proposed(looking: Any, tmp_path: Pat
     kept(tmp_path / "kept", *range(1, 6))
     signed(tmp_path / "kept", *range(1, 6), down=0.0)
     mine = looking()
-    mine.loop.look()
+    mine.loop.learn_if_enough()
     assert "would gain nothing" in mine.loop.standing.proposal
     assert not mine.config.file.exists()
 
@@ -250,12 +250,12 @@ def test_a_definition_that_changed_is_told(looking: Any, tmp_path: Path) -> None
     kept(tmp_path / "kept", *range(1, 7))
     signed(tmp_path / "kept", *range(1, 7), down=0.2)
     first = looking()
-    first.loop.look()
+    first.loop.learn_if_enough()
     in_use = load_profile(first.config.file)
     kept(tmp_path / "kept", *range(7, 13))
     signed(tmp_path / "kept", *range(7, 13), down=0.5)
     second = looking(in_use=in_use)
-    second.loop.look()
+    second.loop.learn_if_enough()
     standing = second.loop.standing
     assert standing.changed == 1
     assert standing.fits.startswith("The profile no longer fits: on 6 new films, Porion lies elsewhere")
@@ -272,7 +272,7 @@ def test_films_of_other_weights_are_left_out(looking: Any, tmp_path: Path) -> No
         path.write_text(path.read_text().replace("0" * 64, "1" * 64))
     signed(tmp_path / "kept", *range(1, 6), down=0.2)
     mine = looking()
-    mine.loop.look()
+    mine.loop.learn_if_enough()
     assert mine.loop.standing.proposal.startswith("No signed film can be learned from yet.")
 
 
@@ -328,7 +328,7 @@ class TestConfig:
         kept(tmp_path / "kept", *range(1, 6))
         signed(tmp_path / "kept", *range(1, 6), down=0.2)
         mine = looking()
-        mine.loop.look()
+        mine.loop.learn_if_enough()
         in_use = tmp_path / "clinic.yaml"
         in_use.write_text(profile_text(load_profile(mine.config.file)))
         check_proposal(mine.config, in_use)

@@ -63,7 +63,7 @@ def connections(port: int, count: int) -> Iterator[list[socket.socket]]:
 
 
 def test_requests_that_never_end_keep_nobody_out(tmp_path: Path) -> None:
-    """More than there are places, a byte at a time, over and over: pynetdicom would wait for each byte anew."""
+    """More than there are places, a byte at a time, over and over: pynetdicom restarts its timeout with each byte."""
     with listening(tmp_path, accept=ACCEPT) as here, slow_association(here.port, 60, pause=0.3) as slow:
         for number in range(1, 4):
             assert send(here.port, film(number)) == [0]

@@ -99,7 +99,7 @@ def test_a_node_that_stands_still_is_replaced(config: NodeConfig) -> None:
     second = take(config)
     assert time.monotonic() - begun > LEASE
     assert second.beat()
-    # and learns it when it goes on
+    # and learns it when it continues
     assert not first.beat()
     lost = threading.Event()
     with first.beating(lost.set):
@@ -143,7 +143,7 @@ def test_whose_turn_is_over_can_take_no_film(config: NodeConfig, working: Callab
 
 
 def test_whose_turn_is_over_can_remove_no_film(config: NodeConfig, working: Callable[[Turn], Working]) -> None:
-    """It read that the film is done; meanwhile the other one got it anew, and told its sender that it is safe."""
+    """It read that the film is done; meanwhile the other one received it again, and told its sender that it is safe."""
     old = working(take(config))
     old.intake.take(old.part(1), "1.2.3.1.3", "SENDER")
     (waiting,) = old.ledger.waiting(1)

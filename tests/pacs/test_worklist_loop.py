@@ -41,7 +41,7 @@ def as_part(number: int) -> bytes:
 
 @dataclass
 class Place:
-    """A worklist, an archive with films, and a ledger; the loop can be made anew, as after a kill."""
+    """A worklist, an archive with films, and a ledger; the loop can be made again, as after a kill."""
 
     folder: Path
     server: UpsServer

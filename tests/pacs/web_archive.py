@@ -37,7 +37,7 @@ class Archive:
         stowed: says how an object is answered, as status, headers and body.
         stored: UIDs of the objects that were sent, in order.
         page: how many answers it gives at most.
-        knows_offset: whether it goes on where the last page ended.
+        knows_offset: whether it continues where the last page ended.
         asked: paths of the requests.
         logins: their ``Authorization``.
     """

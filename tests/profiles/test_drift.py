@@ -55,7 +55,7 @@ def test_all_choices_are_counted() -> None:
     after[:, PO] = (5.0, 5.0)
     chances, smallest = change_chances(before, after)
     assert chances[PO] == smallest == pytest.approx(1 / 21)
-    # of two groups of one size, the exchanged ones are as far apart
+    # with two groups of the same size, exchanging them gives the same distance
     before, after = residuals(4, 1), residuals(4, 2)
     before[:, PO], after[:, PO] = (0.0, 0.0), (5.0, 5.0)
     chances, smallest = change_chances(before, after)
@@ -105,7 +105,7 @@ def test_too_few_films_say_nothing() -> None:
     assert found.too_few
     assert not any(mark.changed for mark in found.landmarks)
     assert drift_summary(known, found).startswith(
-        "Whether the profile still fits cannot be said: 1 new film is too few"
+        "It cannot be said whether the profile still fits: 1 new film is too few"
     )
     with pytest.raises(CephError, match=r"^there is no new film to check the profile Clinic North with$"):
         drift(known, compared(np.empty((0, NUM_LANDMARKS, 2))))

@@ -33,7 +33,7 @@ class Clinic:
 
     def __call__(self, source: Radiograph, /) -> Detection:
         if "reject" in source.path.name:
-            raise RejectedError(f"{source.path}: no lateral cephalogram: noise")
+            raise RejectedError(f"{source.path}: not a lateral cephalogram: noise")
         marks = tuple(
             detected_landmark(mark.number, mark.symbol, (y, x), 0.9, None, 0.5)
             for mark, (x, y) in zip(LANDMARKS, self.found[source.path.name].tolist(), strict=True)

@@ -58,9 +58,9 @@ def test_the_hash_follows_the_content_and_not_the_layout(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("a: [", "line 1: no YAML, and so no profile of monai-ceph"),
-        ("- 1", "no profile of monai-ceph: it has no profile_version"),
-        ("ae_title: CEPH", "no profile of monai-ceph: it has no profile_version"),
+        ("a: [", "line 1: not YAML, so not a profile of monai-ceph"),
+        ("- 1", "not a profile of monai-ceph: it has no profile_version"),
+        ("ae_title: CEPH", "not a profile of monai-ceph: it has no profile_version"),
         ("profile_version: '2.0'", "the profile has version 2.0, and this version of monai-ceph reads 1.0 and 1.1"),
         ("profile_version: '1.0'", "name: Field required"),
     ],

@@ -64,7 +64,7 @@ def test_palettes_transparency_and_alpha_are_left_to_itk(tmp_path: Path) -> None
 
 
 def test_a_wrong_checksum_of_the_pixels_is_noticed(tmp_path: Path) -> None:
-    """Pillow alone decodes such a file without a word."""
+    """Pillow by itself decodes such a file without a warning."""
     path = tmp_path / "film.png"
     Image.fromarray(GREY).save(path)
     data = bytearray(path.read_bytes())

@@ -75,7 +75,7 @@ class TestSourceHeader:
         item = Dataset()
         item.BitsStored = 0x1234
         path = saved(film(InstanceNumber=12345678, OtherPatientIDsSequence=[item]), tmp_path / "film.dcm")
-        # a number that is none, and two bytes for a value of four
+        # a number that is not valid, and two bytes for a value of four
         patched(path, b"12345678", b"twelve-8")
         patched(path, b"\x28\x00\x01\x01US\x02\x00\x34\x12", b"\x28\x00\x01\x01UL\x02\x00\x34\x12")
         read = source_header(path)

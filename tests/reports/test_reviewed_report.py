@@ -93,7 +93,7 @@ def test_points_of_the_model_are_read_too(tmp_path: Path) -> None:
 
 
 def test_other_objects_have_no_points(tmp_path: Path) -> None:
-    with pytest.raises(CephError, match="no report of landmarks"):
+    with pytest.raises(CephError, match="not a report of landmarks"):
         read_points(header(tmp_path))
 
 

@@ -135,7 +135,7 @@ class TestOtherPrograms:
         if "ContentSequence" in document:
             assert films_of_report(document) == []
         else:
-            with pytest.raises(CephError, match="no report of landmarks"):
+            with pytest.raises(CephError, match="not a report of landmarks"):
                 films_of_report(document)
 
 

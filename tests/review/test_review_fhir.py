@@ -136,7 +136,7 @@ def test_an_old_version_never_comes_after_a_new_one(service: ReviewService, film
     assert kept(service) == ["0004.fhir.json"]
     outbox = Outbox(service.results / "reviews" / ".outbox")
     assert [(each.revision, each.state) for each in outbox.parcels()] == [(2, "replaced"), (4, "waiting")]
-    # as a restored outbox may have it: the promise of the old version stands, and its turn comes last
+    # as a restored outbox may have it: the promise of the old version is still there, and its turn comes last
     outbox.promise("a.dcm", 2, [url(server)])
     outbox.close()
     server.status = None

@@ -222,7 +222,7 @@ def test_what_was_not_sent_survives_the_end_of_the_server(
 
 
 def test_a_kill_around_the_signature_forgets_no_film(results: Path, films: Path, archive: Archive) -> None:
-    """The promise stands before the signature; without the signature, nothing is sent."""
+    """The promise is written before the signature; without the signature, nothing is sent."""
     folder = results / "reviews" / ".outbox"
     for number, stem in ((1, "a.dcm"), (7, "b.png")):
         outbox = Outbox(folder)

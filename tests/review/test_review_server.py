@@ -240,7 +240,7 @@ def test_the_later_of_two_writers_is_told(address: str) -> None:
     first = send(f"{address}/api/films/{film}/review", "PUT", one)
     second = send(f"{address}/api/films/{film}/review", "PUT", other)
     assert (first.status, second.status) == (200, 409)
-    assert second.json == {"detail": "somebody saved this film meanwhile", "current": first.json}
+    assert second.json == {"detail": "somebody else saved this film in the meantime", "current": first.json}
     signed = send(f"{address}/api/films/{film}/sign", "POST", {"based_on": 0, "reviewer": "Two"})
     assert (signed.status, signed.json["current"]) == (409, first.json)
 

@@ -91,7 +91,7 @@ def test_chin_rests_are_below_the_chin_and_bite_rods_between_the_incisors() -> N
             assert front.min() > -22
         else:
             kinds.add("chin")
-            # a front wall stands in front of the chin
+            # a front wall is in front of the chin
             assert chin_below[chin_front < 0].min() > -20
     assert kinds == {"bite", "chin"}
 

@@ -162,7 +162,7 @@ def test_other_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len({*marks, None}) == 7
     assert with_driver(Driver(old)) == marks[1]
     assert with_driver(Driver(old, broken=True)) is None
-    # the processor alone works
+    # only the processor works
     on_cpu = model_fingerprint("cpu")
     with_driver(Driver(new))
     assert model_fingerprint("cpu") == on_cpu is not None

@@ -316,7 +316,7 @@ def test_films_of_patients_have_the_rows_of_detect(bundle: Path, tmp_path: Path)
 
 
 class TestOtherWeights:
-    """The error model of a bundle is for its own weights alone."""
+    """The error model of a bundle is only for its own weights."""
 
     def test_its_own_weights_have_it(self, bundle: Path) -> None:
         config = ConfigParser()
@@ -358,7 +358,7 @@ class TestOtherWeights:
 
     def test_a_file_that_does_not_say_whose_it_is(self) -> None:
         file = str(Path(weights.__file__).with_name("errors.json"))
-        with pytest.raises(CephError, match=r"errors\.json: no error model of a bundle: it lacks stages"):
+        with pytest.raises(CephError, match=r"errors\.json: not an error model of a bundle: it lacks stages"):
             weights.bundled_error_model(file, {"local": weights.path("local")})
 
 

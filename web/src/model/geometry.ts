@@ -25,7 +25,7 @@ export function scaleOf({ x1, y1, x2, y2, mm }: Calibration): number | null {
   return pixels > 0 && Number.isFinite(mm) && mm > 0 ? mm / pixels : null;
 }
 
-/** A length that a person typed, with a point or a comma; null when it is none. */
+/** A length that a person typed, with a point or a comma; null when it is not a positive number. */
 export function length(text: string): number | null {
   const value = Number(text.trim().replace(",", "."));
   return text.trim() !== "" && Number.isFinite(value) && value > 0 ? value : null;

@@ -148,7 +148,7 @@ export class ConflictPanel {
       h(
         "p",
         {},
-        `${who} saved revision ${theirs.revision} meanwhile. Yours is not saved yet; theirs stays on record whatever you choose.`,
+        `${who} saved revision ${theirs.revision} in the meantime. Yours is not saved yet; theirs stays on record whatever you choose.`,
       ),
       h(
         "p",

@@ -36,7 +36,7 @@ export function rememberedName(): string {
 
 export async function askName(current: string): Promise<string> {
   const input = h("input", { id: "reviewer", required: true, maxlength: 64, autocomplete: "name", value: current });
-  const text = "Your name stands beside each point that you move, and under each film that you sign.";
+  const text = "Your name appears beside each point that you move, and under each film that you sign.";
   const body = [h("p", {}, text), h("label", { for: "reviewer" }, "Your name"), input];
   const answer = await ask("Who reviews?", body, [
     { value: "ok", text: "OK" },

@@ -16,7 +16,7 @@ interface Listener {
   changed(said: string): void;
   /** A point moves and is not let go yet. */
   passing(content: Content): void;
-  /** Something is to be drawn anew. */
+  /** Something must be redrawn. */
   drawn(): void;
   /** This place is being looked at. */
   looked(place: Place): void;

@@ -364,7 +364,7 @@ export class FilmPage {
       let why = `Not signed: ${text(error)}`;
       if (error instanceof Conflict && !this.saver.unsaved) {
         this.goOn(error.current, contentOf(error.current));
-        why = `Not signed: ${error.current.reviewer ?? "somebody"} saved revision ${error.current.revision} meanwhile, which is shown now. Look at it, then sign.`;
+        why = `Not signed: ${error.current.reviewer ?? "somebody"} saved revision ${error.current.revision} in the meantime, which is shown now. Look at it, then sign.`;
       }
       this.frame.problem(why);
       say(why);

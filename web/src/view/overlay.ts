@@ -241,7 +241,7 @@ interface Stroke {
   label: string;
 }
 
-/** Set what differs: a browser lays out anew what is set, even to what it was. */
+/** Set only what differs: a browser does the layout again for each value set, even an equal one. */
 function put(element: Element, attributes: Record<string, string>): void {
   for (const [name, value] of Object.entries(attributes)) {
     if (element.getAttribute(name) !== value) element.setAttribute(name, value);

@@ -104,7 +104,7 @@ export class FilmViewer {
     );
   }
 
-  /** Draw anew with other greys, at most once a frame. */
+  /** Redraw with other greys, at most once a frame. */
   setGrey(grey: Grey): void {
     this.table = greyTable(grey);
     cancelAnimationFrame(this.redraw);
