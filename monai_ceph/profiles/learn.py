@@ -24,7 +24,7 @@ from monai_ceph.profiles.profile import (
     ProfileLandmark,
     ProfileRadius,
 )
-from monai_ceph.profiles.radii import conformal_radius
+from monai_ceph.profiles.radii import FEWEST_ERRORS, conformal_radius, errors_of_placed_points
 from monai_ceph.readers import Radiograph, read_radiograph
 from monai_ceph.result import Detection, ModelIdentity
 from monai_ceph.version import __version__
@@ -321,15 +321,16 @@ def profile_of(
 
 
 def learned_radii(errors: np.ndarray) -> dict[str, ProfileRadius]:
-    """Return a radius of each landmark that has enough films.
+    """Return a radius of each landmark that has enough films on which a person placed it.
 
     Args:
         errors: (films, 19) leave-one-out distances, as shares of the head's radius; NaN where one is missing.
     """
     radii = {}
-    for symbol, column in zip(SYMBOLS, errors.T, strict=True):
+    films = np.isfinite(errors).sum(axis=0)
+    for symbol, column, count in zip(SYMBOLS, errors_of_placed_points(errors).T, films, strict=True):
         known = column[np.isfinite(column)]
-        if len(known) >= FILMS_FOR_A_RADIUS:
+        if count >= FILMS_FOR_A_RADIUS and len(known) >= FEWEST_ERRORS:
             within_90, within_95 = (round(conformal_radius(known, share), 5) for share in (0.9, 0.95))
             radii[symbol] = ProfileRadius(films=len(known), within_90=within_90, within_95=within_95)
     return radii

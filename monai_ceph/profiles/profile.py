@@ -25,7 +25,7 @@ from monai_ceph.errors import CephError
 from monai_ceph.landmarks import SYMBOLS
 from monai_ceph.profiles.estimate import estimate
 from monai_ceph.profiles.frame import head_frame
-from monai_ceph.profiles.radii import radii_of_few_films
+from monai_ceph.profiles.radii import FEWEST_ERRORS, errors_of_placed_points, radii_of_few_films
 from monai_ceph.result import ModelIdentity, ProfileIdentity
 
 __all__ = [
@@ -224,8 +224,9 @@ class Profile(_Section):
 
         With :data:`FILMS_FOR_A_RADIUS` films or more, the radius of a landmark is the clinic's own; below, that of
         :func:`~monai_ceph.profiles.radii.radii_of_few_films`. Either way the evidence on the film makes it longer or
-        shorter, as it does without a profile. Reviewers leave points where they are, which then seem to be found
-        without any error, so no radius is shorter than half of that of other films.
+        shorter, as it does without a profile. Points that nobody placed do not count
+        (:func:`~monai_ceph.profiles.radii.errors_of_placed_points`), and no radius is shorter than half of that of
+        other films.
 
         Args:
             others: (N, 2) radii for 90 and 95 % on this film, learned on other films, in pixels.
@@ -236,19 +237,22 @@ class Profile(_Section):
             radii (N, 2) in pixels, and whether each landmark has enough films (N,).
         """
         usual, own = typical.copy(), np.zeros(len(self.landmark_set), dtype=bool)
+        enough = np.ones(len(self.landmark_set), dtype=bool)
         if self.evidence:
             usual = head_radius * radii_of_few_films(self._errors, typical / head_radius)
+            # profiles of versions before 0.22.0 have radii of points that nobody placed
+            enough = np.isfinite(self._errors).sum(axis=0) >= FEWEST_ERRORS
         for index, symbol in enumerate(self.landmark_set):
-            if (radius := self.radii.get(symbol)) is not None:
+            if enough[index] and (radius := self.radii.get(symbol)) is not None:
                 usual[index], own[index] = np.array([radius.within_90, radius.within_95]) * head_radius, True
         return np.maximum(usual, SHORTEST * typical) * (others / typical), own
 
     @cached_property
     def _errors(self) -> np.ndarray:
-        """Leave-one-out distances of the clinic's points, (films, N), in radii of the head; NaN where missing."""
+        """Leave-one-out distances of points that the clinic placed, (films, N), in radii of the head; or NaN."""
         learned = estimate(self.residuals()[0])
         moves = np.array([symbol in self.landmarks for symbol in self.landmark_set])
-        return np.where(moves, learned.after, learned.before)
+        return errors_of_placed_points(np.where(moves, learned.after, learned.before))
 
 
 def check_text(what: str, text: str) -> str:

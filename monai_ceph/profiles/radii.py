@@ -6,13 +6,44 @@ import math
 
 import numpy as np
 
-__all__ = ["FEWEST_ERRORS", "LEARNED_SHARE", "conformal_radius", "radii_of_few_films"]
+__all__ = [
+    "FEWEST_ERRORS",
+    "LEARNED_SHARE",
+    "MOST_LEFT",
+    "UNMOVED",
+    "conformal_radius",
+    "errors_of_placed_points",
+    "radii_of_few_films",
+]
 
 FEWEST_ERRORS = 19
 """With fewer errors, a radius for 95 % would be unlimited."""
 
 LEARNED_SHARE = 10.0
 """With this many films, a landmark's own errors count half, and those of all landmarks the other half."""
+
+UNMOVED = 2.5e-4
+"""A smaller distance, in radii of the head, is that of a point which nobody placed: about 0.01 mm."""
+
+MOST_LEFT = 0.2
+"""If a larger share of a landmark's points was left where it was, the films do not tell how large its errors are."""
+
+
+def errors_of_placed_points(errors: np.ndarray) -> np.ndarray:
+    """Return the errors of points that a person placed, and NaN for others.
+
+    Reviewers leave a point where it is if it is good enough, and tables round it. Such a point seems to be found
+    without any error. Those that are moved are the worst ones. So where many points of a landmark were left, neither
+    tells how large its errors are, and all are left out.
+
+    Args:
+        errors: (films, N) distances in radii of the head; NaN where one is missing.
+    """
+    known = np.isfinite(errors)
+    left = known & (np.nan_to_num(errors) < UNMOVED)
+    many_left = left.sum(axis=0) > MOST_LEFT * known.sum(axis=0)
+    placed: np.ndarray = np.where(left | many_left, np.nan, errors)
+    return placed
 
 
 def conformal_radius(errors: np.ndarray, share: float) -> float:
@@ -43,11 +74,12 @@ def radii_of_few_films(errors: np.ndarray, typical: np.ndarray) -> np.ndarray:
     of one film are correlated, so this is no guarantee: docs/explanation/uncertainty.md has what it covers.
 
     Args:
-        errors: (films, N) leave-one-out distances, in any unit; NaN where one is missing.
+        errors: (films, N) leave-one-out distances, in any unit; NaN where one is missing, or nobody placed the point.
         typical: (N, 2) radii for the evidence that is usual for each landmark, learned on other films, in this unit.
 
     Returns:
-        ``typical`` if nothing can be said: fewer than :data:`FEWEST_ERRORS` errors, or nobody moved a point.
+        ``typical`` if nothing can be said: for all with fewer than :data:`FEWEST_ERRORS` errors, and for a landmark
+        without any.
     """
     known = np.isfinite(errors)
     films = known.sum(axis=0)
@@ -56,10 +88,11 @@ def radii_of_few_films(errors: np.ndarray, typical: np.ndarray) -> np.ndarray:
     means = np.where(known, errors, 0.0).sum(axis=0) / np.maximum(films, 1)
     usual, seen = typical[:, 0], films > 0
     larger = means[seen].sum() / usual[seen].sum()
-    # a landmark that nobody moved says nothing of its own
+    # a landmark whose errors are all 0 says nothing of its own
     share = np.where(means > 0, films / (films + LEARNED_SHARE), 0.0)
     own = np.where(means > 0, means, usual) / usual
     sizes = usual * larger ** (1 - share) * own**share
     ratios = (errors / sizes)[known]
     radii: np.ndarray = np.outer(sizes, [conformal_radius(ratios, each) for each in (0.9, 0.95)])
+    radii[~seen] = typical[~seen]
     return radii

@@ -13,7 +13,7 @@ from monai_ceph.landmarks import NUM_LANDMARKS, SYMBOLS
 from monai_ceph.profiles.estimate import estimate
 from monai_ceph.profiles.learn import learned_radii
 from monai_ceph.profiles.profile import FILMS_FOR_A_RADIUS, FilmEvidence, Profile, ProfileRadius
-from monai_ceph.profiles.radii import conformal_radius, radii_of_few_films
+from monai_ceph.profiles.radii import conformal_radius, errors_of_placed_points, radii_of_few_films
 
 
 @pytest.mark.parametrize("share", [0.9, 0.95])
@@ -120,12 +120,46 @@ def test_a_moved_landmark_counts_with_its_error_after_the_move() -> None:
     assert moved.radii_on_film(OTHERS, OTHERS, head_radius=400)[0] == pytest.approx(OTHERS)
 
 
-def test_points_that_nobody_moved_do_not_make_a_radius_short() -> None:
-    taught = clinic_of(5, (0.0, 0.0), landmarks={})
-    assert taught.radii_on_film(OTHERS, OTHERS, head_radius=400)[0] == pytest.approx(OTHERS)
+def reviewed(films: int, **steps: float) -> Profile:
+    """A profile of films on which a reviewer moved some landmarks, each film by another step, and left the others."""
+    random = np.random.default_rng(5)
+    # tables round to hundredths of a pixel
+    said = random.uniform(-3e-5, 3e-5, size=(films, NUM_LANDMARKS, 2))
+    for symbol, size in steps.items():
+        said[:, SYMBOLS.index(symbol)] += size * random.normal(size=(films, 2))
+    evidence = tuple(
+        FilmEvidence(picture=f"{number:016x}", steps=tuple((x, y) for x, y in film)) for number, film in enumerate(said)
+    )
+    return profile(films=films, evidence=evidence, landmarks={}, radii=learned_radii(np.linalg.norm(said, axis=2)))
+
+
+@pytest.mark.parametrize("films", [3, 10, 25])
+@pytest.mark.parametrize("steps", [{}, {"Po": 0.02}], ids=["nothing is moved", "Porion is moved"])
+def test_points_that_nobody_placed_do_not_change_a_radius(films: int, steps: dict[str, float]) -> None:
+    taught = reviewed(films, **steps)
+    radii, supported = taught.radii_on_film(OTHERS, OTHERS, head_radius=400)
+    placed = np.array([symbol in steps for symbol in SYMBOLS])
+    assert radii[~placed] == pytest.approx(OTHERS[~placed])
+    # its own films tell how far off Porion may be, if there are enough
+    own = placed & (films >= FILMS_FOR_A_RADIUS)
+    assert supported.tolist() == own.tolist()
+    assert (radii[own] > 1.2 * OTHERS[own]).all()
+
+
+def test_a_landmark_that_was_left_on_many_films_has_no_errors() -> None:
+    errors = np.full((10, NUM_LANDMARKS), 0.02)
+    errors[0, 0], errors[:2, 1], errors[:3, 2] = np.nan, 0, 0.0002
+    placed = errors_of_placed_points(errors)
+    assert np.isfinite(placed).sum(axis=0).tolist() == [9, 8, 0] + [10] * (NUM_LANDMARKS - 3)
+    assert np.nanmin(placed) == 0.02
+
+
+def test_an_older_profile_with_radii_of_points_that_nobody_placed() -> None:
     radius = ProfileRadius(films=20, within_90=0.0, within_95=0.0)
     taught = clinic_of(20, (0.0, 0.0), landmarks={}, radii=dict.fromkeys(SYMBOLS, radius))
-    assert taught.radii_on_film(OTHERS, OTHERS, head_radius=400)[0] == pytest.approx(OTHERS / 2)
+    radii, supported = taught.radii_on_film(OTHERS, OTHERS, head_radius=400)
+    assert radii == pytest.approx(OTHERS)
+    assert not supported.any()
 
 
 def test_a_profile_without_evidence_changes_no_radius() -> None:
