@@ -250,7 +250,7 @@ def _observation(
         **({} if signature is None else {"performer": [{"display": signature.name}]}),
         **found,
         "method": {"text": measurement.definition},
-        "device": {"display": detection.model.software},
+        "device": {"display": _software(detection)},
         "derivedFrom": [{"reference": study}],
         **({"component": components} if components else {}),
     }
@@ -271,7 +271,7 @@ def _report(
 ) -> dict[str, Any]:
     taken = _date_time(source)
     radiology = {"system": "http://terminology.hl7.org/CodeSystem/v2-0074", "code": "RAD"}
-    who: dict[str, Any] = {"performer": [{"display": detection.model.software}]}
+    who: dict[str, Any] = {"performer": [{"display": _software(detection)}]}
     issued = detection.created
     if signature is not None:
         who["resultsInterpreter"] = [{"display": signature.name}]
@@ -286,7 +286,7 @@ def _report(
         **({"effectiveDateTime": taken} if taken else {}),
         "issued": issued.isoformat(timespec="seconds"),
         **who,
-        "conclusion": " ".join((NOTICE, *detection.warnings)),
+        "conclusion": " ".join((NOTICE, *_profile_note(detection), *detection.warnings)),
     }
 
 
@@ -326,3 +326,14 @@ def _entry(resource: dict[str, Any], uid: str, identifier: str, update: bool) ->
     )
     full_url = f"urn:uuid:{uuid.UUID(int=int(uid.removeprefix('2.25.')))}"
     return {"fullUrl": full_url, "resource": resource, "request": request}
+
+
+def _software(detection: Detection) -> str:
+    """Return the software, and the profile that moved the landmarks."""
+    profile = detection.profile
+    return detection.model.software + ("" if profile is None else f", profile {profile.label}")
+
+
+def _profile_note(detection: Detection) -> list[str]:
+    profile = detection.profile
+    return [] if profile is None else [f"The landmarks were moved by the profile {profile.label}."]

@@ -24,7 +24,7 @@ from monai_ceph.reports.measured_values import MEASUREMENT_CODES, UNITS
 from monai_ceph.reports.notes import NOTICE
 from monai_ceph.reports.object_settings import CEPHALOGRAM
 from monai_ceph.reports.report_content import Signature
-from monai_ceph.result import Detection
+from monai_ceph.result import Detection, ProfileIdentity
 
 SIGNATURE = Signature("Dr Grey", datetime(2026, 2, 3, tzinfo=timezone.utc))
 LOINC = {symbol: [code.value] for symbol, code in LOINC_CODES.items()}
@@ -92,6 +92,19 @@ def test_the_report_refers_to_all(bundle: dict[str, Any]) -> None:
     ]
     assert report["status"] == "preliminary"
     assert report["conclusion"].startswith(NOTICE)
+
+
+def test_the_profile_that_moved_the_points_is_named(bundle: dict[str, Any]) -> None:
+    profile = ProfileIdentity(name="Clinic North", sha256="ab" * 32, films=12)
+    taught = fhir_bundle(detection_on().model_copy(update={"profile": profile}), film())
+    named = "profile Clinic North (learned from 12 films, abababababab)"
+    expected = f"{detection_on().model.software}, {named}"
+    assert {each["device"]["display"] for each in of_kind(taught, "Observation")} == {expected}
+    (report,) = of_kind(taught, "DiagnosticReport")
+    assert report["performer"] == [{"display": expected}]
+    assert f"moved by the profile {profile.label}. " in f"{report['conclusion']} "
+    Bundle.model_validate(taught)
+    assert "profile" not in json.dumps([each["device"] for each in of_kind(bundle, "Observation")])
 
 
 def test_what_is_there_is_not_made_again(bundle: dict[str, Any]) -> None:
