@@ -21,7 +21,7 @@ LOCKED := --require-hashes --no-deps -r requirements/
 # For single extras. pip takes no hashes here, because this package has none.
 PINS := $(VENV)/pins.txt
 
-.PHONY: help web setup label map test-map optional demo review test pytest paper docs conformance lint types lock sbom audit clean
+.PHONY: help web setup label map test-map test-openvino optional demo review test pytest paper docs conformance lint types lock sbom audit clean
 
 help:
 	@echo "make demo      set up, draw synthetic DICOM cephalograms in demo/, detect on them, print the error, write reports"
@@ -30,6 +30,7 @@ help:
 	@echo "make optional  set up, with every extra that tests need and MONAI Label: make test then runs their tests too"
 	@echo "make map       set up, then $(MAP), an environment with MONAI Deploy for the application in deploy/map"
 	@echo "make test-map  make map, then the tests of the application"
+	@echo "make test-openvino  make optional, then the tests with OpenVINO, in a process of their own"
 	@echo "make label     set up, with MONAI Label, for monai-ceph label"
 	@echo "make paper     set up, train and test the paper's method: ISBI=FOLDER names the films; takes hours"
 	@echo "make docs      set up, build the pages in docs/ as a site in site/"
@@ -78,6 +79,9 @@ $(MAP)/.installed: $(VENV)/.installed requirements/map.txt
 
 test-map: map
 	OMP_NUM_THREADS=1 $(MAP)/bin/python -m pytest tests/integration/test_monai_deploy.py
+
+test-openvino: optional
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/networks/test_openvino.py
 
 optional: $(VENV)/.optional
 

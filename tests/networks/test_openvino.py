@@ -24,6 +24,9 @@ from monai_ceph.networks import EfficientNetHeatmapUNet, FoldNetworks, HeatmapUN
 from monai_ceph.networks.openvino_unet import OpenVinoUNet
 from monai_ceph.networks.quantization import _with_zero, observed_ranges
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # a process that had run these tests died much later, once, for a reason that is not known
+    pytest.skip("OpenVINO is tested in a process of its own (make test-openvino)", allow_module_level=True)
 pytest.importorskip("openvino", reason="the extra openvino is not installed (make optional)")
 
 SHIPPED: dict[str, str | None] = {stage: weights.path(stage) for stage in weights.STAGES}
