@@ -191,7 +191,7 @@ class EfficientNetHeatmapUNet(PaddedNetwork):
             module.requires_grad_(False)
 
     def _frozen(self) -> list[nn.Module]:
-        # in inference, something else may compute instead of the layers
+        # in inference, OpenVINO may have replaced the layers
         if not self.frozen_stem or not isinstance(self.unet, FlexibleUNet):
             return []
         # do not store these layers: training on several GPUs replaces normalisations by synchronised ones

@@ -46,7 +46,7 @@ def fold(
         network: what is prepared, in place.
         runtime: ``openvino`` also replaces each ``unet`` by a :class:`~monai_ceph.networks.openvino_unet.OpenVinoUNet`.
             It ignores mixed precision.
-        ranges: of the layers that OpenVINO computes in 8-bit integers; None: in single precision.
+        ranges: input ranges of the layers that OpenVINO computes in 8-bit integers; None: all in single precision.
 
     Returns:
         The networks that were changed, each with its ``unet`` from before.
@@ -78,7 +78,7 @@ class FoldNetworks:
     Args:
         networks: modules to fold; None is skipped.
         runtime: see :func:`fold`.
-        ranges: for each of ``networks``, see :func:`fold`; nothing: of none.
+        ranges: one for each of ``networks``, see :func:`fold`; empty: None for all.
 
     Raises:
         ValueError: if there are more or fewer ranges than networks.

@@ -30,7 +30,7 @@ class UNetGraph:
         unet: folded (:func:`monai_ceph.networks.fold`), in evaluation mode.
 
     Attributes:
-        channels: of the logits.
+        channels: number of channels of the logits.
         convolutions: the nodes of convolutions, by the name that the layer has in ``unet``.
 
     Raises:
@@ -66,23 +66,23 @@ class UNetGraph:
 
         All logits are 20 times as many, and copying them takes a quarter of the time.
 
-        Its inputs are ``film``, one of (1, 1, row, column), and the parts' ``first`` and ``last`` places, (count, 4):
-        0, channel, row, column; the last ones not included. Its outputs are the logits of all parts in one row, and
+        Its inputs are ``film``, (1, 1, row, column), and where each part starts and stops, ``start`` and ``stop``,
+        (count, 4): 0, channel, row, column, as in a slice. Its outputs are the logits of all parts in one row, and
         the sums of the exponentials of all channels, (1, 1, row, column).
         """
         import openvino
 
         ops = self._ops
-        first, last = (ops.parameter([count, 4], np.int32, name=name) for name in ("first", "last"))
+        starts, stops = (ops.parameter([count, 4], np.int32, name=name) for name in ("start", "stop"))
         each = np.ones(4, np.int32)
         parts = []
         for number in range(count):
-            start, stop = (ops.gather(places, np.array(number), np.array(0)) for places in (first, last))
+            start, stop = (ops.gather(places, np.array(number), np.array(0)) for places in (starts, stops))
             part = ops.slice(self._logits, start, stop, each)
             parts.append(ops.reshape(part, np.array([-1]), special_zero=False))
         sums = ops.reduce_sum(ops.exp(self._logits), np.array([1]), True)
         results = [ops.result(ops.concat(parts, axis=0)), ops.result(sums)]
-        return openvino.Model(results, [self._film, first, last], "parts")
+        return openvino.Model(results, [self._film, starts, stops], "parts")
 
     @singledispatchmethod
     def _layer(self, module: nn.Module, x: Any) -> Any:

@@ -29,11 +29,9 @@ Part = tuple[int, slice, slice]
 class OpenVinoUNet(nn.Module):
     """Computes a folded ``unet`` by OpenVINO, with as many threads as torch has at the first call.
 
-    OpenVINO's threads do not wait busily, so other work on the machine hardly slows them down.
-
     Args:
         unet: folded (:func:`monai_ceph.networks.fold`), on the CPU.
-        ranges: of the layers that compute in 8-bit integers; None: all compute in single precision.
+        ranges: input ranges of the layers to compute in 8-bit integers; None: all compute in single precision.
 
     Raises:
         CephError: if OpenVINO is not installed, the network is not on the CPU, has a layer that the graph does not
@@ -65,11 +63,11 @@ class OpenVinoUNet(nn.Module):
         """
         # one pixel for each part that is not needed, because a model for each number of parts would be compiled
         count = max(self._graph.channels, len(parts))
-        first, last = np.zeros((count, 4), np.int32), np.ones((count, 4), np.int32)
+        start, stop = np.zeros((count, 4), np.int32), np.ones((count, 4), np.int32)
         for number, (channel, rows, columns) in enumerate(parts):
-            first[number] = 0, channel, rows.start, columns.start
-            last[number] = 1, channel + 1, rows.stop, columns.stop
-        values, sums = map(torch.from_numpy, self._infer(count, [_array(film), first, last]))
+            start[number] = 0, channel, rows.start, columns.start
+            stop[number] = 1, channel + 1, rows.stop, columns.stop
+        values, sums = map(torch.from_numpy, self._infer(count, [_array(film), start, stop]))
         sums = sums[0, 0]
         if not (sums.isfinite() & (sums > 0)).all():
             # an exponential was too large or too small for single precision
@@ -98,7 +96,7 @@ class OpenVinoUNet(nn.Module):
                 model = self._graph.logits_model() if count is None else self._graph.parts_model(count)
                 settings: dict[str, Any] = {
                     "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-                    # not bfloat16, so that all processors give the same landmarks
+                    # only some processors have bfloat16, and points would depend more on the processor
                     "INFERENCE_PRECISION_HINT": "f32",
                     "NUM_STREAMS": 1,
                     # several workers would pin their threads to the same cores

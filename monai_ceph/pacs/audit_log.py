@@ -226,7 +226,7 @@ class AuditLog:
         self._alert("110126", details, moment)
 
     def _rejected(self, about: Path | None, details: dict[str, Any], moment: datetime) -> None:
-        # refused for lack of room, whoever it is
+        # refused for lack of room, which has nothing to do with the sender
         if "called" in details:
             self._alert("110126", details, moment)
 
